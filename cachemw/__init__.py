@@ -1,0 +1,32 @@
+"""A safe response cache for Python web applications.
+
+Make a `Cache` from a configuration and hand it to a front door: `cachemw.asgi`, `cachemw.wsgi`,
+`cachemw.starlette` or `cachemw.django`. Importing this package imports no framework and no Redis.
+"""
+
+from cachemw.cache import Cache
+from cachemw.config import Config, Kind, Route
+from cachemw.errors import (
+    CacheError,
+    ConfigError,
+    EntryRejected,
+    StoreError,
+    StoreUnavailable,
+)
+from cachemw.invalidation.log import PurgeResult
+
+__all__ = [
+    "Cache",
+    "CacheError",
+    "Config",
+    "ConfigError",
+    "EntryRejected",
+    "Kind",
+    "PurgeResult",
+    "Route",
+    "StoreError",
+    "StoreUnavailable",
+    "__version__",
+]
+
+__version__ = "0.1.0"

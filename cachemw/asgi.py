@@ -1,0 +1,429 @@
+"""The front door for ASGI applications.
+
+    app = CacheMiddleware(app, cache=Cache.from_file("cachemw.toml"))
+
+Websockets, lifespan and whatever else is not HTTP pass through. Nothing is buffered on the way: a
+body is copied aside while it is relayed. The start of a response waits for the first piece of its
+body only where a Content-Length says that the body is of a piece, so that it can carry an ETag.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import quote
+
+from cachemw.cache import Cache
+from cachemw.engine.answers import (
+    Answer,
+    Keeping,
+    Stored,
+    fields_of_hit,
+    give_up,
+    on_complete,
+    on_error,
+    on_head,
+    render,
+)
+from cachemw.engine.drivers import arun
+from cachemw.engine.flows import Fetch, Forward, Serve, on_request
+from cachemw.engine.outcomes import Outcome
+from cachemw.engine.routes import Extra, Target
+from cachemw.http.messages import Head, Headers, Request
+from cachemw.telemetry.spans import span_origin
+
+__all__ = ["CacheMiddleware"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_LOG = logging.getLogger("cachemw.faults")
+
+_MAX_TASKS = 1000
+"""Background tasks (refreshes and writes to Redis) per front door; more are dropped and counted."""
+_SHUTDOWN_WAIT = 5.0
+"""Seconds that a shutdown waits for them."""
+_BEFORE_START = frozenset({"http.response.early_hint", "http.response.debug", "http.response.push"})
+"""Messages that come before, and have nothing to do with, the response itself."""
+
+
+class CacheMiddleware:
+    """Answer what the cache may answer, and keep what it may keep of the rest."""
+
+    def __init__(self, app: App, cache: Cache) -> None:
+        """Wrap an ASGI 3 application."""
+        self.app = app
+        self.cache = cache
+        self._names = cache.engine.watched.names
+        self._hit = cache.engine.hit_in_memory
+        self._monotonic = cache.clock.monotonic
+        self._x_cache = cache.config.x_cache
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._lifespan(scope, receive, send)
+            else:
+                await self.app(scope, receive, send)
+            return
+        now = self._monotonic()
+        headers = scope["headers"]
+        fields = dict(headers)
+        extra = None
+        if not self._names.isdisjoint(fields):
+            extra = [pair for pair in headers if pair[0] in self._names]
+        method = scope["method"]
+        target = (
+            scope.get("scheme"),
+            fields.get(b"host"),
+            scope.get("root_path"),
+            scope["path"],
+            scope.get("raw_path"),
+            scope["query_string"],
+        )
+        if method == "GET":
+            found = self._hit(target, extra, headers, now)
+            if found is not None:
+                entry, plan = found
+                fields_out = fields_of_hit(entry, now, "memory")
+                if self._x_cache:
+                    fields_out.append((b"x-cache", b"HIT"))
+                status = entry.status
+                await send(
+                    {"type": "http.response.start", "status": status, "headers": fields_out}
+                )
+                await send({"type": "http.response.body", "body": entry.body})
+                self.cache.finish(plan.route, Outcome.HIT_MEMORY, status, now)
+                return
+        await self._slow(scope, receive, send, target, extra, now)
+
+    async def _slow(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        target: Target,
+        extra: Extra | None,
+        now: float,
+    ) -> None:
+        cache = self.cache
+        cache.start()
+        try:
+            flow = on_request(cache.engine, _request(scope), target, extra, now)
+            decision = await arun(flow, cache.performer.aperform)
+        except Exception:  # a fault of ours must not become the client's (I3)
+            _LOG.exception("event=request_failed")
+            cache.finish(None, Outcome.ERROR_BYPASS, 0, now)
+            await self.app(scope, receive, send)
+            return
+        if isinstance(decision, Serve):
+            await self._serve(scope, send, decision, now)
+            return
+        exchange = _Exchange(self, send, decision, now)
+        await exchange.run(_rewritten(scope, decision), receive)
+
+    async def _serve(self, scope: Scope, send: Send, served: Serve, started: float) -> None:
+        """Send a stored answer; begin its refresh in the background if this request leads it."""
+        if served.refresh is not None and not self._spawn(self._refresh(scope, served.refresh)):
+            served.refresh.abandon()
+        answer = render(self.cache.engine, served)
+        await _send_answer(send, answer)
+        self.cache.finish(served.ask.route, served.outcome, answer.status, started)
+
+    async def _refresh(self, scope: Scope, fetch: Fetch) -> None:
+        """Call the application once more, with nobody listening, and keep its answer."""
+        forward = Forward(
+            route=fetch.ask.route,
+            outcome=Outcome.REFRESH,
+            reason="refresh",
+            fetch=fetch,
+            rewrite=fetch.ask.rewrite(keep_conditions=False),
+        )
+        own = _rewritten(scope, forward)
+        if own is scope:
+            own = dict(scope)
+        exchange = _Exchange(self, _nowhere, forward, self._monotonic())
+        try:
+            await exchange.run(own, _nobody())
+        except Exception:
+            _LOG.exception("event=refresh_failed route=%s", fetch.ask.route.template)
+
+    def _spawn(self, work: Any) -> bool:
+        """Run a coroutine in the background, in a context that knows nothing of this request (I1)."""
+        if len(self._tasks) >= _MAX_TASKS:
+            work.close()
+            self.cache.count("dropped_stores", "")
+            return False
+        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def _save(self, stored: Stored) -> None:
+        try:
+            await self.cache.asave(stored)
+        except Exception:
+            _LOG.exception("event=save_failed")
+
+    def save_later(self, stored: Stored) -> None:
+        """Write to the shared store when the response has gone out."""
+        if self.cache.config.redis is not None:
+            self._spawn(self._save(stored))
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Follow the log before the first request comes, and close after the last."""
+
+        async def relay(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                self.cache.start()
+            elif message["type"] == "lifespan.shutdown.complete":
+                await self._shut_down()
+            await send(message)
+
+        await self.app(scope, receive, relay)
+
+    async def _shut_down(self) -> None:
+        with contextlib.suppress(Exception):
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=_SHUTDOWN_WAIT)
+            await self.cache.aclose()
+
+
+class _Exchange:
+    """One call of the application: relays its messages and keeps a copy of what may be kept."""
+
+    __slots__ = (
+        "answer",
+        "body",
+        "decided",
+        "ended",
+        "forward",
+        "held",
+        "keeping",
+        "middleware",
+        "outcome",
+        "send",
+        "size",
+        "started",
+        "status",
+        "stored",
+    )
+
+    def __init__(
+        self, middleware: CacheMiddleware, send: Send, forward: Forward, started: float
+    ) -> None:
+        self.middleware = middleware
+        self.send = send
+        self.forward = forward
+        self.started = started
+        self.held: Message | None = None
+        self.answer: Answer | None = None
+        self.keeping: Keeping | None = None
+        self.body: list[bytes] = []
+        self.size = 0
+        self.decided = False
+        self.ended = False
+        self.stored: Stored | None = None
+        self.outcome = forward.outcome
+        self.status = 0
+
+    async def run(self, scope: Scope, receive: Receive) -> None:
+        """Call the application to its end; every flight is let go of, whatever happens."""
+        cache = self.middleware.cache
+        try:
+            with span_origin(self.forward.route.template if self.forward.route else "-"):
+                await self.middleware.app(scope, receive, self.relay)
+        except Exception:
+            served = None if self.decided else on_error(cache.engine, self.forward, self._now())
+            if served is None:
+                raise
+            await self._stand_in(served)
+        finally:
+            self._let_go()
+            cache.finish(self.forward.route, self.outcome, self.status, self.started)
+
+    def _now(self) -> float:
+        return self.middleware.cache.clock.monotonic()
+
+    def _let_go(self) -> None:
+        if self.keeping is not None:
+            give_up(self.middleware.cache.engine, self.keeping, "incomplete")
+            self.keeping = None
+        if self.forward.fetch is not None:
+            self.forward.fetch.abandon()
+
+    async def relay(self, message: Message) -> None:
+        """Take one message from the application."""
+        kind = message["type"]
+        if kind == "http.response.body":
+            await self._on_body(message)
+        elif kind == "http.response.start":
+            await self._on_start(message)
+        elif kind in _BEFORE_START:
+            await self.send(message)
+        else:
+            # pathsend, zerocopysend, trailers, or of another age: what cannot be copied is not kept.
+            await self._flush()
+            self._stop_keeping("message")
+            if self.answer is None or self.answer.body is None:
+                await self.send(message)
+
+    async def _on_start(self, message: Message) -> None:
+        self.held = message
+        if self.forward.fetch is None or not _has_length(message):
+            await self._flush()
+
+    async def _flush(self, body: bytes | None = None) -> None:
+        """Decide on the held start of the response, and send what is decided."""
+        message, self.held = self.held, None
+        if message is None:
+            return
+        self.decided = True
+        cache = self.middleware.cache
+        headers = [(bytes(n).lower(), bytes(v)) for n, v in message.get("headers", ())]
+        head = Head(status=message["status"], headers=headers)
+        try:
+            decided = on_head(
+                cache.engine,
+                self.forward,
+                head,
+                now=self._now(),
+                wall_now=cache.clock.time(),
+                body=body,
+            )
+        except Exception:
+            _LOG.exception("event=head_failed")
+            decided = Answer(status=head.status, headers=headers, body=None), None
+        if isinstance(decided, Serve):
+            await self._stand_in(decided)
+            return
+        answer, self.keeping = decided
+        self.answer = answer
+        self.status = answer.status
+        await self.send({**message, "status": answer.status, "headers": answer.headers})
+        if answer.body is not None:
+            self.ended = True
+            await self.send({"type": "http.response.body", "body": answer.body})
+
+    async def _on_body(self, message: Message) -> None:
+        chunk = message.get("body", b"")
+        more = message.get("more_body", False)
+        if self.held is not None:
+            await self._flush(None if more else bytes(chunk))
+        if self.keeping is not None:
+            self._copy(chunk, more)
+        if not self.ended:
+            self.ended = not more
+            await self.send(message)
+        if self.stored is not None:
+            stored, self.stored = self.stored, None
+            self.middleware.save_later(stored)
+
+    def _copy(self, chunk: bytes, more: bool) -> None:
+        """Copy a piece aside; with the last one the memory tier has the entry before the client does."""
+        keeping = self.keeping
+        assert keeping is not None
+        self.size += len(chunk)
+        if self.size > keeping.max_size:
+            self._stop_keeping("too-large")
+            return
+        if chunk:
+            self.body.append(bytes(chunk))
+        if more:
+            return
+        self.keeping = None
+        engine = self.middleware.cache.engine
+        try:
+            self.stored = on_complete(engine, keeping, b"".join(self.body), self._now())
+        except Exception:
+            _LOG.exception("event=store_failed")
+            keeping.fetch.abandon()
+        self.body = []
+
+    def _stop_keeping(self, reason: str) -> None:
+        if self.keeping is not None:
+            give_up(self.middleware.cache.engine, self.keeping, reason)
+            self.keeping = None
+            self.body = []
+
+    async def _stand_in(self, served: Serve) -> None:
+        """Send a stale answer in place of the application's failure."""
+        answer = render(self.middleware.cache.engine, served)
+        self.answer = answer
+        self.decided = self.ended = True
+        self.outcome = served.outcome
+        self.status = answer.status
+        await _send_answer(self.send, answer)
+
+
+async def _send_answer(send: Send, answer: Answer) -> None:
+    await send(
+        {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
+    )
+    await send({"type": "http.response.body", "body": answer.body or b""})
+
+
+async def _nowhere(message: Message) -> None:
+    """Take the messages of a refresh: nobody listens."""
+
+
+def _nobody() -> Receive:
+    """Give the receive channel of a client that sends an empty body and then stays."""
+    begun = False
+
+    async def receive() -> Message:
+        nonlocal begun
+        if begun:
+            # A disconnect would make frameworks cancel the response that is being made.
+            await asyncio.Event().wait()
+        begun = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return receive
+
+
+def _has_length(message: Message) -> bool:
+    return any(bytes(name).lower() == b"content-length" for name, _ in message.get("headers", ()))
+
+
+def _request(scope: Scope) -> Request:
+    mount = scope.get("root_path") or ""
+    path = scope["path"]
+    raw = scope.get("raw_path")
+    raw_path: bytes = raw if raw is not None else quote(path, errors="surrogateescape").encode()
+    below = path
+    # Servers differ: some give the path with the mount in it, some without.
+    if mount and (path == mount or path.startswith(mount + "/")):
+        below = path[len(mount) :] or "/"
+        raw_mount = quote(mount, errors="surrogateescape").encode()
+        if raw_path.startswith(raw_mount):
+            raw_path = raw_path[len(raw_mount) :] or b"/"
+    headers: Headers = scope["headers"]
+    if not isinstance(headers, list):
+        headers = [(bytes(name), bytes(value)) for name, value in headers]
+    return Request(
+        method=scope["method"],
+        scheme=scope.get("scheme") or "http",
+        mount=mount,
+        path=below,
+        raw_path=raw_path,
+        query=scope["query_string"],
+        headers=headers,
+    )
+
+
+def _rewritten(scope: Scope, forward: Forward) -> Scope:
+    """Give the scope that the application is to see."""
+    rewrite = forward.rewrite
+    if rewrite is None:
+        return scope
+    return {**scope, "headers": list(rewrite.headers), "query_string": rewrite.query}

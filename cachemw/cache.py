@@ -1,0 +1,281 @@
+"""The composition root: a Cache joins configuration, engine, stores, log, flags and telemetry."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+import cachetools
+
+from cachemw.background import Background
+from cachemw.clock import Clock, SystemClock
+from cachemw.config import Config, config_from, load_config
+from cachemw.engine.answers import Stored, save
+from cachemw.engine.drivers import arun, run
+from cachemw.engine.engine import Engine, Settings
+from cachemw.engine.flights import Flights
+from cachemw.engine.keys import KeyMaker
+from cachemw.engine.outcomes import Outcome
+from cachemw.engine.routes import RouteState
+from cachemw.engine.screen import watched
+from cachemw.engine.setup import make_router, make_routes
+from cachemw.engine.tags import route_tag, user_tag
+from cachemw.engine.urls import tags_of_url
+from cachemw.identity import Identify, resolve_identities
+from cachemw.invalidation.log import InvalidationLog, LocalLog, Purge, PurgeResult
+from cachemw.performer import Performer
+from cachemw.rollout.flags import Flags
+from cachemw.shared import connect
+from cachemw.stores.interning import intern_pairs
+from cachemw.stores.memory import MemoryTier
+from cachemw.telemetry.counters import UNLISTED, Counters, Gauges, Stats
+from cachemw.telemetry.logs import Logs, configure
+from cachemw.telemetry.otel import instrument
+from cachemw.telemetry.spans import mark_server_span
+
+__all__ = ["Cache"]
+
+
+class Cache:
+    """One cache: made once per process from a configuration, handed to front doors.
+
+    Making it opens no connection and starts no thread; both happen with the first request that
+    needs them. Raises ConfigError for a configuration that cannot work.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        identities: Mapping[str, Identify] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.config = config
+        self.clock: Clock = clock or SystemClock()
+        self.counters = Counters([route.name for route in config.routes])
+        self.logs = Logs(
+            request_lines_per_second=config.log_rate,
+            on_drop=lambda: self.counters.event("log_lines_dropped"),
+        )
+        configure(config.log_levels)
+        routes = make_routes(config, resolve_identities(config, identities or {}))
+        self.memory = MemoryTier(config.memory.max_size, clock=self.clock.monotonic)
+        self._shared = connect(config, self.clock, self.count, self.logs) if config.redis else None
+        self.log: InvalidationLog = self._shared.log if self._shared else LocalLog(config.log.floors)
+        self.engine = self._make_engine(routes)
+        self.flags = Flags(
+            routes,
+            classes=config.flags,
+            route_flags=config.route_flags,
+            kill=config.kill,
+            publish=self._shared.log.publish_flags if self._shared else lambda document: True,
+        )
+        self.performer = Performer(
+            self.clock, self._shared.tier if self._shared else None, self.log
+        )
+        self.background = Background(config.refresh_workers)
+        if self._shared:
+            self._shared.attach(self.flags, self._stats_bytes)
+        templates = {route.name: route.path for route in config.routes}
+        instrument(self.counters, _gauges(self), templates=templates)
+        _reset_after_fork(self)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], **options: Any) -> Self:
+        """Make a cache from a TOML file; the environment's settings are laid over it."""
+        return cls(load_config(path), **options)
+
+    @classmethod
+    def from_dict(cls, mapping: Mapping[str, Any], **options: Any) -> Self:
+        """Make a cache from a mapping with the keys of the file."""
+        return cls(config_from(mapping), **options)
+
+    def _make_engine(self, routes: list[RouteState]) -> Engine:
+        config = self.config
+        secret = config.secret or f"cachemw:{config.namespace}"
+        declared = frozenset(name for route in routes for name in route.varies)
+        uncacheable = cachetools.TTLCache[bytes, bool](
+            config.coalesce.hit_for_miss_size,
+            config.coalesce.hit_for_miss,
+            timer=self.clock.monotonic,
+        )
+        return Engine(
+            settings=Settings(coalesce_wait=config.coalesce.wait, x_cache=config.x_cache),
+            routes=routes,
+            router=make_router(config),
+            keys=KeyMaker(config.namespace, secret.encode()),
+            watched=watched(declared),
+            memory=self.memory,
+            floors=self.log.floors,
+            log=self.log,
+            flights=Flights(config.coalesce.max_waiters),
+            uncacheable=uncacheable,
+            count=self.count,
+            intern=intern_pairs,
+        )
+
+    # -- purging ---------------------------------------------------------------------------------
+
+    def purge(
+        self,
+        *,
+        tags: Iterable[str] = (),
+        urls: Iterable[str] = (),
+        routes: Iterable[str] = (),
+        everything: bool = False,
+        soft: bool = False,
+    ) -> PurgeResult:
+        """Purge by tag, URL (`/products/1?page=2`, with or without scheme and host), route, or all.
+
+        Softly purged entries count as stale: they may serve while they are renewed, or on errors.
+        Blocks for at most the Redis deadline and `log.confirm_wait`; in an event loop use `apurge`.
+        Raises TagError for a tag that cannot be one and ValueError for a purge of nothing.
+        """
+        return self.log.purge(self._purge(tags, urls, routes, everything, soft))
+
+    async def apurge(
+        self,
+        *,
+        tags: Iterable[str] = (),
+        urls: Iterable[str] = (),
+        routes: Iterable[str] = (),
+        everything: bool = False,
+        soft: bool = False,
+    ) -> PurgeResult:
+        """Purge as `purge` does, without blocking the event loop."""
+        return await self.log.apurge(self._purge(tags, urls, routes, everything, soft))
+
+    def _purge(
+        self,
+        tags: Iterable[str],
+        urls: Iterable[str],
+        routes: Iterable[str],
+        everything: bool,
+        soft: bool,
+    ) -> Purge:
+        for name, names in (("tags", tags), ("urls", urls), ("routes", routes)):
+            if isinstance(names, str):
+                raise TypeError(f"{name} is a list of texts, got the text {names!r}")
+        if everything:
+            self.count("purge", "everything")
+            return Purge(tags=None, soft=soft)
+        known = {route.name for route in self.config.routes}
+        wanted = [user_tag(tag) for tag in tags]
+        for route in routes:
+            if route not in known:
+                raise ValueError(f"no route is named {route!r}")
+            wanted.append(route_tag(route))
+        for url in urls:
+            wanted += tags_of_url(self.engine, url)
+        if not wanted:
+            raise ValueError("name at least one tag, URL or route, or say everything=True")
+        self.count("purge", "tags")
+        return Purge(tags=tuple(dict.fromkeys(wanted)), soft=soft)
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to follow the invalidation log in this process, if that has not begun."""
+        self.log.start()
+
+    def close(self) -> None:
+        """Stop the follower and the background threads, and close connections; can start again."""
+        self.background.close()
+        self.log.close()
+        if self._shared:
+            self._shared.clients.close()
+
+    async def aclose(self) -> None:
+        """Close as `close` does, from an event loop."""
+        if self._shared:
+            await self._shared.clients.aclose()
+        self.close()
+
+    def reset_after_fork(self) -> None:
+        """Begin anew in a child process: no lock, thread, connection or count of the parent's."""
+        self.counters.reset_after_fork()
+        self.logs.reset_after_fork()
+        self.memory.reset_after_fork()
+        self.engine.reset_after_fork()
+        self.flags.reset_after_fork()
+        self.background.reset_after_fork()
+        self.log.reset_after_fork()
+        if self._shared:
+            self._shared.clients.reset_after_fork()
+            self._shared.published_at = 0.0
+
+    # -- what happened ---------------------------------------------------------------------------
+
+    def count(self, event: str, reason: str) -> None:
+        """Count an event."""
+        self.counters.event(event, reason)  # type: ignore[arg-type]
+
+    def finish(
+        self, route: RouteState | None, outcome: Outcome, status: int, started: float
+    ) -> None:
+        """Count one answered request, mark the server's span, and log the line if it is wanted."""
+        seconds = self.clock.monotonic() - started
+        if route is None:
+            self.counters.record(UNLISTED, outcome, seconds)
+            return
+        self.counters.record(route.index, outcome, seconds)
+        mark_server_span(route.template, outcome.outcome, outcome.tier)
+        self.logs.request(route.risk, route.template, outcome, status, seconds)
+        if outcome.outcome == "stale":
+            self.logs.stale_served(route.risk, route.template, outcome)
+
+    def refused(self, route: RouteState, reason: str) -> None:
+        """Log that an answer was not kept, and why."""
+        self.logs.not_stored(route.risk, route.template, reason)
+
+    def stats(self) -> Stats:
+        """Give this process's counts since it started, and its gauges now."""
+        return self.counters.snapshot(_gauges(self))
+
+    def save(self, stored: Stored) -> None:
+        """Write what was kept to the shared store, in a thread; call it after the response."""
+        if self._shared:
+            run(save(stored), self.performer.perform)
+
+    async def asave(self, stored: Stored) -> None:
+        """Write what was kept to the shared store, in an event loop; call it after the response."""
+        if self._shared:
+            await arun(save(stored), self.performer.aperform)
+
+    def _stats_bytes(self) -> bytes:
+        return self.stats().encode()
+
+
+def _gauges(cache: Cache) -> Gauges:
+    log, shared = cache.log, cache._shared
+    if shared is None:
+        return Gauges(
+            memory_bytes=lambda: cache.memory.size,
+            memory_entries=lambda: len(cache.memory),
+            waiters=lambda: cache.engine.flights.waiting,
+        )
+    states = {"closed": 0.0, "half-open": 1.0, "open": 2.0}
+    return Gauges(
+        memory_bytes=lambda: cache.memory.size,
+        memory_entries=lambda: len(cache.memory),
+        waiters=lambda: cache.engine.flights.waiting,
+        breaker=lambda: states[shared.breaker.state],
+        log_connected=lambda: log.live,
+        log_age=lambda: shared.log_age(),
+        queue=lambda: shared.log.queued,
+    )
+
+
+_caches: weakref.WeakSet[Cache] = weakref.WeakSet()
+_hooked = False
+
+
+def _reset_after_fork(cache: Cache) -> None:
+    global _hooked
+    _caches.add(cache)
+    if not _hooked and hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: [each.reset_after_fork() for each in _caches])
+        _hooked = True
+

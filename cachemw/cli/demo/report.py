@@ -1,0 +1,173 @@
+"""What a person sees: progress while it runs, tables at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from cachemw.cli.demo.figures import Figures, Latency, Run
+from cachemw.cli.demo.replay import ORIGIN, Replay
+
+__all__ = ["Screen", "print_figures"]
+
+_TIERS = {
+    "memory": "memory (its own process)",
+    "shared": "Valkey",
+    "collapsed": "another request's answer (coalesced)",
+    "stale": "stale, while refreshed or Valkey was away",
+    ORIGIN: "the shop itself",
+}
+
+
+class Screen:
+    """Says what is going on: a moving bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bars: Progress | None = None
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def run(self, name: str, seconds: float) -> Iterator[Run_]:
+        """Show a run while the block lasts."""
+        if not self.console.is_terminal:
+            self.say(f"{name}: {seconds:.0f} s")
+            yield Run_(name, seconds, self, None)
+            return
+        columns = (
+            TextColumn("{task.description:<18}"),
+            BarColumn(),
+            TextColumn("{task.fields[facts]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.console, refresh_per_second=5) as bars:
+            task = bars.add_task(name, total=seconds, facts="")
+            yield Run_(name, seconds, self, (bars, task))
+            bars.update(task, completed=seconds)
+
+
+class Run_:  # noqa: N801 - a run as the screen shows it, beside figures.Run
+    """One run on the screen."""
+
+    def __init__(
+        self, name: str, seconds: float, screen: Screen, bar: tuple[Progress, TaskID] | None
+    ) -> None:
+        self._name = name
+        self._seconds = seconds
+        self._screen = screen
+        self._bar = bar
+        self._quarters = 0
+
+    def update(self, replay: Replay) -> None:
+        """Show how far the run is."""
+        elapsed = replay.elapsed
+        if self._bar:
+            bars, task = self._bar
+            bars.update(task, completed=min(elapsed, self._seconds), facts=_facts(replay))
+        elif (quarters := int(4 * elapsed / self._seconds)) > self._quarters:
+            self._quarters = quarters
+            self._screen.say(f"{self._name}: {elapsed:.0f} s, {_facts(replay)}")
+
+
+def _facts(replay: Replay) -> str:
+    reads = [sample.tier for sample in replay.samples if not sample.is_write]
+    hits = sum(tier != ORIGIN for tier in reads) / len(reads) if reads else 0.0
+    failed = f"{len(replay.failures)} failed"
+    return f"{len(replay.samples):,} answers, {hits:.0%} hits, {failed}"
+
+
+def print_figures(console: Console, figures: Figures) -> None:
+    """Print the tables and the verdict."""
+    console.print()
+    console.print(_latency_table(figures))
+    console.print(_tier_table(figures.after))
+    console.print(_notes(figures), highlight=False)
+    console.print(_target_table(figures))
+    for run in (figures.before, figures.after):
+        for line in (*run.failures[:10], *(run.stale_examples if run.stale_confirmed else ())):
+            console.print(f"  [red]{line}[/red]", highlight=False)
+    verdict = (
+        "[green]All targets met.[/green]" if figures.met else "[red]Not all targets met.[/red]"
+    )
+    console.print(verdict)
+
+
+def _latency_table(figures: Figures) -> Table:
+    table = Table(title="Response times, ms", title_justify="left")
+    for column in ("", "requests", "mean", "p50", "p95", "p99"):
+        table.add_column(column, justify="right" if column else "left")
+    rows = (
+        ("without the cache", figures.before.latency),
+        ("with the cache", figures.after.latency),
+        ("  of these, Valkey away", figures.while_away),
+    )
+    for name, latency in rows:
+        table.add_row(name, f"{latency.count:,}", *_milliseconds(latency))
+    table.add_row("better by", "", *_improvements(figures.before.latency, figures.after.latency))
+    return table
+
+
+def _milliseconds(latency: Latency) -> list[str]:
+    return [f"{1e3 * v:.2f}" for v in (latency.mean, latency.p50, latency.p95, latency.p99)]
+
+
+def _improvements(before: Latency, after: Latency) -> list[str]:
+    pairs = (
+        (before.mean, after.mean),
+        (before.p50, after.p50),
+        (before.p95, after.p95),
+        (before.p99, after.p99),
+    )
+    return [f"{1 - now / then:.0%}" if then else "" for then, now in pairs]
+
+
+def _tier_table(run: Run) -> Table:
+    table = Table(title="Who answered the reads, with the cache", title_justify="left")
+    table.add_column("")
+    table.add_column("reads", justify="right")
+    table.add_column("share", justify="right")
+    for tier, count in run.tiers.items():
+        table.add_row(_TIERS.get(tier, tier), f"{count:,}", f"{count / run.reads:.1%}")
+    table.add_section()
+    table.add_row(
+        "from the cache", f"{run.reads - run.tiers.get(ORIGIN, 0):,}", f"{run.hit_rate:.1%}"
+    )
+    return table
+
+
+def _notes(figures: Figures) -> str:
+    before, after, outage = figures.before, figures.after, figures.outage
+    back = outage.shared_again
+    again = "not used again" if back is None else f"used again {back:.1f} s after its return"
+    purges = ", ".join(f"{count} {status}" for status, count in sorted(after.purges.items()))
+    return "\n".join(
+        (
+            f"The shop ran {before.origin_reads:,} reads without the cache and "
+            f"{after.origin_reads:,} with it, by its own count.",
+            f"Valkey was killed at {outage.start:.1f} s and back, empty, at {outage.end:.1f} s; "
+            f"it was {again}.",
+            f"{after.writes} writes, their purges: {purges}. "
+            f"Older answers: {after.stale_confirmed} after a confirmed purge, "
+            f"{after.stale_appended} after one appended but not yet confirmed, "
+            f"{after.stale_queued} after one queued while Valkey was away.",
+        )
+    )
+
+
+def _target_table(figures: Figures) -> Table:
+    table = Table(title="Targets", title_justify="left")
+    table.add_column("")
+    table.add_column("measured", justify="right")
+    table.add_column("target", justify="right")
+    table.add_column("")
+    for target in figures.targets:
+        mark = "[green]✓[/green]" if target.met else "[red]✗[/red]"
+        table.add_row(target.name, target.value, target.target, mark)
+    return table

@@ -1,0 +1,27 @@
+"""What an operator writes: the model, the strict decoder, and where configurations come from."""
+
+from __future__ import annotations
+
+from .model import Coalesce, Compression, Config, Kind, Log, Memory, Redis, Route
+from .sources import config_from, config_from_django, load_config
+from .template import Segment, Template, parse_template
+from .units import duration, size
+
+__all__ = [
+    "Coalesce",
+    "Compression",
+    "Config",
+    "Kind",
+    "Log",
+    "Memory",
+    "Redis",
+    "Route",
+    "Segment",
+    "Template",
+    "config_from",
+    "config_from_django",
+    "duration",
+    "load_config",
+    "parse_template",
+    "size",
+]

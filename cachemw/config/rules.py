@@ -1,0 +1,138 @@
+"""What options must be together. Each rule gives the problems it sees, relative to its table.
+
+A route in a document with mistakes may lack some options: a rule passes over what it lacks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from cachemw.errors import Problem
+
+from .reach import Listed
+from .show import did_you_mean, key, show
+from .template import parse_template
+
+__all__ = [
+    "flagged_routes",
+    "known_kinds",
+    "one_query_rule",
+    "planned_size",
+    "reachable",
+    "some_ttl",
+    "tag_parameters",
+    "unique_names",
+]
+
+Problems = Iterator[Problem]
+
+
+def planned_size(memory: Any) -> Problems:
+    """Check that what is planned fits."""
+    if memory.planned_size is not None and memory.planned_size > memory.max_size:
+        yield Problem(
+            "planned_size",
+            f"{memory.planned_size} bytes are more than max_size allows ({memory.max_size})",
+        )
+
+
+def one_query_rule(route: Any) -> Problems:
+    """Check that parameters are either listed or ignored."""
+    if route.query is not None and route.ignore_query:
+        yield Problem(
+            "ignore_query", "has no place beside `query`, which already leaves out all others"
+        )
+
+
+def tag_parameters(route: Any) -> Problems:
+    """Check that the parameters in tags are parameters of the path."""
+    known = parse_template(route.path).parameters
+    for index, tag in enumerate(route.tags):
+        for name in re.findall(r"\{([^{}]+)\}", tag or ""):
+            if name not in known:
+                yield Problem(
+                    f"tags[{index}]",
+                    f"the path has no parameter {{{name}}}{did_you_mean(name, known)}",
+                )
+
+
+def some_ttl(route: Any) -> Problems:
+    """Check that a lifetime can come from somewhere."""
+    if route.ttl is None and route.kind is None:
+        yield Problem(
+            "ttl", 'is required: give ttl = "60s", ttl = "response", or a kind that has a ttl'
+        )
+
+
+def known_kinds(config: Any) -> Problems:
+    """Check that kinds exist and give a lifetime to the routes that need one."""
+    for index, route in _with(config.routes, "kind"):
+        if route.kind is None:
+            continue
+        if route.kind not in config.kinds:
+            yield Problem(
+                f"routes[{index}].kind",
+                f"there is no kind {show(route.kind)}: add [kinds.{key(route.kind)}]"
+                f"{did_you_mean(route.kind, config.kinds)}",
+            )
+        elif _gives_no_ttl(route, config.kinds[route.kind]):
+            yield Problem(
+                f"routes[{index}].ttl",
+                f"is required: kind {show(route.kind)} has no ttl, so give one here or there",
+            )
+
+
+def unique_names(config: Any) -> Problems:
+    """Check that no two routes have one name."""
+    first: dict[str, int] = {}
+    for index, route in _with(config.routes, "name"):
+        earlier = first.setdefault(route.name, index)
+        if earlier != index:
+            yield Problem(
+                f"routes[{index}].name",
+                f"{show(route.name)} is already the name of routes[{earlier}]: give another",
+            )
+
+
+def reachable(config: Any) -> Problems:
+    """Check that no route is hidden by an earlier one."""
+    listed = Listed()
+    for index, route in _with(config.routes, "path", "mount"):
+        template = parse_template(route.path)
+        earlier = listed.cover(template, route.mount)
+        if earlier is not None:
+            yield Problem(
+                f"routes[{index}].path",
+                f"can never match: routes[{earlier}] ({config.routes[earlier].path}) "
+                "comes first and takes all its requests",
+            )
+        listed.add(index, template, route.mount)
+
+
+def flagged_routes(config: Any) -> Problems:
+    """Check that the routes that flags name exist."""
+    if any(not hasattr(route, "name") for route in config.routes):
+        return  # The missing name may be the one that is flagged.
+    known = [route.name for route in config.routes]
+    for name in config.route_flags:
+        if name not in known:
+            yield Problem(
+                f"route_flags.{key(name)}",
+                f"no route is named {show(name)}{did_you_mean(name, known)}",
+            )
+
+
+def _gives_no_ttl(route: Any, kind: Any) -> bool:
+    if not hasattr(route, "ttl") or not hasattr(kind, "ttl"):
+        return False
+    return route.ttl is None and kind.ttl is None
+
+
+def _with(routes: Any, *names: str) -> Iterator[tuple[int, Any]]:
+    return (
+        (index, route)
+        for index, route in enumerate(routes)
+        if all(hasattr(route, name) for name in names)
+    )

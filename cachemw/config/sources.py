@@ -1,0 +1,157 @@
+"""Where a configuration comes from: a TOML file, a mapping, Django's settings, the environment.
+
+The environment is laid over whatever the others say, and a mistake in it is reported under the
+variable's name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cachemw.errors import ConfigError, Problem
+
+from .decode import table
+from .model import Config
+from .show import key, show
+
+__all__ = ["VARIABLES", "config_from", "config_from_django", "load_config"]
+
+Environment = Mapping[str, str]
+Document = dict[str, Any]
+
+_NOT_KILLED = ("", "0", "false", "no", "off")
+_POSITION = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)
+
+
+def load_config(path: str | os.PathLike[str], *, environ: Environment | None = None) -> Config:
+    """Read a TOML file. Raises ConfigError, also for a file that cannot be read."""
+    source = os.fspath(path)
+    return config_from(_read(Path(path), source), source=source, environ=environ)
+
+
+def config_from(
+    mapping: Mapping[str, Any],
+    *,
+    source: str = "configuration",
+    environ: Environment | None = None,
+) -> Config:
+    """Decode a mapping with the keys of the file. Raises ConfigError with every mistake in it."""
+    overlay = _Overlay(mapping, os.environ if environ is None else environ)
+    try:
+        config = table(Config)(overlay.document)
+    except ConfigError as error:
+        problems = overlay.problems + [overlay.renamed(each) for each in error.problems]
+    except ValueError as error:
+        problems = [*overlay.problems, Problem("", str(error))]
+    else:
+        if not overlay.problems:
+            return config
+        problems = overlay.problems
+    raise ConfigError(problems, source) from None
+
+
+def config_from_django(value: object, *, environ: Environment | None = None) -> Config:
+    """Read Django's `CACHEMW` setting: a dict, or the path of a TOML file."""
+    if isinstance(value, (str, os.PathLike)):
+        return load_config(value, environ=environ)
+    if isinstance(value, Mapping):
+        return config_from(value, source="settings.CACHEMW", environ=environ)
+    message = f"expected a dict, or the path of a TOML file, got {show(value)}"
+    raise ConfigError([Problem("CACHEMW", message)], "settings")
+
+
+def _read(path: Path, source: str) -> Document:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        problem = Problem("", f"cannot be read: {error.strerror}")
+    except UnicodeDecodeError as error:
+        problem = Problem(f"byte {error.start}", "not UTF-8, which TOML must be")
+    except tomllib.TOMLDecodeError as error:
+        problem = _syntax_problem(str(error))
+    raise ConfigError([problem], source)
+
+
+def _syntax_problem(message: str) -> Problem:
+    if found := _POSITION.fullmatch(message):
+        return Problem(f"line {found[2]}, column {found[3]}", f"not valid TOML: {found[1]}")
+    return Problem("", f"not valid TOML: {message}")
+
+
+class _Overlay:
+    """A document with the environment laid over it, and where its values came from."""
+
+    def __init__(self, mapping: Mapping[str, Any], environ: Environment) -> None:
+        self.document: Any = dict(mapping) if isinstance(mapping, Mapping) else mapping
+        self.problems: list[Problem] = []
+        self._variables: dict[str, str] = {}
+        if isinstance(mapping, Mapping):
+            for variable, apply in VARIABLES.items():
+                if environ.get(variable):
+                    apply(self, variable, environ[variable])
+
+    def renamed(self, problem: Problem) -> Problem:
+        """Name the variable where the problem is with what it says."""
+        return Problem(self._variables.get(problem.path, problem.path), problem.message)
+
+    def put(self, variable: str, value: object, name: str, *, inside: str = "") -> None:
+        """Set a key, inside a table if one is named. A table that is none is left to fail."""
+        target = self.document
+        if inside:
+            inner = target.get(inside, {})
+            if not isinstance(inner, Mapping):
+                return
+            target[inside] = target = dict(inner)
+        target[name] = value
+        self._variables[f"{inside}.{key(name)}" if inside else name] = variable
+
+
+def _put(
+    name: str, *, inside: str = "", read: Callable[[str], object] = str
+) -> Callable[[_Overlay, str, str], None]:
+    return lambda overlay, variable, text: overlay.put(variable, read(text), name, inside=inside)
+
+
+def _put_redis(overlay: _Overlay, variable: str, text: str) -> None:
+    in_table = isinstance(overlay.document.get("redis"), Mapping)
+    if in_table:
+        overlay.put(variable, text, "url", inside="redis")
+    else:
+        overlay.put(variable, text, "redis")
+
+
+def _put_flags(overlay: _Overlay, variable: str, text: str) -> None:
+    for piece in filter(None, (each.strip() for each in text.split(","))):
+        name, _, flag = (part.strip() for part in piece.partition("="))
+        route = name.removeprefix("route:")
+        if not route or not flag:
+            message = f"expected low=off or route:NAME=off, got {show(piece)}"
+            overlay.problems.append(Problem(variable, message))
+        else:
+            inside = "flags" if route == name else "route_flags"
+            overlay.put(variable, flag, route, inside=inside)
+
+
+def _put_kill(overlay: _Overlay, variable: str, text: str) -> None:
+    # Either one kills, and what cannot be read kills too: off is the safe side (I6).
+    if text.strip().lower() not in _NOT_KILLED:
+        overlay.put(variable, True, "kill")
+
+
+def _number_or_text(text: str) -> int | str:
+    return int(text) if re.fullmatch(r"[0-9]{1,19}", text, re.ASCII) else text
+
+
+VARIABLES: dict[str, Callable[[_Overlay, str, str], None]] = {
+    "CACHEMW_REDIS": _put_redis,
+    "CACHEMW_NAMESPACE": _put("namespace"),
+    "CACHEMW_SECRET": _put("secret"),
+    "CACHEMW_MEMORY_MAX_SIZE": _put("max_size", inside="memory", read=_number_or_text),
+    "CACHEMW_FLAGS": _put_flags,
+    "CACHEMW_KILL": _put_kill,
+}

@@ -1,0 +1,99 @@
+"""Between Django's requests and responses and the engine's messages."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from cachemw.engine.answers import Answer
+from cachemw.engine.ask import Rewrite
+from cachemw.environ import apply_rewrite, raw_target
+from cachemw.http.messages import Head
+
+__all__ = ["copy_request", "head_of", "make_response", "raw_of", "rewrite_request", "scheme_of"]
+
+_REQUEST_CACHES = ("GET", "COOKIES", "headers", "_current_scheme_host", "accepted_types")
+"""What Django works out of META once and remembers on the request."""
+
+
+def scheme_of(request: HttpRequest) -> str:
+    """Give the scheme that the server saw; the header that may override it is keyed."""
+    scheme: str | None = request.META.get("wsgi.url_scheme")
+    return scheme or getattr(request, "scope", {}).get("scheme") or "http"
+
+
+def raw_of(request: HttpRequest) -> str | None:
+    """Give the request target as it came, where the server tells."""
+    scope = getattr(request, "scope", None)
+    if scope is None:
+        return raw_target(request.META)
+    raw: bytes | None = scope.get("raw_path")
+    return None if raw is None else raw.decode("latin-1")
+
+
+def head_of(response: HttpResponseBase) -> Head:
+    """Give a response's head; its cookies stand beside its headers until the handler sends them."""
+    headers = [
+        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        for name, value in response.items()
+    ]
+    headers += [
+        (b"set-cookie", cookie.OutputString().encode("latin-1", "replace"))
+        for cookie in response.cookies.values()
+    ]
+    return Head(status=response.status_code, headers=headers)
+
+
+def make_response(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> HttpResponse:
+    """Make a fresh response: Django hangs the request's clean-up on every response it sends."""
+    response = HttpResponse(body, status=status)
+    # The mapping that Django keeps, filled at once: its own setter encodes and checks every value
+    # again, which stored fields have been through already.
+    response.headers._store = {  # type: ignore[attr-defined]
+        name: (name, value)
+        for name, value in ((n.decode("latin-1"), v.decode("latin-1")) for n, v in headers)
+    }
+    return response
+
+
+def apply_answer(response: HttpResponseBase, answer: Answer) -> None:
+    """Put our own fields on the application's response; the others are there already."""
+    for name, value in answer.headers:
+        if name in (b"cache-status", b"etag", b"x-cache"):
+            response[_NAMES[name]] = value.decode("latin-1")
+
+
+_NAMES = {b"cache-status": "Cache-Status", b"etag": "ETag", b"x-cache": "X-Cache"}
+
+
+def not_modified(response: HttpResponseBase, answer: Answer) -> HttpResponse:
+    """Make the 304 that goes out instead of a response, and takes over its cookies and clean-up."""
+    headers = [pair for pair in answer.headers if pair[0] != b"set-cookie"]
+    own = make_response(answer.status, headers, b"")
+    own.cookies = response.cookies
+    own._resource_closers.extend(response._resource_closers)  # type: ignore[attr-defined]
+    return own
+
+
+def rewrite_request(request: HttpRequest, rewrite: Rewrite) -> None:
+    """Make a request what the application is to see."""
+    apply_rewrite(request.META, rewrite)
+    for name in _REQUEST_CACHES:
+        request.__dict__.pop(name, None)
+
+
+def copy_request(request: HttpRequest) -> HttpRequest:
+    """Make a request for a background call: same target and fields, nothing of the first one's life."""
+    scope: Any = getattr(request, "scope", None)
+    if scope is not None:
+        own: HttpRequest = ASGIRequest(scope, io.BytesIO())
+        own.META.clear()
+        own.META.update(request.META)
+        return own
+    environ = {**request.META, "wsgi.input": io.BytesIO()}
+    environ.pop("wsgi.file_wrapper", None)
+    return type(request)(environ)  # type: ignore[call-arg]

@@ -1,0 +1,332 @@
+"""What is done with the application's answer, and how a stored one is rendered.
+
+The front door calls, in this order: `on_head` when it knows status and fields (and the whole body,
+if it has it by then), `on_complete` when the last byte came, or `on_error` when the application
+raised. None of them waits for anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cachemw.engine.effects import Flow, Save
+from cachemw.engine.engine import Engine
+from cachemw.engine.entry import MARKER, Entry, HeaderPairs, Key
+from cachemw.engine.flows import Fetch, Forward, Serve
+from cachemw.engine.outcomes import Outcome
+from cachemw.engine.screen import KEYED
+from cachemw.errors import StoreError
+from cachemw.http import cache_control
+from cachemw.http.cache_status import forwarded, hit
+from cachemw.http.conditional import NOT_MODIFIED_DROPS, entity_tag, not_modified
+from cachemw.http.fields import first, has, members
+from cachemw.http.freshness import Lifetime, initial_age
+from cachemw.http.messages import Head, Headers
+from cachemw.http.storing import Refused, judge
+from cachemw.http.vary import varies_on
+
+__all__ = [
+    "Answer",
+    "Keeping",
+    "Stored",
+    "fields_of_hit",
+    "give_up",
+    "on_complete",
+    "on_error",
+    "on_head",
+    "render",
+    "save",
+]
+
+Pairs = list[tuple[bytes, bytes]]
+
+# Of one connection (RFC 9110 §7.6.1), or made anew for each answer.
+_DROPPED = frozenset(
+    {
+        b"age",
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authentication-info",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_BODILESS = frozenset({204, 304})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What goes out to the client instead of the application's own head."""
+
+    status: int
+    headers: Pairs
+    body: bytes | None
+    """None: the application's body follows. Bytes: this is the body, whatever the application sends."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Keeping:
+    """An answer that is being collected so that it can be kept."""
+
+    fetch: Fetch
+    head: Head
+    lifetime: Lifetime
+    born: float
+    max_size: int
+    vary: tuple[bytes, ...]
+    """Selecting fields beyond those that the key holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Entries that the memory tier holds and the shared store is to get."""
+
+    entries: tuple[tuple[Key, Entry], ...]
+    route: str
+
+
+def on_head(
+    engine: Engine,
+    forward: Forward,
+    head: Head,
+    *,
+    now: float,
+    wall_now: float,
+    body: bytes | None = None,
+) -> tuple[Answer, Keeping | None] | Serve:
+    """Decide what goes out and whether the answer is kept; a failing origin's stale stand-in may serve.
+
+    `now` is monotonic, `wall_now` seconds since the epoch; `body` is the whole body where it is
+    known already.
+    """
+    fetch = forward.fetch
+    if fetch is None:
+        return Answer(status=head.status, headers=_signed(engine, head, forward), body=None), None
+    stale = fetch.stale
+    if head.status >= 500 and stale is not None and now < stale.stale_error_until:
+        fetch.abandon()
+        return Serve(ask=fetch.ask, entry=stale, outcome=Outcome.STALE_IF_ERROR, now=now)
+    judged = _judge(fetch, head, wall_now, body)
+    keeping = None
+    if isinstance(judged, Refused):
+        _refuse(engine, fetch, judged.reason)
+    else:
+        if body is not None:
+            head = _with_entity_tag(head, body)
+        keeping = Keeping(
+            fetch=fetch,
+            head=head,
+            lifetime=judged,
+            born=fetch.started - initial_age(head.headers, wall_now),
+            max_size=fetch.ask.route.max_size,
+            vary=_unkeyed(fetch, head),
+        )
+    return _relay(engine, forward, head, stored=keeping is not None and body is not None), keeping
+
+
+def _judge(fetch: Fetch, head: Head, wall_now: float, body: bytes | None) -> Lifetime | Refused:
+    length = first(head.headers, b"content-length")
+    size = len(body) if body is not None else int(length) if length and length.isdigit() else 0
+    if size > fetch.ask.route.max_size:
+        return Refused("too-large")
+    return judge(
+        head,
+        cache_control.parse(head.headers),
+        fetch.ask.route.policy,
+        cookies_sent=fetch.ask.cookies_sent,
+        authorization_sent=fetch.ask.authorization_sent,
+        wall_now=wall_now,
+    )
+
+
+def _refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
+    """Let everyone who waits go, and remember, so that nobody queues for this key for a while."""
+    engine.count("not_stored", reason)
+    if not fetch.ask.personal:
+        engine.set_uncacheable(fetch.digest, True)
+    if fetch.flight is not None:
+        fetch.flight.release()
+
+
+def _relay(engine: Engine, forward: Forward, head: Head, *, stored: bool) -> Answer:
+    headers = _signed(engine, head, forward, stored=stored)
+    fetch = forward.fetch
+    if (
+        fetch is not None
+        and head.status == 200
+        and not fetch.refresh
+        and forward.rewrite is not None
+        and not_modified(fetch.ask.request.headers, head.headers)
+    ):
+        kept = [pair for pair in headers if pair[0] not in NOT_MODIFIED_DROPS]
+        return Answer(status=304, headers=kept, body=b"")
+    return Answer(status=head.status, headers=headers, body=None)
+
+
+def _signed(engine: Engine, head: Head, forward: Forward, *, stored: bool = False) -> Pairs:
+    """Add our Cache-Status behind those of caches inside (RFC 9211 §2)."""
+    reason = "miss" if forward.outcome.outcome == "miss" else "bypass"
+    detail = None if forward.reason == "miss" else forward.reason
+    headers = [*head.headers, (b"cache-status", forwarded(reason, stored=stored, detail=detail))]
+    if engine.settings.x_cache:
+        headers.append((b"x-cache", b"MISS" if reason == "miss" else b"BYPASS"))
+    return headers
+
+
+def _with_entity_tag(head: Head, body: bytes) -> Head:
+    if has(head.headers, b"etag") or head.status != 200:
+        return head
+    tag = entity_tag(body, first(head.headers, b"content-encoding"))
+    return Head(status=head.status, headers=[*head.headers, (b"etag", tag)])
+
+
+def _unkeyed(fetch: Fetch, head: Head) -> tuple[bytes, ...]:
+    """Give the fields of Vary that the key does not hold already."""
+    route = fetch.ask.route
+    held = KEYED | route.varies | {b"host"}
+    if route.cookies is not None:
+        held |= {b"cookie"}
+    return tuple(name for name in varies_on(head.headers) or () if name not in held)
+
+
+# -- keeping ---------------------------------------------------------------------------------------
+
+
+def on_complete(engine: Engine, keeping: Keeping, body: bytes, now: float) -> Stored | None:
+    """Keep a complete answer in memory, and land its flight. Call before the last byte goes out."""
+    fetch, head = keeping.fetch, keeping.head
+    length = first(head.headers, b"content-length")
+    if length is not None and length != b"%d" % len(body):
+        return give_up(engine, keeping, "length")
+    head = _with_entity_tag(head, body)
+    entry, entries = _entries(engine, keeping, head, body)
+    if now >= entry.dies_at:
+        return give_up(engine, keeping, "stale")
+    for _, each in entries:
+        engine.memory.put(each)
+    engine.set_uncacheable(fetch.digest, False)
+    engine.count("stored", "")
+    if fetch.flight is not None:
+        fetch.flight.land(entry)
+    return Stored(entries, fetch.ask.route.name)
+
+
+def give_up(engine: Engine, keeping: Keeping, reason: str) -> None:
+    """Stop keeping an answer: it grew too large, broke off, or lied about its length."""
+    _refuse(engine, keeping.fetch, reason)
+
+
+def _entries(
+    engine: Engine, keeping: Keeping, head: Head, body: bytes
+) -> tuple[Entry, tuple[tuple[Key, Entry], ...]]:
+    """Make the entry and, where the answer varies, the marker that stands under the primary key."""
+    asked = keeping.fetch.ask
+    plan = asked.plan
+    wanted = engine.selecting(keeping.vary, asked.headers)
+    key = engine.variant_key(plan, wanted) if wanted else plan.key
+    fresh_until = keeping.born + keeping.lifetime.fresh
+    times = {
+        "born": keeping.born,
+        "fresh_until": fresh_until,
+        "stale_until": fresh_until + keeping.lifetime.stale_while_revalidate,
+        "stale_error_until": fresh_until + keeping.lifetime.stale_if_error,
+    }
+    common = {"route": plan.route.name, "position": keeping.fetch.position, "tags": plan.tags}
+    entry = Entry(
+        key=key.digest,
+        status=head.status,
+        headers=engine.intern(_storable_fields(head, body)),
+        body=body,
+        vary=wanted,
+        **times,
+        **common,
+    )
+    if not wanted:
+        return entry, ((key, entry),)
+    names = tuple((name, None) for name in keeping.vary)
+    marker = Entry(
+        key=plan.key.digest, status=MARKER, headers=(), body=b"", vary=names, **times, **common
+    )
+    return entry, ((plan.key, marker), (key, entry))
+
+
+def _storable_fields(head: Head, body: bytes) -> HeaderPairs:
+    nominated = {name.lower() for name in members(head.headers, b"connection")}
+    drops = _DROPPED | nominated  # RFC 9111 §3.1
+    fields = [pair for pair in head.headers if pair[0] not in drops]
+    if head.status not in _BODILESS and not has(fields, b"content-length"):
+        fields.append((b"content-length", b"%d" % len(body)))
+    return tuple(fields)
+
+
+def save(stored: Stored) -> Flow[bool]:
+    """Write what was kept to the shared store; run it when the response has gone out."""
+    try:
+        for key, entry in stored.entries:
+            yield Save(entry, key, stored.route)
+    except StoreError:
+        return False
+    return True
+
+
+def on_error(engine: Engine, forward: Forward, now: float) -> Serve | None:
+    """Give what may be served instead of the application's exception; None: raise it."""
+    fetch = forward.fetch
+    if fetch is None:
+        return None
+    stale = fetch.stale
+    if stale is None or now >= stale.stale_error_until:
+        _refuse(engine, fetch, "exception")
+        return None
+    fetch.abandon()
+    return Serve(ask=fetch.ask, entry=stale, outcome=Outcome.STALE_IF_ERROR, now=now)
+
+
+# -- serving ---------------------------------------------------------------------------------------
+
+
+def render(engine: Engine, served: Serve) -> Answer:
+    """Render a stored answer for one request: 304, HEAD, Age and Cache-Status."""
+    entry, request = served.entry, served.ask.request
+    headers = fields_of_hit(entry, served.now, _DETAIL[served.outcome])
+    if engine.settings.x_cache:
+        headers.append((b"x-cache", b"HIT"))
+    if entry.status == 200 and not_modified(request.headers, entry.headers):
+        kept = [pair for pair in headers if pair[0] not in NOT_MODIFIED_DROPS]
+        return Answer(status=304, headers=kept, body=b"")
+    body = b"" if request.method == "HEAD" else entry.body
+    return Answer(status=entry.status, headers=headers, body=body)
+
+
+_DETAIL = {
+    Outcome.HIT_MEMORY: "memory",
+    Outcome.HIT_SHARED: "shared",
+    Outcome.HIT_COALESCED: "collapsed",
+    Outcome.STALE_MEMORY: "stale",
+    Outcome.STALE_SHARED: "stale",
+    Outcome.STALE_IF_ERROR: "stale-if-error",
+}
+
+
+def fields_of_hit(entry: Entry, now: float, detail: str) -> Pairs:
+    """Give the fields of a stored answer with its current Age (RFC 9111 §5.1) and our Cache-Status."""
+    age = max(0, int(now - entry.born))
+    ttl = int(entry.fresh_until - now)
+    status = _hits.get((ttl, detail)) or _render_hit(ttl, detail)
+    return [*entry.headers, (b"age", b"%d" % age), status]
+
+
+_hits: dict[tuple[int, str], tuple[bytes, bytes]] = {}
+"""Rendered Cache-Status pairs of hits: the few remaining lifetimes in use recur all the time."""
+
+
+def _render_hit(ttl: int, detail: str) -> tuple[bytes, bytes]:
+    pair = (b"cache-status", hit(ttl, detail))
+    if len(_hits) >= 8192:
+        _hits.clear()
+    _hits[ttl, detail] = pair
+    return pair

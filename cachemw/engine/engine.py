@@ -1,0 +1,217 @@
+"""The engine: one per cache. It holds what the flows work with, and the memory-hit fast path.
+
+A request goes: front door -> `hit_in_memory` (one plain call, no generator) -> if that gives None,
+the flow `on_request`, which serves or forwards -> the application -> `on_head`, `on_complete`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cachemw.engine.entry import MARKER, Entry, HeaderPairs, Key, Position, Verdict
+from cachemw.engine.flights import Flights
+from cachemw.engine.keys import KeyMaker
+from cachemw.engine.router import Router
+from cachemw.engine.routes import Extra, Plan, RouteState, Target
+from cachemw.engine.screen import CONDITIONAL, REMOVED, Watched
+from cachemw.http.messages import Headers
+from cachemw.http.vary import Selecting, selecting
+
+__all__ = ["Engine", "Floors", "Memory", "Settings", "Trust"]
+
+# Selecting fields whose values in the raw request may differ from what the application saw, or
+# must not stand in clear in a stored entry.
+_CONCEALED = frozenset({b"cookie", b"authorization"})
+_NOT_FAST = _CONCEALED | REMOVED | CONDITIONAL
+
+_MEMO_SIZE = 16_384
+
+
+class Memory(Protocol):
+    """The memory tier."""
+
+    def get(self, key: bytes) -> Entry | None:
+        """Give the entry of a digest."""
+
+    def put(self, entry: Entry) -> bool:
+        """Keep an entry, if it fits."""
+
+    def discard_if(self, key: bytes, entry: Entry) -> None:
+        """Drop an entry if it is still that one."""
+
+
+class Floors(Protocol):
+    """What has been purged."""
+
+    version: int
+
+    def judge(self, entry: Entry) -> Verdict:
+        """Say whether a purge has overtaken an entry."""
+
+    def here(self) -> Position:
+        """Give the position that an origin call beginning now must note."""
+
+
+class Trust(Protocol):
+    """How far the invalidation log is to be trusted."""
+
+    trusted_until: float
+
+    @property
+    def live(self) -> bool:
+        """Whether shared entries can be judged now."""
+
+    def serves(self, born: float, now: float) -> bool:
+        """Say whether an entry of that birth may be served although the log is not trusted now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The engine's own numbers; seconds."""
+
+    coalesce_wait: float
+    x_cache: bool = False
+
+
+class Engine:
+    """What decides. All of its state that threads share is in objects that lock for themselves."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        routes: Sequence[RouteState],
+        router: Router,
+        keys: KeyMaker,
+        watched: Watched,
+        memory: Memory,
+        floors: Floors,
+        log: Trust,
+        flights: Flights,
+        uncacheable: MutableMapping[bytes, bool],
+        count: Callable[[str, str], None],
+        intern: Callable[[HeaderPairs], HeaderPairs],
+    ) -> None:
+        self.settings = settings
+        self.routes = routes
+        self.router = router
+        self.keys = keys
+        self.watched = watched
+        self.memory = memory
+        self.floors = floors
+        self.log = log
+        self.flights = flights
+        self.count = count
+        """Counts an event by name and reason."""
+        self.intern = intern
+        """Shares equal header pairs between entries."""
+        self._uncacheable = uncacheable
+        self._uncacheable_lock = threading.Lock()
+        self._young: dict[Target, Plan] = {}
+        self._old: dict[Target, Plan] = {}
+
+    def hit_in_memory(
+        self, target: Target, extra: Extra | None, headers: Headers | None, now: float
+    ) -> tuple[Entry, Plan] | None:
+        """Answer a GET out of memory, or give None: then the flow must look closer.
+
+        `extra` are the watched fields of the request, None when there is none; `headers` all of
+        them, None where reading them costs too much: then answers that vary are left to the flow.
+        """
+        plan = self._young.get(target)
+        if plan is None:
+            plan = self._from_old(target)
+            if plan is None:
+                return None
+        if extra is not None:
+            plan = plan.select(extra)
+            if plan is None:
+                return None
+        if not plan.route.on:
+            return None
+        entry = self.memory.get(plan.key.digest)
+        if entry is None:
+            return None
+        if entry.status == MARKER:
+            entry = self._fast_variant(entry, plan, headers)
+            if entry is None:
+                return None
+        if now >= entry.fresh_until:
+            return None
+        floors = self.floors
+        if entry.checked != floors.version and floors.judge(entry) is not Verdict.VALID:
+            return None
+        log = self.log
+        if now >= log.trusted_until and not log.serves(entry.born, now):
+            return None
+        entry.visited = True
+        return entry, plan
+
+    def _fast_variant(self, marker: Entry, plan: Plan, headers: Headers | None) -> Entry | None:
+        if headers is None or self.floors.judge(marker) is not Verdict.VALID:
+            return None
+        names = tuple(name for name, _ in marker.vary)
+        if not _NOT_FAST.isdisjoint(names):
+            return None
+        key = plan.variants.get(selecting(names, headers))
+        return None if key is None else self.memory.get(key.digest)
+
+    # -- plans -----------------------------------------------------------------------------------
+
+    def _from_old(self, target: Target) -> Plan | None:
+        plan = self._old.get(target)
+        if plan is not None:
+            self.remember(target, plan)
+        return plan
+
+    def known(self, target: Target) -> Plan | None:
+        """Give the plan kept for a target."""
+        return self._young.get(target) or self._from_old(target)
+
+    def remember(self, target: Target, plan: Plan) -> None:
+        """Keep a plan. Two generations bound the memo: when the young one is full it becomes the old."""
+        if len(self._young) >= _MEMO_SIZE:
+            self._old, self._young = self._young, {}
+        self._young[target] = plan
+
+    # -- variants --------------------------------------------------------------------------------
+
+    def selecting(self, names: tuple[bytes, ...], headers: Headers) -> Selecting:
+        """Read the selecting fields, with secrets concealed: stored entries carry them."""
+        return tuple(
+            (name, self.keys.conceal(value) if value is not None and name in _CONCEALED else value)
+            for name, value in selecting(names, headers)
+        )
+
+    def variant_key(self, plan: Plan, wanted: Selecting) -> Key:
+        """Give the key of the variant that these selecting values choose."""
+        key = plan.variants.get(wanted)
+        if key is None:
+            key = self.keys.extend(plan.key, (part for pair in wanted for part in pair))
+            if len(plan.variants) >= 64:
+                plan.variants.clear()
+            plan.variants[wanted] = key
+        return key
+
+    # -- hit-for-miss ----------------------------------------------------------------------------
+
+    def is_uncacheable(self, digest: bytes) -> bool:
+        """Say whether the last answer of this key could not be kept, so that nobody should queue for it."""
+        with self._uncacheable_lock:
+            return digest in self._uncacheable
+
+    def set_uncacheable(self, digest: bytes, uncacheable: bool) -> None:
+        """Remember, or forget, that a key's answers cannot be kept."""
+        with self._uncacheable_lock:
+            if uncacheable:
+                self._uncacheable[digest] = True
+            else:
+                self._uncacheable.pop(digest, None)
+
+    def reset_after_fork(self) -> None:
+        """Make locks and flights anew: their threads stayed in the parent."""
+        self._uncacheable_lock = threading.Lock()
+        self.flights = Flights(self.flights.max_waiters)

@@ -1,0 +1,123 @@
+"""What is stored: one response, with everything needed to decide later whether it may be served.
+
+Times here are seconds on this process's *monotonic* clock, so no step of the wall clock can
+stretch or cut a lifetime. The codec translates them to and from the shared store's clock.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+__all__ = ["MARKER", "Entry", "HeaderPairs", "Key", "Position", "Verdict"]
+
+HeaderPairs = tuple[tuple[bytes, bytes], ...]
+"""Header fields in order, duplicates kept, names in lower case."""
+
+MARKER = 0
+"""The status of an entry that is no response but says which request fields select the variant."""
+
+
+class Key(NamedTuple):
+    """What an entry is found by."""
+
+    digest: bytes
+    """16 bytes of keyed BLAKE2b over `full`: the index of both tiers."""
+    full: bytes
+    """The injective encoding itself; the shared store's entry carries it and it is compared on read."""
+
+
+class Position(NamedTuple):
+    """A place in the invalidation log."""
+
+    epoch: bytes
+    """8 bytes naming one life of the log; positions of two epochs cannot be compared."""
+    id: int
+    """The last record applied, `milliseconds << 64 | sequence` as the server numbered it."""
+
+
+class Verdict(Enum):
+    """What the invalidation log says of an entry."""
+
+    VALID = "valid"
+    STALE = "stale"
+    """Purged softly: it may serve while it is refreshed, or when the origin fails."""
+    DEAD = "dead"
+
+
+class Entry:
+    """One stored response.
+
+    Plain slots, no dataclass: a million of these live in memory and the hit path reads six fields.
+    """
+
+    __slots__ = (
+        "body",
+        "born",
+        "checked",
+        "epoch",
+        "fresh_until",
+        "headers",
+        "id",
+        "key",
+        "route",
+        "stale_error_until",
+        "stale_until",
+        "status",
+        "tags",
+        "vary",
+        "visited",
+    )
+
+    def __init__(
+        self,
+        *,
+        key: bytes,
+        status: int,
+        headers: HeaderPairs,
+        body: bytes,
+        route: str,
+        born: float,
+        fresh_until: float,
+        stale_until: float,
+        stale_error_until: float,
+        position: Position,
+        tags: tuple[str, ...] = (),
+        vary: tuple[tuple[bytes, bytes | None], ...] = (),
+    ) -> None:
+        self.key = key
+        """`Key.digest`."""
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.route = route
+        """The route's name."""
+        self.born = born
+        """When the response's current age was zero (RFC 9111 §4.2.3)."""
+        self.fresh_until = fresh_until
+        self.stale_until = stale_until
+        """End of the stale-while-revalidate window; equals `fresh_until` when there is none."""
+        self.stale_error_until = stale_error_until
+        """End of the stale-if-error window; equals `fresh_until` when there is none."""
+        self.epoch = position.epoch
+        self.id = position.id
+        self.tags = tags
+        self.vary = vary
+        """The selecting request fields and their values (RFC 9111 §4.1); None: the field was absent."""
+        self.checked = -1
+        """The log version at which the tags were last found unpurged."""
+        self.visited = False
+        """Set by a hit, cleared by the memory tier's eviction hand."""
+
+    @property
+    def is_marker(self) -> bool:
+        """Whether this only says which request fields select the variant (their names are in `vary`)."""
+        return self.status == MARKER
+
+    @property
+    def dies_at(self) -> float:
+        """When the entry is of no use any more: fresh and both stale windows over."""
+        return max(self.fresh_until, self.stale_until, self.stale_error_until)
+
+    def __repr__(self) -> str:
+        return f"<Entry {self.status} {self.route} {len(self.body)} bytes key={self.key.hex()[:12]}>"

@@ -1,0 +1,55 @@
+"""Keys: an injective encoding of everything that may change an answer.
+
+The encoding is a sequence of parts, each behind its length, so no two different sequences give the
+same bytes (the flaw behind CVE-2026-25480 was a plain join). An absent value is encoded apart from
+an empty one. Cookies, tokens and identities enter as keyed digests: the full key travels inside
+stored entries, and must not carry a secret in clear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+from cachemw.engine.entry import Key
+
+__all__ = ["KeyMaker", "encode_parts"]
+
+_ABSENT = b"\xff\xff\xff\xff"
+
+
+def encode_parts(parts: Iterable[bytes | None]) -> bytes:
+    """Encode parts injectively: each as a 4-byte length and its bytes, None as a length of its own."""
+    out = bytearray()
+    for part in parts:
+        if part is None:
+            out += _ABSENT
+        else:
+            out += len(part).to_bytes(4, "big")
+            out += part
+    return bytes(out)
+
+
+class KeyMaker:
+    """Makes the keys of one namespace."""
+
+    def __init__(self, namespace: str, secret: bytes) -> None:
+        self._namespace = namespace.encode("ascii")
+        self._secret = blake2b(secret, digest_size=32, person=b"cachemw-key").digest()
+
+    def make(self, parts: Iterable[bytes | None]) -> Key:
+        """Make the key of these parts."""
+        full = encode_parts((self._namespace, *parts))
+        return Key(self._digest(full, 16), full)
+
+    def extend(self, key: Key, parts: Iterable[bytes | None]) -> Key:
+        """Make the key of a variant: a primary key's and its selecting values."""
+        full = encode_parts((key.full, *parts))
+        return Key(self._digest(full, 16), full)
+
+    def conceal(self, value: bytes) -> bytes:
+        """Give a keyed digest that stands for a secret value in a key."""
+        return self._digest(value, 32)
+
+    def _digest(self, data: bytes, size: int) -> bytes:
+        return blake2b(data, digest_size=size, key=self._secret).digest()

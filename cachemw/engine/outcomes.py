@@ -1,0 +1,1 @@
+from cachemw.telemetry.outcomes import Outcome  # noqa

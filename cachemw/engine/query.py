@@ -1,0 +1,42 @@
+"""The query as a route reads it: what is keyed, and what the application sees, are the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from urllib.parse import unquote_plus
+
+__all__ = ["QueryReader", "query_reader"]
+
+QueryReader = Callable[[bytes], bytes]
+
+
+def query_reader(read: tuple[str, ...] | None, ignored: tuple[str, ...]) -> QueryReader:
+    """Make the function that reduces a query for a route that reads, or ignores, these parameters.
+
+    Pieces are kept as raw bytes: `a` is not `a=`, `%FF` is not `%FE`. Where the parameters are
+    listed their order does not count, so pieces are sorted by name, repeated ones left in order.
+    """
+    if read is not None:
+        listed = frozenset(read)
+        return lambda query: _join(
+            sorted((p for p in _pieces(query) if p[0] in listed), key=lambda piece: piece[0])
+        )
+    if ignored:
+        return lambda query: _join(
+            [p for p in _pieces(query) if not any(fnmatchcase(p[0], name) for name in ignored)]
+        )
+    return lambda query: query
+
+
+def _pieces(query: bytes) -> list[tuple[str, bytes]]:
+    if not query:
+        return []
+    return [
+        (unquote_plus(piece.partition(b"=")[0].decode("latin-1"), errors="replace"), piece)
+        for piece in query.split(b"&")
+    ]
+
+
+def _join(pieces: list[tuple[str, bytes]]) -> bytes:
+    return b"&".join(raw for _, raw in pieces)

@@ -1,0 +1,86 @@
+"""Routes as the engine runs them, and plans: everything about a target that is worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cachemw.engine.entry import Key
+from cachemw.engine.query import QueryReader
+from cachemw.http.fields import cookie_pairs
+from cachemw.http.messages import Request
+from cachemw.http.storing import Policy
+
+__all__ = ["Extra", "Identify", "Plan", "RouteState", "Target"]
+
+Target = tuple[object, ...]
+"""What a front door reads to name a target: method, scheme, host, mount, path, raw path, query."""
+
+Extra = list[tuple[bytes, bytes]]
+"""The watched fields that a request carries, in order."""
+
+Identify = Callable[[Request], str | None]
+"""Names the principal of a request, or gives None when it cannot."""
+
+_VARIANTS = 64
+"""Plans kept per target for different watched fields; beyond it the slow path works them out."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class RouteState:
+    """One route with its live switch."""
+
+    index: int
+    name: str
+    template: str
+    risk: str
+    methods: frozenset[str]
+    policy: Policy
+    max_size: int
+    read_query: QueryReader
+    varies: frozenset[bytes]
+    """Fields that the route declares: keyed."""
+    cookies: frozenset[str] | None
+    """Cookies that the route reads; None: it has not said, so a cookie makes a request personal."""
+    identity: Identify | None
+    tags: tuple[str, ...]
+    """Tag templates."""
+    on: bool = True
+    """Whether flags and kill switch let this route use the cache right now."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Plan:
+    """A target's route and key for a request without watched fields, and its plans for others."""
+
+    route: RouteState
+    key: Key
+    base: bytes
+    """The encoded parts of the target: what every key of it begins with."""
+    query: bytes
+    """The query as the route reads it."""
+    tags: tuple[str, ...]
+    others: dict[tuple[tuple[bytes, bytes], ...], Plan] = field(default_factory=dict)
+    variants: dict[tuple[tuple[bytes, bytes | None], ...], Key] = field(default_factory=dict)
+    """Selecting values -> key, for responses that vary."""
+
+    def select(self, extra: Extra) -> Plan | None:
+        """Give the plan for a request that carries these watched fields, if it is known."""
+        reduced = self._reduce(extra)
+        return self.others.get(reduced) if reduced else self
+
+    def remember(self, extra: Extra, plan: Plan) -> None:
+        """Keep the plan for these watched fields."""
+        if len(self.others) >= _VARIANTS:
+            self.others.clear()
+        self.others[self._reduce(extra)] = plan
+
+    def _reduce(self, extra: Extra) -> tuple[tuple[bytes, bytes], ...]:
+        """Leave out what the route does not read: most often a browser's whole Cookie field."""
+        cookies = self.route.cookies
+        if cookies is None or self.route.identity is not None:
+            return tuple(extra)
+        reduced = [pair for pair in extra if pair[0] != b"cookie"]
+        if cookies and len(reduced) != len(extra):
+            reduced += [(b"cookie", b"=".join(pair)) for pair in cookie_pairs(extra, cookies)]
+        return tuple(reduced)

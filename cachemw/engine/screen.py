@@ -1,0 +1,138 @@
+"""What a request carries that could make its answer personal or poisonous, and what is done about it.
+
+Every field that is known to steer applications is in exactly one table:
+
+- **bypass**: the request goes to the application untouched and its answer is not kept;
+- **keyed**: the value becomes part of the key, so a forged one reaches only its sender;
+- **removed**: the application does not see it on a cached route, so it cannot steer the answer.
+
+`Host` is always keyed; `Cookie` and `Authorization` have rules of their own (see `cachemw.http.storing`).
+A spelling with underscores reaches CGI-style applications as the same field, so it is suspicious.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+
+from cachemw.http.fields import first, values
+from cachemw.http.messages import Request
+
+__all__ = ["CONDITIONAL", "DEFAULT_PORTS", "KEYED", "REMOVED", "bypass_reason", "normalised_host", "watched"]
+
+_BYPASS = {
+    b"transfer-encoding": "body",
+    b"x-http-method-override": "method-override",
+    b"x-http-method": "method-override",
+    b"x-method-override": "method-override",
+    b"range": "range",
+    b"if-range": "range",
+    b"if-match": "precondition",
+    b"if-unmodified-since": "precondition",
+}
+
+# What proxies use to tell an application its own address, and Origin, which CORS layers answer
+# with or without a Vary.
+KEYED = frozenset(
+    {
+        b"front-end-https",
+        b"origin",
+        b"x-forwarded-host",
+        b"x-forwarded-path",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-proto",
+        b"x-forwarded-protocol",
+        b"x-forwarded-scheme",
+        b"x-forwarded-server",
+        b"x-forwarded-ssl",
+        b"x-forwarded-uri",
+        b"x-host",
+        b"x-original-host",
+        b"x-original-uri",
+        b"x-original-url",
+        b"x-rewrite-url",
+        b"x-scheme",
+        b"x-script-name",
+        b"x-url-scheme",
+    }
+)
+
+# Client addresses: different for every client, so keying them would leave nothing to share.
+REMOVED = frozenset(
+    {
+        b"cf-connecting-ip",
+        b"client-ip",
+        b"fastly-client-ip",
+        b"forwarded",
+        b"true-client-ip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-forwarded",
+        b"x-forwarded-for",
+        b"x-real-ip",
+    }
+)
+
+CONDITIONAL = frozenset({b"if-none-match", b"if-modified-since"})
+"""Answered by cachemw itself: taken from the forwarded request, so that the full answer can be kept."""
+
+_HOST = re.compile(rb"(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
+_ENCODED_SEPARATOR = re.compile(rb"%2f|%5c|%00|\\|\x00", re.IGNORECASE)
+DEFAULT_PORTS = {"http": b":80", "https": b":443"}
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The fields that the fast path must notice."""
+
+    names: frozenset[bytes]
+    suspicious: frozenset[bytes]
+
+
+def watched(declared: frozenset[bytes]) -> Watched:
+    """Give every field name that matters to some route, and the underscore spellings of all of them.
+
+    `declared` are the fields that routes vary on.
+    """
+    own = {b"cookie", b"authorization", b"content-length", *CONDITIONAL}
+    names = frozenset(own | set(_BYPASS) | KEYED | declared)
+    suspicious = frozenset(
+        spelling for name in names | REMOVED | {b"host"} for spelling in _underscored(name)
+    )
+    return Watched(names | suspicious, suspicious)
+
+
+def _underscored(name: bytes) -> list[bytes]:
+    pieces = name.decode("ascii").split("-")
+    spellings = []
+    for joints in itertools.product("-_", repeat=len(pieces) - 1):
+        if "_" in joints:
+            text = pieces[0] + "".join(j + p for j, p in zip(joints, pieces[1:], strict=True))
+            spellings.append(text.encode("ascii"))
+    return spellings
+
+
+def bypass_reason(request: Request, suspicious: frozenset[bytes]) -> str | None:
+    """Say why a request must go past the cache, or None."""
+    if not request.raw_path.startswith(b"/"):
+        return "target"  # absolute-form or asterisk-form (RFC 9112 §3.2)
+    if _ENCODED_SEPARATOR.search(request.raw_path):
+        return "target"  # what one layer reads as one segment another reads as two
+    hosts = values(request.headers, b"host")
+    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+        return "host"
+    for name, _ in request.headers:
+        if name in _BYPASS:
+            return _BYPASS[name]
+        if name in suspicious:
+            return "spelling"
+    length = first(request.headers, b"content-length")
+    return "body" if length is not None and length.strip() != b"0" else None
+
+
+def normalised_host(request: Request) -> bytes:
+    """Give the Host in lower case, without the scheme's default port (RFC 9110 §4.2.3)."""
+    host = (first(request.headers, b"host") or b"").lower()
+    return host.removesuffix(DEFAULT_PORTS.get(request.scheme, b"\n"))

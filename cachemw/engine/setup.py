@@ -1,0 +1,48 @@
+"""From the configuration's routes to the engine's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cachemw.config import Config, Route
+from cachemw.config.template import parse_template
+from cachemw.engine.query import query_reader
+from cachemw.engine.router import Router
+from cachemw.engine.routes import Identify, RouteState
+from cachemw.http.storing import Policy
+
+__all__ = ["make_router", "make_routes"]
+
+
+def make_router(config: Config) -> Router:
+    """Make the router of a configuration's routes."""
+    return Router([(parse_template(route.path), route.mount) for route in config.routes])
+
+
+def make_routes(config: Config, identities: Mapping[str, Identify]) -> list[RouteState]:
+    """Make the live routes, in the order listed; `identities` holds a function for each name used."""
+    return [_make(index, route, identities) for index, route in enumerate(config.routes)]
+
+
+def _make(index: int, route: Route, identities: Mapping[str, Identify]) -> RouteState:
+    methods = {*route.methods, *(("HEAD",) if "GET" in route.methods else ())}
+    return RouteState(
+        index=index,
+        name=route.name,
+        template=(route.mount or "") + route.path,
+        risk=route.risk,
+        methods=frozenset(methods),
+        policy=Policy(
+            ttl=None if route.ttl == "response" else route.ttl,  # type: ignore[arg-type]
+            negative_ttl=route.negative_ttl,
+            stale_while_revalidate=route.stale_while_revalidate,
+            stale_if_error=route.stale_if_error,
+        ),
+        max_size=route.max_size,
+        read_query=query_reader(route.query, route.ignore_query),
+        varies=frozenset(name.encode("ascii") for name in route.vary),
+        cookies=None if route.cookies is None else frozenset(route.cookies),
+        identity=identities[route.identity] if route.identity else None,
+        tags=route.tags,
+        on=route.enabled,
+    )

@@ -1,0 +1,43 @@
+"""From a URL that somebody wants purged to the tags of the entries made for it."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+
+from cachemw.engine.engine import Engine
+from cachemw.engine.screen import DEFAULT_PORTS
+from cachemw.engine.tags import TagError, url_tags
+
+__all__ = ["tags_of_url"]
+
+
+def tags_of_url(engine: Engine, url: str) -> list[str]:
+    """Give the tags of a URL, `/products/1?page=2` on every host or `https://shop.example/...` on one.
+
+    Every query string that a matching route would read out of it counts: the purger need not know
+    where the application is mounted. Raises TagError for what is no URL of ours.
+    """
+    parts = urlsplit(url)
+    if not parts.path.startswith("/"):
+        raise TagError(f"{url!r}: a URL to purge is a path (/products/1) or http(s)://host/path")
+    if parts.scheme not in ("", "http", "https"):
+        raise TagError(f"{url!r}: only http and https are cached")
+    path = parts.path.encode("utf-8")
+    query = parts.query.encode("utf-8")
+    host = parts.netloc.rpartition("@")[2].lower()
+    host = host.removesuffix(DEFAULT_PORTS.get(parts.scheme, b"\n").decode("ascii"))
+    tags = []
+    for each in _queries(engine, unquote(parts.path, errors="surrogateescape"), query):
+        anywhere, here = url_tags(host, path, each)
+        tags.append(here if host else anywhere)
+    return tags
+
+
+def _queries(engine: Engine, path: str, query: bytes) -> set[bytes]:
+    """Give the query as written, and as every route reads it that matches below some mount."""
+    queries = {query}
+    for start in [0] + [i for i, character in enumerate(path) if character == "/" and i]:
+        match = engine.router.match(path[:start], path[start:])
+        if match is not None:
+            queries.add(engine.routes[match[0]].read_query(query))
+    return queries

@@ -1,0 +1,127 @@
+"""Reading a WSGI environ (and Django's `META`, which is one) as the engine wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+from urllib.parse import quote
+
+from cachemw.engine.ask import Rewrite
+from cachemw.engine.routes import Extra, Target
+from cachemw.http.messages import Request
+
+__all__ = ["EnvironReader", "apply_rewrite", "native", "raw_target"]
+
+Environ = MutableMapping[str, Any]
+
+_BARE = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
+_RAW_NAMES = ("RAW_URI", "REQUEST_URI")
+"""Where servers put the request target as it came: gunicorn and Werkzeug, uWSGI and mod_wsgi."""
+
+
+def raw_target(environ: Mapping[str, Any]) -> str | None:
+    """Give the request target as it came over the wire, where the server tells."""
+    return environ.get("RAW_URI") or environ.get("REQUEST_URI")
+
+
+class EnvironReader:
+    """Reads requests for one set of watched fields."""
+
+    def __init__(self, names: frozenset[bytes]) -> None:
+        # A spelling with underscores cannot be told apart here; servers drop or fold it.
+        plain = [name for name in names if b"_" not in name and name not in _BARE]
+        self._watched = {_variable(name): name for name in plain}
+        self._names = frozenset(self._watched)
+
+    def target(self, environ: Mapping[str, Any], scheme: str, raw: str | None) -> Target:
+        """Give what names the target of a request."""
+        return (
+            scheme,
+            environ.get("HTTP_HOST"),
+            environ.get("SCRIPT_NAME"),
+            environ.get("PATH_INFO"),
+            raw,
+            environ.get("QUERY_STRING"),
+        )
+
+    def extra(self, environ: Mapping[str, Any]) -> Extra | None:
+        """Give the watched fields that a request carries, or None."""
+        length = environ.get("CONTENT_LENGTH")
+        has_body = bool(length) and length != "0"
+        if self._names.isdisjoint(environ) and not has_body:
+            return None
+        found = [
+            (name, environ[variable].encode("latin-1"))
+            for variable, name in self._watched.items()
+            if variable in environ
+        ]
+        if has_body:
+            found.append((b"content-length", str(length).encode("latin-1", "replace")))
+        return found
+
+    def request(self, environ: Mapping[str, Any], scheme: str, raw: str | None) -> Request:
+        """Give the whole request."""
+        mount = _decoded(environ.get("SCRIPT_NAME", ""))
+        path = _decoded(environ.get("PATH_INFO", "")) or "/"
+        query = environ.get("QUERY_STRING", "").encode("latin-1")
+        headers = [
+            (name[5:].replace("_", "-").lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in environ.items()
+            if name.startswith("HTTP_") and isinstance(value, str)
+        ]
+        for field, variable in _BARE.items():
+            if value := environ.get(variable):
+                headers.append((field, str(value).encode("latin-1")))
+        return Request(
+            method=environ["REQUEST_METHOD"],
+            scheme=scheme,
+            mount=mount,
+            path=path,
+            raw_path=_raw_path(raw, mount, path),
+            query=query,
+            headers=headers,
+        )
+
+
+def _raw_path(raw: str | None, mount: str, path: str) -> bytes:
+    """Give the path below the mount as it came; the application's own reading of it is keyed too."""
+    quoted = quote(path, errors="surrogateescape")
+    if raw is None:
+        return quoted.encode("ascii")
+    wire = raw.partition("?")[0].encode("latin-1")
+    mounted = quote(mount, errors="surrogateescape").encode("ascii")
+    if mounted and wire.startswith(mounted):
+        return wire[len(mounted) :] or b"/"
+    return wire
+
+
+def _decoded(text: str) -> str:
+    """Undo WSGI's latin-1 disguise of bytes (PEP 3333)."""
+    return text.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+def _variable(name: bytes) -> str:
+    return "HTTP_" + name.decode("ascii").upper().replace("-", "_")
+
+
+def apply_rewrite(environ: Environ, rewrite: Rewrite) -> None:
+    """Make an environ what the application is to see: fewer fields, the query as the route reads it."""
+    kept = {name for name, _ in rewrite.headers}
+    for variable in [name for name in environ if name.startswith("HTTP_")]:
+        if variable[5:].replace("_", "-").lower().encode("latin-1") not in kept:
+            del environ[variable]
+    for name, value in rewrite.headers:
+        if name == b"cookie":
+            environ["HTTP_COOKIE"] = value.decode("latin-1")
+    query = rewrite.query.decode("latin-1")
+    if query != environ.get("QUERY_STRING", ""):
+        environ["QUERY_STRING"] = query
+        for name in _RAW_NAMES:
+            if name in environ:
+                path = environ[name].partition("?")[0]
+                environ[name] = f"{path}?{query}" if query else path
+
+
+def native(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    """Give header pairs as the native strings that WSGI wants."""
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]

@@ -1,0 +1,45 @@
+"""Entity tags and the answers to conditional GETs (RFC 9110 §8.8, §13)."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from cachemw.http.dates import parse_date
+from cachemw.http.fields import first, has, members
+from cachemw.http.messages import Headers
+
+__all__ = ["NOT_MODIFIED_DROPS", "entity_tag", "is_conditional", "not_modified"]
+
+# RFC 9110 §15.4.5: a 304 carries no representation metadata beyond what guides cache updates.
+NOT_MODIFIED_DROPS = frozenset(
+    {b"content-type", b"content-length", b"content-encoding", b"content-language", b"content-range"}
+)
+
+
+def entity_tag(body: bytes, encoding: bytes | None) -> bytes:
+    """Make a strong entity tag out of a body and its content coding, the same in every process."""
+    digest = blake2b(body, digest_size=12, person=b"cachemw-etag", key=(encoding or b"")[:64])
+    return b'"%s"' % digest.hexdigest().encode("ascii")
+
+
+def is_conditional(request_headers: Headers) -> bool:
+    """Say whether a 304 could answer this request."""
+    return any(name in (b"if-none-match", b"if-modified-since") for name, _ in request_headers)
+
+
+def not_modified(request_headers: Headers, response_headers: Headers) -> bool:
+    """Say whether a GET or HEAD is answered with 304 (RFC 9110 §13.2.2, steps 3 and 4)."""
+    if has(request_headers, b"if-none-match"):
+        tag = first(response_headers, b"etag")
+        wanted = list(members(request_headers, b"if-none-match"))
+        if wanted == [b"*"]:
+            return True
+        # §13.1.2: weak comparison, the W/ does not count.
+        return tag is not None and _opaque(tag) in map(_opaque, wanted)
+    since = parse_date(first(request_headers, b"if-modified-since"))
+    modified = parse_date(first(response_headers, b"last-modified"))
+    return since is not None and modified is not None and modified <= since
+
+
+def _opaque(tag: bytes) -> bytes:
+    return tag.removeprefix(b"W/")

@@ -1,0 +1,130 @@
+"""May a shared cache keep this response (RFC 9111 §3), and for how long?
+
+The rules, in the order in which they are asked; the first that refuses gives the reason:
+
+1. the response says so: `no-store`, `private`, `no-cache`;
+2. it sets a cookie: it was made for one client;
+3. it varies on everything (`Vary: *`);
+4. it answers part of a request, or is framed in a way that cannot be replayed;
+5. the client was known (cookies, Authorization) and the response does not say that it is for all;
+6. its status is not one that the route keeps;
+7. nothing gives it a lifetime, or the lifetime is over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cachemw.http.cache_control import CacheControl
+from cachemw.http.fields import has, members
+from cachemw.http.freshness import Lifetime, explicit_lifetime
+from cachemw.http.messages import Head
+from cachemw.http.vary import varies_on
+
+__all__ = ["Policy", "Refused", "judge"]
+
+# DESIGN: a route's own ttl applies to answers that say "here it is" and to permanent redirects,
+# and its negative_ttl to "there is none". A 206, 302, 401 or 500 is about this request only.
+TTL_STATUSES = frozenset({200, 203, 301, 308})
+NEGATIVE_STATUSES = frozenset({404, 410})
+UNSTORABLE_STATUSES = frozenset({206, 304})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the route says about lifetimes; seconds, None where it says nothing."""
+
+    ttl: float | None
+    """None: only what the response itself allows, whatever its status."""
+    negative_ttl: float | None = None
+    stale_while_revalidate: float | None = None
+    stale_if_error: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The response may not be kept; `reason` is a short, stable word for logs and Cache-Status."""
+
+    reason: str
+
+
+def judge(
+    head: Head,
+    control: CacheControl,
+    policy: Policy,
+    *,
+    cookies_sent: bool,
+    authorization_sent: bool,
+    wall_now: float,
+) -> Lifetime | Refused:
+    """Decide whether a response to a GET may be kept, and its lifetime counted from its birth.
+
+    `cookies_sent` and `authorization_sent` say whether the application saw a field that may have
+    told it who the client is and that the key does not hold.
+    """
+    reason = _forbidden(head, control) or _personal(head, control, cookies_sent, authorization_sent)
+    if reason:
+        return Refused(reason)
+    lifetime = explicit_lifetime(control, head.headers, wall_now)
+    if lifetime is None:
+        lifetime = _route_lifetime(head.status, policy)
+    elif policy.ttl is not None and head.status not in TTL_STATUSES | NEGATIVE_STATUSES:
+        return Refused("status")
+    elif head.status in NEGATIVE_STATUSES and policy.ttl is not None and not policy.negative_ttl:
+        return Refused("status")
+    if lifetime is None:
+        return Refused("status" if policy.ttl is not None else "no-lifetime")
+    if lifetime <= 0:
+        return Refused("stale")
+    return _with_grace(lifetime, control, policy)
+
+
+def _forbidden(head: Head, control: CacheControl) -> str | None:
+    if control.no_store:
+        return "no-store"
+    if control.private:
+        return "private"
+    if control.no_cache:
+        return "no-cache"
+    if has(head.headers, b"set-cookie"):
+        return "set-cookie"
+    if varies_on(head.headers) is None:
+        return "vary-star"
+    if head.status in UNSTORABLE_STATUSES or has(head.headers, b"content-range"):
+        return "partial"
+    if any(member.lower() != b"chunked" for member in members(head.headers, b"transfer-encoding")):
+        return "transfer-encoding"
+    return "trailers" if has(head.headers, b"trailer") else None
+
+
+def _personal(
+    head: Head, control: CacheControl, cookies_sent: bool, authorization_sent: bool
+) -> str | None:
+    if authorization_sent and not control.shares_authorized:  # RFC 9111 §3.5
+        return "authorization"
+    if cookies_sent and not control.public and b"cookie" not in (varies_on(head.headers) or ()):
+        return "cookie"
+    return None
+
+
+def _route_lifetime(status: int, policy: Policy) -> float | None:
+    if status in NEGATIVE_STATUSES:
+        return policy.negative_ttl
+    if status in TTL_STATUSES:
+        return policy.ttl
+    return None
+
+
+def _with_grace(lifetime: float, control: CacheControl, policy: Policy) -> Lifetime:
+    """Add the stale windows (RFC 5861): the response's own wins over the route's."""
+    if control.forbids_stale:
+        return Lifetime(fresh=lifetime)
+    revalidate = control.stale_while_revalidate
+    on_error = control.stale_if_error
+    return Lifetime(
+        fresh=lifetime,
+        stale_while_revalidate=float(
+            revalidate if revalidate is not None else policy.stale_while_revalidate or 0.0
+        ),
+        stale_if_error=float(on_error if on_error is not None else policy.stale_if_error or 0.0),
+    )

@@ -1,0 +1,1 @@
+"""Purges: the records, the floors that every process keeps, and the log that carries them."""

@@ -1,0 +1,118 @@
+"""The invalidation log, as the rest of cachemw sees it, and its form for a single process.
+
+Memory only, a purge concerns this process: the log is a counter. With Redis behind it,
+`cachemw.invalidation.redis_log` carries the same records to every process.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from cachemw.invalidation.floors import Floors
+
+__all__ = ["InvalidationLog", "LocalLog", "Purge", "PurgeResult"]
+
+PurgeStatus = Literal["confirmed", "appended", "queued"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purge:
+    """One purge: the tags it names, or everything; hard (gone) or soft (stale)."""
+
+    tags: tuple[str, ...] | None
+    soft: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurgeResult:
+    """What is known of a purge when the call returns.
+
+    `confirmed`: every process that follows the log has applied it. `appended`: it is in the log,
+    and `waiting` processes had not yet said that they applied it. `queued`: Redis could not be
+    reached; it holds in this process now and will be appended when Redis is back.
+    """
+
+    status: PurgeStatus
+    reached: int
+    """Processes known to have applied it, this one included if it caches."""
+    waiting: int = 0
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether nothing purged can be served by any connected process any more."""
+        return self.status == "confirmed"
+
+
+class InvalidationLog(Protocol):
+    """What the engine and the composition root need of a log."""
+
+    floors: Floors
+    trusted_until: float
+    """Monotonic time until which memory entries may be served without a further look."""
+
+    @property
+    def live(self) -> bool:
+        """Whether the log is being followed right now, so that shared entries can be judged."""
+
+    def start(self) -> None:
+        """Begin to follow, once per process; cheap when begun."""
+
+    def serves(self, born: float, now: float) -> bool:
+        """Say whether an entry of that birth may be served although the log is not trusted now."""
+
+    def purge(self, purge: Purge) -> PurgeResult:
+        """Append a purge and wait, bounded, for its confirmation."""
+
+    async def apurge(self, purge: Purge) -> PurgeResult:
+        """Append a purge and wait, bounded, for its confirmation."""
+
+    def reset_after_fork(self) -> None:
+        """Begin anew in a child process."""
+
+    def close(self) -> None:
+        """Stop following and let go of every connection."""
+
+
+class LocalLog:
+    """The log of one process with memory alone: a purge is confirmed when the call returns."""
+
+    live = True
+
+    def __init__(self, floors: int) -> None:
+        self.floors = Floors(floors)
+        self.trusted_until = math.inf
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Do nothing: there is nothing to follow."""
+
+    def serves(self, born: float, now: float) -> bool:
+        """Say yes: no purge can be missed."""
+        return True
+
+    def purge(self, purge: Purge) -> PurgeResult:
+        """Apply a purge to this process."""
+        with self._lock:
+            self.floors.apply(self.floors.position + 1, purge.tags, soft=purge.soft)
+        return PurgeResult(status="confirmed", reached=1)
+
+    async def apurge(self, purge: Purge) -> PurgeResult:
+        """Apply a purge to this process."""
+        return self.purge(purge)
+
+    def reset_after_fork(self) -> None:
+        """Make the lock anew: the parent's may have been held by a thread that is not here."""
+        self._lock = threading.Lock()
+        self.floors.reset_after_fork()
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to let go of."""
+
+
+def process_id() -> str:
+    """Name this process in the fleet: host-independent, unique enough for a hash field."""
+    return f"{os.getpid():x}-{os.urandom(6).hex()}"

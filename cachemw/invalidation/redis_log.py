@@ -1,0 +1,441 @@
+"""The invalidation log in a Redis stream, followed by one daemon thread in each process.
+
+What is in Redis, for the namespace `shop`:
+
+    cachemw:{shop}:log        the stream: purges and flag changes, in the server's order
+    cachemw:{shop}:epoch      8 random bytes that name this life of the log
+    cachemw:{shop}:followers  hash: process -> last ID applied and when, by the server's clock
+    cachemw:{shop}:flags      the live flags, for processes that join
+
+How it stays right:
+
+- the follower reads from the last ID it applied, so a reconnect misses nothing; every read that
+  returns, even empty, proves the log alive, and then the epoch is checked;
+- a process that joins reads the whole retained log first; what was trimmed before that is below
+  the horizon, and entries from there are dead;
+- an epoch that is missing or strange (FLUSHALL, eviction, another server), or a stream that ends
+  before what we have applied (a failover lost records), begins a new life: everything is purged;
+- a purge is *confirmed* when every process with a recent heartbeat says that it has applied it;
+- out of reach, purges apply here at once and wait in a bounded queue; one too many means "all".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from cachemw.config.model import Log as LogConfig
+from cachemw.invalidation.floors import NO_EPOCH, Floors
+from cachemw.invalidation.log import Purge, PurgeResult, process_id
+from cachemw.invalidation.records import (
+    FlagsRecord,
+    flag_fields,
+    number,
+    purge_fields,
+    read_record,
+    stream_id,
+)
+from cachemw.stores.breaker import Breaker
+from cachemw.stores.clients import Clients
+
+if TYPE_CHECKING:
+    import redis
+
+__all__ = ["Hooks", "RedisLog"]
+
+_BATCH = 2000
+"""Records read at once: a process that joins a long log must not hold the GIL for long."""
+_RETRY = 0.4
+"""Seconds between attempts to reach Redis again, give or take half."""
+_HEARTBEATS_MISSED = 3
+"""Polls without a heartbeat after which a process does not count as following any more."""
+
+
+class Hooks:
+    """What the log tells the rest of cachemw; the composition root puts its functions in."""
+
+    def __init__(self) -> None:
+        self.flags: Callable[[bytes], None] = lambda document: None
+        """The live flags changed."""
+        self.current_flags: Callable[[], bytes | None] = lambda: None
+        """The live flags as this process knows them, to restore what Redis lost."""
+        self.tick: Callable[[redis.Redis], None] = lambda client: None
+        """A poll went by; the client may be used to publish."""
+        self.lost: Callable[[str], None] = lambda error: None
+        self.regained: Callable[[float, int], None] = lambda seconds, records: None
+        self.count: Callable[[str, str], None] = lambda event, reason: None
+
+
+class RedisLog:
+    """Follows and appends. Thread-safe."""
+
+    def __init__(
+        self,
+        clients: Clients,
+        namespace: str,
+        config: LogConfig,
+        breaker: Breaker,
+        hooks: Hooks,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.floors = Floors(config.floors)
+        self.trusted_until = 0.0
+        self.alive_at: float | None = None
+        """Monotonic time of the last proof of life."""
+        self.server_shift: float | None = None
+        """What to add to the monotonic clock for the server's time."""
+        self.epoch_key = f"cachemw:{{{namespace}}}:epoch".encode()
+        self._stream = f"cachemw:{{{namespace}}}:log".encode()
+        self._followers = f"cachemw:{{{namespace}}}:followers".encode()
+        self._flags = f"cachemw:{{{namespace}}}:flags".encode()
+        self._clients = clients
+        self._config = config
+        self._breaker = breaker
+        self._hooks = hooks
+        self._monotonic = monotonic
+        self._fresh_state()
+
+    def _fresh_state(self) -> None:
+        self.me = process_id()
+        self.live = False
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._queue: deque[Purge] = deque()
+        self._queue_all = False
+        self._began = self._monotonic()
+        self._cursor = 0
+
+    @property
+    def queued(self) -> int:
+        """Purges waiting for Redis to come back."""
+        return len(self._queue) + self._queue_all
+
+    def reset_after_fork(self) -> None:
+        """Begin anew in a child: the thread stayed behind, and the connections are the parent's."""
+        self._fresh_state()
+        self.floors.reset_after_fork()
+        self.floors.begin(NO_EPOCH, 0)
+        self.trusted_until = 0.0
+        self.alive_at = self.server_shift = None
+
+    # -- trust -----------------------------------------------------------------------------------
+
+    def serves(self, born: float, now: float) -> bool:
+        """Say whether an entry may be served without a live log.
+
+        What it may have missed happened after it was made and after the log was last alive, so
+        within `partition_limit` of either the published bound holds.
+        """
+        return now < max(self.trusted_until, born + self._config.partition_limit)
+
+    # -- following -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to follow, once per process."""
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None and not self._stopping.is_set():
+                    self._thread = threading.Thread(
+                        target=self._run, name="cachemw-log", daemon=True
+                    )
+                    self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            client = self._clients.follower(self._config.poll + self._clients.config.deadline + 0.2)
+            try:
+                self._join(client)
+                while not self._stopping.is_set():
+                    self._follow(client)
+                client.hdel(self._followers, self.me)
+            except Exception as error:  # nothing may end this thread while the process serves
+                self._lose(type(error).__name__)
+            finally:
+                client.close()
+                client.connection_pool.disconnect()
+            if not self._stopping.is_set():
+                self._stopping.wait(_RETRY * (0.5 + random.random()))
+
+    def _lose(self, error: str) -> None:
+        was_live, self.live = self.live, False
+        self._breaker.trip()
+        if was_live:
+            self._hooks.lost(error)
+
+    def _join(self, client: redis.Redis) -> None:
+        """Find out whether the log is the one we know, and catch up with it."""
+        before = self._monotonic()
+        epoch = self._epoch(client)
+        first, last, trimmed = self._extent(client)
+        if epoch == self.floors.epoch and last < self._cursor:
+            epoch = self._new_epoch(client)  # records that we have applied are gone
+        if epoch != self.floors.epoch:
+            self._cursor = first if trimmed else 0
+            self.floors.begin(epoch, self._cursor)
+            # The first retained record itself has still to be read.
+            self._cursor = max(0, self._cursor - 1)
+        elif trimmed and self._cursor < first:
+            self.floors.raise_horizon(first)
+        records = self._catch_up(client)
+        self._restore_flags(client)
+        self._drain(client)
+        self._beat(client)
+        self.live = True
+        if not self._breaker.closed and self._breaker.may_probe():
+            self._breaker.success()
+        self._hooks.regained(self._monotonic() - (self.alive_at or before), records)
+
+    def _epoch(self, client: redis.Redis) -> bytes:
+        epoch = client.get(self.epoch_key)
+        if epoch is None:
+            client.set(self.epoch_key, os.urandom(8), nx=True)
+            epoch = client.get(self.epoch_key)
+        if not isinstance(epoch, bytes) or len(epoch) != 8:
+            raise ValueError("the epoch key holds no epoch")
+        return epoch
+
+    def _new_epoch(self, client: redis.Redis) -> bytes:
+        client.delete(self.epoch_key)
+        return self._epoch(client)
+
+    def _extent(self, client: redis.Redis) -> tuple[int, int, bool]:
+        """Give the first and last number in the stream, and whether anything was trimmed off it."""
+        from redis.exceptions import ResponseError
+
+        try:
+            info: Any = client.xinfo_stream(self._stream)
+        except ResponseError as error:
+            if "no such key" in str(error):
+                return 0, 0, False
+            raise
+        last = number(info["last-generated-id"])
+        trimmed = info.get("entries-added", info["length"]) != info["length"]
+        entry = info["first-entry"]
+        return (number(entry[0]) if entry else last), last, trimmed
+
+    def _catch_up(self, client: redis.Redis) -> int:
+        total = 0
+        while True:
+            count = self._read(client, block=None)
+            total += count
+            if count < _BATCH:
+                return total
+
+    def _follow(self, client: redis.Redis) -> None:
+        """Wait for records, apply them, say so, and see that the log is still the same."""
+        self._read(client, block=int(self._config.poll * 1000))
+        if self._queue or self._queue_all:
+            self._drain(client)
+        self._beat(client)
+        if not self._breaker.closed and self._breaker.may_probe():
+            self._breaker.success()  # the heartbeat was the probe
+        self._hooks.tick(client)
+
+    def _read(self, client: redis.Redis, block: int | None) -> int:
+        found: Any = client.xread({self._stream: stream_id(self._cursor)}, count=_BATCH, block=block)
+        records = found[0][1] if found else []
+        for identity, fields in records:
+            self._apply(number(identity), fields)
+        return len(records)
+
+    def _apply(self, record_number: int, fields: Any) -> None:
+        record = read_record(fields)
+        if isinstance(record, FlagsRecord):
+            self._hooks.flags(record.document)
+            self.floors.advance(record_number)
+        else:
+            self.floors.apply(record_number, record.tags, soft=record.soft)
+        self._cursor = record_number
+        self._hooks.count("log_records", "")
+
+    def _beat(self, client: redis.Redis) -> None:
+        """Prove the log alive: same epoch, our position told, the server's clock read."""
+        began = self._monotonic()
+        pipeline = client.pipeline(transaction=False)
+        pipeline.get(self.epoch_key)
+        pipeline.time()
+        epoch, (seconds, micros) = pipeline.execute()
+        ended = self._monotonic()
+        if epoch != self.floors.epoch:
+            # Purged at once, also if Redis cannot take a new epoch yet.
+            self.floors.begin(os.urandom(8), 0)
+            raise ValueError("the log's epoch has changed")
+        server_now = seconds + micros / 1e6
+        self.server_shift = server_now - (began + ended) / 2
+        try:
+            client.hset(self._followers, self.me, f"{stream_id(self._cursor)} {server_now:.3f}")
+        except Exception as error:
+            if not _refused(error):
+                raise
+        self.alive_at = began
+        self.trusted_until = began + self._config.partition_limit
+
+    def _restore_flags(self, client: redis.Redis) -> None:
+        """Learn the live flags, or give them back to a Redis that has lost them."""
+        document = client.get(self._flags)
+        if isinstance(document, bytes):
+            self._hooks.flags(document)
+        elif (current := self._hooks.current_flags()) is not None:
+            client.set(self._flags, current, nx=True)
+
+    # -- appending -------------------------------------------------------------------------------
+
+    def purge(self, purge: Purge) -> PurgeResult:
+        """Append a purge; wait at most `confirm_wait` seconds for every process to apply it."""
+        try:
+            identity = self._clients.sync().execute_command(*self._append(purge_fields(purge)))
+        except Exception as error:
+            return self._failed(purge, error)
+        steps = self._confirming(purge, identity)
+        wanted = next(steps)
+        while True:
+            if wanted is None:
+                time.sleep(0.001)
+                reply: Any = None
+            else:
+                reply = self._ask(wanted)
+            try:
+                wanted = steps.send(reply)
+            except StopIteration as stop:
+                result: PurgeResult = stop.value
+                return result
+
+    async def apurge(self, purge: Purge) -> PurgeResult:
+        """Append a purge; wait at most `confirm_wait` seconds for every process to apply it."""
+        client = self._clients.aio()
+        deadline = self._clients.config.deadline
+        try:
+            async with asyncio.timeout(deadline):
+                identity = await client.execute_command(*self._append(purge_fields(purge)))
+        except Exception as error:
+            return self._failed(purge, error)
+        steps = self._confirming(purge, identity)
+        wanted = next(steps)
+        while True:
+            reply: Any = None
+            if wanted is None:
+                await asyncio.sleep(0.001)
+            else:
+                try:
+                    async with asyncio.timeout(deadline):
+                        reply = await client.execute_command(*wanted)
+                except Exception as error:
+                    reply = error
+            try:
+                wanted = steps.send(reply)
+            except StopIteration as stop:
+                result: PurgeResult = stop.value
+                return result
+
+    def _ask(self, command: tuple[Any, ...]) -> Any:
+        try:
+            return self._clients.sync().execute_command(*command)
+        except Exception as error:
+            return error
+
+    def _append(self, fields: list[bytes]) -> tuple[Any, ...]:
+        return ("XADD", self._stream, "MAXLEN", "~", self._config.max_records, "*", *fields)
+
+    def _confirming(
+        self, purge: Purge, identity: bytes
+    ) -> Generator[tuple[Any, ...] | None, Any, PurgeResult]:
+        """Apply an appended purge here, then ask who else has, until all have or time is up.
+
+        Yields a command to run, or None to pause a moment.
+        """
+        appended = number(identity)
+        self.floors.apply(appended, purge.tags, soft=purge.soft, follow=False)
+        ends = self._monotonic() + self._config.confirm_wait
+        while True:
+            reply = yield ("HGETALL", self._followers)
+            reached, waiting = self._heard(reply, appended)
+            if not waiting:
+                return PurgeResult(status="confirmed", reached=reached)
+            if self._monotonic() >= ends:
+                return PurgeResult(status="appended", reached=reached, waiting=waiting)
+            yield None
+
+    def _heard(self, reply: Any, appended: int) -> tuple[int, int]:
+        """Count the processes that have applied a record, and those that follow and have not."""
+        if isinstance(reply, Exception):
+            return 1, 1
+        table = _pairs(reply)
+        table.pop(self.me.encode(), None)
+        own = 1 if self._thread is not None else 0
+        beats = {name: value.split(b" ") for name, value in table.items() if b" " in value}
+        latest = max((float(beat) for _, beat in beats.values()), default=0.0)
+        oldest = latest - _HEARTBEATS_MISSED * self._config.poll
+        if self.server_shift is not None:
+            now = self._monotonic() + self.server_shift
+            oldest = max(oldest, now - _HEARTBEATS_MISSED * self._config.poll)
+        applied = [number(at) >= appended for at, beat in beats.values() if float(beat) >= oldest]
+        return own + sum(applied), len(applied) - sum(applied)
+
+    def _failed(self, purge: Purge, error: Exception) -> PurgeResult:
+        """Keep a purge that could not be appended, or, where Redis is full, purge everything."""
+        self._hooks.count("store_error", "purge")
+        if _refused(error) and self._forget_epoch():
+            self.floors.apply_locally(None, soft=False)
+            return PurgeResult(status="appended", reached=1, waiting=1)
+        self.floors.apply_locally(purge.tags, soft=purge.soft)
+        with self._lock:
+            if len(self._queue) >= self._config.queue:
+                self._queue.clear()
+                self._queue_all = True
+            if not self._queue_all:
+                self._queue.append(purge)
+        self.start()  # the follower appends what is queued, also in a process that only purges
+        return PurgeResult(status="queued", reached=1)
+
+    def _forget_epoch(self) -> bool:
+        """Delete the epoch: the one purge that a server which refuses writes still takes."""
+        return self._ask(("DEL", self.epoch_key)) in (0, 1)
+
+    def _drain(self, client: redis.Redis) -> None:
+        """Append what was purged while Redis was away."""
+        if self._queue_all:
+            client.execute_command(*self._append(purge_fields(Purge(tags=None))))
+            self._queue_all = False
+        while self._queue:
+            client.execute_command(*self._append(purge_fields(self._queue[0])))
+            self._queue.popleft()
+
+    def publish_flags(self, document: bytes) -> bool:
+        """Tell every process the live flags; False when Redis could not be reached."""
+        stored = self._ask(("SET", self._flags, document))
+        appended = self._ask(self._append(flag_fields(document)))
+        return not isinstance(stored, Exception) and not isinstance(appended, Exception)
+
+    def read_flags(self) -> bytes | None:
+        """Read the live flags as Redis has them."""
+        found = self._clients.sync().get(self._flags)
+        return found if isinstance(found, bytes) else None
+
+    def close(self) -> None:
+        """Stop following; waits at most about a poll for the thread."""
+        self._stopping.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(self._config.poll + 1.0)
+        self.live = False
+
+
+def _refused(error: Exception) -> bool:
+    """Say whether the server itself refused a write (full, read-only), as against being out of reach."""
+    from redis.exceptions import ResponseError
+
+    return isinstance(error, ResponseError)
+
+
+def _pairs(reply: Any) -> dict[bytes, bytes]:
+    if isinstance(reply, dict):
+        return dict(reply)
+    flat = list(reply or ())
+    return dict(zip(flat[::2], flat[1::2], strict=False))

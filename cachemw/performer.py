@@ -1,0 +1,126 @@
+"""What performs the effects of flows: the shared store, and waiting for a flight's leader."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+from cachemw.clock import Clock
+from cachemw.engine.effects import Await, Effect, Lookup, Save
+from cachemw.engine.entry import Entry, Key
+from cachemw.engine.flights import Flight, Landing, Outcome, Waiter
+from cachemw.invalidation.log import InvalidationLog
+from cachemw.stores.redis import RedisTier
+from cachemw.telemetry.spans import span_lookup, span_store
+
+__all__ = ["Performer"]
+
+
+class Performer:
+    """Performs effects, for threads (`perform`) and for event loops (`aperform`)."""
+
+    def __init__(self, clock: Clock, shared: RedisTier | None, log: InvalidationLog) -> None:
+        self._clock = clock
+        self._shared = shared
+        self._log = log
+
+    def perform(self, effect: Effect) -> tuple[Any, float]:
+        """Perform one effect in this thread."""
+        match effect:
+            case Await(flight, timeout):
+                return _wait(flight, timeout), self._clock.monotonic()
+            case Lookup(key):
+                return self._lookup(key), self._clock.monotonic()
+            case Save(entry, key):
+                return self._save(entry, key), self._clock.monotonic()
+
+    async def aperform(self, effect: Effect) -> tuple[Any, float]:
+        """Perform one effect in the running event loop."""
+        match effect:
+            case Await(flight, timeout):
+                return await _await(flight, timeout), self._clock.monotonic()
+            case Lookup(key):
+                return await self._alookup(key), self._clock.monotonic()
+            case Save(entry, key):
+                return await self._asave(entry, key), self._clock.monotonic()
+
+    def _usable(self) -> RedisTier | None:
+        """Give the shared store while its entries can be judged: the log is followed, the breaker closed."""
+        shared = self._shared
+        if shared is None or not self._log.live or not shared.breaker.closed:
+            return None
+        return shared
+
+    def _lookup(self, key: Key) -> Entry | None:
+        shared = self._usable()
+        if shared is None:
+            return None
+        with span_lookup():
+            return shared.get(key, self._log.floors.epoch)
+
+    async def _alookup(self, key: Key) -> Entry | None:
+        shared = self._usable()
+        if shared is None:
+            return None
+        with span_lookup():
+            return await shared.aget(key, self._log.floors.epoch)
+
+    def _save(self, entry: Entry, key: Key) -> bool:
+        shared = self._usable()
+        if shared is None or entry.epoch != self._log.floors.epoch:
+            return False
+        with span_store():
+            shared.put(key, entry)
+        return True
+
+    async def _asave(self, entry: Entry, key: Key) -> bool:
+        shared = self._usable()
+        if shared is None or entry.epoch != self._log.floors.epoch:
+            return False
+        with span_store():
+            await shared.aput(key, entry)
+        return True
+
+
+def _wait(flight: Flight, timeout: float) -> Landing:
+    woken = threading.Event()
+
+    def wake() -> bool:
+        woken.set()
+        return True
+
+    waiter = Waiter(wake)
+    flight.join(waiter)
+    woken.wait(timeout)
+    return flight.leave(waiter)
+
+
+async def _await(flight: Flight, timeout: float) -> Landing:
+    loop = asyncio.get_running_loop()
+    woken = loop.create_future()
+
+    def settle() -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    def wake() -> bool:
+        try:
+            loop.call_soon_threadsafe(settle)
+        except RuntimeError:  # the loop is closed: this follower will never run again
+            return False
+        return True
+
+    waiter = Waiter(wake)
+    flight.join(waiter)
+    try:
+        async with asyncio.timeout(timeout):
+            await woken
+    except TimeoutError:
+        pass
+    except BaseException:
+        # Cancelled while waiting, perhaps just after being promoted: then the lead passes on.
+        if flight.leave(waiter).outcome is Outcome.PROMOTED:
+            flight.abandon()
+        raise
+    return flight.leave(waiter)

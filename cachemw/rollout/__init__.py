@@ -1,0 +1,1 @@
+"""Which routes use the cache right now."""

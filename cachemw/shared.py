@@ -1,0 +1,101 @@
+"""What a cache has only with Redis behind it: clients, breaker, tier and log, joined."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cachemw.clock import Clock
+from cachemw.config import Config
+from cachemw.errors import StoreError
+from cachemw.invalidation.redis_log import Hooks, RedisLog
+from cachemw.rollout.flags import Flags
+from cachemw.stores.breaker import Breaker
+from cachemw.stores.clients import Clients
+from cachemw.stores.codec import Codec
+from cachemw.stores.redis import RedisTier
+from cachemw.telemetry import fleet
+from cachemw.telemetry.logs import Logs
+
+if TYPE_CHECKING:
+    import redis
+
+__all__ = ["Shared", "connect"]
+
+_PUBLISH_EVERY = 1.0
+"""Seconds between a process's reports to the fleet's statistics."""
+_LONGEST_BREAK = 2.0
+"""Seconds; the breaker's doubling ends here, for Redis is to be in use again 3 s after it is back."""
+
+
+@dataclass(slots=True, eq=False)
+class Shared:
+    """The parts that reach Redis."""
+
+    config: Config
+    clock: Clock
+    clients: Clients
+    breaker: Breaker
+    tier: RedisTier
+    log: RedisLog
+    hooks: Hooks
+    published_at: float = 0.0
+
+    def attach(self, flags: Flags, stats: Callable[[], bytes]) -> None:
+        """Let the log feed the flags, and publish this process's statistics."""
+        self.hooks.flags = flags.receive
+        self.hooks.current_flags = flags.document
+        self.hooks.tick = lambda client: self._tick(client, stats)
+
+    def _tick(self, client: redis.Redis, stats: Callable[[], bytes]) -> None:
+        now = self.clock.monotonic()
+        if now - self.published_at < _PUBLISH_EVERY:
+            return
+        self.published_at = now
+        try:
+            fleet.publish(client, self.config.namespace, self.log.me, stats())
+        except StoreError:
+            self.hooks.count("store_error", "publish")
+
+    def log_age(self) -> float | None:
+        """Give the seconds since the log last proved itself alive."""
+        alive = self.log.alive_at
+        return None if alive is None else self.clock.monotonic() - alive
+
+
+def connect(config: Config, clock: Clock, count: Callable[[str, str], None], logs: Logs) -> Shared:
+    """Join the parts; opens no connection yet."""
+    assert config.redis is not None
+    clients = Clients(config.redis)
+    breaker = Breaker(
+        config.redis.breaker_failures,
+        config.redis.breaker_reset,
+        clock.monotonic,
+        random.Random(),
+        longest=_LONGEST_BREAK,
+    )
+    hooks = Hooks()
+    hooks.count = count
+    hooks.lost = logs.log_lost
+    hooks.regained = logs.log_regained
+    log = RedisLog(clients, config.namespace, config.log, breaker, hooks, clock.monotonic)
+    secret = config.secret or f"cachemw:{config.namespace}"
+    codec = Codec(
+        secret.encode(),
+        threshold=config.compression.threshold,
+        level=config.compression.level,
+        max_body=max((route.max_size for route in config.routes), default=1),
+    )
+    tier = RedisTier(
+        clients,
+        config.namespace,
+        codec,
+        breaker,
+        epoch_key=log.epoch_key,
+        server_clock=lambda: log.server_shift,
+        monotonic=clock.monotonic,
+        count=count,
+    )
+    return Shared(config, clock, clients, breaker, tier, log, hooks)

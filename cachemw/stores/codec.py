@@ -1,0 +1,268 @@
+"""The envelope: how an entry is written into the shared store, and what is believed on reading.
+
+Version 1, all numbers big-endian:
+
+    offset  size  what
+    0       3     magic, `CMW`
+    3       1     version, 1
+    4       1     flags: bit 0, the body is compressed with zstd
+    5       16    four u32: lengths of full key, metadata, stored body, raw body
+    21      8     position: epoch
+    29      16    position: id, two u64: milliseconds, sequence
+    45      16    BLAKE2b over everything before and after it, keyed with the secret's digest
+    61            full key, metadata (msgpack), stored body
+
+Reading distrusts in this order: lengths before anything is hashed or allocated, the checksum before
+anything is parsed, and then still every value, since the key to the checksum is only as secret as
+the deployment keeps it. Whatever is unexpected raises EntryRejected with one of the `REASONS`, and
+never anything else. No pickle.
+
+An entry's times are on its process's monotonic clock and mean nothing elsewhere. They are stored on
+the store server's clock, which all processes can ask for; no wall clock of ours takes part.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+import threading
+from hashlib import blake2b
+from hmac import compare_digest
+from math import isfinite
+
+import msgspec
+import zstandard
+
+from cachemw.engine.entry import MARKER, Entry, HeaderPairs, Key, Position
+from cachemw.errors import EntryRejected
+from cachemw.stores.interning import intern_pairs
+
+__all__ = ["MAX_LIFETIME", "REASONS", "VERSION", "Codec"]
+
+REASONS = frozenset(
+    {
+        *("short", "magic", "version", "size", "length", "checksum"),
+        *("key", "meta", "status", "time", "expired", "header", "body"),
+    }
+)
+"""Every reason that a rejection gives, in the order of checking: stable, for counters."""
+
+MAGIC = b"CMW"
+VERSION = 1
+ZSTD = 1
+
+HEADER = struct.Struct(">3sBBIIII8sQQ")
+CHECKSUM = 16
+START = HEADER.size + CHECKSUM
+
+MAX_KEY = 64 * 1024
+"""Bytes; servers refuse targets and fields long before this (8 KiB each in gunicorn)."""
+MAX_META = 256 * 1024
+MAX_LIFETIME = 366 * 86_400.0
+"""Seconds; a year, the most that RFC 2616 §14.21 ever recommended, and a leap day."""
+MAX_FUTURE = 5.0
+"""Seconds that a birth may lie ahead: processes learn the server's time over a network."""
+WORTH = 0.9
+"""Compression must save a tenth, or it is not worth undoing on every read."""
+
+_U64 = (1 << 64) - 1
+# RFC 9110 §5.6.2, without upper case: names are lower-cased once, at the edge.
+_TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+_FORBIDDEN = b"\r\n\0"  # RFC 9110 §5.5
+
+
+class _Meta(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    status: int
+    headers: HeaderPairs
+    tags: tuple[str, ...]
+    vary: tuple[tuple[bytes, bytes | None], ...]
+    route: str
+    born: float
+    fresh_until: float
+    stale_until: float
+    stale_error_until: float
+
+
+class _Zstd(threading.local):
+    """Compression contexts, which must not be used by two threads at once."""
+
+    def __init__(self, level: int) -> None:
+        self.compress = zstandard.ZstdCompressor(level=level, write_checksum=False).compress
+        self.decompress = zstandard.ZstdDecompressor().decompress
+
+
+class Codec:
+    """Turn entries into bytes for the shared store and back. Thread-safe."""
+
+    def __init__(self, secret: bytes, *, threshold: int, level: int, max_body: int) -> None:
+        """Sign with `secret`; compress from `threshold` bytes on; take no body over `max_body`."""
+        self._hasher = blake2b(
+            digest_size=CHECKSUM, key=blake2b(secret).digest(), person=b"cachemw envelope"
+        )
+        self._threshold = threshold
+        self._max_body = max_body
+        self._zstd = _Zstd(level)
+        self._pack = msgspec.msgpack.Encoder().encode
+        self._unpack = msgspec.msgpack.Decoder(_Meta).decode
+        self._epoch = b""
+
+    def encode(self, entry: Entry, key: Key, *, now: float, server_now: float) -> bytes:
+        """Return the envelope of `entry`, which is found by `key`.
+
+        `now` is this process's monotonic clock, `server_now` the store server's clock at the same
+        moment, both in seconds. Lifetimes over a year are cut to one. Raises EntryRejected("size")
+        for a body, key or metadata that `decode` would refuse.
+        """
+        shift = server_now - now
+        born = entry.born + shift
+        fresh_until = min(entry.fresh_until + shift, born + MAX_LIFETIME)
+        longest = fresh_until + MAX_LIFETIME
+        meta = self._pack(
+            _Meta(
+                entry.status,
+                entry.headers,
+                entry.tags,
+                entry.vary,
+                entry.route,
+                born,
+                fresh_until,
+                min(entry.stale_until + shift, longest),
+                min(entry.stale_error_until + shift, longest),
+            )
+        )
+        raw = len(entry.body)
+        full = key.full
+        if raw > self._max_body or len(full) > MAX_KEY or len(meta) > MAX_META:
+            raise EntryRejected("size")
+        flags, body = self._squeeze(entry)
+        header = HEADER.pack(
+            MAGIC,
+            VERSION,
+            flags,
+            len(full),
+            len(meta),
+            len(body),
+            raw,
+            entry.epoch,
+            entry.id >> 64,
+            entry.id & _U64,
+        )
+        content = b"".join((full, meta, body))
+        return b"".join((header, self._sign(header, content), content))
+
+    def decode(self, blob: bytes, key: Key, *, now: float, server_now: float) -> Entry:
+        """Return the entry in `blob`, with its times on this process's clock.
+
+        `key` is the key that was asked for. Raises EntryRejected for everything unexpected.
+        """
+        if len(blob) < START:
+            raise EntryRejected("short")
+        magic, version, flags, key_size, meta_size, stored, raw, epoch, high, low = (
+            HEADER.unpack_from(blob)
+        )
+        if magic != MAGIC:
+            raise EntryRejected("magic")
+        if version != VERSION or flags > ZSTD:
+            raise EntryRejected("version")
+        if raw > self._max_body or key_size > MAX_KEY or meta_size > MAX_META:
+            raise EntryRejected("size")
+        body_at = START + key_size + meta_size
+        if len(blob) != body_at + stored or (stored >= raw if flags else stored != raw):
+            raise EntryRejected("length")
+        checksum = self._sign(blob[: HEADER.size], memoryview(blob)[START:])
+        if not compare_digest(checksum, blob[HEADER.size : START]):
+            raise EntryRejected("checksum")
+        meta_at = START + key_size
+        if blob[START:meta_at] != key.full:
+            raise EntryRejected("key")
+        meta = self._read_meta(blob[meta_at:body_at])
+        _check(meta, raw, server_now)
+        body = self._expand(blob[body_at:], raw) if flags else blob[body_at:]
+        if epoch == self._epoch:
+            epoch = self._epoch  # one object for all entries of an epoch
+        else:
+            self._epoch = epoch
+        return _entry(meta, key.digest, body, Position(epoch, high << 64 | low), now - server_now)
+
+    def _sign(self, header: bytes, content: bytes | memoryview) -> bytes:
+        hasher = self._hasher.copy()
+        hasher.update(header)
+        hasher.update(content)
+        return hasher.digest()
+
+    def _squeeze(self, entry: Entry) -> tuple[int, bytes]:
+        """Return the flags and the body as it is to be stored."""
+        body = entry.body
+        encoded = any(name == b"content-encoding" for name, _ in entry.headers)
+        if len(body) >= self._threshold and not encoded:
+            small = self._zstd.compress(body)
+            if len(small) <= WORTH * len(body):
+                return ZSTD, small
+        return 0, body
+
+    def _expand(self, stored: bytes, raw: int) -> bytes:
+        try:
+            # The frame's own claim is checked first: given one, zstd allocates by it alone.
+            if zstandard.frame_content_size(stored) == raw:
+                return self._zstd.decompress(stored, allow_extra_data=False)
+        except zstandard.ZstdError:
+            pass
+        raise EntryRejected("body")
+
+    def _read_meta(self, packed: bytes) -> _Meta:
+        try:
+            return self._unpack(packed)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            raise EntryRejected("meta") from None
+
+
+def _check(meta: _Meta, raw: int, server_now: float) -> None:
+    """Refuse what no correct writer stores; `raw` is the body's length."""
+    status = meta.status
+    if raw if status == MARKER else not 100 <= status <= 599:
+        raise EntryRejected("status")
+    born, fresh_until = meta.born, meta.fresh_until
+    dies_at = max(fresh_until, meta.stale_until, meta.stale_error_until)
+    # A sum is finite only if every part is.
+    if not isfinite(born + fresh_until + meta.stale_until + meta.stale_error_until) or not (
+        born <= fresh_until <= born + MAX_LIFETIME
+        and born <= server_now + MAX_FUTURE
+        and dies_at <= fresh_until + MAX_LIFETIME
+    ):
+        raise EntryRejected("time")
+    if dies_at <= server_now:
+        raise EntryRejected("expired")
+    _check_headers(meta.headers)
+
+
+def _check_headers(headers: HeaderPairs) -> None:
+    if not headers:
+        return
+    names, values = zip(*headers, strict=True)
+    joined = b"".join(values)
+    if (
+        not all(names)
+        or b"".join(names).translate(None, _TOKEN)
+        or len(joined.translate(None, _FORBIDDEN)) != len(joined)
+    ):
+        raise EntryRejected("header")
+
+
+def _entry(meta: _Meta, key: bytes, body: bytes, position: Position, shift: float) -> Entry:
+    fresh_until = meta.fresh_until + shift
+    stale_until = meta.stale_until + shift
+    stale_error_until = meta.stale_error_until + shift
+    return Entry(
+        key=key,
+        status=meta.status,
+        headers=intern_pairs(meta.headers),
+        body=body,
+        route=sys.intern(meta.route),
+        born=meta.born + shift,
+        fresh_until=fresh_until,
+        stale_until=fresh_until if stale_until == fresh_until else stale_until,
+        stale_error_until=(fresh_until if stale_error_until == fresh_until else stale_error_until),
+        position=position,
+        tags=meta.tags,
+        vary=meta.vary,
+    )

@@ -1,0 +1,1 @@
+from cachemw.engine.entry import *  # noqa

@@ -1,0 +1,142 @@
+"""The Redis tier: entries that processes share, read in one round trip and never waited for.
+
+Every read asks for the entry and the log's epoch together: an entry of another epoch, or a log
+whose epoch is gone, is no entry. Whatever goes wrong raises StoreUnavailable for the flow to go on
+without, and is counted; after repeated failures the breaker keeps requests away, and only the log's
+follower asks whether Redis is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from cachemw.engine.entry import Entry, Key
+from cachemw.errors import EntryRejected, StoreUnavailable
+from cachemw.stores.breaker import Breaker
+from cachemw.stores.clients import Clients
+from cachemw.stores.codec import Codec
+
+__all__ = ["RedisTier", "ServerClock"]
+
+ServerClock = Callable[[], float | None]
+"""Gives what to add to the monotonic clock for the server's time; None: it is not known."""
+
+_POOL_EMPTY = "No connection available"
+"""redis-py's words when every connection is busy: our own load, no illness of the server's."""
+
+_FORMAT = "e1"
+"""Changes with the envelope, so that releases side by side keep to their own entries."""
+
+
+class RedisTier:
+    """Entries in Redis. Thread-safe; the methods with an `a` are for event loops."""
+
+    def __init__(
+        self,
+        clients: Clients,
+        namespace: str,
+        codec: Codec,
+        breaker: Breaker,
+        *,
+        epoch_key: bytes,
+        server_clock: ServerClock,
+        monotonic: Callable[[], float],
+        count: Callable[[str, str], None],
+    ) -> None:
+        self.breaker = breaker
+        self._clients = clients
+        self._prefix = f"cachemw:{{{namespace}}}:{_FORMAT}:".encode("ascii")
+        self._codec = codec
+        self._epoch_key = epoch_key
+        self._server_clock = server_clock
+        self._monotonic = monotonic
+        self._count = count
+        self._deadline = clients.config.deadline
+
+    def get(self, key: Key, epoch: bytes) -> Entry | None:
+        """Read an entry of this epoch of the log."""
+        with self._guarded("get"):
+            found = self._clients.sync().execute_command("MGET", self._name(key), self._epoch_key)
+        return self._open(found, key, epoch)
+
+    async def aget(self, key: Key, epoch: bytes) -> Entry | None:
+        """Read an entry of this epoch of the log."""
+        with self._guarded("get"):
+            async with asyncio.timeout(self._deadline):
+                found = await self._clients.aio().execute_command(
+                    "MGET", self._name(key), self._epoch_key
+                )
+        return self._open(found, key, epoch)
+
+    def put(self, key: Key, entry: Entry) -> None:
+        """Write an entry, to live in Redis until it is of no use."""
+        command = self._sealed(key, entry)
+        if command is not None:
+            with self._guarded("set", writes=True):
+                self._clients.sync().execute_command(*command)
+
+    async def aput(self, key: Key, entry: Entry) -> None:
+        """Write an entry, to live in Redis until it is of no use."""
+        command = self._sealed(key, entry)
+        if command is not None:
+            with self._guarded("set", writes=True):
+                async with asyncio.timeout(self._deadline):
+                    await self._clients.aio().execute_command(*command)
+
+    def _name(self, key: Key) -> bytes:
+        return self._prefix + key.digest.hex().encode("ascii")
+
+    def _open(self, found: Any, key: Key, epoch: bytes) -> Entry | None:
+        blob, seen_epoch = found
+        shift = self._server_clock()
+        if blob is None or shift is None or seen_epoch != epoch:
+            return None
+        now = self._monotonic()
+        try:
+            return self._codec.decode(blob, key, now=now, server_now=now + shift)
+        except EntryRejected as rejected:
+            self._count("entry_rejected", rejected.reason)
+            return None
+
+    def _sealed(self, key: Key, entry: Entry) -> tuple[Any, ...] | None:
+        shift = self._server_clock()
+        now = self._monotonic()
+        lifetime = int((entry.dies_at - now) * 1000)
+        if shift is None or lifetime <= 0:
+            return None
+        try:
+            blob = self._codec.encode(entry, key, now=now, server_now=now + shift)
+        except EntryRejected as rejected:
+            self._count("not_stored", f"shared-{rejected.reason}")
+            return None
+        return "SET", self._name(key), blob, "PX", lifetime
+
+    @contextmanager
+    def _guarded(self, operation: str, *, writes: bool = False) -> Iterator[None]:
+        """Map every failure to StoreUnavailable, and tell the breaker.
+
+        A server that answers with an error to a write (full, read-only) still answers reads, so
+        that is counted and does not open the breaker.
+        """
+        from redis.exceptions import RedisError, ResponseError
+
+        if not self.breaker.closed:
+            raise StoreUnavailable("the breaker is open")
+        try:
+            yield
+        except (RedisError, OSError, TimeoutError) as error:
+            self._count("store_error", operation)
+            refused_write = writes and isinstance(error, ResponseError)
+            if not refused_write and _POOL_EMPTY not in str(error):
+                self._failed()
+            raise StoreUnavailable(f"{operation}: {type(error).__name__}") from error
+        else:
+            self.breaker.success()
+
+    def _failed(self) -> None:
+        self.breaker.failure()
+        if not self.breaker.closed:
+            self._count("breaker_opened", "")

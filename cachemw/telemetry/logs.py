@@ -1,0 +1,233 @@
+"""Structured lines on stdlib logging, one logger per risk class, capped in volume (I4, R29-R31).
+
+A line names the route by its template and never holds a query, a cookie, a key or a body. Fields
+are in the message as logfmt and on the record as the mapping `record.cachemw`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from cachemw.telemetry.outcomes import Outcome
+
+__all__ = ["LEVELS", "RISKS", "JsonFormatter", "Logs", "configure", "set_level"]
+
+Risk = Literal["low", "medium", "high"]
+Fields = dict[str, str | int | float]
+Clock = Callable[[], float]
+
+RISKS: Final = ("low", "medium", "high")
+
+LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+    "off": logging.CRITICAL + 1,
+}
+
+REQUEST_LINES_PER_SECOND: Final = 200
+REPEAT_SECONDS: Final = 60.0
+MAX_NOTES: Final = 1024
+"""Distinct notes remembered, so that no route or reason is told twice in REPEAT_SECONDS."""
+
+_LOGGERS: Final = {risk: logging.getLogger(f"cachemw.{risk}") for risk in RISKS}
+_FAULTS: Final = logging.getLogger("cachemw.faults")
+_PLAIN: Final = re.compile(r"[^\s\"=\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+def configure(levels: Mapping[str, str]) -> None:
+    """Set the level of each risk class named; the others stay as they were.
+
+    A class never named inherits the level of the logger `cachemw` or of the root logger.
+
+    Raises ValueError before anything is changed when a risk class or a level is unknown.
+    """
+    checked = {_logger(risk): _level(level) for risk, level in levels.items()}
+    for logger, level in checked.items():
+        logger.setLevel(level)
+
+
+def set_level(risk: str, level: str) -> None:
+    """Change one risk class's level while running; raises ValueError for unknown words."""
+    configure({risk: level})
+
+
+def _logger(risk: str) -> logging.Logger:
+    if risk not in _LOGGERS:
+        raise ValueError(f"risk class {risk!r} is none of {', '.join(RISKS)}")
+    return _LOGGERS[risk]
+
+
+def _level(level: str) -> int:
+    if level.lower() not in LEVELS:
+        raise ValueError(f"log level {level!r} is none of {', '.join(LEVELS)}")
+    return LEVELS[level.lower()]
+
+
+class _Bucket:
+    """A token bucket that holds one second's worth of lines."""
+
+    def __init__(self, rate: int, clock: Clock) -> None:
+        self.rate = rate
+        self.clock = clock
+        self.tokens = float(rate)
+        self.filled = clock()
+
+    def take(self) -> bool:
+        now = self.clock()
+        self.tokens = min(self.rate, self.tokens + (now - self.filled) * self.rate)
+        self.filled = now
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
+
+
+class _Recent:
+    """What was said in the last REPEAT_SECONDS."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.said: dict[tuple[str, ...], float] = {}
+
+    def first(self, key: tuple[str, ...]) -> bool:
+        """Whether it was not said lately; when too much was, no to everything new."""
+        now = self.clock()
+        if now - self.said.get(key, -REPEAT_SECONDS) < REPEAT_SECONDS:
+            return False
+        if len(self.said) >= MAX_NOTES:
+            recent = {k: at for k, at in self.said.items() if now - at < REPEAT_SECONDS}
+            self.said = recent
+            if len(recent) >= MAX_NOTES:
+                return False
+        self.said[key] = now
+        return True
+
+
+class Logs:
+    """The lines of one process. `on_drop` is called for every request line over the cap."""
+
+    def __init__(
+        self,
+        *,
+        request_lines_per_second: int = REQUEST_LINES_PER_SECOND,
+        on_drop: Callable[[], object] = lambda: None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._bucket = _Bucket(request_lines_per_second, clock)
+        self._recent = _Recent(clock)
+        self._on_drop = on_drop
+        self._untold = 0
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """Replace the lock, which a thread that the fork did not copy may have held."""
+        self._lock = threading.Lock()
+
+    def request(
+        self, risk: Risk, route: str, outcome: Outcome, status: int, seconds: float
+    ) -> None:
+        """Say at DEBUG how one request was answered; `route` is the template."""
+        logger = _LOGGERS[risk]
+        if not logger.isEnabledFor(logging.DEBUG):
+            return
+        with self._lock:
+            allowed = self._bucket.take()
+            untold = self._untold
+            self._untold = 0 if allowed else untold + 1
+        if not allowed:
+            self._on_drop()
+            return
+        fields: Fields = {
+            "route": route,
+            "outcome": outcome.label,
+            "tier": outcome.tier,
+            "status": status,
+            "ms": round(seconds * 1e3, 3),
+        }
+        if untold:
+            fields["dropped_before"] = untold
+        _emit(logger, logging.DEBUG, "request", fields)
+
+    def stale_served(self, risk: Risk, route: str, outcome: Outcome) -> None:
+        """Say at INFO that stale answers are served: once per route and outcome per minute."""
+        self._note(risk, "stale_served", {"route": route, "outcome": outcome.label})
+
+    def not_stored(self, risk: Risk, route: str, reason: str) -> None:
+        """Say at INFO why responses are not stored: once per route and reason per minute."""
+        self._note(risk, "not_stored", {"route": route, "reason": reason})
+
+    def _note(self, risk: Risk, event: str, fields: dict[str, str]) -> None:
+        logger = _LOGGERS[risk]
+        if not logger.isEnabledFor(logging.INFO):
+            return
+        with self._lock:
+            first = self._recent.first((event, *fields.values()))
+        if first:
+            _emit(logger, logging.INFO, event, dict(fields))
+
+    def entry_rejected(self, reason: str) -> None:
+        """Warn that stored bytes were not to be trusted: once per reason per minute."""
+        if not _FAULTS.isEnabledFor(logging.WARNING):
+            return
+        with self._lock:
+            first = self._recent.first(("entry_rejected", reason))
+        if first:
+            _emit(_FAULTS, logging.WARNING, "entry_rejected", {"reason": reason})
+
+    def breaker_opened(self, failures: int) -> None:
+        """Warn that the shared store is left alone after this many failures in a row."""
+        self._fault("breaker_opened", {"failures": failures})
+
+    def breaker_closed(self, seconds: float) -> None:
+        """Warn that the shared store is in use again after this time."""
+        self._fault("breaker_closed", {"seconds": round(seconds, 3)})
+
+    def log_lost(self, error: str) -> None:
+        """Warn that the invalidation log is out of reach; `error` is the exception's class name."""
+        self._fault("log_lost", {"error": error})
+
+    def log_regained(self, seconds: float, records: int) -> None:
+        """Warn that the log is followed again after this time, and how much had been missed."""
+        self._fault("log_regained", {"seconds": round(seconds, 3), "records": records})
+
+    def _fault(self, event: str, fields: Fields) -> None:
+        if _FAULTS.isEnabledFor(logging.WARNING):
+            _emit(_FAULTS, logging.WARNING, event, fields)
+
+
+def _emit(logger: logging.Logger, level: int, event: str, fields: Fields) -> None:
+    structured: Fields = {"event": event, **fields}
+    message = " ".join(f"{name}={_quote(value)}" for name, value in structured.items())
+    logger.log(level, message, extra={"cachemw": structured})
+
+
+def _quote(value: str | int | float) -> str:
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: time (UTC), level, logger, and the fields or the plain message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; records that are not the cache's carry their text as `message`."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+        }
+        fields = getattr(record, "cachemw", None)
+        line.update(fields if isinstance(fields, dict) else {"message": record.getMessage()})
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)

@@ -1,0 +1,63 @@
+"""The least of the Redis protocol that a test needs, so that no client library is asked for it."""
+
+from __future__ import annotations
+
+import socket
+from typing import BinaryIO
+
+__all__ = ["Reply", "ReplyError", "call", "connect_tcp", "connect_unix"]
+
+Reply = bytes | int | None | list["Reply"]
+"""Simple and bulk strings are bytes, the null reply is None."""
+
+
+class ReplyError(Exception):
+    """The server answered with an error."""
+
+
+def connect_tcp(host: str, port: int, timeout: float) -> socket.socket:
+    """Open a TCP connection; connecting and every later read may take `timeout` seconds."""
+    return socket.create_connection((host, port), timeout)
+
+
+def connect_unix(path: str, timeout: float) -> socket.socket:
+    """Open a unix socket; connecting and every later read may take `timeout` seconds."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(timeout)
+    try:
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def call(connection: socket.socket, *args: str | bytes | int) -> Reply:
+    """Send one command and return its reply.
+
+    Raises ReplyError when the server refuses, OSError when it cannot be reached in time.
+    """
+    parts = [arg if isinstance(arg, bytes) else str(arg).encode() for arg in args]
+    request = b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
+    connection.sendall(b"*%d\r\n%b" % (len(parts), request))
+    with connection.makefile("rb") as stream:
+        return _read(stream)
+
+
+def _read(stream: BinaryIO) -> Reply:
+    line = stream.readline()
+    if not line.endswith(b"\r\n"):
+        raise ConnectionResetError("the server closed the connection in mid-reply")
+    kind, rest = line[:1], line[1:-2]
+    if kind == b"+":
+        return rest
+    if kind == b"-":
+        raise ReplyError(rest.decode(errors="replace"))
+    count = int(rest)
+    if kind == b":":
+        return count
+    if count < 0:
+        return None
+    if kind == b"$":
+        return stream.read(count + 2)[:-2]
+    return [_read(stream) for _ in range(count)]

@@ -1,0 +1,63 @@
+"""The shop's tables.
+
+What a reader may see out of date carries a `version` that only grows, so that anyone who
+watches from outside can tell an old answer from a new one.
+"""
+
+from __future__ import annotations
+
+VERSION = 1
+"""Goes up with every change of the tables or of what is seeded into them."""
+
+TODAY = 730
+"""Orders are dated by day number; the shop has been open for two years, for ever."""
+
+TABLES = """
+CREATE TABLE categories (id INTEGER PRIMARY KEY, slug TEXT NOT NULL UNIQUE, name TEXT NOT NULL);
+CREATE TABLE products (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL,
+  category_id INTEGER NOT NULL REFERENCES categories,
+  brand TEXT NOT NULL,
+  price INTEGER NOT NULL,             -- cents
+  rating REAL NOT NULL,
+  version INTEGER NOT NULL DEFAULT 1  -- grows with every change of the row
+);
+CREATE TABLE inventory (
+  product_id INTEGER PRIMARY KEY REFERENCES products,
+  stock INTEGER NOT NULL,
+  version INTEGER NOT NULL DEFAULT 1
+);
+CREATE TABLE customers (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL,
+  email TEXT NOT NULL,
+  city TEXT NOT NULL,
+  version INTEGER NOT NULL DEFAULT 1  -- grows with every order placed
+);
+CREATE TABLE orders (
+  id INTEGER PRIMARY KEY,
+  customer_id INTEGER NOT NULL REFERENCES customers,
+  day INTEGER NOT NULL,
+  total INTEGER NOT NULL              -- cents
+);
+CREATE TABLE items (
+  order_id INTEGER NOT NULL REFERENCES orders,
+  product_id INTEGER NOT NULL REFERENCES products,
+  quantity INTEGER NOT NULL,
+  price INTEGER NOT NULL,             -- cents, as it was when ordered
+  PRIMARY KEY (order_id, product_id)
+) WITHOUT ROWID;
+CREATE TABLE events (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, subject TEXT NOT NULL);
+"""
+
+INDEXES = """
+CREATE INDEX products_by_category ON products (category_id, price);
+CREATE INDEX products_by_brand ON products (brand, price);
+CREATE INDEX products_by_name ON products (name);
+CREATE INDEX products_by_price ON products (price);
+CREATE INDEX products_by_rating ON products (rating);
+CREATE INDEX orders_by_customer ON orders (customer_id);
+CREATE INDEX orders_by_day ON orders (day);
+CREATE INDEX items_by_product ON items (product_id, order_id, quantity);
+"""

@@ -1,0 +1,515 @@
+"""Wrong configurations, and exactly what is said about each."""
+
+from __future__ import annotations
+
+import textwrap
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cachemw.config import config_from, load_config
+from cachemw.errors import ConfigError
+
+DURATION = (
+    'expected a duration such as "250ms", "30s", "5m", "1h", "2d" or a number of seconds, got '
+)
+TTL = 'expected a duration such as "30s" or "5m", or "response", got '
+SIZE = 'expected a size such as "512KiB", "2MiB", "1GiB" or a number of bytes, got '
+URL = "expected a URL that starts with redis://, rediss:// or unix://"
+ESCAPE = "; percent-encode special characters in the user name and password"
+
+
+def route(rest: str = "", path: str = "/p/{id}", ttl: str = 'ttl = "60s"') -> str:
+    return f"[[routes]]\npath = '{path}'\n{ttl}\n{rest}\n"
+
+
+MISTAKES: dict[str, tuple[str, list[str]]] = {
+    # Keys and types.
+    "unknown key": (
+        'namspace = "shop"',
+        ['namspace: unknown key, did you mean "namespace"?'],
+    ),
+    "unknown key with nothing near": (
+        "[memory]\nzzz = 1",
+        ["memory.zzz: unknown key; known here: max_size, planned_size"],
+    ),
+    "unknown key in a route": (
+        route('tag = ["a"]'),
+        ['routes[0].tag: unknown key, did you mean "tags"?'],
+    ),
+    "unknown key in a kind": (
+        '[kinds.product]\ntl = "1m"',
+        ['kinds.product.tl: unknown key, did you mean "ttl"?'],
+    ),
+    "a key that has to be quoted": (
+        '[kinds."a b"]\nttl = "1m"',
+        [
+            'kinds."a b": expected 1 to 64 letters, digits, dots, dashes or underscores, got "a b"',
+        ],
+    ),
+    "namespace of a wrong type": (
+        "namespace = 5",
+        ["namespace: expected 1 to 64 letters, digits, dashes or underscores, got 5"],
+    ),
+    "namespace with a colon": (
+        'namespace = "a:b"',
+        ['namespace: expected 1 to 64 letters, digits, dashes or underscores, got "a:b"'],
+    ),
+    "a long value is shortened": (
+        f'namespace = "{"x" * 200}"',
+        [f'namespace: expected 1 to 64 letters, digits, dashes or underscores, got "{"x" * 59}…"'],
+    ),
+    "a table that is none": ("memory = 5", ["memory: expected a table, got 5"]),
+    "a list that is none": ("[routes]\npath = 1", ["routes: expected a list, got a table"]),
+    "a route that is no table": ("routes = [3]", ["routes[0]: expected a table, got 3"]),
+    "a switch that is a word": ('x_cache = "yes"', ['x_cache: expected true or false, got "yes"']),
+    "kill that is a number": ("kill = 1", ["kill: expected true or false, got 1"]),
+    # Numbers, durations, sizes.
+    "a fraction": ("log_rate = 1.5", ["log_rate: expected a whole number of at least 0, got 1.5"]),
+    "true is no number": (
+        "refresh_workers = true",
+        ["refresh_workers: expected a whole number from 1 to 1000, got true"],
+    ),
+    "too high a level": (
+        "[compression]\nlevel = 20",
+        ["compression.level: expected a whole number from 1 to 19, got 20"],
+    ),
+    "a duration with a space": ('[coalesce]\nwait = "5 s"', [f'coalesce.wait: {DURATION}"5 s"']),
+    "a negative duration": ("[log]\npoll = -1", [f"log.poll: {DURATION}-1"]),
+    "a poll that Redis would round to for ever": (
+        "[log]\npoll = 0.0004",
+        ["log.poll: expected a duration of at least 10ms, got 0.0004"],
+    ),
+    "nan": ("[log]\nconfirm_wait = nan", [f"log.confirm_wait: {DURATION}nan"]),
+    "a duration that may not be zero": (
+        '[redis]\nurl = "redis://h"\ndeadline = 0',
+        ["redis.deadline: expected a duration above zero, got 0"],
+    ),
+    "decimal megabytes": ('[memory]\nmax_size = "2MB"', [f'memory.max_size: {SIZE}"2MB"']),
+    "no memory": ("[memory]\nmax_size = 0", ["memory.max_size: expected a size above zero, got 0"]),
+    "more planned than allowed": (
+        '[memory]\nmax_size = "1MiB"\nplanned_size = "2MiB"',
+        ["memory.planned_size: 2097152 bytes are more than max_size allows (1048576)"],
+    ),
+    # Redis and the secret.
+    "another scheme": ('redis = "http://h"', [f"redis: {URL}"]),
+    "a URL of a wrong type": ("redis = 6379", [f"redis: {URL}"]),
+    "no host": (
+        'redis = "redis:///0"',
+        ["redis: the Redis URL names no host, such as redis://localhost:6379/0"],
+    ),
+    "a port that is none": (
+        'redis = "redis://h:x"',
+        [f"redis: the port of a Redis URL must be a number from 1 to 65535{ESCAPE}"],
+    ),
+    "a database that is none": (
+        'redis = "redis://h/cache"',
+        [f"redis: the path of a Redis URL must be a database number, such as /0{ESCAPE}"],
+    ),
+    "a fragment": ('redis = "redis://h/0#x"', [f"redis: a Redis URL has no # part{ESCAPE}"]),
+    "a socket of two slashes": (
+        'redis = "unix://run/redis.sock"',
+        [f"redis: a unix:// URL has three slashes before the socket's path{ESCAPE}"],
+    ),
+    "no socket": (
+        'redis = "unix://"',
+        ["redis: the unix:// URL names no socket, such as unix:///run/redis.sock"],
+    ),
+    "a table without a URL": (
+        "[redis]\npool_size = 5",
+        ["redis.url: is required: Where Redis is. A password in it is never shown."],
+    ),
+    "a short secret": ('secret = "abc"', ["secret: expected at least 16 characters, got 3"]),
+    "a secret that is no string": (
+        "secret = 12345",
+        ["secret: expected at least 16 characters, got a value that is not a string"],
+    ),
+    # Flags.
+    "a flag for no class": (
+        '[flags]\nhgh = "on"',
+        [
+            'flags.hgh: there is no risk class "hgh": expected "low", "medium" or "high", '
+            'did you mean "high"?'
+        ],
+    ),
+    "a flag that is a switch": (
+        "[flags]\nlow = true",
+        ['flags.low: expected "on" or "off", got true'],
+    ),
+    "a flag for no route": (
+        route() + '[route_flags]\np-di = "off"',
+        ['route_flags.p-di: no route is named "p-di", did you mean "p-id"?'],
+    ),
+    "no such level": (
+        '[log_levels]\nlow = "warn"',
+        [
+            'log_levels.low: expected "debug", "info", "warning" or "error", got "warn", '
+            'did you mean "warning"?'
+        ],
+    ),
+    # Paths.
+    "no path": (
+        '[[routes]]\nttl = "60s"',
+        [
+            "routes[0].path: is required: The path template below the mount, such as "
+            "`/products/{id:int}`."
+        ],
+    ),
+    "no slash": (
+        route(path="p/{id}"),
+        ['routes[0].path: expected a path that starts with "/", got "p/{id}"'],
+    ),
+    "an empty path": (
+        route(path=""),
+        ['routes[0].path: expected a path that starts with "/", got ""'],
+    ),
+    "a query": (
+        route(path="/p?x=1"),
+        [
+            "routes[0].path: a path has no query: list the parameters the route reads in `query`",
+        ],
+    ),
+    "a fragment in a path": (
+        route(path="/p#x"),
+        ["routes[0].path: a path has no fragment: servers never see one"],
+    ),
+    "a wildcard": (
+        route(path="/p/*"),
+        ["routes[0].path: * is no wildcard here: use {rest:path}, or {name} for one segment"],
+    ),
+    "another framework's parameters": (
+        route(path="/p/<int:id>"),
+        ["routes[0].path: write parameters in braces, such as {id:int}"],
+    ),
+    "a regular expression": (
+        route(path=r"/p/\d+"),
+        [
+            "routes[0].path: a path is not a regular expression: write parameters in braces, "
+            "such as {id:int}"
+        ],
+    ),
+    "an escape": (
+        route(path="/a%20b"),
+        ["routes[0].path: paths are matched percent-decoded: write the character itself"],
+    ),
+    # A tab is the one control character that TOML lets into a literal string.
+    "a control character": (
+        route(path="/a\tb"),
+        ["routes[0].path: a path holds no control characters"],
+    ),
+    "an open brace": (route(path="/p/{id"), ['routes[0].path: unbalanced braces in "{id"']),
+    "a closing brace": (route(path="/p/id}"), ['routes[0].path: unbalanced braces in "id}"']),
+    "an unknown converter": (
+        route(path="/p/{id:float}"),
+        ['routes[0].path: unknown converter "float": expected "int", "path", "str" or "uuid"'],
+    ),
+    "an empty converter": (
+        route(path="/p/{id:}"),
+        ['routes[0].path: unknown converter "": expected "int", "path", "str" or "uuid"'],
+    ),
+    "a parameter that is no name": (
+        route(path="/p/{2x}"),
+        ['routes[0].path: expected a parameter such as {id} or {id:int}, got "{2x}"'],
+    ),
+    "a parameter twice": (
+        route(path="/{id}/{id}"),
+        ["routes[0].path: parameter {id} appears twice"],
+    ),
+    "parameters that touch": (
+        route(path="/{a}{b}"),
+        ["routes[0].path: {a} and {b} need text between them"],
+    ),
+    "a rest that is not last": (
+        route(path="/{rest:path}/edit"),
+        [
+            "routes[0].path: {rest:path} takes the rest of the path, "
+            "so it must be the last thing in it"
+        ],
+    ),
+    "a suffix on a rest": (
+        route(path="/{rest:path}.json"),
+        [
+            "routes[0].path: {rest:path} takes the rest of the path, "
+            "so it must be the last thing in it"
+        ],
+    ),
+    "two mistakes in one path": (
+        route(path="/{a:x}/{b"),
+        [
+            'routes[0].path: unknown converter "x": expected "int", "path", "str" or "uuid"',
+            'routes[0].path: unbalanced braces in "{b"',
+        ],
+    ),
+    "a mount that ends in a slash": (
+        route('mount = "/api/"'),
+        ['routes[0].mount: expected a mount such as "/api", or "" for none, got "/api/"'],
+    ),
+    # The other options of a route.
+    "a ttl that is none": (route(ttl='ttl = "fast"'), [f'routes[0].ttl: {TTL}"fast"']),
+    "a ttl that is a table": (route(ttl="ttl = { min = 1 }"), [f"routes[0].ttl: {TTL}a table"]),
+    "no ttl": (
+        route(ttl=""),
+        [
+            'routes[0].ttl: is required: give ttl = "60s", ttl = "response", '
+            "or a kind that has a ttl"
+        ],
+    ),
+    "no such kind": (
+        '[kinds.product]\nttl = "1m"\n' + route('kind = "produkt"', ttl=""),
+        [
+            'routes[0].kind: there is no kind "produkt": add [kinds.produkt], '
+            'did you mean "product"?'
+        ],
+    ),
+    "a kind without a ttl": (
+        "[kinds.product]\nmax_size = 5\n" + route('kind = "product"', ttl=""),
+        ['routes[0].ttl: is required: kind "product" has no ttl, so give one here or there'],
+    ),
+    "no such risk": (
+        route('risk = "hi"'),
+        [
+            'routes[0].risk: expected "low", "medium" or "high", got "hi", did you mean "high"?',
+        ],
+    ),
+    "a method that is not safe": (
+        route('methods = ["GET", "POST"]'),
+        ['routes[0].methods[1]: only GET and HEAD can be cached, got "POST"'],
+    ),
+    "no methods": (
+        route("methods = []"),
+        ["routes[0].methods: expected at least one, got an empty list"],
+    ),
+    "a method twice": (
+        route('methods = ["GET", "GET"]'),
+        ['routes[0].methods[1]: "GET" is listed twice'],
+    ),
+    "tags that are a string": (
+        route('tags = "a"'),
+        ['routes[0].tags: expected a list, got "a"'],
+    ),
+    "a tag with a space": (
+        route('tags = ["ok", "a b"]'),
+        ['routes[0].tags[1]: expected a tag of visible ASCII without spaces and commas, got "a b"'],
+    ),
+    "a tag with a comma": (
+        route('tags = ["a,b"]'),
+        ['routes[0].tags[0]: expected a tag of visible ASCII without spaces and commas, got "a,b"'],
+    ),
+    "a tag that is too long": (
+        route(f'tags = ["{"x" * 257}"]'),
+        ["routes[0].tags[0]: expected a tag of at most 256 characters, got 257"],
+    ),
+    "a tag of an unknown parameter": (
+        route('tags = ["p:{ids}"]'),
+        ['routes[0].tags[0]: the path has no parameter {ids}, did you mean "id"?'],
+    ),
+    "a tag with a converter": (
+        route('tags = ["p:{id:int}"]'),
+        ['routes[0].tags[0]: expected parameters such as {id} in a tag, got "p:{id:int}"'],
+    ),
+    "query and ignore_query": (
+        route('query = ["a"]\nignore_query = ["b"]'),
+        [
+            "routes[0].ignore_query: has no place beside `query`, "
+            "which already leaves out all others"
+        ],
+    ),
+    "a wildcard in query": (
+        route('query = ["utm_*"]'),
+        ['routes[0].query[0]: "utm_*" must be an exact name: * is for `ignore_query`'],
+    ),
+    "a wildcard in the middle": (
+        route('ignore_query = ["a*b"]'),
+        ['routes[0].ignore_query[0]: "a*b" may have * at its end only'],
+    ),
+    "an empty parameter": (
+        route('query = [""]'),
+        ["routes[0].query[0]: expected the name of a query parameter, got an empty string"],
+    ),
+    "vary on everything": (
+        route('vary = ["*"]'),
+        [
+            'routes[0].vary[0]: "*" cannot be listed: an answer that varies on * can never be '
+            "used again: leave the route out"
+        ],
+    ),
+    "vary on cookies": (
+        route('vary = ["Accept", "Cookie"]'),
+        [
+            'routes[0].vary[1]: "Cookie" cannot be listed: '
+            "list the cookies the route reads in `cookies` instead"
+        ],
+    ),
+    "vary on authorization": (
+        route('vary = ["AUTHORIZATION"]'),
+        [
+            'routes[0].vary[0]: "AUTHORIZATION" cannot be listed: '
+            "name who is asking with `identity` instead"
+        ],
+    ),
+    "vary on the host": (
+        route('vary = ["Host"]'),
+        [
+            'routes[0].vary[0]: "Host" cannot be listed: '
+            "the host is always part of the key: leave it out"
+        ],
+    ),
+    "vary on ranges": (
+        route('vary = ["Range"]'),
+        [
+            'routes[0].vary[0]: "Range" cannot be listed: '
+            "ranges are cut from the whole stored answer: leave it out"
+        ],
+    ),
+    "vary on no field name": (
+        route('vary = ["Accept Language"]'),
+        [
+            "routes[0].vary[0]: expected the name of a request header such as "
+            '"Accept-Language", got "Accept Language"'
+        ],
+    ),
+    "the same header in two cases": (
+        route('vary = ["Accept", "accept"]'),
+        ['routes[0].vary[1]: "accept" is listed twice'],
+    ),
+    "no cookie name": (
+        route('cookies = ["a=b"]'),
+        ['routes[0].cookies[0]: expected the name of a cookie, got "a=b"'],
+    ),
+    "no function": (
+        route('identity = "a b"'),
+        [
+            'routes[0].identity: expected a function as "module:function", '
+            'or a registered name, got "a b"'
+        ],
+    ),
+    "a name with a comma": (
+        route('name = "a,b"'),
+        [
+            "routes[0].name: expected 1 to 100 letters, digits, dots, dashes or underscores, "
+            'got "a,b"'
+        ],
+    ),
+    # Routes together.
+    "one name twice": (
+        route('name = "a"') + route('name = "a"', path="/q"),
+        ['routes[1].name: "a" is already the name of routes[0]: give another'],
+    ),
+    "one template twice": (
+        route() + route('name = "b"', path="/p/{slug}"),
+        [
+            "routes[1].path: can never match: routes[0] (/p/{id}) "
+            "comes first and takes all its requests"
+        ],
+    ),
+    "a literal behind a parameter": (
+        route() + route(path="/p/new"),
+        [
+            "routes[1].path: can never match: routes[0] (/p/{id}) "
+            "comes first and takes all its requests"
+        ],
+    ),
+    "anything behind a rest": (
+        route(path="/{rest:path}") + route(path="/a/{b}/c"),
+        [
+            "routes[1].path: can never match: routes[0] (/{rest:path}) "
+            "comes first and takes all its requests"
+        ],
+    ),
+    "a mount behind any mount": (
+        route() + route('mount = "/api"'),
+        [
+            "routes[1].path: can never match: routes[0] (/p/{id}) "
+            "comes first and takes all its requests"
+        ],
+    ),
+}
+
+
+def problems_of(document: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        config_from(tomllib.loads(document), environ={})
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(("document", "lines"), MISTAKES.values(), ids=MISTAKES)
+def test_each_mistake_is_named_with_its_path(document: str, lines: list[str]) -> None:
+    assert problems_of(document) == lines
+
+
+def test_all_mistakes_of_a_document_are_in_one_report() -> None:
+    document = """
+        namspace = "shop"
+        redis = "http://localhost"
+        [memory]
+        max_size = "1MiB"
+        planned_size = "2MiB"
+        [kinds.product]
+        ttl = "soon"
+        [[routes]]
+        path = "/products/{id"
+        kind = "prod"
+        methods = ["POST"]
+        [[routes]]
+        path = "/a"
+        name = "a"
+        ttl = "1s"
+        [[routes]]
+        path = "/a"
+        name = "a"
+        ttl = -1
+    """
+    with pytest.raises(ConfigError) as caught:
+        config_from(tomllib.loads(document), source="shop.toml", environ={})
+    assert str(caught.value) == textwrap.dedent(
+        """\
+        10 problems in shop.toml:
+          namspace: unknown key, did you mean "namespace"?
+          redis: expected a URL that starts with redis://, rediss:// or unix://
+          memory.planned_size: 2097152 bytes are more than max_size allows (1048576)
+          kinds.product.ttl: expected a duration such as "30s" or "5m", or "response", got "soon"
+          routes[0].path: unbalanced braces in "{id"
+          routes[0].methods[0]: only GET and HEAD can be cached, got "POST"
+          routes[2].ttl: expected a duration such as "30s" or "5m", or "response", got -1
+          routes[2].name: "a" is already the name of routes[1]: give another
+          routes[2].path: can never match: routes[1] (/a) comes first and takes all its requests
+          routes[0].kind: there is no kind "prod": add [kinds.prod], did you mean "product"?"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (
+            b'namespace = "a"\nredis "x"\n',
+            "line 2, column 7: not valid TOML: Expected '=' after a key in a key/value pair",
+        ),
+        (b"\xff", "byte 0: not UTF-8, which TOML must be"),
+        (b"a = [", "not valid TOML: Invalid value (at end of document)"),
+    ],
+    ids=["syntax", "encoding", "end"],
+)
+def test_a_file_that_is_no_toml_is_named_with_the_line(
+    tmp_path: Path, content: bytes, line: str
+) -> None:
+    file = tmp_path / "cachemw.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, environ={})
+    assert str(caught.value) == f"1 problem in {file}:\n  {line}"
+
+
+def test_a_missing_file_is_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file or directory"):
+        load_config(tmp_path / "none.toml", environ={})
+
+
+def test_a_document_that_is_no_mapping_is_refused() -> None:
+    with pytest.raises(ConfigError, match="expected a table, got 5"):
+        config_from(5, environ={})  # type: ignore[arg-type]
+
+
+def test_keys_that_are_no_strings_are_refused() -> None:
+    with pytest.raises(ConfigError, match="kinds: expected keys that are strings, got 1"):
+        config_from({"kinds": {1: {}}}, environ={})

@@ -1,0 +1,75 @@
+"""Fixtures that every folder uses: a real server, shared by a worker's tests or owned by one test.
+
+`CACHEMW_TEST_REDIS=redis://…` points the tests at another server (Redis itself, another version).
+Its database is flushed before each test, so give it one of its own, and do not run in parallel.
+Tests that break their server cannot break that one and are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from cachemw.testing import FakeClock, RedisServer, resp
+
+EXTERNAL = os.environ.get("CACHEMW_TEST_REDIS", "")
+
+
+class Server(Protocol):
+    """What tests that leave their server whole may use of it."""
+
+    @property
+    def url(self) -> str: ...
+
+    def command(self, *args: str | bytes | int, timeout: float = 5.0) -> resp.Reply: ...
+
+
+class ExternalServer:
+    """The server that the environment names."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def command(self, *args: str | bytes | int, timeout: float = 5.0) -> resp.Reply:
+        parts = urlsplit(self.url)
+        with resp.connect_tcp(parts.hostname or "", parts.port or 6379, timeout) as connection:
+            if parts.password:
+                user = [unquote(parts.username)] if parts.username else []
+                resp.call(connection, "AUTH", *user, unquote(parts.password))
+            resp.call(connection, "SELECT", parts.path.strip("/") or 0)
+            return resp.call(connection, *args)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Server]:
+    """Yield one server for all tests of this worker; leave it as healthy as it was."""
+    if EXTERNAL:
+        yield ExternalServer(EXTERNAL)
+        return
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: Server) -> str:
+    """Return the URL of an empty database."""
+    redis_server.command("FLUSHDB" if EXTERNAL else "FLUSHALL")
+    return redis_server.url
+
+
+@pytest.fixture
+def own_redis_server() -> Iterator[RedisServer]:
+    """Yield a server that the test may kill, hang and fill."""
+    if EXTERNAL:
+        pytest.skip("CACHEMW_TEST_REDIS names a server that tests must not break")
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()

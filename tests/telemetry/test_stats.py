@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cachemw.telemetry.outcomes import BOUNDS, EVENT_LABELS, FAMILIES, Outcome
+from cachemw.telemetry.stats import Histogram, Stats
+
+counts = st.integers(0, 2**40)
+names = st.sampled_from(["products", "orders", "catalog"])
+histograms = st.builds(
+    Histogram,
+    st.lists(counts, min_size=len(BOUNDS) + 1, max_size=len(BOUNDS) + 1).map(tuple),
+    counts,
+)
+statistics = st.builds(
+    Stats,
+    processes=st.integers(0, 100),
+    requests=st.dictionaries(
+        names, st.dictionaries(st.sampled_from([o.label for o in Outcome]), counts)
+    ),
+    durations=st.dictionaries(
+        names, st.dictionaries(st.sampled_from(FAMILIES), histograms, max_size=2), max_size=2
+    ),
+    events=st.dictionaries(
+        st.sampled_from(list(EVENT_LABELS)), st.dictionaries(st.sampled_from(["", "a"]), counts)
+    ),
+    gauges=st.dictionaries(
+        st.sampled_from(["memory_bytes", "breaker", "log_connected", "log_age"]),
+        counts.map(float),
+    ),
+)
+few = settings(max_examples=50, deadline=None)
+
+
+def requests(**by_label: int) -> Stats:
+    return Stats(processes=1, requests={"products": by_label})
+
+
+@few
+@given(statistics, statistics, statistics)
+def test_merging_is_associative(a: Stats, b: Stats, c: Stats) -> None:
+    assert a.merge(b).merge(c) == a.merge(b.merge(c))
+
+
+@few
+@given(statistics, statistics)
+def test_merging_is_commutative(a: Stats, b: Stats) -> None:
+    assert a.merge(b) == b.merge(a)
+
+
+@few
+@given(statistics)
+def test_merging_with_nothing_changes_nothing(a: Stats) -> None:
+    assert a.merge(Stats()) == a == Stats().merge(a)
+
+
+@few
+@given(statistics, statistics)
+def test_totals_of_a_merge_are_the_sums(a: Stats, b: Stats) -> None:
+    both = a.merge(b)
+    assert both.total == a.total + b.total
+    assert both.origin_calls == a.origin_calls + b.origin_calls
+    assert both.origin_calls_saved == a.origin_calls_saved + b.origin_calls_saved
+
+
+@few
+@given(statistics)
+def test_msgpack_and_json_give_back_the_same(a: Stats) -> None:
+    assert Stats.decode(a.encode()) == a
+    assert msgspec.json.decode(msgspec.json.encode(a), type=Stats) == a
+    assert json.loads(json.dumps(a.as_dict()))["summary"]["requests"] == a.total
+
+
+@few
+@given(st.binary(max_size=200))
+def test_other_bytes_are_a_value_error_or_statistics(data: bytes) -> None:
+    try:
+        assert isinstance(Stats.decode(data), Stats)
+    except ValueError:
+        return
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "merged"),
+    [
+        ({"memory_bytes": 3.0}, {"memory_bytes": 4.0}, {"memory_bytes": 7.0}),
+        ({"waiters": 1.0}, {"queue": 2.0}, {"waiters": 1.0, "queue": 2.0}),
+        ({"breaker": 0.0}, {"breaker": 2.0}, {"breaker": 2.0}),
+        ({"log_connected": 1.0}, {"log_connected": 0.0}, {"log_connected": 0.0}),
+        ({"log_age": 0.5}, {"log_age": 31.0}, {"log_age": 31.0}),
+    ],
+)
+def test_sizes_add_up_and_of_states_the_worst_is_kept(
+    left: dict[str, float], right: dict[str, float], merged: dict[str, float]
+) -> None:
+    assert Stats(gauges=left).merge(Stats(gauges=right)).gauges == merged
+
+
+@pytest.mark.parametrize(
+    ("stats", "rate", "saved"),
+    [
+        (Stats(), None, 0),
+        (requests(**{"pass": 5, "off": 2, "error_bypass": 1}), None, 0),
+        (requests(hit_memory=6, hit_shared=1, hit_coalesced=1, miss=2), 0.8, 8),
+        (requests(hit_memory=3, stale_memory=3, refresh=1, miss=2), 0.75, 5),
+        (requests(stale_if_error=1, miss=1), 0.5, 0),
+        (requests(hit_memory=1, hit_for_miss=3), 0.25, 1),
+        (requests(refresh=4, hit_memory=1), 1.0, -3),
+    ],
+)
+def test_hit_rate_and_calls_saved(stats: Stats, rate: float | None, saved: int) -> None:
+    assert stats.hit_rate == rate
+    assert stats.origin_calls_saved == saved
+
+
+def test_refreshes_are_no_requests_of_clients() -> None:
+    stats = requests(hit_memory=2, refresh=5)
+    assert stats.total == 2
+    assert stats.by_tier == {"memory": 2}
+    assert stats.by_outcome == {"hit": 2, "refresh": 5}
+
+
+def test_a_label_of_another_release_is_carried_and_not_counted() -> None:
+    stats = requests(hit_memory=1, hit_in_orbit=7).merge(requests(hit_in_orbit=1))
+    assert stats.requests["products"]["hit_in_orbit"] == 8
+    assert stats.total == 1
+
+
+def test_histograms_of_other_buckets_do_not_merge() -> None:
+    with pytest.raises(ValueError):
+        Histogram((1, 2), 3).merge(Histogram((1, 2, 3), 4))
+
+
+@pytest.mark.parametrize(
+    ("filled", "share", "seconds"),
+    [
+        ({}, 0.5, None),
+        ({0: 10}, 0.5, 0.000005),
+        ({6: 100}, 0.95, 0.000975),
+        ({0: 90, 9: 10}, 0.95, 0.0075),
+        ({20: 1}, 0.5, 30.0),
+    ],
+)
+def test_quantiles_are_interpolated_in_their_bucket(
+    filled: dict[int, int], share: float, seconds: float | None
+) -> None:
+    buckets = tuple(filled.get(index, 0) for index in range(len(BOUNDS) + 1))
+    assert Histogram(buckets, 0).quantile(share) == pytest.approx(seconds)
+
+
+def test_the_table_is_readable() -> None:
+    stats = Stats(
+        processes=1,
+        requests={"products": {"hit_memory": 3, "miss": 1}, "orders": {"pass": 2}},
+        durations={"products": {"hit": Histogram((4, *[0] * len(BOUNDS)), 40)}},
+        events={"not_stored": {"private": 2}, "stored": {"": 1}},
+        gauges={"memory_bytes": 2048.0, "log_age": 0.25},
+    )
+    assert [" ".join(line.split()) for line in str(stats).splitlines()] == [
+        "route requests hit rate memory shared flight origin saved p95",
+        "orders 2 - 0 0 0 2 0 -",
+        "products 4 75.0% 3 0 0 1 3 0.0095 ms",
+        "all 6 75.0% 3 0 0 3 3 0.0095 ms",
+        "events: not_stored.private=2 stored=1",
+        "now: memory_bytes=2048 log_age=0.25",
+    ]
