@@ -98,11 +98,9 @@ class CacheMiddleware:
                 if self._x_cache:
                     fields_out.append((b"x-cache", b"HIT"))
                 status = entry.status
-                await send(
-                    {"type": "http.response.start", "status": status, "headers": fields_out}
-                )
+                await send({"type": "http.response.start", "status": status, "headers": fields_out})
                 await send({"type": "http.response.body", "body": entry.body})
-                self.cache.finish(plan.route, Outcome.HIT_MEMORY, status, now)
+                self.cache.finish_hit(plan.route, status, now)
                 return
         await self._slow(scope, receive, send, target, extra, now)
 
@@ -366,9 +364,7 @@ class _Exchange:
 
 
 async def _send_answer(send: Send, answer: Answer) -> None:
-    await send(
-        {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
-    )
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
     await send({"type": "http.response.body", "body": answer.body or b""})
 
 

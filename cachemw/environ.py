@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -10,7 +11,7 @@ from cachemw.engine.ask import Rewrite
 from cachemw.engine.routes import Extra, Target
 from cachemw.http.messages import Request
 
-__all__ = ["EnvironReader", "apply_rewrite", "native", "raw_target"]
+__all__ = ["EnvironReader", "apply_rewrite", "native", "native_pair", "raw_target"]
 
 Environ = MutableMapping[str, Any]
 
@@ -44,7 +45,7 @@ class EnvironReader:
             environ.get("QUERY_STRING"),
         )
 
-    def extra(self, environ: Mapping[str, Any]) -> Extra | None:
+    def watched(self, environ: Mapping[str, Any]) -> Extra | None:
         """Give the watched fields that a request carries, or None."""
         length = environ.get("CONTENT_LENGTH")
         has_body = bool(length) and length != "0"
@@ -110,8 +111,8 @@ def apply_rewrite(environ: Environ, rewrite: Rewrite) -> None:
     for variable in [name for name in environ if name.startswith("HTTP_")]:
         if variable[5:].replace("_", "-").lower().encode("latin-1") not in kept:
             del environ[variable]
-    for name, value in rewrite.headers:
-        if name == b"cookie":
+    for field, value in rewrite.headers:
+        if field == b"cookie":
             environ["HTTP_COOKIE"] = value.decode("latin-1")
     query = rewrite.query.decode("latin-1")
     if query != environ.get("QUERY_STRING", ""):
@@ -124,4 +125,10 @@ def apply_rewrite(environ: Environ, rewrite: Rewrite) -> None:
 
 def native(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
     """Give header pairs as the native strings that WSGI wants."""
-    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+    return [native_pair(pair) for pair in headers]
+
+
+@lru_cache(maxsize=4096)  # the fields of hits are the same few pairs again and again
+def native_pair(pair: tuple[bytes, bytes]) -> tuple[str, str]:
+    """Give one header pair as native strings (PEP 3333: latin-1)."""
+    return pair[0].decode("latin-1"), pair[1].decode("latin-1")

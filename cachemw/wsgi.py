@@ -62,7 +62,7 @@ class CacheMiddleware:
         scheme = environ["wsgi.url_scheme"]
         raw = raw_target(environ)
         target = self._reader.target(environ, scheme, raw)
-        extra = self._reader.extra(environ)
+        extra = self._reader.watched(environ)
         if environ["REQUEST_METHOD"] == "GET":
             found = self._hit(target, extra, None, now)
             if found is not None:
@@ -71,7 +71,7 @@ class CacheMiddleware:
                 if self.cache.config.x_cache:
                     headers.append((b"x-cache", b"HIT"))
                 start_response(_status_line(entry.status), native(headers))
-                self.cache.finish(plan.route, Outcome.HIT_MEMORY, entry.status, now)
+                self.cache.finish_hit(plan.route, entry.status, now)
                 return [entry.body]
         cache = self.cache
         cache.start()
@@ -212,10 +212,9 @@ class _Exchange:
         if stand_in is not None:
             _close(iterable)
             return [stand_in]
-        if self.keeping is None and not first:
-            if self.forward.fetch is None:
-                self.finish()
-                return iterable
+        if self.forward.fetch is None and not first:
+            self.finish()
+            return iterable
         return _Relay(self, iterable, pieces, first)
 
     def _has_head_for(self, iterable: Iterable[bytes]) -> bool:

@@ -192,7 +192,7 @@ class CacheMiddleware:
         """Read the target, and answer it out of memory if that is all it takes."""
         meta = request.META
         target = self._reader.target(meta, scheme_of(request), raw_of(request))
-        extra = self._reader.extra(meta)
+        extra = self._reader.watched(meta)
         if request.method != "GET":
             return target, extra, None
         found = self.cache.engine.hit_in_memory(target, extra, None, now)
@@ -203,7 +203,7 @@ class CacheMiddleware:
         if self.cache.config.x_cache:
             headers.append((b"x-cache", b"HIT"))
         response = make_response(entry.status, headers, entry.body)
-        self.cache.finish(plan.route, Outcome.HIT_MEMORY, entry.status, now)
+        self.cache.finish_hit(plan.route, entry.status, now)
         return target, extra, response
 
     def _flow(self, request: HttpRequest, target: Target, extra: Extra | None, now: float) -> Any:
@@ -288,7 +288,7 @@ class _Exchange:
         served = on_error(self.cache.engine, self.forward, self.cache.clock.monotonic())
         if served is None:
             self._count(self.forward.outcome, 0)
-            raise  # noqa: PLE0704 - called while the exception is handled
+            raise
         return self._stand_in(served)
 
     def _stand_in(self, served: Serve) -> HttpResponseBase:
@@ -301,7 +301,7 @@ class _Exchange:
         assert keeping is not None
         stored = on_complete(self.cache.engine, keeping, body, self.cache.clock.monotonic())
         if stored is not None and self.cache.config.redis is not None:
-            response._resource_closers.append(lambda: self.middleware.save(stored))  # type: ignore[attr-defined]
+            response._resource_closers.append(lambda: self.middleware.save(stored))
 
     def _tee(self, response: Any) -> None:
         """Copy a streamed body aside on its way out."""

@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 
 from cachemw.engine.answers import Answer
 from cachemw.engine.ask import Rewrite
-from cachemw.environ import apply_rewrite, raw_target
+from cachemw.environ import apply_rewrite, native, raw_target
 from cachemw.http.messages import Head
 
 __all__ = ["copy_request", "head_of", "make_response", "raw_of", "rewrite_request", "scheme_of"]
@@ -50,13 +50,11 @@ def head_of(response: HttpResponseBase) -> Head:
 
 def make_response(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> HttpResponse:
     """Make a fresh response: Django hangs the request's clean-up on every response it sends."""
-    response = HttpResponse(body, status=status)
+    response = HttpResponse(body, status=status, content_type="")
     # The mapping that Django keeps, filled at once: its own setter encodes and checks every value
     # again, which stored fields have been through already.
-    response.headers._store = {  # type: ignore[attr-defined]
-        name: (name, value)
-        for name, value in ((n.decode("latin-1"), v.decode("latin-1")) for n, v in headers)
-    }
+    pairs = native(headers)
+    response.headers._store = dict(zip([name for name, _ in pairs], pairs, strict=True))
     return response
 
 

@@ -21,9 +21,9 @@ from cachemw.http.cache_status import forwarded, hit
 from cachemw.http.conditional import NOT_MODIFIED_DROPS, entity_tag, not_modified
 from cachemw.http.fields import first, has, members
 from cachemw.http.freshness import Lifetime, initial_age
-from cachemw.http.messages import Head, Headers
+from cachemw.http.messages import Head
 from cachemw.http.storing import Refused, judge
-from cachemw.http.vary import varies_on
+from cachemw.http.vary import Selecting, varies_on
 
 __all__ = [
     "Answer",
@@ -201,11 +201,13 @@ def on_complete(engine: Engine, keeping: Keeping, body: bytes, now: float) -> St
     fetch, head = keeping.fetch, keeping.head
     length = first(head.headers, b"content-length")
     if length is not None and length != b"%d" % len(body):
-        return give_up(engine, keeping, "length")
+        give_up(engine, keeping, "length")
+        return None
     head = _with_entity_tag(head, body)
     entry, entries = _entries(engine, keeping, head, body)
     if now >= entry.dies_at:
-        return give_up(engine, keeping, "stale")
+        give_up(engine, keeping, "stale")
+        return None
     for _, each in entries:
         engine.memory.put(each)
     engine.set_uncacheable(fetch.digest, False)
@@ -228,30 +230,34 @@ def _entries(
     plan = asked.plan
     wanted = engine.selecting(keeping.vary, asked.headers)
     key = engine.variant_key(plan, wanted) if wanted else plan.key
-    fresh_until = keeping.born + keeping.lifetime.fresh
-    times = {
-        "born": keeping.born,
-        "fresh_until": fresh_until,
-        "stale_until": fresh_until + keeping.lifetime.stale_while_revalidate,
-        "stale_error_until": fresh_until + keeping.lifetime.stale_if_error,
-    }
-    common = {"route": plan.route.name, "position": keeping.fetch.position, "tags": plan.tags}
-    entry = Entry(
-        key=key.digest,
-        status=head.status,
-        headers=engine.intern(_storable_fields(head, body)),
-        body=body,
-        vary=wanted,
-        **times,
-        **common,
-    )
+    fields = engine.intern(_storable_fields(head, body))
+    entry = _entry(keeping, key, head.status, fields, body, wanted)
     if not wanted:
         return entry, ((key, entry),)
     names = tuple((name, None) for name in keeping.vary)
-    marker = Entry(
-        key=plan.key.digest, status=MARKER, headers=(), body=b"", vary=names, **times, **common
-    )
+    marker = _entry(keeping, plan.key, MARKER, (), b"", names)
     return entry, ((plan.key, marker), (key, entry))
+
+
+def _entry(
+    keeping: Keeping, key: Key, status: int, headers: HeaderPairs, body: bytes, vary: Selecting
+) -> Entry:
+    plan, lifetime = keeping.fetch.ask.plan, keeping.lifetime
+    fresh_until = keeping.born + lifetime.fresh
+    return Entry(
+        key=key.digest,
+        status=status,
+        headers=headers,
+        body=body,
+        vary=vary,
+        born=keeping.born,
+        fresh_until=fresh_until,
+        stale_until=fresh_until + lifetime.stale_while_revalidate,
+        stale_error_until=fresh_until + lifetime.stale_if_error,
+        route=plan.route.name,
+        position=keeping.fetch.position,
+        tags=plan.tags,
+    )
 
 
 def _storable_fields(head: Head, body: bytes) -> HeaderPairs:
@@ -313,20 +319,32 @@ _DETAIL = {
 
 
 def fields_of_hit(entry: Entry, now: float, detail: str) -> Pairs:
-    """Give the fields of a stored answer with its current Age (RFC 9111 §5.1) and our Cache-Status."""
-    age = max(0, int(now - entry.born))
+    """Give a stored answer's fields with its current Age (RFC 9111 §5.1) and our Cache-Status."""
+    age = int(now - entry.born)
     ttl = int(entry.fresh_until - now)
-    status = _hits.get((ttl, detail)) or _render_hit(ttl, detail)
-    return [*entry.headers, (b"age", b"%d" % age), status]
+    return [
+        *entry.headers,
+        _ages.get(age) or _age(age),
+        _hits.get((ttl, detail)) or _hit(ttl, detail),
+    ]
 
 
+# The few ages and remaining lifetimes in use recur all the time, so their pairs are made once.
+_ages: dict[int, tuple[bytes, bytes]] = {}
 _hits: dict[tuple[int, str], tuple[bytes, bytes]] = {}
-"""Rendered Cache-Status pairs of hits: the few remaining lifetimes in use recur all the time."""
+_RENDERED = 8192
+"""Pairs kept of each."""
 
 
-def _render_hit(ttl: int, detail: str) -> tuple[bytes, bytes]:
-    pair = (b"cache-status", hit(ttl, detail))
-    if len(_hits) >= 8192:
+def _age(age: int) -> tuple[bytes, bytes]:
+    if len(_ages) >= _RENDERED:
+        _ages.clear()
+    pair = _ages[age] = (b"age", b"%d" % max(0, age))
+    return pair
+
+
+def _hit(ttl: int, detail: str) -> tuple[bytes, bytes]:
+    if len(_hits) >= _RENDERED:
         _hits.clear()
-    _hits[ttl, detail] = pair
+    pair = _hits[ttl, detail] = (b"cache-status", hit(ttl, detail))
     return pair

@@ -91,9 +91,7 @@ def ask(engine: Engine, request: Request, target: Target, extra: Extra | None) -
     return _personal(engine, plan, request, extra or ())
 
 
-def _base_plan(
-    engine: Engine, route: RouteState, params: dict[str, str], request: Request
-) -> Plan:
+def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], request: Request) -> Plan:
     query = route.read_query(request.query)
     host = normalised_host(request)
     path = request.mount.encode("utf-8", "surrogateescape") + request.raw_path

@@ -6,8 +6,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from cachemw.engine.flights import Flight
 from cachemw.engine.entry import Entry, Key
+from cachemw.engine.flights import Flight
 
 __all__ = ["Await", "Effect", "Flow", "Lookup", "Save"]
 

@@ -156,6 +156,7 @@ class Engine:
         names = tuple(name for name, _ in marker.vary)
         if not _NOT_FAST.isdisjoint(names):
             return None
+        marker.visited = True
         key = plan.variants.get(selecting(names, headers))
         return None if key is None else self.memory.get(key.digest)
 

@@ -120,4 +120,6 @@ class Entry:
         return max(self.fresh_until, self.stale_until, self.stale_error_until)
 
     def __repr__(self) -> str:
-        return f"<Entry {self.status} {self.route} {len(self.body)} bytes key={self.key.hex()[:12]}>"
+        return (
+            f"<Entry {self.status} {self.route} {len(self.body)} bytes key={self.key.hex()[:12]}>"
+        )

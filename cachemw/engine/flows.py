@@ -24,12 +24,13 @@ from cachemw.engine.ask import Ask, Pass, Rewrite, ask
 from cachemw.engine.effects import Await, Flow, Lookup
 from cachemw.engine.engine import Engine
 from cachemw.engine.entry import MARKER, Entry, Position, Verdict
-from cachemw.engine.flights import Flight, Landing, Outcome as Waited
+from cachemw.engine.flights import Flight, Landing
+from cachemw.engine.flights import Outcome as Waited
+from cachemw.engine.outcomes import Outcome
 from cachemw.engine.routes import Extra, RouteState, Target
 from cachemw.errors import StoreError
 from cachemw.http import cache_control
 from cachemw.http.messages import Request
-from cachemw.engine.outcomes import Outcome
 
 __all__ = ["Fetch", "Forward", "Serve", "on_request"]
 
@@ -116,9 +117,7 @@ def _alone(engine: Engine, asked: Ask, now: float, stale: Entry | None) -> Flow[
     return _forward(engine, asked, now, Outcome.PASS, reason, stale=stale)
 
 
-def _together(
-    engine: Engine, asked: Ask, now: float, stale: Entry | None
-) -> Flow[Serve | Forward]:
+def _together(engine: Engine, asked: Ask, now: float, stale: Entry | None) -> Flow[Serve | Forward]:
     """Coalesce: lead, or follow and serve what the leader shares."""
     # Twice: what the first leader shared may have been the news that the answer varies, and then
     # this request's own variant is worth one more flight.
@@ -169,6 +168,7 @@ def _flight_key(engine: Engine, asked: Ask) -> bytes:
 
 
 def _variant(engine: Engine, asked: Ask, marker: Entry) -> bytes:
+    marker.visited = True  # as hot as its variants: without it none of them is found
     names = tuple(name for name, _ in marker.vary)
     return engine.variant_key(asked.plan, engine.selecting(names, asked.headers)).digest
 
@@ -207,9 +207,7 @@ def _in_shared(
         entry, now = yield Lookup(engine.variant_key(asked.plan, wanted), route)
     if entry is None or entry.status == MARKER:
         return None, stale, now
-    served, spare = _candidate(
-        engine, asked, entry, now, Outcome.HIT_SHARED, Outcome.STALE_SHARED
-    )
+    served, spare = _candidate(engine, asked, entry, now, Outcome.HIT_SHARED, Outcome.STALE_SHARED)
     if served is not None or spare is not None:
         engine.memory.put(entry)
     return served, spare or stale, now
@@ -264,9 +262,7 @@ def _shared_answer(engine: Engine, asked: Ask, entry: Entry | None, now: float) 
         wanted = engine.selecting(tuple(name for name, _ in entry.vary), asked.headers)
         if wanted != entry.vary:
             return None
-    served, _ = _candidate(
-        engine, asked, entry, now, Outcome.HIT_COALESCED, Outcome.STALE_MEMORY
-    )
+    served, _ = _candidate(engine, asked, entry, now, Outcome.HIT_COALESCED, Outcome.STALE_MEMORY)
     return served
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from urllib.parse import unquote_plus
 
 __all__ = ["QueryReader", "query_reader"]
@@ -23,8 +22,10 @@ def query_reader(read: tuple[str, ...] | None, ignored: tuple[str, ...]) -> Quer
             sorted((p for p in _pieces(query) if p[0] in listed), key=lambda piece: piece[0])
         )
     if ignored:
+        exact = frozenset(name for name in ignored if not name.endswith("*"))
+        prefixes = tuple(name[:-1] for name in ignored if name.endswith("*"))
         return lambda query: _join(
-            [p for p in _pieces(query) if not any(fnmatchcase(p[0], name) for name in ignored)]
+            [p for p in _pieces(query) if p[0] not in exact and not p[0].startswith(prefixes)]
         )
     return lambda query: query
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from cachemw.engine.entry import Key
 from cachemw.engine.query import QueryReader
 from cachemw.http.fields import cookie_pairs
 from cachemw.http.messages import Request
 from cachemw.http.storing import Policy
+
+Risk = Literal["low", "medium", "high"]
 
 __all__ = ["Extra", "Identify", "Plan", "RouteState", "Target"]
 
@@ -33,7 +36,7 @@ class RouteState:
     index: int
     name: str
     template: str
-    risk: str
+    risk: Risk
     methods: frozenset[str]
     policy: Policy
     max_size: int

@@ -19,7 +19,15 @@ from dataclasses import dataclass
 from cachemw.http.fields import first, values
 from cachemw.http.messages import Request
 
-__all__ = ["CONDITIONAL", "DEFAULT_PORTS", "KEYED", "REMOVED", "bypass_reason", "normalised_host", "watched"]
+__all__ = [
+    "CONDITIONAL",
+    "DEFAULT_PORTS",
+    "KEYED",
+    "REMOVED",
+    "bypass_reason",
+    "normalised_host",
+    "watched",
+]
 
 _BYPASS = {
     b"transfer-encoding": "body",

@@ -33,7 +33,7 @@ def _make(index: int, route: Route, identities: Mapping[str, Identify]) -> Route
         risk=route.risk,
         methods=frozenset(methods),
         policy=Policy(
-            ttl=None if route.ttl == "response" else route.ttl,  # type: ignore[arg-type]
+            ttl=None if route.ttl == "response" else route.ttl,
             negative_ttl=route.negative_ttl,
             stale_while_revalidate=route.stale_while_revalidate,
             stale_if_error=route.stale_if_error,

@@ -8,6 +8,7 @@ two differing values of one directive the smaller counts.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from cachemw.http.fields import members
 from cachemw.http.messages import Headers
@@ -65,7 +66,7 @@ _NOTHING = CacheControl()
 
 def parse(headers: Headers) -> CacheControl:
     """Read every Cache-Control line of a response; `Pragma` is no response field and is not read."""
-    flags: dict[str, bool] = {}
+    flags: dict[str, Any] = {}
     seconds: dict[str, int] = {}
     for member in members(headers, b"cache-control"):
         name, _, value = member.partition(b"=")
@@ -77,7 +78,7 @@ def parse(headers: Headers) -> CacheControl:
             seconds[directive] = min(number, seconds.get(directive, number))
     if not flags and not seconds:
         return _NOTHING
-    return CacheControl(**flags, **seconds)
+    return CacheControl(**{**flags, **seconds})
 
 
 def delta_seconds(value: bytes) -> int:

@@ -68,9 +68,9 @@ def judge(
     lifetime = explicit_lifetime(control, head.headers, wall_now)
     if lifetime is None:
         lifetime = _route_lifetime(head.status, policy)
-    elif policy.ttl is not None and head.status not in TTL_STATUSES | NEGATIVE_STATUSES:
-        return Refused("status")
-    elif head.status in NEGATIVE_STATUSES and policy.ttl is not None and not policy.negative_ttl:
+    elif (policy.ttl is not None and head.status not in TTL_STATUSES | NEGATIVE_STATUSES) or (
+        head.status in NEGATIVE_STATUSES and policy.ttl is not None and not policy.negative_ttl
+    ):
         return Refused("status")
     if lifetime is None:
         return Refused("status" if policy.ttl is not None else "no-lifetime")

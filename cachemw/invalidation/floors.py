@@ -92,7 +92,9 @@ class Floors:
         leave free, so that what is begun from now on is not taken for older than it.
         """
         number = self.position + 1
-        if number & LOCAL_BITS == 0:  # the free bits are used up: what follows is dead until the log
+        if (
+            number & LOCAL_BITS == 0
+        ):  # the free bits are used up: what follows is dead until the log
             self.apply(number, tags, soft=soft, follow=False)  # is back, which is the safe side
         else:
             self.apply(number, tags, soft=soft)

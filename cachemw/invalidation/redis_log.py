@@ -239,7 +239,9 @@ class RedisLog:
         self._hooks.tick(client)
 
     def _read(self, client: redis.Redis, block: int | None) -> int:
-        found: Any = client.xread({self._stream: stream_id(self._cursor)}, count=_BATCH, block=block)
+        found: Any = client.xread(
+            {self._stream: stream_id(self._cursor)}, count=_BATCH, block=block
+        )
         records = found[0][1] if found else []
         for identity, fields in records:
             self._apply(number(identity), fields)
@@ -398,7 +400,7 @@ class RedisLog:
         """Delete the epoch: the one purge that a server which refuses writes still takes."""
         return self._ask(("DEL", self.epoch_key)) in (0, 1)
 
-    def _drain(self, client: redis.Redis) -> None:
+    def _drain(self, client: Any) -> None:
         """Append what was purged while Redis was away."""
         if self._queue_all:
             client.execute_command(*self._append(purge_fields(Purge(tags=None))))

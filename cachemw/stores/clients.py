@@ -49,7 +49,7 @@ class Clients:
         self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis]
         self._by_loop = weakref.WeakKeyDictionary()
 
-    def sync(self) -> redis.Redis:
+    def sync(self) -> Any:
         """Give this process's client for threads."""
         client = self._sync
         if client is None:
@@ -59,7 +59,7 @@ class Clients:
                     client = self._sync = self._make_sync(self.config.deadline)
         return client
 
-    def aio(self) -> redis.asyncio.Redis:
+    def aio(self) -> Any:
         """Give the running event loop's client."""
         loop = asyncio.get_running_loop()
         client = self._by_loop.get(loop)

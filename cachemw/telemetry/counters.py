@@ -13,14 +13,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from cachemw.telemetry.outcomes import (
-    BOUNDS,
-    EVENT_LABELS,
-    FAMILIES,
-    FAMILY_OF,
-    EventName,
-    Outcome,
-)
+from cachemw.engine.outcomes import Outcome
+from cachemw.telemetry.outcomes import BOUNDS, EVENT_LABELS, FAMILIES, FAMILY_OF, EventName
 from cachemw.telemetry.stats import Gauges, Histogram, Stats
 
 __all__ = [

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from cachemw.telemetry.outcomes import Outcome
+from cachemw.engine.outcomes import Outcome
 
-__all__ = ["LEVELS", "RISKS", "JsonFormatter", "Logs", "configure", "set_level"]
+__all__ = ["LEVELS", "RISKS", "JsonFormatter", "Logs", "configure", "logger_of", "set_level"]
 
 Risk = Literal["low", "medium", "high"]
 Fields = dict[str, str | int | float]
@@ -51,7 +51,7 @@ def configure(levels: Mapping[str, str]) -> None:
 
     Raises ValueError before anything is changed when a risk class or a level is unknown.
     """
-    checked = {_logger(risk): _level(level) for risk, level in levels.items()}
+    checked = {logger_of(risk): _level(level) for risk, level in levels.items()}
     for logger, level in checked.items():
         logger.setLevel(level)
 
@@ -61,7 +61,8 @@ def set_level(risk: str, level: str) -> None:
     configure({risk: level})
 
 
-def _logger(risk: str) -> logging.Logger:
+def logger_of(risk: str) -> logging.Logger:
+    """Give a risk class's logger; raises ValueError for an unknown class."""
     if risk not in _LOGGERS:
         raise ValueError(f"risk class {risk!r} is none of {', '.join(RISKS)}")
     return _LOGGERS[risk]

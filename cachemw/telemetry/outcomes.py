@@ -1,18 +1,13 @@
-"""What can become of a request, and which facts are counted beside it. Tables only.
-
-Every request that reaches a front door ends in exactly one `Outcome` other than REFRESH, which
-counts the origin calls that the cache makes on its own account.
-"""
+"""What is counted beside the outcome of requests: duration buckets and events. Tables only."""
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Final, Literal
 
-__all__ = ["BOUNDS", "EVENT_LABELS", "FAMILIES", "FAMILY_OF", "EventName", "Outcome"]
+from cachemw.engine.outcomes import Family, Outcome
 
-Family = Literal["hit", "stale", "miss", "pass", "off", "refresh"]
-Tier = Literal["memory", "shared", "flight", "origin"]
+__all__ = ["BOUNDS", "EVENT_LABELS", "FAMILIES", "FAMILY_OF", "EventName"]
+
 EventName = Literal[
     "stored",
     "not_stored",
@@ -28,49 +23,6 @@ EventName = Literal[
 ]
 
 FAMILIES: Final[tuple[Family, ...]] = ("hit", "stale", "miss", "pass", "off", "refresh")
-
-
-class Outcome(IntEnum):
-    """How one request was answered: the members' order is the order of the counter cells."""
-
-    outcome: Family
-    """The family that rates are computed over."""
-    tier: Tier
-    """Where the answer came from."""
-    calls_origin: bool
-    """Whether the application was called for it."""
-    label: str
-    """The member's name in lower case, as it appears in statistics and log lines."""
-
-    # A 304 to the client counts as what its full answer would have been.
-    HIT_MEMORY = 0, "hit", "memory", False
-    HIT_SHARED = 1, "hit", "shared", False
-    HIT_COALESCED = 2, "hit", "flight", False
-    STALE_MEMORY = 3, "stale", "memory", False
-    STALE_SHARED = 4, "stale", "shared", False
-    # By the time the origin has failed, the entry kept for it is in this process's hands.
-    STALE_IF_ERROR = 5, "stale", "memory", True
-    MISS = 6, "miss", "origin", True
-    # Eligible by policy, but the key is remembered as uncacheable: leaving it out would flatter
-    # the hit rate.
-    HIT_FOR_MISS = 7, "miss", "origin", True
-    PASS = 8, "pass", "origin", True
-    OFF = 9, "off", "origin", True
-    # The cache was ill and stood aside: an event of the store, not a property of the traffic.
-    ERROR_BYPASS = 10, "pass", "origin", True
-    REFRESH = 11, "refresh", "origin", True
-
-    def __new__(cls, value: int, outcome: Family, tier: Tier, calls_origin: bool) -> Outcome:
-        """Make the member equal to its cell's number."""
-        member = int.__new__(cls, value)
-        member._value_ = value
-        member.outcome = outcome
-        member.tier = tier
-        member.calls_origin = calls_origin
-        return member
-
-    def __init__(self, *_: object) -> None:
-        self.label = self.name.lower()
 
 
 FAMILY_OF: Final = tuple(FAMILIES.index(outcome.outcome) for outcome in Outcome)

@@ -8,7 +8,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from cachemw.telemetry.outcomes import BOUNDS, Outcome
+from cachemw.engine.outcomes import Outcome
+from cachemw.telemetry.outcomes import BOUNDS
 
 __all__ = ["Gauges", "Histogram", "Stats"]
 

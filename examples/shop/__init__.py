@@ -6,10 +6,10 @@ from pathlib import Path
 
 from . import seed
 from .database import Database, ShopError
-from .reads import Body, Reads
+from .reads import Reads, Shown
 from .writes import Writes, Written
 
-__all__ = ["Body", "Shop", "ShopError", "Written", "open_shop"]
+__all__ = ["Shop", "ShopError", "Shown", "Written", "open_shop"]
 
 
 class Shop:

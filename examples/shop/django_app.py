@@ -12,7 +12,7 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.urls import path
 
-from . import Body, Shop, ShopError, Written, caching, open_shop
+from . import Shop, ShopError, Shown, Written, caching, open_shop
 
 SETTINGS: dict[str, Any] = {
     "ALLOWED_HOSTS": ["*"],
@@ -90,7 +90,7 @@ def view(**methods: View) -> View:
     return dispatch
 
 
-def showing(read: Callable[..., Body]) -> View:
+def showing(read: Callable[..., Shown]) -> View:
     """Make a view of a read that takes what the path captured."""
 
     @wraps(read)
@@ -100,7 +100,7 @@ def showing(read: Callable[..., Body]) -> View:
     return show
 
 
-def reading(read: Callable[[Any], Body]) -> View:
+def reading(read: Callable[[Any], Shown]) -> View:
     """Make a view of a read that takes the query."""
 
     def show(request: HttpRequest) -> HttpResponse:
@@ -141,13 +141,13 @@ def listing(query: Any) -> dict[str, Any]:
     }
 
 
-def respond(body: Body) -> HttpResponse:
+def respond(shown: Shown) -> HttpResponse:
     """Turn what a read returned into a response."""
-    if isinstance(body, str):
-        return HttpResponse(body, content_type="text/plain")
-    return JsonResponse(body)
+    if isinstance(shown, str):
+        return HttpResponse(shown, content_type="text/plain")
+    return JsonResponse(shown)
 
 
 def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Body a path that is nothing of the shop's."""
+    """Shown a path that is nothing of the shop's."""
     return JsonResponse({"detail": "Not Found"}, status=404)

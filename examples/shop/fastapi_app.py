@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from . import Body, Shop, ShopError, Written, caching, open_shop
+from . import Shop, ShopError, Shown, Written, caching, open_shop
 
 Form = Annotated[Any, Body()]
 
@@ -120,17 +120,17 @@ def writing(shop: Shop, write: Any) -> APIRouter:
     return router
 
 
-def respond(body: Body) -> Response:
+def respond(shown: Shown) -> Response:
     """Turn what a read returned into a response."""
-    return PlainTextResponse(body) if isinstance(body, str) else JSONResponse(body)
+    return PlainTextResponse(shown) if isinstance(shown, str) else JSONResponse(shown)
 
 
 async def on_problem(_: Request, problem: Exception) -> Response:
-    """Body what is wrong with a request."""
+    """Shown what is wrong with a request."""
     assert isinstance(problem, ShopError)
     return JSONResponse({"detail": problem.detail}, status_code=problem.status)
 
 
 async def on_malformed(_: Request, error: Exception) -> Response:
-    """Body a body that is no JSON; every other check is the data layer's."""
+    """Shown a body that is no JSON; every other check is the data layer's."""
     return JSONResponse({"detail": "the body must be a JSON object"}, status_code=400)

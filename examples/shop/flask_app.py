@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
-from . import Body, Shop, ShopError, Written, caching, open_shop
+from . import Shop, ShopError, Shown, Written, caching, open_shop
 
 
 def create_app() -> Flask:
@@ -105,11 +105,11 @@ def add_writes(app: Flask, shop: Shop, write: Callable[..., Response]) -> None:
         return write(writes.place_order)
 
 
-def respond(body: Body) -> Response:
+def respond(shown: Shown) -> Response:
     """Turn what a read returned into a response."""
-    return Response(body, mimetype="text/plain") if isinstance(body, str) else jsonify(body)
+    return Response(shown, mimetype="text/plain") if isinstance(shown, str) else jsonify(shown)
 
 
 def on_problem(problem: ShopError) -> tuple[Response, int]:
-    """Body what is wrong with a request."""
+    """Shown what is wrong with a request."""
     return jsonify({"detail": problem.detail}), problem.status

@@ -24,7 +24,7 @@ _POPULAR = (
 )
 
 
-Body = Row | str
+Shown = Row | str
 """An object for JSON, or plain text."""
 
 
@@ -35,7 +35,7 @@ class Reads:
         self._db = database
 
     @origin.counted
-    def products(self, *, page: str, sort: str, category: str | None) -> Body:
+    def products(self, *, page: str, sort: str, category: str | None) -> Shown:
         """Return a page of products with the total and the facets of the selection."""
         number, order = _number(page, "page"), _order_by(sort)
         where = "p.category_id = (SELECT id FROM categories WHERE slug = :category)"
@@ -51,7 +51,7 @@ class Reads:
             f" LIMIT {PAGE} OFFSET :skip",
             **values,
         )
-        body = {
+        return {
             "page": number,
             "sort": sort,
             "category": category,
@@ -59,10 +59,9 @@ class Reads:
             "brands": brands,
             "items": items,
         }
-        return body
 
     @origin.counted
-    def product(self, product: int) -> Body:
+    def product(self, product: int) -> Shown:
         """Return a product with how it sells, and its place in its category."""
         body = required(
             self._db.row(
@@ -84,7 +83,7 @@ class Reads:
         return body | (place or {})
 
     @origin.counted
-    def catalog(self) -> Body:
+    def catalog(self) -> Shown:
         """Return every category with its size, its prices and what it sold lately."""
         categories = self._db.rows(
             "SELECT c.slug, c.name, s.* FROM (SELECT category_id, count(*) AS products,"
@@ -104,7 +103,7 @@ class Reads:
         return {"categories": categories}
 
     @origin.counted
-    def category(self, slug: str) -> Body:
+    def category(self, slug: str) -> Shown:
         """Return a category with its best sellers and how its prices are spread."""
         body = required(
             self._db.row("SELECT slug, name FROM categories WHERE slug = :slug", slug=slug),
@@ -124,7 +123,7 @@ class Reads:
         return body | {"items": best, "price_bands": bands}
 
     @origin.counted
-    def recommendations(self, product: int) -> Body:
+    def recommendations(self, product: int) -> Shown:
         """Return what customers who bought this product also bought."""
         found = self._db.row("SELECT id FROM products WHERE id = :product", product=product)
         required(found, "product")
@@ -142,7 +141,7 @@ class Reads:
         return {"product": product, "items": items}
 
     @origin.counted
-    def inventory(self, product: int) -> Body:
+    def inventory(self, product: int) -> Shown:
         """Return a product's stock and how long it lasts at the present pace."""
         body = required(
             self._db.row(
@@ -160,7 +159,7 @@ class Reads:
         return body
 
     @origin.counted
-    def customer(self, customer: int) -> Body:
+    def customer(self, customer: int) -> Shown:
         """Return a customer with what they spent and what they like."""
         body = required(
             self._db.row(
@@ -181,7 +180,7 @@ class Reads:
         return body
 
     @origin.counted
-    def orders(self, customer: str) -> Body:
+    def orders(self, customer: str) -> Shown:
         """Return a customer's latest orders."""
         number = _number(customer, "customer")
         body = required(
@@ -197,7 +196,7 @@ class Reads:
         return {"customer": body, "orders": orders}
 
     @origin.counted
-    def order(self, order: int) -> Body:
+    def order(self, order: int) -> Shown:
         """Return an order with its lines."""
         body = required(
             self._db.row(
@@ -215,7 +214,7 @@ class Reads:
         return body
 
     @origin.counted
-    def metrics(self) -> Body:
+    def metrics(self) -> Shown:
         """Return the shop's own figures in the Prometheus text format."""
         figures = self._db.row(
             "SELECT (SELECT count(*) FROM orders) AS orders_total,"
@@ -228,12 +227,12 @@ class Reads:
         return "".join(f"shop_{name} {n}\n" for name, n in (figures or {}).items())
 
     @origin.counted
-    def logs(self) -> Body:
+    def logs(self) -> Shown:
         """Return the latest writes, newest first."""
         events = self._db.rows("SELECT id, kind, subject FROM events ORDER BY id DESC LIMIT 50")
         return {"events": events}
 
-    def health(self) -> Body:
+    def health(self) -> Shown:
         """Return whether the database answers; raises what the database raises."""
         self._db.row("SELECT 1")
         return {"status": "ok", "worker": origin.worker()}

@@ -95,8 +95,6 @@ CHANGES = [
     get("/orders?customer=3"),
     get("/inventory/1"),
     get("/orders/2001"),
-    get("/metrics"),
-    get("/logs"),
 ]
 
 

@@ -10,8 +10,9 @@ from itertools import pairwise
 
 import pytest
 
+from cachemw.engine.outcomes import Outcome
 from cachemw.telemetry.counters import MAX_REASONS, OTHER, UNLISTED, UNLISTED_NAME, Counters
-from cachemw.telemetry.outcomes import BOUNDS, FAMILIES, FAMILY_OF, Outcome
+from cachemw.telemetry.outcomes import BOUNDS, FAMILIES, FAMILY_OF
 from cachemw.telemetry.stats import Gauges
 
 ROUTES = ("products", "orders")

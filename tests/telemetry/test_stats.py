@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cachemw.telemetry.outcomes import BOUNDS, EVENT_LABELS, FAMILIES, Outcome
+from cachemw.engine.outcomes import Outcome
+from cachemw.telemetry.outcomes import BOUNDS, EVENT_LABELS, FAMILIES
 from cachemw.telemetry.stats import Histogram, Stats
 
 counts = st.integers(0, 2**40)

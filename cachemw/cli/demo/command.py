@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 SECONDS: Final = 25.0
+WARM_UP: Final = 0.2
+"""Seconds of the same traffic before each run that are not measured, as a share of the run: a cold
+cache says nothing of what it is worth."""
 OUTAGE_SECONDS: Final = 5.0
 OUTAGE_AT: Final = 0.4
 """When Valkey is killed, as a share of the run."""
@@ -60,6 +63,11 @@ class _Stage:
     folder: Path
     screen: Screen
     seconds: float
+
+    @property
+    def warm_up(self) -> float:
+        """Seconds before the measured ones."""
+        return WARM_UP * self.seconds
 
 
 @click.command()
@@ -129,29 +137,29 @@ async def _compare(
     stage: _Stage, valkey: RedisServer, keep: bool, json_file: Path | None
 ) -> Figures:
     screen = stage.screen
-    async with _shop(stage, "without", SHOP_CACHE="off") as (_, pool, counts):
+    async with _shop(stage, "without", SHOP_CACHE="off") as (server, pool, counts):
         rate = await _find_rate(stage, pool)
-        calls = make_traffic(stage.world, seconds=stage.seconds, rate=rate, workers=WORKERS)
+        length = stage.warm_up + stage.seconds
+        calls = make_traffic(stage.world, seconds=length, rate=rate, workers=WORKERS)
         screen.say(
-            f"{len(calls):,} requests in {stage.seconds:g} s ({rate:.0f} a second: half of what the"
-            " shop answers without a cache)"
+            f"{len(calls):,} requests, {rate:.0f} a second (half of what the shop answers without a"
+            f" cache): {stage.warm_up:g} s to warm up, {stage.seconds:g} s measured"
         )
-        replay = Replay(pool)
-        read = _origin_reads(counts)
-        await _replay(stage, "without the cache", replay, calls)
-        before = summarise(replay, _origin_reads(counts) - read)
+        replay = Replay(pool, stage.warm_up)
+        before = summarise(replay, await _replay(stage, "without the cache", replay, calls, counts))
+        _explain_failures(screen, server, replay)
     redis = valkey.url
     async with _shop(stage, "with", CACHEMW_REDIS=redis) as (server, pool, counts):
-        replay = Replay(pool)
+        replay = Replay(pool, stage.warm_up)
         async with asyncio.TaskGroup() as tasks:
             breaking = tasks.create_task(_break(stage, valkey, replay))
-            await _replay(stage, "with the cache", replay, calls)
+            origin_reads = await _replay(stage, "with the cache", replay, calls, counts)
         figures = compare(
             front_end=stage.front_end,
             rate=rate,
             seconds=stage.seconds,
             before=before,
-            after=summarise(replay, _origin_reads(counts)),
+            after=summarise(replay, origin_reads),
             outage=breaking.result(),
             samples=replay.samples,
             partition_limit=stage.shop.partition_limit,
@@ -159,8 +167,7 @@ async def _compare(
         print_figures(screen.console, figures)
         if json_file:
             json_file.write_text(json.dumps(figures.as_dict(), indent=2) + "\n", encoding="utf-8")
-        if before.failures or replay.failures:
-            screen.say(f"What the shop printed last:\n{server.log()[-2000:]}")
+        _explain_failures(screen, server, replay)
         if keep:
             screen.say(f"The shop answers at {server.url}/products/1 (Ctrl-C ends it)")
             with suppress(asyncio.CancelledError):
@@ -202,24 +209,32 @@ async def _find_rate(stage: _Stage, pool: Pool) -> float:
     return min(max(LOAD * most, least), limit)
 
 
-async def _replay(stage: _Stage, name: str, replay: Replay, calls: list[Call]) -> None:
-    with stage.screen.run(name, stage.seconds) as shown:
+async def _replay(stage: _Stage, name: str, replay: Replay, calls: list[Call], counts: Path) -> int:
+    """Run the traffic and return how many reads the shop ran after the warm-up."""
+    with stage.screen.run(name, stage.warm_up + stage.seconds) as shown:
 
         async def watch() -> None:
             while True:
                 await asyncio.sleep(0.25)
                 shown.update(replay)
 
+        async def count_warm_up() -> int:
+            await asyncio.sleep(stage.warm_up)
+            return _origin_reads(counts)
+
         watching = asyncio.create_task(watch())
+        counting = asyncio.create_task(count_warm_up())
         try:
             await replay.run(calls)
+            return _origin_reads(counts) - await counting
         finally:
             watching.cancel()
+            counting.cancel()
 
 
 async def _break(stage: _Stage, valkey: RedisServer, replay: Replay) -> Outage:
     """Kill Valkey in the middle of the run, and bring it back, empty, after a while."""
-    await asyncio.sleep(OUTAGE_AT * stage.seconds)
+    await asyncio.sleep(stage.warm_up + OUTAGE_AT * stage.seconds)
     start = replay.elapsed
     await asyncio.to_thread(valkey.kill)
     stage.screen.say(f"[yellow]{start:.1f} s: Valkey is killed[/yellow]")
@@ -228,6 +243,11 @@ async def _break(stage: _Stage, valkey: RedisServer, replay: Replay) -> Outage:
     end = replay.elapsed
     stage.screen.say(f"[yellow]{end:.1f} s: Valkey is back, and empty[/yellow]")
     return Outage(start=start, end=end)
+
+
+def _explain_failures(screen: Screen, server: ShopServer, replay: Replay) -> None:
+    if replay.failures:
+        screen.say(f"Requests failed. What the shop printed last:\n{server.log()[-2000:]}")
 
 
 def _origin_reads(counts: Path) -> int:

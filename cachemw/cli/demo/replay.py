@@ -38,6 +38,8 @@ class Replay:
     """One run over the traffic."""
 
     pool: Pool
+    warm_up: float = 0.0
+    """Seconds at the start that are judged (failures, staleness) but not measured."""
     samples: list[Sample] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     purges: dict[str, int] = field(default_factory=dict)
@@ -72,7 +74,8 @@ class Replay:
             self.failures.append(f"{call.method} {call.path}: status {reply.status}")
             return
         sample = Sample(call.kind, call.at, answered - call.at, _tier(reply), call.is_write)
-        self.samples.append(sample)
+        if call.at >= self.warm_up:
+            self.samples.append(sample)
         if call.is_write:
             for check in self._note_write(call, reply, answered):
                 tasks.create_task(self._send(check, tasks))

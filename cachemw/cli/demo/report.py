@@ -24,7 +24,7 @@ _TIERS = {
 
 
 class Screen:
-    """Says what is going on: a moving bar on a terminal, a line now and then elsewhere."""
+    """Says what is going on: a moving bar on a terminal, four lines a run elsewhere."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -35,11 +35,11 @@ class Screen:
         self.console.print(text, highlight=False, soft_wrap=True)
 
     @contextmanager
-    def run(self, name: str, seconds: float) -> Iterator[Run_]:
+    def run(self, name: str, seconds: float) -> Iterator[ShownRun]:
         """Show a run while the block lasts."""
         if not self.console.is_terminal:
             self.say(f"{name}: {seconds:.0f} s")
-            yield Run_(name, seconds, self, None)
+            yield ShownRun(name, seconds, self, None)
             return
         columns = (
             TextColumn("{task.description:<18}"),
@@ -49,11 +49,11 @@ class Screen:
         )
         with Progress(*columns, console=self.console, refresh_per_second=5) as bars:
             task = bars.add_task(name, total=seconds, facts="")
-            yield Run_(name, seconds, self, (bars, task))
+            yield ShownRun(name, seconds, self, (bars, task))
             bars.update(task, completed=seconds)
 
 
-class Run_:  # noqa: N801 - a run as the screen shows it, beside figures.Run
+class ShownRun:
     """One run on the screen."""
 
     def __init__(
@@ -88,11 +88,11 @@ def print_figures(console: Console, figures: Figures) -> None:
     console.print()
     console.print(_latency_table(figures))
     console.print(_tier_table(figures.after))
-    console.print(_notes(figures), highlight=False)
+    console.print(_notes(figures), highlight=False, soft_wrap=True)
     console.print(_target_table(figures))
     for run in (figures.before, figures.after):
         for line in (*run.failures[:10], *(run.stale_examples if run.stale_confirmed else ())):
-            console.print(f"  [red]{line}[/red]", highlight=False)
+            console.print(f"  {line}", style="red", markup=False, highlight=False, soft_wrap=True)
     verdict = (
         "[green]All targets met.[/green]" if figures.met else "[red]Not all targets met.[/red]"
     )
@@ -153,7 +153,7 @@ def _notes(figures: Figures) -> str:
             f"{after.origin_reads:,} with it, by its own count.",
             f"Valkey was killed at {outage.start:.1f} s and back, empty, at {outage.end:.1f} s; "
             f"it was {again}.",
-            f"{after.writes} writes, their purges: {purges}. "
+            f"Writes, warm-up included, by what their purge said: {purges}. "
             f"Older answers: {after.stale_confirmed} after a confirmed purge, "
             f"{after.stale_appended} after one appended but not yet confirmed, "
             f"{after.stale_queued} after one queued while Valkey was away.",

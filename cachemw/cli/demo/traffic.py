@@ -97,24 +97,24 @@ def _stock(dice: _Dice) -> bytes:
     return json.dumps({"stock": dice.random.randrange(2_000, 5_000)}).encode()
 
 
-# kind: (weight, method, path, body). About 3 % are writes; popular products change most.
+# kind: (weight in percent, method, path, body). 2 % are writes; popular products change most.
 _Maker = tuple[float, str, Callable[[_Dice], str], Callable[[_Dice], bytes] | None]
 _MIX: Final[dict[str, _Maker]] = {
-    "product": (44, "GET", lambda dice: f"/products/{dice.product()}", None),
-    "products": (16, "GET", _listing, None),
-    "category": (8, "GET", lambda dice: f"/catalog/{dice.category()}", None),
-    "catalog": (4, "GET", lambda _: "/catalog", None),
-    "recommendations": (10, "GET", lambda dice: f"/recommendations/{dice.product()}", None),
-    "inventory": (6, "GET", lambda dice: f"/inventory/{dice.product()}", None),
+    "product": (38, "GET", lambda dice: f"/products/{dice.product()}", None),
+    "products": (18, "GET", _listing, None),
+    "category": (12, "GET", lambda dice: f"/catalog/{dice.category()}", None),
+    "catalog": (6, "GET", lambda _: "/catalog", None),
+    "recommendations": (9, "GET", lambda dice: f"/recommendations/{dice.product()}", None),
+    "inventory": (7, "GET", lambda dice: f"/inventory/{dice.product()}", None),
     "customer": (2, "GET", lambda dice: f"/customers/{dice.customer()}", None),
-    "orders": (3, "GET", lambda dice: f"/orders?customer={dice.customer()}", None),
+    "orders": (2, "GET", lambda dice: f"/orders?customer={dice.customer()}", None),
     "order": (2, "GET", lambda dice: f"/orders/{dice.order()}", None),
     "metrics": (1, "GET", lambda _: "/metrics", None),
     "logs": (0.5, "GET", lambda _: "/logs", None),
     "healthcheck": (0.5, "GET", lambda _: "/healthcheck", None),
-    "set price": (1.5, "PUT", lambda dice: f"/products/{dice.product()}", _price),
-    "set stock": (0.5, "POST", lambda dice: f"/inventory/{dice.product()}", _stock),
-    "place order": (1, "POST", lambda _: "/orders", _order),
+    "set price": (1, "PUT", lambda dice: f"/products/{dice.product()}", _price),
+    "set stock": (0.4, "POST", lambda dice: f"/inventory/{dice.product()}", _stock),
+    "place order": (0.6, "POST", lambda _: "/orders", _order),
 }
 
 

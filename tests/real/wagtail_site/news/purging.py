@@ -1,56 +1,37 @@
-"""Keep a Wagtail site's cached pages right: tag what is served, purge what changes."""
+"""Purge a Wagtail site's cached pages when an editor changes them."""
 
 from functools import partial
 
 from django.db import transaction
 from django.db.models.signals import post_delete, post_save
-from wagtail import hooks
 from wagtail.models import PageViewRestriction
 from wagtail.signals import page_published, page_slug_changed, page_unpublished, post_page_move
 
-import cachemw
 from cachemw.django import get_cache
 
 
-@hooks.register("before_serve_page")
-def tag_page(page, request, args, kwargs):
-    """Name the page that the answer is made from."""
-    cachemw.tag(f"page:{page.pk}")
-
-
-def purge(*parts):
-    """Purge pages and the search results, once the change can be read.
+def purge(**what):
+    """Purge once the change can be read.
 
     A purge before the commit would let a request in between store the old answer after it.
     """
-    pages = {pk for part in parts for pk in part.values_list("pk", flat=True)}
-    tags = [*(f"page:{pk}" for pk in pages), "search"]
-    transaction.on_commit(partial(get_cache().purge, tags=tags))
+    transaction.on_commit(partial(get_cache().purge, **what))
 
 
 def content_changed(instance, **kwargs):
-    """Purge a page and the pages above it, which list it."""
-    purge(instance.get_ancestors(inclusive=True))
+    """Purge a page, the pages above it, which list it, and the search results."""
+    parts = (page.get_url_parts() for page in instance.get_ancestors(inclusive=True))
+    purge(tags=["search", *(f"at:{site_and_path[2]}" for site_and_path in parts if site_and_path)])
 
 
-def address_changed(instance, parent_page_before=None, **kwargs):
-    """Purge a page, what is above it now and was before, and what is below its old address."""
-    listed_it = parent_page_before or instance
-    purge(
-        instance.get_ancestors(inclusive=True),
-        listed_it.get_ancestors(inclusive=True),
-        instance.get_descendants(),
-    )
-
-
-def privacy_changed(instance, **kwargs):
-    """Purge a page that was closed or opened, with all that is below it."""
-    address_changed(instance.page)
+def site_changed(**kwargs):
+    """Purge all pages: renaming, moving, closing and opening concern whatever is below too."""
+    purge(routes=["site", "search"])
 
 
 page_published.connect(content_changed)
 page_unpublished.connect(content_changed)
-page_slug_changed.connect(address_changed)
-post_page_move.connect(address_changed)
-post_save.connect(privacy_changed, sender=PageViewRestriction)
-post_delete.connect(privacy_changed, sender=PageViewRestriction)
+page_slug_changed.connect(site_changed)
+post_page_move.connect(site_changed)
+post_save.connect(site_changed, sender=PageViewRestriction)
+post_delete.connect(site_changed, sender=PageViewRestriction)

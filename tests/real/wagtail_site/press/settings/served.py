@@ -34,6 +34,14 @@ if "SITE_REDIS" in os.environ:
         "redis": os.environ["SITE_REDIS"],
         "routes": [
             {"name": "search", "path": "/search/", "ttl": "10m", "tags": ["search"]},
-            {"name": "site", "path": "/{rest:path}", "ttl": "10m"},
+            {"name": "site", "path": "/{rest:path}", "ttl": "10m", "tags": ["at:/{rest}"]},
         ],
     }
+
+# Errors go to the server's output, where a failing test shows them.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "loggers": {"django.request": {"handlers": ["console"], "level": "ERROR"}},
+}

@@ -1,1 +1,0 @@
-from cachemw.engine.entry import *  # noqa
