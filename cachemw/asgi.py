@@ -12,27 +12,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
 from cachemw.cache import Cache
-from cachemw.engine.answers import (
-    Answer,
-    Keeping,
-    Stored,
-    fields_of_hit,
-    give_up,
-    on_complete,
-    on_error,
-    on_head,
-    render,
-)
+from cachemw.engine.answers import Answer, Stored, fields_of_hit, render
 from cachemw.engine.drivers import arun
 from cachemw.engine.flows import Fetch, Forward, Serve, on_request
 from cachemw.engine.outcomes import Outcome
 from cachemw.engine.routes import Extra, Target
+from cachemw.exchange import Exchange, refreshing
 from cachemw.http.messages import Head, Headers, Request
 from cachemw.telemetry.spans import span_origin
 
@@ -44,7 +34,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_LOG = logging.getLogger("cachemw.faults")
 
 _MAX_TASKS = 1000
 """Background tasks (refreshes and writes to Redis) per front door; more are dropped and counted."""
@@ -119,15 +108,15 @@ class CacheMiddleware:
             flow = on_request(cache.engine, _request(scope), target, extra, now)
             decision = await arun(flow, cache.performer.aperform)
         except Exception:  # a fault of ours must not become the client's (I3)
-            _LOG.exception("event=request_failed")
+            cache.logs.failed("request_failed")
             cache.finish(None, Outcome.ERROR_BYPASS, 0, now)
             await self.app(scope, receive, send)
             return
         if isinstance(decision, Serve):
             await self._serve(scope, send, decision, now)
             return
-        exchange = _Exchange(self, send, decision, now)
-        await exchange.run(_rewritten(scope, decision), receive)
+        exchange = Exchange(cache, decision, now)
+        await _Relay(self, send, exchange).run(_rewritten(scope, decision), receive)
 
     async def _serve(self, scope: Scope, send: Send, served: Serve, started: float) -> None:
         """Send a stored answer; begin its refresh in the background if this request leads it."""
@@ -139,21 +128,13 @@ class CacheMiddleware:
 
     async def _refresh(self, scope: Scope, fetch: Fetch) -> None:
         """Call the application once more, with nobody listening, and keep its answer."""
-        forward = Forward(
-            route=fetch.ask.route,
-            outcome=Outcome.REFRESH,
-            reason="refresh",
-            fetch=fetch,
-            rewrite=fetch.ask.rewrite(keep_conditions=False),
-        )
-        own = _rewritten(scope, forward)
-        if own is scope:
-            own = dict(scope)
-        exchange = _Exchange(self, _nowhere, forward, self._monotonic())
+        forward = refreshing(fetch)
+        exchange = Exchange(self.cache, forward, self._monotonic())
+        own = {**_rewritten(scope, forward)}
         try:
-            await exchange.run(own, _nobody())
+            await _Relay(self, _nowhere, exchange).run(own, _nobody())
         except Exception:
-            _LOG.exception("event=refresh_failed route=%s", fetch.ask.route.template)
+            self.cache.logs.failed("refresh_failed")
 
     def _spawn(self, work: Any) -> bool:
         """Run a coroutine in the background, in a context that knows nothing of this request (I1)."""
@@ -166,16 +147,10 @@ class CacheMiddleware:
         task.add_done_callback(self._tasks.discard)
         return True
 
-    async def _save(self, stored: Stored) -> None:
-        try:
-            await self.cache.asave(stored)
-        except Exception:
-            _LOG.exception("event=save_failed")
-
     def save_later(self, stored: Stored) -> None:
         """Write to the shared store when the response has gone out."""
         if self.cache.config.redis is not None:
-            self._spawn(self._save(stored))
+            self._spawn(self.cache.asave(stored))
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Follow the log before the first request comes, and close after the last."""
@@ -196,68 +171,32 @@ class CacheMiddleware:
             await self.cache.aclose()
 
 
-class _Exchange:
-    """One call of the application: relays its messages and keeps a copy of what may be kept."""
+class _Relay:
+    """Passes the messages of one call of the application on, through its exchange."""
 
-    __slots__ = (
-        "answer",
-        "body",
-        "decided",
-        "ended",
-        "forward",
-        "held",
-        "keeping",
-        "middleware",
-        "outcome",
-        "send",
-        "size",
-        "started",
-        "status",
-        "stored",
-    )
+    __slots__ = ("_ended", "_exchange", "_held", "_middleware", "_send", "_sent")
 
-    def __init__(
-        self, middleware: CacheMiddleware, send: Send, forward: Forward, started: float
-    ) -> None:
-        self.middleware = middleware
-        self.send = send
-        self.forward = forward
-        self.started = started
-        self.held: Message | None = None
-        self.answer: Answer | None = None
-        self.keeping: Keeping | None = None
-        self.body: list[bytes] = []
-        self.size = 0
-        self.decided = False
-        self.ended = False
-        self.stored: Stored | None = None
-        self.outcome = forward.outcome
-        self.status = 0
+    def __init__(self, middleware: CacheMiddleware, send: Send, exchange: Exchange) -> None:
+        self._middleware = middleware
+        self._send = send
+        self._exchange = exchange
+        self._held: Message | None = None
+        self._sent = False
+        self._ended = False
 
     async def run(self, scope: Scope, receive: Receive) -> None:
-        """Call the application to its end; every flight is let go of, whatever happens."""
-        cache = self.middleware.cache
+        """Call the application to its end; its flight is let go of, whatever happens."""
+        exchange = self._exchange
         try:
-            with span_origin(self.forward.route.template if self.forward.route else "-"):
-                await self.middleware.app(scope, receive, self.relay)
+            with span_origin(exchange.template):
+                await self._middleware.app(scope, receive, self.relay)
         except Exception:
-            served = None if self.decided else on_error(cache.engine, self.forward, self._now())
-            if served is None:
+            answer = exchange.fail(sent=self._sent)
+            if answer is None:
                 raise
-            await self._stand_in(served)
+            await self._replace(answer)
         finally:
-            self._let_go()
-            cache.finish(self.forward.route, self.outcome, self.status, self.started)
-
-    def _now(self) -> float:
-        return self.middleware.cache.clock.monotonic()
-
-    def _let_go(self) -> None:
-        if self.keeping is not None:
-            give_up(self.middleware.cache.engine, self.keeping, "incomplete")
-            self.keeping = None
-        if self.forward.fetch is not None:
-            self.forward.fetch.abandon()
+            exchange.finish()
 
     async def relay(self, message: Message) -> None:
         """Take one message from the application."""
@@ -265,102 +204,52 @@ class _Exchange:
         if kind == "http.response.body":
             await self._on_body(message)
         elif kind == "http.response.start":
-            await self._on_start(message)
+            self._held = message
+            if self._exchange.forward.fetch is None or not _has_length(message):
+                await self._flush()
         elif kind in _BEFORE_START:
-            await self.send(message)
+            await self._send(message)
         else:
             # pathsend, zerocopysend, trailers, or of another age: what cannot be copied is not kept.
             await self._flush()
-            self._stop_keeping("message")
-            if self.answer is None or self.answer.body is None:
-                await self.send(message)
-
-    async def _on_start(self, message: Message) -> None:
-        self.held = message
-        if self.forward.fetch is None or not _has_length(message):
-            await self._flush()
+            self._exchange.stop("message")
+            if not self._ended:
+                await self._send(message)
 
     async def _flush(self, body: bytes | None = None) -> None:
         """Decide on the held start of the response, and send what is decided."""
-        message, self.held = self.held, None
+        message, self._held = self._held, None
         if message is None:
             return
-        self.decided = True
-        cache = self.middleware.cache
         headers = [(bytes(n).lower(), bytes(v)) for n, v in message.get("headers", ())]
-        head = Head(status=message["status"], headers=headers)
-        try:
-            decided = on_head(
-                cache.engine,
-                self.forward,
-                head,
-                now=self._now(),
-                wall_now=cache.clock.time(),
-                body=body,
-            )
-        except Exception:
-            _LOG.exception("event=head_failed")
-            decided = Answer(status=head.status, headers=headers, body=None), None
-        if isinstance(decided, Serve):
-            await self._stand_in(decided)
-            return
-        answer, self.keeping = decided
-        self.answer = answer
-        self.status = answer.status
-        await self.send({**message, "status": answer.status, "headers": answer.headers})
+        answer = self._exchange.decide(Head(status=message["status"], headers=headers), body)
         if answer.body is not None:
-            self.ended = True
-            await self.send({"type": "http.response.body", "body": answer.body})
+            await self._replace(answer)
+            return
+        self._sent = True
+        await self._send({**message, "status": answer.status, "headers": answer.headers})
+
+    async def _replace(self, answer: Answer) -> None:
+        """Send a whole answer of ours; what the application still sends goes nowhere."""
+        self._sent = self._ended = True
+        await _send_answer(self._send, answer)
 
     async def _on_body(self, message: Message) -> None:
+        exchange = self._exchange
         chunk = message.get("body", b"")
         more = message.get("more_body", False)
-        if self.held is not None:
+        if self._held is not None:
             await self._flush(None if more else bytes(chunk))
-        if self.keeping is not None:
-            self._copy(chunk, more)
-        if not self.ended:
-            self.ended = not more
-            await self.send(message)
-        if self.stored is not None:
-            stored, self.stored = self.stored, None
-            self.middleware.save_later(stored)
-
-    def _copy(self, chunk: bytes, more: bool) -> None:
-        """Copy a piece aside; with the last one the memory tier has the entry before the client does."""
-        keeping = self.keeping
-        assert keeping is not None
-        self.size += len(chunk)
-        if self.size > keeping.max_size:
-            self._stop_keeping("too-large")
-            return
-        if chunk:
-            self.body.append(bytes(chunk))
-        if more:
-            return
-        self.keeping = None
-        engine = self.middleware.cache.engine
-        try:
-            self.stored = on_complete(engine, keeping, b"".join(self.body), self._now())
-        except Exception:
-            _LOG.exception("event=store_failed")
-            keeping.fetch.abandon()
-        self.body = []
-
-    def _stop_keeping(self, reason: str) -> None:
-        if self.keeping is not None:
-            give_up(self.middleware.cache.engine, self.keeping, reason)
-            self.keeping = None
-            self.body = []
-
-    async def _stand_in(self, served: Serve) -> None:
-        """Send a stale answer in place of the application's failure."""
-        answer = render(self.middleware.cache.engine, served)
-        self.answer = answer
-        self.decided = self.ended = True
-        self.outcome = served.outcome
-        self.status = answer.status
-        await _send_answer(self.send, answer)
+        if exchange.keeping:
+            exchange.take(chunk)
+            if not more:  # the memory tier has the entry before the client has the last byte
+                exchange.complete()
+        if not self._ended:
+            self._ended = not more
+            await self._send(message)
+        if exchange.stored is not None:
+            stored, exchange.stored = exchange.stored, None
+            self._middleware.save_later(stored)
 
 
 async def _send_answer(send: Send, answer: Answer) -> None:

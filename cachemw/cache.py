@@ -78,7 +78,7 @@ class Cache:
             classes=config.flags,
             route_flags=config.route_flags,
             kill=config.kill,
-            publish=self._shared.log.publish_flags if self._shared else lambda document: True,
+            exchange=self._shared.log.exchange_flags if self._shared else None,
         )
         self.performer = Performer(
             self.clock, self._shared.tier if self._shared else None, self.log
@@ -254,12 +254,18 @@ class Cache:
     def save(self, stored: Stored) -> None:
         """Write what was kept to the shared store, in a thread; call it after the response."""
         if self._shared:
-            run(save(stored), self.performer.perform)
+            try:
+                run(save(stored), self.performer.perform)
+            except Exception:  # the response is out: nobody is left who could be told
+                self.logs.failed("save_failed")
 
     async def asave(self, stored: Stored) -> None:
         """Write what was kept to the shared store, in an event loop; call it after the response."""
         if self._shared:
-            await arun(save(stored), self.performer.aperform)
+            try:
+                await arun(save(stored), self.performer.aperform)
+            except Exception:
+                self.logs.failed("save_failed")
 
     def _stats_bytes(self) -> bytes:
         return self.stats().encode()

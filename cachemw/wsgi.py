@@ -10,27 +10,18 @@ while they are relayed, piece by piece; what is not kept is handed to the server
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
 from cachemw.cache import Cache
-from cachemw.engine.answers import (
-    Answer,
-    Keeping,
-    Stored,
-    fields_of_hit,
-    give_up,
-    on_complete,
-    on_error,
-    on_head,
-    render,
-)
+from cachemw.engine.answers import Answer, fields_of_hit, render
 from cachemw.engine.drivers import run
-from cachemw.engine.flows import Fetch, Forward, Serve, on_request
+from cachemw.engine.flows import Fetch, Serve, on_request
 from cachemw.engine.outcomes import Outcome
 from cachemw.environ import Environ, EnvironReader, apply_rewrite, native, raw_target
+from cachemw.exchange import Exchange, refreshing
+from cachemw.http.fields import first
 from cachemw.http.messages import Head
 from cachemw.telemetry.spans import span_origin
 
@@ -39,7 +30,6 @@ __all__ = ["CacheMiddleware"]
 StartResponse = Callable[..., Callable[[bytes], object]]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
-_LOG = logging.getLogger("cachemw.faults")
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 _NOT_COPIED = ("gunicorn.", "werkzeug.", "uwsgi.", "mod_wsgi.")
 """Handles on the server's own connection, which a background call must not touch."""
@@ -80,14 +70,14 @@ class CacheMiddleware:
             flow = on_request(cache.engine, request, target, extra, now)
             decision = run(flow, cache.performer.perform)
         except Exception:  # a fault of ours must not become the client's (I3)
-            _LOG.exception("event=request_failed")
+            cache.logs.failed("request_failed")
             cache.finish(None, Outcome.ERROR_BYPASS, 0, now)
             return self.app(environ, start_response)
         if isinstance(decision, Serve):
             return self._serve(environ, start_response, decision, now)
         if decision.rewrite is not None:
             apply_rewrite(environ, decision.rewrite)
-        return _Exchange(self, start_response, decision, now).run(environ)
+        return _Call(self, start_response, Exchange(cache, decision, now)).run(environ)
 
     def _serve(
         self, environ: Environ, start_response: StartResponse, served: Serve, started: float
@@ -105,70 +95,47 @@ class CacheMiddleware:
 
     def _refresh(self, environ: Environ, fetch: Fetch) -> None:
         """Call the application once more, with nobody listening, and keep its answer."""
-        rewrite = fetch.ask.rewrite(keep_conditions=False)
-        if rewrite is not None:
-            apply_rewrite(environ, rewrite)
-        forward = Forward(
-            route=fetch.ask.route, outcome=Outcome.REFRESH, reason="refresh", fetch=fetch
-        )
+        forward = refreshing(fetch)
+        if forward.rewrite is not None:
+            apply_rewrite(environ, forward.rewrite)
+        exchange = Exchange(self.cache, forward, self._monotonic())
         try:
-            body = _Exchange(self, _nowhere, forward, self._monotonic()).run(environ)
+            body = _Call(self, _nowhere, exchange).run(environ)
             try:
                 for _ in body:
                     pass
             finally:
                 _close(body)
         except Exception:
-            _LOG.exception("event=refresh_failed route=%s", fetch.ask.route.template)
-
-    def save(self, stored: Stored) -> None:
-        """Write to the shared store; the response has gone out."""
-        try:
-            self.cache.save(stored)
-        except Exception:
-            _LOG.exception("event=save_failed")
+            self.cache.logs.failed("refresh_failed")
 
 
-class _Exchange:
-    """One call of the application."""
+class _Call:
+    """One call of the application, from its head to where its body can be relayed."""
 
     def __init__(
-        self,
-        middleware: CacheMiddleware,
-        start_response: StartResponse,
-        forward: Forward,
-        started: float,
+        self, middleware: CacheMiddleware, start_response: StartResponse, exchange: Exchange
     ) -> None:
-        self.middleware = middleware
-        self.start_response = start_response
-        self.forward = forward
-        self.started = started
-        self.head: tuple[str, list[tuple[str, str]], Any] | None = None
-        self.sent = False
-        self.outcome = forward.outcome
-        self.status = 0
-        self.keeping: Keeping | None = None
-        self.finished = False
-
-    @property
-    def cache(self) -> Cache:
-        """The cache."""
-        return self.middleware.cache
+        self._app = middleware.app
+        self._start_response = start_response
+        self._exchange = exchange
+        self._head: tuple[str, list[tuple[str, str]], Any] | None = None
+        self._sent = False
+        self._length = -1
 
     def run(self, environ: Environ) -> Iterable[bytes]:
         """Call the application and give the body that the server is to send."""
         iterable: Iterable[bytes] = ()
         try:
-            with span_origin(self.forward.route.template if self.forward.route else "-"):
-                iterable = self.middleware.app(environ, self.capture)
+            with span_origin(self._exchange.template):
+                iterable = self._app(environ, self._capture)
                 return self._relayed(iterable)
         except Exception:
-            served = None if self.sent else on_error(self.cache.engine, self.forward, self._now())
-            if served is None:
-                self._abort(iterable)
+            answer = self._exchange.fail(sent=self._sent)
+            self._abort(iterable)
+            if answer is None:
                 raise
-            _close(iterable)
-            return [self._stand_in(served)]
+            return [self._replace(answer)]
         except BaseException:
             self._abort(iterable)
             raise
@@ -177,188 +144,140 @@ class _Exchange:
         try:
             _close(iterable)
         finally:
-            self.finish()
+            self._exchange.finish()
 
-    def _now(self) -> float:
-        return self.cache.clock.monotonic()
-
-    def capture(
+    def _capture(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Callable[[bytes], object]:
-        """Take the application's head; it is sent when the first of its body is known (PEP 3333)."""
-        if self.sent:
+        """Take the application's head; it goes out when the first of its body is known (PEP 3333)."""
+        if self._sent:
             # The head is out: the server must re-raise exc_info, or complain of a second call.
-            return self.start_response(status, headers, exc_info)
-        self.head = (status, headers, exc_info)
+            return self._start_response(status, headers, exc_info)
+        self._head = (status, headers, exc_info)
         return self._write
 
     def _write(self, data: bytes) -> None:
         """Serve applications that use the legacy `write`: straight through, and nothing is kept."""
-        if not self.sent:
-            self._send_head(None)
-            self._stop_keeping("write")
-        self.writer(data)
+        if not self._sent:
+            self._replacement = self._send_head(None)
+            self._exchange.stop("write")
+        if self._replacement is None:
+            self._writer(data)
 
     def _relayed(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
-        if self.sent:  # by write(); what is left in the iterable follows
-            return _Relay(self, iterable, iter(iterable), [])
-        whole = _whole(iterable) if self.head is not None else None
+        if self._sent:  # by write(); what is left in the iterable follows
+            return _Body(self._exchange, iterable, [], self._replacement, -1)
+        whole = _whole(iterable) if self._head is not None else None
         if whole is not None:
-            return self._relay_whole(iterable, whole)
-        # The head may come as late as with the first piece. Until then nothing can be sent anyway.
+            replacement = self._send_head(whole)
+            return _Body(self._exchange, iterable, [whole], replacement, self._length, whole=True)
+        # The head may come as late as with the first piece. Until then nothing can be sent anyway,
+        # and if the application fails before that, a stale answer may stand in.
         pieces = iter(iterable)
-        first = [] if self._has_head_for(iterable) else _first(pieces)
-        stand_in = self._send_head(None)
-        if stand_in is not None:
-            _close(iterable)
-            return [stand_in]
-        if self.forward.fetch is None and not first:
-            self.finish()
-            return iterable
-        return _Relay(self, iterable, pieces, first)
+        begun = [] if self._passes() else _one(pieces)
+        replacement = self._send_head(None)
+        if self._passes():
+            self._exchange.finish()
+            return iterable  # the server's own wsgi.file_wrapper, perhaps
+        return _Body(self._exchange, iterable, begun, replacement, self._length, pieces=pieces)
 
-    def _has_head_for(self, iterable: Iterable[bytes]) -> bool:
-        """Whether the head is there, and no stand-in could be wanted before the first piece."""
-        fetch = self.forward.fetch
-        return self.head is not None and (fetch is None or fetch.stale is None)
-
-    def _relay_whole(self, iterable: Iterable[bytes], body: bytes) -> Iterable[bytes]:
-        stand_in = self._send_head(body)
-        if stand_in is not None:
-            _close(iterable)
-            return [stand_in]
-        return _Relay(self, iterable, iter((body,)), [])
+    def _passes(self) -> bool:
+        """Whether the body is none of our business."""
+        return self._head is not None and self._exchange.forward.fetch is None
 
     def _send_head(self, body: bytes | None) -> bytes | None:
-        """Decide on the head and send it; gives a whole body to send instead of the application's."""
-        if self.head is None:
+        """Decide on the head and send it; give a whole body to send instead of the application's."""
+        if self._head is None:
             raise RuntimeError("the application sent a body before start_response")
-        status, fields, exc_info = self.head
+        status, fields, exc_info = self._head
         code = int(status[:3])
         headers = [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in fields]
-        try:
-            decided = on_head(
-                self.cache.engine,
-                self.forward,
-                Head(status=code, headers=headers),
-                now=self._now(),
-                wall_now=self.cache.clock.time(),
-                body=body,
-            )
-        except Exception:
-            _LOG.exception("event=head_failed")
-            decided = Answer(status=code, headers=headers, body=None), None
-        if isinstance(decided, Serve):
-            return self._stand_in(decided)
-        answer, self.keeping = decided
-        self.answer = answer
-        self.status = answer.status
-        self.sent = True
-        line = status if answer.status == code else _status_line(answer.status)
-        self.writer = self.start_response(line, native(answer.headers), exc_info)
+        answer = self._exchange.decide(Head(status=code, headers=headers), body)
+        if answer.body is not None:
+            return self._replace(answer)
+        self._sent = True
+        self._length = _content_length(headers)
+        self._writer = self._start_response(status, native(answer.headers), exc_info)
         return None
 
-    def _stand_in(self, served: Serve) -> bytes:
-        """Send a stale answer's head in place of the application's failure; gives its body."""
-        answer = render(self.cache.engine, served)
-        self.sent = True
-        self.outcome, self.status = served.outcome, answer.status
-        self.start_response(_status_line(answer.status), native(answer.headers))
-        self.finish()
+    def _replace(self, answer: Answer) -> bytes:
+        """Send the head of a whole answer of ours, and give its body."""
+        self._sent = True
+        self._start_response(_status_line(answer.status), native(answer.headers))
         return answer.body or b""
 
-    def complete(self, body: bytes) -> Stored | None:
-        """Keep the whole body in memory."""
-        keeping, self.keeping = self.keeping, None
-        assert keeping is not None
-        try:
-            return on_complete(self.cache.engine, keeping, body, self._now())
-        except Exception:
-            _LOG.exception("event=store_failed")
-            keeping.fetch.abandon()
-            return None
 
-    def _stop_keeping(self, reason: str) -> None:
-        keeping, self.keeping = self.keeping, None
-        if keeping is not None:
-            give_up(self.cache.engine, keeping, reason)
-
-    stop_keeping = _stop_keeping
-
-    def finish(self) -> None:
-        """Let go of the flight and count the request; harmless when done before."""
-        if self.finished:
-            return
-        self.finished = True
-        self._stop_keeping("incomplete")
-        if self.forward.fetch is not None:
-            self.forward.fetch.abandon()
-        self.cache.finish(self.forward.route, self.outcome, self.status, self.started)
-
-
-class _Relay:
-    """The body on its way out: copied aside piece by piece, and closed at the end whatever happens."""
+class _Body:
+    """The body on its way out: copied aside piece by piece, closed at the end whatever happens."""
 
     def __init__(
         self,
-        exchange: _Exchange,
+        exchange: Exchange,
         iterable: Iterable[bytes],
-        pieces: Iterator[bytes],
         first: list[bytes],
+        replacement: bytes | None,
+        length: int,
+        *,
+        whole: bool = False,
+        pieces: Iterator[bytes] | None = None,
     ) -> None:
         self._exchange = exchange
         self._iterable = iterable
-        self._pieces = pieces
         self._first = first
-        self._body: list[bytes] = []
+        self._pieces = iter(()) if whole else pieces or iter(iterable)
+        self._length = length
         self._size = 0
-        self._length = _content_length(exchange.head)
-        self._stored: Stored | None = None
-        self._replaced = exchange.answer.body is not None
+        self._replacement = None if replacement is None else [replacement]
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        while True:
-            piece = self._next()
-            if not self._replaced:
-                return piece
+        if self._replacement is None:
+            return self._pull()
+        if self._replacement:
+            return self._replacement.pop()
+        raise StopIteration
 
-    def _next(self) -> bytes:
+    def _pull(self) -> bytes:
+        """Give the next piece of the application's body."""
         try:
             piece = self._first.pop() if self._first else next(self._pieces)
         except StopIteration:
-            if self._exchange.keeping is not None:
-                self._stored = self._exchange.complete(b"".join(self._body))
+            self._exchange.complete()
             raise
-        keeping = self._exchange.keeping
-        if keeping is not None:
-            self._body.append(piece)
+        except Exception:
+            self._exchange.fail(sent=True)
+            raise
+        if self._exchange.keeping:
+            self._exchange.take(piece)
             self._size += len(piece)
-            if self._size > keeping.max_size:
-                self._exchange.stop_keeping("too-large")
-                self._body.clear()
-            elif self._size == self._length:
+            if self._size == self._length:
                 # The client will know that it has everything: the entry must be there by then.
-                self._stored = self._exchange.complete(b"".join(self._body))
+                self._exchange.complete()
         return piece
 
     def close(self) -> None:
         """Close the application's iterable, then write what was kept to the shared store."""
+        exchange = self._exchange
         try:
-            if self._replaced:  # nobody pulled the body of which a 304 went out
-                for _ in self:
-                    pass
+            while self._replacement is not None and exchange.keeping:
+                self._drain()  # nobody pulled the body in whose place a 304 went out
             _close(self._iterable)
         finally:
-            self._exchange.finish()
-            stored, self._stored = self._stored, None
+            exchange.finish()
+            stored, exchange.stored = exchange.stored, None
             if stored is not None:
-                self._exchange.middleware.save(stored)
+                exchange.cache.save(stored)
+
+    def _drain(self) -> None:
+        try:
+            self._pull()
+        except StopIteration:
+            return
 
 
-def _first(pieces: Iterator[bytes]) -> list[bytes]:
+def _one(pieces: Iterator[bytes]) -> list[bytes]:
     for piece in pieces:
         return [piece]
     return []
@@ -371,11 +290,10 @@ def _whole(iterable: Iterable[bytes]) -> bytes | None:
     return None
 
 
-def _content_length(head: tuple[str, list[tuple[str, str]], Any] | None) -> int:
-    for name, value in head[1] if head else ():
-        if name.lower() == "content-length" and value.isdigit():
-            return int(value)
-    return -1
+def _content_length(headers: list[tuple[bytes, bytes]]) -> int:
+    """Give the stated length, or -1."""
+    value = first(headers, b"content-length")
+    return int(value) if value is not None and value.isdigit() else -1
 
 
 def _status_line(status: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -24,28 +23,19 @@ from cachemw.django.translate import (
     rewrite_request,
     scheme_of,
 )
-from cachemw.engine.answers import (
-    Keeping,
-    Stored,
-    fields_of_hit,
-    give_up,
-    on_complete,
-    on_error,
-    on_head,
-    render,
-)
+from cachemw.engine.answers import fields_of_hit, render
 from cachemw.engine.drivers import arun, run
 from cachemw.engine.flows import Fetch, Forward, Serve, on_request
 from cachemw.engine.outcomes import Outcome
 from cachemw.engine.routes import Extra, Target
 from cachemw.environ import EnvironReader
+from cachemw.exchange import Exchange, refreshing
 from cachemw.telemetry.spans import span_origin
 
 __all__ = ["CacheMiddleware"]
 
 GetResponse = Callable[[HttpRequest], Any]
 
-_LOG = logging.getLogger("cachemw.faults")
 _MAX_TASKS = 1000
 
 
@@ -97,31 +87,36 @@ class CacheMiddleware:
         return response
 
     def _forward(self, request: HttpRequest, forward: Forward, now: float) -> HttpResponseBase:
-        exchange = _Exchange(self, forward, now)
+        exchange = Exchange(self.cache, forward, now)
+        out = _Response(exchange)
         if forward.rewrite is not None:
             rewrite_request(request, forward.rewrite)
         try:
             with span_origin(exchange.template):
                 response = self._call(request)
-            return exchange.respond(response)
+            return out.respond(response)
         except Exception:
-            return exchange.failed()
+            stale = out.failed()
+            if stale is None:
+                raise
+            return stale
         finally:
-            exchange.release_unless_relaying()
+            if not out.streams:
+                exchange.finish()
 
     def _refresh(self, request: HttpRequest, fetch: Fetch) -> None:
         """Call the application once more, with nobody listening, and keep its answer."""
         request_started.send(sender=type(self), environ=request.META)
         try:
-            response = self._forward(request, _refreshing(fetch), self.cache.clock.monotonic())
+            response = self._forward(request, refreshing(fetch), self.cache.clock.monotonic())
             try:
                 if response.streaming:
-                    for _ in response:  # type: ignore[attr-defined]
+                    for _ in response:
                         pass
             finally:
                 response.close()  # tells Django that the request is over: connections are let go
         except Exception:
-            _LOG.exception("event=refresh_failed route=%s", fetch.ask.route.template)
+            self.cache.logs.failed("refresh_failed")
 
     # -- event loops -----------------------------------------------------------------------------
 
@@ -150,28 +145,33 @@ class CacheMiddleware:
     async def _aforward(
         self, request: HttpRequest, forward: Forward, now: float
     ) -> HttpResponseBase:
-        exchange = _Exchange(self, forward, now)
+        exchange = Exchange(self.cache, forward, now)
+        out = _Response(exchange)
         if forward.rewrite is not None:
             rewrite_request(request, forward.rewrite)
         try:
             with span_origin(exchange.template):
                 response = await self._acall(request)
-            return exchange.respond(response)
+            return out.respond(response)
         except Exception:
-            return exchange.failed()
+            stale = out.failed()
+            if stale is None:
+                raise
+            return stale
         finally:
-            exchange.release_unless_relaying()
+            if not out.streams:
+                exchange.finish()
 
     async def _arefresh(self, request: HttpRequest, fetch: Fetch) -> None:
         try:
             now = self.cache.clock.monotonic()
-            response = await self._aforward(request, _refreshing(fetch), now)
+            response = await self._aforward(request, refreshing(fetch), now)
             if response.streaming:
                 async for _ in response:  # type: ignore[attr-defined]
                     pass
             await asyncio.to_thread(response.close)
         except Exception:
-            _LOG.exception("event=refresh_failed route=%s", fetch.ask.route.template)
+            self.cache.logs.failed("refresh_failed")
 
     def _spawn(self, work: Any) -> bool:
         """Run a coroutine in the background, in a context that knows nothing of this request (I1)."""
@@ -217,148 +217,66 @@ class CacheMiddleware:
         return make_response(answer.status, answer.headers, answer.body or b"")
 
     def _failed(self, now: float) -> None:
-        _LOG.exception("event=request_failed")
+        self.cache.logs.failed("request_failed")
         self.cache.finish(None, Outcome.ERROR_BYPASS, 0, now)
 
-    def save(self, stored: Stored) -> None:
-        """Write to the shared store; the response has gone out."""
-        try:
-            self.cache.save(stored)
-        except Exception:
-            _LOG.exception("event=save_failed")
 
+class _Response:
+    """Turns the application's response into the one that goes out, through its exchange."""
 
-def _refreshing(fetch: Fetch) -> Forward:
-    return Forward(
-        route=fetch.ask.route,
-        outcome=Outcome.REFRESH,
-        reason="refresh",
-        fetch=fetch,
-        rewrite=fetch.ask.rewrite(keep_conditions=False),
-    )
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.streams = False
+        """Whether a body is still on its way out and ends the exchange when it is closed."""
 
-
-class _Exchange:
-    """One call of the application, from its response to the last byte of it."""
-
-    def __init__(self, middleware: CacheMiddleware, forward: Forward, started: float) -> None:
-        self.middleware = middleware
-        self.cache = middleware.cache
-        self.forward = forward
-        self.started = started
-        self.keeping: Keeping | None = None
-        self.response: HttpResponseBase | None = None
-        self.relaying = False
-        self.finished = False
-
-    @property
-    def template(self) -> str:
-        """The route's template."""
-        return self.forward.route.template if self.forward.route else "-"
-
-    def respond(self, response: HttpResponseBase) -> HttpResponseBase:
-        """Turn the application's response into the one that goes out."""
-        body = None if response.streaming else response.content  # type: ignore[attr-defined]
-        decided = on_head(
-            self.cache.engine,
-            self.forward,
-            head_of(response),
-            now=self.cache.clock.monotonic(),
-            wall_now=self.cache.clock.time(),
-            body=body,
-        )
-        if isinstance(decided, Serve):
+    def respond(self, response: Any) -> HttpResponseBase:
+        """Give the response that goes out."""
+        exchange = self.exchange
+        body = None if response.streaming else response.content
+        answer = exchange.decide(head_of(response), body)
+        if exchange.stood_in:
             response.close()
-            return self._stand_in(decided)
-        answer, self.keeping = decided
-        if body is not None and self.keeping is not None:
-            self._keep(response, body)
+            return make_response(answer.status, answer.headers, answer.body or b"")
+        if body is not None and exchange.keeping:
+            exchange.take(body)
+            exchange.complete()
+        elif exchange.keeping and answer.body is None:
+            self._copy_aside(response)
+        out: Any = response
         if answer.body is not None:
-            response = not_modified(response, answer)
+            out = not_modified(response, answer)
         else:
             apply_answer(response, answer)
-            if response.streaming and self.keeping is not None:
-                self._tee(response)
-        if not self.relaying:
-            self._count(self.forward.outcome, answer.status)
-        return response
+        out._resource_closers.append(self.end)
+        return out  # type: ignore[no-any-return]
 
-    def failed(self) -> HttpResponseBase:
-        """Serve a stale answer in place of the exception being handled, or re-raise it."""
-        served = on_error(self.cache.engine, self.forward, self.cache.clock.monotonic())
-        if served is None:
-            self._count(self.forward.outcome, 0)
-            raise
-        return self._stand_in(served)
-
-    def _stand_in(self, served: Serve) -> HttpResponseBase:
-        answer = render(self.cache.engine, served)
-        self._count(served.outcome, answer.status)
+    def failed(self) -> HttpResponseBase | None:
+        """Give a stale response in place of the application's exception; None: let it out."""
+        answer = self.exchange.fail(sent=False)
+        if answer is None:
+            return None
         return make_response(answer.status, answer.headers, answer.body or b"")
 
-    def _keep(self, response: HttpResponseBase, body: bytes) -> None:
-        keeping, self.keeping = self.keeping, None
-        assert keeping is not None
-        stored = on_complete(self.cache.engine, keeping, body, self.cache.clock.monotonic())
-        if stored is not None and self.cache.config.redis is not None:
-            response._resource_closers.append(lambda: self.middleware.save(stored))
+    def end(self) -> None:
+        """Let go, and write what was kept to the shared store: the response has gone out."""
+        self.exchange.finish()
+        stored, self.exchange.stored = self.exchange.stored, None
+        if stored is not None:
+            self.exchange.cache.save(stored)
 
-    def _tee(self, response: Any) -> None:
-        """Copy a streamed body aside on its way out."""
-        self.relaying = True
-        self.response = response
-        if response.is_async:
-            response.streaming_content = self._acopy(response.streaming_content)
-        else:
-            response.streaming_content = self._copy(response.streaming_content)
-        response._resource_closers.append(self.end)
+    def _copy_aside(self, response: Any) -> None:
+        self.streams = True
+        copy = self._acopy if response.is_async else self._copy
+        response.streaming_content = copy(response.streaming_content)
 
     def _copy(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        body: list[bytes] = []
         for piece in pieces:
-            self._take(body, piece)
+            self.exchange.take(piece)
             yield piece
-        self._complete(body)
+        self.exchange.complete()
 
     async def _acopy(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        body: list[bytes] = []
         async for piece in pieces:
-            self._take(body, piece)
+            self.exchange.take(piece)
             yield piece
-        self._complete(body)
-
-    def _take(self, body: list[bytes], piece: bytes) -> None:
-        keeping = self.keeping
-        if keeping is None:
-            return
-        body.append(piece)
-        if sum(map(len, body)) > keeping.max_size:
-            self.keeping = None
-            give_up(self.cache.engine, keeping, "too-large")
-            body.clear()
-
-    def _complete(self, body: list[bytes]) -> None:
-        if self.keeping is not None and self.response is not None:
-            self._keep(self.response, b"".join(body))
-
-    def end(self) -> None:
-        """Let go of everything when the response is closed, whether or not its body was all sent."""
-        self.relaying = False
-        if not self.finished and self.response is not None:
-            self._count(self.forward.outcome, self.response.status_code)
-        self.release_unless_relaying()
-
-    def release_unless_relaying(self) -> None:
-        """Let go of the flight, unless a streamed body is still on its way."""
-        if self.relaying:
-            return
-        keeping, self.keeping = self.keeping, None
-        if keeping is not None:
-            give_up(self.cache.engine, keeping, "incomplete")
-        if self.forward.fetch is not None:
-            self.forward.fetch.abandon()
-
-    def _count(self, outcome: Outcome, status: int) -> None:
-        if not self.finished:
-            self.finished = True
-            self.cache.finish(self.forward.route, outcome, status, self.started)
+        self.exchange.complete()

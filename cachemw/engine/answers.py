@@ -29,11 +29,12 @@ __all__ = [
     "Answer",
     "Keeping",
     "Stored",
+    "broke_off",
     "fields_of_hit",
-    "give_up",
     "on_complete",
     "on_error",
     "on_head",
+    "refuse",
     "render",
     "save",
 ]
@@ -108,12 +109,11 @@ def on_head(
         return Answer(status=head.status, headers=_signed(engine, head, forward), body=None), None
     stale = fetch.stale
     if head.status >= 500 and stale is not None and now < stale.stale_error_until:
-        fetch.abandon()
-        return Serve(ask=fetch.ask, entry=stale, outcome=Outcome.STALE_IF_ERROR, now=now)
+        return _stand_in(fetch, stale, now)
     judged = _judge(fetch, head, wall_now, body)
     keeping = None
     if isinstance(judged, Refused):
-        _refuse(engine, fetch, judged.reason)
+        refuse(engine, fetch, judged.reason)
     else:
         if body is not None:
             head = _with_entity_tag(head, body)
@@ -143,7 +143,7 @@ def _judge(fetch: Fetch, head: Head, wall_now: float, body: bytes | None) -> Lif
     )
 
 
-def _refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
+def refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
     """Let everyone who waits go, and remember, so that nobody queues for this key for a while."""
     engine.count("not_stored", reason)
     if not fetch.ask.personal:
@@ -201,12 +201,12 @@ def on_complete(engine: Engine, keeping: Keeping, body: bytes, now: float) -> St
     fetch, head = keeping.fetch, keeping.head
     length = first(head.headers, b"content-length")
     if length is not None and length != b"%d" % len(body):
-        give_up(engine, keeping, "length")
+        refuse(engine, fetch, "length")
         return None
     head = _with_entity_tag(head, body)
     entry, entries = _entries(engine, keeping, head, body)
     if now >= entry.dies_at:
-        give_up(engine, keeping, "stale")
+        refuse(engine, fetch, "stale")
         return None
     for _, each in entries:
         engine.memory.put(each)
@@ -217,9 +217,10 @@ def on_complete(engine: Engine, keeping: Keeping, body: bytes, now: float) -> St
     return Stored(entries, fetch.ask.route.name)
 
 
-def give_up(engine: Engine, keeping: Keeping, reason: str) -> None:
-    """Stop keeping an answer: it grew too large, broke off, or lied about its length."""
-    _refuse(engine, keeping.fetch, reason)
+def broke_off(engine: Engine, keeping: Keeping) -> None:
+    """Stop keeping an answer whose client went away: that says nothing of the next one's."""
+    engine.count("not_stored", "incomplete")
+    keeping.fetch.abandon()
 
 
 def _entries(
@@ -286,9 +287,15 @@ def on_error(engine: Engine, forward: Forward, now: float) -> Serve | None:
         return None
     stale = fetch.stale
     if stale is None or now >= stale.stale_error_until:
-        _refuse(engine, fetch, "exception")
+        refuse(engine, fetch, "exception")
         return None
-    fetch.abandon()
+    return _stand_in(fetch, stale, now)
+
+
+def _stand_in(fetch: Fetch, stale: Entry, now: float) -> Serve:
+    """Serve a stale answer for a failing origin, to the followers too: they need not try it again."""
+    if fetch.flight is not None:
+        fetch.flight.land(stale, origin_failed=True)
     return Serve(ask=fetch.ask, entry=stale, outcome=Outcome.STALE_IF_ERROR, now=now)
 
 

@@ -40,6 +40,8 @@ class Landing:
 
     outcome: Outcome
     entry: Entry | None = None
+    origin_failed: bool = False
+    """Whether the entry is a stale one that stands in for a failing origin."""
 
 
 RELEASED = Landing(Outcome.RELEASED)
@@ -90,9 +92,9 @@ class Flight:
                 return TIMEOUT
             return waiter.landing
 
-    def land(self, entry: Entry) -> None:
+    def land(self, entry: Entry, *, origin_failed: bool = False) -> None:
         """End the flight with an answer that may be shared."""
-        self._finish(Landing(Outcome.LANDED, entry))
+        self._finish(Landing(Outcome.LANDED, entry, origin_failed))
 
     def release(self) -> None:
         """End the flight with nothing to share: everyone goes on by themselves."""

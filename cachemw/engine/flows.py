@@ -136,7 +136,7 @@ def _together(engine: Engine, asked: Ask, now: float, stale: Entry | None) -> Fl
             leads = landing.outcome is Waited.PROMOTED
         if leads:
             return (yield from _lead(engine, asked, now, stale, flight))
-        shared = _shared_answer(engine, asked, landing.entry, now)
+        shared = _shared_answer(engine, asked, landing, now)
         if shared is not None:
             return _with_refresh(engine, shared)
     return _forward(engine, asked, now, Outcome.MISS, "alone", stale=stale)
@@ -254,15 +254,20 @@ def _with_refresh(engine: Engine, served: Serve) -> Serve:
     return replace(served, refresh=fetch)
 
 
-def _shared_answer(engine: Engine, asked: Ask, entry: Entry | None, now: float) -> Serve | None:
+def _shared_answer(engine: Engine, asked: Ask, landing: Landing, now: float) -> Serve | None:
     """Give the leader's answer if it is this request's too, by the same rules as a stored one."""
+    entry = landing.entry
     if entry is None:
         return None
     if entry.vary:
         wanted = engine.selecting(tuple(name for name, _ in entry.vary), asked.headers)
         if wanted != entry.vary:
             return None
-    served, _ = _candidate(engine, asked, entry, now, Outcome.HIT_COALESCED, Outcome.STALE_MEMORY)
+    served, spare = _candidate(
+        engine, asked, entry, now, Outcome.HIT_COALESCED, Outcome.STALE_MEMORY
+    )
+    if served is None and spare is not None and landing.origin_failed:
+        return Serve(ask=asked, entry=spare, outcome=Outcome.STALE_IF_ERROR, now=now)
     return served
 
 

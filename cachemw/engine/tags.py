@@ -22,6 +22,7 @@ __all__ = ["MAX_LENGTH", "TagError", "fill", "normalise", "route_tag", "url_tags
 MAX_LENGTH = 256
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != ",")
 _RESERVED = "@"
+_PLAIN = re.compile(r"[!-+\--~]{1,256}")
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
@@ -40,6 +41,8 @@ def user_tag(tag: str) -> str:
 
 def normalise(tag: str) -> str:
     """Percent-encode what may not stand in a tag; a tag that is too long becomes its digest."""
+    if _PLAIN.fullmatch(tag):
+        return tag
     spelt = quote(tag, safe=_SAFE, errors="surrogateescape")
     if len(spelt) <= MAX_LENGTH:
         return spelt

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cachemw.http.fields import members
+from cachemw.http.fields import has, members
 from cachemw.http.messages import Headers
 
 __all__ = ["MAX_SECONDS", "CacheControl", "delta_seconds", "parse"]
@@ -66,6 +66,8 @@ _NOTHING = CacheControl()
 
 def parse(headers: Headers) -> CacheControl:
     """Read every Cache-Control line of a response; `Pragma` is no response field and is not read."""
+    if not has(headers, b"cache-control"):
+        return _NOTHING
     flags: dict[str, Any] = {}
     seconds: dict[str, int] = {}
     for member in members(headers, b"cache-control"):

@@ -22,7 +22,10 @@ def first(headers: Headers, name: bytes) -> bytes | None:
 
 def has(headers: Headers, name: bytes) -> bool:
     """Say whether a field is there at all; an empty value is there too."""
-    return any(key == name for key, _ in headers)
+    for key, _ in headers:  # noqa: SIM110 - half the cost of any(): a miss asks this ten times
+        if key == name:
+            return True
+    return False
 
 
 def values(headers: Headers, name: bytes) -> list[bytes]:

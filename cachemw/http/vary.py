@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cachemw.http.fields import members, values
+from cachemw.http.fields import has, members, values
 from cachemw.http.messages import Headers
 
 __all__ = ["Selecting", "matches", "selecting", "varies_on"]
@@ -13,6 +13,8 @@ Selecting = tuple[tuple[bytes, bytes | None], ...]
 
 def varies_on(headers: Headers) -> tuple[bytes, ...] | None:
     """Give the lower-case names in Vary, sorted, over all its lines; None when one of them is `*`."""
+    if not has(headers, b"vary"):
+        return ()
     names = {name.lower() for name in members(headers, b"vary")}
     if any(name == b"*" for name in names):
         return None

@@ -40,6 +40,8 @@ class PurgeResult:
     reached: int
     """Processes known to have applied it, this one included if it caches."""
     waiting: int = 0
+    everything: bool = False
+    """Whether Redis had no room for the record, so that all was purged in place of what was named."""
 
     @property
     def confirmed(self) -> bool:

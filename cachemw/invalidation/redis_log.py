@@ -31,6 +31,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from cachemw.config.model import Log as LogConfig
+from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.floors import NO_EPOCH, Floors
 from cachemw.invalidation.log import Purge, PurgeResult, process_id
 from cachemw.invalidation.records import (
@@ -47,12 +48,16 @@ from cachemw.stores.clients import Clients
 if TYPE_CHECKING:
     import redis
 
+    from cachemw.rollout.flags import Change
+
 __all__ = ["Hooks", "RedisLog"]
 
 _BATCH = 2000
 """Records read at once: a process that joins a long log must not hold the GIL for long."""
 _RETRY = 0.4
 """Seconds between attempts to reach Redis again, give or take half."""
+_EXCHANGES = 10
+"""Attempts to change the live flags while others do; each failed one is another's success."""
 _HEARTBEATS_MISSED = 3
 """Polls without a heartbeat after which a process does not count as following any more."""
 
@@ -90,6 +95,8 @@ class RedisLog:
         """Monotonic time of the last proof of life."""
         self.server_shift: float | None = None
         """What to add to the monotonic clock for the server's time."""
+        self.queues = True
+        """Whether purges wait here for a Redis that is away; else they raise StoreUnavailable."""
         self.epoch_key = f"cachemw:{{{namespace}}}:epoch".encode()
         self._stream = f"cachemw:{{{namespace}}}:log".encode()
         self._followers = f"cachemw:{{{namespace}}}:followers".encode()
@@ -109,7 +116,7 @@ class RedisLog:
         self._stopping = threading.Event()
         self._queue: deque[Purge] = deque()
         self._queue_all = False
-        self._began = self._monotonic()
+        self._lost_at: float | None = None
         self._cursor = 0
 
     @property
@@ -141,18 +148,18 @@ class RedisLog:
         """Begin to follow, once per process."""
         if self._thread is None:
             with self._lock:
-                if self._thread is None and not self._stopping.is_set():
+                if self._thread is None:
                     self._thread = threading.Thread(
-                        target=self._run, name="cachemw-log", daemon=True
+                        target=self._run, args=(self._stopping,), name="cachemw-log", daemon=True
                     )
                     self._thread.start()
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
+    def _run(self, stopping: threading.Event) -> None:
+        while not stopping.is_set():
             client = self._clients.follower(self._config.poll + self._clients.config.deadline + 0.2)
             try:
                 self._join(client)
-                while not self._stopping.is_set():
+                while not stopping.is_set():
                     self._follow(client)
                 client.hdel(self._followers, self.me)
             except Exception as error:  # nothing may end this thread while the process serves
@@ -160,18 +167,19 @@ class RedisLog:
             finally:
                 client.close()
                 client.connection_pool.disconnect()
-            if not self._stopping.is_set():
-                self._stopping.wait(_RETRY * (0.5 + random.random()))
+            if not stopping.is_set():
+                stopping.wait(_RETRY * (0.5 + random.random()))
 
     def _lose(self, error: str) -> None:
         was_live, self.live = self.live, False
+        if self._lost_at is None:
+            self._lost_at = self._monotonic()
         self._breaker.trip()
         if was_live:
             self._hooks.lost(error)
 
     def _join(self, client: redis.Redis) -> None:
         """Find out whether the log is the one we know, and catch up with it."""
-        before = self._monotonic()
         epoch = self._epoch(client)
         first, last, trimmed = self._extent(client)
         if epoch == self.floors.epoch and last < self._cursor:
@@ -190,7 +198,9 @@ class RedisLog:
         self.live = True
         if not self._breaker.closed and self._breaker.may_probe():
             self._breaker.success()
-        self._hooks.regained(self._monotonic() - (self.alive_at or before), records)
+        lost_at, self._lost_at = self._lost_at, None
+        if lost_at is not None:
+            self._hooks.regained(self._monotonic() - lost_at, records)
 
     def _epoch(self, client: redis.Redis) -> bytes:
         epoch = client.get(self.epoch_key)
@@ -355,27 +365,32 @@ class RedisLog:
         appended = number(identity)
         self.floors.apply(appended, purge.tags, soft=purge.soft, follow=False)
         ends = self._monotonic() + self._config.confirm_wait
+        shift = self.server_shift
+        if shift is None:  # a process that only purges does not know what a recent heartbeat is
+            reply = yield ("TIME",)
+            if not isinstance(reply, Exception):
+                shift = reply[0] + reply[1] / 1e6 - self._monotonic()
         while True:
             reply = yield ("HGETALL", self._followers)
-            reached, waiting = self._heard(reply, appended)
+            reached, waiting = self._heard(reply, appended, shift)
             if not waiting:
                 return PurgeResult(status="confirmed", reached=reached)
             if self._monotonic() >= ends:
                 return PurgeResult(status="appended", reached=reached, waiting=waiting)
             yield None
 
-    def _heard(self, reply: Any, appended: int) -> tuple[int, int]:
+    def _heard(self, reply: Any, appended: int, shift: float | None) -> tuple[int, int]:
         """Count the processes that have applied a record, and those that follow and have not."""
+        own = 1 if self._thread is not None else 0
         if isinstance(reply, Exception):
-            return 1, 1
+            return own, 1
         table = _pairs(reply)
         table.pop(self.me.encode(), None)
-        own = 1 if self._thread is not None else 0
         beats = {name: value.split(b" ") for name, value in table.items() if b" " in value}
         latest = max((float(beat) for _, beat in beats.values()), default=0.0)
         oldest = latest - _HEARTBEATS_MISSED * self._config.poll
-        if self.server_shift is not None:
-            now = self._monotonic() + self.server_shift
+        if shift is not None:
+            now = self._monotonic() + shift
             oldest = max(oldest, now - _HEARTBEATS_MISSED * self._config.poll)
         applied = [number(at) >= appended for at, beat in beats.values() if float(beat) >= oldest]
         return own + sum(applied), len(applied) - sum(applied)
@@ -385,7 +400,9 @@ class RedisLog:
         self._hooks.count("store_error", "purge")
         if _refused(error) and self._forget_epoch():
             self.floors.apply_locally(None, soft=False)
-            return PurgeResult(status="appended", reached=1, waiting=1)
+            return PurgeResult(status="appended", reached=1, waiting=1, everything=True)
+        if not self.queues:
+            raise StoreUnavailable(f"purge: {type(error).__name__}") from error
         self.floors.apply_locally(purge.tags, soft=purge.soft)
         with self._lock:
             if len(self._queue) >= self._config.queue:
@@ -409,24 +426,44 @@ class RedisLog:
             client.execute_command(*self._append(purge_fields(self._queue[0])))
             self._queue.popleft()
 
-    def publish_flags(self, document: bytes) -> bool:
-        """Tell every process the live flags; False when Redis could not be reached."""
-        stored = self._ask(("SET", self._flags, document))
-        appended = self._ask(self._append(flag_fields(document)))
-        return not isinstance(stored, Exception) and not isinstance(appended, Exception)
+    def exchange_flags(self, change: Change) -> bytes | None:
+        """Change the live flags and tell every process, in one step; give what was written.
+
+        None when Redis could not be told. When somebody else writes in between, the change is
+        made again from what they wrote.
+        """
+        from redis.exceptions import WatchError
+
+        for _ in range(_EXCHANGES):
+            try:
+                with self._clients.sync().pipeline() as pipeline:
+                    pipeline.watch(self._flags)
+                    document = change(pipeline.get(self._flags))
+                    pipeline.multi()
+                    pipeline.set(self._flags, document)
+                    pipeline.execute_command(*self._append(flag_fields(document)))
+                    pipeline.execute()
+                    return document
+            except WatchError:
+                continue
+            except Exception:
+                self._hooks.count("store_error", "flags")
+                return None
+        return None
 
     def read_flags(self) -> bytes | None:
-        """Read the live flags as Redis has them."""
+        """Read the live flags as Redis has them; raises what redis-py raises."""
         found = self._clients.sync().get(self._flags)
         return found if isinstance(found, bytes) else None
 
     def close(self) -> None:
         """Stop following; waits at most about a poll for the thread."""
         self._stopping.set()
-        thread = self._thread
+        thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
             thread.join(self._config.poll + 1.0)
         self.live = False
+        self._stopping = threading.Event()  # a closed log can be started again
 
 
 def _refused(error: Exception) -> bool:

@@ -7,8 +7,10 @@ A route uses the cache when nothing says otherwise, in this order:
 3. the route itself: the live setting, else the configured flag, else its `enabled`.
 
 The live settings are one small document, replaced as a whole and numbered by `revision`: of two
-documents the higher revision counts, so late news cannot undo newer. Requests read one attribute of
-their route; it is worked out here when something changes.
+documents the higher revision counts, so late news cannot undo newer. Whoever changes it starts from
+what Redis has at that moment, so two operators at once both get what they asked for. What Redis
+could not be told keeps its revision: the fleet's next document replaces it. Requests read one
+attribute of their route; it is worked out here when something changes.
 """
 
 from __future__ import annotations
@@ -22,10 +24,13 @@ import msgspec
 from cachemw.engine.routes import RouteState
 from cachemw.errors import CacheError
 
-__all__ = ["RISKS", "FlagError", "Flags", "LiveFlags", "changed_flags"]
+__all__ = ["RISKS", "Change", "FlagError", "Flags", "LiveFlags", "changed_flags"]
 
 RISKS = ("low", "medium", "high")
 State = Literal["off", "on"]
+
+Change = Callable[[bytes | None], bytes]
+"""Makes the live flags' next document out of the one that Redis has, or None where it has none."""
 
 
 class FlagError(CacheError, ValueError):
@@ -75,6 +80,14 @@ def _names(route_names: Sequence[str]) -> list[str]:
     return [*RISKS, "kill", *(f"route:{name}" for name in route_names)]
 
 
+def _read(document: bytes | None) -> LiveFlags | None:
+    """Read a document; None for one that is not there or cannot be read."""
+    try:
+        return None if document is None else msgspec.json.decode(document, type=LiveFlags)
+    except msgspec.MsgspecError:
+        return None
+
+
 class Flags:
     """The flags of one process, and the way to change the fleet's."""
 
@@ -85,14 +98,19 @@ class Flags:
         classes: Mapping[str, str],
         route_flags: Mapping[str, str],
         kill: bool,
-        publish: Callable[[bytes], bool],
+        exchange: Callable[[Change], bytes | None] | None,
     ) -> None:
+        """Begin with the configuration's flags.
+
+        `exchange` applies a change to the fleet's document in one step and gives what it wrote, or
+        None when Redis could not be told; without it there is no fleet.
+        """
         self._routes = routes
         self._classes = dict(classes)
         self._route_flags = dict(route_flags)
         self._enabled = {route.name: route.on for route in routes}
         self._killed = kill
-        self._publish = publish
+        self._exchange = exchange
         self._lock = threading.Lock()
         self.live = LiveFlags()
         self._refresh()
@@ -103,12 +121,32 @@ class Flags:
         `flags.set(low="on", high="off")`, `flags.set({"route:products": "off", "kill": "on"})`.
         Give False when Redis could not be told: then it holds here and now only. Raises FlagError.
         """
+        wanted = {**(settings or {}), **classes}
+        names = [route.name for route in self._routes]
         with self._lock:
-            names = [route.name for route in self._routes]
-            self.live = changed_flags(self.live, names, {**(settings or {}), **classes})
-            document = msgspec.json.encode(self.live)
+            before = self.live
+            changed = changed_flags(before, names, wanted)
+            if self._exchange is not None:
+                changed = msgspec.structs.replace(changed, revision=before.revision)
+            self.live = changed
             self._refresh()
-        return self._publish(document)
+        if self._exchange is None:
+            return True
+
+        def change(stored: bytes | None) -> bytes:
+            theirs = _read(stored)
+            behind = theirs is None or theirs.revision < before.revision
+            newest = before if behind or theirs is None else theirs
+            return msgspec.json.encode(changed_flags(newest, names, wanted))
+
+        written = _read(self._exchange(change))
+        if written is None:
+            return False
+        with self._lock:
+            if written.revision >= self.live.revision:
+                self.live = written
+                self._refresh()
+        return True
 
     def kill(self) -> bool:
         """Turn the whole cache off, live."""
@@ -116,12 +154,9 @@ class Flags:
 
     def receive(self, document: bytes) -> None:
         """Take over live flags that another process set; what cannot be read changes nothing."""
-        try:
-            received = msgspec.json.decode(document, type=LiveFlags)
-        except msgspec.MsgspecError:
-            return
+        received = _read(document)
         with self._lock:
-            if received.revision > self.live.revision:
+            if received is not None and received.revision > self.live.revision:
                 self.live = received
                 self._refresh()
 

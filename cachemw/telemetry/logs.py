@@ -185,6 +185,16 @@ class Logs:
         if first:
             _emit(_FAULTS, logging.WARNING, "entry_rejected", {"reason": reason})
 
+    def failed(self, event: str) -> None:
+        """Log the exception being handled, a fault of our own: once per event per minute."""
+        if not _FAULTS.isEnabledFor(logging.ERROR):
+            return
+        with self._lock:
+            first = self._recent.first((event,))
+        if first:
+            structured: Fields = {"event": event}
+            _FAULTS.error(f"event={event}", exc_info=True, extra={"cachemw": structured})
+
     def breaker_opened(self, failures: int) -> None:
         """Warn that the shared store is left alone after this many failures in a row."""
         self._fault("breaker_opened", {"failures": failures})

@@ -16,7 +16,7 @@ import httpx
 from .pages import links
 from .servers import Server, plain_headers
 
-__all__ = ["Answer", "Pass", "Visitor", "crawl", "revisit", "visit_together"]
+__all__ = ["Answer", "Pass", "Visitor", "ask_together", "crawl", "revisit", "visit_together"]
 
 Admit = Callable[[str], bool]
 
@@ -103,6 +103,15 @@ async def visit_together(server: Server, visitors: Sequence[Visitor]) -> dict[st
     """Let all visitors crawl at the same time; give their passes by name."""
     passes = await asyncio.gather(*(crawl(server, visitor) for visitor in visitors))
     return {visitor.name: found for visitor, found in zip(visitors, passes, strict=True)}
+
+
+async def ask_together(
+    server: Server, target: str, cookies: Sequence[Mapping[str, str]]
+) -> list[Answer]:
+    """Ask for one target at once, over a connection for each set of cookies; keep the order."""
+    visitors = [Visitor(name="one of many", start=(), limit=0, cookies=each) for each in cookies]
+    passes = await asyncio.gather(*(revisit(server, visitor, [target]) for visitor in visitors))
+    return [found[target] for found in passes]
 
 
 def open_client(server: Server, visitor: Visitor) -> httpx.AsyncClient:

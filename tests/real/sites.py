@@ -22,7 +22,7 @@ from .servers import Server, serve
 __all__ = [
     "EDITOR",
     "PASSWORD",
-    "WAGTAIL_WORKERS",
+    "WORKERS",
     "Crawls",
     "Site",
     "build_wagtail",
@@ -38,7 +38,7 @@ __all__ = [
 HERE = Path(__file__).parent
 EDITOR = "editor-marker-2718"
 PASSWORD = "of-the-editor-alone"
-WAGTAIL_WORKERS = 2
+WORKERS = 2
 
 DATASETTE_CONFIG = """
 namespace = "trade"
@@ -150,7 +150,7 @@ def wagtail_environment(redis: str | None) -> dict[str, str]:
 @contextmanager
 def serve_wagtail(site: Path, redis: str | None = None) -> Iterator[Server]:
     """Serve the site by gunicorn's two threaded workers, behind the cache if there is a Redis."""
-    options = f"--workers {WAGTAIL_WORKERS} --worker-class gthread --threads 4 --no-control-socket"
+    options = f"--workers {WORKERS} --worker-class gthread --threads 4 --no-control-socket"
     name = "wagtail-off" if redis is None else "wagtail-on"
     with serve(
         lambda descriptor: [

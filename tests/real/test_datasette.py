@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ from cachemw import Cache
 
 from . import report
 from .compare import COMMON_FIELDS, VolatileText, differences
-from .crawl import Visitor
+from .crawl import Visitor, ask_together
 from .datasette_app import SECRET_ROW
 from .pages import token_of
 from .servers import Server
@@ -95,6 +96,21 @@ def test_nothing_of_the_administrator_reaches_others(crawls: Crawls, name: str) 
     for target, answer in (*crawls.cold[name].items(), *crawls.warm[name].items()):
         whole = answer.text + repr(answer.headers)
         assert not [secret for secret in SECRETS if secret in whole], target
+
+
+@pytest.mark.parametrize(
+    "order", [pytest.param(1, id="administrator first"), pytest.param(-1, id="stranger first")]
+)
+@pytest.mark.parametrize("target", ["/", "/trade/orders", "/-/actor.json", "/notebook/notes/1"])
+def test_a_page_that_nobody_asked_for_before_is_made_for_each_alone(
+    datasette: Site, administrator: dict[str, str], target: str, order: int
+) -> None:
+    several = ([administrator, {}, {"_ga": "GA1.1.1234.5678"}] * 3)[::order]
+    for _ in range(3):
+        asked = ask_together(datasette.on, f"{target}?nobody-asked={order}", several)
+        for cookies, answer in zip(several, asyncio.run(asked), strict=True):
+            shown = [secret for secret in SECRETS if secret in answer.text]
+            assert bool(shown) == (cookies is administrator), (shown, answer.headers)
 
 
 def test_requests_with_cookies_are_left_to_datasette(crawls: Crawls) -> None:

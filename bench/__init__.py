@@ -1,0 +1,1 @@
+"""Measurements of cachemw, each against something that runs beside it: `python -m bench`."""

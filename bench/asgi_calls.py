@@ -1,0 +1,127 @@
+"""Calls of an ASGI application as a server makes them, without the server.
+
+The unit of most figures is the *bare call*: a fresh scope is built, the application is called, and
+its messages are collected. What the parser of a server would have made (new byte strings, whose
+hashes nobody has worked out yet) is made before the clock starts; the scope's dict and its list of
+fields are built while it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from time import perf_counter
+from typing import Any
+
+from bench.constants import BODY, FIELDS, STATUS, URLS
+from bench.timing import Subject
+
+__all__ = ["ask", "bare", "subject"]
+
+App = Callable[..., Awaitable[None]]
+Message = dict[str, Any]
+Parsed = tuple[str, bytes, bytes, list[tuple[bytes, bytes]]]
+
+_REQUEST = (
+    (b"host", b"shop.example"),
+    (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    (b"accept", b"application/json, text/plain, */*"),
+    (b"accept-language", b"en-US,en;q=0.5"),
+    (b"accept-encoding", b"gzip, deflate, br, zstd"),
+    (b"referer", b"http://shop.example/"),
+    (b"connection", b"keep-alive"),
+)
+_BATCH = 100
+_VERSIONS = {"version": "3.0", "spec_version": "2.4"}
+_SERVER = ("127.0.0.1", 8000)
+_CLIENT = ("127.0.0.1", 40000)
+_STATE: dict[str, Any] = {}
+
+
+async def bare(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Answer the constant."""
+    await send({"type": "http.response.start", "status": STATUS, "headers": FIELDS})
+    await send({"type": "http.response.body", "body": BODY})
+
+
+async def _receive() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def _anew(value: bytes) -> bytes:
+    return bytes(bytearray(value))
+
+
+def _parsed(urls: Iterable[str]) -> list[Parsed]:
+    made = []
+    for url in urls:
+        path, _, query = url.partition("?")
+        fields = [(_anew(name), _anew(value)) for name, value in _REQUEST]
+        made.append(("".join(list(path)), path.encode(), query.encode(), fields))
+    return made
+
+
+def _scope(parsed: Parsed) -> dict[str, Any]:
+    path, raw_path, query, fields = parsed
+    return {
+        "type": "http",
+        "asgi": _VERSIONS,
+        "http_version": "1.1",
+        "server": _SERVER,
+        "client": _CLIENT,
+        "scheme": "http",
+        "method": "GET",
+        "root_path": "",
+        "path": path,
+        "raw_path": raw_path,
+        "query_string": query,
+        "headers": fields.copy(),
+        "state": _STATE,
+    }
+
+
+async def ask(app: App, url: str) -> list[Message]:
+    """Call the application once and give its messages."""
+    messages: list[Message] = []
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    await app(_scope(_parsed([url])[0]), _receive, send)
+    return messages
+
+
+async def _batch(app: App, urls: Sequence[str]) -> float:
+    requests = _parsed(urls)
+    began = perf_counter()
+    for request in requests:
+        messages: list[Message] = []
+        collect = messages.append
+
+        async def send(message: Message, collect: Any = collect) -> None:
+            collect(message)
+
+        await app(_scope(request), _receive, send)
+    return perf_counter() - began
+
+
+async def _round(app: App, urls: Sequence[str], calls: int) -> float:
+    seconds, done = 0.0, 0
+    while done < calls:
+        start = done % len(urls)
+        batch = urls[start : start + _BATCH]
+        seconds += await _batch(app, batch)
+        done += len(batch)
+    return seconds / done
+
+
+def subject(
+    name: str,
+    app: App,
+    loop: asyncio.AbstractEventLoop,
+    *,
+    calls: int = 2000,
+    urls: Sequence[str] = URLS,
+) -> Subject:
+    """Measure an application in this loop, over these addresses in turn."""
+    return Subject(name, lambda: loop.run_until_complete(_round(app, urls, calls)))

@@ -1,0 +1,84 @@
+"""One Django site behind its own WSGI handler, four times with different middleware."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import django
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+from bench.constants import BODY, ROUTES, STATUS, TEXT_FIELDS, config
+
+__all__ = ["OURS", "OWN", "STOCK", "Constant", "configure", "handler", "urlpatterns"]
+
+OURS = ["cachemw.django.CacheMiddleware"]
+OWN = [
+    "django.middleware.cache.UpdateCacheMiddleware",
+    "django.middleware.cache.FetchFromCacheMiddleware",
+]
+
+STOCK = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+"""What `startproject` puts into a new site."""
+
+view_calls: list[str] = []
+"""Grows with every request that reaches the site's view."""
+
+
+def _response() -> HttpResponse:
+    return HttpResponse(BODY, status=STATUS, headers=dict(TEXT_FIELDS))
+
+
+def _view(request: HttpRequest, number: int) -> HttpResponse:
+    view_calls.append(request.path)
+    return _response()
+
+
+urlpatterns = [path(f"{name}/<int:number>", _view) for name in ROUTES]
+
+
+class Constant:
+    """A middleware that answers the constant: what any cache in Django costs at the least."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        """Be made by Django."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer the constant."""
+        return _response()
+
+
+def configure() -> None:
+    """Set Django up for this process."""
+    settings.configure(
+        ROOT_URLCONF=__name__,
+        ALLOWED_HOSTS=["shop.example"],
+        SECRET_KEY="x" * 50,
+        INSTALLED_APPS=[
+            "django.contrib.auth",
+            "django.contrib.contenttypes",
+            "django.contrib.sessions",
+            "django.contrib.messages",
+        ],
+        CACHES={"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}},
+        CACHE_MIDDLEWARE_SECONDS=36000,
+        LOGGING_CONFIG=None,
+        CACHEMW=config(),
+    )
+    django.setup()
+
+
+def handler(middleware: list[str]) -> WSGIHandler:
+    """Make a handler with these middlewares, the topmost first."""
+    settings.MIDDLEWARE = middleware
+    return WSGIHandler()

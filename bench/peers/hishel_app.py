@@ -1,0 +1,20 @@
+"""hishel's ASGI middleware; it has no store of Python objects, SQLite in memory is the nearest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hishel import AsyncSqliteStorage
+from hishel.asgi import ASGICacheMiddleware
+
+from bench import asgi_calls
+
+
+def make(calls: list[str]) -> Any:
+    """Give the bare application behind the middleware."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        calls.append(scope["path"])
+        await asgi_calls.bare(scope, receive, send)
+
+    return ASGICacheMiddleware(app, storage=AsyncSqliteStorage(database_path=":memory:"))

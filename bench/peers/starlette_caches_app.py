@@ -1,0 +1,20 @@
+"""starlette-caches over aiocache's memory, with its default rule: every path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiocache import Cache
+from starlette_caches.middleware import CacheMiddleware
+
+from bench import asgi_calls
+
+
+def make(calls: list[str]) -> Any:
+    """Give the bare application behind the middleware."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        calls.append(scope["path"])
+        await asgi_calls.bare(scope, receive, send)
+
+    return CacheMiddleware(app, cache=Cache(Cache.MEMORY, ttl=36000))

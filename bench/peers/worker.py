@@ -1,0 +1,70 @@
+"""The process of one peer: measures a round of its hits, and of bare calls, for each line it reads.
+
+Started as `python -m bench.peers.worker MODULE`. It answers in lines of JSON, first how it stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import json
+import sys
+from importlib.metadata import version
+from typing import Any
+
+from bench import asgi_calls, wsgi_calls
+from bench.constants import STATUS, URLS
+from bench.timing import Subject
+
+__all__ = ["main"]
+
+CALLS = 300
+"""Per round: the slowest peer takes 2 ms for one."""
+
+
+def _ask(app: Any, loop: asyncio.AbstractEventLoop, url: str, wsgi: bool) -> int:
+    if wsgi:
+        return int(wsgi_calls.ask(app, url)[0][:3])
+    status: int = loop.run_until_complete(asgi_calls.ask(app, url))[0]["status"]
+    return status
+
+
+def _prepare(module: str, loop: asyncio.AbstractEventLoop) -> tuple[Subject, list[str]]:
+    """Set the peer up and fill it; raises RuntimeError when it does not answer as it should."""
+    setup = importlib.import_module(module)
+    calls: list[str] = []
+    app, wsgi = setup.make(calls), getattr(setup, "WSGI", False)
+    for url in (*URLS, *URLS):
+        if (status := _ask(app, loop, url, wsgi)) != STATUS:
+            raise RuntimeError(f"it answered {url} with {status}")
+    if len(calls) != len(URLS):
+        raise RuntimeError(f"{len(calls)} of {2 * len(URLS)} requests reached the application")
+    if wsgi:
+        return wsgi_calls.subject("hit", app, calls=CALLS), calls
+    return asgi_calls.subject("hit", app, loop, calls=CALLS), calls
+
+
+def main(module: str, *distributions: str) -> None:
+    """Serve rounds until standard input ends."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        hit, calls = _prepare(module, loop)
+        versions = {name: version(name) for name in distributions}
+    except Exception as error:
+        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), flush=True)
+        return
+    bare = asgi_calls.subject("bare", asgi_calls.bare, loop, calls=10 * CALLS)
+    print(json.dumps({"versions": versions}), flush=True)
+    gc.collect()
+    for _ in sys.stdin:
+        times = {"bare": bare.round(), "hit": hit.round()}
+        if len(calls) != len(URLS):
+            print(json.dumps({"error": "a hit reached the application"}), flush=True)
+            return
+        print(json.dumps(times), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

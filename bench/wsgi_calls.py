@@ -1,0 +1,96 @@
+"""Calls of a WSGI application as a server makes them, without the server: see `asgi_calls`."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from time import perf_counter
+from typing import Any
+
+from bench.constants import BODY, TEXT_FIELDS, URLS
+from bench.timing import Subject
+
+__all__ = ["Answer", "ask", "bare", "subject"]
+
+App = Callable[[dict[str, Any], Any], Iterable[bytes]]
+Answer = tuple[str, list[tuple[str, str]], bytes]
+
+_BATCH = 100
+_REQUEST = {
+    "HTTP_HOST": "shop.example",
+    "HTTP_USER_AGENT": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "HTTP_ACCEPT": "application/json, text/plain, */*",
+    "HTTP_ACCEPT_LANGUAGE": "en-US,en;q=0.5",
+    "HTTP_ACCEPT_ENCODING": "gzip, deflate, br, zstd",
+    "HTTP_REFERER": "http://shop.example/",
+    "HTTP_CONNECTION": "keep-alive",
+}
+
+
+def bare(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """Answer the constant."""
+    start_response("200 OK", TEXT_FIELDS.copy())
+    return [BODY]
+
+
+def _environ(url: str) -> dict[str, Any]:
+    path, _, query = url.partition("?")
+    return {
+        "wsgi.errors": sys.stderr,
+        "wsgi.version": (1, 0),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(),
+        "REQUEST_METHOD": "GET",
+        "QUERY_STRING": query,
+        "RAW_URI": url,
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "8000",
+        "REMOTE_ADDR": "127.0.0.1",
+        "REMOTE_PORT": "40000",
+        "PATH_INFO": path,
+        "SCRIPT_NAME": "",
+        **_REQUEST,
+    }
+
+
+def _call(app: App, environ: dict[str, Any]) -> Answer:
+    head: list[Any] = []
+
+    def start_response(status: str, fields: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        head[:] = (status, fields)
+        return None
+
+    body = app(environ, start_response)
+    pieces = list(body)
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
+    return head[0], head[1], pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def ask(app: App, url: str) -> Answer:
+    """Call the application once, as a server would, and give its answer."""
+    return _call(app, _environ(url))
+
+
+def _round(app: App, urls: Sequence[str], calls: int) -> float:
+    seconds, done = 0.0, 0
+    while done < calls:
+        start = done % len(urls)
+        batch = ["".join(list(url)) for url in urls[start : start + _BATCH]]
+        began = perf_counter()
+        for url in batch:
+            _call(app, _environ(url))
+        seconds += perf_counter() - began
+        done += len(batch)
+    return seconds / done
+
+
+def subject(name: str, app: App, *, calls: int = 2000, urls: Sequence[str] = URLS) -> Subject:
+    """Measure an application over these addresses in turn."""
+    return Subject(name, lambda: _round(app, urls, calls))

@@ -1,0 +1,168 @@
+"""One call of the application, as every front door goes through it.
+
+A front door makes an `Exchange` for each request that is forwarded and tells it, in this order:
+
+1. `decide` the head: gives what goes out, perhaps a whole other body (a 304, a stale stand-in);
+2. `take` each piece of the body as it passes by;
+3. `complete` when the application's body has ended, before the client can know it;
+4. `fail` instead, when the application raised;
+5. `finish`, always, in a `finally`: lets go of the flight and counts the request.
+
+What was kept is in `stored` then: the front door writes it to the shared store (`cache.save`) when
+the response has gone out. A fault of the cache's own is logged and costs the answer its place in
+the cache, never the client its answer (I3).
+"""
+
+from __future__ import annotations
+
+from cachemw.cache import Cache
+from cachemw.engine.answers import (
+    Answer,
+    Keeping,
+    Stored,
+    broke_off,
+    on_complete,
+    on_error,
+    on_head,
+    refuse,
+    render,
+)
+from cachemw.engine.flows import Fetch, Forward, Serve
+from cachemw.engine.outcomes import Outcome
+from cachemw.http.messages import Head
+
+__all__ = ["Exchange", "refreshing"]
+
+
+def refreshing(fetch: Fetch) -> Forward:
+    """Give the forward of a background refresh: the fetch that a stale answer was served with."""
+    return Forward(
+        route=fetch.ask.route,
+        outcome=Outcome.REFRESH,
+        reason="refresh",
+        fetch=fetch,
+        rewrite=fetch.ask.rewrite(keep_conditions=False),
+    )
+
+
+class Exchange:
+    """The state of one call of the application."""
+
+    __slots__ = (
+        "_finished",
+        "_keeping",
+        "_pieces",
+        "_size",
+        "cache",
+        "forward",
+        "outcome",
+        "started",
+        "status",
+        "stood_in",
+        "stored",
+    )
+
+    def __init__(self, cache: Cache, forward: Forward, started: float) -> None:
+        self.cache = cache
+        self.forward = forward
+        self.started = started
+        self.outcome = forward.outcome
+        self.status = 0
+        self.stood_in = False
+        """Whether a stale answer went out in place of the application's."""
+        self.stored: Stored | None = None
+        """What was kept and has still to be written to the shared store."""
+        self._keeping: Keeping | None = None
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._finished = False
+
+    @property
+    def template(self) -> str:
+        """The route's template, for spans."""
+        return self.forward.route.template if self.forward.route else "-"
+
+    @property
+    def keeping(self) -> bool:
+        """Whether the body is being copied aside."""
+        return self._keeping is not None
+
+    def decide(self, head: Head, body: bytes | None = None) -> Answer:
+        """Decide what goes out for the application's head; `body` is the whole body, where known."""
+        clock = self.cache.clock
+        try:
+            decided = on_head(
+                self.cache.engine,
+                self.forward,
+                head,
+                now=clock.monotonic(),
+                wall_now=clock.time(),
+                body=body,
+            )
+        except Exception:
+            self.cache.logs.failed("head_failed")
+            decided = Answer(status=head.status, headers=list(head.headers), body=None), None
+        if isinstance(decided, Serve):
+            return self._stand_in(decided)
+        answer, self._keeping = decided
+        self.status = answer.status
+        return answer
+
+    def take(self, piece: bytes) -> None:
+        """Copy a piece of the body aside, unless it has grown too large to be kept."""
+        keeping = self._keeping
+        if keeping is None or not piece:
+            return
+        self._size += len(piece)
+        if self._size > keeping.max_size:
+            self.stop("too-large")
+        else:
+            self._pieces.append(bytes(piece))
+
+    def complete(self) -> None:
+        """Keep the whole body: from now on the memory tier has it."""
+        keeping, self._keeping = self._keeping, None
+        if keeping is None:
+            return
+        body, self._pieces = b"".join(self._pieces), []
+        try:
+            now = self.cache.clock.monotonic()
+            self.stored = on_complete(self.cache.engine, keeping, body, now)
+        except Exception:
+            self.cache.logs.failed("store_failed")
+
+    def stop(self, reason: str) -> None:
+        """Stop keeping what turned out not to be cacheable."""
+        keeping, self._keeping = self._keeping, None
+        self._pieces = []
+        if keeping is not None:
+            refuse(self.cache.engine, keeping.fetch, reason)
+
+    def fail(self, *, sent: bool) -> Answer | None:
+        """Give a stale answer to send in place of the application's exception; None: let it out.
+
+        `sent` says that the head is out already: then nothing can stand in for the rest.
+        """
+        if sent:
+            self.stop("exception")
+            return None
+        served = on_error(self.cache.engine, self.forward, self.cache.clock.monotonic())
+        return None if served is None else self._stand_in(served)
+
+    def _stand_in(self, served: Serve) -> Answer:
+        answer = render(self.cache.engine, served)
+        self.stood_in = True
+        self.outcome, self.status = served.outcome, answer.status
+        return answer
+
+    def finish(self) -> None:
+        """Let go of the flight and count the request; harmless when done before."""
+        if self._finished:
+            return
+        self._finished = True
+        if self._keeping is not None:
+            broke_off(self.cache.engine, self._keeping)
+            self._keeping = None
+        elif self.forward.fetch is not None:
+            self.forward.fetch.abandon()
+        self.cache.finish(self.forward.route, self.outcome, self.status, self.started)
