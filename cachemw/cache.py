@@ -110,7 +110,11 @@ class Cache:
             timer=self.clock.monotonic,
         )
         return Engine(
-            settings=Settings(coalesce_wait=config.coalesce.wait, x_cache=config.x_cache),
+            settings=Settings(
+                coalesce_wait=config.coalesce.wait,
+                has_shared=config.redis is not None,
+                x_cache=config.x_cache,
+            ),
             routes=routes,
             router=make_router(config),
             keys=KeyMaker(config.namespace, secret.encode()),

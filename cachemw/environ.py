@@ -66,7 +66,7 @@ class EnvironReader:
         path = _decoded(environ.get("PATH_INFO", "")) or "/"
         query = environ.get("QUERY_STRING", "").encode("latin-1")
         headers = [
-            (name[5:].replace("_", "-").lower().encode("latin-1"), value.encode("latin-1"))
+            (_field(name), value.encode("latin-1"))
             for name, value in environ.items()
             if name.startswith("HTTP_") and isinstance(value, str)
         ]
@@ -101,6 +101,12 @@ def _decoded(text: str) -> str:
     return text.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
+@lru_cache(maxsize=1024)
+def _field(variable: str) -> bytes:
+    """Give the field name of an `HTTP_…` variable."""
+    return variable[5:].replace("_", "-").lower().encode("latin-1")
+
+
 def _variable(name: bytes) -> str:
     return "HTTP_" + name.decode("ascii").upper().replace("-", "_")
 
@@ -109,7 +115,7 @@ def apply_rewrite(environ: Environ, rewrite: Rewrite) -> None:
     """Make an environ what the application is to see: fewer fields, the query as the route reads it."""
     kept = {name for name, _ in rewrite.headers}
     for variable in [name for name in environ if name.startswith("HTTP_")]:
-        if variable[5:].replace("_", "-").lower().encode("latin-1") not in kept:
+        if _field(variable) not in kept:
             del environ[variable]
     for field, value in rewrite.headers:
         if field == b"cookie":

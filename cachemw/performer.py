@@ -92,7 +92,11 @@ def _wait(flight: Flight, timeout: float) -> Landing:
 
     waiter = Waiter(wake)
     flight.join(waiter)
-    woken.wait(timeout)
+    try:
+        woken.wait(timeout)
+    except BaseException:  # a worker's timeout, or its end: the place and the lead pass on
+        _desert(flight, waiter)
+        raise
     return flight.leave(waiter)
 
 
@@ -119,8 +123,12 @@ async def _await(flight: Flight, timeout: float) -> Landing:
     except TimeoutError:
         pass
     except BaseException:
-        # Cancelled while waiting, perhaps just after being promoted: then the lead passes on.
-        if flight.leave(waiter).outcome is Outcome.PROMOTED:
-            flight.abandon()
+        _desert(flight, waiter)
         raise
     return flight.leave(waiter)
+
+
+def _desert(flight: Flight, waiter: Waiter) -> None:
+    """Stop waiting for good; a follower that was promoted just now passes the lead on."""
+    if flight.leave(waiter).outcome is Outcome.PROMOTED:
+        flight.abandon()

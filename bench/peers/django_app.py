@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from bench import django_calls
@@ -9,7 +10,7 @@ from bench import django_calls
 WSGI = True
 
 
-def make(calls: list[str]) -> Any:
+def make(calls: list[str], loop: asyncio.AbstractEventLoop) -> Any:
     """Give the site's handler."""
     django_calls.configure()
     django_calls.view_calls = calls

@@ -5,6 +5,7 @@ It keeps what the function returned, as JSON, and so cannot answer with fields o
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -16,7 +17,7 @@ from fastapi_cache.decorator import cache
 from bench.constants import BODY, ROUTES
 
 
-def make(calls: list[str]) -> Any:
+def make(calls: list[str], loop: asyncio.AbstractEventLoop) -> Any:
     """Give an application with the five routes."""
     app = FastAPI()
     FastAPICache.init(InMemoryBackend(), prefix="bench")
@@ -24,10 +25,11 @@ def make(calls: list[str]) -> Any:
 
     for name in ROUTES:
 
-        @app.get(f"/{name}/{{number}}")
-        @cache(expire=36000)
         async def read(number: int) -> Any:
             calls.append(str(number))
             return content
+
+        read.__name__ = name  # part of its key: functions of one name would share their answers
+        app.get(f"/{name}/{{number}}")(cache(expire=36000)(read))
 
     return app

@@ -9,7 +9,7 @@ __all__ = ["PEERS", "Peer"]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One peer; `module` has a function `make(calls)` that gives the application to call."""
+    """One peer; `module` has a function `make(calls, loop)` that gives the application to call."""
 
     name: str
     module: str
@@ -28,7 +28,7 @@ PEERS = (
     Peer(
         "fastapi-cache2",
         "bench.peers.fastapi_cache_app",
-        ("fastapi-cache2", "fastapi"),
+        ("fastapi-cache2", "fastapi", "jinja2"),  # its imports need Jinja2 and do not say so
         ("fastapi-cache2", "fastapi"),
     ),
     Peer("hishel", "bench.peers.hishel_app", ("hishel[async]",), ("hishel",)),

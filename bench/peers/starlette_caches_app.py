@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from aiocache import Cache
@@ -10,7 +11,7 @@ from starlette_caches.middleware import CacheMiddleware
 from bench import asgi_calls
 
 
-def make(calls: list[str]) -> Any:
+def make(calls: list[str], loop: asyncio.AbstractEventLoop) -> Any:
     """Give the bare application behind the middleware."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -34,7 +34,7 @@ def _prepare(module: str, loop: asyncio.AbstractEventLoop) -> tuple[Subject, lis
     """Set the peer up and fill it; raises RuntimeError when it does not answer as it should."""
     setup = importlib.import_module(module)
     calls: list[str] = []
-    app, wsgi = setup.make(calls), getattr(setup, "WSGI", False)
+    app, wsgi = setup.make(calls, loop), getattr(setup, "WSGI", False)
     for url in (*URLS, *URLS):
         if (status := _ask(app, loop, url, wsgi)) != STATUS:
             raise RuntimeError(f"it answered {url} with {status}")

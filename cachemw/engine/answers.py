@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cachemw.engine.effects import Flow, Save
 from cachemw.engine.engine import Engine
-from cachemw.engine.entry import MARKER, Entry, HeaderPairs, Key
+from cachemw.engine.entry import MARKER, Entry, HeaderPairs, Key, Verdict
 from cachemw.engine.flows import Fetch, Forward, Serve
 from cachemw.engine.outcomes import Outcome
 from cachemw.engine.screen import KEYED
@@ -57,6 +57,8 @@ _DROPPED = frozenset(
     }
 )
 _BODILESS = frozenset({204, 304})
+_ORIGIN_FAILED = frozenset({500, 502, 503, 504})
+"""What stale-if-error counts as an error (RFC 5861 §4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +109,7 @@ def on_head(
     fetch = forward.fetch
     if fetch is None:
         return Answer(status=head.status, headers=_signed(engine, head, forward), body=None), None
-    stale = fetch.stale
-    if head.status >= 500 and stale is not None and now < stale.stale_error_until:
+    if head.status in _ORIGIN_FAILED and (stale := _spare(engine, fetch, now)) is not None:
         return _stand_in(fetch, stale, now)
     judged = _judge(fetch, head, wall_now, body)
     keeping = None
@@ -129,8 +130,7 @@ def on_head(
 
 
 def _judge(fetch: Fetch, head: Head, wall_now: float, body: bytes | None) -> Lifetime | Refused:
-    length = first(head.headers, b"content-length")
-    size = len(body) if body is not None else int(length) if length and length.isdigit() else 0
+    size = len(body) if body is not None else _stated_length(head)
     if size > fetch.ask.route.max_size:
         return Refused("too-large")
     return judge(
@@ -141,6 +141,12 @@ def _judge(fetch: Fetch, head: Head, wall_now: float, body: bytes | None) -> Lif
         authorization_sent=fetch.ask.authorization_sent,
         wall_now=wall_now,
     )
+
+
+def _stated_length(head: Head) -> int:
+    """Give the Content-Length, zero where it says nothing; int() refuses thousands of digits."""
+    length = first(head.headers, b"content-length") or b""
+    return int(length[:20]) if length.isdigit() else 0
 
 
 def refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
@@ -186,11 +192,14 @@ def _with_entity_tag(head: Head, body: bytes) -> Head:
 
 def _unkeyed(fetch: Fetch, head: Head) -> tuple[bytes, ...]:
     """Give the fields of Vary that the key does not hold already."""
+    names = varies_on(head.headers)
+    if not names:
+        return ()
     route = fetch.ask.route
     held = KEYED | route.varies | {b"host"}
     if route.cookies is not None:
         held |= {b"cookie"}
-    return tuple(name for name in varies_on(head.headers) or () if name not in held)
+    return tuple(name for name in names if name not in held)
 
 
 # -- keeping ---------------------------------------------------------------------------------------
@@ -262,8 +271,9 @@ def _entry(
 
 
 def _storable_fields(head: Head, body: bytes) -> HeaderPairs:
-    nominated = {name.lower() for name in members(head.headers, b"connection")}
-    drops = _DROPPED | nominated  # RFC 9111 §3.1
+    drops = _DROPPED
+    if has(head.headers, b"connection"):  # RFC 9111 §3.1: and what it names
+        drops = drops | {name.lower() for name in members(head.headers, b"connection")}
     fields = [pair for pair in head.headers if pair[0] not in drops]
     if head.status not in _BODILESS and not has(fields, b"content-length"):
         fields.append((b"content-length", b"%d" % len(body)))
@@ -285,11 +295,19 @@ def on_error(engine: Engine, forward: Forward, now: float) -> Serve | None:
     fetch = forward.fetch
     if fetch is None:
         return None
-    stale = fetch.stale
-    if stale is None or now >= stale.stale_error_until:
+    stale = _spare(engine, fetch, now)
+    if stale is None:
         refuse(engine, fetch, "exception")
         return None
     return _stand_in(fetch, stale, now)
+
+
+def _spare(engine: Engine, fetch: Fetch, now: float) -> Entry | None:
+    """Give the stale answer that may still stand in: a purge may have come during the call."""
+    stale = fetch.stale
+    if stale is None or now >= stale.stale_error_until:
+        return None
+    return None if engine.floors.judge(stale) is Verdict.DEAD else stale
 
 
 def _stand_in(fetch: Fetch, stale: Entry, now: float) -> Serve:

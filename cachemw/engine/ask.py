@@ -9,7 +9,7 @@ from cachemw.engine.engine import Engine
 from cachemw.engine.keys import encode_parts
 from cachemw.engine.routes import Extra, Identify, Plan, RouteState, Target
 from cachemw.engine.screen import CONDITIONAL, KEYED, REMOVED, bypass_reason, normalised_host
-from cachemw.engine.tags import fill, normalise, route_tag, url_tags
+from cachemw.engine.tags import fill, normalise, url_tags
 from cachemw.http.conditional import is_conditional
 from cachemw.http.fields import cookie_pairs, has, values
 from cachemw.http.messages import Headers, Request
@@ -96,17 +96,19 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
     host = normalised_host(request)
     path = request.mount.encode("utf-8", "surrogateescape") + request.raw_path
     tags = [normalise(fill(template, params)) for template in route.tags]
-    tags += [route_tag(route.name), *url_tags(host.decode("ascii"), path, query)]
-    base = (
-        request.scheme.encode("ascii", "replace"),
-        host,
-        request.mount.encode("utf-8", "surrogateescape"),
-        request.raw_path,
-        request.path.encode("utf-8", "surrogateescape"),
-        query,
+    tags += [route.own_tag, *url_tags(host.decode("ascii"), path, query)]
+    base = encode_parts(
+        (
+            request.scheme.encode("ascii", "replace"),
+            host,
+            request.mount.encode("utf-8", "surrogateescape"),
+            request.raw_path,
+            request.path.encode("utf-8", "surrogateescape"),
+            query,
+        )
     )
-    key = engine.keys.make((encode_parts(base), None, None, None))
-    return Plan(route=route, key=key, base=encode_parts(base), query=query, tags=tuple(tags))
+    key = engine.keys.make((base, None, None, None))
+    return Plan(route=route, key=key, base=base, query=query, tags=tuple(tags))
 
 
 def _personal(

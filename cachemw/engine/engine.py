@@ -73,6 +73,8 @@ class Settings:
     """The engine's own numbers; seconds."""
 
     coalesce_wait: float
+    has_shared: bool = True
+    """Whether there is a shared store to look in."""
     x_cache: bool = False
 
 
@@ -110,6 +112,8 @@ class Engine:
         """Shares equal header pairs between entries."""
         self._uncacheable = uncacheable
         self._uncacheable_lock = threading.Lock()
+        self._some_uncacheable = False
+        """Whether there ever was one: until then nobody need take the lock."""
         self._young: dict[Target, Plan] = {}
         self._old: dict[Target, Plan] = {}
 
@@ -201,13 +205,18 @@ class Engine:
 
     def is_uncacheable(self, digest: bytes) -> bool:
         """Say whether the last answer of this key could not be kept, so that nobody should queue for it."""
+        if not self._some_uncacheable:
+            return False
         with self._uncacheable_lock:
             return digest in self._uncacheable
 
     def set_uncacheable(self, digest: bytes, uncacheable: bool) -> None:
         """Remember, or forget, that a key's answers cannot be kept."""
+        if not uncacheable and not self._some_uncacheable:
+            return
         with self._uncacheable_lock:
             if uncacheable:
+                self._some_uncacheable = True
                 self._uncacheable[digest] = True
             else:
                 self._uncacheable.pop(digest, None)

@@ -113,6 +113,7 @@ class Flight:
                 heir.landing = PROMOTED
             if heir.wake():
                 return
+            heir.landing = RELEASED  # it must not abandon, late, what somebody else leads by then
 
     def _finish(self, landing: Landing) -> None:
         with self._flights.lock:

@@ -56,8 +56,10 @@ class Fetch:
 
     def abandon(self) -> None:
         """Let go of the flight, if it is still held: another may lead. Harmless when all is done."""
-        if self.flight is not None:
-            self.flight.abandon()
+        # Once only: after the first time, the flight is led by somebody else.
+        flight, self.flight = self.flight, None
+        if flight is not None:
+            flight.abandon()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +195,8 @@ def _in_shared(
     engine: Engine, asked: Ask, now: float, stale: Entry | None
 ) -> Flow[tuple[Serve | None, Entry | None, float]]:
     """Look in the shared store, a second time when the first answer says that the answer varies."""
+    if not engine.settings.has_shared:
+        return None, stale, now
     key, route = asked.plan.key, asked.route.name
     known = engine.memory.get(key.digest)
     if known is not None and known.status == MARKER:

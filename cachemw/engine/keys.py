@@ -8,6 +8,7 @@ stored entries, and must not carry a secret in clear.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from hashlib import blake2b
 
@@ -16,18 +17,18 @@ from cachemw.engine.entry import Key
 __all__ = ["KeyMaker", "encode_parts"]
 
 _ABSENT = b"\xff\xff\xff\xff"
+_LENGTH = struct.Struct(">I").pack
 
 
 def encode_parts(parts: Iterable[bytes | None]) -> bytes:
     """Encode parts injectively: each as a 4-byte length and its bytes, None as a length of its own."""
-    out = bytearray()
+    out = []
     for part in parts:
         if part is None:
-            out += _ABSENT
+            out.append(_ABSENT)
         else:
-            out += len(part).to_bytes(4, "big")
-            out += part
-    return bytes(out)
+            out += (_LENGTH(len(part)), part)
+    return b"".join(out)
 
 
 class KeyMaker:

@@ -48,6 +48,8 @@ class RouteState:
     identity: Identify | None
     tags: tuple[str, ...]
     """Tag templates."""
+    own_tag: str
+    """The tag that every entry of the route carries."""
     on: bool = True
     """Whether flags and kill switch let this route use the cache right now."""
 

@@ -9,6 +9,7 @@ from cachemw.config.template import parse_template
 from cachemw.engine.query import query_reader
 from cachemw.engine.router import Router
 from cachemw.engine.routes import Identify, RouteState
+from cachemw.engine.tags import route_tag
 from cachemw.http.storing import Policy
 
 __all__ = ["make_router", "make_routes"]
@@ -44,5 +45,6 @@ def _make(index: int, route: Route, identities: Mapping[str, Identify]) -> Route
         cookies=None if route.cookies is None else frozenset(route.cookies),
         identity=identities[route.identity] if route.identity else None,
         tags=route.tags,
+        own_tag=route_tag(route.name),
         on=route.enabled,
     )

@@ -65,6 +65,7 @@ def url_tags(host: str, path: bytes, query: bytes) -> tuple[str, str]:
 
     The path (mount included) is percent-decoded, so every spelling of a URL is purged with it.
     """
-    decoded = unquote_to_bytes(path).decode("utf-8", "surrogateescape")
+    plain = unquote_to_bytes(path) if b"%" in path else path
+    decoded = plain.decode("utf-8", "surrogateescape")
     target = f"{decoded}?{query.decode('latin-1')}" if query else decoded
     return normalise(f"{_RESERVED}{target}"), normalise(f"{_RESERVED}{host}{target}")

@@ -8,9 +8,10 @@ two differing values of one directive the smaller counts.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from cachemw.http.fields import has, members
+from cachemw.http.fields import has, split_list, values
 from cachemw.http.messages import Headers
 
 __all__ = ["MAX_SECONDS", "CacheControl", "delta_seconds", "parse"]
@@ -29,6 +30,7 @@ class CacheControl:
     public: bool = False
     must_revalidate: bool = False
     proxy_revalidate: bool = False
+    must_understand: bool = False
     max_age: int | None = None
     s_maxage: int | None = None
     stale_while_revalidate: int | None = None
@@ -54,6 +56,7 @@ _FLAGS = {
     b"public": "public",
     b"must-revalidate": "must_revalidate",
     b"proxy-revalidate": "proxy_revalidate",
+    b"must-understand": "must_understand",
 }
 _SECONDS = {
     b"max-age": "max_age",
@@ -68,19 +71,21 @@ def parse(headers: Headers) -> CacheControl:
     """Read every Cache-Control line of a response; `Pragma` is no response field and is not read."""
     if not has(headers, b"cache-control"):
         return _NOTHING
-    flags: dict[str, Any] = {}
-    seconds: dict[str, int] = {}
-    for member in members(headers, b"cache-control"):
+    return _parse(b",".join(values(headers, b"cache-control")))
+
+
+@lru_cache(maxsize=512)  # an application says the same few things over and over
+def _parse(line: bytes) -> CacheControl:
+    found: dict[str, Any] = {}
+    for member in split_list(line):
         name, _, value = member.partition(b"=")
         name = name.strip().lower()
         if flag := _FLAGS.get(name):
-            flags[flag] = True
+            found[flag] = True
         elif directive := _SECONDS.get(name):
             number = delta_seconds(value)
-            seconds[directive] = min(number, seconds.get(directive, number))
-    if not flags and not seconds:
-        return _NOTHING
-    return CacheControl(**{**flags, **seconds})
+            found[directive] = min(number, found.get(directive, number))
+    return CacheControl(**found)
 
 
 def delta_seconds(value: bytes) -> int:
@@ -88,5 +93,6 @@ def delta_seconds(value: bytes) -> int:
     digits = value.strip().strip(b'"')
     if not digits.isdigit():
         return 0
+    digits = digits.lstrip(b"0") or b"0"
     # No more than 10 digits are read: int() of a million digits is an attack, not a lifetime.
     return MAX_SECONDS if len(digits) > 10 else min(int(digits), MAX_SECONDS)

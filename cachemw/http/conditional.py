@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from hashlib import blake2b
 
 from cachemw.http.dates import parse_date
-from cachemw.http.fields import first, has, members
+from cachemw.http.fields import first, has, values
 from cachemw.http.messages import Headers
 
 __all__ = ["NOT_MODIFIED_DROPS", "entity_tag", "is_conditional", "not_modified"]
@@ -14,6 +15,9 @@ __all__ = ["NOT_MODIFIED_DROPS", "entity_tag", "is_conditional", "not_modified"]
 NOT_MODIFIED_DROPS = frozenset(
     {b"content-type", b"content-length", b"content-encoding", b"content-language", b"content-range"}
 )
+
+# §8.8.3: a backslash or a comma in an entity tag is itself. What is no entity tag equals only itself.
+_ENTITY_TAG = re.compile(rb'(?:W/)?"[^"]*"|[^\s,]+')
 
 
 def entity_tag(body: bytes, encoding: bytes | None) -> bytes:
@@ -31,12 +35,13 @@ def not_modified(request_headers: Headers, response_headers: Headers) -> bool:
     """Say whether a GET or HEAD is answered with 304 (RFC 9110 §13.2.2, steps 3 and 4)."""
     if has(request_headers, b"if-none-match"):
         tag = first(response_headers, b"etag")
-        wanted = list(members(request_headers, b"if-none-match"))
+        wanted = _ENTITY_TAG.findall(b",".join(values(request_headers, b"if-none-match")))
         if wanted == [b"*"]:
             return True
         # §13.1.2: weak comparison, the W/ does not count.
         return tag is not None and _opaque(tag) in map(_opaque, wanted)
-    since = parse_date(first(request_headers, b"if-modified-since"))
+    # §13.1.3: with more than one member it is no date, and does not count.
+    since = parse_date(b",".join(values(request_headers, b"if-modified-since")))
     modified = parse_date(first(response_headers, b"last-modified"))
     return since is not None and modified is not None and modified <= since
 

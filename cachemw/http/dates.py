@@ -26,7 +26,7 @@ def parse_date(value: bytes | None) -> float | None:
     """Give the date as seconds since the epoch, or None for what is not exactly an HTTP date."""
     if value is None or len(value) > 40:
         return None
-    text = value.decode("latin-1").strip()
+    text = value.strip(b" \t").decode("latin-1")
     for form in _FORMS:
         if match := form.fullmatch(text):
             return _seconds(match.groupdict())
@@ -35,7 +35,9 @@ def parse_date(value: bytes | None) -> float | None:
 
 def _seconds(parts: dict[str, str]) -> float | None:
     year = int(parts["year"])
-    if len(parts["year"]) == 2:  # RFC 850 form; RFC 9110 §5.6.7 says how to read its century
+    # RFC 9110 §5.6.7 reads two digits within 50 years of today. Without a clock, a doubtful year is
+    # read as past, which for every field that guides a cache is the careful side.
+    if len(parts["year"]) == 2:
         year += 1900 if year >= 70 else 2000
     try:
         moment = datetime(
@@ -44,7 +46,7 @@ def _seconds(parts: dict[str, str]) -> float | None:
             int(parts["day"]),
             int(parts["hour"]),
             int(parts["minute"]),
-            min(int(parts["second"]), 59),  # a leap second is the second before it
+            59 if parts["second"] == "60" else int(parts["second"]),  # a leap second
             tzinfo=UTC,
         )
     except ValueError:

@@ -7,16 +7,17 @@ The rules, in the order in which they are asked; the first that refuses gives th
 3. it varies on everything (`Vary: *`);
 4. it answers part of a request, or is framed in a way that cannot be replayed;
 5. the client was known (cookies, Authorization) and the response does not say that it is for all;
-6. its status is not one that the route keeps;
+6. its status is not one that the route keeps, or must be understood and is not;
 7. nothing gives it a lifetime, or the lifetime is over.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from cachemw.http.cache_control import CacheControl
-from cachemw.http.fields import has, members
+from cachemw.http.fields import members
 from cachemw.http.freshness import Lifetime, explicit_lifetime
 from cachemw.http.messages import Head
 from cachemw.http.vary import varies_on
@@ -28,6 +29,8 @@ __all__ = ["Policy", "Refused", "judge"]
 TTL_STATUSES = frozenset({200, 203, 301, 308})
 NEGATIVE_STATUSES = frozenset({404, 410})
 UNSTORABLE_STATUSES = frozenset({206, 304})
+UNDERSTOOD_STATUSES = frozenset(status.value for status in HTTPStatus)
+"""The registered ones: what must-understand asks for (RFC 9111 §5.2.2.3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +65,14 @@ def judge(
     `cookies_sent` and `authorization_sent` say whether the application saw a field that may have
     told it who the client is and that the key does not hold.
     """
-    reason = _forbidden(head, control) or _personal(head, control, cookies_sent, authorization_sent)
+    names = {name for name, _ in head.headers}
+    reason = _forbidden(head, names, control)
+    if reason is None and (cookies_sent or authorization_sent):
+        reason = _personal(head, control, cookies_sent, authorization_sent)
     if reason:
         return Refused(reason)
+    if control.must_understand and head.status not in UNDERSTOOD_STATUSES:
+        return Refused("status")
     lifetime = explicit_lifetime(control, head.headers, wall_now)
     if lifetime is None:
         lifetime = _route_lifetime(head.status, policy)
@@ -79,22 +87,29 @@ def judge(
     return _with_grace(lifetime, control, policy)
 
 
-def _forbidden(head: Head, control: CacheControl) -> str | None:
+def _forbidden(head: Head, names: set[bytes], control: CacheControl) -> str | None:
     if control.no_store:
         return "no-store"
     if control.private:
         return "private"
     if control.no_cache:
         return "no-cache"
-    if has(head.headers, b"set-cookie"):
+    if b"set-cookie" in names:
         return "set-cookie"
-    if varies_on(head.headers) is None:
+    if b"vary" in names and varies_on(head.headers) is None:
         return "vary-star"
-    if head.status in UNSTORABLE_STATUSES or has(head.headers, b"content-range"):
+    if head.status in UNSTORABLE_STATUSES or b"content-range" in names:
         return "partial"
-    if any(member.lower() != b"chunked" for member in members(head.headers, b"transfer-encoding")):
+    if b"transfer-encoding" in names and _is_coded(head):
         return "transfer-encoding"
-    return "trailers" if has(head.headers, b"trailer") else None
+    return "trailers" if b"trailer" in names else None
+
+
+def _is_coded(head: Head) -> bool:
+    """Say whether a transfer coding other than chunked was put on the body (RFC 9112 §6.1)."""
+    return any(
+        coding.lower() != b"chunked" for coding in members(head.headers, b"transfer-encoding")
+    )
 
 
 def _personal(

@@ -107,8 +107,11 @@ class Floors:
     def begin(self, epoch: bytes, horizon: int) -> None:
         """Begin another life of the log: everything known belongs to the old one and is dead."""
         with self._lock:
+            # In this order, for readers take no lock: no position of the old life under the new
+            # epoch's name, and no floor gone while entries of the old life still count.
+            self.position = horizon
             self.epoch = epoch
-            self.position = self.horizon = horizon
+            self.horizon = horizon
             self._hard.clear()
             self._soft.clear()
             self._all_soft = 0

@@ -41,7 +41,7 @@ class PurgeResult:
     """Processes known to have applied it, this one included if it caches."""
     waiting: int = 0
     everything: bool = False
-    """Whether Redis had no room for the record, so that all was purged in place of what was named."""
+    """Whether Redis refused the record (it is full), so that all was purged in its place."""
 
     @property
     def confirmed(self) -> bool:

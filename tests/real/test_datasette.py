@@ -107,7 +107,7 @@ def test_a_page_that_nobody_asked_for_before_is_made_for_each_alone(
 ) -> None:
     several = ([administrator, {}, {"_ga": "GA1.1.1234.5678"}] * 3)[::order]
     for _ in range(3):
-        asked = ask_together(datasette.on, f"{target}?nobody-asked={order}", several)
+        asked = ask_together(datasette.on, f"{target}?_nobody_asked={order}", several)
         for cookies, answer in zip(several, asyncio.run(asked), strict=True):
             shown = [secret for secret in SECRETS if secret in answer.text]
             assert bool(shown) == (cookies is administrator), (shown, answer.headers)

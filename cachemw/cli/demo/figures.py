@@ -144,9 +144,9 @@ def summarise(replay: Replay, origin_reads: int) -> Run:
         stale_queued_age=max((stale.age for stale in queued), default=0.0),
         stale_other=len(versions.of("off")),
         stale_examples=tuple(
-            f"{stale.path} showed an old {stale.subject} {stale.age * 1e3:.0f} ms after its purge"
-            f" was {stale.purge}"
-            for stale in versions.stale[:10]
+            f"at {stale.sent:.2f} s {stale.path} showed an old {stale.subject}"
+            f" {stale.age * 1e3:.0f} ms after its purge was confirmed"
+            for stale in versions.of("confirmed")[:10]
         ),
     )
 

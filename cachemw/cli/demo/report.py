@@ -91,7 +91,7 @@ def print_figures(console: Console, figures: Figures) -> None:
     console.print(_notes(figures), highlight=False, soft_wrap=True)
     console.print(_target_table(figures))
     for run in (figures.before, figures.after):
-        for line in (*run.failures[:10], *(run.stale_examples if run.stale_confirmed else ())):
+        for line in (*run.failures[:10], *run.stale_examples):
             console.print(f"  {line}", style="red", markup=False, highlight=False, soft_wrap=True)
     verdict = (
         "[green]All targets met.[/green]" if figures.met else "[red]Not all targets met.[/red]"

@@ -24,6 +24,8 @@ class Stale:
 
     path: str
     subject: Subject
+    sent: float
+    """When the read was sent, in seconds from the start of the run."""
     purge: str
     """What the write's purge had said: confirmed, appended or queued."""
     age: float
@@ -59,7 +61,7 @@ class Versions:
                 # The strictest promise among the writes it missed is the one that was broken.
                 purge = min((write[2] for write in missed), key=_STRICTNESS.index)
                 first = min(write[0] for write in missed if write[2] == purge)
-                stale = Stale(path=path, subject=subject, purge=purge, age=sent - first)
+                stale = Stale(path=path, subject=subject, sent=sent, purge=purge, age=sent - first)
                 self.stale.append(stale)
 
     def of(self, *purges: str) -> list[Stale]:

@@ -1,0 +1,5 @@
+"""`python -m cachemw`: the command line."""
+
+from cachemw.cli import main
+
+main()

@@ -1,0 +1,143 @@
+"""What the commands share: finding the configuration, reaching Redis, telling errors, printing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cachemw.cache import Cache
+from cachemw.config import Config, load_config
+from cachemw.config.model import Redis
+from cachemw.errors import ConfigError, StoreError
+from cachemw.invalidation.redis_log import RedisLog
+
+__all__ = [
+    "CONFIG_FILE",
+    "VARIABLE",
+    "Problems",
+    "config_option",
+    "fleet_cache",
+    "fleet_redis",
+    "output",
+    "reaching",
+    "read_config",
+    "table",
+]
+
+CONFIG_FILE = "cachemw.toml"
+VARIABLE = "CACHEMW_CONFIG"
+
+_PATIENCE = 2.0
+"""Seconds that Redis has to answer: a person waits here and no request does, and the person's
+machine may be further from Redis than the application's."""
+_PIPED_WIDTH = 200
+"""Columns where no terminal gives them: tables in files and pipes should not be cut to 80."""
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class Problems(click.ClickException):
+    """A configuration that cannot work: one line for each mistake."""
+
+    def __init__(self, error: ConfigError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+    def show(self, file: Any = None) -> None:
+        """Print the lines on stderr."""
+        where = f"{self.error.source}: " if self.error.source else ""
+        for problem in self.error.problems:
+            line = " ".join(f"{where}{problem}".splitlines())
+            click.echo(line, file=file, err=file is None)
+
+
+def config_option(command: _Command) -> _Command:
+    """Give a command the option `--config`, as its parameter `path`."""
+    return click.option(
+        "--config",
+        "path",
+        envvar=VARIABLE,
+        default=CONFIG_FILE,
+        show_default=True,
+        show_envvar=True,
+        metavar="FILE",
+        help="The configuration of the fleet.",
+    )(command)
+
+
+def read_config(path: str) -> Config:
+    """Read a configuration file, with the environment laid over it; raises ConfigError."""
+    return load_config(path)
+
+
+def fleet_redis(config: Config, reason: str) -> Redis:
+    """Give the way to Redis, with a person's patience; `reason` says why there must be one."""
+    if config.redis is None:
+        raise click.ClickException(f"the configuration names no `redis`: {reason}")
+    return replace(config.redis, deadline=max(_PATIENCE, config.redis.deadline))
+
+
+def fleet_cache(config: Config, reason: str) -> tuple[Cache, RedisLog]:
+    """Make a cache that serves nobody, to speak to the fleet through; opens no connection yet."""
+    patient = replace(config, redis=fleet_redis(config, reason))
+    # The application's own functions are neither needed nor to be imported here.
+    nobody = {route.identity: lambda _: None for route in config.routes if route.identity}
+    cache = Cache(patient, identities=nobody)
+    assert isinstance(cache.log, RedisLog)
+    cache.log.queues = False
+    return cache, cache.log
+
+
+@contextmanager
+def reaching(redis: Redis, undone: str) -> Iterator[None]:
+    """Turn a Redis that does not do what it should into one message; `undone` is what that means."""
+    from redis.exceptions import RedisError
+
+    try:
+        yield
+    except (RedisError, OSError, StoreError) as error:
+        what = _illness(error.__cause__ or error)
+        raise click.ClickException(f"Redis at {redis.safe_url} {what}: {undone}") from error
+
+
+def _illness(error: BaseException) -> str:
+    from redis.exceptions import ResponseError
+    from redis.exceptions import TimeoutError as RedisTimeout
+
+    name = type(error).__name__
+    if isinstance(error, (RedisTimeout, TimeoutError)):
+        return f"did not answer in {_PATIENCE:g} s"
+    return (
+        f"refuses ({name})" if isinstance(error, ResponseError) else f"cannot be reached ({name})"
+    )
+
+
+# -- printing --------------------------------------------------------------------------------------
+
+
+def output() -> Console:
+    """Give the console on stdout."""
+    terminal = sys.stdout.isatty()
+    wide = None if terminal or "COLUMNS" in os.environ else _PIPED_WIDTH
+    return Console(width=wide, highlight=False)
+
+
+def table(columns: list[str], rows: list[list[str]], *, right: tuple[str, ...] = ()) -> Table:
+    """Make a table; cells are text, never markup, and a column with nothing in it is left out."""
+    shown = [index for index in range(len(columns)) if not rows or any(row[index] for row in rows)]
+    made = Table()
+    for index in shown:
+        justify: Any = "right" if columns[index] in right else "left"
+        made.add_column(columns[index], justify=justify, overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(row[index]) for index in shown))
+    return made

@@ -1,0 +1,92 @@
+"""`cachemw purge`: make the whole fleet forget."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from cachemw.cli.options import config_option, fleet_cache, fleet_redis, reaching, read_config
+from cachemw.errors import CacheError
+from cachemw.invalidation.log import PurgeResult
+
+__all__ = ["purge"]
+
+_ALONE = (
+    "the caches are in the memory of each process, where this command cannot reach them;"
+    " nothing was purged. Call cache.purge() in the application, or restart it"
+)
+
+# A command that Redis took and did not answer may still be carried out.
+_UNDONE = "nothing was purged, as far as is known; purge again when it is well"
+
+
+@click.command()
+@config_option
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Purge what carries this tag.")
+@click.option(
+    "--url",
+    "urls",
+    multiple=True,
+    metavar="URL",
+    help="Purge a URL: /products/1?page=2 on every host, or https://shop.example/products/1.",
+)
+@click.option("--route", "routes", multiple=True, metavar="NAME", help="Purge a route's answers.")
+@click.option("--everything", is_flag=True, help="Purge all that the namespace holds.")
+@click.option("--soft", is_flag=True, help="Count it as stale instead: it may serve while renewed.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def purge(
+    path: str,
+    tags: tuple[str, ...],
+    urls: tuple[str, ...],
+    routes: tuple[str, ...],
+    everything: bool,
+    soft: bool,
+    as_json: bool,
+) -> None:
+    """Purge by tag, URL or route, or everything, in every process of the fleet.
+
+    Exits 0 when the purge is in the log, and 1 when Redis cannot be reached: then nothing was
+    purged, for this process ends here and cannot do it later.
+    """
+    named = bool(tags or urls or routes)
+    if everything and named:
+        raise click.UsageError("--everything takes no --tag, --url or --route beside it")
+    if not everything and not named:
+        raise click.UsageError("name a --tag, a --url or a --route, or say --everything")
+    config = read_config(path)
+    redis = fleet_redis(config, _ALONE)
+    cache, _ = fleet_cache(config, _ALONE)
+    try:
+        with reaching(redis, _UNDONE):
+            result = cache.purge(
+                tags=tags, urls=urls, routes=routes, everything=everything, soft=soft
+            )
+    except ValueError as error:
+        if isinstance(error, CacheError):
+            raise
+        raise click.ClickException(str(error)) from error
+    finally:
+        cache.close()
+    click.echo(json.dumps(asdict(result)) if as_json else _sentence(result, soft))
+
+
+def _sentence(result: PurgeResult, soft: bool) -> str:
+    what = "Purged softly" if soft else "Purged"
+    if result.everything:
+        what = "Redis refused the record, so everything was purged in its place"
+    if result.confirmed and not result.reached:
+        return f"{what}. Confirmed: no process is running; those that start will know of it."
+    if result.confirmed:
+        return f"{what}. Confirmed by {_processes(result.reached)}."
+    if result.everything:
+        return f"{what}. Processes notice when they next look at the log."
+    return (
+        f"{what}: it is in the log. {_processes(result.reached).capitalize()} applied it,"
+        f" {_processes(result.waiting)} had not answered yet."
+    )
+
+
+def _processes(count: int) -> str:
+    return "1 process" if count == 1 else f"{count} processes"
