@@ -16,7 +16,7 @@ from typing import Any
 from bench.constants import BODY, FIELDS, STATUS, URLS
 from bench.timing import Subject
 
-__all__ = ["ask", "bare", "subject"]
+__all__ = ["ask", "bare", "receive", "scope_of", "subject"]
 
 App = Callable[..., Awaitable[None]]
 Message = dict[str, Any]
@@ -44,7 +44,8 @@ async def bare(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": BODY})
 
 
-async def _receive() -> Message:
+async def receive() -> Message:
+    """Give the end of a body that there is not."""
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
@@ -80,6 +81,11 @@ def _scope(parsed: Parsed) -> dict[str, Any]:
     }
 
 
+def scope_of(url: str) -> dict[str, Any]:
+    """Give a fresh scope for a request of this address."""
+    return _scope(_parsed([url])[0])
+
+
 async def ask(app: App, url: str) -> list[Message]:
     """Call the application once and give its messages."""
     messages: list[Message] = []
@@ -87,7 +93,7 @@ async def ask(app: App, url: str) -> list[Message]:
     async def send(message: Message) -> None:
         messages.append(message)
 
-    await app(_scope(_parsed([url])[0]), _receive, send)
+    await app(scope_of(url), receive, send)
     return messages
 
 
@@ -101,7 +107,7 @@ async def _batch(app: App, urls: Sequence[str]) -> float:
         async def send(message: Message, collect: Any = collect) -> None:
             collect(message)
 
-        await app(_scope(request), _receive, send)
+        await app(_scope(request), receive, send)
     return perf_counter() - began
 
 

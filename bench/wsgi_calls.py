@@ -11,7 +11,7 @@ from typing import Any
 from bench.constants import BODY, TEXT_FIELDS, URLS
 from bench.timing import Subject
 
-__all__ = ["Answer", "ask", "bare", "subject"]
+__all__ = ["Answer", "ask", "bare", "environ_of", "subject"]
 
 App = Callable[[dict[str, Any], Any], Iterable[bytes]]
 Answer = tuple[str, list[tuple[str, str]], bytes]
@@ -34,7 +34,8 @@ def bare(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     return [BODY]
 
 
-def _environ(url: str) -> dict[str, Any]:
+def environ_of(url: str) -> dict[str, Any]:
+    """Give a fresh environ for a request of this address."""
     path, _, query = url.partition("?")
     return {
         "wsgi.errors": sys.stderr,
@@ -75,7 +76,7 @@ def _call(app: App, environ: dict[str, Any]) -> Answer:
 
 def ask(app: App, url: str) -> Answer:
     """Call the application once, as a server would, and give its answer."""
-    return _call(app, _environ(url))
+    return _call(app, environ_of(url))
 
 
 def _round(app: App, urls: Sequence[str], calls: int) -> float:
@@ -85,7 +86,7 @@ def _round(app: App, urls: Sequence[str], calls: int) -> float:
         batch = ["".join(list(url)) for url in urls[start : start + _BATCH]]
         began = perf_counter()
         for url in batch:
-            _call(app, _environ(url))
+            _call(app, environ_of(url))
         seconds += perf_counter() - began
         done += len(batch)
     return seconds / done

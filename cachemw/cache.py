@@ -67,7 +67,11 @@ class Cache:
         self._monotonic = self.clock.monotonic
         self._is_logged = [logger_of(route.risk).isEnabledFor for route in config.routes]
         routes = make_routes(config, resolve_identities(config, identities or {}))
-        self.memory = MemoryTier(config.memory.max_size, clock=self.clock.monotonic)
+        self.memory = MemoryTier(
+            config.memory.max_size,
+            clock=self.clock.monotonic,
+            on_evict=lambda count: self.counters.event("evicted", count=count),
+        )
         self._shared = connect(config, self.clock, self.count, self.logs) if config.redis else None
         self.log: InvalidationLog = (
             self._shared.log if self._shared else LocalLog(config.log.floors)
@@ -125,6 +129,7 @@ class Cache:
             flights=Flights(config.coalesce.max_waiters),
             uncacheable=uncacheable,
             count=self.count,
+            refused=self.refused,
             intern=intern_pairs,
         )
 
@@ -248,7 +253,8 @@ class Cache:
             self.logs.request(route.risk, route.template, Outcome.HIT_MEMORY, status, seconds)
 
     def refused(self, route: RouteState, reason: str) -> None:
-        """Log that an answer was not kept, and why."""
+        """Count and log that an answer was not kept, and why."""
+        self.counters.event("not_stored", reason)
         self.logs.not_stored(route.risk, route.template, reason)
 
     def stats(self) -> Stats:

@@ -65,6 +65,32 @@ class Shared:
         return None if alive is None else self.clock.monotonic() - alive
 
 
+class _Teller:
+    """Counts what happens to the shared store, and logs what an operator should hear of."""
+
+    def __init__(
+        self, config: Config, clock: Clock, count: Callable[[str, str], None], logs: Logs
+    ) -> None:
+        assert config.redis is not None
+        self._failures = config.redis.breaker_failures
+        self._clock = clock
+        self._count = count
+        self._logs = logs
+        self._opened_at = 0.0
+
+    def tell(self, event: str, reason: str) -> None:
+        """Take an event of the tier or the log."""
+        if event == "breaker_closed":
+            self._logs.breaker_closed(self._clock.monotonic() - self._opened_at)
+            return
+        self._count(event, reason)
+        if event == "entry_rejected":
+            self._logs.entry_rejected(reason)
+        elif event == "breaker_opened":
+            self._opened_at = self._clock.monotonic()
+            self._logs.breaker_opened(self._failures)
+
+
 def connect(config: Config, clock: Clock, count: Callable[[str, str], None], logs: Logs) -> Shared:
     """Join the parts; opens no connection yet."""
     assert config.redis is not None
@@ -77,7 +103,8 @@ def connect(config: Config, clock: Clock, count: Callable[[str, str], None], log
         longest=_LONGEST_BREAK,
     )
     hooks = Hooks()
-    hooks.count = count
+    teller = _Teller(config, clock, count, logs)
+    hooks.count = teller.tell
     hooks.lost = logs.log_lost
     hooks.regained = logs.log_regained
     log = RedisLog(clients, config.namespace, config.log, breaker, hooks, clock.monotonic)
@@ -96,6 +123,6 @@ def connect(config: Config, clock: Clock, count: Callable[[str, str], None], log
         epoch_key=log.epoch_key,
         server_clock=lambda: log.server_shift,
         monotonic=clock.monotonic,
-        count=count,
+        count=teller.tell,
     )
     return Shared(config, clock, clients, breaker, tier, log, hooks)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.peers.known import PEERS, Peer
+from bench.timing import Subject
 
 __all__ = ["PeerError", "Running", "running_peers"]
 
@@ -44,13 +45,20 @@ class Running:
             self.close()
             raise
 
-    def round(self) -> tuple[float, float]:
-        """Measure once; gives the seconds of a hit and of a bare call in that process."""
+    def subjects(self) -> tuple[Subject, Subject]:
+        """Give this peer's hit and the bare call of its process, to be measured from here."""
+        name = self.peer.name
+        return (
+            Subject(f"{name}: hit", lambda: self._round("hit")),
+            Subject(f"{name}: bare", lambda: self._round("bare")),
+        )
+
+    def _round(self, what: str) -> float:
         assert self._process.stdin is not None
-        self._process.stdin.write("round\n")
+        self._process.stdin.write(f"{what}\n")
         self._process.stdin.flush()
-        times = self._read()
-        return times["hit"], times["bare"]
+        seconds: float = self._read()["seconds"]
+        return seconds
 
     def close(self) -> None:
         """End the process."""

@@ -1,4 +1,4 @@
-"""The process of one peer: measures a round of its hits, and of bare calls, for each line it reads.
+"""The process of one peer: measures a round of hits, or of bare calls, for each line that says so.
 
 Started as `python -m bench.peers.worker MODULE`. It answers in lines of JSON, first how it stands.
 """
@@ -56,14 +56,15 @@ def main(module: str, *distributions: str) -> None:
         print(json.dumps({"error": f"{type(error).__name__}: {error}"}), flush=True)
         return
     bare = asgi_calls.subject("bare", asgi_calls.bare, loop, calls=10 * CALLS)
+    rounds = {"hit": hit.round, "bare": bare.round}
     print(json.dumps({"versions": versions}), flush=True)
     gc.collect()
-    for _ in sys.stdin:
-        times = {"bare": bare.round(), "hit": hit.round()}
+    for line in sys.stdin:
+        seconds = rounds[line.strip()]()
         if len(calls) != len(URLS):
             print(json.dumps({"error": "a hit reached the application"}), flush=True)
             return
-        print(json.dumps(times), flush=True)
+        print(json.dumps({"seconds": seconds}), flush=True)
 
 
 if __name__ == "__main__":

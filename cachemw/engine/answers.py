@@ -151,7 +151,7 @@ def _stated_length(head: Head) -> int:
 
 def refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
     """Let everyone who waits go, and remember, so that nobody queues for this key for a while."""
-    engine.count("not_stored", reason)
+    engine.refused(fetch.ask.route, reason)
     if not fetch.ask.personal:
         engine.set_uncacheable(fetch.digest, True)
     if fetch.flight is not None:
@@ -228,7 +228,7 @@ def on_complete(engine: Engine, keeping: Keeping, body: bytes, now: float) -> St
 
 def broke_off(engine: Engine, keeping: Keeping) -> None:
     """Stop keeping an answer whose client went away: that says nothing of the next one's."""
-    engine.count("not_stored", "incomplete")
+    engine.refused(keeping.fetch.ask.route, "incomplete")
     keeping.fetch.abandon()
 
 

@@ -95,6 +95,7 @@ class Engine:
         flights: Flights,
         uncacheable: MutableMapping[bytes, bool],
         count: Callable[[str, str], None],
+        refused: Callable[[RouteState, str], None],
         intern: Callable[[HeaderPairs], HeaderPairs],
     ) -> None:
         self.settings = settings
@@ -108,6 +109,8 @@ class Engine:
         self.flights = flights
         self.count = count
         """Counts an event by name and reason."""
+        self.refused = refused
+        """Hears of every answer that is not kept, and why."""
         self.intern = intern
         """Shares equal header pairs between entries."""
         self._uncacheable = uncacheable

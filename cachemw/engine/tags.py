@@ -36,7 +36,10 @@ def user_tag(tag: str) -> str:
         raise TagError(f"a tag is a text of 1 to {MAX_LENGTH} characters, got {tag!r}")
     if tag.startswith(_RESERVED):
         raise TagError(f"{tag!r}: tags that begin with '@' are cachemw's own; use another name")
-    return normalise(tag)
+    try:
+        return normalise(tag)
+    except UnicodeEncodeError:
+        raise TagError(f"{tag!r}: half of a surrogate pair is no character") from None
 
 
 def normalise(tag: str) -> str:

@@ -17,13 +17,16 @@ def tags_of_url(engine: Engine, url: str) -> list[str]:
     Every query string that a matching route would read out of it counts: the purger need not know
     where the application is mounted. Raises TagError for what is no URL of ours.
     """
-    parts = urlsplit(url)
+    try:
+        url.encode("utf-8")
+        parts = urlsplit(url)
+    except ValueError as error:  # brackets that are no address, half of a surrogate pair
+        raise TagError(f"{url!r}: {error}") from None
     if not parts.path.startswith("/"):
         raise TagError(f"{url!r}: a URL to purge is a path (/products/1) or http(s)://host/path")
     if parts.scheme not in ("", "http", "https"):
         raise TagError(f"{url!r}: only http and https are cached")
-    path = parts.path.encode("utf-8")
-    query = parts.query.encode("utf-8")
+    path, query = parts.path.encode("utf-8"), parts.query.encode("utf-8")
     host = parts.netloc.rpartition("@")[2].lower()
     host = host.removesuffix(DEFAULT_PORTS.get(parts.scheme, b"\n").decode("ascii"))
     tags = []

@@ -174,7 +174,9 @@ class RedisLog:
         was_live, self.live = self.live, False
         if self._lost_at is None:
             self._lost_at = self._monotonic()
-        self._breaker.trip()
+        if self._breaker.closed:
+            self._breaker.trip()
+            self._hooks.count("breaker_opened", "")
         if was_live:
             self._hooks.lost(error)
 
@@ -196,8 +198,7 @@ class RedisLog:
         self._drain(client)
         self._beat(client)
         self.live = True
-        if not self._breaker.closed and self._breaker.may_probe():
-            self._breaker.success()
+        self._probe()
         lost_at, self._lost_at = self._lost_at, None
         if lost_at is not None:
             self._hooks.regained(self._monotonic() - lost_at, records)
@@ -244,9 +245,14 @@ class RedisLog:
         if self._queue or self._queue_all:
             self._drain(client)
         self._beat(client)
-        if not self._breaker.closed and self._breaker.may_probe():
-            self._breaker.success()  # the heartbeat was the probe
+        self._probe()
         self._hooks.tick(client)
+
+    def _probe(self) -> None:
+        """Close an open breaker whose wait is over: the heartbeat that just came was the probe."""
+        if not self._breaker.closed and self._breaker.may_probe():
+            self._breaker.success()
+            self._hooks.count("breaker_closed", "")
 
     def _read(self, client: redis.Redis, block: int | None) -> int:
         found: Any = client.xread(

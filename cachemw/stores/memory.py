@@ -186,8 +186,15 @@ class _Get(Protocol):
 class MemoryTier:
     """Keep entries in at most `max_size` bytes of memory. Thread-safe."""
 
-    def __init__(self, max_size: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        max_size: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        on_evict: Callable[[int], object] = lambda count: None,
+    ) -> None:
         self._cache = _Sieve(max_size)
+        self._on_evict = on_evict
         self._lock = threading.Lock()
         self._clock = clock
         self._sweep: Iterator[bytes] = iter(())
@@ -205,11 +212,14 @@ class MemoryTier:
         """
         with self._lock:
             self._prune(self._clock(), EXAMINED_PER_PUT)
+            before = self._cache.evictions
             try:
                 self._cache[entry.key] = entry
             except ValueError:
                 self._discard(entry.key)
                 return False
+            if evicted := self._cache.evictions - before:
+                self._on_evict(evicted)
             return True
 
     def reset_after_fork(self) -> None:

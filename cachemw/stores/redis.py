@@ -137,6 +137,7 @@ class RedisTier:
             self.breaker.success()
 
     def _failed(self) -> None:
+        was_closed = self.breaker.closed
         self.breaker.failure()
-        if not self.breaker.closed:
+        if was_closed and not self.breaker.closed:
             self._count("breaker_opened", "")

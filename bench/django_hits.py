@@ -1,0 +1,94 @@
+"""A hit in Django through its WSGI handler, and the same site wrapped from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bench import django_calls, wsgi_calls
+from bench.constants import URLS, config
+from bench.effort import Effort
+from bench.rows import Row, at_most, note
+from bench.timing import interleave, ratio, spread
+from cachemw import Cache
+from cachemw.wsgi import CacheMiddleware
+
+__all__ = ["django_hits"]
+
+AGAINST_OWN = 0.4
+AGAINST_CONSTANT = 1.25
+WRAPPED = 15.0
+
+
+def _sites() -> dict[str, Any]:
+    """Make the sites, each filled; raises RuntimeError when a cache let a second request through."""
+    django_calls.configure()
+    first, last = django_calls.OWN
+    make = django_calls.handler
+    cached = {
+        "ours": make([*django_calls.OURS, *django_calls.STOCK]),
+        "own": make([first, *django_calls.STOCK, last]),
+        "ours alone": make(django_calls.OURS),
+        "own alone": make(django_calls.OWN),
+        "wrapped": CacheMiddleware(make(django_calls.STOCK), Cache.from_dict(config())),
+    }
+    for app in cached.values():
+        for url in URLS:
+            wsgi_calls.ask(app, url)
+    done = len(django_calls.view_calls)
+    for name, app in cached.items():
+        for url in URLS:
+            wsgi_calls.ask(app, url)
+        if len(django_calls.view_calls) != done:
+            raise RuntimeError(f"{name}: a hit reached the view")
+    return {
+        "bare": wsgi_calls.bare,
+        "constant": make(["bench.django_calls.Constant"]),
+        "view": make(django_calls.STOCK),
+        **cached,
+    }
+
+
+def django_hits(effort: Effort) -> Iterator[Row]:
+    """Measure everything in this group."""
+    subjects = [
+        wsgi_calls.subject(name, app, calls=3000 if name in ("bare", "wrapped") else 300)
+        for name, app in _sites().items()
+    ]
+    times = interleave(subjects, effort.rounds)
+    micro = {name: f"{spread(found).median * 1e6:.1f} µs" for name, found in times.items()}
+    seconds = {name: spread(found).median for name, found in times.items()}
+    yield at_most(
+        "Django hit, against its own cache middleware's (site with startproject's middleware)",
+        ratio(times["ours"], times["own"]),
+        AGAINST_OWN,
+        unit=" ×",
+        beside=f"{micro['ours']}, its own {micro['own']}, no cache {micro['view']}",
+        seconds=seconds,
+    )
+    yield note(
+        "the same, on a site with no other middleware at all",
+        ratio(times["ours alone"], times["own alone"]),
+        unit=" ×",
+        beside=f"{micro['ours alone']}, its own {micro['own alone']}",
+    )
+    yield note(
+        "for scale: a topmost constant middleware, against that hit of Django's own",
+        ratio(times["constant"], times["own alone"]),
+        unit=" ×",
+        beside=f"{micro['constant']}",
+    )
+    yield at_most(
+        "Django hit, against a topmost middleware that returns the constant",
+        ratio(times["ours"], times["constant"]),
+        AGAINST_CONSTANT,
+        unit=" ×",
+        beside=f"{micro['ours']}, constant {micro['constant']}",
+    )
+    yield at_most(
+        "hit of the same site wrapped in cachemw.wsgi",
+        ratio(times["wrapped"], times["bare"]),
+        WRAPPED,
+        unit=" bare WSGI calls",
+        beside=f"{micro['wrapped']}, bare {micro['bare']}",
+    )

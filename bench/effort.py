@@ -1,0 +1,31 @@
+"""How long the measurements take: as the record wants it, or a quick look while working."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FULL", "QUICK", "Effort"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """The sizes of everything."""
+
+    rounds: int
+    server_rounds: int
+    server_seconds: int
+    """One run of wrk against one server."""
+    entries: int
+    """In the large cache that is compared with one of a thousand."""
+    kept: int
+    """Entries whose memory is measured."""
+    processes: int
+    """In which it is measured, one after the other."""
+
+
+FULL = Effort(
+    rounds=40, server_rounds=5, server_seconds=4, entries=1_000_000, kept=100_000, processes=3
+)
+QUICK = Effort(
+    rounds=7, server_rounds=2, server_seconds=2, entries=50_000, kept=20_000, processes=1
+)

@@ -1,0 +1,97 @@
+"""A hit in memory under ASGI, beside the bare application and beside other caches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+from bench import asgi_calls
+from bench.constants import URLS, config
+from bench.effort import Effort
+from bench.peers.running import Running, running_peers
+from bench.rows import Row, at_least, at_most, note, skipped
+from bench.timing import interleave, ratio, spread
+from cachemw import Cache
+from cachemw.asgi import CacheMiddleware
+
+__all__ = ["hits", "warm"]
+
+WANTED = 8.0
+FASTER = 10.0
+_FASTEST = "ASGI memory hit, against the fastest peer's"
+
+
+def warm(app: Any, loop: asyncio.AbstractEventLoop, urls: Sequence[str] = URLS) -> None:
+    """Fill the cache; raises RuntimeError when the second request of an address is no hit."""
+    for url in urls:
+        loop.run_until_complete(asgi_calls.ask(app, url))
+    for url in urls:
+        head = loop.run_until_complete(asgi_calls.ask(app, url))[0]
+        if b"; hit;" not in dict(head["headers"]).get(b"cache-status", b""):
+            raise RuntimeError(f"{url} was no hit: {head}")
+
+
+def hits(effort: Effort) -> Iterator[Row]:
+    """Measure everything in this group."""
+    with closing(asyncio.new_event_loop()) as loop, running_peers() as (peers, problems):
+        cache = Cache.from_dict(config())
+        app = CacheMiddleware(asgi_calls.bare, cache=cache)
+        warm(app, loop)
+        subjects = [
+            asgi_calls.subject("bare", asgi_calls.bare, loop),
+            asgi_calls.subject("hit", app, loop),
+        ]
+        for peer in peers:
+            subjects += peer.subjects()
+        times = interleave(subjects, effort.rounds)
+        cache.close()
+    ours = ratio(times["hit"], times["bare"])
+    hit, bare = spread(times["hit"]), spread(times["bare"])
+    yield at_most(
+        "ASGI memory hit, in process, counters on, 5 routes",
+        ours,
+        WANTED,
+        unit=" bare calls",
+        beside=f"{hit.median * 1e6:.2f} µs, bare {bare.median * 1e6:.2f} µs",
+        seconds=hit.median,
+        bare_seconds=bare.median,
+    )
+    yield from _against(peers, times)
+    for problem in problems:
+        yield skipped("peer", problem)
+
+
+def _against(peers: Sequence[Running], times: dict[str, list[float]]) -> Iterator[Row]:
+    """Compare in bare calls, each process by its own."""
+    own = [hit / bare for hit, bare in zip(times["hit"], times["bare"], strict=True)]
+    by_peer = {}
+    for peer in peers:
+        name = peer.peer.name
+        hit, bare = times[f"{name}: hit"], times[f"{name}: bare"]
+        by_peer[name] = [above / below for above, below in zip(hit, bare, strict=True)]
+    if not by_peer:
+        yield skipped(_FASTEST, "no peer could be installed")
+        return
+    fastest = min(by_peer, key=lambda name: spread(by_peer[name]).median)
+    yield at_least(
+        _FASTEST,
+        ratio(by_peer[fastest], own),
+        FASTER,
+        unit=" × faster",
+        digits=1,
+        beside=f"fastest: {fastest}",
+    )
+    for peer in peers:
+        name = peer.peer.name
+        seconds = spread(times[f"{name}: hit"]).median
+        versions = ", ".join(f"{what} {number}" for what, number in peer.versions.items())
+        yield note(
+            f"memory hit of {name} ({versions})",
+            spread(by_peer[name]),
+            unit=" bare calls",
+            digits=0,
+            beside=f"{seconds * 1e6:.0f} µs",
+            seconds=seconds,
+        )

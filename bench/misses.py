@@ -1,0 +1,160 @@
+"""What a miss costs beside the application itself, and whether a stream's first byte waits."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from time import perf_counter
+from typing import Any
+
+from bench import asgi_calls, wsgi_calls
+from bench.constants import config
+from bench.effort import Effort
+from bench.rows import Row, at_most
+from bench.timing import Spread, Subject, interleave, spread
+from cachemw import Cache, asgi, wsgi
+
+__all__ = ["misses"]
+
+WANTED = 60.0
+_CALLS = 500
+_PAUSE = 0.005
+"""Seconds that the streaming application takes for its second piece."""
+_numbers = itertools.count(1_000)
+
+
+def _new_urls(count: int) -> list[str]:
+    return [f"/products/{next(_numbers)}" for _ in range(count)]
+
+
+def _beyond(above: list[float], below: list[float]) -> Spread:
+    """Give what a call cost beyond the bare one, in bare calls."""
+    return spread([(a - b) / b for a, b in zip(above, below, strict=True)])
+
+
+def misses(effort: Effort) -> Iterator[Row]:
+    """Measure everything in this group."""
+    with closing(asyncio.new_event_loop()) as loop:
+        yield from _to_the_last_byte(effort, loop)
+        yield from _to_the_first_byte(effort, loop)
+
+
+def _to_the_last_byte(effort: Effort, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:
+    served = asgi.CacheMiddleware(asgi_calls.bare, Cache.from_dict(config()))
+    threaded = wsgi.CacheMiddleware(wsgi_calls.bare, Cache.from_dict(config()))
+    times = interleave(
+        [
+            asgi_calls.subject("bare", asgi_calls.bare, loop),
+            Subject("miss", lambda: _asgi_round(served, loop)),
+            wsgi_calls.subject("bare WSGI", wsgi_calls.bare),
+            Subject("miss WSGI", lambda: _wsgi_round(threaded)),
+        ],
+        effort.rounds,
+    )
+    for kind in ("", " WSGI"):
+        miss, bare = times[f"miss{kind}"], times[f"bare{kind}"]
+        yield at_most(
+            f"miss{kind or ' ASGI'}, memory only: our own share to the last byte",
+            _beyond(miss, bare),
+            WANTED,
+            unit=f" bare{kind} calls",
+            digits=1,
+            beside=f"{spread(miss).median * 1e6:.0f} µs, bare {spread(bare).median * 1e6:.2f} µs",
+        )
+
+
+def _asgi_round(app: Any, loop: asyncio.AbstractEventLoop) -> float:
+    return asgi_calls.subject("", app, loop, calls=_CALLS, urls=_new_urls(_CALLS)).round()
+
+
+def _wsgi_round(app: Any) -> float:
+    return wsgi_calls.subject("", app, calls=_CALLS, urls=_new_urls(_CALLS)).round()
+
+
+# -- streams -----------------------------------------------------------------------------------
+
+
+def _stream(fields: list[tuple[bytes, bytes]]) -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": b"x" * 500, "more_body": True})
+        await asyncio.sleep(_PAUSE)
+        await send({"type": "http.response.body", "body": b"x" * 500})
+
+    return app
+
+
+async def _first_byte(app: Any, calls: int) -> float:
+    """Give the mean time from the call to the first message with a body."""
+    seconds = 0.0
+    for url in _new_urls(calls):
+        scope = asgi_calls.scope_of(url)
+        came: list[float] = []
+
+        async def send(message: Any, came: list[float] = came) -> None:
+            if message["type"] == "http.response.body":
+                came.append(perf_counter())
+
+        began = perf_counter()
+        await app(scope, asgi_calls.receive, send)
+        seconds += came[0] - began
+    return seconds / calls
+
+
+def _wsgi_stream(environ: Any, start_response: Any) -> Iterable[bytes]:
+    start_response("200 OK", [("content-type", "text/plain")])
+    yield b"x" * 500
+    yield b"x" * 500
+
+
+def _first_piece(app: Any, calls: int) -> float:
+    """Give the mean time from the call to the first piece of the body."""
+    seconds = 0.0
+    for url in _new_urls(calls):
+        environ = wsgi_calls.environ_of(url)
+        began = perf_counter()
+        body = app(environ, lambda status, fields, exc_info=None: None)
+        pieces = iter(body)
+        next(pieces)
+        seconds += perf_counter() - began
+        for _ in pieces:
+            pass
+        getattr(body, "close", lambda: None)()
+    return seconds / calls
+
+
+def _to_the_first_byte(effort: Effort, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:
+    kinds = {
+        "ASGI stream": [(b"content-type", b"text/plain")],
+        "ASGI stream with a Content-Length": [(b"content-length", b"1000")],
+    }
+    subjects = [asgi_calls.subject("unit", asgi_calls.bare, loop)]
+    for kind, fields in kinds.items():
+        app = _stream(fields)
+        behind = asgi.CacheMiddleware(app, Cache.from_dict(config()))
+        subjects += [_timed(f"{kind}: bare", app, loop), _timed(kind, behind, loop)]
+    threaded = wsgi.CacheMiddleware(_wsgi_stream, Cache.from_dict(config()))
+    subjects += [
+        Subject("WSGI stream: bare", lambda: _first_piece(_wsgi_stream, 100)),
+        Subject("WSGI stream", lambda: _first_piece(threaded, 100)),
+    ]
+    times = interleave(subjects, max(effort.rounds // 2, 5))
+    for kind in (*kinds, "WSGI stream"):
+        behind_times, bare_times = times[kind], times[f"{kind}: bare"]
+        later = [a - b for a, b in zip(behind_times, bare_times, strict=True)]
+        in_calls = [delay / unit for delay, unit in zip(later, times["unit"], strict=True)]
+        yield at_most(
+            f"miss, {kind}: its first byte leaves later than bare by",
+            spread(in_calls),
+            WANTED,
+            unit=" bare calls",
+            digits=0,
+            beside=f"{spread(later).median * 1e6:.0f} µs"
+            + (f"; the next piece comes after {_PAUSE * 1e3:.0f} ms" if kind in kinds else ""),
+        )
+
+
+def _timed(name: str, app: Any, loop: asyncio.AbstractEventLoop) -> Subject:
+    return Subject(name, lambda: loop.run_until_complete(_first_byte(app, 10)))

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .running import Run, spawn
+
+Write = Callable[[str], str]
+
+ROUTES = """
+[[routes]]
+name = "product"
+path = "/products/{id:int}"
+mount = "/api"
+ttl = "90s"
+risk = "medium"
+query = ["currency"]
+cookies = ["theme"]
+vary = ["Accept-Language"]
+tags = ["product:{id}"]
+
+[[routes]]
+path = "/[bold]search"
+ttl = "response"
+ignore_query = ["utm_*"]
+cookies = []
+enabled = false
+
+[[routes]]
+path = "/mine"
+ttl = "250ms"
+identity = "not_here:who"
+"""
+
+MISTAKES = """
+namspace = "shop"
+[[routes]]
+path = "products"
+ttl = "soon"
+"""
+
+
+def test_the_table_says_what_each_route_does(run: Run, write: Write) -> None:
+    write(ROUTES)
+    lines = run("check").stdout.splitlines()
+    product = next(line for line in lines if "product " in line)
+    for cell in ("/api/products/{id:int}", "medium", "90s", "currency", "theme", "product:{id}"):
+        assert cell in product
+    assert "accept-language" in product
+    assert product.rstrip(" │").endswith("on")
+    search = next(line for line in lines if "/[bold]search" in line)
+    for cell in ("high", "response", "all but utm_*", "none", "off"):
+        assert cell in search
+    mine = next(line for line in lines if "/mine" in line)
+    assert "250ms" in mine
+    assert "by not_here:who" in mine
+
+
+def test_json_has_every_route(run: Run, write: Write) -> None:
+    path = write(f'redis = "redis://app:hidden@h/0"\n{ROUTES}')
+    output = run("check", path, "--json").stdout
+    found = json.loads(output)
+    assert (found["ok"], found["warnings"]) == (True, [])
+    assert [route["on"] for route in found["routes"]] == [True, False, True]
+    assert found["routes"][0]["ttl"] == 90
+    assert found["routes"][1]["cookies"] == []
+    assert "hidden" not in output
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["table", "json"])
+def test_every_mistake_is_a_line_on_stderr(
+    run: Run, write: Write, options: tuple[str, ...]
+) -> None:
+    path = write(MISTAKES)
+    result = run("check", path, *options, code=1)
+    lines = result.stderr.splitlines()
+    assert len(lines) == 3
+    for line, place in zip(lines, ("namspace", "routes[0].path", "routes[0].ttl"), strict=True):
+        assert line.startswith(f"{path}: {place}: ")
+    if options:
+        paths = [problem["path"] for problem in json.loads(result.stdout)["problems"]]
+        assert paths == ["namspace", "routes[0].path", "routes[0].ttl"]
+    else:
+        assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "warned"),
+    [
+        ("/healthcheck", "", True),
+        ("/health", "", True),
+        ("/Health-Check/", "", True),
+        ("/health/{part}", "", True),
+        ("/ping", "", True),
+        ("/-/ready", "", True),
+        ("/live", "", True),
+        ("/status", 'name = "health_of_the_shop"', True),
+        ("/live/scores", "", False),
+        ("/shipping", "", False),
+        ("/healthy-recipes", "", False),
+        ("/health", "enabled = false", False),
+    ],
+)
+def test_a_cached_health_check_is_warned_of(
+    run: Run, write: Write, path: str, more: str, warned: bool
+) -> None:
+    write(f'[[routes]]\npath = "{path}"\nttl = "5s"\n{more}\n')
+    result = run("check")
+    assert ("hides a failure" in result.stderr) is warned
+    assert bool(json.loads(run("check", "--json").stdout)["warnings"]) is warned
+
+
+def test_the_environment_is_laid_over_the_file(
+    run: Run, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write('[[routes]]\nname = "a"\npath = "/a"\nttl = "5s"\nrisk = "low"\n')
+    monkeypatch.setenv("CACHEMW_FLAGS", "low=off")
+    assert json.loads(run("check", "--json").stdout)["routes"][0]["on"] is False
+    monkeypatch.setenv("CACHEMW_KILL", "1")
+    assert "kill switch is on" in run("check").stdout
+
+
+def test_the_file_is_the_argument_or_the_variable_or_here(
+    run: Run, write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert "cachemw.toml: cannot be read" in run("check", code=1).stderr
+    write('namespace = "here"\n')
+    assert "Namespace here" in run("check").stdout
+    other = tmp_path / "other.toml"
+    other.write_text('namespace = "other"\n')
+    monkeypatch.setenv("CACHEMW_CONFIG", str(other))
+    assert "Namespace other" in run("check").stdout
+    assert "Namespace here" in run("check", "cachemw.toml").stdout
+
+
+def test_as_a_process(write: Write) -> None:
+    path = write(ROUTES)
+    assert "/api/products/{id:int}" in spawn("check", path).stdout
+    assert spawn("check", write(MISTAKES), code=1).stderr.count("\n") == 3

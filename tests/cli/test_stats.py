@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+from cachemw.telemetry import fleet
+from cachemw.testing import RedisServer
+
+from .running import CONFIG, Run, Site, spawn, until
+
+Write = Callable[[str], str]
+
+
+def reported(site: Site, requests: int) -> None:
+    """Wait until the site has told the fleet of so many requests."""
+    assert site.cache.config.redis is not None
+    url = site.cache.config.redis.url
+    until(lambda: fleet.read(url, "cli").stats.total == requests)
+
+
+def asked(site: Site) -> None:
+    """Ask for four answers: two made, two hits."""
+    for target in ("/products/1", "/products/1", "/products/1", "/orders"):
+        site.get(target)
+    reported(site, 4)
+
+
+def test_the_table_is_by_route_outcome_and_tier(run: Run, site: Site) -> None:
+    asked(site)
+    output = run("stats").stdout
+    assert output.startswith("Namespace cli: 1 process in the last ten seconds.")
+    lines = [line for line in output.splitlines() if line.startswith(("┃", "│"))]
+    cells = [[cell.strip() for cell in line.strip("│┃").replace("┃", "│").split("│")] for line in lines]
+    table = {row[0]: dict(zip(cells[0], row, strict=True)) for row in cells[1:]}
+    assert list(table) == ["orders", "products", "all"]
+    assert table["products"]["hit rate"] == "66.7%"
+    found = {name: table["all"][name] for name in ("requests", "hit", "miss", "memory", "origin")}
+    assert found == {"requests": "4", "hit": "2", "miss": "2", "memory": "2", "origin": "2"}
+    assert table["all"]["saved"] == "2"
+    assert "stored=2" in output
+    assert "log_connected=1" in output
+
+
+def test_json_has_the_sum_and_every_process(run: Run, site: Site) -> None:
+    asked(site)
+    found = json.loads(run("stats", "--json").stdout)
+    assert found["stats"]["summary"]["by_tier"] == {"memory": 2, "origin": 2}
+    assert [each["live"] for each in found["processes"]] == [True]
+    assert found["unreadable"] == 0
+
+
+def test_a_fleet_of_nobody_is_said_to_be(run: Run, fleet_file: str) -> None:
+    assert "0 processes" in run("stats").stdout
+
+
+def test_out_of_reach_is_one_message(run: Run, own_redis_server: RedisServer, write: Write) -> None:
+    write(CONFIG.format(url=own_redis_server.url))
+    own_redis_server.kill()
+    result = run("stats", code=1)
+    assert "cannot be reached" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_memory_only_has_no_fleet(run: Run, write: Write) -> None:
+    write('[[routes]]\npath = "/a"\nttl = "5s"\n')
+    assert "cache.stats()" in run("stats", code=1).stderr
+
+
+def test_as_a_process(site: Site, fleet_file: str) -> None:
+    asked(site)
+    assert "66.7%" in spawn("stats", "--config", fleet_file).stdout
+
+
+def test_watching_looks_again_waits_for_redis_and_ends_well(
+    own_redis_server: RedisServer, write: Write
+) -> None:
+    path = write(CONFIG.format(url=own_redis_server.url))
+    command = [sys.executable, "-m", "cachemw", "stats", "--config", path, "--watch", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watching:
+        assert watching.stdout is not None
+        assert watching.stderr is not None
+        assert "stats" in json.loads(watching.stdout.readline())
+        own_redis_server.kill()
+        assert "cannot be reached" in json.loads(watching.stdout.readline())["error"]
+        own_redis_server.start()
+        assert "stats" in json.loads(watching.stdout.readline())
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(10) == 0
+        assert watching.stderr.read() == b""

@@ -1,0 +1,345 @@
+"""What holds for every store of entries: the memory tier, and the Redis tier from threads and loops."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import pytest
+
+from cachemw.config.model import Redis as RedisConfig
+from cachemw.engine.entry import MARKER, Entry, Key, Position
+from cachemw.engine.keys import KeyMaker
+from cachemw.stores.clients import Clients
+from cachemw.stores.codec import Codec
+from cachemw.stores.memory import MemoryTier
+from cachemw.stores.redis import RedisTier
+from cachemw.testing import FakeClock
+
+from .kit import breaker_of, until
+
+KEYS = KeyMaker("contract", b"secret")
+EPOCH = b"epoch-01"
+EPOCH_KEY = b"cachemw:{contract}:epoch"
+MAX_BODY = 1 << 20
+
+
+class Store(Protocol):
+    """The contract."""
+
+    def put(self, key: Key, entry: Entry) -> None: ...
+
+    def get(self, key: Key) -> Entry | None: ...
+
+
+class InMemory:
+    """The memory tier. What is of no use any more is swept, not refused, so the sweep comes first."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self._tier = MemoryTier(8 * MAX_BODY + 8192, clock=clock.monotonic)
+
+    def put(self, key: Key, entry: Entry) -> None:
+        self._tier.put(entry)
+
+    def get(self, key: Key) -> Entry | None:
+        self._tier.prune(self._clock.monotonic())
+        return self._tier.get(key.digest)
+
+
+class FromThreads:
+    """The Redis tier as WSGI uses it."""
+
+    def __init__(self, tier: RedisTier) -> None:
+        self.tier = tier
+
+    def put(self, key: Key, entry: Entry) -> None:
+        self.tier.put(key, entry)
+
+    def get(self, key: Key) -> Entry | None:
+        return self.tier.get(key, EPOCH)
+
+
+class FromALoop:
+    """The Redis tier as ASGI uses it."""
+
+    def __init__(self, tier: RedisTier, runner: asyncio.Runner) -> None:
+        self.tier = tier
+        self._runner = runner
+
+    def put(self, key: Key, entry: Entry) -> None:
+        self._runner.run(self.tier.aput(key, entry))
+
+    def get(self, key: Key) -> Entry | None:
+        return self._runner.run(self.tier.aget(key, EPOCH))
+
+
+class Tiers:
+    """Makes Redis tiers over one server; `counted` is what they counted."""
+
+    def __init__(self, url: str, clock: FakeClock) -> None:
+        self.clients = Clients(RedisConfig(url=url, deadline="2s"))
+        self.counted: Counter[tuple[str, str]] = Counter()
+        self._clock = clock
+        self._shift = time.time() - clock.monotonic()
+
+    def make(self) -> RedisTier:
+        return RedisTier(
+            self.clients,
+            "contract",
+            Codec(b"secret", threshold=1024, level=3, max_body=MAX_BODY),
+            breaker_of(),
+            epoch_key=EPOCH_KEY,
+            server_clock=lambda: self._shift,
+            monotonic=self._clock.monotonic,
+            count=lambda event, reason: self.counted.update([(event, reason)]),
+        )
+
+
+@pytest.fixture
+def tiers(redis_server: Any, redis_url: str, clock: FakeClock) -> Iterator[Tiers]:
+    redis_server.command("SET", EPOCH_KEY, EPOCH)
+    tiers = Tiers(redis_url, clock)
+    yield tiers
+    tiers.clients.close()
+
+
+@pytest.fixture(params=["memory", "redis from threads", "redis from a loop"])
+def store(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Store]:
+    if request.param == "memory":
+        yield InMemory(clock)
+        return
+    tiers: Tiers = request.getfixturevalue("tiers")
+    if request.param == "redis from threads":
+        yield FromThreads(tiers.make())
+        return
+    with asyncio.Runner() as runner:
+        yield FromALoop(tiers.make(), runner)
+        runner.run(tiers.clients.aclose())
+
+
+@pytest.fixture(params=["threads", "a loop"])
+def redis_store(request: pytest.FixtureRequest, tiers: Tiers) -> Iterator[FromThreads | FromALoop]:
+    if request.param == "threads":
+        yield FromThreads(tiers.make())
+        return
+    with asyncio.Runner() as runner:
+        yield FromALoop(tiers.make(), runner)
+        runner.run(tiers.clients.aclose())
+
+
+def key(name: str) -> Key:
+    return KEYS.make((name.encode(),))
+
+
+def entry(name: str, clock: FakeClock, **changes: Any) -> Entry:
+    now = clock.monotonic()
+    fields: dict[str, Any] = {
+        "key": key(name).digest,
+        "status": 200,
+        "headers": ((b"content-type", b"text/plain"),),
+        "body": name.encode(),
+        "route": "things",
+        "born": now,
+        "fresh_until": now + 60,
+        "stale_until": now + 90,
+        "stale_error_until": now + 120,
+        "position": Position(EPOCH, 7 << 64),
+        "tags": ("thing:1", "things"),
+    }
+    return Entry(**(fields | changes))
+
+
+PLAIN = ("key", "status", "headers", "body", "route", "epoch", "id", "tags", "vary")
+TIMES = ("born", "fresh_until", "stale_until", "stale_error_until")
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "no body": {"body": b"", "status": 204},
+    "a body worth compressing": {"body": b"the same again " * 10_000},
+    "a body that does not compress": {"body": random.Random(1).randbytes(50_000)},
+    "the largest body": {"body": random.Random(2).randbytes(MAX_BODY)},
+    "fields in order, twice the same": {
+        "headers": (
+            (b"link", b"</a>"),
+            (b"content-type", b"text/html"),
+            (b"link", b"</b>"),
+            (b"link", b"</a>"),
+            (b"x-empty", b""),
+            (b"x-latin", b"caf\xe9"),
+        )
+    },
+    "selecting fields, one absent": {
+        "vary": ((b"accept-language", b"de"), (b"x-absent", None)),
+    },
+    "a marker": {"status": MARKER, "headers": (), "body": b"", "vary": ((b"accept", None),)},
+    "no tags": {"tags": ()},
+    "many tags": {"tags": tuple(f"tag:{n}" for n in range(1000))},
+    "an error with a lifetime": {"status": 503},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_is_put_is_got_unchanged(store: Store, clock: FakeClock, shape: str) -> None:
+    put = entry("one", clock, **SHAPES[shape])
+    store.put(key("one"), put)
+    got = store.get(key("one"))
+    assert got is not None
+    assert [getattr(got, name) for name in PLAIN] == [getattr(put, name) for name in PLAIN]
+    for name in TIMES:
+        assert getattr(got, name) == pytest.approx(getattr(put, name), abs=1e-3)
+
+
+def test_what_was_never_put_is_not_there(store: Store) -> None:
+    assert store.get(key("nothing")) is None
+
+
+def test_the_last_put_counts(store: Store, clock: FakeClock) -> None:
+    for body in (b"first", b"second", b"third"):
+        store.put(key("one"), entry("one", clock, body=body))
+    got = store.get(key("one"))
+    assert got is not None
+    assert got.body == b"third"
+
+
+def test_keys_do_not_touch_each_other(store: Store, clock: FakeClock) -> None:
+    names = [f"name-{number}" for number in range(50)]
+    for name in names:
+        store.put(key(name), entry(name, clock))
+    found = [store.get(key(name)) for name in names]
+    assert [each.body if each else None for each in found] == [name.encode() for name in names]
+
+
+def test_an_entry_lives_until_it_is_of_no_use(store: Store, clock: FakeClock) -> None:
+    store.put(key("one"), entry("one", clock))
+    clock.advance(119)  # fresh for 60 s, of use when the origin fails for 120 s
+    assert store.get(key("one")) is not None
+    clock.advance(2)
+    assert store.get(key("one")) is None
+
+
+def test_the_age_of_an_entry_survives_the_store(store: Store, clock: FakeClock) -> None:
+    store.put(key("one"), entry("one", clock, born=clock.monotonic() - 30))
+    clock.advance(10)
+    got = store.get(key("one"))
+    assert got is not None
+    assert clock.monotonic() - got.born == pytest.approx(40, abs=1e-3)
+
+
+def test_what_is_too_large_is_not_kept(store: Store, clock: FakeClock) -> None:
+    store.put(key("huge"), entry("huge", clock, body=bytes(MAX_BODY + 8192)))
+    assert store.get(key("huge")) is None
+
+
+def test_what_is_dead_when_it_is_put_is_not_there(store: Store, clock: FakeClock) -> None:
+    past = clock.monotonic() - 1
+    store.put(
+        key("late"),
+        entry(
+            "late",
+            clock,
+            born=past - 60,
+            fresh_until=past,
+            stale_until=past,
+            stale_error_until=past,
+        ),
+    )
+    assert store.get(key("late")) is None
+
+
+# -- what only the shared store must see to --------------------------------------------------------
+
+
+def name_of(name: str) -> str:
+    return f"cachemw:{{contract}}:e1:{key(name).digest.hex()}"
+
+
+def test_another_keys_bytes_are_no_entry(
+    redis_store: FromThreads | FromALoop, redis_server: Any, tiers: Tiers, clock: FakeClock
+) -> None:
+    # Guard: the codec compares the whole key that the envelope carries with the one asked for.
+    redis_store.put(key("mine"), entry("mine", clock))
+    redis_server.command("COPY", name_of("mine"), name_of("yours"))
+    assert redis_store.get(key("yours")) is None
+    assert tiers.counted["entry_rejected", "key"] == 1
+    assert redis_store.get(key("mine")) is not None
+
+
+PLANTED: dict[str, Callable[[Any, str], object]] = {
+    "garbage": lambda server, name: server.command("SET", name, b"\x80\x04garbage" * 20),
+    "nothing": lambda server, name: server.command("SET", name, b""),
+    "cut short": lambda server, name: server.command(
+        "SET", name, server.command("GETRANGE", name, 0, -2)
+    ),
+    "one bit flipped": lambda server, name: server.command(
+        "SETBIT", name, 900, 1 - server.command("GETBIT", name, 900)
+    ),
+    "a list": lambda server, name: (
+        server.command("DEL", name),
+        server.command("RPUSH", name, "x"),
+    ),
+    "a hash": lambda server, name: (
+        server.command("DEL", name),
+        server.command("HSET", name, "x", "y"),
+    ),
+    "ten megabytes": lambda server, name: server.command("SETRANGE", name, 10_000_000, "x"),
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_whatever_stands_under_a_name_is_a_miss_at_most_and_is_written_over(
+    redis_store: FromThreads | FromALoop, redis_server: Any, clock: FakeClock, planted: str
+) -> None:
+    redis_store.put(key("one"), entry("one", clock))
+    PLANTED[planted](redis_server, name_of("one"))
+    assert redis_store.get(key("one")) is None
+    assert redis_store.tier.breaker.closed
+    redis_store.put(key("one"), entry("one", clock))
+    assert redis_store.get(key("one")) is not None
+
+
+@pytest.mark.parametrize("epoch", [None, b"epoch-02", b"no epoch at all"])
+def test_entries_of_another_life_of_the_log_are_none(
+    redis_store: FromThreads | FromALoop, redis_server: Any, clock: FakeClock, epoch: bytes | None
+) -> None:
+    # Guard: every read asks for the epoch along with the entry, in the one round trip.
+    redis_store.put(key("one"), entry("one", clock))
+    if epoch is None:
+        redis_server.command("DEL", EPOCH_KEY)
+    else:
+        redis_server.command("SET", EPOCH_KEY, epoch)
+    assert redis_store.get(key("one")) is None
+
+
+def test_redis_forgets_an_entry_when_it_is_of_no_use(
+    redis_store: FromThreads | FromALoop, redis_server: Any, clock: FakeClock
+) -> None:
+    now = clock.monotonic()
+    short = entry(
+        "one", clock, fresh_until=now + 0.05, stale_until=now + 0.05, stale_error_until=now + 0.05
+    )
+    redis_store.put(key("one"), short)
+    redis_store.put(key("two"), entry("two", clock))
+    assert 0 < redis_server.command("PTTL", name_of("two")) <= 120_000
+    until(lambda: redis_server.command("EXISTS", name_of("one")) == 0)
+
+
+def test_a_read_is_one_round_trip(
+    redis_store: FromThreads | FromALoop, redis_server: Any, clock: FakeClock
+) -> None:
+    redis_store.put(key("one"), entry("one", clock))
+    redis_store.get(key("one"))
+    before = commands(redis_server)
+    for _ in range(10):
+        redis_store.get(key("one"))
+    # INFO itself is counted when it has answered.
+    assert commands(redis_server) - before == 11
+
+
+def commands(server: Any) -> int:
+    lines = server.command("INFO", "stats").split(b"\r\n")
+    return next(int(line.split(b":")[1]) for line in lines if b"total_commands_processed" in line)
