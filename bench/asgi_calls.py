@@ -9,7 +9,7 @@ fields are built while it runs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -19,7 +19,7 @@ from bench.timing import Subject
 __all__ = ["ask", "bare", "receive", "scope_of", "subject"]
 
 App = Callable[..., Awaitable[None]]
-Message = dict[str, Any]
+Message = MutableMapping[str, Any]
 Parsed = tuple[str, bytes, bytes, list[tuple[bytes, bytes]]]
 
 _REQUEST = (
@@ -38,7 +38,7 @@ _CLIENT = ("127.0.0.1", 40000)
 _STATE: dict[str, Any] = {}
 
 
-async def bare(scope: dict[str, Any], receive: Any, send: Any) -> None:
+async def bare(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
     """Answer the constant."""
     await send({"type": "http.response.start", "status": STATUS, "headers": FIELDS})
     await send({"type": "http.response.body", "body": BODY})

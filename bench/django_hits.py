@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from bench import django_calls, wsgi_calls
@@ -24,8 +24,8 @@ def _sites() -> dict[str, Any]:
     """Make the sites, each filled; raises RuntimeError when a cache let a second request through."""
     django_calls.configure()
     first, last = django_calls.OWN
-    make = django_calls.handler
-    cached = {
+    make: Callable[[list[str]], Any] = django_calls.handler
+    cached: dict[str, Any] = {
         "ours": make([*django_calls.OURS, *django_calls.STOCK]),
         "own": make([first, *django_calls.STOCK, last]),
         "ours alone": make(django_calls.OURS),
@@ -62,27 +62,27 @@ def django_hits(effort: Effort) -> Iterator[Row]:
         "Django hit, against its own cache middleware's (site with startproject's middleware)",
         ratio(times["ours"], times["own"]),
         AGAINST_OWN,
-        unit=" ×",
+        unit=" x",
         beside=f"{micro['ours']}, its own {micro['own']}, no cache {micro['view']}",
         seconds=seconds,
     )
     yield note(
         "the same, on a site with no other middleware at all",
         ratio(times["ours alone"], times["own alone"]),
-        unit=" ×",
+        unit=" x",
         beside=f"{micro['ours alone']}, its own {micro['own alone']}",
     )
     yield note(
         "for scale: a topmost constant middleware, against that hit of Django's own",
         ratio(times["constant"], times["own alone"]),
-        unit=" ×",
+        unit=" x",
         beside=f"{micro['constant']}",
     )
     yield at_most(
         "Django hit, against a topmost middleware that returns the constant",
         ratio(times["ours"], times["constant"]),
         AGAINST_CONSTANT,
-        unit=" ×",
+        unit=" x",
         beside=f"{micro['ours']}, constant {micro['constant']}",
     )
     yield at_most(

@@ -79,7 +79,7 @@ def _against(peers: Sequence[Running], times: dict[str, list[float]]) -> Iterato
         _FASTEST,
         ratio(by_peer[fastest], own),
         FASTER,
-        unit=" × faster",
+        unit=" x faster",
         digits=1,
         beside=f"fastest: {fastest}",
     )

@@ -31,11 +31,11 @@ class Spread:
     high: float
 
     def show(self, unit: str = "", scale: float = 1.0, digits: int = 2) -> str:
-        """Write it for people: `7.11 x (6.90-7.80)`."""
+        """Write it for people: `7.11 x (6.90-7.80)`, the ends of the range in brackets."""
         low, mid, high = (
             f"{value * scale:,.{digits}f}" for value in (self.low, self.median, self.high)
         )
-        return f"{mid}{unit} ({low}–{high})"
+        return f"{mid}{unit} ({low}-{high})"
 
 
 def interleave(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -13,7 +13,7 @@ from bench.timing import Subject
 
 __all__ = ["Answer", "ask", "bare", "environ_of", "subject"]
 
-App = Callable[[dict[str, Any], Any], Iterable[bytes]]
+App = Callable[..., Iterable[bytes]]
 Answer = tuple[str, list[tuple[str, str]], bytes]
 
 _BATCH = 100
@@ -28,7 +28,7 @@ _REQUEST = {
 }
 
 
-def bare(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+def bare(environ: MutableMapping[str, Any], start_response: Any) -> Iterable[bytes]:
     """Answer the constant."""
     start_response("200 OK", TEXT_FIELDS.copy())
     return [BODY]

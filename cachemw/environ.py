@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from cachemw.http.messages import Request
 
 __all__ = ["EnvironReader", "apply_rewrite", "native", "native_pair", "raw_target"]
 
-Environ = MutableMapping[str, Any]
+Environ = dict[str, Any]
 
 _BARE = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 _RAW_NAMES = ("RAW_URI", "REQUEST_URI")

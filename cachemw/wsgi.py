@@ -175,7 +175,7 @@ class _Call:
         # and if the application fails before that, a stale answer may stand in.
         pieces = iter(iterable)
         begun = [] if self._passes() else _one(pieces)
-        replacement = self._send_head(None)
+        replacement = self._send_head(begun[0] if self._is_all(begun) else None)
         if self._passes():
             self._exchange.finish()
             return iterable  # the server's own wsgi.file_wrapper, perhaps
@@ -184,6 +184,13 @@ class _Call:
     def _passes(self) -> bool:
         """Whether the body is none of our business."""
         return self._head is not None and self._exchange.forward.fetch is None
+
+    def _is_all(self, begun: list[bytes]) -> bool:
+        """Whether the first piece is all that the head announces: frameworks wrap whole bodies."""
+        if not begun or self._head is None:
+            return False
+        stated = [value for name, value in self._head[1] if name.lower() == "content-length"]
+        return stated == [str(len(begun[0]))]
 
     def _send_head(self, body: bytes | None) -> bytes | None:
         """Decide on the head and send it; give a whole body to send instead of the application's."""

@@ -77,9 +77,10 @@ def _live(config: Config, wanted: dict[str, str] | None = None) -> Flags:
 
 def _print(config: Config, current: Flags) -> None:
     states, live = current.states(), current.live
-    rows = []
-    for risk in RISKS:
-        rows.append([risk, config.flags.get(risk, "on"), live.classes.get(risk, "-"), states[risk]])
+    rows = [
+        [risk, config.flags.get(risk, "on"), live.classes.get(risk, "-"), states[risk]]
+        for risk in RISKS
+    ]
     for route in config.routes:
         configured = config.route_flags.get(route.name) or ("on" if route.enabled else "off")
         flag = f"route:{route.name}"

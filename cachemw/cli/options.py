@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,7 +39,7 @@ _PATIENCE = 2.0
 """Seconds that Redis has to answer: a person waits here and no request does, and the person's
 machine may be further from Redis than the application's."""
 _PIPED_WIDTH = 200
-"""Columns where no terminal gives them: tables in files and pipes should not be cut to 80."""
+"""Columns of tables in files and pipes, where no terminal says how many fit."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -126,9 +125,7 @@ def _illness(error: BaseException) -> str:
 
 def output() -> Console:
     """Give the console on stdout."""
-    terminal = sys.stdout.isatty()
-    wide = None if terminal or "COLUMNS" in os.environ else _PIPED_WIDTH
-    return Console(width=wide, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False)
 
 
 def table(columns: list[str], rows: list[list[str]], *, right: tuple[str, ...] = ()) -> Table:

@@ -148,8 +148,11 @@ def _lead(
     engine: Engine, asked: Ask, now: float, stale: Entry | None, flight: Flight
 ) -> Flow[Serve | Forward]:
     try:
+        # Between our look into memory and this flight another one, in another thread, may have landed.
+        served, spare = _in_memory(engine, asked, now)
         try:
-            served, stale, now = yield from _in_shared(engine, asked, now, stale)
+            if served is None:
+                served, stale, now = yield from _in_shared(engine, asked, now, spare or stale)
         except StoreError:
             served = None
         if served is not None:

@@ -82,8 +82,9 @@ class Floors:
 
     def _trim(self, floors: OrderedDict[str, int]) -> None:
         while len(floors) > self.limit:
-            _, number = floors.popitem(last=False)
-            self.horizon = max(self.horizon, number)
+            # The horizon first: readers take no lock, and must find one or the other.
+            self.horizon = max(self.horizon, next(iter(floors.values())))
+            floors.popitem(last=False)
 
     def apply_locally(self, tags: Iterable[str] | None, *, soft: bool) -> None:
         """Apply a purge that the log does not have yet.

@@ -13,8 +13,9 @@ How it stays right:
   returns, even empty, proves the log alive, and then the epoch is checked;
 - a process that joins reads the whole retained log first; what was trimmed before that is below
   the horizon, and entries from there are dead;
-- an epoch that is missing or strange (FLUSHALL, eviction, another server), or a stream that ends
-  before what we have applied (a failover lost records), begins a new life: everything is purged;
+- an epoch or a stream that is missing or strange (FLUSHALL, eviction, another server), or a stream
+  that ends before what we have applied (a failover lost records), begins a new life: everything is
+  purged. Appending never makes a stream: one that began again by itself would look whole;
 - a purge is *confirmed* when every process with a recent heartbeat says that it has applied it;
 - out of reach, purges apply here at once and wait in a bounded queue; one too many means "all".
 """
@@ -27,7 +28,8 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from cachemw.config.model import Log as LogConfig
@@ -60,6 +62,13 @@ _EXCHANGES = 10
 """Attempts to change the live flags while others do; each failed one is another's success."""
 _HEARTBEATS_MISSED = 3
 """Polls without a heartbeat after which a process does not count as following any more."""
+_SETTLE = 2.0
+"""Seconds after Redis came back without its data in which no purge counts as confirmed: the others
+may still be on their way back, and nobody is on record to be waited for."""
+_HEARTBEAT_AT_LEAST = 1.5
+"""Seconds that it counts whatever the poll: a busy machine keeps a thread waiting for that long."""
+_DEAD_AFTER = 60.0
+"""Seconds without a heartbeat after which a process is forgotten: killed ones cannot leave."""
 
 
 class Hooks:
@@ -117,6 +126,7 @@ class RedisLog:
         self._queue: deque[Purge] = deque()
         self._queue_all = False
         self._lost_at: float | None = None
+        self._settled_at = 0.0
         self._cursor = 0
 
     @property
@@ -187,16 +197,21 @@ class RedisLog:
         if epoch == self.floors.epoch and last < self._cursor:
             epoch = self._new_epoch(client)  # records that we have applied are gone
         if epoch != self.floors.epoch:
+            if self.floors.epoch != NO_EPOCH:
+                self._settled_at = self._monotonic() + _SETTLE
             self._cursor = first if trimmed else 0
             self.floors.begin(epoch, self._cursor)
             # The first retained record itself has still to be read.
             self._cursor = max(0, self._cursor - 1)
         elif trimmed and self._cursor < first:
             self.floors.raise_horizon(first)
+        # Told before the log is read: a purge that is not read now will wait for us.
+        self._tell(client, _seconds(client.time()))
         records = self._catch_up(client)
         self._restore_flags(client)
         self._drain(client)
         self._beat(client)
+        self._forget_dead(client)
         self.live = True
         self._probe()
         lost_at, self._lost_at = self._lost_at, None
@@ -204,13 +219,28 @@ class RedisLog:
             self._hooks.regained(self._monotonic() - lost_at, records)
 
     def _epoch(self, client: redis.Redis) -> bytes:
-        epoch = client.get(self.epoch_key)
-        if epoch is None:
-            client.set(self.epoch_key, os.urandom(8), nx=True)
-            epoch = client.get(self.epoch_key)
-        if not isinstance(epoch, bytes) or len(epoch) != 8:
-            raise ValueError("the epoch key holds no epoch")
-        return epoch
+        """Give the log's epoch; without a sound one, or a stream to go with it, begin a new life."""
+        from redis.exceptions import WatchError
+
+        for _ in range(_EXCHANGES):
+            with client.pipeline() as pipeline:
+                pipeline.watch(self.epoch_key, self._stream)
+                (epoch,) = pipeline.mget(self.epoch_key)  # None for a value of another type
+                has_stream = pipeline.type(self._stream) == b"stream"
+                if epoch is not None and len(epoch) == len(NO_EPOCH) and has_stream:
+                    return bytes(epoch)
+                epoch = os.urandom(len(NO_EPOCH))
+                pipeline.multi()
+                if not has_stream:
+                    pipeline.delete(self._stream)
+                pipeline.execute_command("XADD", self._stream, "*", *purge_fields(Purge(tags=None)))
+                pipeline.set(self.epoch_key, epoch)
+                try:
+                    pipeline.execute()
+                except WatchError:
+                    continue  # another process has just begun it
+                return epoch
+        raise ValueError("the log's epoch keeps changing")
 
     def _new_epoch(self, client: redis.Redis) -> bytes:
         client.delete(self.epoch_key)
@@ -218,14 +248,7 @@ class RedisLog:
 
     def _extent(self, client: redis.Redis) -> tuple[int, int, bool]:
         """Give the first and last number in the stream, and whether anything was trimmed off it."""
-        from redis.exceptions import ResponseError
-
-        try:
-            info: Any = client.xinfo_stream(self._stream)
-        except ResponseError as error:
-            if "no such key" in str(error):
-                return 0, 0, False
-            raise
+        info: Any = client.xinfo_stream(self._stream)
         last = number(info["last-generated-id"])
         trimmed = info.get("entries-added", info["length"]) != info["length"]
         entry = info["first-entry"]
@@ -277,23 +300,40 @@ class RedisLog:
         """Prove the log alive: same epoch, our position told, the server's clock read."""
         began = self._monotonic()
         pipeline = client.pipeline(transaction=False)
-        pipeline.get(self.epoch_key)
+        pipeline.mget(self.epoch_key)
+        pipeline.type(self._stream)
         pipeline.time()
-        epoch, (seconds, micros) = pipeline.execute()
+        (epoch,), kind, time_there = pipeline.execute()
         ended = self._monotonic()
-        if epoch != self.floors.epoch:
+        if epoch != self.floors.epoch or kind != b"stream":
             # Purged at once, also if Redis cannot take a new epoch yet.
-            self.floors.begin(os.urandom(8), 0)
-            raise ValueError("the log's epoch has changed")
-        server_now = seconds + micros / 1e6
+            self.floors.begin(os.urandom(len(NO_EPOCH)), 0)
+            raise ValueError("the log has begun a new life, or has to")
+        server_now = _seconds(time_there)
         self.server_shift = server_now - (began + ended) / 2
-        try:
+        self._tell(client, server_now)
+        self.alive_at = began
+        self.trusted_until = began + self._config.partition_limit
+
+    def _tell(self, client: redis.Redis, server_now: float) -> None:
+        """Tell how far this process has applied the log; a full server need not take it."""
+        with _unless_refused():
             client.hset(self._followers, self.me, f"{stream_id(self._cursor)} {server_now:.3f}")
+
+    def _forget_dead(self, client: redis.Redis) -> None:
+        """Drop what processes that were killed have left among the followers."""
+        try:
+            table: Any = client.hgetall(self._followers)
         except Exception as error:
             if not _refused(error):
                 raise
-        self.alive_at = began
-        self.trusted_until = began + self._config.partition_limit
+            client.delete(self._followers)  # it is of another type
+            return
+        oldest = self._monotonic() + (self.server_shift or 0.0) - _DEAD_AFTER
+        beats = _beats(table)
+        dead = [name for name in table if name not in beats or beats[name][1] < oldest]
+        if dead:
+            client.hdel(self._followers, *dead)
 
     def _restore_flags(self, client: redis.Redis) -> None:
         """Learn the live flags, or give them back to a Redis that has lost them."""
@@ -301,14 +341,16 @@ class RedisLog:
         if isinstance(document, bytes):
             self._hooks.flags(document)
         elif (current := self._hooks.current_flags()) is not None:
-            client.set(self._flags, current, nx=True)
+            with _unless_refused():
+                client.set(self._flags, current, nx=True)
 
     # -- appending -------------------------------------------------------------------------------
 
     def purge(self, purge: Purge) -> PurgeResult:
         """Append a purge; wait at most `confirm_wait` seconds for every process to apply it."""
         try:
-            identity = self._clients.sync().execute_command(*self._append(purge_fields(purge)))
+            append = self._append(purge_fields(purge))
+            identity = self._clients.sync().execute_command(*append) or self._append_anew(append)
         except Exception as error:
             return self._failed(purge, error)
         steps = self._confirming(purge, identity)
@@ -330,8 +372,10 @@ class RedisLog:
         client = self._clients.aio()
         deadline = self._clients.config.deadline
         try:
+            append = self._append(purge_fields(purge))
             async with asyncio.timeout(deadline):
-                identity = await client.execute_command(*self._append(purge_fields(purge)))
+                identity = await client.execute_command(*append)
+            identity = identity or self._append_anew(append)
         except Exception as error:
             return self._failed(purge, error)
         steps = self._confirming(purge, identity)
@@ -359,7 +403,17 @@ class RedisLog:
             return error
 
     def _append(self, fields: list[bytes]) -> tuple[Any, ...]:
-        return ("XADD", self._stream, "MAXLEN", "~", self._config.max_records, "*", *fields)
+        limit = ("MAXLEN", "~", self._config.max_records)
+        return ("XADD", self._stream, "NOMKSTREAM", *limit, "*", *fields)
+
+    def _append_anew(self, command: tuple[Any, ...]) -> bytes:
+        """Append where there was no stream: begin a new life first. Blocks, for a loop too: it is rare."""
+        client = self._clients.sync()
+        self._epoch(client)
+        identity = client.execute_command(*command)
+        if identity is None:
+            raise ValueError("the log's stream keeps disappearing")
+        return bytes(identity)
 
     def _confirming(
         self, purge: Purge, identity: bytes
@@ -375,7 +429,7 @@ class RedisLog:
         if shift is None:  # a process that only purges does not know what a recent heartbeat is
             reply = yield ("TIME",)
             if not isinstance(reply, Exception):
-                shift = reply[0] + reply[1] / 1e6 - self._monotonic()
+                shift = _seconds(reply) - self._monotonic()
         while True:
             reply = yield ("HGETALL", self._followers)
             reached, waiting = self._heard(reply, appended, shift)
@@ -390,16 +444,15 @@ class RedisLog:
         own = 1 if self._thread is not None else 0
         if isinstance(reply, Exception):
             return own, 1
-        table = _pairs(reply)
-        table.pop(self.me.encode(), None)
-        beats = {name: value.split(b" ") for name, value in table.items() if b" " in value}
-        latest = max((float(beat) for _, beat in beats.values()), default=0.0)
-        oldest = latest - _HEARTBEATS_MISSED * self._config.poll
+        beats = _beats(_pairs(reply))
+        beats.pop(self.me.encode(), None)
+        now = max((beat for _, beat in beats.values()), default=0.0)
         if shift is not None:
-            now = self._monotonic() + shift
-            oldest = max(oldest, now - _HEARTBEATS_MISSED * self._config.poll)
-        applied = [number(at) >= appended for at, beat in beats.values() if float(beat) >= oldest]
-        return own + sum(applied), len(applied) - sum(applied)
+            now = max(now, self._monotonic() + shift)
+        oldest = now - max(_HEARTBEATS_MISSED * self._config.poll, _HEARTBEAT_AT_LEAST)
+        applied = [at >= appended for at, beat in beats.values() if beat >= oldest]
+        unknown = self._monotonic() < self._settled_at
+        return own + sum(applied), len(applied) - sum(applied) + unknown
 
     def _failed(self, purge: Purge, error: Exception) -> PurgeResult:
         """Keep a purge that could not be appended, or, where Redis is full, purge everything."""
@@ -424,13 +477,28 @@ class RedisLog:
         return self._ask(("DEL", self.epoch_key)) in (0, 1)
 
     def _drain(self, client: Any) -> None:
-        """Append what was purged while Redis was away."""
-        if self._queue_all:
-            client.execute_command(*self._append(purge_fields(Purge(tags=None))))
+        """Append what was purged while Redis was away, or where Redis is full purge everything."""
+        try:
+            if self._queue_all:
+                self._append_late(client, Purge(tags=None))
+                self._queue_all = False
+            while self._queue:
+                self._append_late(client, self._queue[0])
+                self._queue.popleft()
+        except Exception as error:
+            if not _refused(error):
+                raise
+            client.delete(self.epoch_key)
+            self._queue.clear()
             self._queue_all = False
-        while self._queue:
-            client.execute_command(*self._append(purge_fields(self._queue[0])))
-            self._queue.popleft()
+
+    def _append_late(self, client: Any, purge: Purge) -> None:
+        identity = client.execute_command(*self._append(purge_fields(purge)))
+        if identity is None:
+            raise ValueError("the log's stream is gone")
+        # Others may have stored answers since, under positions behind ours: the floor that was set
+        # here when the purge came is too low for those.
+        self.floors.apply(number(identity), purge.tags, soft=purge.soft, follow=False)
 
     def exchange_flags(self, change: Change) -> bytes | None:
         """Change the live flags and tell every process, in one step; give what was written.
@@ -477,6 +545,31 @@ def _refused(error: Exception) -> bool:
     from redis.exceptions import ResponseError
 
     return isinstance(error, ResponseError)
+
+
+@contextmanager
+def _unless_refused() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not _refused(error):
+            raise
+
+
+def _seconds(reply: Any) -> float:
+    """Read the answer to TIME."""
+    seconds, micros = reply
+    return float(seconds + micros / 1e6)
+
+
+def _beats(table: dict[bytes, bytes]) -> dict[bytes, tuple[int, float]]:
+    """Read heartbeats: process -> number applied, the server's time; what is none is left out."""
+    beats = {}
+    for name, value in table.items():
+        with suppress(ValueError):
+            at, beat = value.split(b" ")
+            beats[name] = number(at), float(beat)
+    return beats
 
 
 def _pairs(reply: Any) -> dict[bytes, bytes]:

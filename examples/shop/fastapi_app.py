@@ -5,7 +5,7 @@ Reads are plain functions, which FastAPI runs in its thread pool: SQLite blocks.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -100,7 +100,7 @@ def reading(shop: Shop) -> APIRouter:
     return router
 
 
-def writing(shop: Shop, write: Any) -> APIRouter:
+def writing(shop: Shop, write: Callable[..., Awaitable[Response]]) -> APIRouter:
     """Return the routes that change something."""
     router = APIRouter()
     writes = shop.writes

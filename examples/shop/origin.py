@@ -33,11 +33,6 @@ def counted(read: Callable[P, T]) -> Callable[P, T]:
     return counting
 
 
-def total(folder: Path) -> int:
-    """Return the reads that all processes together have run so far."""
-    return sum(int.from_bytes(file.read_bytes(), "little") for file in folder.iterdir())
-
-
 def worker() -> int:
     """Say which process answers."""
     return os.getpid()

@@ -75,7 +75,11 @@ class Bare:
             for message in said.messages:
                 await send(message)
             return
-        await send({"type": "http.response.start", "status": said.status, "headers": encoded(said)})
+        headers = encoded(said)
+        if isinstance(said.body, bytes) and said.status not in (204, 304):
+            if all(name != b"content-length" for name, _ in headers):
+                headers.append((b"content-length", b"%d" % len(said.body)))
+        await send({"type": "http.response.start", "status": said.status, "headers": headers})
         if isinstance(said.body, bytes):
             await send({"type": "http.response.body", "body": said.body})
         else:

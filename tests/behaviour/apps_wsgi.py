@@ -129,6 +129,8 @@ def _flask_view(origin: Origin, pattern: str) -> Callable[..., flask.Response]:
             assert said.wait.wait(PATIENCE)
         body = said.body if isinstance(said.body, bytes) else sent(said.body)
         response = flask.Response(body, status=said.status, headers=Headers(said.pairs))
+        if said.status in (204, 304):
+            del response.headers["Content-Type"]
         if said.closed is not None:
             response.call_on_close(said.closed)
         return response

@@ -97,8 +97,10 @@ def open_door(
     origin = Origin(handlers)
     with _behind(kind, origin, config, options) as (app, cache):
         server: Server
-        loops = kind in (*ASGI_APPS, "django-async")
-        server = AsgiServer(outside(app)) if loops else WsgiServer(outside(app))
+        if kind in (*ASGI_APPS, "django-async"):
+            server = AsgiServer(outside(app), any_case=kind == "django-async")
+        else:
+            server = WsgiServer(outside(app))
         try:
             yield Door(kind, server, origin, cache)
         finally:

@@ -86,7 +86,8 @@ class _Response:
         else:
             assert not self.status, "start_response was called twice"
         self.status = int(status[:3])
-        self.headers = [(name.lower(), value) for name, value in headers]
+        # Django sends cookies with a blank before them; no client minds.
+        self.headers = [(name.lower(), value.strip()) for name, value in headers]
         return self._send
 
     def send(self, iterable: Any) -> None:

@@ -12,6 +12,7 @@ from cachemw.cli.group import group
 
 from .running import CONFIG, Run, Site, until
 
+
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Run every test in an empty folder, without the developer's own settings."""

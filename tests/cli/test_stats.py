@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -33,7 +35,9 @@ def test_the_table_is_by_route_outcome_and_tier(run: Run, site: Site) -> None:
     output = run("stats").stdout
     assert output.startswith("Namespace cli: 1 process in the last ten seconds.")
     lines = [line for line in output.splitlines() if line.startswith(("┃", "│"))]
-    cells = [[cell.strip() for cell in line.strip("│┃").replace("┃", "│").split("│")] for line in lines]
+    cells = [
+        [cell.strip() for cell in line.strip("│┃").replace("┃", "│").split("│")] for line in lines
+    ]
     table = {row[0]: dict(zip(cells[0], row, strict=True)) for row in cells[1:]}
     assert list(table) == ["orders", "products", "all"]
     assert table["products"]["hit rate"] == "66.7%"
@@ -90,3 +94,19 @@ def test_watching_looks_again_waits_for_redis_and_ends_well(
         watching.send_signal(signal.SIGINT)
         assert watching.wait(10) == 0
         assert watching.stderr.read() == b""
+
+
+def test_watching_on_a_terminal_draws_the_table_until_it_is_interrupted(site: Site) -> None:
+    asked(site)
+    screen, terminal = pty.openpty()
+    command = [sys.executable, "-m", "cachemw", "stats", "--watch"]
+    with subprocess.Popen(command, stdout=terminal, stderr=subprocess.PIPE) as watching:
+        os.close(terminal)
+        shown = b""
+        while b"66.7%" not in shown:
+            shown += os.read(screen, 65536)
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(10) == 0
+        assert watching.stderr is not None
+        assert watching.stderr.read() == b""
+    os.close(screen)

@@ -237,8 +237,8 @@ def test_a_pool_says_which_shop_does_not_answer() -> None:
     async def run() -> None:
         server = await asyncio.start_server(refuse, "127.0.0.1", 0)
         pool = Pool(2)
-        with pytest.raises(RequestError, match="0 of 2 processes answer: .*status 503"):
-            port = server.sockets[0].getsockname()[1]
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(RequestError, match=r"0 of 2 processes answer: .*status 503"):
             await pool.open("127.0.0.1", port, each=1, within=0.2)
         pool.close()
         server.close()

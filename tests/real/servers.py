@@ -57,7 +57,8 @@ def serve(
         process = subprocess.Popen(
             list(command(listener.fileno())),
             cwd=cwd,
-            env={**os.environ, **env},
+            # One order of sets in all servers: Wagtail writes some into its pages.
+            env={**os.environ, "PYTHONHASHSEED": "0", **env},
             pass_fds=(listener.fileno(),),
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -79,7 +79,7 @@ class _Stage:
     type=click.FloatRange(min=2, max=600),
     default=SECONDS,
     show_default=True,
-    help="How long each of the two runs lasts.",
+    help="How long each of the two runs is measured. A short one is mostly cold.",
 )
 @click.option("--keep", is_flag=True, help="Leave the shop running, with the cache, until Ctrl-C.")
 @click.option(

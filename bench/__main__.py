@@ -1,0 +1,82 @@
+"""Measure, print the table, write the JSON: `python -m bench [--only GROUP]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import report
+from bench.django_hits import django_hits
+from bench.effort import FULL, QUICK, Effort
+from bench.hits import hits
+from bench.memory import memory
+from bench.misses import misses
+from bench.redis_hits import redis_hits
+from bench.rows import Group, Row
+from bench.scale import scale
+from bench.servers import servers
+
+__all__ = ["GROUPS", "main"]
+
+GROUPS: dict[str, Group] = {
+    "hits": hits,
+    "django": django_hits,
+    "servers": servers,
+    "redis": redis_hits,
+    "misses": misses,
+    "scale": scale,
+    "memory": memory,
+}
+_HERE = Path(__file__).parent
+_PAGE = _HERE.parent / "docs" / "benchmarks.md"
+
+
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=GROUPS,
+        metavar="GROUP",
+        help=f"one of {', '.join(GROUPS)}",
+    )
+    parser.add_argument("--quick", action="store_true", help="few and short rounds, for a look")
+    parser.add_argument("--strict", action="store_true", help="exit 1 if a figure is not reached")
+    parser.add_argument("--json", type=Path, default=_HERE / "results" / "latest.json")
+    parser.add_argument(
+        "--markdown",
+        action="store_true",
+        help="measure nothing; put the last run's table into docs/benchmarks.md",
+    )
+    return parser.parse_args(given)
+
+
+def _measure(names: Sequence[str], effort: Effort) -> list[Row]:
+    rows: list[Row] = []
+    for name in names:
+        print(f"measuring: {name} ...", end=" ", file=sys.stderr, flush=True)
+        began = time.monotonic()
+        rows += GROUPS[name](effort)
+        print(f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    return rows
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit status."""
+    arguments = _arguments(given)
+    if arguments.markdown:
+        report.write_section(_PAGE, report.read(arguments.json))
+        return 0
+    began = report.environment()
+    rows = _measure(arguments.only or list(GROUPS), QUICK if arguments.quick else FULL)
+    report.print_table(rows)
+    report.write_json(arguments.json, rows, began=began, quick=arguments.quick)
+    missed = sum(row.verdict == "NOT REACHED" for row in rows)
+    return 1 if missed and arguments.strict else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

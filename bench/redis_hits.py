@@ -1,0 +1,229 @@
+"""A hit in Redis: how many commands it takes, and what it costs beside the bare GET of the value."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from time import perf_counter
+from typing import Any
+
+from bench import asgi_calls, wsgi_calls
+from bench.constants import FIELDS, config
+from bench.effort import Effort
+from bench.rows import Row, at_most
+from bench.timing import Spread, Subject, interleave, spread
+from cachemw import Cache, asgi, wsgi
+from cachemw.stores.clients import Clients
+from cachemw.testing import RedisServer
+from cachemw.testing.resp import connect_tcp
+
+__all__ = ["redis_hits"]
+
+WANTED_MICROSECONDS = 100.0
+_COUNT = 100
+_URLS = [f"/orders/{number}" for number in range(_COUNT)]
+_SIZE = 10_000
+_COMMAND = re.compile(r"^\+[0-9.]+ \[\d+ (\S+)\] \"(\w+)\"")
+_LAST = "bench-has-asked"
+_PATIENCE = 10.0
+"""Seconds to wait for what takes milliseconds."""
+
+
+def _bodies() -> dict[str, bytes]:
+    """Make ten kilobytes of JSON for each address, as compressible as records of a shop are."""
+    chance = random.Random(2)
+    words = [
+        "".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(3, 9)))
+        for _ in range(400)
+    ]
+    bodies = {}
+    for url in _URLS:
+        records: list[dict[str, Any]] = []
+        while len(json.dumps(records)) < _SIZE:
+            records.append(
+                {
+                    "id": chance.randrange(10**6),
+                    "name": " ".join(chance.choices(words, k=3)),
+                    "price": round(chance.uniform(1, 900), 2),
+                    "in_stock": chance.random() < 0.9,
+                    "text": " ".join(chance.choices(words, k=12)),
+                }
+            )
+        bodies[url] = json.dumps(records).encode()
+    return bodies
+
+
+class _Origin:
+    """An application of ten-kilobyte answers that counts its calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self._bodies = _bodies()
+        self._fields = [pair for pair in FIELDS if pair[0] != b"content-length"]
+
+    async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
+        self.calls += 1
+        body = self._bodies[scope["path"]]
+        fields = [*self._fields, (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": body})
+
+
+def _until(done: Callable[[], bool], loop: asyncio.AbstractEventLoop) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not done():
+        if time.monotonic() > deadline:
+            raise RuntimeError("Redis or the invalidation log did not come up")
+        loop.run_until_complete(asyncio.sleep(0.005))
+
+
+def _names(server: RedisServer) -> list[bytes]:
+    found = server.command("KEYS", "cachemw:{bench}:e*")
+    assert isinstance(found, list)
+    return [name for name in found if isinstance(name, bytes)]
+
+
+def redis_hits(effort: Effort) -> Iterator[Row]:
+    """Measure everything in this group."""
+    origin = _Origin()
+    with RedisServer() as server, closing(asyncio.new_event_loop()) as loop:
+        settings = config(redis=server.url)
+        caches = [Cache.from_dict(settings), Cache.from_dict(settings)]
+        served = asgi.CacheMiddleware(origin.asgi, caches[0])
+        threaded = wsgi.CacheMiddleware(wsgi_calls.bare, caches[1])
+        for cache in caches:
+            cache.start()
+        _until(lambda: all(cache.log.live for cache in caches), loop)
+        for url in _URLS:
+            loop.run_until_complete(asgi_calls.ask(served, url))
+        _until(lambda: len(_names(server)) == _COUNT, loop)
+        ask = {
+            "async": (caches[0], lambda url: loop.run_until_complete(asgi_calls.ask(served, url))),
+            "sync": (caches[1], lambda url: wsgi_calls.ask(threaded, url)),
+        }
+        for kind, (cache, call) in ask.items():
+            yield _round_trips(server, kind, cache, call)
+        yield from _cost(effort, loop, server, caches, served, threaded)
+        if origin.calls != _COUNT:
+            raise RuntimeError(f"{origin.calls - _COUNT} hits reached the application")
+        loop.run_until_complete(caches[0].aclose())
+        caches[1].close()
+
+
+# -- commands ------------------------------------------------------------------------------------
+
+
+def _round_trips(server: RedisServer, kind: str, cache: Cache, call: Callable[[str], Any]) -> Row:
+    """Count every command on the connections that hits come by, from the server's own report."""
+    call(_URLS[0])  # so that the connection is there
+    with _monitored(server) as lines:
+        for url in _URLS:
+            cache.memory.clear()
+            call(url)
+    sent = [match.groups() for line in lines if (match := _COMMAND.match(line))]
+    ours = {client for client, command in sent if command.upper() in ("GET", "MGET")}
+    commands = Counter(command.upper() for client, command in sent if client in ours)
+    trips = sum(commands.values()) / _COUNT
+    return at_most(
+        f"Redis hit, {kind}: commands sent, one round trip each",
+        Spread(trips, trips, trips),
+        1,
+        unit="",
+        beside=", ".join(f"{count} {name}" for name, count in sorted(commands.items()))
+        + f" for {_COUNT} hits",
+    )
+
+
+@contextmanager
+def _monitored(server: RedisServer) -> Iterator[list[str]]:
+    """Collect what MONITOR says while the block runs."""
+    lines: list[str] = []
+    with connect_tcp("127.0.0.1", server.port, _PATIENCE) as connection:
+        connection.sendall(b"*1\r\n$7\r\nMONITOR\r\n")
+        reader = connection.makefile("r", encoding="latin-1", newline="\r\n")
+        assert reader.readline().startswith("+OK")
+        thread = threading.Thread(target=_collect, args=(reader, lines))
+        thread.start()
+        try:
+            yield lines
+        finally:
+            server.command("ECHO", _LAST)
+            thread.join(_PATIENCE)
+            connection.shutdown(socket.SHUT_RDWR)
+
+
+def _collect(reader: Any, lines: list[str]) -> None:
+    for line in reader:
+        if _LAST in line:
+            return
+        lines.append(line)
+
+
+# -- time ----------------------------------------------------------------------------------------
+
+
+def _cost(
+    effort: Effort,
+    loop: asyncio.AbstractEventLoop,
+    server: RedisServer,
+    caches: Sequence[Cache],
+    served: Any,
+    threaded: Any,
+) -> Iterator[Row]:
+    names = _names(server)
+    assert caches[0].config.redis is not None
+    clients = Clients(caches[0].config.redis)
+    served_hit = asgi_calls.subject("", served, loop, calls=_COUNT, urls=_URLS)
+    threaded_hit = wsgi_calls.subject("", threaded, calls=_COUNT, urls=_URLS)
+    times = interleave(
+        [
+            Subject("async GET", lambda: loop.run_until_complete(_agets(clients, names))),
+            Subject("async", lambda: _cleared(caches[0], served_hit)),
+            Subject("sync GET", lambda: _gets(clients, names)),
+            Subject("sync", lambda: _cleared(caches[1], threaded_hit)),
+        ],
+        effort.rounds,
+    )
+    loop.run_until_complete(clients.aclose())
+    clients.close()
+    for kind in ("sync", "async"):
+        hit, get = times[kind], times[f"{kind} GET"]
+        yield at_most(
+            f"Redis hit, {kind}, 10 KB of JSON: our own time beside a bare GET of the same value",
+            spread([a - b for a, b in zip(hit, get, strict=True)]),
+            WANTED_MICROSECONDS,
+            unit=" µs",
+            scale=1e6,
+            digits=0,
+            beside=f"hit {spread(hit).median * 1e6:.0f} µs, GET {spread(get).median * 1e6:.0f} µs",
+        )
+
+
+def _cleared(cache: Cache, hit: Subject) -> float:
+    """Measure a round of which no answer is in memory."""
+    cache.memory.clear()
+    return hit.round()
+
+
+def _gets(clients: Clients, names: Sequence[bytes]) -> float:
+    client = clients.sync()
+    began = perf_counter()
+    for name in names:
+        client.execute_command("GET", name)
+    return (perf_counter() - began) / len(names)
+
+
+async def _agets(clients: Clients, names: Sequence[bytes]) -> float:
+    client = clients.aio()
+    began = perf_counter()
+    for name in names:
+        await client.execute_command("GET", name)
+    return (perf_counter() - began) / len(names)

@@ -1,0 +1,92 @@
+"""What becomes of the rows: a table for the terminal, JSON, and a section of the documentation."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from bench.rows import Row
+
+__all__ = ["environment", "print_table", "read", "write_json", "write_section"]
+
+_COLOURS = {"reached": "green", "NOT REACHED": "bold red", "skipped": "yellow", "-": "dim"}
+_BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+def environment() -> dict[str, Any]:
+    """Say what the figures were taken on."""
+    return {
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "implementation": platform.python_implementation(),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def print_table(rows: Iterable[Row]) -> None:
+    """Print the one table."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("what", "measured", "must reach"):
+        table.add_column(name, overflow="fold")
+    table.add_column("verdict", no_wrap=True)
+    for row in rows:
+        colour = _COLOURS[row.verdict]
+        table.add_row(row.what, row.measured, row.must, f"[{colour}]{row.verdict}[/]")
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160
+    console.print(table)
+
+
+def write_json(path: Path, rows: Iterable[Row], *, began: dict[str, Any], quick: bool) -> None:
+    """Write everything that was found."""
+    document = {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "quick": quick,
+        "environment": began,
+        "load_at_the_end": round(os.getloadavg()[0], 2),
+        "rows": [row.document() for row in rows],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read what `write_json` wrote."""
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+def write_section(page: Path, document: dict[str, Any]) -> None:
+    """Put the table into a page, between its two marks; raises ValueError when they are missing."""
+    text = page.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise ValueError(f"{page} has no lines {_BEGIN} and {_END}")
+    section = "\n".join([begin, *_section(document), end])
+    page.write_text(before + section + after, encoding="utf-8")
+
+
+def _section(document: dict[str, Any]) -> Iterable[str]:
+    where = document["environment"]
+    yield (
+        f"Measured on {where['cores']} cores, {where['system']}, Python {where['python']}; "
+        f"load before {where['load']}, after {document['load_at_the_end']}."
+    )
+    yield ""
+    yield "| what | measured | must reach | verdict |"
+    yield "|---|---|---|---|"
+    for row in document["rows"]:
+        yield f"| {row['what']} | {row['measured']} | {row['must']} | {row['verdict']} |"

@@ -1,0 +1,100 @@
+"""Whether a hit costs more with more routes, or with more entries."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+from bench import asgi_calls
+from bench.constants import URLS, config, routes
+from bench.effort import Effort
+from bench.hits import warm
+from bench.rows import Row, at_most, note
+from bench.timing import Subject, interleave, ratio, spread
+from cachemw import Cache
+from cachemw.asgi import CacheMiddleware
+
+__all__ = ["scale"]
+
+WANTED = 1.2
+FEW, MANY = 10, 1000
+SMALL = 1000
+_CALLS = 2000
+
+
+def scale(effort: Effort) -> Iterator[Row]:
+    """Measure everything in this group."""
+    with closing(asyncio.new_event_loop()) as loop:
+        yield from _routes(effort, loop)
+        yield from _entries(effort, loop)
+
+
+def _behind(**settings: Any) -> CacheMiddleware:
+    return CacheMiddleware(asgi_calls.bare, Cache.from_dict(config(**settings)))
+
+
+def _routes(effort: Effort, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:
+    subjects = []
+    for count in (FEW, MANY):
+        app = _behind(routes=routes(count))
+        warm(app, loop)
+        subjects.append(asgi_calls.subject(str(count), app, loop))
+    times = interleave(subjects, effort.rounds)
+    yield at_most(
+        f"memory hit with {MANY:,} routes, against {FEW}",
+        ratio(times[str(MANY)], times[str(FEW)]),
+        WANTED,
+        unit=" x",
+        beside=f"{spread(times[str(MANY)]).median * 1e6:.2f} µs",
+    )
+
+
+def _filled(count: int, loop: asyncio.AbstractEventLoop) -> tuple[CacheMiddleware, list[str]]:
+    """Give an application with this many entries, by requests for them, and their addresses."""
+    app = _behind(memory={"max_size": "16GiB"})
+    others = [f"/orders/{1000 + number}" for number in range(count - len(URLS))]
+    asgi_calls.subject("", app, loop, calls=len(others), urls=others).round()
+    warm(app, loop)
+    if len(app.cache.memory) != count:
+        raise RuntimeError(f"{len(app.cache.memory)} entries of {count} were kept")
+    return app, [*URLS, *others]
+
+
+def _entries(effort: Effort, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:
+    many = effort.entries
+    small, few_urls = _filled(SMALL, loop)
+    large, many_urls = _filled(many, loop)
+    chance = random.Random(1)
+    times = interleave(
+        [
+            asgi_calls.subject("small", small, loop),
+            asgi_calls.subject("large", large, loop),
+            Subject("small, any", lambda: _anywhere(small, few_urls, chance, loop)),
+            Subject("large, any", lambda: _anywhere(large, many_urls, chance, loop)),
+        ],
+        effort.rounds,
+    )
+    micro = {name: f"{spread(found).median * 1e6:.2f} µs" for name, found in times.items()}
+    yield at_most(
+        f"memory hit with {many:,} entries, against {SMALL:,}; the same {len(URLS)} asked for",
+        ratio(times["large"], times["small"]),
+        WANTED,
+        unit=" x",
+        beside=micro["large"],
+    )
+    yield note(
+        f"the same, asked for uniformly at random over all {many:,} and all {SMALL:,}",
+        ratio(times["large, any"], times["small, any"]),
+        unit=" x",
+        beside=f"{micro['large, any']}, {micro['small, any']}",
+    )
+
+
+def _anywhere(
+    app: Any, urls: list[str], chance: random.Random, loop: asyncio.AbstractEventLoop
+) -> float:
+    some = chance.choices(urls, k=_CALLS)
+    return asgi_calls.subject("", app, loop, calls=_CALLS, urls=some).round()

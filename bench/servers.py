@@ -1,0 +1,139 @@
+"""Whole servers under load: one worker, 32 connections, one address that is in every cache."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+
+from bench import processes
+from bench.constants import URLS
+from bench.effort import Effort
+from bench.processes import ServerError, answer, found, free_port, wrk
+from bench.rows import Row, at_least, note, skipped
+from bench.timing import Subject, interleave, ratio, spread
+
+__all__ = ["servers"]
+
+WANTED = {"uvicorn": 0.80, "granian": 0.85}
+OF_OTHERS = 0.60
+_URL = URLS[0]
+_COMMANDS = {"uvicorn": processes.uvicorn, "granian": processes.granian}
+_PROXIES = {"varnish": ("varnishd", processes.varnish), "nginx": ("nginx", processes.nginx)}
+_START_ATTEMPTS = 3
+"""Somebody else may take a port between our asking for it and the server's binding it."""
+
+
+def servers(effort: Effort) -> Iterator[Row]:
+    """Measure everything in this group."""
+    if not found("wrk"):
+        yield skipped("servers under load", "install wrk")
+        return
+    with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="cachemw-bench-") as directory:
+        ports, absent = _start(stack, Path(directory))
+        seconds = effort.server_seconds
+        subjects = [
+            Subject(name, lambda port=port: wrk(port, _URL, seconds))  # type: ignore[misc]
+            for name, port in ports.items()
+        ]
+        rates = interleave(subjects, effort.server_rounds, warmups=1)
+        stack.close()
+    yield from _against_bare(rates, absent)
+    yield from _against_others(rates, absent)
+
+
+def _start(stack: ExitStack, home: Path) -> tuple[dict[str, int], dict[str, str]]:
+    """Start what there is; gives ports by name, and why the others are not there."""
+    ports: dict[str, int] = {}
+    absent: dict[str, str] = {}
+    for name, command in _COMMANDS.items():
+        if find_spec(name) is None:
+            absent[name] = f"install {name}"
+            continue
+        for app in ("bare", "cached"):
+            ports[f"{name} {app}"] = _one(
+                stack, lambda port, c=command, a=app: c(f"bench.served:{a}", port), home
+            )
+        _check_hit(ports[f"{name} cached"], "cache-status", "; hit;")
+    origin = ports.get("granian bare") or ports.get("uvicorn bare")
+    for name, (program, make) in _PROXIES.items():
+        if not found(program) or origin is None:
+            absent[name] = f"install {name}"
+            continue
+        own = home / name
+        own.mkdir()
+        ports[name] = _one(stack, lambda port, m=make, o=own: m(origin, port, o), home)
+        _check_hit(ports[name], *{"varnish": ("x-varnish", " "), "nginx": ("x-cache", "HIT")}[name])
+    return ports, absent
+
+
+def _one(stack: ExitStack, command: object, home: Path) -> int:
+    """Start one server on a port of its own; gives the port."""
+    for left in reversed(range(_START_ATTEMPTS)):
+        port = free_port()
+        log = home / f"{port}.log"
+        try:
+            stack.enter_context(processes.server(command(port), port, _URL, log))  # type: ignore[operator]
+        except ServerError:
+            if not left:
+                raise
+        else:
+            return port
+    raise AssertionError("unreachable")
+
+
+def _check_hit(port: int, field: str, word: str) -> None:
+    answer(port, _URL)
+    fields = answer(port, _URL)
+    if word not in fields.get(field, ""):
+        raise ServerError(f"port {port} gave no hit: {fields}")
+
+
+def _against_bare(rates: dict[str, list[float]], absent: dict[str, str]) -> Iterator[Row]:
+    for name, wanted in WANTED.items():
+        what = f"hits of one {name} worker, wrk with 32 connections, against the bare application"
+        if name in absent:
+            yield skipped(what, absent[name])
+            continue
+        cached, bare = rates[f"{name} cached"], rates[f"{name} bare"]
+        yield at_least(
+            what,
+            ratio(cached, bare),
+            wanted * 100,
+            unit=" %",
+            scale=100,
+            digits=0,
+            beside=f"{_per_second(cached)} of {_per_second(bare)} requests/s",
+        )
+
+
+def _against_others(rates: dict[str, list[float]], absent: dict[str, str]) -> Iterator[Row]:
+    for name in _PROXIES:
+        what = f"hits of one granian worker, against {name}'s"
+        if name in absent or "granian" in absent:
+            yield skipped(what, absent.get(name) or absent["granian"])
+            continue
+        ours, others = rates["granian cached"], rates[name]
+        yield at_least(
+            what,
+            ratio(ours, others),
+            OF_OTHERS * 100,
+            unit=" %",
+            scale=100,
+            digits=0,
+            beside=f"{_per_second(ours)} of {_per_second(others)} requests/s",
+        )
+        if "granian bare" in rates:
+            yield note(
+                f"for scale: the bare application on granian, against {name}'s hits",
+                ratio(rates["granian bare"], others),
+                unit=" %",
+                scale=100,
+                digits=0,
+            )
+
+
+def _per_second(rates: list[float]) -> str:
+    return f"{spread(rates).median:,.0f}"

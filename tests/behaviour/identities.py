@@ -1,0 +1,25 @@
+"""Identity functions, for routes to name as `module:function`: the one way that Django has, too."""
+
+from __future__ import annotations
+
+from cachemw.http.fields import first
+from cachemw.http.messages import Request
+
+
+def principal(request: Request) -> str | None:
+    """Name the principal by a field."""
+    return _text(first(request.headers, b"x-user"))
+
+
+def session(request: Request) -> str | None:
+    """Name the principal by the whole Cookie field."""
+    return _text(first(request.headers, b"cookie"))
+
+
+def broken(request: Request) -> str | None:
+    """Fail."""
+    raise LookupError(request.path)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")

@@ -1,0 +1,51 @@
+"""What the pages list is what the code has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from cachemw.cli.group import group
+from cachemw.engine import screen
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.mark.parametrize(
+    ("mark", "names"),
+    [("keyed", screen.KEYED), ("removed", screen.REMOVED), ("bypassed", frozenset(screen._BYPASS))],
+    ids=["keyed", "removed", "bypassed"],
+)
+def test_privacy_lists_the_fields_of_the_screen(mark: str, names: frozenset[bytes]) -> None:
+    text = (DOCS / "privacy.md").read_text(encoding="utf-8")
+    listed = text.partition(f"<!-- {mark} -->")[2].partition("<!-- end -->")[0]
+    assert {name.lower().encode() for name in re.findall(r"`([^`]+)`", listed)} == names
+
+
+@pytest.mark.parametrize("word", sorted({*screen._BYPASS.values(), "target", "host", "spelling"}))
+def test_privacy_has_every_reason_to_bypass(word: str) -> None:
+    assert f"| `{word}` |" in (DOCS / "privacy.md").read_text(encoding="utf-8")
+
+
+def options() -> list[tuple[str, str]]:
+    return [
+        (name, parameter.opts[0])
+        for name, command in group.commands.items()
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+    ]
+
+
+@pytest.mark.parametrize(("command", "option"), options(), ids=" ".join)
+def test_operating_names_every_option(command: str, option: str) -> None:
+    text = (DOCS / "operating.md").read_text(encoding="utf-8")
+    assert option in text
+
+
+def test_the_index_leads_to_every_page() -> None:
+    text = (DOCS / "index.md").read_text(encoding="utf-8")
+    for page in DOCS.glob("*.md"):
+        assert page.name in ("index.md", "README.md") or f"]({page.name})" in text, page.name

@@ -1,0 +1,84 @@
+"""Which request fields select a stored response (RFC 9111 §4.1)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cachemw.http.messages import Headers
+from cachemw.http.vary import matches, selecting, varies_on
+
+NAMED = [
+    pytest.param([], (), id="9110 12.5.5 no field"),
+    pytest.param([b""], (), id="9110 12.5.5 an empty field"),
+    pytest.param([b"Accept"], (b"accept",), id="9110 5.1 names in any case"),
+    pytest.param([b"b, A"], (b"a", b"b"), id="9110 12.5.5 order does not count"),
+    pytest.param([b"a, A, a"], (b"a",), id="9110 12.5.5 a name counts once"),
+    pytest.param([b"b", b"a"], (b"a", b"b"), id="9110 5.3 over all lines"),
+    pytest.param([b" , a ,, "], (b"a",), id="9110 5.6.1.2 empty members"),
+    pytest.param([b"*"], None, id="9111 4.1 *"),
+    pytest.param([b" * "], None, id="9111 4.1 * with spaces"),
+    pytest.param([b"a,*"], None, id="9111 4.1 * in a list"),
+    pytest.param([b"*, a"], None, id="9111 4.1 * first"),
+    pytest.param([b"a", b"*"], None, id="9111 4.1 * on another line"),
+    pytest.param([b"a*"], (b"a*",), id="9111 4.1 a * in a name"),
+]
+
+
+@pytest.mark.parametrize(("lines", "names"), NAMED)
+def test_the_names_in_vary(lines: list[bytes], names: tuple[bytes, ...] | None) -> None:
+    headers = [(b"server", b"*"), *((b"vary", line) for line in lines)]
+    assert varies_on(headers) == names
+
+
+SELECTED = [
+    pytest.param([], (None,), id="9111 4.1 absent"),
+    pytest.param([(b"a", b"")], (b"",), id="9111 4.1 empty is not absent"),
+    pytest.param([(b"a", b"1")], (b"1",), id="9111 4.1 a value"),
+    pytest.param(
+        [(b"a", b"1"), (b"b", b"x"), (b"a", b"2")], (b"1, 2",), id="9110 5.3 lines joined"
+    ),
+]
+
+
+@pytest.mark.parametrize(("headers", "values"), SELECTED)
+def test_selecting_fields_are_read(headers: Headers, values: tuple[bytes | None, ...]) -> None:
+    assert selecting((b"a",), headers) == ((b"a", values[0]),)
+
+
+MATCHED = [
+    pytest.param([(b"a", b"1")], [(b"a", b"1")], True, id="9111 4.1 equal"),
+    pytest.param([(b"a", b"1")], [(b"a", b"2")], False, id="9111 4.1 another value"),
+    pytest.param([(b"a", b"1")], [], False, id="9111 4.1 absent now"),
+    pytest.param([], [(b"a", b"1")], False, id="9111 4.1 absent then"),
+    pytest.param([], [], True, id="9111 4.1 absent both times"),
+    pytest.param([(b"a", b"")], [], False, id="9111 4.1 empty is not absent"),
+    pytest.param([(b"a", b"x")], [(b"a", b"X")], False, id="9111 4.1 case counts"),
+    pytest.param(
+        [(b"a", b"1"), (b"c", b"1")], [(b"c", b"2"), (b"a", b"1")], True, id="others do not"
+    ),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "matched"), MATCHED)
+def test_a_request_selects_what_was_stored(first: Headers, second: Headers, matched: bool) -> None:
+    assert matches(selecting((b"a", b"b"), first), second) is matched
+
+
+REQUESTS = st.lists(
+    st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.binary(max_size=3)), max_size=4
+)
+
+
+@given(REQUESTS, REQUESTS)
+def test_a_request_matches_itself_and_matching_is_mutual(first: Headers, second: Headers) -> None:
+    names = (b"a", b"b")
+    assert matches(selecting(names, first), first)
+    assert matches(selecting(names, first), second) is matches(selecting(names, second), first)
+
+
+@given(st.lists(st.binary(max_size=20)))
+def test_no_vary_raises(lines: list[bytes]) -> None:
+    names = varies_on([(b"vary", line) for line in lines])
+    assert names is None or list(names) == sorted(set(names))
