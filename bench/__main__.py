@@ -11,6 +11,7 @@ from pathlib import Path
 from bench import report
 from bench.django_hits import django_hits
 from bench.effort import FULL, QUICK, Effort
+from bench.exporting import export_metrics
 from bench.hits import hits
 from bench.memory import memory
 from bench.misses import misses
@@ -71,7 +72,11 @@ def main(given: Sequence[str] | None = None) -> int:
         report.write_section(_PAGE, report.read(arguments.json))
         return 0
     began = report.environment()
-    rows = _measure(arguments.only or list(GROUPS), QUICK if arguments.quick else FULL)
+    stop = export_metrics()
+    try:
+        rows = _measure(arguments.only or list(GROUPS), QUICK if arguments.quick else FULL)
+    finally:
+        stop()
     report.print_table(rows)
     report.write_json(arguments.json, rows, began=began, quick=arguments.quick)
     missed = sum(row.verdict == "NOT REACHED" for row in rows)

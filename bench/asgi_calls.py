@@ -16,7 +16,7 @@ from typing import Any
 from bench.constants import BODY, FIELDS, STATUS, URLS
 from bench.timing import Subject
 
-__all__ = ["ask", "bare", "receive", "scope_of", "subject"]
+__all__ = ["ask", "bare", "call", "receive", "scope_of", "subject"]
 
 App = Callable[..., Awaitable[None]]
 Message = MutableMapping[str, Any]
@@ -86,15 +86,20 @@ def scope_of(url: str) -> dict[str, Any]:
     return _scope(_parsed([url])[0])
 
 
-async def ask(app: App, url: str) -> list[Message]:
-    """Call the application once and give its messages."""
+async def call(app: App, scope: dict[str, Any]) -> list[Message]:
+    """Call the application with this scope, and give its messages."""
     messages: list[Message] = []
 
     async def send(message: Message) -> None:
         messages.append(message)
 
-    await app(scope_of(url), receive, send)
+    await app(scope, receive, send)
     return messages
+
+
+async def ask(app: App, url: str) -> list[Message]:
+    """Call the application once for this address, and give its messages."""
+    return await call(app, scope_of(url))
 
 
 async def _batch(app: App, urls: Sequence[str]) -> float:

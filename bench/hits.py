@@ -10,6 +10,7 @@ from typing import Any
 from bench import asgi_calls
 from bench.constants import URLS, config
 from bench.effort import Effort
+from bench.exporting import in_server_span
 from bench.peers.running import Running, running_peers
 from bench.rows import Row, at_least, at_most, note, skipped
 from bench.timing import interleave, ratio, spread
@@ -42,6 +43,7 @@ def hits(effort: Effort) -> Iterator[Row]:
         subjects = [
             asgi_calls.subject("bare", asgi_calls.bare, loop),
             asgi_calls.subject("hit", app, loop),
+            in_server_span("in a span", asgi_calls.subject("", app, loop)),
         ]
         for peer in peers:
             subjects += peer.subjects()
@@ -50,13 +52,19 @@ def hits(effort: Effort) -> Iterator[Row]:
     ours = ratio(times["hit"], times["bare"])
     hit, bare = spread(times["hit"]), spread(times["bare"])
     yield at_most(
-        "ASGI memory hit, in process, counters on, 5 routes",
+        "ASGI memory hit, in process, 5 routes, counters on and exported",
         ours,
         WANTED,
         unit=" bare calls",
         beside=f"{hit.median * 1e6:.2f} µs, bare {bare.median * 1e6:.2f} µs",
         seconds=hit.median,
         bare_seconds=bare.median,
+    )
+    yield note(
+        "the same, inside a server span of OpenTelemetry that records",
+        ratio(times["in a span"], times["bare"]),
+        unit=" bare calls",
+        beside=f"{spread(times['in a span']).median * 1e6:.2f} µs",
     )
     yield from _against(peers, times)
     for problem in problems:

@@ -63,7 +63,7 @@ def server(command: Sequence[str], port: int, url: str, log: Path) -> Iterator[N
             stderr=subprocess.STDOUT,
         )
     try:
-        _await(process, port, url, log)
+        _await(process, command, port, url, log)
         yield
     finally:
         process.terminate()
@@ -74,7 +74,9 @@ def server(command: Sequence[str], port: int, url: str, log: Path) -> Iterator[N
             process.wait()
 
 
-def _await(process: subprocess.Popen[bytes], port: int, url: str, log: Path) -> None:
+def _await(
+    process: subprocess.Popen[bytes], command: Sequence[str], port: int, url: str, log: Path
+) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError, http.client.HTTPException):
@@ -82,7 +84,7 @@ def _await(process: subprocess.Popen[bytes], port: int, url: str, log: Path) -> 
             return
         time.sleep(0.02)
     said = log.read_text(errors="replace")[-500:]
-    raise ServerError(f"{Path(str(process.args[0])).name} did not start: {said}")  # type: ignore[index]
+    raise ServerError(f"{' '.join(command[:4])} did not start: {said}")
 
 
 def answer(port: int, url: str) -> dict[str, str]:
@@ -127,7 +129,7 @@ def granian(app: str, port: int) -> list[str]:
     ]
 
 
-def nginx(origin: int, port: int, home: Path) -> list[str]:
+def nginx(home: Path, origin: int, port: int) -> list[str]:
     """Write a configuration that caches what an origin answers; gives the command."""
     temporary = "\n".join(
         f"  {kind}_temp_path {home}/{kind};"
@@ -158,7 +160,7 @@ http {{
     return [found("nginx"), "-p", str(home), "-c", str(home / "nginx.conf"), "-e", "stderr"]
 
 
-def varnish(origin: int, port: int, home: Path) -> list[str]:
+def varnish(home: Path, origin: int, port: int) -> list[str]:
     """Write a configuration with one backend; gives the command."""
     vcl = home / "bench.vcl"
     vcl.write_text(f'vcl 4.1;\nbackend default {{ .host = "{HOST}"; .port = "{origin}"; }}\n')

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -35,8 +36,7 @@ def servers(effort: Effort) -> Iterator[Row]:
         ports, absent = _start(stack, Path(directory))
         seconds = effort.server_seconds
         subjects = [
-            Subject(name, lambda port=port: wrk(port, _URL, seconds))  # type: ignore[misc]
-            for name, port in ports.items()
+            Subject(name, partial(wrk, port, _URL, seconds)) for name, port in ports.items()
         ]
         rates = interleave(subjects, effort.server_rounds, warmups=1)
         stack.close()
@@ -53,9 +53,7 @@ def _start(stack: ExitStack, home: Path) -> tuple[dict[str, int], dict[str, str]
             absent[name] = f"install {name}"
             continue
         for app in ("bare", "cached"):
-            ports[f"{name} {app}"] = _one(
-                stack, lambda port, c=command, a=app: c(f"bench.served:{a}", port), home
-            )
+            ports[f"{name} {app}"] = _one(stack, partial(command, f"bench.served:{app}"), home)
         _check_hit(ports[f"{name} cached"], "cache-status", "; hit;")
     origin = ports.get("granian bare") or ports.get("uvicorn bare")
     for name, (program, make) in _PROXIES.items():
@@ -64,18 +62,18 @@ def _start(stack: ExitStack, home: Path) -> tuple[dict[str, int], dict[str, str]
             continue
         own = home / name
         own.mkdir()
-        ports[name] = _one(stack, lambda port, m=make, o=own: m(origin, port, o), home)
+        ports[name] = _one(stack, partial(make, own, origin), home)
         _check_hit(ports[name], *{"varnish": ("x-varnish", " "), "nginx": ("x-cache", "HIT")}[name])
     return ports, absent
 
 
-def _one(stack: ExitStack, command: object, home: Path) -> int:
-    """Start one server on a port of its own; gives the port."""
+def _one(stack: ExitStack, command: Callable[[int], Sequence[str]], home: Path) -> int:
+    """Start one server, of whose port the command is made; gives the port."""
     for left in reversed(range(_START_ATTEMPTS)):
         port = free_port()
         log = home / f"{port}.log"
         try:
-            stack.enter_context(processes.server(command(port), port, _URL, log))  # type: ignore[operator]
+            stack.enter_context(processes.server(command(port), port, _URL, log))
         except ServerError:
             if not left:
                 raise

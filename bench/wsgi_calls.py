@@ -11,7 +11,7 @@ from typing import Any
 from bench.constants import BODY, TEXT_FIELDS, URLS
 from bench.timing import Subject
 
-__all__ = ["Answer", "ask", "bare", "environ_of", "subject"]
+__all__ = ["Answer", "ask", "bare", "call", "environ_of", "subject"]
 
 App = Callable[..., Iterable[bytes]]
 Answer = tuple[str, list[tuple[str, str]], bytes]
@@ -59,7 +59,8 @@ def environ_of(url: str) -> dict[str, Any]:
     }
 
 
-def _call(app: App, environ: dict[str, Any]) -> Answer:
+def call(app: App, environ: dict[str, Any]) -> Answer:
+    """Call the application with this environ, and give its answer."""
     head: list[Any] = []
 
     def start_response(status: str, fields: list[tuple[str, str]], exc_info: Any = None) -> Any:
@@ -76,7 +77,7 @@ def _call(app: App, environ: dict[str, Any]) -> Answer:
 
 def ask(app: App, url: str) -> Answer:
     """Call the application once, as a server would, and give its answer."""
-    return _call(app, environ_of(url))
+    return call(app, environ_of(url))
 
 
 def _round(app: App, urls: Sequence[str], calls: int) -> float:
@@ -86,7 +87,7 @@ def _round(app: App, urls: Sequence[str], calls: int) -> float:
         batch = ["".join(list(url)) for url in urls[start : start + _BATCH]]
         began = perf_counter()
         for url in batch:
-            _call(app, environ_of(url))
+            call(app, environ_of(url))
         seconds += perf_counter() - began
         done += len(batch)
     return seconds / done

@@ -28,7 +28,9 @@ def raw_target(environ: Mapping[str, Any]) -> str | None:
 class EnvironReader:
     """Reads requests for one set of watched fields."""
 
-    def __init__(self, names: frozenset[bytes]) -> None:
+    def __init__(self, names: frozenset[bytes], *, decoded: bool = False) -> None:
+        """`decoded` says that the paths are text already, as Django leaves them in its `META`."""
+        self._text: Callable[[str], str] = str if decoded else _decoded
         # A spelling with underscores cannot be told apart here; servers drop or fold it.
         plain = [name for name in names if b"_" not in name and name not in _BARE]
         self._watched = {_variable(name): name for name in plain}
@@ -62,8 +64,8 @@ class EnvironReader:
 
     def request(self, environ: Mapping[str, Any], scheme: str, raw: str | None) -> Request:
         """Give the whole request."""
-        mount = _decoded(environ.get("SCRIPT_NAME", ""))
-        path = _decoded(environ.get("PATH_INFO", "")) or "/"
+        mount = self._text(environ.get("SCRIPT_NAME", ""))
+        path = self._text(environ.get("PATH_INFO", "")) or "/"
         query = environ.get("QUERY_STRING", "").encode("latin-1")
         headers = [
             (_field(name), value.encode("latin-1"))

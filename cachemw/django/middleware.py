@@ -49,7 +49,7 @@ class CacheMiddleware:
         """Be made by Django, with the next middleware or the view's handler."""
         self.get_response = get_response
         self.cache = get_cache()
-        self._reader = EnvironReader(self.cache.engine.watched.names)
+        self._reader = EnvironReader(self.cache.engine.watched.names, decoded=True)
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:

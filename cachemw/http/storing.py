@@ -6,7 +6,8 @@ The rules, in the order in which they are asked; the first that refuses gives th
 2. it sets a cookie: it was made for one client;
 3. it varies on everything (`Vary: *`);
 4. it answers part of a request, or is framed in a way that cannot be replayed;
-5. the client was known (cookies, Authorization) and the response does not say that it is for all;
+5. the client was known (cookies, Authorization), and the response does not say that it is for all
+   or, varying on Cookie, for how long it is good for this one;
 6. its status is not one that the route keeps, or must be understood and is not;
 7. nothing gives it a lifetime, or the lifetime is over.
 """
@@ -74,6 +75,10 @@ def judge(
     if control.must_understand and head.status not in UNDERSTOOD_STATUSES:
         return Refused("status")
     lifetime = explicit_lifetime(control, head.headers, wall_now)
+    if lifetime is None and (cookies_sent or authorization_sent) and not control.public:
+        # The route's ttl is for what everybody gets. What is a session's own may change with the
+        # session at any time, and only the application can say that it will not.
+        return Refused("cookie" if cookies_sent else "authorization")
     if lifetime is None:
         lifetime = _route_lifetime(head.status, policy)
     elif (policy.ttl is not None and head.status not in TTL_STATUSES | NEGATIVE_STATUSES) or (

@@ -28,13 +28,13 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from cachemw.config.model import Log as LogConfig
 from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.floors import NO_EPOCH, Floors
+from cachemw.invalidation.followers import Followers, refused, unless_refused
 from cachemw.invalidation.log import Purge, PurgeResult, process_id
 from cachemw.invalidation.records import (
     FlagsRecord,
@@ -59,16 +59,10 @@ _BATCH = 2000
 _RETRY = 0.4
 """Seconds between attempts to reach Redis again, give or take half."""
 _EXCHANGES = 10
-"""Attempts to change the live flags while others do; each failed one is another's success."""
-_HEARTBEATS_MISSED = 3
-"""Polls without a heartbeat after which a process does not count as following any more."""
+"""Attempts to change what others change too; each failed one is another's success."""
 _SETTLE = 2.0
 """Seconds after Redis came back without its data in which no purge counts as confirmed: the others
 may still be on their way back, and nobody is on record to be waited for."""
-_HEARTBEAT_AT_LEAST = 1.5
-"""Seconds that it counts whatever the poll: a busy machine keeps a thread waiting for that long."""
-_DEAD_AFTER = 60.0
-"""Seconds without a heartbeat after which a process is forgotten: killed ones cannot leave."""
 
 
 class Hooks:
@@ -108,7 +102,7 @@ class RedisLog:
         """Whether purges wait here for a Redis that is away; else they raise StoreUnavailable."""
         self.epoch_key = f"cachemw:{{{namespace}}}:epoch".encode()
         self._stream = f"cachemw:{{{namespace}}}:log".encode()
-        self._followers = f"cachemw:{{{namespace}}}:followers".encode()
+        self._followers = Followers(f"cachemw:{{{namespace}}}:followers".encode(), config.poll)
         self._flags = f"cachemw:{{{namespace}}}:flags".encode()
         self._clients = clients
         self._config = config
@@ -171,7 +165,7 @@ class RedisLog:
                 self._join(client)
                 while not stopping.is_set():
                     self._follow(client)
-                client.hdel(self._followers, self.me)
+                client.hdel(self._followers.key, self.me)
             except Exception as error:  # nothing may end this thread while the process serves
                 self._lose(type(error).__name__)
             finally:
@@ -206,19 +200,19 @@ class RedisLog:
         elif trimmed and self._cursor < first:
             self.floors.raise_horizon(first)
         # Told before the log is read: a purge that is not read now will wait for us.
-        self._tell(client, _seconds(client.time()))
+        self._followers.tell(client, self.me, self._cursor, _seconds(client.time()))
         records = self._catch_up(client)
         self._restore_flags(client)
         self._drain(client)
         self._beat(client)
-        self._forget_dead(client)
+        self._followers.drop_dead(client, _seconds(client.time()))
         self.live = True
         self._probe()
         lost_at, self._lost_at = self._lost_at, None
         if lost_at is not None:
             self._hooks.regained(self._monotonic() - lost_at, records)
 
-    def _epoch(self, client: redis.Redis) -> bytes:
+    def _epoch(self, client: Any) -> bytes:
         """Give the log's epoch; without a sound one, or a stream to go with it, begin a new life."""
         from redis.exceptions import WatchError
 
@@ -311,29 +305,9 @@ class RedisLog:
             raise ValueError("the log has begun a new life, or has to")
         server_now = _seconds(time_there)
         self.server_shift = server_now - (began + ended) / 2
-        self._tell(client, server_now)
+        self._followers.tell(client, self.me, self._cursor, server_now)
         self.alive_at = began
         self.trusted_until = began + self._config.partition_limit
-
-    def _tell(self, client: redis.Redis, server_now: float) -> None:
-        """Tell how far this process has applied the log; a full server need not take it."""
-        with _unless_refused():
-            client.hset(self._followers, self.me, f"{stream_id(self._cursor)} {server_now:.3f}")
-
-    def _forget_dead(self, client: redis.Redis) -> None:
-        """Drop what processes that were killed have left among the followers."""
-        try:
-            table: Any = client.hgetall(self._followers)
-        except Exception as error:
-            if not _refused(error):
-                raise
-            client.delete(self._followers)  # it is of another type
-            return
-        oldest = self._monotonic() + (self.server_shift or 0.0) - _DEAD_AFTER
-        beats = _beats(table)
-        dead = [name for name in table if name not in beats or beats[name][1] < oldest]
-        if dead:
-            client.hdel(self._followers, *dead)
 
     def _restore_flags(self, client: redis.Redis) -> None:
         """Learn the live flags, or give them back to a Redis that has lost them."""
@@ -341,7 +315,7 @@ class RedisLog:
         if isinstance(document, bytes):
             self._hooks.flags(document)
         elif (current := self._hooks.current_flags()) is not None:
-            with _unless_refused():
+            with unless_refused():
                 client.set(self._flags, current, nx=True)
 
     # -- appending -------------------------------------------------------------------------------
@@ -431,7 +405,7 @@ class RedisLog:
             if not isinstance(reply, Exception):
                 shift = _seconds(reply) - self._monotonic()
         while True:
-            reply = yield ("HGETALL", self._followers)
+            reply = yield ("HGETALL", self._followers.key)
             reached, waiting = self._heard(reply, appended, shift)
             if not waiting:
                 return PurgeResult(status="confirmed", reached=reached)
@@ -444,20 +418,15 @@ class RedisLog:
         own = 1 if self._thread is not None else 0
         if isinstance(reply, Exception):
             return own, 1
-        beats = _beats(_pairs(reply))
-        beats.pop(self.me.encode(), None)
-        now = max((beat for _, beat in beats.values()), default=0.0)
-        if shift is not None:
-            now = max(now, self._monotonic() + shift)
-        oldest = now - max(_HEARTBEATS_MISSED * self._config.poll, _HEARTBEAT_AT_LEAST)
-        applied = [at >= appended for at, beat in beats.values() if beat >= oldest]
+        now = None if shift is None else self._monotonic() + shift
+        applied, waiting = self._followers.count(reply, self.me, appended, now)
         unknown = self._monotonic() < self._settled_at
-        return own + sum(applied), len(applied) - sum(applied) + unknown
+        return own + applied, waiting + unknown
 
     def _failed(self, purge: Purge, error: Exception) -> PurgeResult:
         """Keep a purge that could not be appended, or, where Redis is full, purge everything."""
         self._hooks.count("store_error", "purge")
-        if _refused(error) and self._forget_epoch():
+        if refused(error) and self._forget_epoch():
             self.floors.apply_locally(None, soft=False)
             return PurgeResult(status="appended", reached=1, waiting=1, everything=True)
         if not self.queues:
@@ -486,7 +455,7 @@ class RedisLog:
                 self._append_late(client, self._queue[0])
                 self._queue.popleft()
         except Exception as error:
-            if not _refused(error):
+            if not refused(error):
                 raise
             client.delete(self.epoch_key)
             self._queue.clear()
@@ -540,40 +509,7 @@ class RedisLog:
         self._stopping = threading.Event()  # a closed log can be started again
 
 
-def _refused(error: Exception) -> bool:
-    """Say whether the server itself refused a write (full, read-only), as against being out of reach."""
-    from redis.exceptions import ResponseError
-
-    return isinstance(error, ResponseError)
-
-
-@contextmanager
-def _unless_refused() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if not _refused(error):
-            raise
-
-
 def _seconds(reply: Any) -> float:
     """Read the answer to TIME."""
     seconds, micros = reply
     return float(seconds + micros / 1e6)
-
-
-def _beats(table: dict[bytes, bytes]) -> dict[bytes, tuple[int, float]]:
-    """Read heartbeats: process -> number applied, the server's time; what is none is left out."""
-    beats = {}
-    for name, value in table.items():
-        with suppress(ValueError):
-            at, beat = value.split(b" ")
-            beats[name] = number(at), float(beat)
-    return beats
-
-
-def _pairs(reply: Any) -> dict[bytes, bytes]:
-    if isinstance(reply, dict):
-        return dict(reply)
-    flat = list(reply or ())
-    return dict(zip(flat[::2], flat[1::2], strict=False))

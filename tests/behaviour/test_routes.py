@@ -100,3 +100,17 @@ def test_a_page_that_is_not_there_is_the_frameworks_own(open_door: OpenDoor) -> 
     door = open_door({"/p": numbered()}, config=config)
     replies = [door.get("/nothing") for _ in range(2)]
     assert [(reply.status, reply.hit) for reply in replies] == [(404, False)] * 2
+
+
+@pytest.mark.parametrize("target", ["/s/%C3%A9", "/s/%E2%82%AC", "/s/e%20e"])
+def test_a_tag_is_filled_with_the_parameter_as_people_write_it(
+    open_door: OpenDoor, target: str
+) -> None:
+    # Guard: each front door reads paths as text, whatever disguise its interface has for bytes.
+    door = open_door({"/s/{slug}": numbered()}, tags=["slug:{slug}"])
+    assert [door.get(target).calls for _ in range(2)] == [1, 1]
+    slug = {"/s/%C3%A9": "é", "/s/%E2%82%AC": "€", "/s/e%20e": "e e"}[target]
+    door.cache.purge(tags=[f"slug:{slug}"])
+    assert door.get(target).calls == 2
+    door.cache.purge(urls=[f"/s/{slug}"])
+    assert door.get(target).calls == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -30,12 +31,14 @@ class Kit:
         self,
         *routes: dict[str, Any],
         identities: dict[str, Callable[[Request], str | None]] | None = None,
+        has_shared: bool = True,
         **config: Any,
     ) -> None:
         self.clock = FakeClock()
         mapping = {"routes": list(routes or (ROUTE,)), **config}
         self.cache = Cache.from_dict(mapping, clock=self.clock, identities=identities)
         self.engine = self.cache.engine
+        self.engine.settings = replace(self.engine.settings, has_shared=has_shared)
 
     @property
     def now(self) -> float:
@@ -46,11 +49,7 @@ class Kit:
         return len(self.engine.flights.open)
 
     def events(self, name: str) -> dict[str, int]:
-        return {
-            reason: count
-            for (event, reason), count in self.cache.stats().events.items()
-            if event == name
-        }
+        return dict(self.cache.stats().events.get(name, {}))
 
     def flow(self, request: Request) -> Flow:
         return on_request(self.engine, request, target(request), self.extra(request), self.now)

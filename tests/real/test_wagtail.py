@@ -318,11 +318,6 @@ def test_a_page_for_editors_is_never_kept(wagtail: Site, editor: httpx.Client) -
             assert "secret-of-for-editors" not in turned_away.text
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="an answer that varies on Cookie is kept for each cookie for as long as the route says",
-)
 def test_an_editor_whose_session_was_ended_elsewhere_is_a_stranger_at_once(
     wagtail: Site, editor: httpx.Client
 ) -> None:

@@ -34,7 +34,7 @@ def until(condition: Callable[[], object], limit: float = LIMIT) -> float:
 
 def options(url: str, **changes: Any) -> dict[str, Any]:
     """Return a configuration over this server, its log polled often so that closing is quick."""
-    log = {"poll": "100ms", **changes.pop("log", {})}
+    log = {"poll": "40ms", **changes.pop("log", {})}
     route = {
         "name": "things",
         "path": "/things/{id}",

@@ -1,0 +1,702 @@
+"""`on_request`, fed by hand: which effects it asks for, what it decides, and that no flight hangs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cachemw.engine.effects import Await, Lookup
+from cachemw.engine.entry import MARKER
+from cachemw.engine.flows import Forward, Serve
+from cachemw.engine.outcomes import Outcome
+from cachemw.errors import EntryRejected, StoreError, StoreUnavailable
+from cachemw.http.messages import Request
+from cachemw.invalidation.log import Purge
+
+from .kit import GRACE, ROUTE, Kit, follow, forwarded, get, lookup, served, step, throw
+
+COOKIE, TOKEN = (b"cookie", b"sid=1"), (b"authorization", b"Bearer x")
+PUBLIC = (b"cache-control", b"public")
+
+
+@pytest.fixture
+def kit() -> Kit:
+    return Kit()
+
+
+@pytest.fixture
+def grace() -> Kit:
+    return Kit(GRACE)
+
+
+# Rule 1: past the cache ---------------------------------------------------------------------------
+
+PASSES = [
+    pytest.param(get("/elsewhere"), "no-route", id="no route lists it"),
+    pytest.param(get(method="POST"), "method", id="a method that the route does not cache"),
+    pytest.param(get(method="get"), "method", id="a method in lower case"),
+    pytest.param(get(host=b"a b"), "host", id="a malformed Host"),
+    pytest.param(get("/products/1", (b"host", b"other")), "host", id="two Hosts"),
+    pytest.param(get("/products/1", (b"range", b"bytes=0-1")), "range", id="a range"),
+    pytest.param(get("/products/1", (b"content-length", b"3")), "body", id="a body on GET"),
+    pytest.param(get("/products/1", (b"x_forwarded_host", b"e")), "spelling", id="a spelling"),
+    pytest.param(get("/products/a%2Fb"), "no-route", id="an encoded slash is two segments"),
+]
+
+
+@pytest.mark.parametrize(("request_", "reason"), PASSES)
+def test_it_passes_untouched_and_unkept(kit: Kit, request_: Request, reason: str) -> None:
+    decision = forwarded(step(kit.flow(request_)))
+    assert (decision.outcome, decision.reason) == (Outcome.PASS, reason)
+    assert decision.fetch is None
+    assert decision.rewrite is None
+    assert kit.open_flights == 0
+
+
+def test_a_route_that_is_off_lets_everything_past_even_what_is_stored(kit: Kit) -> None:
+    """I6: a switched-off route serves nothing, on the fast path either."""
+    kit.fill(get())
+    kit.engine.routes[0].on = False
+    decision = forwarded(step(kit.flow(get())))
+    assert (decision.outcome, decision.reason, decision.fetch) == (Outcome.OFF, "off", None)
+    assert kit.hit(get()) is None
+
+
+# Rule 2: in memory --------------------------------------------------------------------------------
+
+
+def test_a_fresh_entry_is_served_without_an_effect(kit: Kit) -> None:
+    entry = kit.fill(get())
+    decision = served(step(kit.flow(get())))
+    assert (decision.entry, decision.outcome) == (entry, Outcome.HIT_MEMORY)
+    assert decision.refresh is None
+    assert entry.visited
+    assert kit.hit(get()) is entry
+
+
+def test_an_entry_is_not_fresh_at_the_end_of_its_lifetime(kit: Kit) -> None:
+    kit.fill(get())
+    kit.clock.advance(59.99)
+    assert served(step(kit.flow(get()))).outcome is Outcome.HIT_MEMORY
+    kit.clock.advance(0.01)
+    assert kit.hit(get()) is None
+    assert forwarded(kit.miss(get())).outcome is Outcome.MISS
+
+
+def test_a_stale_entry_is_served_and_one_request_refreshes_it(grace: Kit) -> None:
+    """RFC 5861 §3."""
+    entry = grace.fill(get())
+    grace.clock.advance(65)
+    assert grace.hit(get()) is None
+    first, second = (served(step(grace.flow(get()))) for _ in range(2))
+    assert first.outcome is second.outcome is Outcome.STALE_MEMORY
+    assert first.entry is second.entry is entry
+    assert second.refresh is None
+    assert first.refresh is not None
+    assert first.refresh.refresh
+    assert first.refresh.position == grace.engine.floors.here()
+    assert grace.open_flights == 1
+    first.refresh.abandon()
+    assert grace.open_flights == 0
+    assert served(step(grace.flow(get()))).refresh is not None
+
+
+def test_a_head_request_is_served_stale_but_refreshes_nothing(grace: Kit) -> None:
+    grace.fill(get())
+    grace.clock.advance(65)
+    decision = served(step(grace.flow(get(method="HEAD"))))
+    assert (decision.outcome, decision.refresh) == (Outcome.STALE_MEMORY, None)
+    assert grace.open_flights == 0
+
+
+def test_a_softly_purged_entry_is_served_inside_its_window_and_refreshed(grace: Kit) -> None:
+    entry = grace.fill(get())
+    grace.cache.purge(tags=["product:1"], soft=True)
+    assert grace.hit(get()) is None
+    decision = served(step(grace.flow(get())))
+    assert (decision.entry, decision.outcome) == (entry, Outcome.STALE_MEMORY)
+    assert decision.refresh is not None
+
+
+def test_a_softly_purged_entry_is_served_no_longer_than_its_lifetime(kit: Kit) -> None:
+    kit.fill(get())
+    kit.cache.purge(tags=["product:1"], soft=True)
+    decision = served(step(kit.flow(get())))
+    assert decision.outcome is Outcome.STALE_MEMORY
+    assert decision.refresh is not None
+    decision.refresh.abandon()
+    kit.clock.advance(60)
+    assert kit.miss(get()).outcome is Outcome.MISS
+
+
+def test_a_purged_entry_is_a_miss(kit: Kit) -> None:
+    """I5."""
+    kit.fill(get())
+    kit.cache.purge(tags=["product:1"])
+    assert kit.hit(get()) is None
+    assert kit.miss(get()).outcome is Outcome.MISS
+
+
+def test_a_purged_entry_stands_in_for_nothing(grace: Kit) -> None:
+    grace.fill(get())
+    grace.cache.purge(tags=["product:1"])
+    forward = grace.miss(get())
+    assert forward.fetch is not None
+    assert forward.fetch.stale is None
+
+
+def test_past_its_window_an_entry_only_stands_in_for_errors(grace: Kit) -> None:
+    """RFC 5861 §4."""
+    entry = grace.fill(get())
+    grace.clock.advance(80)
+    forward = grace.miss(get())
+    assert forward.fetch is not None
+    assert forward.fetch.stale is entry
+
+
+def test_with_the_log_out_of_reach_memory_serves_only_what_may_be(kit: Kit) -> None:
+    """I5: the guard is the trust check in `hit_in_memory` and in `_candidate`."""
+    entry = kit.fill(get())
+    kit.cache.log.trusted_until = kit.now
+    kit.engine.log = Distrusted(kit.now, serves=False)
+    assert kit.hit(get()) is None
+    assert kit.miss(get()).outcome is Outcome.MISS
+    kit.engine.log = Distrusted(kit.now, serves=True)
+    assert kit.hit(get()) is entry
+    assert served(step(kit.flow(get()))).entry is entry
+
+
+class Distrusted:
+    """A log that is not heard from, whose route may or may not be served without it."""
+
+    live = False
+
+    def __init__(self, until: float, *, serves: bool) -> None:
+        self.trusted_until = until
+        self._serves = serves
+
+    def serves(self, born: float, now: float) -> bool:
+        return self._serves
+
+
+# Rule 3: known clients, HEAD, uncacheable ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", [COOKIE, TOKEN], ids=["cookie", "authorization"])
+def test_a_known_client_neither_leads_nor_follows(
+    kit: Kit, field: tuple[bytes, bytes]
+) -> None:
+    """I1: nobody is ever handed, or waits for, what was made for a known client."""
+    request = get("/products/1", field)
+    flow = kit.flow(request)
+    lookup(step(flow))
+    assert kit.open_flights == 0
+    decision = forwarded(step(flow, (None, kit.now)))
+    assert decision.outcome is Outcome.PASS
+    assert decision.reason == field[0].decode()
+    assert decision.fetch is not None
+    assert decision.fetch.flight is None
+
+
+PERSONAL = [
+    pytest.param(COOKIE, (), False, id="9111 7.3 a cookie: nothing said"),
+    pytest.param(COOKIE, (PUBLIC,), True, id="9111 5.2.2.9 a cookie: public"),
+    pytest.param(COOKIE, ((b"cache-control", b"s-maxage=60"),), False, id="a cookie: s-maxage"),
+    pytest.param(TOKEN, (), False, id="9111 3.5 authorization: nothing said"),
+    pytest.param(TOKEN, (PUBLIC,), True, id="9111 3.5 authorization: public"),
+    pytest.param(TOKEN, ((b"cache-control", b"s-maxage=60"),), True, id="9111 3.5 s-maxage"),
+    pytest.param(TOKEN, ((b"cache-control", b"must-revalidate"),), True, id="9111 3.5 must-revali"),
+]
+
+
+@pytest.mark.parametrize(("field", "stored_fields", "given"), PERSONAL)
+@pytest.mark.parametrize("tier", ["memory", "shared"])
+def test_a_known_client_is_given_only_what_is_for_all(
+    kit: Kit, tier: str, field: Any, stored_fields: Any, given: bool
+) -> None:
+    """I1: the guard is `_is_for`."""
+    request = get("/products/1", field)
+    if tier == "memory":
+        kit.fill(get(), b"body", *stored_fields)
+        flow = kit.flow(request)
+        decision = step(flow)
+        if isinstance(decision, Lookup):
+            decision = step(flow, (None, kit.now))
+    else:
+        flow = kit.flow(request)
+        key = lookup(step(flow)).key
+        decision = step(flow, (kit.entry(key, headers=stored_fields), kit.now))
+    assert isinstance(decision, Serve) is given
+    assert kit.hit(request) is None, "the fast path does not look at what the answer says"
+
+
+def test_head_is_answered_from_a_stored_get_and_keeps_nothing_itself(kit: Kit) -> None:
+    decision = forwarded(step(kit.flow(get(method="HEAD"))))
+    assert (decision.outcome, decision.reason, decision.fetch) == (Outcome.MISS, "method", None)
+    assert kit.open_flights == 0
+    entry = kit.fill(get())
+    assert served(step(kit.flow(get(method="HEAD")))).entry is entry
+
+
+def test_nobody_queues_for_what_could_not_be_kept(kit: Kit) -> None:
+    forward = kit.miss(get())
+    kit.head(forward, 200, (b"cache-control", b"no-store"))
+    decision = forwarded(step(kit.flow(get())))
+    assert (decision.outcome, decision.reason) == (Outcome.HIT_FOR_MISS, "hit-for-miss")
+    assert decision.fetch is not None
+    assert decision.fetch.flight is None
+    kit.keep(decision, b"now it can")
+    assert kit.hit(get()) is not None
+    kit.clock.advance(61)
+    assert kit.miss(get()).outcome is Outcome.MISS, "forgotten as soon as one could be kept"
+
+
+def test_that_an_answer_could_not_be_kept_is_forgotten_in_time(kit: Kit) -> None:
+    kit.head(kit.miss(get()), 200, (b"cache-control", b"no-store"))
+    kit.clock.advance(10)
+    assert isinstance(step(kit.flow(get())), Lookup)
+
+
+# Rule 4: following --------------------------------------------------------------------------------
+
+
+def test_the_second_request_follows_and_serves_what_the_first_shares(kit: Kit) -> None:
+    leader = kit.miss(get())
+    follower = follow(kit, get())
+    assert follower.timeout == kit.engine.settings.coalesce_wait
+    assert kit.engine.flights.waiting == 1
+    entry = kit.keep(leader, b"shared")
+    decision = served(follower.wake(kit.now))
+    assert (decision.entry, decision.outcome) == (entry, Outcome.HIT_COALESCED)
+    assert (kit.open_flights, kit.engine.flights.waiting) == (0, 0)
+
+
+def test_followers_of_an_uncacheable_answer_go_on_alone_at_once(kit: Kit) -> None:
+    """I1: what storing refuses is not shared with those who wait either."""
+    leader = kit.miss(get())
+    followers = [follow(kit, get()) for _ in range(3)]
+    kit.head(leader, 200, (b"set-cookie", b"sid=1"))
+    for follower in followers:
+        decision = forwarded(follower.wake(kit.now))
+        assert (decision.outcome, decision.reason) == (Outcome.MISS, "alone")
+        assert decision.fetch is not None
+        assert decision.fetch.flight is None
+    assert (kit.open_flights, kit.engine.flights.waiting) == (0, 0)
+
+
+def test_a_follower_waits_no_longer_than_it_must(kit: Kit) -> None:
+    leader = kit.miss(get())
+    decision = forwarded(follow(kit, get()).wake(kit.now + 5))
+    assert (decision.outcome, decision.reason) == (Outcome.MISS, "alone")
+    assert decision.fetch is not None
+    assert decision.fetch.started == kit.now + 5
+    assert kit.events("flight_timeouts") == {"": 1}
+    assert leader.fetch is not None
+    leader.fetch.abandon()
+    assert (kit.open_flights, kit.engine.flights.waiting) == (0, 0)
+
+
+def test_a_promoted_follower_leads_the_rest(kit: Kit) -> None:
+    leader = kit.miss(get())
+    heir, other = follow(kit, get()), follow(kit, get())
+    assert leader.fetch is not None
+    leader.fetch.abandon()
+    effect = lookup(heir.wake(kit.now))
+    forward = forwarded(step(heir.flow, (None, kit.now)))
+    assert effect.route == "products"
+    assert forward.fetch is not None
+    assert forward.fetch.flight is heir.flight
+    entry = kit.keep(forward, b"by the heir")
+    assert served(other.wake(kit.now)).entry is entry
+    assert (kit.open_flights, kit.engine.flights.waiting) == (0, 0)
+
+
+def test_a_leader_that_lets_go_twice_takes_nothing_from_its_heir(kit: Kit) -> None:
+    """The guard is that a Fetch forgets its flight when it abandons it."""
+    leader = kit.miss(get())
+    heir, other = follow(kit, get()), follow(kit, get())
+    assert leader.fetch is not None
+    leader.fetch.abandon()
+    leader.fetch.abandon()
+    assert heir.waiter.landing is not None
+    assert other.waiter.landing is None
+
+
+def test_a_follower_is_not_given_what_was_purged_while_it_waited(kit: Kit) -> None:
+    """I5: the guard is that a shared answer is judged like a stored one."""
+    leader = kit.miss(get())
+    follower = follow(kit, get())
+    kit.cache.purge(tags=["product:1"])
+    kit.keep(leader, b"overtaken")
+    decision = follower.wake(kit.now)
+    while isinstance(decision, Lookup):
+        decision = step(follower.flow, (None, kit.now))
+    assert isinstance(decision, Forward)
+    assert kit.hit(get()) is None, "the fill was dead on arrival"
+
+
+def test_a_follower_is_given_only_its_own_variant() -> None:
+    """I2: the guard is the comparison of selecting values in `_shared_answer`."""
+    kit = Kit()
+    german, french = (b"accept-language", b"de"), (b"accept-language", b"fr")
+    leader = kit.miss(get("/products/1", german))
+    same, other = follow(kit, get("/products/1", german)), follow(kit, get("/products/1", french))
+    entry = kit.keep(leader, b"deutsch", (b"vary", b"accept-language"))
+    assert served(same.wake(kit.now)).entry is entry
+    effect = lookup(other.wake(kit.now))
+    assert effect.key.digest != entry.key
+    forward = forwarded(step(other.flow, (None, kit.now)))
+    assert forward.fetch is not None
+    assert forward.fetch.flight is not None
+    third = follow(kit, get("/products/1", french))
+    french_entry = kit.keep(forward, b"francais", (b"vary", b"accept-language"))
+    assert served(third.wake(kit.now)).entry is french_entry
+    assert (kit.open_flights, kit.engine.flights.waiting) == (0, 0)
+
+
+def test_a_follower_takes_the_stale_stand_in_of_a_failed_origin(grace: Kit) -> None:
+    entry = grace.fill(get())
+    grace.clock.advance(80)
+    leader = grace.miss(get())
+    follower = follow(grace, get())
+    assert isinstance(grace.head(leader, 503), Serve)
+    decision = served(follower.wake(grace.now))
+    assert (decision.entry, decision.outcome) == (entry, Outcome.STALE_IF_ERROR)
+
+
+def test_the_waiters_of_a_process_are_bounded() -> None:
+    """I4."""
+    kit = Kit(coalesce={"max_waiters": 2})
+    leader = kit.miss(get())
+    followers = [follow(kit, get()) for _ in range(2)]
+    decision = forwarded(step(kit.flow(get())))
+    assert (decision.outcome, decision.reason) == (Outcome.MISS, "waiters")
+    assert kit.engine.flights.waiting == 2
+    kit.keep(leader, b"x")
+    assert all(isinstance(follower.wake(kit.now), Serve) for follower in followers)
+    assert kit.engine.flights.waiting == 0
+
+
+# Rule 5: leading ----------------------------------------------------------------------------------
+
+
+def test_a_miss_leads_looks_in_the_shared_store_and_forwards(kit: Kit) -> None:
+    flow = kit.flow(get())
+    effect = lookup(step(flow))
+    assert effect.key == kit.asked(get()).plan.key
+    assert kit.open_flights == 1
+    kit.clock.advance(0.02)
+    decision = forwarded(step(flow, (None, kit.now)))
+    assert (decision.outcome, decision.reason) == (Outcome.MISS, "miss")
+    fetch = decision.fetch
+    assert fetch is not None
+    assert fetch.started == kit.now, "the time of the answer, not of the question"
+    assert fetch.position == kit.engine.floors.here()
+    assert fetch.flight is kit.engine.flights.open[effect.key.digest]
+    assert fetch.stale is None
+    fetch.abandon()
+    assert kit.open_flights == 0
+
+
+def test_without_a_shared_store_a_miss_asks_for_nothing() -> None:
+    kit = Kit(has_shared=False)
+    decision = forwarded(step(kit.flow(get())))
+    assert decision.fetch is not None
+    assert decision.fetch.flight is not None
+    assert forwarded(step(kit.flow(get("/products/1", TOKEN)))).outcome is Outcome.PASS
+
+
+def test_what_another_thread_landed_in_between_is_found_by_the_next_leader(kit: Kit) -> None:
+    """Between a look into memory and the flight that follows from it, another may have landed."""
+    leader = kit.miss(get())
+    heir = follow(kit, get())
+    entry = kit.entry(kit.asked(get()).plan.key)
+    kit.engine.memory.put(entry)
+    assert leader.fetch is not None
+    leader.fetch.abandon()
+    assert served(heir.wake(kit.now)).entry is entry
+    assert kit.open_flights == 0
+
+
+def test_the_position_is_noted_before_the_application_is_called(kit: Kit) -> None:
+    """I5: an answer whose making began before a purge is dead, whenever it is kept."""
+    forward = kit.miss(get())
+    kit.cache.purge(tags=["product:1"])
+    kit.keep(forward, b"read before the purge")
+    assert kit.hit(get()) is None
+    assert isinstance(step(kit.flow(get())), Lookup)
+
+
+def test_a_shared_hit_is_served_shared_with_followers_and_kept_in_memory(kit: Kit) -> None:
+    flow = kit.flow(get())
+    key = lookup(step(flow)).key
+    follower = follow(kit, get())
+    entry = kit.entry(key)
+    decision = served(step(flow, (entry, kit.now)))
+    assert (decision.entry, decision.outcome) == (entry, Outcome.HIT_SHARED)
+    assert served(follower.wake(kit.now)).entry is entry
+    assert kit.hit(get()) is entry
+    assert kit.open_flights == 0
+
+
+def test_a_stale_shared_entry_is_served_and_refreshed(kit: Kit) -> None:
+    flow = kit.flow(get())
+    key = lookup(step(flow)).key
+    entry = kit.entry(key, fresh_until=kit.now - 1, stale_until=kit.now + 9)
+    decision = served(step(flow, (entry, kit.now)))
+    assert decision.outcome is Outcome.STALE_SHARED
+    assert decision.refresh is not None
+    assert kit.open_flights == 1, "the refresh's own"
+    decision.refresh.abandon()
+    assert kit.open_flights == 0
+
+
+def test_a_shared_entry_that_may_stand_in_for_errors_is_kept_for_that(kit: Kit) -> None:
+    flow = kit.flow(get())
+    key = lookup(step(flow)).key
+    entry = kit.entry(key, fresh_until=kit.now - 9, stale_until=kit.now - 9)
+    decision = forwarded(step(flow, (entry, kit.now)))
+    assert decision.fetch is not None
+    assert decision.fetch.stale is entry
+    assert kit.engine.memory.get(key.digest) is entry
+
+
+DEAD = [
+    pytest.param({"fresh_until": 1.0, "stale_until": 1.0, "stale_error_until": 1.0}, id="over"),
+    pytest.param({"tags": ("product:1",)}, id="purged"),
+]
+
+
+@pytest.mark.parametrize("changes", DEAD)
+def test_a_dead_shared_entry_is_a_miss_and_not_kept(kit: Kit, changes: dict[str, Any]) -> None:
+    flow = kit.flow(get())
+    key = lookup(step(flow)).key
+    entry = kit.entry(key, **changes)
+    kit.cache.purge(tags=["product:1"])
+    decision = forwarded(step(flow, (entry, kit.now)))
+    assert decision.outcome is Outcome.MISS
+    assert decision.fetch is not None
+    assert decision.fetch.stale is None
+    assert kit.engine.memory.get(key.digest) is None
+
+
+def test_a_shared_entry_of_another_life_of_the_log_is_a_miss(kit: Kit) -> None:
+    flow = kit.flow(get())
+    key = lookup(step(flow)).key
+    entry = kit.entry(key)
+    entry.epoch = b"another!"
+    assert forwarded(step(flow, (entry, kit.now))).outcome is Outcome.MISS
+
+
+# Variants -----------------------------------------------------------------------------------------
+
+
+def marker_of(kit: Kit, key: Any, **changes: Any) -> Any:
+    vary = ((b"accept-language", None),)
+    return kit.entry(key, status=MARKER, headers=(), body=b"", vary=vary, **changes)
+
+
+def test_a_marker_leads_to_the_variant_of_this_request(kit: Kit) -> None:
+    request = get("/products/1", (b"accept-language", b"de"))
+    flow = kit.flow(request)
+    key = lookup(step(flow)).key
+    second = lookup(step(flow, (marker_of(kit, key), kit.now)))
+    assert second.key != key
+    entry = kit.entry(second.key, vary=((b"accept-language", b"de"),))
+    assert served(step(flow, (entry, kit.now))).outcome is Outcome.HIT_SHARED
+    assert kit.hit(request) is entry
+    assert kit.hit(get("/products/1", (b"accept-language", b"fr"))) is None
+    assert kit.hit(get()) is None, "an absent field is a value of its own"
+
+
+def test_a_known_marker_saves_the_first_lookup(kit: Kit) -> None:
+    request = get("/products/1", (b"accept-language", b"de"))
+    kit.fill(request, b"deutsch", (b"vary", b"accept-language"))
+    french = lookup(step(kit.flow(get("/products/1", (b"accept-language", b"fr")))))
+    assert french.key != kit.asked(request).plan.key
+
+
+def test_a_dead_marker_is_dropped(kit: Kit) -> None:
+    request = get("/products/1", (b"accept-language", b"de"))
+    kit.fill(request, b"deutsch", (b"vary", b"accept-language"))
+    kit.cache.purge(everything=True)
+    key = kit.asked(request).plan.key
+    assert lookup(step(kit.flow(request))).key == key
+    assert kit.engine.memory.get(key.digest) is None
+
+
+@pytest.mark.parametrize("second", [None, "marker"])
+def test_a_marker_without_its_variant_is_a_miss(kit: Kit, second: str | None) -> None:
+    flow = kit.flow(get())
+    key = lookup(step(flow)).key
+    other = lookup(step(flow, (marker_of(kit, key), kit.now)))
+    found = marker_of(kit, other.key) if second else None
+    assert forwarded(step(flow, (found, kit.now))).outcome is Outcome.MISS
+
+
+def test_a_purged_marker_from_the_shared_store_is_not_followed(kit: Kit) -> None:
+    flow = kit.flow(get())
+    key = lookup(step(flow)).key
+    marker = marker_of(kit, key)
+    kit.cache.purge(everything=True)
+    assert forwarded(step(flow, (marker, kit.now))).outcome is Outcome.MISS
+
+
+# What the application sees ------------------------------------------------------------------------
+
+
+def test_conditions_are_taken_off_a_miss_so_that_a_whole_answer_comes(kit: Kit) -> None:
+    forward = kit.miss(get("/products/1", (b"if-none-match", b'"a"'), (b"accept", b"*/*")))
+    assert forward.rewrite is not None
+    assert forward.rewrite.headers == [(b"host", b"shop.example"), (b"accept", b"*/*")]
+
+
+@pytest.mark.parametrize("field", [COOKIE, TOKEN], ids=["cookie", "authorization"])
+def test_conditions_stay_where_the_answer_will_hardly_be_kept(
+    kit: Kit, field: tuple[bytes, bytes]
+) -> None:
+    forward = kit.miss(get("/products/1", (b"if-none-match", b'"a"'), field))
+    assert forward.rewrite is None
+
+
+def test_nothing_is_rewritten_where_nothing_is_taken_off(kit: Kit) -> None:
+    assert kit.miss(get(query=b"a=1")).rewrite is None
+
+
+# Nothing is left hanging --------------------------------------------------------------------------
+
+# Each gives a flow that stands at one yield, in every state in which a flow can yield.
+
+
+def _at_the_lead(kit: Kit) -> Any:
+    flow = kit.flow(get())
+    lookup(step(flow))
+    return flow
+
+
+def _at_the_variant(kit: Kit) -> Any:
+    flow = kit.flow(get())
+    key = lookup(step(flow)).key
+    lookup(step(flow, (marker_of(kit, key), kit.now)))
+    return flow
+
+
+def _alone(kit: Kit) -> Any:
+    flow = kit.flow(get("/products/1", COOKIE))
+    lookup(step(flow))
+    return flow
+
+
+def _alone_at_the_variant(kit: Kit) -> Any:
+    flow = kit.flow(get("/products/1", TOKEN))
+    key = lookup(step(flow)).key
+    lookup(step(flow, (marker_of(kit, key), kit.now)))
+    return flow
+
+
+def _promoted(kit: Kit) -> Any:
+    leader = kit.miss(get())
+    heir = follow(kit, get())
+    assert leader.fetch is not None
+    leader.fetch.abandon()
+    lookup(heir.wake(kit.now))
+    return heir.flow
+
+
+def _in_its_own_variant(kit: Kit) -> Any:
+    leader = kit.miss(get("/products/1", (b"accept-language", b"de")))
+    other = follow(kit, get("/products/1", (b"accept-language", b"fr")))
+    kit.keep(leader, b"deutsch", (b"vary", b"accept-language"))
+    lookup(other.wake(kit.now))
+    return other.flow
+
+
+YIELDS = [
+    _at_the_lead,
+    _at_the_variant,
+    _alone,
+    _alone_at_the_variant,
+    _promoted,
+    _in_its_own_variant,
+]
+
+
+@pytest.mark.parametrize("stand", YIELDS)
+def test_a_flow_that_is_closed_lets_go_of_its_flight(kit: Kit, stand: Any) -> None:
+    """Cancellation. The guard is the `except BaseException` of `_lead`."""
+    stand(kit).close()
+    assert (kit.open_flights, kit.engine.flights.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable(), EntryRejected("magic"), StoreError()])
+@pytest.mark.parametrize("stand", YIELDS)
+def test_an_ill_store_costs_a_lookup_and_nothing_else(
+    kit: Kit, stand: Any, error: StoreError
+) -> None:
+    """I3."""
+    flow = stand(kit)
+    forward = forwarded(throw(flow, error))
+    assert forward.fetch is not None
+    assert kit.open_flights == (forward.fetch.flight is not None)
+    forward.fetch.abandon()
+    assert (kit.open_flights, kit.engine.flights.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize("stand", YIELDS)
+def test_a_fault_of_ours_leaves_no_flight_open(kit: Kit, stand: Any) -> None:
+    flow = stand(kit)
+    with pytest.raises(ZeroDivisionError):
+        throw(flow, ZeroDivisionError())
+    assert (kit.open_flights, kit.engine.flights.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize("stand", YIELDS[:1] + YIELDS[4:])
+def test_a_leader_that_is_closed_promotes_who_waits(kit: Kit, stand: Any) -> None:
+    flow = stand(kit)
+    (flight,) = kit.engine.flights.open.values()
+    fields = [(b"accept-language", b"fr")] if stand is _in_its_own_variant else []
+    waiting = follow(kit, get("/products/1", *fields))
+    assert waiting.flight is flight
+    flow.close()
+    forward = waiting.wake(kit.now)
+    while isinstance(forward, Lookup):
+        forward = step(waiting.flow, (None, kit.now))
+    assert forwarded(forward).fetch is not None
+    assert kit.open_flights == 1
+
+
+def test_an_ill_store_still_leaves_the_stale_stand_in(grace: Kit) -> None:
+    entry = grace.fill(get())
+    grace.clock.advance(80)
+    flow = grace.flow(get())
+    lookup(step(flow))
+    forward = forwarded(throw(flow, StoreUnavailable()))
+    assert forward.fetch is not None
+    assert forward.fetch.stale is entry
+
+
+@pytest.mark.parametrize("end", ["close", "throw"])
+def test_a_follower_that_is_cut_off_while_it_waits_holds_nothing(kit: Kit, end: str) -> None:
+    leader = kit.miss(get())
+    flow = kit.flow(get())
+    effect = step(flow)
+    assert isinstance(effect, Await)
+    if end == "close":
+        flow.close()
+    else:
+        with pytest.raises(ZeroDivisionError):
+            throw(flow, ZeroDivisionError())
+    kit.keep(leader, b"x")
+    assert kit.open_flights == 0
+
+
+def test_routes_without_tags_can_be_purged_as_a_whole() -> None:
+    """Every entry carries its route's own tag and those of its URL."""
+    kit = Kit({**ROUTE, "tags": []})
+    kit.fill(get())
+    kit.cache.log.purge(Purge(tags=("@route:products",)))
+    assert kit.hit(get()) is None
+    kit.fill(get())
+    kit.cache.purge(urls=["/products/1"])
+    assert kit.hit(get()) is None
