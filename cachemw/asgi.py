@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import quote
@@ -35,10 +34,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-_MAX_TASKS = 1000
-"""Background tasks (refreshes and writes to Redis) per front door; more are dropped and counted."""
 _SHUTDOWN_WAIT = 5.0
-"""Seconds that a shutdown waits for them."""
+"""Seconds that a shutdown waits for refreshes and writes to Redis."""
 _BEFORE_START = frozenset({"http.response.early_hint", "http.response.debug", "http.response.push"})
 """Messages that come before, and have nothing to do with, the response itself."""
 
@@ -54,7 +51,6 @@ class CacheMiddleware:
         self._hit = cache.engine.hit_in_memory
         self._monotonic = cache.clock.monotonic
         self._x_cache = cache.config.x_cache
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -120,7 +116,9 @@ class CacheMiddleware:
 
     async def _serve(self, scope: Scope, send: Send, served: Serve, started: float) -> None:
         """Send a stored answer; begin its refresh in the background if this request leads it."""
-        if served.refresh is not None and not self._spawn(self._refresh(scope, served.refresh)):
+        if served.refresh is not None and not self.cache.tasks.spawn(
+            self._refresh(scope, served.refresh)
+        ):
             served.refresh.abandon()
         answer = render(self.cache.engine, served)
         await _send_answer(send, answer)
@@ -136,21 +134,12 @@ class CacheMiddleware:
         except Exception:
             self.cache.logs.failed("refresh_failed")
 
-    def _spawn(self, work: Any) -> bool:
-        """Run a coroutine in the background, in a context that knows nothing of this request (I1)."""
-        if len(self._tasks) >= _MAX_TASKS:
-            work.close()
-            self.cache.count("dropped_stores", "")
-            return False
-        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return True
-
     def save_later(self, stored: Stored) -> None:
         """Write to the shared store when the response has gone out."""
-        if self.cache.config.redis is not None:
-            self._spawn(self.cache.asave(stored))
+        if self.cache.config.redis is not None and not self.cache.tasks.spawn(
+            self.cache.asave(stored)
+        ):
+            self.cache.count("dropped_stores", "")
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Follow the log before the first request comes, and close after the last."""
@@ -166,8 +155,7 @@ class CacheMiddleware:
 
     async def _shut_down(self) -> None:
         with contextlib.suppress(Exception):
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=_SHUTDOWN_WAIT)
+            await self.cache.tasks.drain(_SHUTDOWN_WAIT)
             await self.cache.aclose()
 
 
@@ -227,7 +215,15 @@ class _Relay:
             await self._replace(answer)
             return
         self._sent = True
-        await self._send({**message, "status": answer.status, "headers": answer.headers})
+        await self._pass_on({**message, "status": answer.status, "headers": answer.headers})
+
+    async def _pass_on(self, message: Message) -> None:
+        """Send to the client. That it is gone says nothing of the next one's answer."""
+        try:
+            await self._send(message)
+        except OSError:
+            self._exchange.finish()
+            raise
 
     async def _replace(self, answer: Answer) -> None:
         """Send a whole answer of ours; what the application still sends goes nowhere."""
@@ -246,7 +242,7 @@ class _Relay:
                 exchange.complete()
         if not self._ended:
             self._ended = not more
-            await self._send(message)
+            await self._pass_on(message)
         if exchange.stored is not None:
             stored, exchange.stored = exchange.stored, None
             self._middleware.save_later(stored)

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import cachetools
 
-from cachemw.background import Background
+from cachemw.background import Background, Tasks
 from cachemw.clock import Clock, SystemClock
 from cachemw.config import Config, config_from, load_config
 from cachemw.engine.answers import Stored, save
@@ -37,6 +37,9 @@ from cachemw.telemetry.otel import instrument
 from cachemw.telemetry.spans import mark_server_span
 
 __all__ = ["Cache"]
+
+_MAX_TASKS = 1000
+"""Refreshes and writes to Redis under way in a process's event loops; more are dropped and counted."""
 
 _HIT = int(Outcome.HIT_MEMORY)
 
@@ -88,6 +91,7 @@ class Cache:
             self.clock, self._shared.tier if self._shared else None, self.log
         )
         self.background = Background(config.refresh_workers)
+        self.tasks = Tasks(_MAX_TASKS)
         if self._shared:
             self._shared.attach(self.flags, self._stats_bytes)
         templates = {route.name: route.path for route in config.routes}
@@ -218,6 +222,7 @@ class Cache:
         self.engine.reset_after_fork()
         self.flags.reset_after_fork()
         self.background.reset_after_fork()
+        self.tasks.reset_after_fork()
         self.log.reset_after_fork()
         if self._shared:
             self._shared.clients.reset_after_fork()

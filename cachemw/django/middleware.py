@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -36,8 +35,6 @@ __all__ = ["CacheMiddleware"]
 
 GetResponse = Callable[[HttpRequest], Any]
 
-_MAX_TASKS = 1000
-
 
 class CacheMiddleware:
     """Answer what the cache may answer, and keep what it may keep of the rest."""
@@ -50,7 +47,6 @@ class CacheMiddleware:
         self.get_response = get_response
         self.cache = get_cache()
         self._reader = EnvironReader(self.cache.engine.watched.names, decoded=True)
-        self._tasks: set[asyncio.Task[None]] = set()
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
@@ -133,7 +129,9 @@ class CacheMiddleware:
             return await self._acall(request)
         if isinstance(decision, Serve):
             fetch = decision.refresh
-            if fetch is not None and not self._spawn(self._arefresh(copy_request(request), fetch)):
+            if fetch is not None and not self.cache.tasks.spawn(
+                self._arefresh(copy_request(request), fetch)
+            ):
                 fetch.abandon()
             return self._served(decision, now)
         return await self._aforward(request, decision, now)
@@ -172,17 +170,6 @@ class CacheMiddleware:
             await asyncio.to_thread(response.close)
         except Exception:
             self.cache.logs.failed("refresh_failed")
-
-    def _spawn(self, work: Any) -> bool:
-        """Run a coroutine in the background, in a context that knows nothing of this request (I1)."""
-        if len(self._tasks) >= _MAX_TASKS:
-            work.close()
-            self.cache.count("dropped_stores", "")
-            return False
-        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return True
 
     # -- both ------------------------------------------------------------------------------------
 
@@ -267,16 +254,28 @@ class _Response:
     def _copy_aside(self, response: Any) -> None:
         self.streams = True
         copy = self._acopy if response.is_async else self._copy
+        if response.is_async and (task := asyncio.current_task()) is not None:
+            # Django's ASGI handler closes no response whose stream broke or whose client went away
+            # in the middle of a message; the task that sends it ends all the same.
+            task.add_done_callback(lambda _: self.exchange.finish())
         response.streaming_content = copy(response.streaming_content)
 
     def _copy(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        for piece in pieces:
-            self.exchange.take(piece)
-            yield piece
+        try:
+            for piece in pieces:
+                self.exchange.take(piece)
+                yield piece
+        except Exception:
+            self.exchange.fail(sent=True)
+            raise
         self.exchange.complete()
 
     async def _acopy(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for piece in pieces:
-            self.exchange.take(piece)
-            yield piece
+        try:
+            async for piece in pieces:
+                self.exchange.take(piece)
+                yield piece
+        except Exception:
+            self.exchange.fail(sent=True)
+            raise
         self.exchange.complete()

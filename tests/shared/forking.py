@@ -58,7 +58,9 @@ def hammer(cache: Cache) -> dict[str, int]:
 
     async def from_a_loop() -> None:
         for _ in range(ROUNDS):
-            entries = await asyncio.gather(*(tier.aget(key_of(cache, n), epoch) for n in NAMES[:10]))
+            entries = await asyncio.gather(
+                *(tier.aget(key_of(cache, n), epoch) for n in NAMES[:10])
+            )
             for name, entry in zip(NAMES, entries, strict=False):
                 judge(name, entry)
         await cache._shared.clients.aclose()  # type: ignore[union-attr]

@@ -104,7 +104,9 @@ class Site:
         """Ask for a path as a server would, to the last byte and `close()`."""
         seen: dict[str, str] = {}
 
-        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        def start_response(
+            status: str, headers: list[tuple[str, str]], exc_info: Any = None
+        ) -> Any:
             seen.update((name.lower(), value) for name, value in headers)
 
         environ = {

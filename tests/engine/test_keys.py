@@ -1,0 +1,203 @@
+"""Keys: two requests share one if and only if nothing that may change the answer tells them apart."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cachemw.engine.keys import KeyMaker, encode_parts
+from cachemw.http.messages import Request
+
+from .kit import Kit, get
+
+PARTS = st.lists(st.none() | st.binary(max_size=8), max_size=6)
+LENGTH_LIKE = st.lists(
+    st.sampled_from([None, b"", b"\0", b"\0\0\0\0", b"\0\0\0\1", b"\xff\xff\xff\xff", b"\0\0\0\1a"]),
+    max_size=6,
+)
+
+
+@given(PARTS | LENGTH_LIKE, PARTS | LENGTH_LIKE)
+def test_two_sequences_are_encoded_alike_only_if_they_are_equal(a: Any, b: Any) -> None:
+    assert (encode_parts(a) == encode_parts(b)) is (a == b)
+
+
+@given(PARTS, PARTS)
+def test_nesting_is_told_from_joining(a: Any, b: Any) -> None:
+    nested = encode_parts([encode_parts(a), encode_parts(b)])
+    assert (nested == encode_parts([encode_parts([*a, *b])])) is False
+    if (a, b) != ([*a, *b], []):
+        assert nested != encode_parts([encode_parts([*a, *b]), encode_parts([])])
+
+
+@given(PARTS)
+def test_an_encoding_can_be_read_back(parts: list[bytes | None]) -> None:
+    data, read = encode_parts(parts), []
+    while data:
+        size, data = int.from_bytes(data[:4], "big"), data[4:]
+        if size == 0xFFFFFFFF:
+            read.append(None)
+        else:
+            read.append(data[:size])
+            data = data[size:]
+    assert read == parts
+
+
+def test_namespaces_and_secrets_have_keys_of_their_own() -> None:
+    parts = [b"a", None]
+    key = KeyMaker("one", b"s").make(parts)
+    assert key == KeyMaker("one", b"s").make(parts)
+    assert KeyMaker("two", b"s").make(parts).full != key.full
+    assert KeyMaker("one", b"t").make(parts).full == key.full
+    assert KeyMaker("one", b"t").make(parts).digest != key.digest
+    assert len(key.digest) == 16
+
+
+@given(PARTS, PARTS, PARTS)
+def test_a_variant_has_no_primary_key_and_no_other_variant_s(a: Any, b: Any, c: Any) -> None:
+    maker = KeyMaker("shop", b"s")
+    primary = maker.make(a)
+    assert maker.extend(primary, b) != primary
+    assert maker.extend(primary, b).full != maker.make(b).full
+    assert (maker.extend(primary, b) == maker.extend(primary, c)) is (b == c)
+
+
+def test_a_concealed_value_is_a_keyed_digest() -> None:
+    one, other = KeyMaker("shop", b"s"), KeyMaker("shop", b"t")
+    assert one.conceal(b"token") == one.conceal(b"token")
+    assert one.conceal(b"token") != other.conceal(b"token")
+    assert b"token" not in one.conceal(b"token")
+
+
+# Whole requests -----------------------------------------------------------------------------------
+
+KIT = Kit(
+    {"path": "/me/{rest:path}", "ttl": "1m", "identity": "who", "cookies": ["c", "ca"]},
+    {"path": "/{rest:path}", "ttl": "1m", "cookies": ["c", "ca"], "vary": ["X", "X-Y"]},
+    identities={"who": lambda request: dict(request.headers).get(b"who", b"").decode() or None},
+)
+
+
+class Asked(NamedTuple):
+    """What tells requests apart, in a normal form."""
+
+    scheme: str
+    host: bytes
+    mount: str
+    path: str
+    query: bytes
+    fields: tuple[tuple[bytes, bytes], ...]
+    cookies: tuple[tuple[bytes, bytes], ...]
+    identity: str | None
+
+    def request(self, *extra: tuple[bytes, bytes]) -> Request:
+        fields = list(self.fields)
+        if self.cookies:
+            fields.append((b"cookie", b"; ".join(b"=".join(pair) for pair in self.cookies)))
+        if self.identity is not None:
+            fields.append((b"who", self.identity.encode()))
+        return get(
+            ("/me" if self.identity is not None else "") + self.path,
+            *fields,
+            *extra,
+            query=self.query,
+            host=self.host,
+            mount=self.mount,
+            scheme=self.scheme,
+        )
+
+
+# Alphabets so small that near misses are the rule: the same letters on both sides of each border.
+WORD = st.text(alphabet="ac=&", max_size=3).map(str.encode)
+ASKED = st.builds(
+    Asked,
+    scheme=st.sampled_from(["http", "https"]),
+    host=st.sampled_from([b"a", b"ac", b"a:81", b"c"]),
+    mount=st.sampled_from(["", "/a", "/a/c"]),
+    path=st.sampled_from(["/", "/a", "/a/", "/a/c", "//a", "/%61", "/%FF", "/%FE", "/a;c", "/A"]),
+    query=st.sampled_from([b"", b"a", b"a=", b"a=c", b"c=&a", b"a&c=", b"%61", b"a+c", b"a%20c"]),
+    fields=st.dictionaries(
+        st.sampled_from([b"x", b"x-y", b"x-forwarded-proto", b"origin"]), WORD, max_size=3
+    ).map(lambda fields: tuple(fields.items())),
+    cookies=st.lists(
+        st.tuples(st.sampled_from([b"c", b"ca"]), st.text(alphabet="ac=", max_size=2).map(str.encode)),
+        max_size=2,
+    ).map(tuple),
+    identity=st.none() | st.sampled_from(["a", "c", "ac"]),
+)
+
+
+def normal(asked: Asked) -> Asked:
+    """The order of different fields does not count; which field, value and cookie order do."""
+    return asked._replace(fields=tuple(sorted(asked.fields)))
+
+
+@given(ASKED, ASKED, st.data())
+def test_requests_share_a_key_only_if_they_are_equal(
+    first: Asked, second: Asked, data: st.DataObject
+) -> None:
+    if data.draw(st.booleans()):  # differ in one thing only
+        name = data.draw(st.sampled_from(Asked._fields))
+        second = first._replace(**{name: getattr(second, name)})
+    keys = [KIT.asked(asked.request()).plan.key for asked in (first, second)]
+    same = normal(first) == normal(second)
+    assert (keys[0].full == keys[1].full) is same
+    assert (keys[0].digest == keys[1].digest) is same
+
+
+UNKEYED = [
+    pytest.param((b"accept", b"*/*"), id="an undeclared field"),
+    pytest.param((b"cookie", b"sid=1; other=2"), id="undeclared cookies"),
+    pytest.param((b"x-forwarded-for", b"10.0.0.1"), id="a removed field"),
+    pytest.param((b"if-none-match", b'"a"'), id="a condition"),
+]
+
+
+@pytest.mark.parametrize("field", UNKEYED)
+@given(ASKED)
+def test_what_the_application_does_not_read_is_not_keyed(
+    field: tuple[bytes, bytes], asked: Asked
+) -> None:
+    plain, extra = KIT.asked(asked.request()), KIT.asked(asked.request(field))
+    assert plain.plan.key == extra.plan.key
+
+
+SAME = [
+    pytest.param(get(host=b"Shop.Example"), get(host=b"shop.example"), id="9110 4.2.3 host case"),
+    pytest.param(get(host=b"a:80"), get(host=b"a"), id="9110 4.2.3 the default port"),
+    pytest.param(
+        get(host=b"a:443", scheme="https"), get(host=b"a", scheme="https"), id="9110 4.2.3 https port"
+    ),
+    pytest.param(
+        get("/x", (b"x", b"1"), (b"x", b"2")), get("/x", (b"x", b"1, 2")), id="9110 5.3 lines joined"
+    ),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), SAME)
+def test_spellings_of_one_request_share_a_key(first: Request, second: Request) -> None:
+    assert KIT.asked(first).plan.key == KIT.asked(second).plan.key
+
+
+DIFFERENT = [
+    pytest.param(get(host=b"a:80", scheme="https"), get(host=b"a", scheme="https"), id="not its port"),
+    pytest.param(get("/a", mount="/b"), get("/b/a"), id="a mount is told from a path"),
+    pytest.param(get("/%41"), get("/A"), id="raw bytes are keyed"),
+    pytest.param(get(query=b"a"), get(query=b"a="), id="a is not a="),
+    pytest.param(get("/x", (b"x", b"")), get("/x"), id="an empty field is not an absent one"),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), DIFFERENT)
+def test_near_misses_do_not(first: Request, second: Request) -> None:
+    assert KIT.asked(first).plan.key != KIT.asked(second).plan.key
+
+
+@given(st.text(alphabet="hunter2", min_size=5, max_size=9))
+def test_no_cookie_and_no_identity_stands_in_a_key_in_clear(secret: str) -> None:
+    fields = [(b"cookie", b"c=%s" % secret.encode()), (b"who", secret.encode())]
+    asked = KIT.asked(get("/me/x", *fields))
+    assert secret.encode() not in asked.plan.key.full
