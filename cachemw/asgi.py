@@ -162,7 +162,7 @@ class CacheMiddleware:
 class _Relay:
     """Passes the messages of one call of the application on, through its exchange."""
 
-    __slots__ = ("_ended", "_exchange", "_held", "_middleware", "_send", "_sent")
+    __slots__ = ("_exchange", "_held", "_middleware", "_replaced", "_send", "_sent")
 
     def __init__(self, middleware: CacheMiddleware, send: Send, exchange: Exchange) -> None:
         self._middleware = middleware
@@ -170,7 +170,7 @@ class _Relay:
         self._exchange = exchange
         self._held: Message | None = None
         self._sent = False
-        self._ended = False
+        self._replaced = False
 
     async def run(self, scope: Scope, receive: Receive) -> None:
         """Call the application to its end; its flight is let go of, whatever happens."""
@@ -193,7 +193,7 @@ class _Relay:
             await self._on_body(message)
         elif kind == "http.response.start":
             self._held = message
-            if self._exchange.forward.fetch is None or not _has_length(message):
+            if self._exchange.forward.fetch is None or not _is_of_a_piece(message):
                 await self._flush()
         elif kind in _BEFORE_START:
             await self._send(message)
@@ -201,7 +201,7 @@ class _Relay:
             # pathsend, zerocopysend, trailers, or of another age: what cannot be copied is not kept.
             await self._flush()
             self._exchange.stop("message")
-            if not self._ended:
+            if not self._replaced:
                 await self._send(message)
 
     async def _flush(self, body: bytes | None = None) -> None:
@@ -215,6 +215,8 @@ class _Relay:
             await self._replace(answer)
             return
         self._sent = True
+        if message.get("trailers"):
+            self._exchange.stop("trailers")
         await self._pass_on({**message, "status": answer.status, "headers": answer.headers})
 
     async def _pass_on(self, message: Message) -> None:
@@ -227,7 +229,7 @@ class _Relay:
 
     async def _replace(self, answer: Answer) -> None:
         """Send a whole answer of ours; what the application still sends goes nowhere."""
-        self._sent = self._ended = True
+        self._sent = self._replaced = True
         await _send_answer(self._send, answer)
 
     async def _on_body(self, message: Message) -> None:
@@ -240,8 +242,7 @@ class _Relay:
             exchange.take(chunk)
             if not more:  # the memory tier has the entry before the client has the last byte
                 exchange.complete()
-        if not self._ended:
-            self._ended = not more
+        if not self._replaced:
             await self._pass_on(message)
         if exchange.stored is not None:
             stored, exchange.stored = exchange.stored, None
@@ -272,8 +273,11 @@ def _nobody() -> Receive:
     return receive
 
 
-def _has_length(message: Message) -> bool:
-    return any(bytes(name).lower() == b"content-length" for name, _ in message.get("headers", ()))
+def _is_of_a_piece(message: Message) -> bool:
+    """Whether a head may wait for the body: it says how long it is, and nothing comes behind it."""
+    return not message.get("trailers") and any(
+        bytes(name).lower() == b"content-length" for name, _ in message.get("headers", ())
+    )
 
 
 def _request(scope: Scope) -> Request:

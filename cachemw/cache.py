@@ -199,7 +199,10 @@ class Cache:
 
     def start(self) -> None:
         """Begin to follow the invalidation log in this process, if that has not begun."""
-        self.log.start()
+        try:
+            self.log.start()
+        except Exception:  # no thread to be had, perhaps: the next request tries again
+            self.logs.failed("start_failed")
 
     def close(self) -> None:
         """Stop the follower and the background threads, and close connections; can start again."""

@@ -31,7 +31,17 @@ from cachemw.engine.flows import Fetch, Forward, Serve
 from cachemw.engine.outcomes import Outcome
 from cachemw.http.messages import Head
 
-__all__ = ["Exchange", "refreshing"]
+__all__ = ["Exchange", "refreshing", "rendered"]
+
+
+def rendered(cache: Cache, served: Serve) -> Answer:
+    """Render a stored answer; a fault lets go of the refresh that was to follow, and goes on."""
+    try:
+        return render(cache.engine, served)
+    except BaseException:
+        if served.refresh is not None:
+            served.refresh.abandon()
+        raise
 
 
 def refreshing(fetch: Fetch) -> Forward:
@@ -99,11 +109,11 @@ class Exchange:
                 wall_now=clock.time(),
                 body=body,
             )
+            if isinstance(decided, Serve):
+                return self._stand_in(decided)
         except Exception:
             self.cache.logs.failed("head_failed")
             decided = Answer(status=head.status, headers=list(head.headers), body=None), None
-        if isinstance(decided, Serve):
-            return self._stand_in(decided)
         answer, self._keeping = decided
         self.status = answer.status
         return answer
@@ -146,8 +156,12 @@ class Exchange:
         if sent:
             self.stop("exception")
             return None
-        served = on_error(self.cache.engine, self.forward, self.cache.clock.monotonic())
-        return None if served is None else self._stand_in(served)
+        try:
+            served = on_error(self.cache.engine, self.forward, self.cache.clock.monotonic())
+            return None if served is None else self._stand_in(served)
+        except Exception:
+            self.cache.logs.failed("stand_in_failed")
+            return None
 
     def _stand_in(self, served: Serve) -> Answer:
         answer = render(self.cache.engine, served)

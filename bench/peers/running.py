@@ -84,7 +84,7 @@ class Running:
 
 
 def _place() -> Path:
-    """Give the directory for the environments: tox's, which lasts, or one beside other caches."""
+    """Give the directory for the environments: tox's own, which it empties itself, or a lasting one."""
     tox = os.environ.get("TOX_ENV_DIR")
     return Path(tox, "tmp") if tox else Path(tempfile.gettempdir(), "cachemw-bench")
 

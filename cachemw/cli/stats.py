@@ -29,7 +29,10 @@ _ALONE = (
 _EVERY = 1.0
 """Seconds between two looks; processes report once a second."""
 _TIERS = ("memory", "shared", "flight", "origin")
-_COLUMNS = ["route", "requests", "hit rate", *FAMILIES, *_TIERS, "saved", "p50", "p95", "p99"]
+_OUTCOMES = ["requests", "hit rate", *FAMILIES]
+_PLACES = [*_TIERS, "saved", "p50", "p95", "p99"]
+_WIDE = 150
+"""Columns that one table for all of it needs; a narrower terminal gets two."""
 
 
 @click.command()
@@ -58,7 +61,8 @@ def stats(path: str, as_json: bool, watch: bool) -> None:
         elif as_json:
             click.echo(json.dumps(_document(look()), indent=2))
         else:
-            output().print(_report(config, look()))
+            console = output()
+            console.print(_report(config, look(), console.width))
     except KeyboardInterrupt:
         pass
     finally:
@@ -74,10 +78,11 @@ def _watch(config: Config, look: Callable[[], FleetStats], as_json: bool) -> Non
             except click.ClickException as error:
                 click.echo(json.dumps({"error": error.message}))
             time.sleep(_EVERY)
-    with Live(console=output(), auto_refresh=False) as live:
+    console = output()
+    with Live(console=console, auto_refresh=False) as live:
         while True:
             try:
-                shown = _report(config, look())
+                shown = _report(config, look(), console.width)
             except click.ClickException as error:
                 shown = Text(error.message)
             live.update(shown, refresh=True)
@@ -93,7 +98,7 @@ def _document(found: FleetStats) -> dict[str, Any]:
     return {"stats": total, "processes": processes, "unreadable": found.unreadable}
 
 
-def _report(config: Config, found: FleetStats) -> RenderableType:
+def _report(config: Config, found: FleetStats, width: int) -> RenderableType:
     total = found.stats
     live = sum(each.live for each in found.processes)
     plural = "process" if live == 1 else "processes"
@@ -103,31 +108,29 @@ def _report(config: Config, found: FleetStats) -> RenderableType:
     if not live:
         return Text("\n".join(lines))
     rows = [_row(name, total.route(name)) for name in sorted(total.requests)]
-    numbers = tuple(_COLUMNS[1:])
+    rows.append(_row("all", total))
     parts: list[RenderableType] = [Text("\n".join(lines))]
-    parts.append(table(_COLUMNS, [*rows, _row("all", total)], right=numbers))
+    tables = [_OUTCOMES + _PLACES] if width >= _WIDE else [_OUTCOMES, _PLACES]
+    for names in tables:
+        cells = [[row["route"], *(row[name] for name in names)] for row in rows]
+        parts.append(table(["route", *names], cells, right=tuple(names)))
     for title, text in (("events", _events(total)), ("now", _gauges(total))):
         if text:
             parts.append(Text(f"{title}: {text}"))
     return Group(*parts)
 
 
-def _row(name: str, counted: Stats) -> list[str]:
+def _row(name: str, counted: Stats) -> dict[str, str]:
     rate = counted.hit_rate
-    outcomes, tiers = counted.by_outcome, counted.by_tier
-    return [
-        name,
-        str(counted.total),
-        "" if rate is None else f"{rate:.1%}",
-        *(_count(outcomes, family) for family in FAMILIES),
-        *(_count(tiers, tier) for tier in _TIERS),
-        str(counted.origin_calls_saved),
-        *(_quantile(counted, share) for share in (0.5, 0.95, 0.99)),
-    ]
-
-
-def _count(counts: dict[Any, int], name: str) -> str:
-    return str(counts[name]) if counts.get(name) else ""
+    counts = {**counted.by_outcome, **counted.by_tier}
+    return {
+        "route": name,
+        "requests": str(counted.total),
+        "hit rate": "" if rate is None else f"{rate:.1%}",
+        **{key: str(counts[key]) if counts.get(key) else "" for key in (*FAMILIES, *_TIERS)},
+        "saved": str(counted.origin_calls_saved),
+        **{f"p{share}": _quantile(counted, share / 100) for share in (50, 95, 99)},
+    }
 
 
 def _quantile(counted: Stats, share: float) -> str:

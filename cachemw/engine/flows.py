@@ -244,9 +244,13 @@ def _candidate(
     return None, entry if now < entry.stale_error_until else None
 
 
+# Not STALE_IF_ERROR: the origin was asked a moment ago, and failed.
+_RENEWED = frozenset({Outcome.STALE_MEMORY, Outcome.STALE_SHARED})
+
+
 def _with_refresh(engine: Engine, served: Serve) -> Serve:
     """Take the lead of one background refresh for a stale answer, unless somebody has it."""
-    if served.outcome.outcome != "stale" or served.ask.request.method != "GET":
+    if served.outcome not in _RENEWED or served.ask.request.method != "GET":
         return served
     flight = engine.flights.lead(served.entry.key)
     if flight is None:

@@ -82,7 +82,7 @@ class Floors:
 
     def _trim(self, floors: OrderedDict[str, int]) -> None:
         while len(floors) > self.limit:
-            # The horizon first: readers take no lock, and must find one or the other.
+            # The horizon first: readers take no lock, and must find one or the other: `judge` reads it last.
             self.horizon = max(self.horizon, next(iter(floors.values())))
             floors.popitem(last=False)
 
@@ -133,17 +133,19 @@ class Floors:
         """Say whether a purge has overtaken an entry, and remember a good answer on it.
 
         The version is read before the floors: a record that lands in between leaves `checked`
-        behind, and the next hit judges again.
+        behind, and the next hit judges again. Epoch and horizon are read after them: what has just
+        gone from the floors has moved one of the two before.
         """
         version = self.version
         began = entry.id
-        if entry.epoch != self.epoch or began < self.horizon:
-            return Verdict.DEAD
         hard, soft = self._hard, self._soft
         for tag in entry.tags:
             if hard.get(tag, 0) > began:
                 return Verdict.DEAD
-        if self._all_soft > began or any(soft.get(tag, 0) > began for tag in entry.tags):
+        stale = self._all_soft > began or any(soft.get(tag, 0) > began for tag in entry.tags)
+        if entry.epoch != self.epoch or began < self.horizon:
+            return Verdict.DEAD
+        if stale:
             return Verdict.STALE
         entry.checked = version
         return Verdict.VALID

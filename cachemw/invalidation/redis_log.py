@@ -311,7 +311,7 @@ class RedisLog:
 
     def _restore_flags(self, client: redis.Redis) -> None:
         """Learn the live flags, or give them back to a Redis that has lost them."""
-        document = client.get(self._flags)
+        (document,) = client.mget(self._flags)  # None for a value of another type
         if isinstance(document, bytes):
             self._hooks.flags(document)
         elif (current := self._hooks.current_flags()) is not None:
@@ -481,7 +481,8 @@ class RedisLog:
             try:
                 with self._clients.sync().pipeline() as pipeline:
                     pipeline.watch(self._flags)
-                    document = change(pipeline.get(self._flags))
+                    (current,) = pipeline.mget(self._flags)
+                    document = change(current)
                     pipeline.multi()
                     pipeline.set(self._flags, document)
                     pipeline.execute_command(*self._append(flag_fields(document)))

@@ -8,6 +8,7 @@ from typing import Any
 
 import django
 from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import path
@@ -42,6 +43,23 @@ def settings_for(origin: Origin, config: dict[str, Any], *, loops: bool) -> dict
         "MIDDLEWARE": ["cachemw.django.CacheMiddleware"],
         "ROOT_URLCONF": urls,
     }
+
+
+class LoopHandler(ASGIHandler):
+    """Django's own, which leaves the request's body open when sending failed: closed in the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bodies: list[Any] = []
+
+    async def read_body(self, receive: Any) -> Any:
+        body = await super().read_body(receive)
+        self.bodies.append(body)
+        return body
+
+    def close(self) -> None:
+        for body in self.bodies:
+            body.close()
 
 
 def _view(origin: Origin, pattern: str) -> Callable[..., HttpResponseBase]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
-from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.test import override_settings
 
@@ -116,7 +115,11 @@ def _behind(
         loops = kind == "django-async"
         apps_django.configure()
         with override_settings(**apps_django.settings_for(origin, config, loops=loops)):
-            yield ASGIHandler() if loops else WSGIHandler(), get_cache()
+            if not loops:
+                yield WSGIHandler(), get_cache()
+                return
+            with closing(apps_django.LoopHandler()) as handler:
+                yield handler, get_cache()
         return
     cache = Cache.from_dict(config, **options)
     app: Any

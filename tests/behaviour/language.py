@@ -131,7 +131,7 @@ class Reply:
     @property
     def detail(self) -> str:
         """What Cache-Status gives as its detail."""
-        return (self.field("cache-status") or "").rpartition("detail=")[2]
+        return (self.field("cache-status") or "").partition("detail=")[2]
 
     @property
     def failed(self) -> bool:

@@ -31,6 +31,8 @@ class AsgiServer:
         self.app = app
         self.any_case = any_case
         self.runner = asyncio.Runner()
+        self.tasks: list[asyncio.Task[None]] = []
+        """The application's calls for the last requests made together, in their order."""
 
     def close(self) -> None:
         """Cancel what still runs, and end the loop."""
@@ -46,13 +48,16 @@ class AsgiServer:
         """Begin requests in this order; when the condition holds, act; give all replies."""
 
         async def ask_all() -> list[Reply]:
-            tasks = []
+            self.tasks = []
+            replies = []
             for call in calls:
-                tasks.append(asyncio.create_task(self._ask(call)))
+                replies.append(asyncio.create_task(self._ask(call)))
                 await asyncio.sleep(0)
-            await _until(when)
-            then()
-            return list(await asyncio.gather(*tasks))
+            try:
+                await _until(when)
+            finally:
+                then()
+            return list(await asyncio.gather(*replies))
 
         return self.runner.run(ask_all())
 
@@ -84,6 +89,7 @@ class AsgiServer:
         before = [repr(scope[name]) for name in _OURS]
         task = asyncio.create_task(self.app(scope, exchange.receive, exchange.send))
         exchange.cancel = task.cancel
+        self.tasks.append(task)
         error: BaseException | None = None
         try:
             async with asyncio.timeout(PATIENCE):
@@ -102,6 +108,7 @@ class _Exchange:
         self.call = call
         self.any_case = any_case
         self.gone = asyncio.Event()
+        self.left = False
         self.asked = False
         self.cancel: Callable[[], object] = lambda: None
         self.state = "start"
@@ -173,9 +180,11 @@ class _Exchange:
         if not message.get("more_body", False):
             self.state = "trailers" if self.trailers else "done"
         if self.call.hang_up_after is not None and len(self.pieces) >= self.call.hang_up_after:
-            self.gone.set()
+            self.left = True
             if self.call.hang_up == "cancel":
                 self.cancel()
+            else:
+                self.gone.set()
 
     def _trailers(self, message: Message) -> None:
         self._expect("trailers", "trailers")
@@ -184,7 +193,7 @@ class _Exchange:
 
     def check_end(self, error: BaseException | None) -> None:
         """Check that a call that returned had said everything."""
-        if error is None and self.state != "done" and not self.gone.is_set():
+        if error is None and self.state != "done" and not self.left:
             self.faults.append(f"the application returned in state {self.state}")
         assert not self.faults, self.faults
 
@@ -197,7 +206,7 @@ class _Exchange:
             status=self.status,
             headers=self.headers,
             body=body,
-            error=None if self.gone.is_set() else error,
+            error=None if self.left else error,
             complete=self.state == "done" and not short,
             messages=self.types,
         )

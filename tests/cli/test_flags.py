@@ -8,11 +8,14 @@ import pytest
 from redis import Redis
 
 from cachemw import Cache
+from cachemw.invalidation.redis_log import RedisLog
 from cachemw.testing import RedisServer
 
 from .running import CONFIG, Run, Site, spawn, until
 
 Write = Callable[[str], str]
+
+NOBODY = {"a_module_that_is_not_here:who": lambda request: None}
 
 
 def rows(output: str) -> dict[str, list[str]]:
@@ -72,8 +75,25 @@ def test_what_a_process_set_is_kept(run: Run, site: Site) -> None:
     assert site.cache.flags.states()["low"] == "off"
 
 
-def test_operators_at_once_all_get_what_they_asked_for(fleet_file: str) -> None:
+def test_a_change_in_between_is_built_upon(fleet_file: str) -> None:
     """Fails when the flags are written without a look at what is there (WATCH)."""
+    first, second = (Cache.from_file(fleet_file, identities=NOBODY) for _ in range(2))
+    assert isinstance(first.log, RedisLog)
+    seen: list[bytes | None] = []
+
+    def change(stored: bytes | None) -> bytes:
+        seen.append(stored)
+        if len(seen) == 1:
+            assert second.flags.set(high="off")
+        return b"the next document"
+
+    assert first.log.exchange_flags(change) == b"the next document"
+    assert seen == [None, second.flags.document()]
+    first.close()
+    second.close()
+
+
+def test_operators_at_once_all_get_what_they_asked_for(fleet_file: str) -> None:
     caches = [Cache.from_file(fleet_file, identities=NOBODY) for _ in range(4)]
     names = ["low", "medium", "high", "route:orders"]
     gate = threading.Barrier(len(names))
@@ -94,9 +114,6 @@ def test_operators_at_once_all_get_what_they_asked_for(fleet_file: str) -> None:
     assert (sorted(last.classes), list(last.routes)) == (["high", "low", "medium"], ["orders"])
     for cache in caches:
         cache.close()
-
-
-NOBODY = {"a_module_that_is_not_here:who": lambda request: None}
 
 
 def test_what_redis_was_not_told_gives_way_to_the_next_news(

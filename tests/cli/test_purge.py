@@ -19,25 +19,25 @@ PRODUCTS = ("/products/1", "/products/2", "/orders?customer=7")
 @pytest.mark.parametrize(
     ("options", "gone"),
     [
-        (("--tag", "product:1"), {"/products/1"}),
-        (("--tag", "product:1", "--tag", "product:2"), {"/products/1", "/products/2"}),
-        (("--url", "/products/2?ignored=1"), {"/products/2"}),
-        (("--url", "http://shop.example/orders?customer=7"), {"/orders?customer=7"}),
-        (("--url", "http://other.example/products/1"), set()),
-        (("--route", "products"), {"/products/1", "/products/2"}),
-        (("--route", "orders", "--tag", "product:2"), {"/products/2", "/orders?customer=7"}),
-        (("--everything",), set(PRODUCTS)),
+        (("--tag", "product:1"), ("/products/1",)),
+        (("--tag", "product:1", "--tag", "product:2"), ("/products/1", "/products/2")),
+        (("--url", "/products/2?ignored=1"), ("/products/2",)),
+        (("--url", "http://shop.example/orders?customer=7"), ("/orders?customer=7",)),
+        (("--url", "http://other.example/products/1"), ()),
+        (("--route", "products"), ("/products/1", "/products/2")),
+        (("--route", "orders", "--tag", "product:2"), ("/products/2", "/orders?customer=7")),
+        (("--everything",), PRODUCTS),
     ],
     ids=" ".join,
 )
 def test_what_is_named_is_gone_from_a_running_process(
-    run: Run, site: Site, options: tuple[str, ...], gone: set[str]
+    run: Run, site: Site, options: tuple[str, ...], gone: tuple[str, ...]
 ) -> None:
     for target in PRODUCTS:
         site.get(target)
         assert site.cached(target)
     assert run("purge", *options).stdout == "Purged. Confirmed by 1 process.\n"
-    assert {target for target in PRODUCTS if not site.cached(target)} == gone
+    assert tuple(target for target in PRODUCTS if not site.cached(target)) == gone
 
 
 def test_softly_purged_answers_stand_in_for_a_failure(run: Run, site: Site) -> None:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import pytest
+
 from cachemw.telemetry import fleet
 from cachemw.testing import RedisServer
 
@@ -96,17 +98,23 @@ def test_watching_looks_again_waits_for_redis_and_ends_well(
         assert watching.stderr.read() == b""
 
 
-def test_watching_on_a_terminal_draws_the_table_until_it_is_interrupted(site: Site) -> None:
+@pytest.mark.parametrize(("columns", "tables"), [(200, 1), (80, 2)], ids=["wide", "narrow"])
+def test_watching_on_a_terminal_draws_until_it_is_interrupted(
+    site: Site, columns: int, tables: int
+) -> None:
     asked(site)
     screen, terminal = pty.openpty()
     command = [sys.executable, "-m", "cachemw", "stats", "--watch"]
-    with subprocess.Popen(command, stdout=terminal, stderr=subprocess.PIPE) as watching:
+    own = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
+    with subprocess.Popen(command, stdout=terminal, stderr=subprocess.PIPE, env=own) as watching:
         os.close(terminal)
         shown = b""
-        while b"66.7%" not in shown:
+        while b"log_connected=1" not in shown:
             shown += os.read(screen, 65536)
         watching.send_signal(signal.SIGINT)
         assert watching.wait(10) == 0
         assert watching.stderr is not None
         assert watching.stderr.read() == b""
     os.close(screen)
+    assert b"66.7%" in shown
+    assert shown.partition(b"log_connected=1")[0].count("┏".encode()) == tables

@@ -75,7 +75,13 @@ def test_a_concealed_value_is_a_keyed_digest() -> None:
 # Whole requests -----------------------------------------------------------------------------------
 
 KIT = Kit(
-    {"path": "/me/{rest:path}", "ttl": "1m", "identity": "who", "cookies": ["c", "ca"]},
+    {
+        "path": "/me/{rest:path}",
+        "ttl": "1m",
+        "identity": "who",
+        "cookies": ["c", "ca"],
+        "vary": ["X", "X-Y"],
+    },
     {"path": "/{rest:path}", "ttl": "1m", "cookies": ["c", "ca"], "vary": ["X", "X-Y"]},
     identities={"who": lambda request: dict(request.headers).get(b"who", b"").decode() or None},
 )

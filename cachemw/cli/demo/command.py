@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 from rich.console import Console
@@ -29,7 +29,7 @@ from cachemw.cli.demo.processes import (
     find_shop,
 )
 from cachemw.cli.demo.replay import Replay, saturate
-from cachemw.cli.demo.report import Screen, print_figures
+from cachemw.cli.demo.report import Screen, draw_figures, print_figures
 from cachemw.cli.demo.traffic import SEED, Call, World, make_traffic
 
 if TYPE_CHECKING:
@@ -70,6 +70,21 @@ class _Stage:
         return WARM_UP * self.seconds
 
 
+class _Files(NamedTuple):
+    """Where the figures go besides the screen."""
+
+    json: Path | None
+    svg: Path | None
+
+    def write(self, figures: Figures) -> None:
+        """Write what is wanted."""
+        if self.json:
+            text = json.dumps(figures.as_dict(), indent=2) + "\n"
+            self.json.write_text(text, encoding="utf-8")
+        if self.svg:
+            self.svg.write_text(draw_figures(figures), encoding="utf-8")
+
+
 @click.command()
 @click.option("--django", "front_end", flag_value="django", help="The shop under Django.")
 @click.option("--flask", "front_end", flag_value="flask", help="The shop under Flask.")
@@ -88,7 +103,19 @@ class _Stage:
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write the figures to this file.",
 )
-def demo(front_end: str | None, seconds: float, keep: bool, json_file: Path | None) -> None:
+@click.option(
+    "--svg",
+    "svg_file",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Draw the figures into this file.",
+)
+def demo(
+    front_end: str | None,
+    seconds: float,
+    keep: bool,
+    json_file: Path | None,
+    svg_file: Path | None,
+) -> None:
     """Show the cache at work in front of a shop, and what it is worth.
 
     Two worker processes of an example shop over SQLite answer the same Zipf-distributed traffic,
@@ -99,7 +126,7 @@ def demo(front_end: str | None, seconds: float, keep: bool, json_file: Path | No
     check_extras(chosen)
     screen = Screen(Console())
     try:
-        figures = asyncio.run(_main(chosen, seconds, keep, screen, json_file))
+        figures = asyncio.run(_main(chosen, seconds, keep, screen, _Files(json_file, svg_file)))
     except (KeyboardInterrupt, asyncio.CancelledError):
         screen.say("Stopped; nothing is left running.")
         raise SystemExit(130) from None
@@ -107,7 +134,7 @@ def demo(front_end: str | None, seconds: float, keep: bool, json_file: Path | No
 
 
 async def _main(
-    front_end: str, seconds: float, keep: bool, screen: Screen, json_file: Path | None
+    front_end: str, seconds: float, keep: bool, screen: Screen, files: _Files
 ) -> Figures:
     _end_on(signal.SIGTERM, signal.SIGHUP)
     shop = find_shop()
@@ -130,12 +157,10 @@ async def _main(
             screen=screen,
             seconds=seconds,
         )
-        return await _compare(stage, valkey, keep, json_file)
+        return await _compare(stage, valkey, keep, files)
 
 
-async def _compare(
-    stage: _Stage, valkey: RedisServer, keep: bool, json_file: Path | None
-) -> Figures:
+async def _compare(stage: _Stage, valkey: RedisServer, keep: bool, files: _Files) -> Figures:
     screen = stage.screen
     async with _shop(stage, "without", SHOP_CACHE="off") as (server, pool, counts):
         rate = await _find_rate(stage, pool)
@@ -165,8 +190,7 @@ async def _compare(
             partition_limit=stage.shop.partition_limit,
         )
         print_figures(screen.console, figures)
-        if json_file:
-            json_file.write_text(json.dumps(figures.as_dict(), indent=2) + "\n", encoding="utf-8")
+        files.write(figures)
         _explain_failures(screen, server, replay)
         if keep:
             screen.say(f"The shop answers at {server.url}/products/1 (Ctrl-C ends it)")

@@ -33,6 +33,9 @@ __all__ = [
 ]
 
 WORKERS = 2
+HOME = Path(cachemw.__path__[0]).parent
+"""Where the processes run: Python and the servers import from there first, and what they find must
+be this very package, not a checkout that the caller happens to stand in."""
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
 _LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)")
@@ -86,6 +89,7 @@ class Shop:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", self.package),
             env=self.environment(),
+            cwd=HOME,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -104,11 +108,10 @@ class Shop:
 
 def find_shop() -> Shop:
     """Find the example in an installed package or in a checkout; raises click.ClickException."""
-    package = Path(cachemw.__path__[0])
-    installed = package / "examples" / "shop"
+    installed = HOME / "cachemw" / "examples" / "shop"
     if (installed / "__main__.py").is_file():
         return Shop(folder=installed, package="cachemw.examples.shop", search=None)
-    beside = package.parent / "examples" / "shop"
+    beside = HOME / "examples" / "shop"
     if (beside / "__main__.py").is_file():
         return Shop(folder=beside, package="shop", search=beside.parent)
     raise click.ClickException(
@@ -137,6 +140,7 @@ class ShopServer:
             self._process = subprocess.Popen(  # noqa: S603 - our own arguments
                 self._command,
                 env=self._environment,
+                cwd=HOME,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +14,7 @@ from rich.table import Table
 from cachemw.cli.demo.figures import Figures, Latency, Run
 from cachemw.cli.demo.replay import ORIGIN, Replay
 
-__all__ = ["Screen", "print_figures"]
+__all__ = ["Screen", "draw_figures", "print_figures"]
 
 _TIERS = {
     "memory": "memory (its own process)",
@@ -97,6 +99,15 @@ def print_figures(console: Console, figures: Figures) -> None:
         "[green]All targets met.[/green]" if figures.met else "[red]Not all targets met.[/red]"
     )
     console.print(verdict)
+
+
+def draw_figures(figures: Figures) -> str:
+    """Draw what `print_figures` prints, as SVG."""
+    console = Console(record=True, width=96, file=io.StringIO())
+    print_figures(console, figures)
+    svg = console.export_svg(title="cachemw demo")
+    # rich's drawing asks another host for its font; the reader's own will do.
+    return re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
 
 
 def _latency_table(figures: Figures) -> Table:

@@ -1,0 +1,266 @@
+"""Redis falls ill in the middle of traffic: no request fails, waits long, or gets what was purged.
+
+The bounds of I3: at most 75 ms are added to a request while the breaker is closed and about nothing
+once it is open, against the same traffic without a cache, measured in the same test.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from cachemw.testing import RedisServer, resp
+
+from .kit import AsgiTraffic, Asked, Traffic, WsgiTraffic, options, share
+
+CLIENTS = 4
+BOUND = 0.075
+"""Seconds: what DESIGN's I3 allows to be added while the breaker is closed."""
+NOISE = 0.05
+"""Seconds that a busy machine may add to a few of the slowest requests, with or without a cache."""
+BACK = 3.0
+"""Seconds after which Redis is in use again once it is back."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens to the server, and how it is undone."""
+
+    inflict: Callable[[RedisServer], object]
+    heal: Callable[[RedisServer], object]
+
+
+@pytest.fixture(params=[WsgiTraffic, AsgiTraffic], ids=["wsgi", "asgi"])
+def kind(request: pytest.FixtureRequest) -> type[Traffic]:
+    kind: type[Traffic] = request.param
+    return kind
+
+
+def baseline(kind: type[Traffic]) -> list[Asked]:
+    """Return the same traffic without a cache."""
+    bare = kind(None, CLIENTS)
+    with bare.flowing():
+        return bare.await_more(400)
+
+
+def assert_harmless(asked: list[Asked]) -> None:
+    assert [each for each in asked if not each.right] == []
+    assert [each for each in asked if each.stale] == []
+
+
+def assert_bounded(asked: list[Asked], bare: list[Asked]) -> None:
+    """Assert I3's bounds: while the breaker was closed, and once it was open."""
+    waited = [each for each in asked if each.closed]
+    if waited:
+        assert share(waited, 0.5) - share(bare, 0.5) <= BOUND
+        assert share(waited, 0.95) - share(bare, 0.95) <= BOUND + NOISE
+    spared = [each for each in asked if not each.closed]
+    if len(spared) >= 100:
+        assert share(spared, 0.5) - share(bare, 0.5) <= 0.001
+        assert share(spared, 0.99) - share(bare, 0.99) <= 0.001 + NOISE
+
+
+# -- out of reach ----------------------------------------------------------------------------------
+
+
+class Locked:
+    """A server that asks for a password that nobody knows, over one connection that is let in."""
+
+    def __init__(self) -> None:
+        self._control: Any = None
+
+    def inflict(self, server: RedisServer) -> None:
+        self._control = resp.connect_tcp("127.0.0.1", server.port, 5.0)
+        resp.call(self._control, "CONFIG", "SET", "requirepass", "nobody knows")
+        resp.call(self._control, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    def heal(self, server: RedisServer) -> None:
+        resp.call(self._control, "CONFIG", "SET", "requirepass", "")
+        self._control.close()
+
+
+def locked() -> Fault:
+    door = Locked()
+    return Fault(door.inflict, door.heal)
+
+
+OUTAGES: dict[str, Callable[[], Fault]] = {
+    "killed": lambda: Fault(RedisServer.kill, RedisServer.start),
+    "hung": lambda: Fault(RedisServer.hang, RedisServer.resume),
+    "locked": locked,
+}
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+def test_an_outage_in_mid_traffic_is_not_noticed(
+    own_redis_server: RedisServer, kind: type[Traffic], outage: str
+) -> None:
+    # Guards, each of which must stay: the deadlines and `Retry(NoBackoff(), 0)` of `Clients` (hung:
+    # seconds a request), the breaker (hung: 50 ms for ever), StoreUnavailable for every RedisError
+    # (killed, locked: errors), the purge queue (hung: the old answers come back from Redis).
+    fault = OUTAGES[outage]()
+    bare = baseline(kind)
+    traffic = kind(options(own_redis_server.url), CLIENTS)
+    with traffic.flowing():
+        traffic.await_shared()
+        fault.inflict(own_redis_server)
+        began = time.monotonic()
+        traffic.await_more(50)
+        assert traffic.change() == "queued"
+        traffic.await_more(400)
+        ill = traffic.since(began)
+        fault.heal(own_redis_server)
+        traffic.await_shared(limit=BACK)
+        assert traffic.change() != "queued"
+        traffic.await_more(200)
+    assert not all(each.closed for each in ill)
+    assert_harmless(traffic.asked)
+    assert_bounded(ill, bare)
+
+
+def test_redis_may_be_down_when_the_application_starts(
+    own_redis_server: RedisServer, kind: type[Traffic]
+) -> None:
+    # Guard: nothing connects before the follower has; it alone asks whether Redis is there.
+    bare = baseline(kind)
+    own_redis_server.kill()
+    traffic = kind(options(own_redis_server.url), CLIENTS)
+    with traffic.flowing():
+        traffic.await_more(50)
+        assert traffic.change() == "queued"
+        ill = traffic.await_more(300)
+        own_redis_server.start()
+        traffic.await_shared(limit=BACK)
+        traffic.change()
+        traffic.await_more(100)
+    assert_harmless(traffic.asked)
+    assert_bounded(ill, bare)
+
+
+def test_a_wrong_password_costs_nothing_but_the_shared_tier(
+    own_redis_server: RedisServer, kind: type[Traffic]
+) -> None:
+    bare = baseline(kind)
+    url = own_redis_server.url.replace("redis://", "redis://:wrong@")
+    traffic = kind(options(url), CLIENTS)
+    with traffic.flowing():
+        traffic.await_more(50)
+        traffic.change()
+        ill = traffic.await_more(300)
+    assert not any(each.shared for each in traffic.asked)
+    assert_harmless(traffic.asked)
+    assert_bounded(ill, bare)
+
+
+@contextmanager
+def slow(server: RedisServer, seconds: float) -> Iterator[None]:
+    """Make the server sit on every command for so long before it answers."""
+    import threading
+
+    stopping = threading.Event()
+
+    def keep_pausing() -> None:
+        while not stopping.is_set():
+            server.command("CLIENT", "PAUSE", int(seconds * 1000), "ALL")
+
+    thread = threading.Thread(target=keep_pausing)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+        server.command("CLIENT", "UNPAUSE")
+
+
+def test_a_slow_redis_is_left_alone(own_redis_server: RedisServer, kind: type[Traffic]) -> None:
+    # Guard: timeouts count as failures to the breaker.
+    bare = baseline(kind)
+    traffic = kind(options(own_redis_server.url), CLIENTS)
+    with traffic.flowing():
+        traffic.await_shared()
+        with slow(own_redis_server, 0.5):
+            began = time.monotonic()
+            traffic.await_more(50)
+            traffic.change()
+            traffic.await_more(300)
+            ill = traffic.since(began)
+        traffic.await_shared(limit=BACK)
+        traffic.await_more(100)
+    assert_harmless(traffic.asked)
+    assert_bounded(ill, bare)
+
+
+# -- in reach, and no use --------------------------------------------------------------------------
+
+
+def planted(server: RedisServer, *command: str | bytes) -> None:
+    """Put a value in the place of every stored entry."""
+    names: Any = server.command("KEYS", "cachemw:{faults}:e1:*")
+    for name in names:
+        server.command("DEL", name)
+        server.command(command[0], name, *command[1:])
+
+
+def wrong_types(server: RedisServer) -> None:
+    planted(server, "RPUSH", "x")
+    for name in ("epoch", "log", "followers", "flags"):
+        server.command("DEL", "cachemw:{faults}:" + name)
+        server.command("SADD", "cachemw:{faults}:" + name, "x")
+
+
+ILLNESSES: dict[str, Fault] = {
+    "full": Fault(RedisServer.fill, RedisServer.unfill),
+    "read-only": Fault(
+        lambda server: server.command("REPLICAOF", "127.0.0.1", 1),
+        lambda server: server.command("REPLICAOF", "NO", "ONE"),
+    ),
+    "flushed": Fault(lambda server: server.command("FLUSHALL"), lambda server: None),
+    "wrong types": Fault(wrong_types, lambda server: None),
+    "garbage": Fault(lambda server: planted(server, "SET", b"\x80garbage"), lambda server: None),
+}
+
+
+@pytest.mark.parametrize("illness", ILLNESSES)
+def test_a_redis_that_answers_nonsense_or_refuses_is_not_noticed(
+    own_redis_server: RedisServer, kind: type[Traffic], illness: str
+) -> None:
+    # Guards: the codec's checks (garbage), refused writes that do not raise (full, read-only), the
+    # epoch that every read brings along (flushed), deleting the epoch for a purge (full).
+    fault = ILLNESSES[illness]
+    bare = baseline(kind)
+    traffic = kind(options(own_redis_server.url), CLIENTS)
+    with traffic.flowing():
+        traffic.await_shared()
+        began = time.monotonic()
+        for _ in range(3):
+            fault.inflict(own_redis_server)
+            traffic.await_more(100)
+            traffic.change()
+            traffic.await_more(50)
+        ill = traffic.since(began)
+        fault.heal(own_redis_server)
+        traffic.await_shared(limit=BACK)
+        traffic.change()
+        traffic.await_more(100)
+    assert_harmless(traffic.asked)
+    assert_bounded(ill, bare)
+
+
+def test_a_pool_of_one_connection_is_a_bottleneck_and_no_fault(
+    own_redis_server: RedisServer, kind: type[Traffic]
+) -> None:
+    # Guard: an empty pool is not the server's failure; else the breaker would open under load.
+    bare = baseline(kind)
+    traffic = kind(options(own_redis_server.url, redis={"pool_size": 1}), 12)
+    with traffic.flowing():
+        traffic.await_shared()
+        busy = traffic.await_more(1000)
+        assert traffic.closed
+    assert_harmless(traffic.asked)
+    assert_bounded(busy, bare)
