@@ -16,12 +16,12 @@ from typing import Any
 from urllib.parse import quote
 
 from cachemw.cache import Cache
-from cachemw.engine.answers import Answer, Stored, fields_of_hit, render
+from cachemw.engine.answers import Answer, Stored, fields_of_hit
 from cachemw.engine.drivers import arun
 from cachemw.engine.flows import Fetch, Forward, Serve, on_request
 from cachemw.engine.outcomes import Outcome
 from cachemw.engine.routes import Extra, Target
-from cachemw.exchange import Exchange, refreshing
+from cachemw.exchange import Exchange, refreshing, rendered
 from cachemw.http.messages import Head, Headers, Request
 from cachemw.telemetry.spans import span_origin
 
@@ -76,10 +76,14 @@ class CacheMiddleware:
             scope["query_string"],
         )
         if method == "GET":
-            found = self._hit(target, extra, headers, now)
+            try:
+                found = self._hit(target, extra, headers, now)
+                fields_out = fields_of_hit(found[0], now, "memory") if found else []
+            except Exception:  # a fault of ours: the way around the cache is open (I3)
+                self.cache.logs.failed("hit_failed")
+                found = None
             if found is not None:
                 entry, plan = found
-                fields_out = fields_of_hit(entry, now, "memory")
                 if self._x_cache:
                     fields_out.append((b"x-cache", b"HIT"))
                 status = entry.status
@@ -103,24 +107,27 @@ class CacheMiddleware:
         try:
             flow = on_request(cache.engine, _request(scope), target, extra, now)
             decision = await arun(flow, cache.performer.aperform)
+            answer = rendered(cache, decision) if isinstance(decision, Serve) else None
         except Exception:  # a fault of ours must not become the client's (I3)
             cache.logs.failed("request_failed")
             cache.finish(None, Outcome.ERROR_BYPASS, 0, now)
             await self.app(scope, receive, send)
             return
         if isinstance(decision, Serve):
-            await self._serve(scope, send, decision, now)
+            assert answer is not None
+            await self._serve(scope, send, decision, answer, now)
             return
         exchange = Exchange(cache, decision, now)
         await _Relay(self, send, exchange).run(_rewritten(scope, decision), receive)
 
-    async def _serve(self, scope: Scope, send: Send, served: Serve, started: float) -> None:
+    async def _serve(
+        self, scope: Scope, send: Send, served: Serve, answer: Answer, started: float
+    ) -> None:
         """Send a stored answer; begin its refresh in the background if this request leads it."""
         if served.refresh is not None and not self.cache.tasks.spawn(
             self._refresh(scope, served.refresh)
         ):
             served.refresh.abandon()
-        answer = render(self.cache.engine, served)
         await _send_answer(send, answer)
         self.cache.finish(served.ask.route, served.outcome, answer.status, started)
 

@@ -231,7 +231,7 @@ class Cache:
             self._shared.clients.reset_after_fork()
             self._shared.published_at = 0.0
 
-    # -- what happened ---------------------------------------------------------------------------
+    # -- what happened: a fault in telling it costs no client anything (I3) -----------------------
 
     def count(self, event: str, reason: str) -> None:
         """Count an event."""
@@ -241,6 +241,14 @@ class Cache:
         self, route: RouteState | None, outcome: Outcome, status: int, started: float
     ) -> None:
         """Count one answered request, mark the server's span, and log the line if it is wanted."""
+        try:
+            self._tell(route, outcome, status, started)
+        except Exception:
+            self.logs.failed("telemetry_failed")
+
+    def _tell(
+        self, route: RouteState | None, outcome: Outcome, status: int, started: float
+    ) -> None:
         seconds = self.clock.monotonic() - started
         if route is None:
             self.counters.record(UNLISTED, outcome, seconds)
@@ -253,17 +261,23 @@ class Cache:
 
     def finish_hit(self, route: RouteState, status: int, started: float) -> None:
         """Do what `finish` does, for a hit in memory: this is on the path that must cost nothing."""
-        seconds = self._monotonic() - started
-        index = route.index
-        self._record(index, _HIT, seconds)
-        mark_server_span(route.template, "hit", "memory")
-        if self._is_logged[index](logging.DEBUG):
-            self.logs.request(route.risk, route.template, Outcome.HIT_MEMORY, status, seconds)
+        try:
+            seconds = self._monotonic() - started
+            index = route.index
+            self._record(index, _HIT, seconds)
+            mark_server_span(route.template, "hit", "memory")
+            if self._is_logged[index](logging.DEBUG):
+                self.logs.request(route.risk, route.template, Outcome.HIT_MEMORY, status, seconds)
+        except Exception:
+            self.logs.failed("telemetry_failed")
 
     def refused(self, route: RouteState, reason: str) -> None:
         """Count and log that an answer was not kept, and why."""
-        self.counters.event("not_stored", reason)
-        self.logs.not_stored(route.risk, route.template, reason)
+        try:
+            self.counters.event("not_stored", reason)
+            self.logs.not_stored(route.risk, route.template, reason)
+        except Exception:
+            self.logs.failed("telemetry_failed")
 
     def stats(self) -> Stats:
         """Give this process's counts since it started, and its gauges now."""

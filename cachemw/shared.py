@@ -47,6 +47,7 @@ class Shared:
         """Let the log feed the flags, and publish this process's statistics."""
         self.hooks.flags = flags.receive
         self.hooks.current_flags = flags.document
+        self.hooks.rejoined = flags.publish_pending
         self.hooks.tick = lambda client: self._tick(client, stats)
 
     def _tick(self, client: redis.Redis, stats: Callable[[], bytes]) -> None:

@@ -15,12 +15,12 @@ from http import HTTPStatus
 from typing import Any
 
 from cachemw.cache import Cache
-from cachemw.engine.answers import Answer, fields_of_hit, render
+from cachemw.engine.answers import Answer, fields_of_hit
 from cachemw.engine.drivers import run
 from cachemw.engine.flows import Fetch, Serve, on_request
 from cachemw.engine.outcomes import Outcome
 from cachemw.environ import Environ, EnvironReader, apply_rewrite, native, raw_target
-from cachemw.exchange import Exchange, refreshing
+from cachemw.exchange import Exchange, refreshing, rendered
 from cachemw.http.fields import first
 from cachemw.http.messages import Head
 from cachemw.telemetry.spans import span_origin
@@ -54,10 +54,14 @@ class CacheMiddleware:
         target = self._reader.target(environ, scheme, raw)
         extra = self._reader.watched(environ)
         if environ["REQUEST_METHOD"] == "GET":
-            found = self._hit(target, extra, None, now)
+            try:
+                found = self._hit(target, extra, None, now)
+                headers = fields_of_hit(found[0], now, "memory") if found else []
+            except Exception:  # a fault of ours: the way around the cache is open (I3)
+                self.cache.logs.failed("hit_failed")
+                found = None
             if found is not None:
                 entry, plan = found
-                headers = fields_of_hit(entry, now, "memory")
                 if self.cache.config.x_cache:
                     headers.append((b"x-cache", b"HIT"))
                 start_response(_status_line(entry.status), native(headers))
@@ -69,18 +73,25 @@ class CacheMiddleware:
             request = self._reader.request(environ, scheme, raw)
             flow = on_request(cache.engine, request, target, extra, now)
             decision = run(flow, cache.performer.perform)
+            answer = rendered(cache, decision) if isinstance(decision, Serve) else None
         except Exception:  # a fault of ours must not become the client's (I3)
             cache.logs.failed("request_failed")
             cache.finish(None, Outcome.ERROR_BYPASS, 0, now)
             return self.app(environ, start_response)
         if isinstance(decision, Serve):
-            return self._serve(environ, start_response, decision, now)
+            assert answer is not None
+            return self._serve(environ, start_response, decision, answer, now)
         if decision.rewrite is not None:
             apply_rewrite(environ, decision.rewrite)
         return _Call(self, start_response, Exchange(cache, decision, now)).run(environ)
 
     def _serve(
-        self, environ: Environ, start_response: StartResponse, served: Serve, started: float
+        self,
+        environ: Environ,
+        start_response: StartResponse,
+        served: Serve,
+        answer: Answer,
+        started: float,
     ) -> Iterable[bytes]:
         """Send a stored answer; begin its refresh in the background if this request leads it."""
         fetch = served.refresh
@@ -88,7 +99,6 @@ class CacheMiddleware:
             own = _detached(environ)
             if not self.cache.background.submit(lambda: self._refresh(own, fetch)):
                 fetch.abandon()
-        answer = render(self.cache.engine, served)
         start_response(_status_line(answer.status), native(answer.headers))
         self.cache.finish(served.ask.route, served.outcome, answer.status, started)
         return [answer.body or b""]

@@ -22,13 +22,13 @@ from cachemw.django.translate import (
     rewrite_request,
     scheme_of,
 )
-from cachemw.engine.answers import fields_of_hit, render
+from cachemw.engine.answers import Answer, fields_of_hit
 from cachemw.engine.drivers import arun, run
 from cachemw.engine.flows import Fetch, Forward, Serve, on_request
 from cachemw.engine.outcomes import Outcome
 from cachemw.engine.routes import Extra, Target
 from cachemw.environ import EnvironReader
-from cachemw.exchange import Exchange, refreshing
+from cachemw.exchange import Exchange, refreshing, rendered
 from cachemw.telemetry.spans import span_origin
 
 __all__ = ["CacheMiddleware"]
@@ -66,6 +66,7 @@ class CacheMiddleware:
             return hit
         try:
             decision = run(self._flow(request, target, extra, now), self.cache.performer.perform)
+            answer = rendered(self.cache, decision) if isinstance(decision, Serve) else None
         except Exception:  # a fault of ours must not become the client's (I3)
             self._failed(now)
             return self._call(request)
@@ -75,7 +76,7 @@ class CacheMiddleware:
                 own = copy_request(request)
                 if not self.cache.background.submit(lambda: self._refresh(own, fetch)):
                     fetch.abandon()
-            return self._served(decision, now)
+            return self._served(decision, answer, now)
         return self._forward(request, decision, now)
 
     def _call(self, request: HttpRequest) -> HttpResponseBase:
@@ -102,8 +103,8 @@ class CacheMiddleware:
 
     def _refresh(self, request: HttpRequest, fetch: Fetch) -> None:
         """Call the application once more, with nobody listening, and keep its answer."""
-        request_started.send(sender=type(self), environ=request.META)
         try:
+            request_started.send(sender=type(self), environ=request.META)
             response = self._forward(request, refreshing(fetch), self.cache.clock.monotonic())
             try:
                 if response.streaming:
@@ -113,6 +114,8 @@ class CacheMiddleware:
                 response.close()  # tells Django that the request is over: connections are let go
         except Exception:
             self.cache.logs.failed("refresh_failed")
+        finally:
+            fetch.abandon()
 
     # -- event loops -----------------------------------------------------------------------------
 
@@ -124,6 +127,7 @@ class CacheMiddleware:
         try:
             flow = self._flow(request, target, extra, now)
             decision = await arun(flow, self.cache.performer.aperform)
+            answer = rendered(self.cache, decision) if isinstance(decision, Serve) else None
         except Exception:
             self._failed(now)
             return await self._acall(request)
@@ -133,7 +137,7 @@ class CacheMiddleware:
                 self._arefresh(copy_request(request), fetch)
             ):
                 fetch.abandon()
-            return self._served(decision, now)
+            return self._served(decision, answer, now)
         return await self._aforward(request, decision, now)
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
@@ -182,11 +186,15 @@ class CacheMiddleware:
         extra = self._reader.watched(meta)
         if request.method != "GET":
             return target, extra, None
-        found = self.cache.engine.hit_in_memory(target, extra, None, now)
+        try:
+            found = self.cache.engine.hit_in_memory(target, extra, None, now)
+            headers = fields_of_hit(found[0], now, "memory") if found else []
+        except Exception:  # a fault of ours: the way around the cache is open (I3)
+            self.cache.logs.failed("hit_failed")
+            found = None
         if found is None:
             return target, extra, None
         entry, plan = found
-        headers = fields_of_hit(entry, now, "memory")
         if self.cache.config.x_cache:
             headers.append((b"x-cache", b"HIT"))
         response = make_response(entry.status, headers, entry.body)
@@ -198,8 +206,8 @@ class CacheMiddleware:
         asked = self._reader.request(request.META, scheme_of(request), raw_of(request))
         return on_request(self.cache.engine, asked, target, extra, now)
 
-    def _served(self, served: Serve, started: float) -> HttpResponseBase:
-        answer = render(self.cache.engine, served)
+    def _served(self, served: Serve, answer: Answer | None, started: float) -> HttpResponseBase:
+        assert answer is not None
         self.cache.finish(served.ask.route, served.outcome, answer.status, started)
         return make_response(answer.status, answer.headers, answer.body or b"")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from cachemw.http.fields import has, split_list, values
@@ -71,13 +72,14 @@ def parse(headers: Headers) -> CacheControl:
     """Read every Cache-Control line of a response; `Pragma` is no response field and is not read."""
     if not has(headers, b"cache-control"):
         return _NOTHING
-    return _parse(b",".join(values(headers, b"cache-control")))
+    return _parse(tuple(values(headers, b"cache-control")))
 
 
 @lru_cache(maxsize=512)  # an application says the same few things over and over
-def _parse(line: bytes) -> CacheControl:
+def _parse(lines: tuple[bytes, ...]) -> CacheControl:
     found: dict[str, Any] = {}
-    for member in split_list(line):
+    # Line by line: a quote that never closes must not swallow a refusal on the next line.
+    for member in chain.from_iterable(map(split_list, lines)):
         name, _, value = member.partition(b"=")
         name = name.strip().lower()
         if flag := _FLAGS.get(name):

@@ -60,6 +60,8 @@ _RETRY = 0.4
 """Seconds between attempts to reach Redis again, give or take half."""
 _EXCHANGES = 10
 """Attempts to change what others change too; each failed one is another's success."""
+_SLACK = 0.1
+"""Seconds by which a beat may come late on a busy machine without memory going untrusted."""
 _SETTLE = 2.0
 """Seconds after Redis came back without its data in which no purge counts as confirmed: the others
 may still be on their way back, and nobody is on record to be waited for."""
@@ -75,6 +77,8 @@ class Hooks:
         """The live flags as this process knows them, to restore what Redis lost."""
         self.tick: Callable[[redis.Redis], None] = lambda client: None
         """A poll went by; the client may be used to publish."""
+        self.rejoined: Callable[[], None] = lambda: None
+        """The log is followed, for the first time or again."""
         self.lost: Callable[[str], None] = lambda error: None
         self.regained: Callable[[float, int], None] = lambda seconds, records: None
         self.count: Callable[[str, str], None] = lambda event, reason: None
@@ -110,6 +114,11 @@ class RedisLog:
         self._hooks = hooks
         self._monotonic = monotonic
         self._fresh_state()
+
+    @property
+    def _patience(self) -> float:
+        """Seconds after which a read of the log that has not returned counts as failed."""
+        return self._config.poll + self._clients.config.deadline + 0.2
 
     def _fresh_state(self) -> None:
         self.me = process_id()
@@ -153,14 +162,15 @@ class RedisLog:
         if self._thread is None:
             with self._lock:
                 if self._thread is None:
-                    self._thread = threading.Thread(
+                    thread = threading.Thread(
                         target=self._run, args=(self._stopping,), name="cachemw-log", daemon=True
                     )
-                    self._thread.start()
+                    thread.start()  # raises where there is no thread to be had: tried again later
+                    self._thread = thread
 
     def _run(self, stopping: threading.Event) -> None:
         while not stopping.is_set():
-            client = self._clients.follower(self._config.poll + self._clients.config.deadline + 0.2)
+            client = self._clients.follower(self._patience)
             try:
                 self._join(client)
                 while not stopping.is_set():
@@ -176,6 +186,8 @@ class RedisLog:
 
     def _lose(self, error: str) -> None:
         was_live, self.live = self.live, False
+        if self.alive_at is not None:
+            self.trusted_until = self.alive_at + self._config.partition_limit
         if self._lost_at is None:
             self._lost_at = self._monotonic()
         if self._breaker.closed:
@@ -208,6 +220,7 @@ class RedisLog:
         self._followers.drop_dead(client, _seconds(client.time()))
         self.live = True
         self._probe()
+        self._hooks.rejoined()
         lost_at, self._lost_at = self._lost_at, None
         if lost_at is not None:
             self._hooks.regained(self._monotonic() - lost_at, records)
@@ -307,7 +320,9 @@ class RedisLog:
         self.server_shift = server_now - (began + ended) / 2
         self._followers.tell(client, self.me, self._cursor, server_now)
         self.alive_at = began
-        self.trusted_until = began + self._config.partition_limit
+        # Until the next beat, or until its absence is noticed, whatever the limit: 0 is for routes
+        # that must not be served without a live log, not for a cache that never serves.
+        self.trusted_until = began + max(self._config.partition_limit, self._patience + _SLACK)
 
     def _restore_flags(self, client: redis.Redis) -> None:
         """Learn the live flags, or give them back to a Redis that has lost them."""

@@ -113,13 +113,16 @@ class Flags:
         self._exchange = exchange
         self._lock = threading.Lock()
         self.live = LiveFlags()
+        self._pending: dict[str, str] = {}
+        """What was set while Redis was away, to be published when it is back."""
         self._refresh()
 
     def set(self, settings: Mapping[str, str] | None = None, **classes: str) -> bool:
         """Change flags live, in this process at once and in the fleet through the log.
 
         `flags.set(low="on", high="off")`, `flags.set({"route:products": "off", "kill": "on"})`.
-        Give False when Redis could not be told: then it holds here and now only. Raises FlagError.
+        Give False when Redis could not be told: then it holds here now, and everywhere when Redis is
+        back, unless somebody has changed the flags by then. Raises FlagError.
         """
         wanted = {**(settings or {}), **classes}
         names = [route.name for route in self._routes]
@@ -140,9 +143,10 @@ class Flags:
             return msgspec.json.encode(changed_flags(newest, names, wanted))
 
         written = _read(self._exchange(change))
-        if written is None:
-            return False
         with self._lock:
+            if written is None:
+                self._pending |= wanted
+                return False
             if written.revision >= self.live.revision:
                 self.live = written
                 self._refresh()
@@ -158,7 +162,15 @@ class Flags:
         with self._lock:
             if received is not None and received.revision > self.live.revision:
                 self.live = received
+                self._pending.clear()
                 self._refresh()
+
+    def publish_pending(self) -> None:
+        """Tell the fleet what was set here while Redis was away."""
+        with self._lock:
+            pending, self._pending = self._pending, {}
+        if pending:
+            self.set(pending)
 
     def document(self) -> bytes | None:
         """Give the live flags in JSON, or None when nothing was ever set."""

@@ -97,7 +97,9 @@ def test_x_cache_is_said_on_request(path: str, word: bytes) -> None:
 
 
 REFUSED = [
-    pytest.param(200, [(b"cache-control", b"no-store")], None, "no-store", id="the response says so"),
+    pytest.param(
+        200, [(b"cache-control", b"no-store")], None, "no-store", id="the response says so"
+    ),
     pytest.param(200, [(b"set-cookie", b"a=1")], None, "set-cookie", id="it sets a cookie"),
     pytest.param(200, [(b"vary", b"accept, *")], None, "vary-star", id="it varies on everything"),
     pytest.param(500, [], None, "status", id="its status"),

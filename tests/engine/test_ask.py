@@ -64,7 +64,9 @@ COOKIES: list[Any] = [
     pytest.param(["lang"], b"sid=1; lang=de", b"lang=de", id="others are removed"),
     pytest.param(["lang"], b"sid=1", None, id="nothing is left"),
     pytest.param(["a", "b"], b"b=2;a=1", b"b=2; a=1", id="order is kept"),
-    pytest.param(["lang"], b"lang=de; l%61ng=fr", b"lang=de; l%61ng=fr", id="all it could take for it"),
+    pytest.param(
+        ["lang"], b"lang=de; l%61ng=fr", b"lang=de; l%61ng=fr", id="all it could take for it"
+    ),
 ]
 
 

@@ -184,9 +184,7 @@ class Distrusted:
 
 
 @pytest.mark.parametrize("field", [COOKIE, TOKEN], ids=["cookie", "authorization"])
-def test_a_known_client_neither_leads_nor_follows(
-    kit: Kit, field: tuple[bytes, bytes]
-) -> None:
+def test_a_known_client_neither_leads_nor_follows(kit: Kit, field: tuple[bytes, bytes]) -> None:
     """I1: nobody is ever handed, or waits for, what was made for a known client."""
     request = get("/products/1", field)
     flow = kit.flow(request)

@@ -15,7 +15,9 @@ from .kit import Kit, get
 
 PARTS = st.lists(st.none() | st.binary(max_size=8), max_size=6)
 LENGTH_LIKE = st.lists(
-    st.sampled_from([None, b"", b"\0", b"\0\0\0\0", b"\0\0\0\1", b"\xff\xff\xff\xff", b"\0\0\0\1a"]),
+    st.sampled_from(
+        [None, b"", b"\0", b"\0\0\0\0", b"\0\0\0\1", b"\xff\xff\xff\xff", b"\0\0\0\1a"]
+    ),
     max_size=6,
 )
 
@@ -129,7 +131,9 @@ ASKED = st.builds(
         st.sampled_from([b"x", b"x-y", b"x-forwarded-proto", b"origin"]), WORD, max_size=3
     ).map(lambda fields: tuple(fields.items())),
     cookies=st.lists(
-        st.tuples(st.sampled_from([b"c", b"ca"]), st.text(alphabet="ac=", max_size=2).map(str.encode)),
+        st.tuples(
+            st.sampled_from([b"c", b"ca"]), st.text(alphabet="ac=", max_size=2).map(str.encode)
+        ),
         max_size=2,
     ).map(tuple),
     identity=st.none() | st.sampled_from(["a", "c", "ac"]),
@@ -175,10 +179,14 @@ SAME = [
     pytest.param(get(host=b"Shop.Example"), get(host=b"shop.example"), id="9110 4.2.3 host case"),
     pytest.param(get(host=b"a:80"), get(host=b"a"), id="9110 4.2.3 the default port"),
     pytest.param(
-        get(host=b"a:443", scheme="https"), get(host=b"a", scheme="https"), id="9110 4.2.3 https port"
+        get(host=b"a:443", scheme="https"),
+        get(host=b"a", scheme="https"),
+        id="9110 4.2.3 https port",
     ),
     pytest.param(
-        get("/x", (b"x", b"1"), (b"x", b"2")), get("/x", (b"x", b"1, 2")), id="9110 5.3 lines joined"
+        get("/x", (b"x", b"1"), (b"x", b"2")),
+        get("/x", (b"x", b"1, 2")),
+        id="9110 5.3 lines joined",
     ),
 ]
 
@@ -189,7 +197,9 @@ def test_spellings_of_one_request_share_a_key(first: Request, second: Request) -
 
 
 DIFFERENT = [
-    pytest.param(get(host=b"a:80", scheme="https"), get(host=b"a", scheme="https"), id="not its port"),
+    pytest.param(
+        get(host=b"a:80", scheme="https"), get(host=b"a", scheme="https"), id="not its port"
+    ),
     pytest.param(get("/a", mount="/b"), get("/b/a"), id="a mount is told from a path"),
     pytest.param(get("/%41"), get("/A"), id="raw bytes are keyed"),
     pytest.param(get(query=b"a"), get(query=b"a="), id="a is not a="),

@@ -122,9 +122,7 @@ def test_a_follower_cancelled_as_it_is_promoted_passes_the_lead_on(
     assert (flights.open, flights.waiting) == ({}, 0)
 
 
-def test_followers_in_a_closed_loop_are_passed_over(
-    flights: Flights, performer: Performer
-) -> None:
+def test_followers_in_a_closed_loop_are_passed_over(flights: Flights, performer: Performer) -> None:
     """A server that stops with requests under way must not leave a flight to nobody."""
     leader = open_flight(flights)
     loop = asyncio.new_event_loop()

@@ -68,7 +68,8 @@ def test_by_default_all_of_it_is_read_as_sent(query: bytes) -> None:
 
 
 QUERIES = st.lists(
-    st.sampled_from(["a", "b", "c", "=", "&", "%61", "%6", "%FF", "+", "1", ";", "a=1"]), max_size=12
+    st.sampled_from(["a", "b", "c", "=", "&", "%61", "%6", "%FF", "+", "1", ";", "a=1"]),
+    max_size=12,
 ).map("".join)
 READERS = st.sampled_from(
     [query_reader(("a", "b"), ()), query_reader(None, ("a*",)), query_reader(None, ("b", "c"))]
@@ -92,7 +93,9 @@ def test_the_application_sees_the_listed_parameters_as_they_were(query: str) -> 
     reduced = query_reader(("a", "b"), ())(query.encode()).decode()
     assert sorted(seen(reduced), key=lambda pair: pair[0]) == seen(reduced)
     for name in ("a", "b"):
-        assert [v for n, v in seen(reduced) if n == name] == [v for n, v in seen(query) if n == name]
+        assert [v for n, v in seen(reduced) if n == name] == [
+            v for n, v in seen(query) if n == name
+        ]
 
 
 @given(st.binary(max_size=40))

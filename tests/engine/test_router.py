@@ -84,9 +84,7 @@ def test_of_all_that_match_the_first_listed_wins(
     assert found[0] == index
 
 
-@pytest.mark.parametrize(
-    ("mount", "index"), [("/shop", 0), ("", 1), ("/other", 2), ("/shop/", 2)]
-)
+@pytest.mark.parametrize(("mount", "index"), [("/shop", 0), ("", 1), ("/other", 2), ("/shop/", 2)])
 def test_a_route_may_be_of_one_mount(mount: str, index: int) -> None:
     found = router(("/a", "/shop"), ("/a", ""), ("/a", None)).match(mount, "/a")
     assert found is not None

@@ -82,9 +82,7 @@ def test_it_is_not_bypassed(name: bytes) -> None:
     assert bypass_reason(get("/x", (name, b"x")), WATCHED.suspicious) is None
 
 
-@pytest.mark.parametrize(
-    "name", sorted(KEYED | CONDITIONAL | DECLARED | OWN - {b"host"}), ids=str
-)
+@pytest.mark.parametrize("name", sorted(KEYED | CONDITIONAL | DECLARED | OWN - {b"host"}), ids=str)
 def test_the_fast_path_notices_it(name: bytes) -> None:
     assert name in WATCHED.names
 
@@ -93,7 +91,8 @@ def spelled(name: bytes) -> list[bytes]:
     pieces = name.split(b"-")
     joints = itertools.product(b"-_", repeat=len(pieces) - 1)
     spellings = (
-        b"".join(x for p in zip(pieces, [*map(chr_, js), b""], strict=True) for x in p) for js in joints
+        b"".join(x for p in zip(pieces, [*map(chr_, js), b""], strict=True) for x in p)
+        for js in joints
     )
     return [spelling for spelling in spellings if b"_" in spelling]
 
@@ -186,7 +185,9 @@ def test_targets(path: str, good: bool) -> None:
     assert reason == (None if good else "target")
 
 
-@pytest.mark.parametrize(("length", "good"), [(b"0", True), (b" 0 ", True), (b"1", False), (b"", False)])
+@pytest.mark.parametrize(
+    ("length", "good"), [(b"0", True), (b" 0 ", True), (b"1", False), (b"", False)]
+)
 def test_a_body_goes_past_the_cache(length: bytes, good: bool) -> None:
     reason = bypass_reason(get("/x", (b"content-length", length)), WATCHED.suspicious)
     assert reason == (None if good else "body")

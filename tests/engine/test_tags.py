@@ -161,7 +161,17 @@ def test_a_url_names_the_entries_made_for_it(url: str, request_: Request, gone: 
 
 @pytest.mark.parametrize(
     "url",
-    ["", "p/1", "http://a", "ftp://a/p", "mailto:a@b", "*", "http://[/p", "/p/\ud800", "//\ud800/p"],
+    [
+        "",
+        "p/1",
+        "http://a",
+        "ftp://a/p",
+        "mailto:a@b",
+        "*",
+        "http://[/p",
+        "/p/\ud800",
+        "//\ud800/p",
+    ],
 )
 def test_what_is_no_url_of_ours_is_refused(url: str) -> None:
     with pytest.raises(TagError):

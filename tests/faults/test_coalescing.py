@@ -67,6 +67,9 @@ def test_one_call_also_with_a_shared_tier(own_redis_server: RedisServer) -> None
 
         config = {**settings(), "redis": {"url": own_redis_server.url, "deadline": "2s"}}
         site = AsgiSite(application, Cache.from_dict(config))
+        site.cache.start()
+        while not site.cache.log.live:  # an answer begun before would belong to no life of the log
+            await asyncio.sleep(0.002)
         crowd = site.start(*["en"] * CROWD)
         await site.waiting(CROWD - 1)
         ready.set()

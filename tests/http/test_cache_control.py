@@ -57,6 +57,7 @@ READ = [
     row("9111 1.2.2 too large", b"max-age=99999999999", max_age=MAX_SECONDS),
     row("9111 5.2 look-alikes are none", b"x-no-store, no-storex, private-ish, max_age=4"),
     row("9110 5.6.4 a quote that never closes", b'ext="a, no-store'),
+    row("9110 5.6.4 such a quote ends with its line", b'ext="a', b"private", private=True),
     row("9110 5.6.4 before it all is read", b'private, ext="a, max-age=9', private=True),
 ]
 

@@ -138,7 +138,15 @@ KNOWN_CLIENTS: list[Row] = [
     pytest.param("authorization", [cc(b"max-age=9")], "authorization", id="9111 3.5 max-age"),
     pytest.param("authorization", [cc(b"public")], None, id="9111 3.5 public"),
     pytest.param("authorization", [cc(b"s-maxage=9")], None, id="9111 3.5 s-maxage"),
-    pytest.param("authorization", [cc(b"must-revalidate")], None, id="9111 3.5 must-revalidate"),
+    pytest.param(
+        "authorization", [cc(b"must-revalidate, max-age=9")], None, id="9111 3.5 must-revalidate"
+    ),
+    pytest.param(
+        "authorization",
+        [cc(b"must-revalidate")],
+        "authorization",
+        id="no lifetime of its own: known",
+    ),
     pytest.param(
         "authorization",
         [(b"vary", b"authorization")],
@@ -148,7 +156,10 @@ KNOWN_CLIENTS: list[Row] = [
     pytest.param("cookies", [], "cookie", id="9111 7.3 nothing said"),
     pytest.param("cookies", [cc(b"s-maxage=9")], "cookie", id="9111 7.3 s-maxage is not it"),
     pytest.param("cookies", [cc(b"public")], None, id="9111 5.2.2.9 public"),
-    pytest.param("cookies", [(b"vary", b"Accept, COOKIE")], None, id="9111 4.1 Vary: Cookie"),
+    pytest.param(
+        "cookies", [(b"vary", b"Accept, COOKIE"), FRESH], None, id="9111 4.1 Vary: Cookie"
+    ),
+    pytest.param("cookies", [(b"vary", b"cookie")], "cookie", id="no lifetime of its own: session"),
 ]
 
 

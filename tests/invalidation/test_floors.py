@@ -205,13 +205,17 @@ class Interrupted(tuple[str, ...]):
 
 
 WRITERS: list[Any] = [
-    pytest.param(lambda floors: floors.apply(9 << 16, ["x"], soft=False), id="its floor is forgotten"),
+    pytest.param(
+        lambda floors: floors.apply(9 << 16, ["x"], soft=False), id="its floor is forgotten"
+    ),
     pytest.param(lambda floors: floors.begin(b"epoch-02", 0), id="another life begins"),
 ]
 
 
 @pytest.mark.parametrize("write", WRITERS)
-def test_a_purged_entry_is_not_revived_while_its_floor_goes(write: Callable[[Floors], None]) -> None:
+def test_a_purged_entry_is_not_revived_while_its_floor_goes(
+    write: Callable[[Floors], None],
+) -> None:
     """The guard is that `judge` reads epoch and horizon after the floors."""
     floors = Floors(1)
     entry = made(floors)
