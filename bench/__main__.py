@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from bench.hits import hits
 from bench.memory import memory
 from bench.misses import misses
 from bench.redis_hits import redis_hits
-from bench.rows import Group, Row
+from bench.rows import Group, Row, failed
 from bench.scale import scale
 from bench.servers import servers
 
@@ -60,7 +61,11 @@ def _measure(names: Sequence[str], effort: Effort) -> list[Row]:
     for name in names:
         print(f"measuring: {name} ...", end=" ", file=sys.stderr, flush=True)
         began = time.monotonic()
-        rows += GROUPS[name](effort)
+        try:
+            rows.extend(GROUPS[name](effort))
+        except Exception as error:  # the other groups' figures are not to be lost with it
+            traceback.print_exc()
+            rows.append(failed(name, error))
         print(f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     return rows
 
@@ -79,8 +84,8 @@ def main(given: Sequence[str] | None = None) -> int:
         stop()
     report.print_table(rows)
     report.write_json(arguments.json, rows, began=began, quick=arguments.quick)
-    missed = sum(row.verdict == "NOT REACHED" for row in rows)
-    return 1 if missed and arguments.strict else 0
+    bad = {"FAILED", "NOT REACHED"} if arguments.strict else {"FAILED"}
+    return int(any(row.verdict in bad for row in rows))
 
 
 if __name__ == "__main__":

@@ -9,14 +9,15 @@ fields are built while it runs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+import itertools
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
 from time import perf_counter
 from typing import Any
 
 from bench.constants import BODY, FIELDS, STATUS, URLS
 from bench.timing import Subject
 
-__all__ = ["ask", "bare", "call", "receive", "scope_of", "subject"]
+__all__ = ["CALLS", "ask", "bare", "call", "receive", "scope_of", "subject"]
 
 App = Callable[..., Awaitable[None]]
 Message = MutableMapping[str, Any]
@@ -32,6 +33,7 @@ _REQUEST = (
     (b"connection", b"keep-alive"),
 )
 _BATCH = 100
+CALLS = 200
 _VERSIONS = {"version": "3.0", "spec_version": "2.4"}
 _SERVER = ("127.0.0.1", 8000)
 _CLIENT = ("127.0.0.1", 40000)
@@ -116,14 +118,13 @@ async def _batch(app: App, urls: Sequence[str]) -> float:
     return perf_counter() - began
 
 
-async def _round(app: App, urls: Sequence[str], calls: int) -> float:
-    seconds, done = 0.0, 0
-    while done < calls:
-        start = done % len(urls)
-        batch = urls[start : start + _BATCH]
+async def _round(app: App, urls: Iterator[str], calls: int) -> float:
+    seconds, left = 0.0, calls
+    while left:
+        batch = list(itertools.islice(urls, min(left, _BATCH)))
         seconds += await _batch(app, batch)
-        done += len(batch)
-    return seconds / done
+        left -= len(batch)
+    return seconds / calls
 
 
 def subject(
@@ -131,8 +132,9 @@ def subject(
     app: App,
     loop: asyncio.AbstractEventLoop,
     *,
-    calls: int = 2000,
+    calls: int = CALLS,
     urls: Sequence[str] = URLS,
 ) -> Subject:
     """Measure an application in this loop, over these addresses in turn."""
-    return Subject(name, lambda: loop.run_until_complete(_round(app, urls, calls)))
+    turn = itertools.cycle(urls)
+    return Subject(name, lambda: loop.run_until_complete(_round(app, turn, calls)))

@@ -9,7 +9,7 @@ from bench import django_calls, wsgi_calls
 from bench.constants import URLS, config
 from bench.effort import Effort
 from bench.rows import Row, at_most, note
-from bench.timing import interleave, ratio, spread
+from bench.timing import SLICES, interleave, ratio, spread
 from cachemw import Cache
 from cachemw.wsgi import CacheMiddleware
 
@@ -52,10 +52,10 @@ def _sites() -> dict[str, Any]:
 def django_hits(effort: Effort) -> Iterator[Row]:
     """Measure everything in this group."""
     subjects = [
-        wsgi_calls.subject(name, app, calls=3000 if name in ("bare", "wrapped") else 300)
+        wsgi_calls.subject(name, app, calls=200 if name in ("bare", "wrapped") else 20)
         for name, app in _sites().items()
     ]
-    times = interleave(subjects, effort.rounds)
+    times = interleave(subjects, effort.rounds, slices=SLICES)
     micro = {name: f"{spread(found).median * 1e6:.1f} µs" for name, found in times.items()}
     seconds = {name: spread(found).median for name, found in times.items()}
     yield at_most(

@@ -24,8 +24,8 @@ class Effort:
 
 
 FULL = Effort(
-    rounds=40, server_rounds=5, server_seconds=4, entries=1_000_000, kept=100_000, processes=3
+    rounds=40, server_rounds=16, server_seconds=1, entries=1_000_000, kept=100_000, processes=3
 )
 QUICK = Effort(
-    rounds=7, server_rounds=2, server_seconds=2, entries=50_000, kept=20_000, processes=1
+    rounds=7, server_rounds=3, server_seconds=1, entries=50_000, kept=20_000, processes=1
 )

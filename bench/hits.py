@@ -13,7 +13,7 @@ from bench.effort import Effort
 from bench.exporting import in_server_span
 from bench.peers.running import Running, running_peers
 from bench.rows import Row, at_least, at_most, note, skipped
-from bench.timing import interleave, ratio, spread
+from bench.timing import SLICES, interleave, ratio, spread
 from cachemw import Cache
 from cachemw.asgi import CacheMiddleware
 
@@ -47,7 +47,7 @@ def hits(effort: Effort) -> Iterator[Row]:
         ]
         for peer in peers:
             subjects += peer.subjects()
-        times = interleave(subjects, effort.rounds)
+        times = interleave(subjects, effort.rounds, slices=SLICES)
         cache.close()
     ours = ratio(times["hit"], times["bare"])
     hit, bare = spread(times["hit"]), spread(times["bare"])

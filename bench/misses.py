@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from statistics import median
 from time import perf_counter, sleep
 from typing import Any
 
@@ -13,13 +14,13 @@ from bench import asgi_calls, wsgi_calls
 from bench.constants import config
 from bench.effort import Effort
 from bench.rows import Row, at_most
-from bench.timing import Spread, Subject, interleave, spread
+from bench.timing import SLICES, Spread, Subject, interleave, spread
 from cachemw import Cache, asgi, wsgi
 
 __all__ = ["misses"]
 
 WANTED = 60.0
-_CALLS = 500
+_CALLS = 20
 _PAUSE = 0.005
 """Seconds that the streaming application takes for its second piece."""
 _SHARE = 10.0
@@ -54,6 +55,7 @@ def _to_the_last_byte(effort: Effort, loop: asyncio.AbstractEventLoop) -> Iterat
             Subject("miss WSGI", lambda: _wsgi_round(threaded)),
         ],
         effort.rounds,
+        slices=SLICES,
     )
     for kind in ("", " WSGI"):
         miss, bare = times[f"miss{kind}"], times[f"bare{kind}"]
@@ -89,8 +91,8 @@ def _stream(fields: list[tuple[bytes, bytes]]) -> Any:
 
 
 async def _first_byte(app: Any, calls: int) -> float:
-    """Give the mean time from the call to the first message with a body."""
-    seconds = 0.0
+    """Give the median time from the call to the first message with a body."""
+    seconds = []
     for url in _new_urls(calls):
         scope = asgi_calls.scope_of(url)
         came: list[float] = []
@@ -101,8 +103,8 @@ async def _first_byte(app: Any, calls: int) -> float:
 
         began = perf_counter()
         await app(scope, asgi_calls.receive, send)
-        seconds += came[0] - began
-    return seconds / calls
+        seconds.append(came[0] - began)
+    return median(seconds)
 
 
 def _wsgi_stream(environ: Any, start_response: Any) -> Iterable[bytes]:
@@ -113,19 +115,19 @@ def _wsgi_stream(environ: Any, start_response: Any) -> Iterable[bytes]:
 
 
 def _first_piece(app: Any, calls: int) -> float:
-    """Give the mean time from the call to the first piece of the body."""
-    seconds = 0.0
+    """Give the median time from the call to the first piece of the body."""
+    seconds = []
     for url in _new_urls(calls):
         environ = wsgi_calls.environ_of(url)
         began = perf_counter()
         body = app(environ, lambda status, fields, exc_info=None: None)
         pieces = iter(body)
         next(pieces)
-        seconds += perf_counter() - began
+        seconds.append(perf_counter() - began)
         for _ in pieces:
             pass
         getattr(body, "close", lambda: None)()
-    return seconds / calls
+    return median(seconds)
 
 
 def _to_the_first_byte(effort: Effort, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:

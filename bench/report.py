@@ -18,7 +18,13 @@ from bench.rows import Row
 
 __all__ = ["environment", "print_table", "read", "write_json", "write_section"]
 
-_COLOURS = {"reached": "green", "NOT REACHED": "bold red", "skipped": "yellow", "-": "dim"}
+_COLOURS = {
+    "reached": "green",
+    "NOT REACHED": "bold red",
+    "skipped": "yellow",
+    "FAILED": "bold red",
+    "-": "dim",
+}
 _BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from bench.effort import Effort
 from bench.timing import Spread
 
-__all__ = ["Group", "Row", "at_least", "at_most", "note", "skipped"]
+__all__ = ["Group", "Row", "at_least", "at_most", "failed", "note", "skipped"]
 
-Verdict = Literal["reached", "NOT REACHED", "skipped", "-"]
+Verdict = Literal["reached", "NOT REACHED", "skipped", "FAILED", "-"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +106,11 @@ def note(
 def skipped(what: str, why: str) -> Row:
     """Say that something could not be measured here."""
     return Row(what=what, measured=f"skipped: {why}", verdict="skipped")
+
+
+def failed(what: str, error: Exception) -> Row:
+    """Say that a measurement broke off."""
+    return Row(what=what, measured=f"{type(error).__name__}: {error}", verdict="FAILED")
 
 
 def _with(measured: str, beside: str) -> str:

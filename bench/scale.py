@@ -13,7 +13,7 @@ from bench.constants import URLS, config, routes
 from bench.effort import Effort
 from bench.hits import warm
 from bench.rows import Row, at_most, note
-from bench.timing import Subject, interleave, ratio, spread
+from bench.timing import SLICES, Subject, interleave, ratio, spread
 from cachemw import Cache
 from cachemw.asgi import CacheMiddleware
 
@@ -22,7 +22,6 @@ __all__ = ["scale"]
 WANTED = 1.2
 FEW, MANY = 10, 1000
 SMALL = 1000
-_CALLS = 2000
 
 
 def scale(effort: Effort) -> Iterator[Row]:
@@ -42,7 +41,7 @@ def _routes(effort: Effort, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:
         app = _behind(routes=routes(count))
         warm(app, loop)
         subjects.append(asgi_calls.subject(str(count), app, loop))
-    times = interleave(subjects, effort.rounds)
+    times = interleave(subjects, effort.rounds, slices=SLICES)
     yield at_most(
         f"memory hit with {MANY:,} routes, against {FEW}",
         ratio(times[str(MANY)], times[str(FEW)]),
@@ -76,6 +75,7 @@ def _entries(effort: Effort, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:
             Subject("large, any", lambda: _anywhere(large, many_urls, chance, loop)),
         ],
         effort.rounds,
+        slices=SLICES,
     )
     micro = {name: f"{spread(found).median * 1e6:.2f} µs" for name, found in times.items()}
     yield at_most(
@@ -96,5 +96,5 @@ def _entries(effort: Effort, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:
 def _anywhere(
     app: Any, urls: list[str], chance: random.Random, loop: asyncio.AbstractEventLoop
 ) -> float:
-    some = chance.choices(urls, k=_CALLS)
-    return asgi_calls.subject("", app, loop, calls=_CALLS, urls=some).round()
+    some = chance.choices(urls, k=asgi_calls.CALLS)
+    return asgi_calls.subject("", app, loop, calls=asgi_calls.CALLS, urls=some).round()

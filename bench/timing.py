@@ -11,12 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-__all__ = ["Spread", "Subject", "interleave", "ratio", "spread"]
+__all__ = ["SLICES", "Spread", "Subject", "interleave", "ratio", "spread"]
+
+SLICES = 10
+"""Per round, of about a millisecond each, for what runs in this process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Something to measure: `round` does it a number of times and gives the seconds of one."""
+    """Something to measure: `round` does it a number of times and gives the mean seconds of one."""
 
     name: str
     round: Callable[[], float]
@@ -39,18 +42,26 @@ class Spread:
 
 
 def interleave(
-    subjects: Sequence[Subject], rounds: int, *, warmups: int = 2
+    subjects: Sequence[Subject], rounds: int, *, slices: int = 1, warmups: int = 2
 ) -> dict[str, list[float]]:
-    """Run every subject once a round, in an order that turns; gives seconds by name and round."""
+    """Run every subject in every round, in an order that turns; gives seconds by name and round.
+
+    A round may be cut into slices, in each of which every subject runs: a subject's figure is then
+    the median of its slices, so that what else the machine does in between falls out.
+    """
     for _ in range(warmups):
         for subject in subjects:
             subject.round()
     gc.collect()
     times: dict[str, list[float]] = {subject.name: [] for subject in subjects}
     for number in range(rounds):
-        turn = number % len(subjects)
-        for subject in (*subjects[turn:], *subjects[:turn]):
-            times[subject.name].append(subject.round())
+        cut: dict[str, list[float]] = {subject.name: [] for subject in subjects}
+        for part in range(slices):
+            turn = (number * slices + part) % len(subjects)
+            for subject in (*subjects[turn:], *subjects[:turn]):
+                cut[subject.name].append(subject.round())
+        for name, found in cut.items():
+            times[name].append(median(found))
     return times
 
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import io
+import itertools
 import sys
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from time import perf_counter
 from typing import Any
 
 from bench.constants import BODY, TEXT_FIELDS, URLS
 from bench.timing import Subject
 
-__all__ = ["Answer", "ask", "bare", "call", "environ_of", "subject"]
+__all__ = ["CALLS", "Answer", "ask", "bare", "call", "environ_of", "subject"]
 
 App = Callable[..., Iterable[bytes]]
 Answer = tuple[str, list[tuple[str, str]], bytes]
 
-_BATCH = 100
+CALLS = 200
 _REQUEST = {
     "HTTP_HOST": "shop.example",
     "HTTP_USER_AGENT": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
@@ -80,19 +81,17 @@ def ask(app: App, url: str) -> Answer:
     return call(app, environ_of(url))
 
 
-def _round(app: App, urls: Sequence[str], calls: int) -> float:
-    seconds, done = 0.0, 0
-    while done < calls:
-        start = done % len(urls)
-        batch = ["".join(list(url)) for url in urls[start : start + _BATCH]]
-        began = perf_counter()
-        for url in batch:
-            call(app, environ_of(url))
-        seconds += perf_counter() - began
-        done += len(batch)
-    return seconds / done
+def _round(app: App, urls: Iterator[str], calls: int) -> float:
+    batch = [
+        "".join(list(url)) for url in itertools.islice(urls, calls)
+    ]  # strings nobody has hashed
+    began = perf_counter()
+    for url in batch:
+        call(app, environ_of(url))
+    return (perf_counter() - began) / calls
 
 
-def subject(name: str, app: App, *, calls: int = 2000, urls: Sequence[str] = URLS) -> Subject:
+def subject(name: str, app: App, *, calls: int = CALLS, urls: Sequence[str] = URLS) -> Subject:
     """Measure an application over these addresses in turn."""
-    return Subject(name, lambda: _round(app, urls, calls))
+    turn = itertools.cycle(urls)
+    return Subject(name, lambda: _round(app, turn, calls))

@@ -132,6 +132,8 @@ class _Call:
         self._head: tuple[str, list[tuple[str, str]], Any] | None = None
         self._sent = False
         self._length = -1
+        self._replacement: bytes | None = None
+        self._wrote = False
 
     def run(self, environ: Environ) -> Iterable[bytes]:
         """Call the application and give the body that the server is to send."""
@@ -168,6 +170,7 @@ class _Call:
 
     def _write(self, data: bytes) -> None:
         """Serve applications that use the legacy `write`: straight through, and nothing is kept."""
+        self._wrote = True
         if not self._sent:
             self._replacement = self._send_head(None)
             self._exchange.stop("write")
@@ -184,9 +187,12 @@ class _Call:
         # The head may come as late as with the first piece. Until then nothing can be sent anyway,
         # and if the application fails before that, a stale answer may stand in.
         pieces = iter(iterable)
-        begun = [] if self._passes() else _one(pieces)
+        passes = self._passes()
+        begun = [] if passes else _one(pieces)
+        if self._wrote:
+            return _Body(self._exchange, iterable, begun, self._replacement, -1, pieces=pieces)
         replacement = self._send_head(begun[0] if self._is_all(begun) else None)
-        if self._passes():
+        if passes:
             self._exchange.finish()
             return iterable  # the server's own wsgi.file_wrapper, perhaps
         return _Body(self._exchange, iterable, begun, replacement, self._length, pieces=pieces)

@@ -19,8 +19,8 @@ from bench.timing import Subject
 
 __all__ = ["main"]
 
-CALLS = 300
-"""Per round: the slowest peer takes 2 ms for one."""
+CALLS = 20
+"""Per round: the slowest peer takes a millisecond for one."""
 
 
 def _ask(app: Any, loop: asyncio.AbstractEventLoop, url: str, wsgi: bool) -> int:

@@ -252,12 +252,13 @@ def _with_refresh(engine: Engine, served: Serve) -> Serve:
     """Take the lead of one background refresh for a stale answer, unless somebody has it."""
     if served.outcome not in _RENEWED or served.ask.request.method != "GET":
         return served
+    position = engine.floors.here()
     flight = engine.flights.lead(served.entry.key)
     if flight is None:
         return served
     fetch = Fetch(
         ask=served.ask,
-        position=engine.floors.here(),
+        position=position,
         started=served.now,
         flight=flight,
         refresh=True,

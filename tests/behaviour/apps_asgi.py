@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from .language import METHODS, PATIENCE, Asked, Origin, Piece, Said, match
+from .language import METHODS, PATIENCE, Asked, Origin, Piece, Said, first, match
 
 
 async def sent(pieces: Iterator[Piece]) -> AsyncIterator[bytes]:
@@ -76,9 +76,12 @@ class Bare:
                 await send(message)
             return
         headers = encoded(said)
-        if isinstance(said.body, bytes) and said.status not in (204, 304):
-            if all(name != b"content-length" for name, _ in headers):
-                headers.append((b"content-length", b"%d" % len(said.body)))
+        if (
+            isinstance(said.body, bytes)
+            and said.status not in (204, 304)
+            and first(said.headers, "content-length") is None
+        ):
+            headers.append((b"content-length", b"%d" % len(said.body)))
         await send({"type": "http.response.start", "status": said.status, "headers": headers})
         if isinstance(said.body, bytes):
             await send({"type": "http.response.body", "body": said.body})

@@ -138,5 +138,3 @@ def _behind(
             app = apps_wsgi.with_flask(origin)
             app.wsgi_app = WsgiMiddleware(app.wsgi_app, cache=cache)
     yield app, cache
-
-

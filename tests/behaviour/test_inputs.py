@@ -66,9 +66,7 @@ def test_an_underscored_spelling_reaches_its_sender_alone(
     assert b"evil" not in door.get("/p").body
 
 
-@pytest.mark.parametrize(
-    "name", ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"]
-)
+@pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"])
 def test_a_method_override_goes_past_the_cache(open_door: OpenDoor, name: str) -> None:
     door = open_door({"/p": numbered()})
     assert door.get("/p", {name: "DELETE"}).body == b"answer 1"

@@ -169,8 +169,6 @@ def test_a_background_task_that_fails_costs_nobody_the_answer(open_door: OpenDoo
 
 def test_a_304_runs_the_background_task_too(open_door: OpenDoor) -> None:
     ran: list[int] = []
-    door = open_door(
-        {"/p": numbered(afterwards=lambda: ran.append(1), headers=[("ETag", '"v1"')])}
-    )
+    door = open_door({"/p": numbered(afterwards=lambda: ran.append(1), headers=[("ETag", '"v1"')])})
     assert door.get("/p", {"If-None-Match": '"v1"'}).status == 304
     assert ran == [1]

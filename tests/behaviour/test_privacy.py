@@ -67,11 +67,21 @@ def test_a_public_answer_serves_those_with_cookies_too(open_door: OpenDoor) -> N
 
 
 def test_an_answer_that_varies_on_cookie_is_kept_for_each_cookie(open_door: OpenDoor) -> None:
-    door = open_door({"/p": echo("cookie", headers=[("Vary", "Cookie")])})
+    varies = [("Vary", "Cookie"), ("Cache-Control", "max-age=60")]
+    door = open_door({"/p": echo("cookie", headers=varies)})
     for user in ("u=1", "u=2", "u=1", "u=2"):
         assert door.get("/p", {"Cookie": user}).body == f"cookie={user}".encode()
     assert door.get("/p").body == b"cookie=None"
     assert door.calls == 3
+
+
+def test_what_varies_on_cookie_is_kept_for_a_session_only_for_a_time_it_states(
+    open_door: OpenDoor,
+) -> None:
+    door = open_door({"/p": echo("cookie", headers=[("Vary", "Cookie")])})
+    assert [door.get("/p", {"Cookie": "u=1"}).calls for _ in range(2)] == [1, 2]
+    assert [door.get("/p").calls for _ in range(2)] == [3, 3]
+    assert door.get("/p", {"Cookie": "u=1"}).body == b"cookie=u=1"
 
 
 def test_a_secret_that_an_answer_varies_on_does_not_stand_in_memory(open_door: OpenDoor) -> None:
@@ -217,9 +227,7 @@ def test_principals_that_are_told_by_a_cookie_or_a_token_are_kept_apart(
 
 def test_no_two_principals_share_a_flight(open_door: OpenDoor) -> None:
     gate = threading.Event()
-    door = open_door(
-        {"/me": echo("x-user", wait=gate)}, identity=PRINCIPAL
-    )
+    door = open_door({"/me": echo("x-user", wait=gate)}, identity=PRINCIPAL)
     users = ["ann", "bob", "ann", "bob"]
     calls = [Call(target="/me", headers=[("X-User", user)]) for user in users]
     replies = door.together(calls, when=door.waiting(2), then=gate.set)

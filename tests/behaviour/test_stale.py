@@ -165,9 +165,7 @@ def test_head_is_served_stale_and_renews_nothing(open_door: OpenDoor, clock: Fak
 
 
 @pytest.mark.parametrize("kind", ASGI_APPS)
-def test_a_refresh_knows_nothing_of_the_request_that_began_it(
-    kind: str, clock: FakeClock
-) -> None:
+def test_a_refresh_knows_nothing_of_the_request_that_began_it(kind: str, clock: FakeClock) -> None:
     # Guard: background tasks get an empty context (I1).
     user: contextvars.ContextVar[str] = contextvars.ContextVar("user", default="nobody")
 

@@ -86,9 +86,7 @@ def test_a_content_length_that_lies_is_not_stored(
     open_door: OpenDoor, stated: str, pieces: int
 ) -> None:
     body = [b"123456789"] if pieces == 1 else [b"123", b"456", b"789"]
-    door = open_door(
-        {"/p": lambda _: Said(body=iter(body), headers=[("Content-Length", stated)])}
-    )
+    door = open_door({"/p": lambda _: Said(body=iter(body), headers=[("Content-Length", stated)])})
     replies = [door.get("/p") for _ in range(2)]
     assert [reply.body for reply in replies] == [b"123456789"] * 2
     assert (door.calls, len(door.cache.memory), door.idle()) == (2, 0, True)

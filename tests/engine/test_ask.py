@@ -163,6 +163,7 @@ def test_an_answer_for_one_identity_is_never_a_fast_hit() -> None:
     assert kit.hit(ann) is None
     assert kit.hit(get("/products/1", (b"authorization", b"bob"))) is None
     assert kit.hit(get()) is None
+    assert kit.engine.known(target(ann)) is None
 
 
 # What is remembered -------------------------------------------------------------------------------

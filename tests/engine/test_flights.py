@@ -257,7 +257,12 @@ def test_threads_that_board_at_once_have_one_leader_and_all_come_down(end: str) 
             flight.land(ENTRY) if end == "land" else flight.release()
             return
         woken = threading.Event()
-        waiter = Waiter(lambda: woken.set() or True)
+
+        def wake() -> bool:
+            woken.set()
+            return True
+
+        waiter = Waiter(wake)
         flight.join(waiter)
         assert woken.wait(10)
         learnt.append(flight.leave(waiter).outcome)
