@@ -11,7 +11,7 @@ from cachemw import Cache
 from cachemw.engine.answers import Answer, Keeping, on_complete, on_head
 from cachemw.engine.ask import Ask, Pass, ask
 from cachemw.engine.effects import Await, Effect, Lookup
-from cachemw.engine.entry import Entry, Key
+from cachemw.engine.entry import MARKER, Entry, Key
 from cachemw.engine.flights import Waiter
 from cachemw.engine.flows import Forward, Serve, on_request
 from cachemw.http.messages import Head, Request
@@ -212,3 +212,9 @@ def follow(kit: Kit, request: Request) -> Follower:
 
 def names(fields: Iterable[Field]) -> list[bytes]:
     return [name for name, _ in fields]
+
+
+def marker_of(kit: Kit, key: Key, **changes: Any) -> Entry:
+    """Make the entry that says that answers under a key vary on the language."""
+    vary = ((b"accept-language", None),)
+    return kit.entry(key, status=MARKER, headers=(), body=b"", vary=vary, **changes)

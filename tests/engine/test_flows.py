@@ -1,4 +1,4 @@
-"""`on_request`, fed by hand: which effects it asks for, what it decides, and that no flight hangs."""
+"""`on_request`, fed by hand: which effects it asks for, and what it decides."""
 
 from __future__ import annotations
 
@@ -6,15 +6,24 @@ from typing import Any
 
 import pytest
 
-from cachemw.engine.effects import Await, Lookup
-from cachemw.engine.entry import MARKER
-from cachemw.engine.flows import Forward, Serve
+from cachemw.engine.effects import Lookup
+from cachemw.engine.flows import Serve
 from cachemw.engine.outcomes import Outcome
-from cachemw.errors import EntryRejected, StoreError, StoreUnavailable
 from cachemw.http.messages import Request
 from cachemw.invalidation.log import Purge
 
-from .kit import GRACE, ROUTE, Kit, follow, forwarded, get, lookup, served, step, throw
+from .kit import (
+    GRACE,
+    ROUTE,
+    Kit,
+    follow,
+    forwarded,
+    get,
+    lookup,
+    marker_of,
+    served,
+    step,
+)
 
 COOKIE, TOKEN = (b"cookie", b"sid=1"), (b"authorization", b"Bearer x")
 PUBLIC = (b"cache-control", b"public")
@@ -256,126 +265,6 @@ def test_that_an_answer_could_not_be_kept_is_forgotten_in_time(kit: Kit) -> None
     assert isinstance(step(kit.flow(get())), Lookup)
 
 
-# Rule 4: following --------------------------------------------------------------------------------
-
-
-def test_the_second_request_follows_and_serves_what_the_first_shares(kit: Kit) -> None:
-    leader = kit.miss(get())
-    follower = follow(kit, get())
-    assert follower.timeout == kit.engine.settings.coalesce_wait
-    assert kit.engine.flights.waiting == 1
-    entry = kit.keep(leader, b"shared")
-    decision = served(follower.wake(kit.now))
-    assert (decision.entry, decision.outcome) == (entry, Outcome.HIT_COALESCED)
-    assert (kit.open_flights, kit.engine.flights.waiting) == (0, 0)
-
-
-def test_followers_of_an_uncacheable_answer_go_on_alone_at_once(kit: Kit) -> None:
-    """I1: what storing refuses is not shared with those who wait either."""
-    leader = kit.miss(get())
-    followers = [follow(kit, get()) for _ in range(3)]
-    kit.head(leader, 200, (b"set-cookie", b"sid=1"))
-    for follower in followers:
-        decision = forwarded(follower.wake(kit.now))
-        assert (decision.outcome, decision.reason) == (Outcome.MISS, "alone")
-        assert decision.fetch is not None
-        assert decision.fetch.flight is None
-    assert (kit.open_flights, kit.engine.flights.waiting) == (0, 0)
-
-
-def test_a_follower_waits_no_longer_than_it_must(kit: Kit) -> None:
-    leader = kit.miss(get())
-    decision = forwarded(follow(kit, get()).wake(kit.now + 5))
-    assert (decision.outcome, decision.reason) == (Outcome.MISS, "alone")
-    assert decision.fetch is not None
-    assert decision.fetch.started == kit.now + 5
-    assert kit.events("flight_timeouts") == {"": 1}
-    assert leader.fetch is not None
-    leader.fetch.abandon()
-    assert (kit.open_flights, kit.engine.flights.waiting) == (0, 0)
-
-
-def test_a_promoted_follower_leads_the_rest(kit: Kit) -> None:
-    leader = kit.miss(get())
-    heir, other = follow(kit, get()), follow(kit, get())
-    assert leader.fetch is not None
-    leader.fetch.abandon()
-    effect = lookup(heir.wake(kit.now))
-    forward = forwarded(step(heir.flow, (None, kit.now)))
-    assert effect.route == "products"
-    assert forward.fetch is not None
-    assert forward.fetch.flight is heir.flight
-    entry = kit.keep(forward, b"by the heir")
-    assert served(other.wake(kit.now)).entry is entry
-    assert (kit.open_flights, kit.engine.flights.waiting) == (0, 0)
-
-
-def test_a_leader_that_lets_go_twice_takes_nothing_from_its_heir(kit: Kit) -> None:
-    """The guard is that a Fetch forgets its flight when it abandons it."""
-    leader = kit.miss(get())
-    heir, other = follow(kit, get()), follow(kit, get())
-    assert leader.fetch is not None
-    leader.fetch.abandon()
-    leader.fetch.abandon()
-    assert heir.waiter.landing is not None
-    assert other.waiter.landing is None
-
-
-def test_a_follower_is_not_given_what_was_purged_while_it_waited(kit: Kit) -> None:
-    """I5: the guard is that a shared answer is judged like a stored one."""
-    leader = kit.miss(get())
-    follower = follow(kit, get())
-    kit.cache.purge(tags=["product:1"])
-    kit.keep(leader, b"overtaken")
-    decision = follower.wake(kit.now)
-    while isinstance(decision, Lookup):
-        decision = step(follower.flow, (None, kit.now))
-    assert isinstance(decision, Forward)
-    assert kit.hit(get()) is None, "the fill was dead on arrival"
-
-
-def test_a_follower_is_given_only_its_own_variant() -> None:
-    """I2: the guard is the comparison of selecting values in `_shared_answer`."""
-    kit = Kit()
-    german, french = (b"accept-language", b"de"), (b"accept-language", b"fr")
-    leader = kit.miss(get("/products/1", german))
-    same, other = follow(kit, get("/products/1", german)), follow(kit, get("/products/1", french))
-    entry = kit.keep(leader, b"deutsch", (b"vary", b"accept-language"))
-    assert served(same.wake(kit.now)).entry is entry
-    effect = lookup(other.wake(kit.now))
-    assert effect.key.digest != entry.key
-    forward = forwarded(step(other.flow, (None, kit.now)))
-    assert forward.fetch is not None
-    assert forward.fetch.flight is not None
-    third = follow(kit, get("/products/1", french))
-    french_entry = kit.keep(forward, b"francais", (b"vary", b"accept-language"))
-    assert served(third.wake(kit.now)).entry is french_entry
-    assert (kit.open_flights, kit.engine.flights.waiting) == (0, 0)
-
-
-def test_a_follower_takes_the_stale_stand_in_of_a_failed_origin(grace: Kit) -> None:
-    entry = grace.fill(get())
-    grace.clock.advance(80)
-    leader = grace.miss(get())
-    follower = follow(grace, get())
-    assert isinstance(grace.head(leader, 503), Serve)
-    decision = served(follower.wake(grace.now))
-    assert (decision.entry, decision.outcome) == (entry, Outcome.STALE_IF_ERROR)
-
-
-def test_the_waiters_of_a_process_are_bounded() -> None:
-    """I4."""
-    kit = Kit(coalesce={"max_waiters": 2})
-    leader = kit.miss(get())
-    followers = [follow(kit, get()) for _ in range(2)]
-    decision = forwarded(step(kit.flow(get())))
-    assert (decision.outcome, decision.reason) == (Outcome.MISS, "waiters")
-    assert kit.engine.flights.waiting == 2
-    kit.keep(leader, b"x")
-    assert all(isinstance(follower.wake(kit.now), Serve) for follower in followers)
-    assert kit.engine.flights.waiting == 0
-
-
 # Rule 5: leading ----------------------------------------------------------------------------------
 
 
@@ -490,11 +379,6 @@ def test_a_shared_entry_of_another_life_of_the_log_is_a_miss(kit: Kit) -> None:
 # Variants -----------------------------------------------------------------------------------------
 
 
-def marker_of(kit: Kit, key: Any, **changes: Any) -> Any:
-    vary = ((b"accept-language", None),)
-    return kit.entry(key, status=MARKER, headers=(), body=b"", vary=vary, **changes)
-
-
 def test_a_marker_leads_to_the_variant_of_this_request(kit: Kit) -> None:
     request = get("/products/1", (b"accept-language", b"de"))
     flow = kit.flow(request)
@@ -560,133 +444,6 @@ def test_conditions_stay_where_the_answer_will_hardly_be_kept(
 
 def test_nothing_is_rewritten_where_nothing_is_taken_off(kit: Kit) -> None:
     assert kit.miss(get(query=b"a=1")).rewrite is None
-
-
-# Nothing is left hanging --------------------------------------------------------------------------
-
-# Each gives a flow that stands at one yield, in every state in which a flow can yield.
-
-
-def _at_the_lead(kit: Kit) -> Any:
-    flow = kit.flow(get())
-    lookup(step(flow))
-    return flow
-
-
-def _at_the_variant(kit: Kit) -> Any:
-    flow = kit.flow(get())
-    key = lookup(step(flow)).key
-    lookup(step(flow, (marker_of(kit, key), kit.now)))
-    return flow
-
-
-def _alone(kit: Kit) -> Any:
-    flow = kit.flow(get("/products/1", COOKIE))
-    lookup(step(flow))
-    return flow
-
-
-def _alone_at_the_variant(kit: Kit) -> Any:
-    flow = kit.flow(get("/products/1", TOKEN))
-    key = lookup(step(flow)).key
-    lookup(step(flow, (marker_of(kit, key), kit.now)))
-    return flow
-
-
-def _promoted(kit: Kit) -> Any:
-    leader = kit.miss(get())
-    heir = follow(kit, get())
-    assert leader.fetch is not None
-    leader.fetch.abandon()
-    lookup(heir.wake(kit.now))
-    return heir.flow
-
-
-def _in_its_own_variant(kit: Kit) -> Any:
-    leader = kit.miss(get("/products/1", (b"accept-language", b"de")))
-    other = follow(kit, get("/products/1", (b"accept-language", b"fr")))
-    kit.keep(leader, b"deutsch", (b"vary", b"accept-language"))
-    lookup(other.wake(kit.now))
-    return other.flow
-
-
-YIELDS = [
-    _at_the_lead,
-    _at_the_variant,
-    _alone,
-    _alone_at_the_variant,
-    _promoted,
-    _in_its_own_variant,
-]
-
-
-@pytest.mark.parametrize("stand", YIELDS)
-def test_a_flow_that_is_closed_lets_go_of_its_flight(kit: Kit, stand: Any) -> None:
-    """Cancellation. The guard is the `except BaseException` of `_lead`."""
-    stand(kit).close()
-    assert (kit.open_flights, kit.engine.flights.waiting) == (0, 0)
-
-
-@pytest.mark.parametrize("error", [StoreUnavailable(), EntryRejected("magic"), StoreError()])
-@pytest.mark.parametrize("stand", YIELDS)
-def test_an_ill_store_costs_a_lookup_and_nothing_else(
-    kit: Kit, stand: Any, error: StoreError
-) -> None:
-    """I3."""
-    flow = stand(kit)
-    forward = forwarded(throw(flow, error))
-    assert forward.fetch is not None
-    assert kit.open_flights == (forward.fetch.flight is not None)
-    forward.fetch.abandon()
-    assert (kit.open_flights, kit.engine.flights.waiting) == (0, 0)
-
-
-@pytest.mark.parametrize("stand", YIELDS)
-def test_a_fault_of_ours_leaves_no_flight_open(kit: Kit, stand: Any) -> None:
-    flow = stand(kit)
-    with pytest.raises(ZeroDivisionError):
-        throw(flow, ZeroDivisionError())
-    assert (kit.open_flights, kit.engine.flights.waiting) == (0, 0)
-
-
-@pytest.mark.parametrize("stand", YIELDS[:1] + YIELDS[4:])
-def test_a_leader_that_is_closed_promotes_who_waits(kit: Kit, stand: Any) -> None:
-    flow = stand(kit)
-    (flight,) = kit.engine.flights.open.values()
-    fields = [(b"accept-language", b"fr")] if stand is _in_its_own_variant else []
-    waiting = follow(kit, get("/products/1", *fields))
-    assert waiting.flight is flight
-    flow.close()
-    forward = waiting.wake(kit.now)
-    while isinstance(forward, Lookup):
-        forward = step(waiting.flow, (None, kit.now))
-    assert forwarded(forward).fetch is not None
-    assert kit.open_flights == 1
-
-
-def test_an_ill_store_still_leaves_the_stale_stand_in(grace: Kit) -> None:
-    entry = grace.fill(get())
-    grace.clock.advance(80)
-    flow = grace.flow(get())
-    lookup(step(flow))
-    forward = forwarded(throw(flow, StoreUnavailable()))
-    assert forward.fetch is not None
-    assert forward.fetch.stale is entry
-
-
-@pytest.mark.parametrize("end", ["close", "throw"])
-def test_a_follower_that_is_cut_off_while_it_waits_holds_nothing(kit: Kit, end: str) -> None:
-    leader = kit.miss(get())
-    flow = kit.flow(get())
-    effect = step(flow)
-    assert isinstance(effect, Await)
-    if end == "close":
-        flow.close()
-    else:
-        with pytest.raises(ZeroDivisionError):
-            throw(flow, ZeroDivisionError())
-    kit.keep(leader, b"x")
-    assert kit.open_flights == 0
 
 
 def test_routes_without_tags_can_be_purged_as_a_whole() -> None:
