@@ -239,9 +239,12 @@ def _candidate(
     entry.visited = True
     if verdict is Verdict.VALID and now < entry.fresh_until:
         return Serve(ask=asked, entry=entry, outcome=fresh, now=now), None
-    if now < entry.stale_until:
+    # A softly purged entry is stale before its time: it has only the windows that it was given,
+    # and none at all where the response forbids stale answers (must-revalidate).
+    lifetime_ends = entry.fresh_until
+    if now < entry.stale_until > lifetime_ends:
         return Serve(ask=asked, entry=entry, outcome=stale, now=now), None
-    return None, entry if now < entry.stale_error_until else None
+    return None, entry if now < entry.stale_error_until > lifetime_ends else None
 
 
 # Not STALE_IF_ERROR: the origin was asked a moment ago, and failed.

@@ -128,14 +128,9 @@ def test_a_softly_purged_entry_is_served_inside_its_window_and_refreshed(grace: 
     assert decision.refresh is not None
 
 
-def test_a_softly_purged_entry_is_served_no_longer_than_its_lifetime(kit: Kit) -> None:
+def test_a_softly_purged_entry_without_a_window_is_a_miss(kit: Kit) -> None:
     kit.fill(get())
     kit.cache.purge(tags=["product:1"], soft=True)
-    decision = served(step(kit.flow(get())))
-    assert decision.outcome is Outcome.STALE_MEMORY
-    assert decision.refresh is not None
-    decision.refresh.abandon()
-    kit.clock.advance(60)
     assert kit.miss(get()).outcome is Outcome.MISS
 
 
