@@ -55,13 +55,29 @@ def test_requests_for_different_answers_do_not_wait_for_each_other(open_door: Op
 def test_an_answer_that_may_not_be_kept_is_not_shared_either(
     open_door: OpenDoor, refused: dict[str, object]
 ) -> None:
-    # Guard: `refuse` in cachemw.engine.answers releases the flight instead of landing it.
     gate = threading.Event()
     door = open_door({"/p": numbered(wait=gate, **refused)})
     calls = [Call(target="/p") for _ in range(5)]
     replies = door.together(calls, when=door.waiting(4), then=gate.set)
     assert len({reply.body for reply in replies}) == 5
     assert door.idle()
+
+
+def test_an_answer_that_may_not_be_kept_lets_everyone_go_at_once(open_door: OpenDoor) -> None:
+    # Guard: `refuse` in cachemw.engine.answers releases the flight; were the lead passed on
+    # instead, each of these would wait for the one before it, and that one for them all.
+    gate, all_asked = threading.Event(), threading.Event()
+
+    def handler(asked: Asked) -> Said:
+        if door.calls == 5:
+            all_asked.set()
+        first = door.calls == 1
+        return Said(headers=[("Set-Cookie", "a=1")], wait=gate if first else all_asked)
+
+    door = open_door({"/p": handler})
+    calls = [Call(target="/p") for _ in range(5)]
+    replies = door.together(calls, when=door.waiting(4), then=gate.set)
+    assert [reply.status for reply in replies] == [200] * 5
 
 
 def test_nobody_queues_for_an_answer_that_could_not_be_kept_before(open_door: OpenDoor) -> None:

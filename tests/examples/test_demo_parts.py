@@ -262,7 +262,7 @@ def test_a_shop_is_found_in_an_installed_package_and_beside_a_checkout_and_misse
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "cachemw"
-    monkeypatch.setattr(processes.cachemw, "__path__", [str(package)])
+    monkeypatch.setattr(processes, "HOME", tmp_path)
     with pytest.raises(click.ClickException, match="neither in the installed package nor"):
         find_shop()
     for folder in (tmp_path / "examples" / "shop", package / "examples" / "shop"):

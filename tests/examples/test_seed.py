@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from cachemw.cli.demo.processes import Shop
+from cachemw.cli.demo.processes import HOME, Shop
 
 
 def dump(path: Path) -> list[str]:
@@ -37,7 +37,8 @@ def test_processes_that_ask_at_once_get_one_database_and_leave_no_other_file(
     )
     command = [sys.executable, "-B", "-c", script, str(tmp_path / "deep" / "shop.db")]
     processes = [
-        subprocess.Popen(command, env=shop.environment(), stdout=subprocess.PIPE) for _ in range(4)
+        subprocess.Popen(command, env=shop.environment(), cwd=HOME, stdout=subprocess.PIPE)
+        for _ in range(4)
     ]
     output = b"".join(process.communicate(timeout=60)[0] for process in processes)
     assert [process.returncode for process in processes] == [0] * 4

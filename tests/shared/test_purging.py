@@ -304,9 +304,36 @@ def test_a_process_that_joins_knows_what_was_purged_before(caches: Caches) -> No
     here.get("/things/7")
     here.get("/things/8")
     here.cache.purge(tags=["thing:7"])
-    joined = Site(caches.make())
-    assert "fwd=miss" in joined.get("/things/7").cache_status
+    joined = Site(Cache.from_dict(options(caches.url)))
+    served = served_before_reading(joined, "/things/7")
+    joined.cache.start()
+    until(lambda: served)
+    assert "fwd=miss" in served[0].cache_status
     assert "detail=shared" in joined.get("/things/8").cache_status
+    joined.cache.close()
+
+
+def test_a_process_that_is_about_to_join_is_waited_for(caches: Caches) -> None:
+    # Guard: `_join` tells where it stands before it reads the log, so that what is purged after
+    # that reading is not confirmed behind its back.
+    here = caches.make()
+    joining = Cache.from_dict(options(caches.url))
+    log: Any = joining.log
+    catch_up, results = log._catch_up, list[PurgeResult]()
+
+    def interposed(client: Any) -> int:
+        count: int = catch_up(client)
+        if not results:
+            results.append(here.purge(tags=[PURGE_TAG]))
+        return count
+
+    log._catch_up = interposed
+    joining.start()
+    until(lambda: results)
+    assert (results[0].status, results[0].waiting) == ("appended", 1)
+    until(lambda: log.live)
+    assert here.purge(tags=[PURGE_TAG]).confirmed
+    joining.close()
 
 
 def test_a_process_that_joins_reads_a_long_log(caches: Caches) -> None:

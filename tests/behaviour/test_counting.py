@@ -1,0 +1,89 @@
+"""Every request is counted exactly once, as what it was: rates and rollouts are judged by that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cachemw.testing import FakeClock
+
+from .conftest import OpenDoor
+from .language import Asked, Handler, Said, numbered, streamed
+
+Asking = dict[str, Any]
+
+HANDLERS: dict[str, Handler] = {
+    "/whole": numbered(),
+    "/streamed": streamed(b"one", b"two"),
+    "/refused": numbered(headers=[("Cache-Control", "no-store")]),
+    "/broken": numbered(status=500),
+}
+PLAIN: Asking = {}
+MATCHING: Asking = {"headers": {"If-None-Match": "*"}}
+RANGE: Asking = {"headers": {"Range": "bytes=0-1"}}
+COOKIE: Asking = {"headers": {"Cookie": "u=1"}}
+HEAD: Asking = {"method": "HEAD"}
+
+
+@pytest.mark.parametrize(
+    ("target", "asked", "counted"),
+    [
+        ("/whole", [PLAIN, PLAIN], {"miss": 1, "hit_memory": 1}),
+        ("/streamed", [PLAIN, PLAIN, PLAIN], {"miss": 1, "hit_memory": 2}),
+        ("/whole", [MATCHING, MATCHING], {"miss": 1, "hit_memory": 1}),
+        ("/whole", [HEAD, PLAIN, HEAD], {"miss": 2, "hit_memory": 1}),
+        ("/refused", [PLAIN, PLAIN], {"miss": 1, "hit_for_miss": 1}),
+        ("/broken", [PLAIN, PLAIN], {"miss": 1, "hit_for_miss": 1}),
+        ("/whole", [RANGE, COOKIE, PLAIN], {"pass": 2, "miss": 1}),
+        ("/streamed", [RANGE, COOKIE, PLAIN], {"pass": 2, "miss": 1}),
+    ],
+)
+def test_a_request_is_counted_once(
+    open_door: OpenDoor, target: str, asked: list[Asking], counted: dict[str, int]
+) -> None:
+    door = open_door(HANDLERS)
+    for asking in asked:
+        door.get(target, **asking)
+    assert door.cache.stats().by_label == counted
+
+
+def test_stale_answers_refreshes_and_stand_ins_are_told_apart(
+    open_door: OpenDoor, clock: FakeClock
+) -> None:
+    said = [Said(body=b"one"), Said(body=b"two"), Said(status=503), RuntimeError("failed")]
+
+    def handler(asked: Asked) -> Said:
+        answer = said.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    door = open_door({"/p": handler}, stale_while_revalidate="30s", stale_if_error="10m")
+    door.get("/p")
+    clock.advance(61)
+    door.get("/p")
+    door.until(lambda: door.calls == 2 and door.idle())
+    clock.advance(91)
+    assert [door.get("/p").detail for _ in range(2)] == ["stale-if-error"] * 2
+    stats = door.cache.stats()
+    assert stats.by_label == {"miss": 1, "stale_memory": 1, "refresh": 1, "stale_if_error": 2}
+    assert stats.total == 4
+
+
+def test_unlisted_requests_and_those_of_a_route_that_is_off_are_counted_too(
+    open_door: OpenDoor,
+) -> None:
+    routes = [{"name": "one", "path": "/one", "ttl": "60s", "enabled": False}]
+    door = open_door({"/one": numbered(), "/two": numbered()}, config={"routes": routes})
+    for target in ("/one", "/two", "/two", "/nothing"):
+        door.get(target)
+    assert door.cache.stats().by_label == {"off": 1, "pass": 3}
+
+
+def test_a_client_that_goes_away_is_counted_once(open_door: OpenDoor) -> None:
+    door = open_door({"/p/{n}": streamed(b"one", b"two", b"three")})
+    for how in door.hang_ups:
+        door.get(f"/p/{how}", hang_up_after=1, hang_up=how)
+        door.until(door.idle)
+    assert door.cache.stats().total == len(door.hang_ups)
