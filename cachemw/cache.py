@@ -85,7 +85,7 @@ class Cache:
             classes=config.flags,
             route_flags=config.route_flags,
             kill=config.kill,
-            exchange=self._shared.log.exchange_flags if self._shared else None,
+            exchange=self._shared.log.flags.exchange if self._shared else None,
         )
         self.performer = Performer(
             self.clock, self._shared.tier if self._shared else None, self.log
@@ -319,7 +319,7 @@ def _gauges(cache: Cache) -> Gauges:
         breaker=lambda: states[shared.breaker.state],
         log_connected=lambda: log.live,
         log_age=lambda: shared.log_age(),
-        queue=lambda: shared.log.queued,
+        queue=lambda: shared.log.appender.queued,
     )
 
 

@@ -217,6 +217,8 @@ MAY_IMPORT = {
 EXCEPTIONS = {
     ("cachemw.invalidation.redis_log", "cachemw.stores.breaker"),
     ("cachemw.invalidation.redis_log", "cachemw.stores.clients"),
+    ("cachemw.invalidation.appending", "cachemw.stores.clients"),
+    ("cachemw.invalidation.flag_store", "cachemw.stores.clients"),
 }
 
 

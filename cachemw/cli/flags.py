@@ -65,7 +65,7 @@ def _live(config: Config, wanted: dict[str, str] | None = None) -> Flags:
     cache, log = fleet_cache(config, _ALONE)
     try:
         with reaching(redis, undone):
-            document = log.read_flags()
+            document = log.flags.read()
         if document is not None:
             cache.flags.receive(document)
         if wanted and not cache.flags.set(wanted):

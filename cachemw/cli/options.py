@@ -92,7 +92,7 @@ def fleet_cache(config: Config, reason: str) -> tuple[Cache, RedisLog]:
     nobody = {route.identity: lambda _: None for route in config.routes if route.identity}
     cache = Cache(patient, identities=nobody)
     assert isinstance(cache.log, RedisLog)
-    cache.log.queues = False
+    cache.log.appender.queues = False
     return cache, cache.log
 
 

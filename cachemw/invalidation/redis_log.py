@@ -22,35 +22,25 @@ How it stays right:
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cachemw.config.model import Log as LogConfig
-from cachemw.errors import StoreUnavailable
+from cachemw.invalidation.appending import Appender, seconds
+from cachemw.invalidation.flag_store import FlagStore
 from cachemw.invalidation.floors import NO_EPOCH, Floors
-from cachemw.invalidation.followers import Followers, refused, unless_refused
+from cachemw.invalidation.followers import Followers
 from cachemw.invalidation.log import Purge, PurgeResult, process_id
-from cachemw.invalidation.records import (
-    FlagsRecord,
-    flag_fields,
-    number,
-    purge_fields,
-    read_record,
-    stream_id,
-)
+from cachemw.invalidation.records import FlagsRecord, number, read_record, stream_id
+from cachemw.invalidation.stream import Stream
 from cachemw.stores.breaker import Breaker
 from cachemw.stores.clients import Clients
 
 if TYPE_CHECKING:
     import redis
-
-    from cachemw.rollout.flags import Change
 
 __all__ = ["Hooks", "RedisLog"]
 
@@ -58,8 +48,6 @@ _BATCH = 2000
 """Records read at once: a process that joins a long log must not hold the GIL for long."""
 _RETRY = 0.4
 """Seconds between attempts to reach Redis again, give or take half."""
-_EXCHANGES = 10
-"""Attempts to change what others change too; each failed one is another's success."""
 _SLACK = 0.1
 """Seconds by which a beat may come late on a busy machine without memory going untrusted."""
 _SETTLE = 2.0
@@ -102,18 +90,29 @@ class RedisLog:
         """Monotonic time of the last proof of life."""
         self.server_shift: float | None = None
         """What to add to the monotonic clock for the server's time."""
-        self.queues = True
-        """Whether purges wait here for a Redis that is away; else they raise StoreUnavailable."""
-        self.epoch_key = f"cachemw:{{{namespace}}}:epoch".encode()
-        self._stream = f"cachemw:{{{namespace}}}:log".encode()
+        self._stream = Stream(namespace, config.max_records)
+        self.epoch_key = self._stream.epoch_key
         self._followers = Followers(f"cachemw:{{{namespace}}}:followers".encode(), config.poll)
-        self._flags = f"cachemw:{{{namespace}}}:flags".encode()
         self._clients = clients
         self._config = config
         self._breaker = breaker
         self._hooks = hooks
         self._monotonic = monotonic
+        self.flags = FlagStore(namespace, self._stream, clients, self._count)
+        self.appender = Appender(
+            self._stream,
+            self._followers,
+            self,
+            clients,
+            config,
+            self.floors,
+            monotonic,
+            self._count,
+        )
         self._fresh_state()
+
+    def _count(self, event: str, reason: str) -> None:
+        self._hooks.count(event, reason)
 
     @property
     def _patience(self) -> float:
@@ -126,20 +125,32 @@ class RedisLog:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
-        self._queue: deque[Purge] = deque()
-        self._queue_all = False
         self._lost_at: float | None = None
         self._settled_at = 0.0
         self._cursor = 0
 
     @property
-    def queued(self) -> int:
-        """Purges waiting for Redis to come back."""
-        return len(self._queue) + self._queue_all
+    def following(self) -> bool:
+        """Whether this process follows the log, or tries to."""
+        return self._thread is not None
+
+    @property
+    def settled(self) -> bool:
+        """Whether whoever followed a log that was lost has had time to come back."""
+        return self._monotonic() >= self._settled_at
+
+    def purge(self, purge: Purge) -> PurgeResult:
+        """Append a purge; wait at most `confirm_wait` seconds for every process to apply it."""
+        return self.appender.purge(purge)
+
+    async def apurge(self, purge: Purge) -> PurgeResult:
+        """Append a purge; wait at most `confirm_wait` seconds for every process to apply it."""
+        return await self.appender.apurge(purge)
 
     def reset_after_fork(self) -> None:
         """Begin anew in a child: the thread stayed behind, and the connections are the parent's."""
         self._fresh_state()
+        self.appender.reset_after_fork()
         self.floors.reset_after_fork()
         self.floors.begin(NO_EPOCH, 0)
         self.trusted_until = 0.0
@@ -198,10 +209,10 @@ class RedisLog:
 
     def _join(self, client: redis.Redis) -> None:
         """Find out whether the log is the one we know, and catch up with it."""
-        epoch = self._epoch(client)
-        first, last, trimmed = self._extent(client)
+        epoch = self._stream.epoch(client)
+        first, last, trimmed = self._stream.extent(client)
         if epoch == self.floors.epoch and last < self._cursor:
-            epoch = self._new_epoch(client)  # records that we have applied are gone
+            epoch = self._stream.new_epoch(client)  # records that we have applied are gone
         if epoch != self.floors.epoch:
             if self.floors.epoch != NO_EPOCH:
                 self._settled_at = self._monotonic() + _SETTLE
@@ -212,54 +223,20 @@ class RedisLog:
         elif trimmed and self._cursor < first:
             self.floors.raise_horizon(first)
         # Told before the log is read: a purge that is not read now will wait for us.
-        self._followers.tell(client, self.me, self._cursor, _seconds(client.time()))
+        self._followers.tell(client, self.me, self._cursor, seconds(client.time()))
         records = self._catch_up(client)
-        self._restore_flags(client)
-        self._drain(client)
+        document = self.flags.restore(client, self._hooks.current_flags())
+        if document is not None:
+            self._hooks.flags(document)
+        self.appender.drain(client)
         self._beat(client)
-        self._followers.drop_dead(client, _seconds(client.time()))
+        self._followers.drop_dead(client, seconds(client.time()))
         self.live = True
         self._probe()
         self._hooks.rejoined()
         lost_at, self._lost_at = self._lost_at, None
         if lost_at is not None:
             self._hooks.regained(self._monotonic() - lost_at, records)
-
-    def _epoch(self, client: Any) -> bytes:
-        """Give the log's epoch; without a sound one, or a stream to go with it, begin a new life."""
-        from redis.exceptions import WatchError
-
-        for _ in range(_EXCHANGES):
-            with client.pipeline() as pipeline:
-                pipeline.watch(self.epoch_key, self._stream)
-                (epoch,) = pipeline.mget(self.epoch_key)  # None for a value of another type
-                has_stream = pipeline.type(self._stream) == b"stream"
-                if epoch is not None and len(epoch) == len(NO_EPOCH) and has_stream:
-                    return bytes(epoch)
-                epoch = os.urandom(len(NO_EPOCH))
-                pipeline.multi()
-                if not has_stream:
-                    pipeline.delete(self._stream)
-                pipeline.execute_command("XADD", self._stream, "*", *purge_fields(Purge(tags=None)))
-                pipeline.set(self.epoch_key, epoch)
-                try:
-                    pipeline.execute()
-                except WatchError:
-                    continue  # another process has just begun it
-                return epoch
-        raise ValueError("the log's epoch keeps changing")
-
-    def _new_epoch(self, client: redis.Redis) -> bytes:
-        client.delete(self.epoch_key)
-        return self._epoch(client)
-
-    def _extent(self, client: redis.Redis) -> tuple[int, int, bool]:
-        """Give the first and last number in the stream, and whether anything was trimmed off it."""
-        info: Any = client.xinfo_stream(self._stream)
-        last = number(info["last-generated-id"])
-        trimmed = info.get("entries-added", info["length"]) != info["length"]
-        entry = info["first-entry"]
-        return (number(entry[0]) if entry else last), last, trimmed
 
     def _catch_up(self, client: redis.Redis) -> int:
         total = 0
@@ -272,8 +249,8 @@ class RedisLog:
     def _follow(self, client: redis.Redis) -> None:
         """Wait for records, apply them, say so, and see that the log is still the same."""
         self._read(client, block=int(self._config.poll * 1000))
-        if self._queue or self._queue_all:
-            self._drain(client)
+        if self.appender.queued:
+            self.appender.drain(client)
         self._beat(client)
         self._probe()
         self._hooks.tick(client)
@@ -286,7 +263,7 @@ class RedisLog:
 
     def _read(self, client: redis.Redis, block: int | None) -> int:
         found: Any = client.xread(
-            {self._stream: stream_id(self._cursor)}, count=_BATCH, block=block
+            {self._stream.key: stream_id(self._cursor)}, count=_BATCH, block=block
         )
         records = found[0][1] if found else []
         for identity, fields in records:
@@ -308,7 +285,7 @@ class RedisLog:
         began = self._monotonic()
         pipeline = client.pipeline(transaction=False)
         pipeline.mget(self.epoch_key)
-        pipeline.type(self._stream)
+        pipeline.type(self._stream.key)
         pipeline.time()
         (epoch,), kind, time_there = pipeline.execute()
         ended = self._monotonic()
@@ -316,204 +293,13 @@ class RedisLog:
             # Purged at once, also if Redis cannot take a new epoch yet.
             self.floors.begin(os.urandom(len(NO_EPOCH)), 0)
             raise ValueError("the log has begun a new life, or has to")
-        server_now = _seconds(time_there)
+        server_now = seconds(time_there)
         self.server_shift = server_now - (began + ended) / 2
         self._followers.tell(client, self.me, self._cursor, server_now)
         self.alive_at = began
         # Until the next beat, or until its absence is noticed, whatever the limit: 0 is for routes
         # that must not be served without a live log, not for a cache that never serves.
         self.trusted_until = began + max(self._config.partition_limit, self._patience + _SLACK)
-
-    def _restore_flags(self, client: redis.Redis) -> None:
-        """Learn the live flags, or give them back to a Redis that has lost them."""
-        (document,) = client.mget(self._flags)  # None for a value of another type
-        if isinstance(document, bytes):
-            self._hooks.flags(document)
-        elif (current := self._hooks.current_flags()) is not None:
-            with unless_refused():
-                client.set(self._flags, current, nx=True)
-
-    # -- appending -------------------------------------------------------------------------------
-
-    def purge(self, purge: Purge) -> PurgeResult:
-        """Append a purge; wait at most `confirm_wait` seconds for every process to apply it."""
-        try:
-            append = self._append(purge_fields(purge))
-            identity = self._clients.sync().execute_command(*append) or self._append_anew(append)
-        except Exception as error:
-            return self._failed(purge, error)
-        steps = self._confirming(purge, identity)
-        wanted = next(steps)
-        while True:
-            if wanted is None:
-                time.sleep(0.001)
-                reply: Any = None
-            else:
-                reply = self._ask(wanted)
-            try:
-                wanted = steps.send(reply)
-            except StopIteration as stop:
-                result: PurgeResult = stop.value
-                return result
-
-    async def apurge(self, purge: Purge) -> PurgeResult:
-        """Append a purge; wait at most `confirm_wait` seconds for every process to apply it."""
-        client = self._clients.aio()
-        deadline = self._clients.config.deadline
-        try:
-            append = self._append(purge_fields(purge))
-            async with asyncio.timeout(deadline):
-                identity = await client.execute_command(*append)
-            identity = identity or self._append_anew(append)
-        except Exception as error:
-            return self._failed(purge, error)
-        steps = self._confirming(purge, identity)
-        wanted = next(steps)
-        while True:
-            reply: Any = None
-            if wanted is None:
-                await asyncio.sleep(0.001)
-            else:
-                try:
-                    async with asyncio.timeout(deadline):
-                        reply = await client.execute_command(*wanted)
-                except Exception as error:
-                    reply = error
-            try:
-                wanted = steps.send(reply)
-            except StopIteration as stop:
-                result: PurgeResult = stop.value
-                return result
-
-    def _ask(self, command: tuple[Any, ...]) -> Any:
-        try:
-            return self._clients.sync().execute_command(*command)
-        except Exception as error:
-            return error
-
-    def _append(self, fields: list[bytes]) -> tuple[Any, ...]:
-        limit = ("MAXLEN", "~", self._config.max_records)
-        return ("XADD", self._stream, "NOMKSTREAM", *limit, "*", *fields)
-
-    def _append_anew(self, command: tuple[Any, ...]) -> bytes:
-        """Append where there was no stream: begin a new life first. Blocks, for a loop too: it is rare."""
-        client = self._clients.sync()
-        self._epoch(client)
-        identity = client.execute_command(*command)
-        if identity is None:
-            raise ValueError("the log's stream keeps disappearing")
-        return bytes(identity)
-
-    def _confirming(
-        self, purge: Purge, identity: bytes
-    ) -> Generator[tuple[Any, ...] | None, Any, PurgeResult]:
-        """Apply an appended purge here, then ask who else has, until all have or time is up.
-
-        Yields a command to run, or None to pause a moment.
-        """
-        appended = number(identity)
-        self.floors.apply(appended, purge.tags, soft=purge.soft, follow=False)
-        ends = self._monotonic() + self._config.confirm_wait
-        shift = self.server_shift
-        if shift is None:  # a process that only purges does not know what a recent heartbeat is
-            reply = yield ("TIME",)
-            if not isinstance(reply, Exception):
-                shift = _seconds(reply) - self._monotonic()
-        while True:
-            reply = yield ("HGETALL", self._followers.key)
-            reached, waiting = self._heard(reply, appended, shift)
-            if not waiting:
-                return PurgeResult(status="confirmed", reached=reached)
-            if self._monotonic() >= ends:
-                return PurgeResult(status="appended", reached=reached, waiting=waiting)
-            yield None
-
-    def _heard(self, reply: Any, appended: int, shift: float | None) -> tuple[int, int]:
-        """Count the processes that have applied a record, and those that follow and have not."""
-        own = 1 if self._thread is not None else 0
-        if isinstance(reply, Exception):
-            return own, 1
-        now = None if shift is None else self._monotonic() + shift
-        applied, waiting = self._followers.count(reply, self.me, appended, now)
-        unknown = self._monotonic() < self._settled_at
-        return own + applied, waiting + unknown
-
-    def _failed(self, purge: Purge, error: Exception) -> PurgeResult:
-        """Keep a purge that could not be appended, or, where Redis is full, purge everything."""
-        self._hooks.count("store_error", "purge")
-        if refused(error) and self._forget_epoch():
-            self.floors.apply_locally(None, soft=False)
-            return PurgeResult(status="appended", reached=1, waiting=1, everything=True)
-        if not self.queues:
-            raise StoreUnavailable(f"purge: {type(error).__name__}") from error
-        self.floors.apply_locally(purge.tags, soft=purge.soft)
-        with self._lock:
-            if len(self._queue) >= self._config.queue:
-                self._queue.clear()
-                self._queue_all = True
-            if not self._queue_all:
-                self._queue.append(purge)
-        self.start()  # the follower appends what is queued, also in a process that only purges
-        return PurgeResult(status="queued", reached=1)
-
-    def _forget_epoch(self) -> bool:
-        """Delete the epoch: the one purge that a server which refuses writes still takes."""
-        return self._ask(("DEL", self.epoch_key)) in (0, 1)
-
-    def _drain(self, client: Any) -> None:
-        """Append what was purged while Redis was away, or where Redis is full purge everything."""
-        try:
-            if self._queue_all:
-                self._append_late(client, Purge(tags=None))
-                self._queue_all = False
-            while self._queue:
-                self._append_late(client, self._queue[0])
-                self._queue.popleft()
-        except Exception as error:
-            if not refused(error):
-                raise
-            client.delete(self.epoch_key)
-            self._queue.clear()
-            self._queue_all = False
-
-    def _append_late(self, client: Any, purge: Purge) -> None:
-        identity = client.execute_command(*self._append(purge_fields(purge)))
-        if identity is None:
-            raise ValueError("the log's stream is gone")
-        # Others may have stored answers since, under positions behind ours: the floor that was set
-        # here when the purge came is too low for those.
-        self.floors.apply(number(identity), purge.tags, soft=purge.soft, follow=False)
-
-    def exchange_flags(self, change: Change) -> bytes | None:
-        """Change the live flags and tell every process, in one step; give what was written.
-
-        None when Redis could not be told. When somebody else writes in between, the change is
-        made again from what they wrote.
-        """
-        from redis.exceptions import WatchError
-
-        for _ in range(_EXCHANGES):
-            try:
-                with self._clients.sync().pipeline() as pipeline:
-                    pipeline.watch(self._flags)
-                    (current,) = pipeline.mget(self._flags)
-                    document = change(current)
-                    pipeline.multi()
-                    pipeline.set(self._flags, document)
-                    pipeline.execute_command(*self._append(flag_fields(document)))
-                    pipeline.execute()
-                    return document
-            except WatchError:
-                continue
-            except Exception:
-                self._hooks.count("store_error", "flags")
-                return None
-        return None
-
-    def read_flags(self) -> bytes | None:
-        """Read the live flags as Redis has them; raises what redis-py raises."""
-        found = self._clients.sync().get(self._flags)
-        return found if isinstance(found, bytes) else None
 
     def close(self) -> None:
         """Stop following; waits at most about a poll for the thread."""
@@ -523,9 +309,3 @@ class RedisLog:
             thread.join(self._config.poll + 1.0)
         self.live = False
         self._stopping = threading.Event()  # a closed log can be started again
-
-
-def _seconds(reply: Any) -> float:
-    """Read the answer to TIME."""
-    seconds, micros = reply
-    return float(seconds + micros / 1e6)

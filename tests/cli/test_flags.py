@@ -87,7 +87,7 @@ def test_a_change_in_between_is_built_upon(fleet_file: str) -> None:
             assert second.flags.set(high="off")
         return b"the next document"
 
-    assert first.log.exchange_flags(change) == b"the next document"
+    assert first.log.flags.exchange(change) == b"the next document"
     assert seen == [None, second.flags.document()]
     first.close()
     second.close()
