@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 import traceback
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import report
@@ -17,6 +19,7 @@ from bench.hits import hits
 from bench.memory import memory
 from bench.misses import misses
 from bench.redis_hits import redis_hits
+from bench.report import Measured
 from bench.rows import Group, Row, failed
 from bench.scale import scale
 from bench.servers import servers
@@ -56,18 +59,21 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
-def _measure(names: Sequence[str], effort: Effort) -> list[Row]:
+def _measure(name: str, effort: Effort) -> Measured:
     rows: list[Row] = []
-    for name in names:
-        print(f"measuring: {name} ...", end=" ", file=sys.stderr, flush=True)
-        began = time.monotonic()
-        try:
-            rows.extend(GROUPS[name](effort))
-        except Exception as error:  # the other groups' figures are not to be lost with it
-            traceback.print_exc()
-            rows.append(failed(name, error))
-        print(f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    return rows
+    print(f"measuring: {name} ...", end=" ", file=sys.stderr, flush=True)
+    began, load = time.monotonic(), os.getloadavg()[0]
+    try:
+        rows.extend(GROUPS[name](effort))
+    except Exception as error:  # the other groups' figures are not to be lost with it
+        traceback.print_exc()
+        rows.append(failed(name, error))
+    print(f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    return Measured(
+        rows=rows,
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        load=(round(load, 2), round(os.getloadavg()[0], 2)),
+    )
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -76,14 +82,15 @@ def main(given: Sequence[str] | None = None) -> int:
     if arguments.markdown:
         report.write_section(_PAGE, report.read(arguments.json))
         return 0
-    began = report.environment()
+    effort = QUICK if arguments.quick else FULL
     stop = export_metrics()
     try:
-        rows = _measure(arguments.only or list(GROUPS), QUICK if arguments.quick else FULL)
+        measured = {name: _measure(name, effort) for name in arguments.only or GROUPS}
     finally:
         stop()
+    rows = [row for found in measured.values() for row in found.rows]
     report.print_table(rows)
-    report.write_json(arguments.json, rows, began=began, quick=arguments.quick)
+    report.write_json(arguments.json, measured, quick=arguments.quick)
     bad = {"FAILED", "NOT REACHED"} if arguments.strict else {"FAILED"}
     return int(any(row.verdict in bad for row in rows))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from rich.table import Table
 
 from bench.rows import Row
 
-__all__ = ["environment", "print_table", "read", "write_json", "write_section"]
+__all__ = ["Measured", "environment", "print_table", "read", "write_json", "write_section"]
 
 _COLOURS = {
     "reached": "green",
@@ -28,6 +28,15 @@ _COLOURS = {
 _BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What one group gave, when, and how busy the machine was before and after."""
+
+    rows: list[Row]
+    when: str
+    load: tuple[float, float]
+
+
 def environment() -> dict[str, Any]:
     """Say what the figures were taken on."""
     return {
@@ -36,7 +45,6 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "python": ".".join(platform.python_version_tuple()[:2]),
         "implementation": platform.python_implementation(),
-        "load": round(os.getloadavg()[0], 2),
     }
 
 
@@ -55,15 +63,14 @@ def print_table(rows: Iterable[Row]) -> None:
     console.print(table)
 
 
-def write_json(path: Path, rows: Iterable[Row], *, began: dict[str, Any], quick: bool) -> None:
-    """Write everything that was found."""
-    document = {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "quick": quick,
-        "environment": began,
-        "load_at_the_end": round(os.getloadavg()[0], 2),
-        "rows": [row.document() for row in rows],
-    }
+def write_json(path: Path, measured: Mapping[str, Measured], *, quick: bool) -> None:
+    """Write what was found; groups that were not measured now keep what an equal run wrote before."""
+    document: dict[str, Any] = {"quick": quick, "environment": environment(), "groups": {}}
+    if path.exists():
+        before = read(path)
+        if all(before.get(key) == document[key] for key in ("quick", "environment")):
+            document["groups"] = before["groups"]
+    document["groups"] |= {name: asdict(found) for name, found in measured.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -86,13 +93,15 @@ def write_section(page: Path, document: dict[str, Any]) -> None:
 
 
 def _section(document: dict[str, Any]) -> Iterable[str]:
-    where = document["environment"]
+    where, groups = document["environment"], document["groups"].values()
+    loads = [load for group in groups for load in group["load"]]
     yield (
-        f"Measured on {where['cores']} cores, {where['system']}, Python {where['python']}; "
-        f"load before {where['load']}, after {document['load_at_the_end']}."
+        f"Measured on {where['cores']} cores, {where['system']}, Python {where['python']}, on "
+        f"{max(group['when'] for group in groups)[:10]}; load average {min(loads)} to {max(loads)}."
     )
     yield ""
     yield "| what | measured | must reach | verdict |"
     yield "|---|---|---|---|"
-    for row in document["rows"]:
-        yield f"| {row['what']} | {row['measured']} | {row['must']} | {row['verdict']} |"
+    for group in groups:
+        for row in group["rows"]:
+            yield f"| {row['what']} | {row['measured']} | {row['must']} | {row['verdict']} |"

@@ -24,10 +24,6 @@ class Row:
     verdict: Verdict = "-"
     figures: dict[str, Any] = field(default_factory=dict)
 
-    def document(self) -> dict[str, Any]:
-        """Give the row as it goes into the JSON."""
-        return asdict(self)
-
 
 Group = Callable[[Effort], Iterator[Row]]
 """What measures some rows that belong together."""

@@ -74,7 +74,7 @@ def test_an_answer_that_may_not_be_kept_lets_everyone_go_at_once(open_door: Open
         first = door.calls == 1
         return Said(headers=[("Set-Cookie", "a=1")], wait=gate if first else all_asked)
 
-    door = open_door({"/p": handler})
+    door = open_door({"/p": handler}, settings={"coalesce": {"wait": "1m"}})
     calls = [Call(target="/p") for _ in range(5)]
     replies = door.together(calls, when=door.waiting(4), then=gate.set)
     assert [reply.status for reply in replies] == [200] * 5
