@@ -82,10 +82,10 @@ def _sentence(result: PurgeResult, soft: bool) -> str:
         return f"{what}. Confirmed by {_processes(result.reached)}."
     if result.everything:
         return f"{what}. Processes notice when they next look at the log."
-    return (
-        f"{what}: it is in the log. {_processes(result.reached).capitalize()} applied it,"
-        f" {_processes(result.waiting)} had not answered yet."
-    )
+    told = f"{what}: it is in the log. {_processes(result.reached).capitalize()} applied it"
+    if not result.waiting:
+        return f"{told}; the log has only just begun, others may still be on their way back to it."
+    return f"{told}, {_processes(result.waiting)} had not answered yet."
 
 
 def _processes(count: int) -> str:

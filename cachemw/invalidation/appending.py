@@ -41,6 +41,9 @@ class Follower(Protocol):
     def settled(self) -> bool:
         """Whether whoever followed the log before it was lost has had time to come back."""
 
+    def unsettle(self) -> None:
+        """Note that the log was lost just now."""
+
     def start(self) -> None:
         """Begin to follow."""
 
@@ -86,9 +89,8 @@ class Appender:
         """Append a purge; wait at most `confirm_wait` seconds for every process to apply it."""
         try:
             append = self._stream.append(purge_fields(purge))
-            identity = self._clients.sync().execute_command(*append) or self._stream.append_anew(
-                self._clients.sync(), append
-            )
+            client = self._clients.sync()
+            identity = client.execute_command(*append) or self._append_anew(append)
         except Exception as error:
             return self._failed(purge, error)
         steps = self._confirming(purge, identity)
@@ -113,7 +115,7 @@ class Appender:
             append = self._stream.append(purge_fields(purge))
             async with asyncio.timeout(deadline):
                 identity = await client.execute_command(*append)
-            identity = identity or self._stream.append_anew(self._clients.sync(), append)
+            identity = identity or self._append_anew(append)
         except Exception as error:
             return self._failed(purge, error)
         steps = self._confirming(purge, identity)
@@ -140,6 +142,11 @@ class Appender:
         except Exception as error:
             return error
 
+    def _append_anew(self, command: tuple[Any, ...]) -> bytes:
+        """Append to a log that has been lost. Blocks, for an event loop too: it is rare."""
+        self._follower.unsettle()
+        return self._stream.append_anew(self._clients.sync(), command)
+
     def _confirming(
         self, purge: Purge, identity: bytes
     ) -> Generator[tuple[Any, ...] | None, Any, PurgeResult]:
@@ -158,7 +165,7 @@ class Appender:
         while True:
             reply = yield ("HGETALL", self._followers.key)
             reached, waiting = self._heard(reply, appended, shift)
-            if not waiting:
+            if not waiting and self._follower.settled:
                 return PurgeResult(status="confirmed", reached=reached)
             if self._monotonic() >= ends:
                 return PurgeResult(status="appended", reached=reached, waiting=waiting)
@@ -171,8 +178,7 @@ class Appender:
             return own, 1
         now = None if shift is None else self._monotonic() + shift
         applied, waiting = self._followers.count(reply, self._follower.me, appended, now)
-        unknown = not self._follower.settled
-        return own + applied, waiting + unknown
+        return own + applied, waiting
 
     def _failed(self, purge: Purge, error: Exception) -> PurgeResult:
         """Keep a purge that could not be appended, or, where Redis is full, purge everything."""

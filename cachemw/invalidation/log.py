@@ -31,9 +31,10 @@ class Purge:
 class PurgeResult:
     """What is known of a purge when the call returns.
 
-    `confirmed`: every process that follows the log has applied it. `appended`: it is in the log,
-    and `waiting` processes had not yet said that they applied it. `queued`: Redis could not be
-    reached; it holds in this process now and will be appended when Redis is back.
+    `confirmed`: every process that follows the log has applied it. `appended`: it is in the log, but
+    `waiting` processes had not yet said that they applied it, or Redis had just lost its data and
+    some that followed may not be back yet. `queued`: Redis could not be reached; it holds in this
+    process now and will be appended when Redis is back.
     """
 
     status: PurgeStatus

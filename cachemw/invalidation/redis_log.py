@@ -50,7 +50,7 @@ _RETRY = 0.4
 """Seconds between attempts to reach Redis again, give or take half."""
 _SLACK = 0.1
 """Seconds by which a beat may come late on a busy machine without memory going untrusted."""
-_SETTLE = 2.0
+_SETTLE = 5.0
 """Seconds after Redis came back without its data in which no purge counts as confirmed: the others
 may still be on their way back, and nobody is on record to be waited for."""
 
@@ -136,8 +136,13 @@ class RedisLog:
 
     @property
     def settled(self) -> bool:
-        """Whether whoever followed a log that was lost has had time to come back."""
-        return self._monotonic() >= self._settled_at
+        """Whether whoever followed a log that was lost has had time to come back, ourselves too."""
+        back = self.live or not self.following
+        return back and self._monotonic() >= self._settled_at
+
+    def unsettle(self) -> None:
+        """Note that the log was lost just now."""
+        self._settled_at = self._monotonic() + _SETTLE
 
     def purge(self, purge: Purge) -> PurgeResult:
         """Append a purge; wait at most `confirm_wait` seconds for every process to apply it."""
@@ -215,7 +220,7 @@ class RedisLog:
             epoch = self._stream.new_epoch(client)  # records that we have applied are gone
         if epoch != self.floors.epoch:
             if self.floors.epoch != NO_EPOCH:
-                self._settled_at = self._monotonic() + _SETTLE
+                self.unsettle()
             self._cursor = first if trimmed else 0
             self.floors.begin(epoch, self._cursor)
             # The first retained record itself has still to be read.
