@@ -55,6 +55,10 @@ class RedisTier:
         self._monotonic = monotonic
         self._count = count
         self._deadline = clients.config.deadline
+        from redis.exceptions import RedisError, ResponseError
+
+        self._errors = (RedisError, OSError, TimeoutError)
+        self._refusal = ResponseError
 
     def get(self, key: Key, epoch: bytes) -> Entry | None:
         """Read an entry of this epoch of the log."""
@@ -121,15 +125,13 @@ class RedisTier:
         A server that answers with an error to a write (full, read-only) still answers reads, so
         that is counted and does not open the breaker.
         """
-        from redis.exceptions import RedisError, ResponseError
-
         if not self.breaker.closed:
             raise StoreUnavailable("the breaker is open")
         try:
             yield
-        except (RedisError, OSError, TimeoutError) as error:
+        except self._errors as error:
             self._count("store_error", operation)
-            refused_write = writes and isinstance(error, ResponseError)
+            refused_write = writes and isinstance(error, self._refusal)
             if not refused_write and _POOL_EMPTY not in str(error):
                 self._failed()
             raise StoreUnavailable(f"{operation}: {type(error).__name__}") from error
