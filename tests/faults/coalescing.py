@@ -19,7 +19,8 @@ def settings(**coalesce: Any) -> dict[str, Any]:
     """Return the configuration of one cached page."""
     return {
         "namespace": "crowd",
-        "coalesce": coalesce,
+        # Longer than any test: who would have to wait it out is seen to hang.
+        "coalesce": {"wait": "1h", **coalesce},
         "routes": [{"name": "page", "path": "/page", "ttl": "1h", "cookies": []}],
     }
 

@@ -23,6 +23,9 @@ BOUND = 0.075
 """Seconds: what DESIGN's I3 allows to be added while the breaker is closed."""
 NOISE = 0.05
 """Seconds that a busy machine may add to a few of the slowest requests, with or without a cache."""
+WAITED_AT_MOST = 25
+"""Requests that may have waited when Redis went: without the breaker about 60 do, until the log's
+follower gives up."""
 BACK = 3.0
 """Seconds after which Redis is in use again once it is back."""
 
@@ -119,6 +122,8 @@ def test_an_outage_in_mid_traffic_is_not_noticed(
         assert traffic.change() != "queued"
         traffic.await_more(200)
     assert not all(each.closed for each in ill)
+    # Five failures open the breaker; each client may have had one request more on its way.
+    assert len([each for each in ill if each.seconds > 0.04]) <= WAITED_AT_MOST
     assert_harmless(traffic.asked)
     assert_bounded(ill, bare)
 
@@ -199,19 +204,23 @@ def test_a_slow_redis_is_left_alone(own_redis_server: RedisServer, kind: type[Tr
 # -- in reach, and no use --------------------------------------------------------------------------
 
 
+def replaced(server: RedisServer, name: str | bytes, *command: str | bytes) -> None:
+    """Put a value in the place of another in one step: the traffic goes on meanwhile."""
+    server.command(command[0], "planted", *command[1:])
+    server.command("RENAME", "planted", name)
+
+
 def planted(server: RedisServer, *command: str | bytes) -> None:
     """Put a value in the place of every stored entry."""
     names: Any = server.command("KEYS", "cachemw:{faults}:e1:*")
     for name in names:
-        server.command("DEL", name)
-        server.command(command[0], name, *command[1:])
+        replaced(server, name, *command)
 
 
 def wrong_types(server: RedisServer) -> None:
     planted(server, "RPUSH", "x")
     for name in ("epoch", "log", "followers", "flags"):
-        server.command("DEL", "cachemw:{faults}:" + name)
-        server.command("SADD", "cachemw:{faults}:" + name, "x")
+        replaced(server, "cachemw:{faults}:" + name, "SADD", "x")
 
 
 ILLNESSES: dict[str, Fault] = {
@@ -231,7 +240,8 @@ def test_a_redis_that_answers_nonsense_or_refuses_is_not_noticed(
     own_redis_server: RedisServer, kind: type[Traffic], illness: str
 ) -> None:
     # Guards: the codec's checks (garbage), refused writes that do not raise (full, read-only), the
-    # epoch that every read brings along (flushed), deleting the epoch for a purge (full).
+    # epoch that every read brings along (flushed). That a full Redis still purges in other
+    # processes is shown by the tests of the log.
     fault = ILLNESSES[illness]
     bare = baseline(kind)
     traffic = kind(options(own_redis_server.url), CLIENTS)

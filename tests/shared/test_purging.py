@@ -1,38 +1,22 @@
-"""A purge in one process holds in every other: seen, confirmed, and never undone by trouble."""
+"""A purge in one process holds in every other: seen, confirmed, and kept while Redis is away."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import json
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cachemw import Cache
 from cachemw.engine.entry import Verdict
-from cachemw.invalidation.log import Purge, PurgeResult
-from cachemw.invalidation.records import purge_fields
-from cachemw.testing import FakeClock, RedisServer
+from cachemw.invalidation.log import PurgeResult
+from cachemw.testing import RedisServer
 
-from .kit import PURGE_TAG, Answer, Caches, Site, entry_of, options, until
+from .following import FOLLOWERS, STREAM, judged, process, records, served_before_reading
+from .kit import PURGE_TAG, Caches, Site, entry_of, options, until
 from .proxy import Wire
-
-FOLLOWER = Path(__file__).with_name("follower.py")
-EPOCH = "cachemw:{shared}:epoch"
-STREAM = "cachemw:{shared}:log"
-FOLLOWERS = "cachemw:{shared}:followers"
-
-
-def judged(cache: Cache, entry: Any) -> Verdict:
-    return cache.engine.floors.judge(entry)
 
 
 def purge(cache: Cache, door: str, **what: Any) -> PurgeResult:
@@ -47,21 +31,6 @@ def purge(cache: Cache, door: str, **what: Any) -> PurgeResult:
             await cache._shared.clients.aclose()  # type: ignore[union-attr]
 
     return asyncio.run(main())
-
-
-@contextmanager
-def process(url: str, **changes: Any) -> Iterator[subprocess.Popen[str]]:
-    """Run one more process that follows the log."""
-    command = [sys.executable, str(FOLLOWER), json.dumps(options(url, **changes))]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as child:
-        try:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "live\n"
-            yield child
-        finally:
-            child.kill()
 
 
 # -- what a purge reaches --------------------------------------------------------------------------
@@ -220,6 +189,39 @@ def test_a_purge_made_while_redis_hung_reaches_the_others_when_it_goes_on(
     until(lambda: judged(there, entry) is Verdict.DEAD)
 
 
+def test_a_full_redis_that_refuses_the_record_purges_everything_instead(
+    own_caches: Caches, own_redis_server: RedisServer
+) -> None:
+    # Guard: `_forget_epoch`, for DEL is the one thing that a full server still does.
+    here, there = own_caches.make(), own_caches.make()
+    entry = entry_of(there, "anything")
+    own_redis_server.fill()
+    result = here.purge(tags=[PURGE_TAG])
+    assert (result.status, result.everything) == ("appended", True)
+    until(lambda: judged(there, entry) is Verdict.DEAD)
+    own_redis_server.unfill()
+    until(lambda: here.log.live and there.log.live)
+
+
+def test_what_was_purged_without_redis_is_purged_by_a_redis_that_comes_back_full(
+    own_caches: Caches, own_redis_server: RedisServer
+) -> None:
+    # Guard: what is refused when the queue is drained costs the log its epoch.
+    there = own_caches.make()
+    with Wire(own_redis_server.port) as wire:
+        here = own_caches.make(redis={"url": wire.url})
+        wire.cut()
+        until(lambda: not here.log.live)
+        entry = entry_of(there)
+        assert here.purge(tags=[PURGE_TAG]).status == "queued"
+        own_redis_server.fill()
+        wire.mend()
+        until(lambda: judged(there, entry) is Verdict.DEAD)
+        own_redis_server.unfill()
+        until(lambda: here.log.live and there.log.live)
+        here.close()
+
+
 def test_the_purger_is_not_served_what_it_purged_while_it_was_cut_off(
     own_caches: Caches, own_redis_server: RedisServer
 ) -> None:
@@ -241,230 +243,6 @@ def test_the_purger_is_not_served_what_it_purged_while_it_was_cut_off(
         until(lambda: served)
         assert "fwd=miss" in served[0].cache_status
         here.cache.close()
-
-
-def served_before_reading(site: Site, path: str) -> list[Answer]:
-    """Collect the answer to a request that comes when the log is live, before it is read again."""
-    log: Any = site.cache.log
-    follow, answers = log._follow, list[Answer]()
-
-    def interposed(client: Any) -> None:
-        if log.live and not answers:
-            answers.append(site.get(path))
-        follow(client)
-
-    log._follow = interposed
-    return answers
-
-
-def records(server: Any) -> list[Any]:
-    return list(server.command("XRANGE", STREAM, "-", "+"))
-
-
-# -- the follower's connection ---------------------------------------------------------------------
-
-
-def test_a_follower_whose_connection_is_killed_misses_nothing(
-    caches: Caches, redis_server: Any
-) -> None:
-    # Guard: a reconnect reads on from the last record applied (`_cursor`), not from the end.
-    here, there = caches.make(), caches.make()
-    for _ in range(4):
-        entry = entry_of(there)
-        redis_server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        here.purge(tags=[PURGE_TAG])
-        until(lambda entry=entry: judged(there, entry) is Verdict.DEAD)
-        until(lambda: here.log.live and there.log.live)
-    assert judged(there, entry_of(there, "other")) is Verdict.VALID
-
-
-def test_what_is_purged_while_one_process_is_cut_off_is_gone_when_it_is_back(
-    own_caches: Caches, own_redis_server: RedisServer
-) -> None:
-    here = Site(own_caches.make())
-    with Wire(own_redis_server.port) as wire:
-        there = Site(own_caches.make(redis={"url": wire.url, "deadline": "100ms"}))
-        there.get("/things/7")
-        there.get("/things/8")
-        wire.cut()
-        until(lambda: not there.cache.log.live)
-        for number in range(50):
-            here.cache.purge(tags=[f"thing:{number}"])
-        assert there.hits("/things/8")  # bounded by partition_limit, see below
-        wire.mend()
-        until(lambda: there.cache.log.live)
-        assert not there.hits("/things/7")
-        assert not there.hits("/things/8")
-        there.cache.close()
-
-
-def test_a_process_that_joins_knows_what_was_purged_before(caches: Caches) -> None:
-    # Guard: `_catch_up` reads the retained log before the log counts as live.
-    here = Site(caches.make())
-    here.get("/things/7")
-    here.get("/things/8")
-    here.cache.purge(tags=["thing:7"])
-    joined = Site(Cache.from_dict(options(caches.url)))
-    served = served_before_reading(joined, "/things/7")
-    joined.cache.start()
-    until(lambda: served)
-    assert "fwd=miss" in served[0].cache_status
-    assert "detail=shared" in joined.get("/things/8").cache_status
-    joined.cache.close()
-
-
-def test_a_process_that_is_about_to_join_is_waited_for(caches: Caches) -> None:
-    # Guard: `_join` tells where it stands before it reads the log, so that what is purged after
-    # that reading is not confirmed behind its back.
-    here = caches.make()
-    joining = Cache.from_dict(options(caches.url))
-    log: Any = joining.log
-    catch_up, results = log._catch_up, list[PurgeResult]()
-
-    def interposed(client: Any) -> int:
-        count: int = catch_up(client)
-        if not results:
-            results.append(here.purge(tags=[PURGE_TAG]))
-        return count
-
-    log._catch_up = interposed
-    joining.start()
-    until(lambda: results)
-    assert (results[0].status, results[0].waiting) == ("appended", 1)
-    until(lambda: log.live)
-    assert here.purge(tags=[PURGE_TAG]).confirmed
-    joining.close()
-
-
-def test_a_process_that_joins_reads_a_long_log(caches: Caches) -> None:
-    here = Site(caches.make())
-    here.get("/things/1")
-    client = here.cache._shared.clients.sync()  # type: ignore[union-attr]
-    pipeline = client.pipeline(transaction=False)
-    for number in range(5000):
-        pipeline.execute_command("XADD", STREAM, "*", *purge_fields(tagged(f"thing:{number}")))
-    pipeline.execute()
-    joined = Site(caches.make())
-    assert "fwd=miss" in joined.get("/things/1").cache_status
-    assert joined.cache.stats().events["log_records"][""] >= 5000
-
-
-def tagged(tag: str) -> Purge:
-    return Purge(tags=(tag,))
-
-
-def is_shared(here: Site, there: Site, path: str) -> bool:
-    """Say whether an answer that was made here serves there."""
-    here.get(path)
-    return "detail=shared" in there.get(path).cache_status
-
-
-# -- a log that is lost ----------------------------------------------------------------------------
-
-LOSSES: dict[str, Callable[[Any], object]] = {
-    "FLUSHALL": lambda server: server.command("FLUSHALL"),
-    "the epoch evicted": lambda server: server.command("DEL", EPOCH),
-    "the epoch of another life": lambda server: server.command("SET", EPOCH, b"epoch-99"),
-    "an epoch that is none": lambda server: server.command("SET", EPOCH, b"?"),
-    "an epoch of another type": lambda server: (
-        server.command("DEL", EPOCH),
-        server.command("RPUSH", EPOCH, "x"),
-    ),
-    "the stream deleted": lambda server: server.command("DEL", STREAM),
-    "a stream of another type": lambda server: (
-        server.command("DEL", STREAM),
-        server.command("SET", STREAM, "x"),
-    ),
-}
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-def test_a_log_that_lost_its_state_purges_everything_and_goes_on(
-    caches: Caches, redis_server: Any, loss: str
-) -> None:
-    # Guard: every heartbeat compares the epoch, and sees that the stream exists.
-    here, there = Site(caches.make()), Site(caches.make())
-    here.get("/things/7")
-    there.get("/things/7")
-    entries = [entry_of(here.cache, "any"), entry_of(there.cache, "any")]
-    LOSSES[loss](redis_server)
-    until(lambda: judged(here.cache, entries[0]) is Verdict.DEAD)
-    until(lambda: judged(there.cache, entries[1]) is Verdict.DEAD)
-    assert not here.hits("/things/7")
-    until(lambda: here.cache.log.live and there.cache.log.live)
-    entry = entry_of(there.cache)
-    assert here.cache.purge(tags=[PURGE_TAG]).status != "queued"
-    until(lambda: judged(there.cache, entry) is Verdict.DEAD)
-    number = itertools.count()
-    until(lambda: is_shared(here, there, f"/things/new-{next(number)}"))
-
-
-def test_records_that_were_lost_with_the_stream_are_not_needed_to_refuse_what_they_purged(
-    caches: Caches, redis_server: Any
-) -> None:
-    # Guard: XADD makes no stream (NOMKSTREAM); where there is none, the log begins another life.
-    # A stream that began again by itself would look whole to the process that joins.
-    here = Site(caches.make())
-    here.get("/things/7")
-    here.cache.purge(tags=["thing:7"])
-    redis_server.command("DEL", STREAM)
-    here.cache.purge(tags=["elsewhere"])
-    joined = Site(caches.make())
-    until(lambda: joined.cache.log.live)
-    assert "fwd=miss" in joined.get("/things/7").cache_status
-
-
-@pytest.mark.parametrize("left", [0, 1, 3])
-def test_what_a_trimmed_log_cannot_tell_counts_as_purged(
-    caches: Caches, redis_server: Any, left: int
-) -> None:
-    # Guard: `_extent` sees that records are missing, and the horizon rises to the first one kept.
-    here = Site(caches.make())
-    here.get("/things/7")
-    here.cache.purge(tags=["thing:7"])
-    for number in range(10):
-        here.cache.purge(tags=[f"elsewhere:{number}"])
-    redis_server.command("XTRIM", STREAM, "MAXLEN", left)
-    joined = Site(caches.make())
-    assert "fwd=miss" in joined.get("/things/7").cache_status
-    until(lambda: not joined.hits("/things/5") and joined.hits("/things/5"))
-
-
-def test_a_process_that_was_away_while_the_log_was_trimmed_serves_nothing_older(
-    own_caches: Caches, own_redis_server: RedisServer
-) -> None:
-    # Guard: `raise_horizon` on joining with a cursor from before the first record kept.
-    here = Site(own_caches.make())
-    with Wire(own_redis_server.port) as wire:
-        there = Site(own_caches.make(redis={"url": wire.url, "deadline": "100ms"}))
-        there.get("/things/7")
-        wire.cut()
-        until(lambda: not there.cache.log.live)
-        here.cache.purge(tags=["thing:7"])
-        for number in range(10):
-            here.cache.purge(tags=[f"elsewhere:{number}"])
-        own_redis_server.command("XTRIM", STREAM, "MAXLEN", 2)
-        wire.mend()
-        until(lambda: there.cache.log.live)
-        assert not there.hits("/things/7")
-        there.cache.close()
-
-
-def test_a_server_that_lost_the_last_records_begins_another_life(
-    caches: Caches, redis_server: Any
-) -> None:
-    # As after a failover to a replica that lagged. Guard: `last < self._cursor` in `_join`.
-    here = caches.make()
-    here.purge(tags=["first"])
-    epoch = redis_server.command("GET", EPOCH)
-    saved = redis_server.command("DUMP", STREAM)
-    entry = entry_of(here, "any")
-    here.purge(tags=["second"])
-    until(lambda: here.engine.floors.position > entry.id)
-    redis_server.command("RESTORE", STREAM, 0, saved, "REPLACE")
-    redis_server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-    until(lambda: judged(here, entry) is Verdict.DEAD)
-    until(lambda: redis_server.command("GET", EPOCH) not in (None, epoch))
 
 
 # -- bounds ----------------------------------------------------------------------------------------
@@ -499,86 +277,3 @@ def test_the_log_is_trimmed(caches: Caches, redis_server: Any) -> None:
     for _ in range(500):
         here.purge(tags=["again"])
     assert redis_server.command("XLEN", STREAM) <= 300  # the server trims by whole nodes
-
-
-# -- cut off ---------------------------------------------------------------------------------------
-
-
-def test_a_process_that_hears_nothing_serves_from_memory_only_within_the_partition_limit(
-    own_caches: Caches, own_redis_server: RedisServer, clock: FakeClock
-) -> None:
-    # Guard: `serves` of the log, asked by the fast path and by the flow.
-    site = Site(own_caches.make(clock=clock, log={"partition_limit": "30s"}))
-    site.get("/things/old")
-    own_redis_server.kill()
-    until(lambda: not site.cache.log.live)
-    clock.advance(20)
-    site.get("/things/young")
-    assert site.hits("/things/old")
-    clock.advance(11)
-    assert site.hits("/things/young")
-    assert not site.hits("/things/old")
-    assert site.hits("/things/old")  # it is a new one now
-    clock.advance(20)
-    assert not site.hits("/things/young")
-
-
-def test_a_partition_limit_of_nothing_serves_nothing_that_is_cut_off(
-    own_caches: Caches, own_redis_server: RedisServer, clock: FakeClock
-) -> None:
-    site = Site(own_caches.make(clock=clock, log={"partition_limit": "0s"}))
-    own_redis_server.kill()
-    until(lambda: not site.cache.log.live)
-    assert not site.hits("/things/7")
-    assert not site.hits("/things/7")
-
-
-# -- flags -----------------------------------------------------------------------------------------
-
-
-def state(cache: Cache) -> str:
-    return cache.flags.states()["route:things"]
-
-
-def test_a_flag_reaches_another_process_within_a_second(caches: Caches) -> None:
-    here = caches.make()
-    with process(caches.url) as child:
-        assert child.stdin is not None
-        assert child.stdout is not None
-
-        def there() -> str:
-            child.stdin.write("route things\n")
-            child.stdin.flush()
-            return child.stdout.readline().strip()
-
-        assert there() == "on"
-        for wanted in ("off", "on"):
-            assert here.flags.set({"route:things": wanted})
-            until(lambda wanted=wanted: there() == wanted, limit=1.0)
-
-
-def test_a_process_that_joins_knows_the_live_flags(caches: Caches) -> None:
-    caches.make().flags.set({"route:things": "off"})
-    assert state(caches.make()) == "off"
-
-
-def test_flags_survive_a_redis_that_lost_everything(
-    own_caches: Caches, own_redis_server: RedisServer
-) -> None:
-    # Guard: `_restore_flags` gives back what a process remembers.
-    here = own_caches.make()
-    here.flags.set({"route:things": "off"})
-    own_redis_server.restart()
-    until(lambda: own_redis_server.command("EXISTS", "cachemw:{shared}:flags") == 1)
-    assert state(here) == "off"
-    assert state(own_caches.make()) == "off"
-
-
-def test_a_flag_set_without_redis_holds_here(
-    own_caches: Caches, own_redis_server: RedisServer
-) -> None:
-    site = Site(own_caches.make(redis={"deadline": "100ms"}))
-    site.get("/things/7")
-    own_redis_server.kill()
-    assert not site.cache.flags.set({"route:things": "off"})
-    assert not site.hits("/things/7")

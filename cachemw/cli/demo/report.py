@@ -85,12 +85,12 @@ def _facts(replay: Replay) -> str:
     return f"{len(replay.samples):,} answers, {hits:.0%} hits, {failed}"
 
 
-def print_figures(console: Console, figures: Figures) -> None:
-    """Print the tables and the verdict."""
+def print_figures(console: Console, figures: Figures, *, wrap: bool = False) -> None:
+    """Print the tables and the verdict; a terminal wraps long lines itself, a picture must be told."""
     console.print()
     console.print(_latency_table(figures))
     console.print(_tier_table(figures.after))
-    console.print(_notes(figures), highlight=False, soft_wrap=True)
+    console.print(_notes(figures), highlight=False, soft_wrap=not wrap)
     console.print(_target_table(figures))
     for run in (figures.before, figures.after):
         for line in (*run.failures[:10], *run.stale_examples):
@@ -104,7 +104,7 @@ def print_figures(console: Console, figures: Figures) -> None:
 def draw_figures(figures: Figures) -> str:
     """Draw what `print_figures` prints, as SVG."""
     console = Console(record=True, width=96, file=io.StringIO())
-    print_figures(console, figures)
+    print_figures(console, figures, wrap=True)
     svg = console.export_svg(title="cachemw demo")
     # rich's drawing asks another host for its font; the reader's own will do.
     return re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)

@@ -1,0 +1,60 @@
+"""Looking at the log from outside: its keys, its records, and processes that follow it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cachemw import Cache
+from cachemw.engine.entry import Verdict
+
+from .kit import Answer, Site, options
+
+__all__ = ["EPOCH", "FOLLOWERS", "STREAM", "judged", "process", "records", "served_before_reading"]
+
+FOLLOWER = Path(__file__).with_name("follower.py")
+EPOCH = "cachemw:{shared}:epoch"
+STREAM = "cachemw:{shared}:log"
+FOLLOWERS = "cachemw:{shared}:followers"
+
+
+def judged(cache: Cache, entry: Any) -> Verdict:
+    return cache.engine.floors.judge(entry)
+
+
+@contextmanager
+def process(url: str, **changes: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run one more process that follows the log."""
+    command = [sys.executable, str(FOLLOWER), json.dumps(options(url, **changes))]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "live\n"
+            yield child
+        finally:
+            child.kill()
+
+
+def records(server: Any) -> list[Any]:
+    return list(server.command("XRANGE", STREAM, "-", "+"))
+
+
+def served_before_reading(site: Site, path: str) -> list[Answer]:
+    """Collect the answer to a request that comes when the log is live, before it is read again."""
+    log: Any = site.cache.log
+    follow, answers = log._follow, list[Answer]()
+
+    def interposed(client: Any) -> None:
+        if log.live and not answers:
+            answers.append(site.get(path))
+        follow(client)
+
+    log._follow = interposed
+    return answers
