@@ -28,6 +28,8 @@ _CONCEALED = frozenset({b"cookie", b"authorization"})
 _NOT_FAST = _CONCEALED | REMOVED | CONDITIONAL
 
 _MEMO_SIZE = 16_384
+_VARIANTS = 64
+"""Keys kept per target for answers that vary; beyond it they are worked out anew."""
 
 
 class Memory(Protocol):
@@ -164,7 +166,7 @@ class Engine:
         if not _NOT_FAST.isdisjoint(names):
             return None
         marker.visited = True
-        key = plan.variants.get(selecting(names, headers))
+        key = plan.variants.get(selecting(names, headers)) if plan.variants else None
         return None if key is None else self.memory.get(key.digest)
 
     # -- plans -----------------------------------------------------------------------------------
@@ -196,12 +198,13 @@ class Engine:
 
     def variant_key(self, plan: Plan, wanted: Selecting) -> Key:
         """Give the key of the variant that these selecting values choose."""
-        key = plan.variants.get(wanted)
+        variants = plan.variants
+        if variants is None or len(variants) >= _VARIANTS:
+            variants = plan.variants = {}
+        key = variants.get(wanted)
         if key is None:
             key = self.keys.extend(plan.key, (part for pair in wanted for part in pair))
-            if len(plan.variants) >= 64:
-                plan.variants.clear()
-            plan.variants[wanted] = key
+            variants[wanted] = key
         return key
 
     # -- hit-for-miss ----------------------------------------------------------------------------

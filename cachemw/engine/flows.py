@@ -150,9 +150,10 @@ def _lead(
     try:
         # Between our look into memory and this flight another one, in another thread, may have landed.
         served, spare = _in_memory(engine, asked, now)
+        stale = spare or stale
         try:
-            if served is None:
-                served, stale, now = yield from _in_shared(engine, asked, now, spare or stale)
+            if served is None and engine.settings.has_shared:
+                served, stale, now = yield from _in_shared(engine, asked, now, stale)
         except StoreError:
             served = None
         if served is not None:

@@ -36,21 +36,27 @@ class KeyMaker:
 
     def __init__(self, namespace: str, secret: bytes) -> None:
         self._namespace = namespace.encode("ascii")
-        self._secret = blake2b(secret, digest_size=32, person=b"cachemw-key").digest()
+        key = blake2b(secret, digest_size=32, person=b"cachemw-key").digest()
+        # Copied for each use: the key itself is then hashed once and not every time.
+        self._short = blake2b(digest_size=16, key=key)
+        self._long = blake2b(digest_size=32, key=key)
 
     def make(self, parts: Iterable[bytes | None]) -> Key:
         """Make the key of these parts."""
         full = encode_parts((self._namespace, *parts))
-        return Key(self._digest(full, 16), full)
+        return Key(_digest(self._short, full), full)
 
     def extend(self, key: Key, parts: Iterable[bytes | None]) -> Key:
         """Make the key of a variant: a primary key's and its selecting values."""
         full = encode_parts((key.full, *parts))
-        return Key(self._digest(full, 16), full)
+        return Key(_digest(self._short, full), full)
 
     def conceal(self, value: bytes) -> bytes:
         """Give a keyed digest that stands for a secret value in a key."""
-        return self._digest(value, 32)
+        return _digest(self._long, value)
 
-    def _digest(self, data: bytes, size: int) -> bytes:
-        return blake2b(data, digest_size=size, key=self._secret).digest()
+
+def _digest(prepared: blake2b, data: bytes) -> bytes:
+    hasher = prepared.copy()
+    hasher.update(data)
+    return hasher.digest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from cachemw.engine.entry import Key
@@ -11,6 +11,7 @@ from cachemw.engine.query import QueryReader
 from cachemw.http.fields import cookie_pairs
 from cachemw.http.messages import Request
 from cachemw.http.storing import Policy
+from cachemw.http.vary import Selecting
 
 Risk = Literal["low", "medium", "high"]
 
@@ -65,19 +66,22 @@ class Plan:
     query: bytes
     """The query as the route reads it."""
     tags: tuple[str, ...]
-    others: dict[tuple[tuple[bytes, bytes], ...], Plan] = field(default_factory=dict)
-    variants: dict[tuple[tuple[bytes, bytes | None], ...], Key] = field(default_factory=dict)
+    others: dict[tuple[tuple[bytes, bytes], ...], Plan] | None = None
+    """Made when first needed, like `variants`: most targets have neither, and there are many."""
+    variants: dict[Selecting, Key] | None = None
     """Selecting values -> key, for responses that vary."""
 
     def select(self, extra: Extra) -> Plan | None:
         """Give the plan for a request that carries these watched fields, if it is known."""
         reduced = self._reduce(extra)
-        return self.others.get(reduced) if reduced else self
+        if not reduced:
+            return self
+        return None if self.others is None else self.others.get(reduced)
 
     def remember(self, extra: Extra, plan: Plan) -> None:
         """Keep the plan for these watched fields."""
-        if len(self.others) >= _VARIANTS:
-            self.others.clear()
+        if self.others is None or len(self.others) >= _VARIANTS:
+            self.others = {}
         self.others[self._reduce(extra)] = plan
 
     def _reduce(self, extra: Extra) -> tuple[tuple[bytes, bytes], ...]:

@@ -6,6 +6,7 @@ once it is open, against the same traffic without a cache, measured in the same 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -165,8 +166,6 @@ def test_a_wrong_password_costs_nothing_but_the_shared_tier(
 @contextmanager
 def slow(server: RedisServer, seconds: float) -> Iterator[None]:
     """Make the server sit on every command for so long before it answers."""
-    import threading
-
     stopping = threading.Event()
 
     def keep_pausing() -> None:

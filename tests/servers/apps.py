@@ -59,7 +59,7 @@ def version_of(name: str) -> int:
 
 
 def change(name: str) -> str:
-    """Write the next version of a page, and purge what was made of the one before."""
+    """Write the next version of a page; give the page's name."""
     draft = DATA / f"draft-{name}-{os.getpid()}"
     draft.write_text(str(version_of(name) + 1))
     draft.replace(DATA / f"version-{name}")

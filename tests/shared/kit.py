@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cachemw import Cache
-from cachemw.engine.entry import Entry, Position
+from cachemw.engine.entry import Entry
 from cachemw.stores.breaker import Breaker
 from cachemw.wsgi import CacheMiddleware
 
@@ -149,15 +150,8 @@ def entry_of(cache: Cache, tag: str = PURGE_TAG) -> Entry:
     )
 
 
-def position_of(cache: Cache) -> Position:
-    """Return where a cache stands in the log."""
-    return cache.engine.floors.here()
-
-
 def breaker_of(clock: Callable[[], float] = time.monotonic) -> Breaker:
     """Return a breaker that never has reason to open."""
-    import random
-
     return Breaker(1_000_000, 1.0, clock, random.Random(1))
 
 
