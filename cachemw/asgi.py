@@ -22,7 +22,8 @@ from cachemw.engine.flows import Fetch, Forward, Serve, on_request
 from cachemw.engine.outcomes import Outcome
 from cachemw.engine.routes import Extra, Target
 from cachemw.exchange import Exchange, refreshing, rendered
-from cachemw.http.messages import Head, Headers, Request
+from cachemw.http.fields import Fields
+from cachemw.http.messages import Head, Request
 from cachemw.telemetry.spans import span_origin
 
 __all__ = ["CacheMiddleware"]
@@ -216,8 +217,8 @@ class _Relay:
         message, self._held = self._held, None
         if message is None:
             return
-        headers = [(bytes(n).lower(), bytes(v)) for n, v in message.get("headers", ())]
-        answer = self._exchange.decide(Head(status=message["status"], headers=headers), body)
+        fields = Fields([(bytes(n).lower(), bytes(v)) for n, v in message.get("headers", ())])
+        answer = self._exchange.decide(Head(status=message["status"], headers=fields), body)
         if answer.body is not None:
             await self._replace(answer)
             return
@@ -299,7 +300,7 @@ def _request(scope: Scope) -> Request:
         raw_mount = quote(mount, errors="surrogateescape").encode()
         if raw_path.startswith(raw_mount):
             raw_path = raw_path[len(raw_mount) :] or b"/"
-    headers: Headers = scope["headers"]
+    headers = scope["headers"]
     if not isinstance(headers, list):
         headers = [(bytes(name), bytes(value)) for name, value in headers]
     return Request(
@@ -309,7 +310,7 @@ def _request(scope: Scope) -> Request:
         path=below,
         raw_path=raw_path,
         query=scope["query_string"],
-        headers=headers,
+        headers=Fields(headers),
     )
 
 
@@ -318,4 +319,4 @@ def _rewritten(scope: Scope, forward: Forward) -> Scope:
     rewrite = forward.rewrite
     if rewrite is None:
         return scope
-    return {**scope, "headers": list(rewrite.headers), "query_string": rewrite.query}
+    return {**scope, "headers": list(rewrite.headers.pairs), "query_string": rewrite.query}

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from cachemw.engine.ask import Rewrite
 from cachemw.engine.routes import Extra, Target
+from cachemw.http.fields import Fields
 from cachemw.http.messages import Request
 
 __all__ = ["EnvironReader", "apply_rewrite", "native", "native_pair", "raw_target"]
@@ -82,15 +83,14 @@ class EnvironReader:
             path=path,
             raw_path=_raw_path(raw, mount, path),
             query=query,
-            headers=headers,
+            headers=Fields(headers),
         )
 
 
 def _raw_path(raw: str | None, mount: str, path: str) -> bytes:
     """Give the path below the mount as it came; the application's own reading of it is keyed too."""
-    quoted = quote(path, errors="surrogateescape")
     if raw is None:
-        return quoted.encode("ascii")
+        return quote(path, errors="surrogateescape").encode("ascii")
     wire = raw.partition("?")[0].encode("latin-1")
     mounted = quote(mount, errors="surrogateescape").encode("ascii")
     if mounted and wire.startswith(mounted):
@@ -115,13 +115,13 @@ def _variable(name: bytes) -> str:
 
 def apply_rewrite(environ: Environ, rewrite: Rewrite) -> None:
     """Make an environ what the application is to see: fewer fields, the query as the route reads it."""
-    kept = {name for name, _ in rewrite.headers}
+    kept = rewrite.headers.names
     for variable in [name for name in environ if name.startswith("HTTP_")]:
         if _field(variable) not in kept:
             del environ[variable]
-    for field, value in rewrite.headers:
-        if field == b"cookie":
-            environ["HTTP_COOKIE"] = value.decode("latin-1")
+    cookie = rewrite.headers.first(b"cookie")
+    if cookie is not None:
+        environ["HTTP_COOKIE"] = cookie.decode("latin-1")
     query = rewrite.query.decode("latin-1")
     if query != environ.get("QUERY_STRING", ""):
         environ["QUERY_STRING"] = query

@@ -113,7 +113,7 @@ class Exchange:
                 return self._stand_in(decided)
         except Exception:
             self.cache.logs.failed("head_failed")
-            decided = Answer(status=head.status, headers=list(head.headers), body=None), None
+            decided = Answer(status=head.status, headers=list(head.headers.pairs), body=None), None
         answer, self._keeping = decided
         self.status = answer.status
         return answer

@@ -68,7 +68,7 @@ class Performer:
 
     def _save(self, entry: Entry, key: Key) -> bool:
         shared = self._usable()
-        if shared is None or entry.epoch != self._log.floors.epoch:
+        if shared is None or entry.position.epoch != self._log.floors.epoch:
             return False
         with span_store():
             shared.put(key, entry)
@@ -76,7 +76,7 @@ class Performer:
 
     async def _asave(self, entry: Entry, key: Key) -> bool:
         shared = self._usable()
-        if shared is None or entry.epoch != self._log.floors.epoch:
+        if shared is None or entry.position.epoch != self._log.floors.epoch:
             return False
         with span_store():
             await shared.aput(key, entry)

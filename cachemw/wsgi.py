@@ -21,7 +21,7 @@ from cachemw.engine.flows import Fetch, Serve, on_request
 from cachemw.engine.outcomes import Outcome
 from cachemw.environ import Environ, EnvironReader, apply_rewrite, native, raw_target
 from cachemw.exchange import Exchange, refreshing, rendered
-from cachemw.http.fields import first
+from cachemw.http.fields import Fields
 from cachemw.http.messages import Head
 from cachemw.telemetry.spans import span_origin
 
@@ -214,7 +214,7 @@ class _Call:
             raise RuntimeError("the application sent a body before start_response")
         status, fields, exc_info = self._head
         code = int(status[:3])
-        headers = [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in fields]
+        headers = Fields([(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in fields])
         answer = self._exchange.decide(Head(status=code, headers=headers), body)
         if answer.body is not None:
             return self._replace(answer)
@@ -313,9 +313,9 @@ def _whole(iterable: Iterable[bytes]) -> bytes | None:
     return None
 
 
-def _content_length(headers: list[tuple[bytes, bytes]]) -> int:
+def _content_length(headers: Fields) -> int:
     """Give the stated length, or -1."""
-    value = first(headers, b"content-length")
+    value = headers.first(b"content-length")
     return int(value) if value is not None and value.isdigit() else -1
 
 

@@ -126,6 +126,8 @@ PURE = {
     "itertools",
     "json",
     "math",
+    "msgspec",  # values only: structs are what dataclasses are, made in a fifth of the time
+    "msgspec.structs",
     "re",
     "struct",
     "threading",  # locks; see LOCKS

@@ -12,6 +12,7 @@ from django.http.response import HttpResponseBase
 from cachemw.engine.answers import Answer
 from cachemw.engine.ask import Rewrite
 from cachemw.environ import apply_rewrite, native, raw_target
+from cachemw.http.fields import Fields
 from cachemw.http.messages import Head
 
 __all__ = ["copy_request", "head_of", "make_response", "raw_of", "rewrite_request", "scheme_of"]
@@ -45,7 +46,7 @@ def head_of(response: HttpResponseBase) -> Head:
         (b"set-cookie", cookie.OutputString().encode("latin-1", "replace"))
         for cookie in response.cookies.values()
     ]
-    return Head(status=response.status_code, headers=headers)
+    return Head(status=response.status_code, headers=Fields(headers))
 
 
 def make_response(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> HttpResponse:

@@ -7,7 +7,7 @@ raised. None of them waits for anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from cachemw.engine.effects import Flow, Save
 from cachemw.engine.engine import Engine
@@ -18,8 +18,8 @@ from cachemw.engine.screen import KEYED
 from cachemw.errors import StoreError
 from cachemw.http import cache_control
 from cachemw.http.cache_status import forwarded, hit
-from cachemw.http.conditional import NOT_MODIFIED_DROPS, entity_tag, not_modified
-from cachemw.http.fields import first, has, members
+from cachemw.http.conditional import NOT_MODIFIED_DROPS, entity_tag, is_conditional, not_modified
+from cachemw.http.fields import Fields, Pair
 from cachemw.http.freshness import Lifetime, initial_age
 from cachemw.http.messages import Head
 from cachemw.http.storing import Refused, judge
@@ -39,7 +39,7 @@ __all__ = [
     "save",
 ]
 
-Pairs = list[tuple[bytes, bytes]]
+Pairs = list[Pair]
 
 # Of one connection (RFC 9110 §7.6.1), or made anew for each answer.
 _DROPPED = frozenset(
@@ -61,8 +61,7 @@ _ORIGIN_FAILED = frozenset({500, 502, 503, 504})
 """What stale-if-error counts as an error (RFC 5861 §4)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """What goes out to the client instead of the application's own head."""
 
     status: int
@@ -71,8 +70,7 @@ class Answer:
     """None: the application's body follows. Bytes: this is the body, whatever the application sends."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Keeping:
+class Keeping(Struct, kw_only=True, eq=False):
     """An answer that is being collected so that it can be kept."""
 
     fetch: Fetch
@@ -84,8 +82,7 @@ class Keeping:
     """Selecting fields beyond those that the key holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """Entries that the memory tier holds and the shared store is to get."""
 
     entries: tuple[tuple[Key, Entry], ...]
@@ -145,7 +142,7 @@ def _judge(fetch: Fetch, head: Head, wall_now: float, body: bytes | None) -> Lif
 
 def _stated_length(head: Head) -> int:
     """Give the Content-Length, zero where it says nothing; int() refuses thousands of digits."""
-    length = first(head.headers, b"content-length") or b""
+    length = head.headers.first(b"content-length") or b""
     return int(length[:20]) if length.isdigit() else 0
 
 
@@ -177,17 +174,20 @@ def _signed(engine: Engine, head: Head, forward: Forward, *, stored: bool = Fals
     """Add our Cache-Status behind those of caches inside (RFC 9211 §2)."""
     reason = "miss" if forward.outcome.outcome == "miss" else "bypass"
     detail = None if forward.reason == "miss" else forward.reason
-    headers = [*head.headers, (b"cache-status", forwarded(reason, stored=stored, detail=detail))]
+    headers = [
+        *head.headers.pairs,
+        (b"cache-status", forwarded(reason, stored=stored, detail=detail)),
+    ]
     if engine.settings.x_cache:
         headers.append((b"x-cache", b"MISS" if reason == "miss" else b"BYPASS"))
     return headers
 
 
 def _with_entity_tag(head: Head, body: bytes) -> Head:
-    if has(head.headers, b"etag") or head.status != 200:
+    if b"etag" in head.headers or head.status != 200:
         return head
-    tag = entity_tag(body, first(head.headers, b"content-encoding"))
-    return Head(status=head.status, headers=[*head.headers, (b"etag", tag)])
+    tag = entity_tag(body, head.headers.first(b"content-encoding"))
+    return Head(status=head.status, headers=head.headers.plus((b"etag", tag)))
 
 
 def _unkeyed(fetch: Fetch, head: Head) -> tuple[bytes, ...]:
@@ -208,7 +208,7 @@ def _unkeyed(fetch: Fetch, head: Head) -> tuple[bytes, ...]:
 def on_complete(engine: Engine, keeping: Keeping, body: bytes, now: float) -> Stored | None:
     """Keep a complete answer in memory, and land its flight. Call before the last byte goes out."""
     fetch, head = keeping.fetch, keeping.head
-    length = first(head.headers, b"content-length")
+    length = head.headers.first(b"content-length")
     if length is not None and length != b"%d" % len(body):
         refuse(engine, fetch, "length")
         return None
@@ -271,13 +271,13 @@ def _entry(
 
 
 def _storable_fields(head: Head, body: bytes) -> HeaderPairs:
-    drops = _DROPPED
-    if has(head.headers, b"connection"):  # RFC 9111 §3.1: and what it names
-        drops = drops | {name.lower() for name in members(head.headers, b"connection")}
-    fields = [pair for pair in head.headers if pair[0] not in drops]
-    if head.status not in _BODILESS and not has(fields, b"content-length"):
-        fields.append((b"content-length", b"%d" % len(body)))
-    return tuple(fields)
+    fields, drops = head.headers, _DROPPED
+    if b"connection" in fields:  # RFC 9111 §3.1: and what it names
+        drops = drops | {name.lower() for name in fields.members(b"connection")}
+    fields = fields.without(drops)
+    if head.status not in _BODILESS and b"content-length" not in fields:
+        fields = fields.plus((b"content-length", b"%d" % len(body)))
+    return tuple(fields.pairs)
 
 
 def save(stored: Stored) -> Flow[bool]:
@@ -326,7 +326,11 @@ def render(engine: Engine, served: Serve) -> Answer:
     headers = fields_of_hit(entry, served.now, _DETAIL[served.outcome])
     if engine.settings.x_cache:
         headers.append((b"x-cache", b"HIT"))
-    if entry.status == 200 and not_modified(request.headers, entry.headers):
+    if (
+        entry.status == 200
+        and is_conditional(request.headers)
+        and not_modified(request.headers, Fields(entry.headers))
+    ):
         kept = [pair for pair in headers if pair[0] not in NOT_MODIFIED_DROPS]
         return Answer(status=304, headers=kept, body=b"")
     body = b"" if request.method == "HEAD" else entry.body

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from cachemw.engine.engine import Engine
+from cachemw.engine.entry import Key
 from cachemw.engine.keys import encode_parts
 from cachemw.engine.routes import Extra, Identify, Plan, RouteState, Target
 from cachemw.engine.screen import CONDITIONAL, KEYED, REMOVED, bypass_reason, normalised_host
 from cachemw.engine.tags import fill, normalise, url_tags
 from cachemw.http.conditional import is_conditional
-from cachemw.http.fields import cookie_pairs, has, values
-from cachemw.http.messages import Headers, Request
+from cachemw.http.fields import Fields, Pair, cookie_pairs
+from cachemw.http.messages import Request
 
 __all__ = ["Ask", "Pass", "Rewrite", "ask"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rewrite:
+class Rewrite(Struct, frozen=True, kw_only=True):
     """What the application is to see instead of what the client sent."""
 
     query: bytes
-    headers: Headers
+    headers: Fields
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
+class Pass(Struct, frozen=True):
     """The request goes past the cache; `reason` is a short, stable word, `off` that a flag did it."""
 
     route: RouteState | None
@@ -34,13 +34,14 @@ class Pass:
     off: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
-class Ask:
+class Ask(Struct, kw_only=True, eq=False):
     """A request that the cache may answer."""
 
     request: Request
     plan: Plan
-    headers: Headers
+    key: Key
+    """What is looked for: the plan's key, or the variant's where it is known that the answer varies."""
+    headers: Fields
     """The request's fields as the application sees them."""
     query: bytes
     cookies_sent: bool
@@ -61,7 +62,7 @@ class Ask:
         """Give the request that the application is to see, or None when it is what came in."""
         headers = self.headers
         if not keep_conditions and is_conditional(headers):
-            headers = [pair for pair in headers if pair[0] not in CONDITIONAL]
+            headers = headers.without(CONDITIONAL)
         if headers is self.request.headers and self.query == self.request.query:
             return None
         return Rewrite(query=self.query, headers=headers)
@@ -81,7 +82,7 @@ def ask(engine: Engine, request: Request, target: Target, extra: Extra | None) -
         return Pass(route, "off", off=True)
     if request.method not in route.methods:
         return Pass(route, "method")
-    reason = bypass_reason(request, engine.watched.suspicious)
+    reason = bypass_reason(request, engine.watched.suspicious, watched=extra is not None)
     if reason:
         return Pass(route, reason)
     if plan is None:
@@ -111,9 +112,7 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
     return Plan(route=route, key=key, base=base, query=query, tags=tuple(tags))
 
 
-def _personal(
-    engine: Engine, plan: Plan, request: Request, extra: Sequence[tuple[bytes, bytes]]
-) -> Ask | Pass:
+def _personal(engine: Engine, plan: Plan, request: Request, extra: Sequence[Pair]) -> Ask | Pass:
     """Add to a target's plan what the watched fields of this request make of it."""
     route = plan.route
     headers, cookies = _seen(route, request.headers)
@@ -128,10 +127,11 @@ def _personal(
     return Ask(
         request=request,
         plan=plan,
+        key=plan.key,
         headers=headers,
         query=plan.query,
-        cookies_sent=identity is None and route.cookies is None and has(headers, b"cookie"),
-        authorization_sent=identity is None and has(headers, b"authorization"),
+        cookies_sent=identity is None and route.cookies is None and b"cookie" in headers,
+        authorization_sent=identity is None and b"authorization" in headers,
     )
 
 
@@ -144,33 +144,32 @@ def _identify(engine: Engine, identify: Identify, request: Request) -> str | Non
         return None
 
 
-def _seen(route: RouteState, headers: Headers) -> tuple[Headers, list[tuple[bytes, bytes]]]:
+def _seen(route: RouteState, fields: Fields) -> tuple[Fields, list[Pair]]:
     """Give the fields that the application may see, and the declared cookies among them."""
-    drops = {name for name, _ in headers if name in REMOVED and name not in route.varies}
-    cookies: list[tuple[bytes, bytes]] = []
-    if route.cookies is not None and has(headers, b"cookie"):
-        cookies = cookie_pairs(headers, route.cookies)
-        drops.add(b"cookie")
-    if not drops:
-        return headers, cookies
-    seen = [pair for pair in headers if pair[0] not in drops]
+    seen = fields
+    if not REMOVED.isdisjoint(fields.names):
+        seen = seen.without(REMOVED - route.varies)
+    if route.cookies is None or b"cookie" not in fields:
+        return seen, []
+    cookies = cookie_pairs(fields.values(b"cookie"), route.cookies)
+    seen = seen.without((b"cookie",))
     if cookies:
-        seen.append((b"cookie", b"; ".join(b"=".join(pair) for pair in cookies)))
+        seen = seen.plus((b"cookie", b"; ".join(b"=".join(pair) for pair in cookies)))
     return seen, cookies
 
 
-def _keyed(route: RouteState, headers: Headers) -> list[tuple[bytes, bytes]]:
-    names = {name for name, _ in headers if name in KEYED or name in route.varies}
-    return [(name, b", ".join(values(headers, name))) for name in sorted(names)]
+def _keyed(route: RouteState, fields: Fields) -> list[Pair]:
+    names = sorted(name for name in fields.names if name in KEYED or name in route.varies)
+    return [(name, b", ".join(fields.values(name))) for name in names]
 
 
 def _extended(
     engine: Engine,
     plan: Plan,
-    keyed: list[tuple[bytes, bytes]],
-    cookies: list[tuple[bytes, bytes]],
+    keyed: list[Pair],
+    cookies: list[Pair],
     identity: str | None,
-    extra: Sequence[tuple[bytes, bytes]],
+    extra: Sequence[Pair],
 ) -> Plan:
     """Give the plan under these keyed fields, cookies and identity, and keep it if it can recur."""
     conceal = engine.keys.conceal

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from cachemw.engine.entry import Entry, Key
 from cachemw.engine.flights import Flight
@@ -14,24 +15,21 @@ __all__ = ["Await", "Effect", "Flow", "Lookup", "Save"]
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(Struct, frozen=True):
     """Look a key up in the shared store. Answer: `(Entry | None, now)`."""
 
     key: Key
     route: str
 
 
-@dataclass(frozen=True, slots=True)
-class Await:
+class Await(Struct, frozen=True):
     """Wait for a flight's leader, at most `timeout` seconds. Answer: `(Landing, now)`."""
 
     flight: Flight
     timeout: float
 
 
-@dataclass(frozen=True, slots=True)
-class Save:
+class Save(Struct, frozen=True):
     """Write an entry to the shared store. Answer: `(True, now)` when it was written."""
 
     entry: Entry

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, MutableMapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from cachemw.engine.entry import MARKER, Entry, HeaderPairs, Key, Position, Verdict
 from cachemw.engine.flights import Flights
@@ -17,7 +18,7 @@ from cachemw.engine.keys import KeyMaker
 from cachemw.engine.router import Router
 from cachemw.engine.routes import Extra, Plan, RouteState, Target
 from cachemw.engine.screen import CONDITIONAL, REMOVED, Watched
-from cachemw.http.messages import Headers
+from cachemw.http.fields import Fields, Pair
 from cachemw.http.vary import Selecting, selecting
 
 __all__ = ["Engine", "Floors", "Memory", "Settings", "Trust"]
@@ -70,8 +71,7 @@ class Trust(Protocol):
         """Say whether an entry of that birth may be served although the log is not trusted now."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """The engine's own numbers; seconds."""
 
     coalesce_wait: float
@@ -123,7 +123,7 @@ class Engine:
         self._old: dict[Target, Plan] = {}
 
     def hit_in_memory(
-        self, target: Target, extra: Extra | None, headers: Headers | None, now: float
+        self, target: Target, extra: Extra | None, headers: Sequence[Pair] | None, now: float
     ) -> tuple[Entry, Plan] | None:
         """Answer a GET out of memory, or give None: then the flow must look closer.
 
@@ -159,14 +159,16 @@ class Engine:
         entry.visited = True
         return entry, plan
 
-    def _fast_variant(self, marker: Entry, plan: Plan, headers: Headers | None) -> Entry | None:
+    def _fast_variant(
+        self, marker: Entry, plan: Plan, headers: Sequence[Pair] | None
+    ) -> Entry | None:
         if headers is None or self.floors.judge(marker) is not Verdict.VALID:
             return None
         names = tuple(name for name, _ in marker.vary)
         if not _NOT_FAST.isdisjoint(names):
             return None
         marker.visited = True
-        key = plan.variants.get(selecting(names, headers)) if plan.variants else None
+        key = plan.variants.get(selecting(names, Fields(headers))) if plan.variants else None
         return None if key is None else self.memory.get(key.digest)
 
     # -- plans -----------------------------------------------------------------------------------
@@ -189,11 +191,11 @@ class Engine:
 
     # -- variants --------------------------------------------------------------------------------
 
-    def selecting(self, names: tuple[bytes, ...], headers: Headers) -> Selecting:
+    def selecting(self, names: tuple[bytes, ...], fields: Fields) -> Selecting:
         """Read the selecting fields, with secrets concealed: stored entries carry them."""
         return tuple(
             (name, self.keys.conceal(value) if value is not None and name in _CONCEALED else value)
-            for name, value in selecting(names, headers)
+            for name, value in selecting(names, fields)
         )
 
     def variant_key(self, plan: Plan, wanted: Selecting) -> Key:

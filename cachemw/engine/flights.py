@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from cachemw.engine.entry import Entry
 
@@ -34,8 +35,7 @@ class Outcome(Enum):
     TIMEOUT = "timeout"
 
 
-@dataclass(frozen=True, slots=True)
-class Landing:
+class Landing(Struct, frozen=True):
     """What a follower learns: how the waiting ended and, if the flight landed, with what."""
 
     outcome: Outcome

@@ -18,25 +18,26 @@ Cancellation reaches a flow as GeneratorExit: it lets go of its flight and yield
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from cachemw.engine.ask import Ask, Pass, Rewrite, ask
 from cachemw.engine.effects import Await, Flow, Lookup
 from cachemw.engine.engine import Engine
-from cachemw.engine.entry import MARKER, Entry, Position, Verdict
+from cachemw.engine.entry import MARKER, Entry, Key, Position, Verdict
 from cachemw.engine.flights import Flight, Landing
 from cachemw.engine.flights import Outcome as Waited
 from cachemw.engine.outcomes import Outcome
 from cachemw.engine.routes import Extra, RouteState, Target
 from cachemw.errors import StoreError
 from cachemw.http import cache_control
+from cachemw.http.fields import Fields
 from cachemw.http.messages import Request
 
 __all__ = ["Fetch", "Forward", "Serve", "on_request"]
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Fetch:
+class Fetch(Struct, kw_only=True, eq=False):
     """One call of the application whose answer may be kept."""
 
     ask: Ask
@@ -62,8 +63,7 @@ class Fetch:
             flight.abandon()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serve:
+class Serve(Struct, frozen=True, kw_only=True):
     """Answer with this entry."""
 
     ask: Ask
@@ -74,8 +74,7 @@ class Serve:
     """A background call that the front door is to make, or to abandon."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forward:
+class Forward(Struct, frozen=True, kw_only=True):
     """Call the application."""
 
     route: RouteState | None
@@ -124,7 +123,7 @@ def _together(engine: Engine, asked: Ask, now: float, stale: Entry | None) -> Fl
     # Twice: what the first leader shared may have been the news that the answer varies, and then
     # this request's own variant is worth one more flight.
     for _ in range(2):
-        flight, leads = engine.flights.board(_flight_key(engine, asked))
+        flight, leads = engine.flights.board(asked.key.digest)
         if flight is None:
             return _forward(engine, asked, now, Outcome.MISS, "waiters", stale=stale)
         if not leads:
@@ -141,6 +140,7 @@ def _together(engine: Engine, asked: Ask, now: float, stale: Entry | None) -> Fl
         shared = _shared_answer(engine, asked, landing, now)
         if shared is not None:
             return _with_refresh(engine, shared)
+        _in_memory(engine, asked, now)  # the leader left its marker there: aim at our own variant
     return _forward(engine, asked, now, Outcome.MISS, "alone", stale=stale)
 
 
@@ -165,31 +165,19 @@ def _lead(
         raise
 
 
-def _flight_key(engine: Engine, asked: Ask) -> bytes:
-    """Give the key to coalesce on: the variant's, where it is known that the answer varies."""
-    marker = engine.memory.get(asked.plan.key.digest)
-    if marker is None or marker.status != MARKER:
-        return asked.plan.key.digest
-    return _variant(engine, asked, marker)
-
-
-def _variant(engine: Engine, asked: Ask, marker: Entry) -> bytes:
-    marker.visited = True  # as hot as its variants: without it none of them is found
-    names = tuple(name for name, _ in marker.vary)
-    return engine.variant_key(asked.plan, engine.selecting(names, asked.headers)).digest
-
-
 # -- candidates ------------------------------------------------------------------------------------
 
 
 def _in_memory(engine: Engine, asked: Ask, now: float) -> tuple[Serve | None, Entry | None]:
     """Give what memory can serve, and a stale entry that may stand in for a failing origin."""
-    entry = engine.memory.get(asked.plan.key.digest)
+    entry = engine.memory.get(asked.key.digest)
     if entry is not None and entry.status == MARKER:
         if engine.floors.judge(entry) is Verdict.DEAD or now >= entry.dies_at:
             engine.memory.discard_if(entry.key, entry)
             return None, None
-        entry = engine.memory.get(_variant(engine, asked, entry))
+        entry.visited = True  # as hot as its variants: without it none of them is found
+        asked.key = _variant(engine, asked, entry)
+        entry = engine.memory.get(asked.key.digest)
     if entry is None:
         return None, None
     return _candidate(engine, asked, entry, now, Outcome.HIT_MEMORY, Outcome.STALE_MEMORY)
@@ -201,24 +189,25 @@ def _in_shared(
     """Look in the shared store, a second time when the first answer says that the answer varies."""
     if not engine.settings.has_shared:
         return None, stale, now
-    key, route = asked.plan.key, asked.route.name
-    known = engine.memory.get(key.digest)
-    if known is not None and known.status == MARKER:
-        wanted = engine.selecting(tuple(name for name, _ in known.vary), asked.headers)
-        key = engine.variant_key(asked.plan, wanted)
-    entry, now = yield Lookup(key, route)
+    route = asked.route.name
+    entry, now = yield Lookup(asked.key, route)
     if entry is not None and entry.status == MARKER:
         if engine.floors.judge(entry) is Verdict.DEAD:
             return None, stale, now
         engine.memory.put(entry)
-        wanted = engine.selecting(tuple(name for name, _ in entry.vary), asked.headers)
-        entry, now = yield Lookup(engine.variant_key(asked.plan, wanted), route)
+        asked.key = _variant(engine, asked, entry)
+        entry, now = yield Lookup(asked.key, route)
     if entry is None or entry.status == MARKER:
         return None, stale, now
     served, spare = _candidate(engine, asked, entry, now, Outcome.HIT_SHARED, Outcome.STALE_SHARED)
     if served is not None or spare is not None:
         engine.memory.put(entry)
     return served, spare or stale, now
+
+
+def _variant(engine: Engine, asked: Ask, marker: Entry) -> Key:
+    names = tuple(name for name, _ in marker.vary)
+    return engine.variant_key(asked.plan, engine.selecting(names, asked.headers))
 
 
 def _candidate(
@@ -291,7 +280,7 @@ def _is_for(entry: Entry, asked: Ask) -> bool:
     """Say whether an entry may go to this client: a known one only gets what is meant for all."""
     if not asked.personal:
         return True
-    control = cache_control.parse(entry.headers)
+    control = cache_control.parse(Fields(entry.headers))
     if asked.authorization_sent and not control.shares_authorized:
         return False
     return not asked.cookies_sent or control.public or any(n == b"cookie" for n, _ in entry.vary)

@@ -1,34 +1,29 @@
 """Keys: an injective encoding of everything that may change an answer.
 
-The encoding is a sequence of parts, each behind its length, so no two different sequences give the
-same bytes (the flaw behind CVE-2026-25480 was a plain join). An absent value is encoded apart from
+The encoding of a sequence of parts begins with all their lengths, so no two different sequences give
+the same bytes (the flaw behind CVE-2026-25480 was a plain join). An absent value is encoded apart from
 an empty one. Cookies, tokens and identities enter as keyed digests: the full key travels inside
 stored entries, and must not carry a secret in clear.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable
 from hashlib import blake2b
+from struct import pack as _pack
 
 from cachemw.engine.entry import Key
 
 __all__ = ["KeyMaker", "encode_parts"]
 
-_ABSENT = b"\xff\xff\xff\xff"
-_LENGTH = struct.Struct(">I").pack
+_ABSENT = -1
 
 
 def encode_parts(parts: Iterable[bytes | None]) -> bytes:
-    """Encode parts injectively: each as a 4-byte length and its bytes, None as a length of its own."""
-    out = []
-    for part in parts:
-        if part is None:
-            out.append(_ABSENT)
-        else:
-            out += (_LENGTH(len(part)), part)
-    return b"".join(out)
+    """Encode parts injectively: their number, the length of each (None has one of its own), their bytes."""
+    parts = list(parts)
+    lengths = [_ABSENT if part is None else len(part) for part in parts]
+    return b"".join([_pack(f">{len(parts) + 1}i", len(parts), *lengths), *filter(None, parts)])
 
 
 class KeyMaker:

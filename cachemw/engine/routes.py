@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
+
 from cachemw.engine.entry import Key
 from cachemw.engine.query import QueryReader
-from cachemw.http.fields import cookie_pairs
+from cachemw.http.fields import Pair, cookie_pairs
 from cachemw.http.messages import Request
 from cachemw.http.storing import Policy
 from cachemw.http.vary import Selecting
@@ -20,7 +22,7 @@ __all__ = ["Extra", "Identify", "Plan", "RouteState", "Target"]
 Target = tuple[object, ...]
 """What a front door reads to name a target: method, scheme, host, mount, path, raw path, query."""
 
-Extra = list[tuple[bytes, bytes]]
+Extra = list[Pair]
 """The watched fields that a request carries, in order."""
 
 Identify = Callable[[Request], str | None]
@@ -55,8 +57,7 @@ class RouteState:
     """Whether flags and kill switch let this route use the cache right now."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Plan:
+class Plan(Struct, kw_only=True, eq=False):
     """A target's route and key for a request without watched fields, and its plans for others."""
 
     route: RouteState
@@ -91,5 +92,6 @@ class Plan:
             return tuple(extra)
         reduced = [pair for pair in extra if pair[0] != b"cookie"]
         if cookies and len(reduced) != len(extra):
-            reduced += [(b"cookie", b"=".join(pair)) for pair in cookie_pairs(extra, cookies)]
+            lines = [value for name, value in extra if name == b"cookie"]
+            reduced += [(b"cookie", b"=".join(pair)) for pair in cookie_pairs(lines, cookies)]
         return tuple(reduced)

@@ -16,7 +16,6 @@ import itertools
 import re
 from dataclasses import dataclass
 
-from cachemw.http.fields import first, values
 from cachemw.http.messages import Request
 
 __all__ = [
@@ -122,25 +121,29 @@ def _underscored(name: bytes) -> list[bytes]:
     return spellings
 
 
-def bypass_reason(request: Request, suspicious: frozenset[bytes]) -> str | None:
-    """Say why a request must go past the cache, or None."""
+def bypass_reason(
+    request: Request, suspicious: frozenset[bytes], *, watched: bool = True
+) -> str | None:
+    """Say why a request must go past the cache, or None; `watched` says if it has any watched field."""
     if not request.raw_path.startswith(b"/"):
         return "target"  # absolute-form or asterisk-form (RFC 9112 §3.2)
     if _ENCODED_SEPARATOR.search(request.raw_path):
         return "target"  # what one layer reads as one segment another reads as two
-    hosts = values(request.headers, b"host")
+    fields = request.headers
+    hosts = fields.values(b"host")
     if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
         return "host"
-    for name, _ in request.headers:
-        if name in _BYPASS:
-            return _BYPASS[name]
-        if name in suspicious:
-            return "spelling"
-    length = first(request.headers, b"content-length")
+    if not watched:
+        return None
+    if not _BYPASS.keys().isdisjoint(fields.names):
+        return next(_BYPASS[name] for name in _BYPASS if name in fields)
+    if not suspicious.isdisjoint(fields.names):
+        return "spelling"
+    length = fields.first(b"content-length")
     return "body" if length is not None and length.strip() != b"0" else None
 
 
 def normalised_host(request: Request) -> bytes:
     """Give the Host in lower case, without the scheme's default port (RFC 9110 §4.2.3)."""
-    host = (first(request.headers, b"host") or b"").lower()
+    host = (request.headers.first(b"host") or b"").lower()
     return host.removesuffix(DEFAULT_PORTS.get(request.scheme, b"\n"))

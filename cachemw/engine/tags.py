@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from urllib.parse import quote, unquote_to_bytes
 
@@ -55,7 +56,18 @@ def normalise(tag: str) -> str:
 
 def fill(template: str, params: Mapping[str, str]) -> str:
     """Put a path's parameters into a tag template, in one pass: a value is never a template."""
-    return _PARAMETER.sub(lambda match: params.get(match[1], match[0]), template)
+    return "".join(
+        [params.get(name, f"{{{name}}}") if name else text for text, name in _pieces(template)]
+    )
+
+
+@lru_cache(maxsize=4096)  # templates come from the configuration
+def _pieces(template: str) -> tuple[tuple[str, str], ...]:
+    """Give the template as `(text, "")` and `("", parameter)` in turn."""
+    texts = _PARAMETER.split(template)
+    return tuple(
+        ("", piece) if odd % 2 else (piece, "") for odd, piece in enumerate(texts) if piece
+    )
 
 
 def route_tag(route: str) -> str:

@@ -12,8 +12,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from cachemw.http.fields import has, split_list, values
-from cachemw.http.messages import Headers
+from cachemw.http.fields import Fields, split_list
 
 __all__ = ["MAX_SECONDS", "CacheControl", "delta_seconds", "parse"]
 
@@ -68,11 +67,11 @@ _SECONDS = {
 _NOTHING = CacheControl()
 
 
-def parse(headers: Headers) -> CacheControl:
+def parse(fields: Fields) -> CacheControl:
     """Read every Cache-Control line of a response; `Pragma` is no response field and is not read."""
-    if not has(headers, b"cache-control"):
+    if b"cache-control" not in fields:
         return _NOTHING
-    return _parse(tuple(values(headers, b"cache-control")))
+    return _parse(tuple(fields.values(b"cache-control")))
 
 
 @lru_cache(maxsize=512)  # an application says the same few things over and over

@@ -6,8 +6,7 @@ import re
 from hashlib import blake2b
 
 from cachemw.http.dates import parse_date
-from cachemw.http.fields import first, has, values
-from cachemw.http.messages import Headers
+from cachemw.http.fields import Fields
 
 __all__ = ["NOT_MODIFIED_DROPS", "entity_tag", "is_conditional", "not_modified"]
 
@@ -26,23 +25,23 @@ def entity_tag(body: bytes, encoding: bytes | None) -> bytes:
     return b'"%s"' % digest.hexdigest().encode("ascii")
 
 
-def is_conditional(request_headers: Headers) -> bool:
+def is_conditional(request: Fields) -> bool:
     """Say whether a 304 could answer this request."""
-    return any(name in (b"if-none-match", b"if-modified-since") for name, _ in request_headers)
+    return b"if-none-match" in request or b"if-modified-since" in request
 
 
-def not_modified(request_headers: Headers, response_headers: Headers) -> bool:
+def not_modified(request: Fields, response: Fields) -> bool:
     """Say whether a GET or HEAD is answered with 304 (RFC 9110 §13.2.2, steps 3 and 4)."""
-    if has(request_headers, b"if-none-match"):
-        tag = first(response_headers, b"etag")
-        wanted = _ENTITY_TAG.findall(b",".join(values(request_headers, b"if-none-match")))
+    if b"if-none-match" in request:
+        tag = response.first(b"etag")
+        wanted = _ENTITY_TAG.findall(b",".join(request.values(b"if-none-match")))
         if wanted == [b"*"]:
             return True
         # §13.1.2: weak comparison, the W/ does not count.
         return tag is not None and _opaque(tag) in map(_opaque, wanted)
     # §13.1.3: with more than one member it is no date, and does not count.
-    since = parse_date(b",".join(values(request_headers, b"if-modified-since")))
-    modified = parse_date(first(response_headers, b"last-modified"))
+    since = parse_date(b",".join(request.values(b"if-modified-since")))
+    modified = parse_date(response.first(b"last-modified"))
     return since is not None and modified is not None and modified <= since
 
 

@@ -1,49 +1,84 @@
-"""Reading header fields out of ordered byte pairs (RFC 9110 §5)."""
+"""Header fields: ordered byte pairs with an index by name (RFC 9110 §5)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, KeysView, Sequence
 from urllib.parse import unquote
 
-from cachemw.http.messages import Headers
+__all__ = ["Fields", "Pair", "cookie_pairs", "split_list"]
 
-__all__ = ["cookie_pairs", "first", "has", "members", "split_list", "values", "without"]
+Pair = tuple[bytes, bytes]
+"""One field line: its name in lower case, and its value."""
 
 _QUOTE, _COMMA, _BACKSLASH = 0x22, 0x2C, 0x5C
 
 
-def first(headers: Headers, name: bytes) -> bytes | None:
-    """Give the first value of a field, or None."""
-    for key, value in headers:
-        if key == name:
+class Fields:
+    """The fields of one message in the order in which they came, duplicates kept. Not to be changed.
+
+    A message is asked for a dozen names that it mostly does not have, so the names are indexed once.
+    """
+
+    __slots__ = ("_index", "_repeats", "pairs")
+
+    def __init__(self, pairs: Sequence[Pair], index: dict[bytes, bytes] | None = None) -> None:
+        """`index` is `dict(pairs)`, for a caller that has it already."""
+        self.pairs = pairs
+        self._index = dict(pairs) if index is None else index
+        self._repeats = len(self._index) != len(pairs)
+
+    def __contains__(self, name: bytes) -> bool:
+        """Say whether a field is there at all; an empty value is there too."""
+        return name in self._index
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self.pairs)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fields) and list(self.pairs) == list(other.pairs)
+
+    def __repr__(self) -> str:
+        return f"Fields({list(self.pairs)!r})"
+
+    __hash__ = None  # type: ignore[assignment]  # equal by its pairs, which may be a list
+
+    @property
+    def names(self) -> KeysView[bytes]:
+        """The names that are there, as a set."""
+        return self._index.keys()
+
+    def first(self, name: bytes) -> bytes | None:
+        """Give the first value of a field, or None."""
+        value = self._index.get(name)
+        if value is None or not self._repeats:
             return value
-    return None
+        return next(each for key, each in self.pairs if key == name)
 
+    def values(self, name: bytes) -> list[bytes]:
+        """Give every value of a field, in order."""
+        value = self._index.get(name)
+        if value is None:
+            return []
+        return [each for key, each in self.pairs if key == name] if self._repeats else [value]
 
-def has(headers: Headers, name: bytes) -> bool:
-    """Say whether a field is there at all; an empty value is there too."""
-    for key, _ in headers:  # noqa: SIM110 - half the cost of any(): a miss asks this ten times
-        if key == name:
-            return True
-    return False
-
-
-def values(headers: Headers, name: bytes) -> list[bytes]:
-    """Give every value of a field, in order."""
-    return [value for key, value in headers if key == name]
-
-
-def without(headers: Headers, names: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
-    """Give the fields without those named."""
-    dropped = frozenset(names)
-    return [pair for pair in headers if pair[0] not in dropped]
-
-
-def members(headers: Headers, name: bytes) -> Iterator[bytes]:
-    """Yield the members of a list field over all its lines (RFC 9110 §5.6.1), stripped, none empty."""
-    for key, value in headers:
-        if key == name:
+    def members(self, name: bytes) -> Iterator[bytes]:
+        """Yield the members of a list field over all its lines (RFC 9110 §5.6.1), stripped, none empty."""
+        for value in self.values(name):
             yield from split_list(value)
+
+    def without(self, names: Iterable[bytes]) -> Fields:
+        """Give the fields without those named."""
+        dropped = frozenset(names)
+        if dropped.isdisjoint(self._index):
+            return self
+        return Fields([pair for pair in self.pairs if pair[0] not in dropped])
+
+    def plus(self, *pairs: Pair) -> Fields:
+        """Give the fields with more of them behind."""
+        return Fields([*self.pairs, *pairs])
 
 
 def split_list(value: bytes) -> Iterator[bytes]:
@@ -73,14 +108,14 @@ def split_list(value: bytes) -> Iterator[bytes]:
         yield stripped
 
 
-def cookie_pairs(headers: Headers, names: frozenset[str]) -> list[tuple[bytes, bytes]]:
-    """Give the named cookies as raw `(name, value)` pairs in the order sent (RFC 6265 §4.2).
+def cookie_pairs(lines: Iterable[bytes], names: frozenset[str]) -> list[Pair]:
+    """Give the named cookies of Cookie lines as raw `(name, value)` pairs, in order (RFC 6265 §4.2).
 
     A name is compared as sent and as percent-decoded, since some frameworks decode it: a cookie
     that an application could take for a declared one is kept and keyed with it.
     """
     found = []
-    for line in values(headers, b"cookie"):
+    for line in lines:
         for part in line.split(b";"):
             name, _, value = part.partition(b"=")
             name = name.strip()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from cachemw.http.cache_control import CacheControl, delta_seconds
 from cachemw.http.dates import parse_date
-from cachemw.http.fields import first, has
-from cachemw.http.messages import Headers
+from cachemw.http.fields import Fields
 
 __all__ = ["Lifetime", "explicit_lifetime", "initial_age"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lifetime:
+class Lifetime(Struct, frozen=True, kw_only=True):
     """Seconds from the response's birth during which each use is allowed."""
 
     fresh: float
@@ -21,7 +19,7 @@ class Lifetime:
     stale_if_error: float = 0.0
 
 
-def explicit_lifetime(control: CacheControl, headers: Headers, wall_now: float) -> float | None:
+def explicit_lifetime(control: CacheControl, fields: Fields, wall_now: float) -> float | None:
     """Give the freshness lifetime that the response states, or None (RFC 9111 §4.2.1).
 
     `wall_now` (seconds since the epoch) stands in for a missing Date (RFC 9110 §6.6.1).
@@ -30,21 +28,21 @@ def explicit_lifetime(control: CacheControl, headers: Headers, wall_now: float) 
         return float(control.s_maxage)
     if control.max_age is not None:
         return float(control.max_age)
-    if not has(headers, b"expires"):
+    if b"expires" not in fields:
         return None
-    expires = parse_date(first(headers, b"expires"))
+    expires = parse_date(fields.first(b"expires"))
     if expires is None:  # §5.3: an invalid date, "0" above all, is already past
         return 0.0
-    date = parse_date(first(headers, b"date"))
+    date = parse_date(fields.first(b"date"))
     return max(0.0, expires - (wall_now if date is None else date))
 
 
-def initial_age(headers: Headers, wall_now: float) -> float:
+def initial_age(fields: Fields, wall_now: float) -> float:
     """Give the age that the response already had on arrival (RFC 9111 §4.2.3), in seconds."""
-    age = first(headers, b"age")
+    age = fields.first(b"age")
     # §5.1: of several members the first counts.
     stated = delta_seconds(age.split(b",", 1)[0]) if age is not None else 0
-    date = parse_date(first(headers, b"date"))
+    date = parse_date(fields.first(b"date"))
     apparent = 0.0 if date is None else max(0.0, wall_now - date)
     # A Date that an application wrote itself in its own second is no age: only whole seconds count.
     return max(float(stated), float(int(apparent)))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from msgspec import Struct
 
-__all__ = ["Head", "Headers", "Request"]
+from cachemw.http.fields import Fields
 
-Headers = Sequence[tuple[bytes, bytes]]
+__all__ = ["Head", "Request"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """One request, as the application will see it."""
 
     method: str
@@ -23,12 +21,11 @@ class Request:
     raw_path: bytes
     """The path as it came over the wire, percent-encoding kept: what is keyed."""
     query: bytes
-    headers: Headers
+    headers: Fields
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class Head(Struct, frozen=True, kw_only=True):
     """A response's status and header fields, before any of its body."""
 
     status: int
-    headers: Headers
+    headers: Fields

@@ -14,11 +14,11 @@ The rules, in the order in which they are asked; the first that refuses gives th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from http import HTTPStatus
 
+from msgspec import Struct
+
 from cachemw.http.cache_control import CacheControl
-from cachemw.http.fields import members
 from cachemw.http.freshness import Lifetime, explicit_lifetime
 from cachemw.http.messages import Head
 from cachemw.http.vary import varies_on
@@ -34,8 +34,7 @@ UNDERSTOOD_STATUSES = frozenset(status.value for status in HTTPStatus)
 """The registered ones: what must-understand asks for (RFC 9111 §5.2.2.3)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(Struct, frozen=True, kw_only=True):
     """What the route says about lifetimes; seconds, None where it says nothing."""
 
     ttl: float | None
@@ -45,8 +44,7 @@ class Policy:
     stale_if_error: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """The response may not be kept; `reason` is a short, stable word for logs and Cache-Status."""
 
     reason: str
@@ -66,8 +64,7 @@ def judge(
     `cookies_sent` and `authorization_sent` say whether the application saw a field that may have
     told it who the client is and that the key does not hold.
     """
-    names = {name for name, _ in head.headers}
-    reason = _forbidden(head, names, control)
+    reason = _forbidden(head, control)
     if reason is None and (cookies_sent or authorization_sent):
         reason = _personal(head, control, cookies_sent, authorization_sent)
     if reason:
@@ -92,28 +89,29 @@ def judge(
     return _with_grace(lifetime, control, policy)
 
 
-def _forbidden(head: Head, names: set[bytes], control: CacheControl) -> str | None:
+def _forbidden(head: Head, control: CacheControl) -> str | None:
+    fields = head.headers
     if control.no_store:
         return "no-store"
     if control.private:
         return "private"
     if control.no_cache:
         return "no-cache"
-    if b"set-cookie" in names:
+    if b"set-cookie" in fields:
         return "set-cookie"
-    if b"vary" in names and varies_on(head.headers) is None:
+    if b"vary" in fields and varies_on(fields) is None:
         return "vary-star"
-    if head.status in UNSTORABLE_STATUSES or b"content-range" in names:
+    if head.status in UNSTORABLE_STATUSES or b"content-range" in fields:
         return "partial"
-    if b"transfer-encoding" in names and _is_coded(head):
+    if b"transfer-encoding" in fields and _is_coded(head):
         return "transfer-encoding"
-    return "trailers" if b"trailer" in names else None
+    return "trailers" if b"trailer" in fields else None
 
 
 def _is_coded(head: Head) -> bool:
     """Say whether a transfer coding other than chunked was put on the body (RFC 9112 §6.1)."""
     return any(
-        coding.lower() != b"chunked" for coding in members(head.headers, b"transfer-encoding")
+        coding.lower() != b"chunked" for coding in head.headers.members(b"transfer-encoding")
     )
 
 

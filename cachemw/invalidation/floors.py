@@ -40,8 +40,7 @@ class Floors:
         self.limit = limit
         self.version = 0
         """Changes whenever anything might have been purged."""
-        self.epoch = NO_EPOCH
-        self.position = 0
+        self._here = Position(NO_EPOCH, 0)
         self.horizon = 0
         """Entries begun before this number cannot be judged, so they are dead."""
         self._hard: OrderedDict[str, int] = OrderedDict()
@@ -54,7 +53,17 @@ class Floors:
 
     def here(self) -> Position:
         """Give the position that an origin call beginning now must note."""
-        return Position(self.epoch, self.position)
+        return self._here
+
+    @property
+    def epoch(self) -> bytes:
+        """The life of the log that is followed."""
+        return self._here.epoch
+
+    @property
+    def position(self) -> int:
+        """The number of the last record applied."""
+        return self._here.id
 
     def apply(
         self, number: int, tags: Iterable[str] | None, *, soft: bool, follow: bool = True
@@ -77,7 +86,7 @@ class Floors:
                     floors.move_to_end(tag)
                 self._trim(floors)
             if follow:
-                self.position = max(self.position, number)
+                self._move(number)
             self.version += 1
 
     def _trim(self, floors: OrderedDict[str, int]) -> None:
@@ -103,15 +112,17 @@ class Floors:
     def advance(self, number: int) -> None:
         """Move the position past a record that purges nothing."""
         with self._lock:
-            self.position = max(self.position, number)
+            self._move(number)
+
+    def _move(self, number: int) -> None:
+        if number > self._here.id:
+            self._here = Position(self._here.epoch, number)
 
     def begin(self, epoch: bytes, horizon: int) -> None:
         """Begin another life of the log: everything known belongs to the old one and is dead."""
         with self._lock:
-            # In this order, for readers take no lock: no position of the old life under the new
-            # epoch's name, and no floor gone while entries of the old life still count.
-            self.position = horizon
-            self.epoch = epoch
+            # First, for readers take no lock: no floor may be gone while entries of the old life count.
+            self._here = Position(epoch, horizon)
             self.horizon = horizon
             self._hard.clear()
             self._soft.clear()
@@ -137,13 +148,13 @@ class Floors:
         gone from the floors has moved one of the two before.
         """
         version = self.version
-        began = entry.id
+        began = entry.position.id
         hard, soft = self._hard, self._soft
         for tag in entry.tags:
             if hard.get(tag, 0) > began:
                 return Verdict.DEAD
         stale = self._all_soft > began or any(soft.get(tag, 0) > began for tag in entry.tags)
-        if entry.epoch != self.epoch or began < self.horizon:
+        if entry.position.epoch != self._here.epoch or began < self.horizon:
             return Verdict.DEAD
         if stale:
             return Verdict.STALE

@@ -104,7 +104,7 @@ class Codec:
         self._zstd = _Zstd(level)
         self._pack = msgspec.msgpack.Encoder().encode
         self._unpack = msgspec.msgpack.Decoder(_Meta).decode
-        self._epoch = b""
+        self._position: Position | None = None
 
     def encode(self, entry: Entry, key: Key, *, now: float, server_now: float) -> bytes:
         """Return the envelope of `entry`, which is found by `key`.
@@ -135,6 +135,7 @@ class Codec:
         if raw > self._max_body or len(full) > MAX_KEY or len(meta) > MAX_META:
             raise EntryRejected("size")
         flags, body = self._squeeze(entry)
+        position = entry.position
         header = HEADER.pack(
             MAGIC,
             VERSION,
@@ -143,9 +144,9 @@ class Codec:
             len(meta),
             len(body),
             raw,
-            entry.epoch,
-            entry.id >> 64,
-            entry.id & _U64,
+            position.epoch,
+            position.id >> 64,
+            position.id & _U64,
         )
         content = b"".join((full, meta, body))
         return b"".join((header, self._sign(header, content), content))
@@ -178,11 +179,12 @@ class Codec:
         meta = self._read_meta(blob[meta_at:body_at])
         _check(meta, raw, server_now)
         body = self._expand(blob[body_at:], raw) if flags else blob[body_at:]
-        if epoch == self._epoch:
-            epoch = self._epoch  # one object for all entries of an epoch
+        position = Position(epoch, high << 64 | low)
+        if position == self._position:
+            position = self._position  # one object for what was begun between two purges
         else:
-            self._epoch = epoch
-        return _entry(meta, key.digest, body, Position(epoch, high << 64 | low), now - server_now)
+            self._position = position
+        return _entry(meta, key.digest, body, position, now - server_now)
 
     def _sign(self, header: bytes, content: bytes | memoryview) -> bytes:
         hasher = self._hasher.copy()

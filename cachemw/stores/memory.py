@@ -38,8 +38,9 @@ __all__ = ["MemoryTier", "cost"]
 
 LARGEST_SHARE = 8
 """An entry may take at most this fraction (one eighth) of the tier: one body must not empty it."""
-EXAMINED_PER_PUT = 2
-"""Entries looked at for expiry on each put, so n/2 puts sweep a tier of n."""
+PUTS_PER_PRUNE = 16
+EXAMINED_PER_PRUNE = 2 * PUTS_PER_PRUNE
+"""Entries looked at for expiry once in so many puts: n/2 puts sweep a tier of n."""
 FEW_GHOSTS = 64
 """Below this many, ghosts are not worth a rebuild."""
 
@@ -47,12 +48,13 @@ FEW_GHOSTS = 64
 _BYTES_OVERHEAD = 33
 _TEXT_OVERHEAD = 49
 _TUPLE_OVERHEAD = 40  # with the garbage collector's 16
+_PAIR = 64  # a tuple of two
 _FLOAT = 32
-_INTEGER = 48  # a log position is a 128-bit integer
-_ENTRY_OBJECT = 160
+_POSITION = 48  # 80 with its 128-bit integer, shared by all that was begun between two purges
+_ENTRY_OBJECT = 128
 _INDEX_SLOT = 56  # dict: 24 bytes an entry and 4-8 an index, between 1/3 and 2/3 full
 _ORDER_SLOT = 16  # a place in the queues, one in the sweep
-FIXED_COST = _ENTRY_OBJECT + 4 * _FLOAT + _INTEGER + _INDEX_SLOT + _ORDER_SLOT
+FIXED_COST = _ENTRY_OBJECT + 4 * _FLOAT + _POSITION + _INDEX_SLOT + _ORDER_SLOT
 
 
 def cost(entry: Entry) -> int:
@@ -63,7 +65,7 @@ def cost(entry: Entry) -> int:
     total = FIXED_COST + _sized(entry.body) + _sized(entry.key) + _tuple(len(entry.headers))
     for pair in entry.headers:
         if not is_shared(pair):
-            total += _tuple(2) + _sized(pair[1])
+            total += _PAIR + _sized(pair[1])
             if not is_shared_name(pair[0]):
                 total += _sized(pair[0])
     if entry.tags:
@@ -73,7 +75,7 @@ def cost(entry: Entry) -> int:
     if entry.vary:
         total += _tuple(len(entry.vary))
         for name, value in entry.vary:
-            total += _tuple(2) + _sized(name) + (_sized(value) if value else 0)
+            total += _PAIR + _sized(name) + (_sized(value) if value else 0)
     return total
 
 
@@ -198,6 +200,7 @@ class MemoryTier:
         self._lock = threading.Lock()
         self._clock = clock
         self._sweep: Iterator[bytes] = iter(())
+        self._puts = 0
         self.max_size = max_size
         self.get = cast(_Get, self._cache.__getitem__)
         """Return the entry under a digest, or None. Lock-free.
@@ -211,7 +214,9 @@ class MemoryTier:
         Return False when it is larger than an eighth of the tier: then the older one goes too.
         """
         with self._lock:
-            self._prune(self._clock(), EXAMINED_PER_PUT)
+            self._puts += 1
+            if self._puts % PUTS_PER_PRUNE == 0:
+                self._prune(self._clock(), EXAMINED_PER_PRUNE)
             before = self._cache.evictions
             try:
                 self._cache[entry.key] = entry

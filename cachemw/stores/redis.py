@@ -9,9 +9,8 @@ follower asks whether Redis is back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 from cachemw.engine.entry import Entry, Key
 from cachemw.errors import EntryRejected, StoreUnavailable
@@ -23,6 +22,8 @@ __all__ = ["RedisTier", "ServerClock"]
 
 ServerClock = Callable[[], float | None]
 """Gives what to add to the monotonic clock for the server's time; None: it is not known."""
+
+_Operation = Literal["get", "set"]
 
 _POOL_EMPTY = "No connection available"
 """redis-py's words when every connection is busy: our own load, no illness of the server's."""
@@ -62,33 +63,44 @@ class RedisTier:
 
     def get(self, key: Key, epoch: bytes) -> Entry | None:
         """Read an entry of this epoch of the log."""
-        with self._guarded("get"):
-            found = self._clients.sync().execute_command("MGET", self._name(key), self._epoch_key)
+        found = self._ask("get", "MGET", self._name(key), self._epoch_key)
         return self._open(found, key, epoch)
 
     async def aget(self, key: Key, epoch: bytes) -> Entry | None:
         """Read an entry of this epoch of the log."""
-        with self._guarded("get"):
-            async with asyncio.timeout(self._deadline):
-                found = await self._clients.aio().execute_command(
-                    "MGET", self._name(key), self._epoch_key
-                )
+        found = await self._aask("get", "MGET", self._name(key), self._epoch_key)
         return self._open(found, key, epoch)
 
     def put(self, key: Key, entry: Entry) -> None:
         """Write an entry, to live in Redis until it is of no use."""
         command = self._sealed(key, entry)
         if command is not None:
-            with self._guarded("set", writes=True):
-                self._clients.sync().execute_command(*command)
+            self._ask("set", *command)
 
     async def aput(self, key: Key, entry: Entry) -> None:
         """Write an entry, to live in Redis until it is of no use."""
         command = self._sealed(key, entry)
         if command is not None:
-            with self._guarded("set", writes=True):
-                async with asyncio.timeout(self._deadline):
-                    await self._clients.aio().execute_command(*command)
+            await self._aask("set", *command)
+
+    def _ask(self, operation: _Operation, *command: Any) -> Any:
+        self._check_breaker()
+        try:
+            answer = self._clients.sync().execute_command(*command)
+        except self._errors as error:
+            raise self._failed(operation, error) from error
+        self.breaker.success()
+        return answer
+
+    async def _aask(self, operation: _Operation, *command: Any) -> Any:
+        self._check_breaker()
+        try:
+            async with asyncio.timeout(self._deadline):
+                answer = await self._clients.aio().execute_command(*command)
+        except self._errors as error:
+            raise self._failed(operation, error) from error
+        self.breaker.success()
+        return answer
 
     def _name(self, key: Key) -> bytes:
         return self._prefix + key.digest.hex().encode("ascii")
@@ -118,28 +130,21 @@ class RedisTier:
             return None
         return "SET", self._name(key), blob, "PX", lifetime
 
-    @contextmanager
-    def _guarded(self, operation: str, *, writes: bool = False) -> Iterator[None]:
-        """Map every failure to StoreUnavailable, and tell the breaker.
+    def _check_breaker(self) -> None:
+        if not self.breaker.closed:
+            raise StoreUnavailable("the breaker is open")
+
+    def _failed(self, operation: _Operation, error: BaseException) -> StoreUnavailable:
+        """Count a failure, tell the breaker, and give what the flow is to hear of it.
 
         A server that answers with an error to a write (full, read-only) still answers reads, so
         that is counted and does not open the breaker.
         """
-        if not self.breaker.closed:
-            raise StoreUnavailable("the breaker is open")
-        try:
-            yield
-        except self._errors as error:
-            self._count("store_error", operation)
-            refused_write = writes and isinstance(error, self._refusal)
-            if not refused_write and _POOL_EMPTY not in str(error):
-                self._failed()
-            raise StoreUnavailable(f"{operation}: {type(error).__name__}") from error
-        else:
-            self.breaker.success()
-
-    def _failed(self) -> None:
-        was_closed = self.breaker.closed
-        self.breaker.failure()
-        if was_closed and not self.breaker.closed:
-            self._count("breaker_opened", "")
+        self._count("store_error", operation)
+        refused_write = operation == "set" and isinstance(error, self._refusal)
+        if not refused_write and _POOL_EMPTY not in str(error):
+            was_closed = self.breaker.closed
+            self.breaker.failure()
+            if was_closed and not self.breaker.closed:
+                self._count("breaker_opened", "")
+        return StoreUnavailable(f"{operation}: {type(error).__name__}")

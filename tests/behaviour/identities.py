@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from cachemw.http.fields import first
 from cachemw.http.messages import Request
 
 
 def principal(request: Request) -> str | None:
     """Name the principal by a field."""
-    return _text(first(request.headers, b"x-user"))
+    return _text(request.headers.first(b"x-user"))
 
 
 def session(request: Request) -> str | None:
     """Name the principal by the whole Cookie field."""
-    return _text(first(request.headers, b"cookie"))
+    return _text(request.headers.first(b"cookie"))
 
 
 def broken(request: Request) -> str | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote_to_bytes
+
+from msgspec.structs import replace
 
 from cachemw import Cache
 from cachemw.engine.answers import Answer, Keeping, on_complete, on_head
@@ -14,6 +15,7 @@ from cachemw.engine.effects import Await, Effect, Lookup
 from cachemw.engine.entry import MARKER, Entry, Key
 from cachemw.engine.flights import Waiter
 from cachemw.engine.flows import Forward, Serve, on_request
+from cachemw.http.fields import Fields
 from cachemw.http.messages import Head, Request
 from cachemw.testing import FakeClock
 
@@ -87,7 +89,7 @@ class Kit:
         return on_head(
             self.engine,
             forward,
-            Head(status=status, headers=list(fields)),
+            Head(status=status, headers=Fields(fields)),
             now=self.now,
             wall_now=self.clock.time(),
             body=body,
@@ -141,12 +143,12 @@ def get(
         path=unquote_to_bytes(path).decode("utf-8", "surrogateescape"),
         raw_path=path.encode("latin-1"),
         query=query,
-        headers=[(b"host", host), *fields],
+        headers=Fields([(b"host", host), *fields]),
     )
 
 
 def target(request: Request) -> tuple[object, ...]:
-    hosts = [value for name, value in request.headers if name == b"host"]
+    hosts = request.headers.values(b"host")
     return (
         request.scheme,
         hosts[-1] if hosts else None,

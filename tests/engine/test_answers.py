@@ -362,7 +362,7 @@ def test_an_answer_that_varies_is_kept_under_a_marker(kit: Kit) -> None:
     assert entry.vary == ((b"accept-language", b"de"),)
     assert entry.key == variant.digest != primary.digest
     assert marker.tags == entry.tags
-    assert (marker.id, marker.dies_at) == (entry.id, entry.dies_at)
+    assert (marker.position, marker.dies_at) == (entry.position, entry.dies_at)
 
 
 @pytest.mark.parametrize("name", [b"cookie", b"authorization"])

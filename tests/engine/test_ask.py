@@ -26,7 +26,7 @@ def cookie(value: bytes) -> Field:
 def test_the_clients_address_is_removed(name: bytes) -> None:
     kit = Kit()
     asked = kit.asked(get("/products/1", (name, b"10.0.0.1"), (b"accept", b"*/*")))
-    assert asked.headers == [HOST, (b"accept", b"*/*")]
+    assert list(asked.headers) == [HOST, (b"accept", b"*/*")]
     assert asked.plan.key == kit.asked(get()).plan.key
     rewrite = asked.rewrite(keep_conditions=True)
     assert rewrite is not None
@@ -37,7 +37,7 @@ def test_the_clients_address_is_removed(name: bytes) -> None:
 def test_what_tells_an_application_its_address_is_seen_and_keyed(name: bytes) -> None:
     kit = Kit()
     asked = kit.asked(get("/products/1", (name, b"evil.example")))
-    assert asked.headers == [HOST, (name, b"evil.example")]
+    assert list(asked.headers) == [HOST, (name, b"evil.example")]
     assert asked.plan.key != kit.asked(get()).plan.key
     assert asked.rewrite(keep_conditions=True) is None
 
@@ -45,7 +45,7 @@ def test_what_tells_an_application_its_address_is_seen_and_keyed(name: bytes) ->
 def test_a_declared_field_is_seen_and_keyed_even_if_it_would_be_removed() -> None:
     kit = Kit({**ROUTE, "vary": ["X-Real-IP"]})
     asked = kit.asked(get("/products/1", (b"x-real-ip", b"10.0.0.1")))
-    assert (b"x-real-ip", b"10.0.0.1") in asked.headers
+    assert asked.headers.first(b"x-real-ip") == b"10.0.0.1"
     assert asked.plan.key != kit.asked(get()).plan.key
 
 
@@ -56,7 +56,7 @@ def test_parameters_that_the_route_does_not_read_are_removed() -> None:
     assert asked.plan.key == kit.asked(get(query=b"page=2")).plan.key
     rewrite = asked.rewrite(keep_conditions=True)
     assert rewrite is not None
-    assert (rewrite.query, rewrite.headers) == (b"page=2", [HOST])
+    assert (rewrite.query, list(rewrite.headers)) == (b"page=2", [HOST])
 
 
 COOKIES: list[Any] = [
@@ -86,7 +86,7 @@ def test_the_application_sees_the_cookies_that_the_route_reads(
 def test_cookies_on_several_lines_become_one() -> None:
     kit = Kit({**ROUTE, "cookies": ["a", "b"]})
     asked = kit.asked(get("/products/1", cookie(b"a=1; x=0"), cookie(b"b=2")))
-    assert asked.headers == [HOST, cookie(b"a=1; b=2")]
+    assert list(asked.headers) == [HOST, cookie(b"a=1; b=2")]
 
 
 def test_conditions_are_taken_off_only_when_a_whole_answer_is_wanted() -> None:
@@ -95,7 +95,7 @@ def test_conditions_are_taken_off_only_when_a_whole_answer_is_wanted() -> None:
     assert asked.rewrite(keep_conditions=True) is None
     rewrite = asked.rewrite(keep_conditions=False)
     assert rewrite is not None
-    assert rewrite.headers == [HOST, (b"accept", b"*/*")]
+    assert list(rewrite.headers) == [HOST, (b"accept", b"*/*")]
 
 
 # Who is known -------------------------------------------------------------------------------------

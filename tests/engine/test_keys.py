@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from struct import unpack
 from typing import Any, NamedTuple
 
 import pytest
@@ -38,15 +39,14 @@ def test_nesting_is_told_from_joining(a: Any, b: Any) -> None:
 @given(PARTS)
 def test_an_encoding_can_be_read_back(parts: list[bytes | None]) -> None:
     data = encode_parts(parts)
+    (count,) = unpack(">i", data[:4])
+    lengths = unpack(f">{count}i", data[4 : 4 + 4 * count])
+    data = data[4 + 4 * count :]
     read: list[bytes | None] = []
-    while data:
-        size, data = int.from_bytes(data[:4], "big"), data[4:]
-        if size == 0xFFFFFFFF:
-            read.append(None)
-        else:
-            read.append(data[:size])
-            data = data[size:]
-    assert read == parts
+    for length in lengths:
+        read.append(None if length < 0 else data[:length])
+        data = data[max(length, 0) :]
+    assert (read, data) == (parts, b"")
 
 
 def test_namespaces_and_secrets_have_keys_of_their_own() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachemw.engine.screen import CONDITIONAL, KEYED, REMOVED, bypass_reason, watched
+from cachemw.http.fields import Fields
 from cachemw.http.messages import Request
 
 from .kit import get
@@ -156,7 +157,7 @@ def test_hosts(hosts: list[bytes], good: bool) -> None:
         path=request.path,
         raw_path=request.raw_path,
         query=b"",
-        headers=fields,
+        headers=Fields(fields),
     )
     assert (bypass_reason(request, WATCHED.suspicious) is None) is good
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachemw.http.cache_control import MAX_SECONDS, CacheControl, delta_seconds, parse
+from cachemw.http.fields import Fields
 
 
 def row(name: str, *lines: bytes, **expected: Any) -> Any:
@@ -65,12 +66,12 @@ READ = [
 @pytest.mark.parametrize(("lines", "expected"), READ)
 def test_every_line_is_read(lines: tuple[bytes, ...], expected: CacheControl) -> None:
     headers = [(b"server", b"x"), *((b"cache-control", line) for line in lines)]
-    assert parse(headers) == expected
+    assert parse(Fields(headers)) == expected
 
 
 def test_pragma_says_nothing_in_a_response() -> None:
     """RFC 9111 §5.4: its meaning there is unspecified."""
-    assert parse([(b"pragma", b"no-cache")]) == CacheControl()
+    assert parse(Fields([(b"pragma", b"no-cache")])) == CacheControl()
 
 
 SECONDS = [
@@ -106,7 +107,7 @@ FORBIDS_STALE = [
 
 @pytest.mark.parametrize(("line", "forbidden"), FORBIDS_STALE)
 def test_what_forbids_stale_answers(line: bytes, forbidden: bool) -> None:
-    assert parse([(b"cache-control", line)]).forbids_stale is forbidden
+    assert parse(Fields([(b"cache-control", line)])).forbids_stale is forbidden
 
 
 SHARES_AUTHORIZED = [
@@ -120,7 +121,7 @@ SHARES_AUTHORIZED = [
 
 @pytest.mark.parametrize(("line", "shared"), SHARES_AUTHORIZED)
 def test_what_shares_answers_to_authorized_requests(line: bytes, shared: bool) -> None:
-    assert parse([(b"cache-control", line)]).shares_authorized is shared
+    assert parse(Fields([(b"cache-control", line)])).shares_authorized is shared
 
 
 DIRECTIVES = st.sampled_from(
@@ -142,7 +143,7 @@ DIRECTIVES = st.sampled_from(
 
 @given(st.lists(st.binary(max_size=20) | st.lists(DIRECTIVES).map(b"".join)))
 def test_no_input_raises_and_no_number_leaves_its_bounds(lines: list[bytes]) -> None:
-    control = parse([(b"cache-control", line) for line in lines])
+    control = parse(Fields([(b"cache-control", line) for line in lines]))
     for seconds in (
         control.max_age,
         control.s_maxage,
@@ -154,7 +155,7 @@ def test_no_input_raises_and_no_number_leaves_its_bounds(lines: list[bytes]) -> 
 
 @given(st.binary())
 def test_a_refusal_counts_whatever_stands_in_the_line_after_it(rest: bytes) -> None:
-    control = parse([(b"cache-control", b"no-store, private," + rest)])
+    control = parse(Fields([(b"cache-control", b"no-store, private," + rest)]))
     assert control.no_store
     assert control.private
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from cachemw.http.cache_control import MAX_SECONDS, parse
 from cachemw.http.dates import format_date
+from cachemw.http.fields import Fields, Pair
 from cachemw.http.freshness import explicit_lifetime, initial_age
-from cachemw.http.messages import Headers
 
 NOW = 1_700_000_000.0
 
@@ -50,9 +50,9 @@ LIFETIMES = [
 ]
 
 
-@pytest.mark.parametrize(("headers", "lifetime"), LIFETIMES)
-def test_the_stated_lifetime(headers: Headers, lifetime: float | None) -> None:
-    assert explicit_lifetime(parse(headers), headers, NOW) == lifetime
+@pytest.mark.parametrize(("pairs", "lifetime"), LIFETIMES)
+def test_the_stated_lifetime(pairs: list[Pair], lifetime: float | None) -> None:
+    assert explicit_lifetime(parse(Fields(pairs)), Fields(pairs), NOW) == lifetime
 
 
 AGES = [
@@ -71,15 +71,15 @@ AGES = [
 ]
 
 
-@pytest.mark.parametrize(("headers", "age"), AGES)
-def test_the_age_on_arrival(headers: Headers, age: float) -> None:
-    assert initial_age(headers, NOW) == age
+@pytest.mark.parametrize(("pairs", "age"), AGES)
+def test_the_age_on_arrival(pairs: list[Pair], age: float) -> None:
+    assert initial_age(Fields(pairs), NOW) == age
 
 
 def test_a_date_written_in_this_second_is_no_age() -> None:
     """Fields carry whole seconds, the clock does not."""
-    assert initial_age([date(0)], NOW + 0.9) == 0
-    assert initial_age([date(0)], NOW + 1.1) == 1
+    assert initial_age(Fields([date(0)]), NOW + 0.9) == 0
+    assert initial_age(Fields([date(0)]), NOW + 1.1) == 1
 
 
 FIELDS = st.lists(
@@ -94,7 +94,8 @@ FIELDS = st.lists(
 
 
 @given(FIELDS, st.floats(0, 2**33))
-def test_no_input_raises_and_no_time_is_negative(headers: Headers, now: float) -> None:
-    lifetime = explicit_lifetime(parse(headers), headers, now)
+def test_no_input_raises_and_no_time_is_negative(pairs: list[Pair], now: float) -> None:
+    fields = Fields(pairs)
+    lifetime = explicit_lifetime(parse(fields), fields, now)
     assert lifetime is None or lifetime >= 0
-    assert initial_age(headers, now) >= 0
+    assert initial_age(fields, now) >= 0

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachemw.http.cache_control import parse
+from cachemw.http.fields import Fields
 from cachemw.http.freshness import Lifetime
 from cachemw.http.messages import Head
 from cachemw.http.storing import Policy, Refused, judge
@@ -26,10 +27,10 @@ Row = Any
 def decide(
     policy: Policy, status: int, *fields: tuple[bytes, bytes], **sent: bool
 ) -> Lifetime | Refused:
-    head = Head(status=status, headers=fields)
+    head = Head(status=status, headers=Fields(fields))
     return judge(
         head,
-        parse(fields),
+        parse(head.headers),
         policy,
         cookies_sent=sent.get("cookies", False),
         authorization_sent=sent.get("authorization", False),

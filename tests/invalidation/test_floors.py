@@ -123,7 +123,7 @@ def test_a_record_that_purges_nothing_moves_the_position_alone(floors: Floors) -
     entry = made(floors, "a")
     floors.judge(entry)
     floors.advance(7 << 16)
-    assert floors.here() == (NO_EPOCH, 7 << 16)
+    assert floors.here() == Position(NO_EPOCH, 7 << 16)
     assert entry.checked == floors.version
 
 
@@ -255,7 +255,7 @@ class Watched(Floors):
 
 
 def test_no_origin_call_notes_an_old_position_in_a_new_life() -> None:
-    """The guard is the order of the writes in `begin`: such an entry would outlive every purge."""
+    """The guard is that both are one object: such an entry would outlive every purge."""
     floors = Watched(100)
     floors.apply(9 << 16, ["x"], soft=False)
     seen: list[Position] = []
@@ -302,12 +302,12 @@ class Model:
             self.position = max(self.position, record.number)
 
     def judge(self, entry: Entry) -> Verdict:
-        if entry.epoch != self.epoch or entry.id < self.horizon:
+        if entry.position.epoch != self.epoch or entry.position.id < self.horizon:
             return Verdict.DEAD
         naming = [
             record
             for record in self.records
-            if record.number > entry.id
+            if record.number > entry.position.id
             and (record.tags is None or not set(record.tags).isdisjoint(entry.tags))
         ]
         if any(not record.soft for record in naming):
@@ -350,7 +350,11 @@ class FloorsMachine(RuleBasedStateMachine):
 
     @rule(target=entries, tags=st.lists(st.sampled_from(TAGS), max_size=3, unique=True))
     def begin_an_origin_call(self, tags: list[str]) -> Entry:
-        assert self.bounded.here() == self.exact.here() == (self.model.epoch, self.model.position)
+        assert (
+            self.bounded.here()
+            == self.exact.here()
+            == Position(self.model.epoch, self.model.position)
+        )
         entry = made(self.exact, *tags)
         self.alive.append(entry)
         return entry

@@ -154,7 +154,7 @@ def entry(name: str, clock: FakeClock, **changes: Any) -> Entry:
     return Entry(**(fields | changes))
 
 
-PLAIN = ("key", "status", "headers", "body", "route", "epoch", "id", "tags", "vary")
+PLAIN = ("key", "status", "headers", "body", "route", "position", "tags", "vary")
 TIMES = ("born", "fresh_until", "stale_until", "stale_error_until")
 
 SHAPES: dict[str, dict[str, Any]] = {

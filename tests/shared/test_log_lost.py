@@ -215,7 +215,7 @@ def test_a_server_that_lost_the_last_records_begins_another_life(
     saved = redis_server.command("DUMP", STREAM)
     entry = entry_of(here, "any")
     here.purge(tags=["second"])
-    until(lambda: here.engine.floors.position > entry.id)
+    until(lambda: here.engine.floors.position > entry.position.id)
     redis_server.command("RESTORE", STREAM, 0, saved, "REPLACE")
     redis_server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     until(lambda: judged(here, entry) is Verdict.DEAD)
