@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from cachemw.engine.entry import HeaderPairs
 
-__all__ = ["intern_pairs", "is_shared", "is_shared_name"]
+__all__ = ["intern_pairs", "is_shared_name", "own_pairs"]
 
 Pair = tuple[bytes, bytes]
 
@@ -34,9 +34,9 @@ def intern_pairs(pairs: HeaderPairs) -> HeaderPairs:
     return tuple([_pairs.get(pair) or _admit(pair) for pair in pairs])
 
 
-def is_shared(pair: Pair) -> bool:
-    """Whether this very object is the table's, and so costs its entry nothing."""
-    return _pairs.get(pair) is pair
+def own_pairs(pairs: HeaderPairs) -> list[Pair]:
+    """Return the pairs that are not the table's very objects: those that cost their entry something."""
+    return [pair for pair in pairs if _pairs.get(pair) is not pair]
 
 
 def is_shared_name(name: bytes) -> bool:

@@ -32,7 +32,7 @@ from typing import Protocol, cast
 import cachetools
 
 from cachemw.engine.entry import Entry
-from cachemw.stores.interning import is_shared, is_shared_name
+from cachemw.stores.interning import is_shared_name, own_pairs
 
 __all__ = ["MemoryTier", "cost"]
 
@@ -63,11 +63,10 @@ def cost(entry: Entry) -> int:
     What it shares with other entries (interned fields, the route's name, the epoch) is not counted.
     """
     total = FIXED_COST + _sized(entry.body) + _sized(entry.key) + _tuple(len(entry.headers))
-    for pair in entry.headers:
-        if not is_shared(pair):
-            total += _PAIR + _sized(pair[1])
-            if not is_shared_name(pair[0]):
-                total += _sized(pair[0])
+    for name, value in own_pairs(entry.headers):
+        total += _PAIR + _sized(value)
+        if not is_shared_name(name):
+            total += _sized(name)
     if entry.tags:
         total += _tuple(len(entry.tags))
         for tag in entry.tags:
@@ -116,11 +115,12 @@ class _Sieve(cachetools.Cache[bytes, Entry]):
         if size * LARGEST_SHARE > self.maxsize:
             raise ValueError("value too large")
         old = self[key]
-        while old and self._bytes - cost(old) + size > self.maxsize:
+        freed = cost(old) if old else 0
+        while old and self._bytes - freed + size > self.maxsize:
             self.popitem()
             old = self[key]
         if old:
-            self._bytes -= cost(old)
+            self._bytes -= freed
         else:
             while self._bytes + size > self.maxsize:
                 self.popitem()
