@@ -22,7 +22,7 @@ from cachemw.http.conditional import NOT_MODIFIED_DROPS, entity_tag, is_conditio
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.freshness import Lifetime, initial_age
 from cachemw.http.messages import Head
-from cachemw.http.storing import Refused, judge
+from cachemw.http.storing import Refused, judge, storable
 from cachemw.http.vary import Selecting, varies_on
 
 __all__ = [
@@ -41,21 +41,6 @@ __all__ = [
 
 Pairs = list[Pair]
 
-# Of one connection (RFC 9110 §7.6.1), or made anew for each answer.
-_DROPPED = frozenset(
-    {
-        b"age",
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authentication-info",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
 _BODILESS = frozenset({204, 304})
 _ORIGIN_FAILED = frozenset({500, 502, 503, 504})
 """What stale-if-error counts as an error (RFC 5861 §4)."""
@@ -271,10 +256,7 @@ def _entry(
 
 
 def _storable_fields(head: Head, body: bytes) -> HeaderPairs:
-    fields, drops = head.headers, _DROPPED
-    if b"connection" in fields:  # RFC 9111 §3.1: and what it names
-        drops = drops | {name.lower() for name in fields.members(b"connection")}
-    fields = fields.without(drops)
+    fields = storable(head.headers, cache_control.parse(head.headers))
     if head.status not in _BODILESS and b"content-length" not in fields:
         fields = fields.plus((b"content-length", b"%d" % len(body)))
     return tuple(fields.pairs)

@@ -1,27 +1,38 @@
 """Cache-Control of a response, read leniently and applied strictly (RFC 9111 §5.2.2).
 
 Nothing here raises: a directive that cannot be read counts in its more careful meaning. A number
-that is no number is zero (RFC 9111 §4.2.1: treat invalid freshness information as stale), and of
-two differing values of one directive the smaller counts.
+that is no number is zero (RFC 9111 §4.2.1: treat invalid freshness information as stale), of two
+differing values of one directive the smaller counts, and a list of field names that cannot be read
+is none: `private` and `no-cache` are then about the whole response.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 from functools import lru_cache
 from itertools import chain
 from typing import Any
 
+from msgspec import Struct
+
 from cachemw.http.fields import Fields, split_list
 
-__all__ = ["MAX_SECONDS", "CacheControl", "delta_seconds", "parse"]
+__all__ = [
+    "FLAGS",
+    "MAX_SECONDS",
+    "QUALIFIED",
+    "SECONDS",
+    "CacheControl",
+    "delta_seconds",
+    "parse",
+    "quoted_names",
+]
 
 MAX_SECONDS = 2**31
 """RFC 9111 §1.2.2: a larger number of seconds counts as this one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheControl:
+class CacheControl(Struct, frozen=True, kw_only=True):
     """The directives that a shared cache acts on; seconds as whole numbers, None where absent."""
 
     no_store: bool = False
@@ -31,25 +42,40 @@ class CacheControl:
     must_revalidate: bool = False
     proxy_revalidate: bool = False
     must_understand: bool = False
+    immutable: bool = False
     max_age: int | None = None
     s_maxage: int | None = None
     stale_while_revalidate: int | None = None
     stale_if_error: int | None = None
+    private_fields: frozenset[bytes] = frozenset()
+    """Lower-case names of `private="..."`: of one client, the rest is for all (RFC 9111 §5.2.2.7)."""
+    no_cache_fields: frozenset[bytes] = frozenset()
+    """Lower-case names of `no-cache="..."`: not to be reused unasked (RFC 9111 §5.2.2.4)."""
+    targeted: bool = False
+    """Read from a targeted field, which decides alone: Expires does not count (RFC 9213 §2.2)."""
 
     @property
     def forbids_stale(self) -> bool:
         """Whether a stale answer is out of the question (RFC 9111 §4.2.4); s-maxage implies it."""
-        return self.must_revalidate or self.proxy_revalidate or self.s_maxage is not None
+        return (
+            self.must_revalidate
+            or self.proxy_revalidate
+            or self.s_maxage is not None
+            or self.no_cache
+        )
 
     @property
     def shares_authorized(self) -> bool:
         """Whether a response to a request with Authorization may be shared (RFC 9111 §3.5)."""
         return self.public or self.must_revalidate or self.s_maxage is not None
 
+    @property
+    def omitted(self) -> frozenset[bytes]:
+        """The fields that are left out of what is stored."""
+        return self.private_fields | self.no_cache_fields
 
-# The qualified forms private="field" and no-cache="field" count as the unqualified ones: the
-# more careful reading that RFC 9111 §5.2.2.4 and §5.2.2.7 leave to a cache.
-_FLAGS = {
+
+FLAGS = {
     b"no-store": "no_store",
     b"no-cache": "no_cache",
     b"private": "private",
@@ -57,13 +83,17 @@ _FLAGS = {
     b"must-revalidate": "must_revalidate",
     b"proxy-revalidate": "proxy_revalidate",
     b"must-understand": "must_understand",
+    b"immutable": "immutable",  # RFC 8246
 }
-_SECONDS = {
+SECONDS = {
     b"max-age": "max_age",
     b"s-maxage": "s_maxage",
     b"stale-while-revalidate": "stale_while_revalidate",
     b"stale-if-error": "stale_if_error",
 }
+QUALIFIED = {b"private": "private_fields", b"no-cache": "no_cache_fields"}
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NO_NAMES: frozenset[bytes] = frozenset()
 _NOTHING = CacheControl()
 
 
@@ -81,12 +111,25 @@ def _parse(lines: tuple[bytes, ...]) -> CacheControl:
     for member in chain.from_iterable(map(split_list, lines)):
         name, _, value = member.partition(b"=")
         name = name.strip().lower()
-        if flag := _FLAGS.get(name):
+        if name in QUALIFIED and (names := quoted_names(value.strip())):
+            found[QUALIFIED[name]] = names | found.get(QUALIFIED[name], _NO_NAMES)
+        elif flag := FLAGS.get(name):
             found[flag] = True
-        elif directive := _SECONDS.get(name):
+        elif directive := SECONDS.get(name):
             number = delta_seconds(value)
             found[directive] = min(number, found.get(directive, number))
     return CacheControl(**found)
+
+
+def quoted_names(value: bytes) -> frozenset[bytes]:
+    """Read a quoted list of field names in lower case; empty where it is not exactly that.
+
+    RFC 9111 §5.2.2.4 has it quoted always: `private=true` is someone who means the whole response.
+    """
+    if len(value) < 2 or not value.startswith(b'"') or not value.endswith(b'"'):
+        return _NO_NAMES
+    names = frozenset(name.strip().lower() for name in value[1:-1].split(b",")) - {b""}
+    return names if all(map(_NAME.fullmatch, names)) else _NO_NAMES
 
 
 def delta_seconds(value: bytes) -> int:

@@ -138,8 +138,8 @@ FORBIDDEN = [
     "max-age=60, no-store",
     "public, s-maxage=60,PRIVATE",
     "max-age=60 ,  no-cache",
-    'private="x-one"',
-    'no-cache="set-cookie"',
+    'private=""',
+    'no-cache=","',
     "private=x-one",
     'ext="a, b", no-store',
     'ext="\\", no-store", private',
@@ -170,8 +170,8 @@ def test_a_second_line_forbids_too(open_door: OpenDoor, says: str) -> None:
 
 @pytest.mark.parametrize(
     "field",
-    [("Content-Range", "bytes 0-1/5"), ("Trailer", "X-Sum")],
-    ids=["partial", "trailers"],
+    [("Vary", "*"), ("Trailer", "X-Sum")],
+    ids=["vary-star", "trailers"],
 )
 def test_what_cannot_be_replayed_is_not_kept(
     open_door: OpenDoor, kind: str, field: tuple[str, str]

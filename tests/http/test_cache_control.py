@@ -35,14 +35,48 @@ READ = [
     row("9110 5.6.1 empty members", b", ,no-store,,", no_store=True),
     row("9110 5.6.1 tabs around members", b"\tpublic\t,\tmax-age=1\t", public=True, max_age=1),
     row("9111 5.2 a quoted number", b'max-age="60"', max_age=60),
-    row(
-        "9111 5.2 unknown directives do nothing", b"community=UCI, immutable, max-age=3", max_age=3
-    ),
+    row("8246 2 immutable", b"Immutable, max-age=3", immutable=True, max_age=3),
+    row("9111 5.2 unknown directives do nothing", b"community=UCI, max-age=3", max_age=3),
     row("9111 5.2 a directive in another's quoted value is none", b'ext="no-store, max-age=9"'),
     row("9111 5.2 a quoted comma ends no member", b'ext="a, b", no-store', no_store=True),
     row("9110 5.6.4 an escaped quote ends no string", rb'ext="a\", private", public', public=True),
-    row("9111 5.2.2.4 fields of no-cache: the whole", b'no-cache="Set-Cookie"', no_cache=True),
-    row("9111 5.2.2.7 fields of private: the whole", b'private="X-User, X-Two"', private=True),
+    row(
+        "9111 5.2.2.4 no-cache for one field",
+        b'no-cache="X-Nonce"',
+        no_cache_fields=frozenset({b"x-nonce"}),
+    ),
+    row(
+        "9111 5.2.2.7 private for some fields",
+        b'private = "X-User, ,x-two "',
+        private_fields=frozenset({b"x-user", b"x-two"}),
+    ),
+    row(
+        "9111 5.2.2.7 fields over members and lines",
+        b'private="a", PRIVATE="b"',
+        b'private="c"',
+        private_fields=frozenset({b"a", b"b", b"c"}),
+    ),
+    row(
+        "9111 5.2.2.7 the whole too",
+        b'private="a", private',
+        private=True,
+        private_fields=frozenset({b"a"}),
+    ),
+    row(
+        "9111 5.2.2.4 the whole, before its fields",
+        b"no-cache",
+        b'no-cache="a"',
+        no_cache=True,
+        no_cache_fields=frozenset({b"a"}),
+    ),
+    row("9111 5.2.2.7 no field at all: the whole", b'private=""', private=True),
+    row("9111 5.2.2.4 commas only: the whole", b'no-cache=" ,, "', no_cache=True),
+    row("9111 5.2.2.7 unquoted: the whole", b"private=x-user", private=True),
+    row("9111 5.2.2.4 what is no name: the whole", b'no-cache="a, b c"', no_cache=True),
+    row("9111 5.2.2.7 an escape: the whole", rb'private="a\b"', private=True),
+    row("9111 5.2.2.7 a quote that never closes: the whole", b'private="a, b', private=True),
+    row("9111 5.2.2.4 half a quote: the whole", b'no-cache="', no_cache=True),
+    row("9111 5.2.2.7 single quotes: the whole", b"private='a'", private=True),
     row("9111 5.2 an argument that should not be there", b"no-store=0", no_store=True),
     row("9111 5.2 spaces around =", b"max-age = 7", max_age=7),
     row("9111 4.2.1 of two max-age the smaller", b"max-age=60, max-age=5", max_age=5),
@@ -101,6 +135,8 @@ FORBIDS_STALE = [
     pytest.param(b"proxy-revalidate", True, id="9111 5.2.2.8"),
     pytest.param(b"s-maxage=1", True, id="9111 5.2.2.10 s-maxage implies proxy-revalidate"),
     pytest.param(b"s-maxage=x", True, id="9111 5.2.2.10 unreadable too"),
+    pytest.param(b"no-cache", True, id="9111 5.2.2.4"),
+    pytest.param(b'no-cache="a"', False, id="9111 5.2.2.4 for one field only"),
     pytest.param(b"public, stale-if-error=9", False, id="5861 4 asked for"),
 ]
 
@@ -124,8 +160,16 @@ def test_what_shares_answers_to_authorized_requests(line: bytes, shared: bool) -
     assert parse(Fields([(b"cache-control", line)])).shares_authorized is shared
 
 
+def test_what_is_left_out_is_what_either_directive_names() -> None:
+    control = parse(Fields([(b"cache-control", b'private="A, b", no-cache="b, c"')]))
+    assert control.omitted == {b"a", b"b", b"c"}
+    assert parse(Fields([])).omitted == frozenset()
+
+
 DIRECTIVES = st.sampled_from(
     [
+        b"no-cache=",
+        b'private="',
         b"no-store",
         b"private",
         b"public",
@@ -151,6 +195,15 @@ def test_no_input_raises_and_no_number_leaves_its_bounds(lines: list[bytes]) -> 
         control.stale_if_error,
     ):
         assert seconds is None or 0 <= seconds <= MAX_SECONDS
+    assert all(name and name == name.lower() for name in control.omitted)
+
+
+@given(st.sampled_from([b"private", b"no-cache"]), st.binary(max_size=12))
+def test_either_directive_is_about_the_whole_or_about_some_fields(name: bytes, rest: bytes) -> None:
+    """Whatever follows its `=`, a refusal never turns into nothing."""
+    control = parse(Fields([(b"cache-control", name + b"=" + rest)]))
+    whole = control.private if name == b"private" else control.no_cache
+    assert whole or control.omitted
 
 
 @given(st.binary())

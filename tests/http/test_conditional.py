@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachemw.http.conditional import NOT_MODIFIED_DROPS, entity_tag, is_conditional, not_modified
+from cachemw.http.conditional import (
+    NOT_MODIFIED_DROPS,
+    conditions,
+    entity_tag,
+    has_validator,
+    if_range,
+    is_conditional,
+    not_modified,
+)
 from cachemw.http.fields import Fields, Pair
 
 EARLY, LATE = b"Sun, 06 Nov 1994 08:49:37 GMT", b"Mon, 07 Nov 1994 08:49:37 GMT"
@@ -75,6 +83,29 @@ CASES = [
 ]
 
 
+def dated(value: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"date", value)]
+
+
+CASES += [
+    pytest.param(since(EARLY), dated(EARLY), True, id="9111 4.3.2 no Last-Modified: its Date"),
+    pytest.param(since(EARLY), dated(LATE), False, id="9111 4.3.2 a later Date"),
+    pytest.param(since(EARLY), dated(b"0"), False, id="9111 4.3.2 a Date that is none"),
+    pytest.param(
+        since(LATE),
+        [*modified(b"0"), *dated(EARLY)],
+        False,
+        id="9111 4.3.2 the Date stands in for no Last-Modified, not for a bad one",
+    ),
+    pytest.param(
+        since(EARLY),
+        [*modified(EARLY), *dated(LATE)],
+        True,
+        id="9111 4.3.2 Last-Modified before Date",
+    ),
+]
+
+
 def is_not_modified(asked: list[Pair], stored: list[Pair]) -> bool:
     return not_modified(Fields(asked), Fields(stored))
 
@@ -82,6 +113,78 @@ def is_not_modified(asked: list[Pair], stored: list[Pair]) -> bool:
 @pytest.mark.parametrize(("asked", "stored", "expected"), CASES)
 def test_not_modified(asked: list[Pair], stored: list[Pair], expected: bool) -> None:
     assert is_not_modified(asked, stored) is expected
+
+
+def ranged(*values: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"if-range", value) for value in values]
+
+
+STRONG_DATE = [*modified(EARLY), *dated(LATE)]
+RFC850, ASCTIME = b"Sunday, 06-Nov-94 08:49:37 GMT", b"Sun Nov  6 08:49:37 1994"
+RANGED = [
+    pytest.param([], tag(b'"a"'), True, id="9110 13.1.5 no condition"),
+    pytest.param(ranged(b'"a"'), tag(b'"a"'), True, id="9110 13.1.5 the tag"),
+    pytest.param(ranged(b' "a"\t'), tag(b'"a"'), True, id="9110 5.5 space around it"),
+    pytest.param(ranged(b'"b"'), tag(b'"a"'), False, id="9110 13.1.5 another tag"),
+    pytest.param(ranged(b'"a"'), [], False, id="9110 13.1.5 nothing to compare with"),
+    pytest.param(ranged(b'W/"a"'), tag(b'W/"a"'), False, id="9110 13.1.5 strongly: both weak"),
+    pytest.param(ranged(b'"a"'), tag(b'W/"a"'), False, id="9110 13.1.5 strongly: weak stored"),
+    pytest.param(ranged(b'W/"a"'), tag(b'"a"'), False, id="9110 13.1.5 strongly: weak asked"),
+    pytest.param(ranged(b'"a", "b"'), tag(b'"a"'), False, id="9110 13.1.5 no list"),
+    pytest.param(ranged(b'"a"', b'"a"'), tag(b'"a"'), False, id="9110 13.1.5 more than one line"),
+    pytest.param(ranged(b"a"), tag(b"a"), False, id="9110 13.1.5 no tag and no date"),
+    pytest.param(ranged(b'"'), tag(b'"'), False, id="9110 8.8.3 half a tag"),
+    pytest.param(ranged(b"*"), tag(b'"a"'), False, id="9110 13.1.5 no *"),
+    pytest.param(ranged(b""), tag(b""), False, id="9110 13.1.5 empty"),
+    pytest.param(ranged(EARLY), STRONG_DATE, True, id="9110 13.1.5 the date"),
+    pytest.param(ranged(RFC850), STRONG_DATE, True, id="9110 5.6.7 in another form"),
+    pytest.param(ranged(ASCTIME), STRONG_DATE, True, id="9110 5.6.7 in the third form"),
+    pytest.param(ranged(LATE), STRONG_DATE, False, id="9110 13.1.5 a later date is not it"),
+    pytest.param(ranged(EARLY), modified(EARLY), False, id="9110 8.8.2.2 no Date: weak"),
+    pytest.param(
+        ranged(EARLY), [*modified(EARLY), *dated(EARLY)], False, id="9110 8.8.2.2 the same second"
+    ),
+    pytest.param(
+        ranged(EARLY),
+        [*modified(EARLY), *dated(b"Sun, 06 Nov 1994 08:49:38 GMT")],
+        True,
+        id="9110 8.8.2.2 a second before",
+    ),
+    pytest.param(ranged(EARLY), dated(EARLY), False, id="9110 13.1.5 a Date is no validator"),
+    pytest.param(
+        ranged(b"Thu, 01 Jan 1970 00:00:00 GMT"),
+        [*modified(b"Thu, 01 Jan 1970 00:00:00 GMT"), *dated(EARLY)],
+        True,
+        id="9110 5.6.7 second zero is a date",
+    ),
+]
+
+
+@pytest.mark.parametrize(("asked", "stored", "expected"), RANGED)
+def test_if_range(asked: list[Pair], stored: list[Pair], expected: bool) -> None:
+    assert if_range(Fields(asked), Fields(stored)) is expected
+
+
+ASKED_AGAIN = [
+    pytest.param([], [], id="9111 4.3.1 no validator"),
+    pytest.param(tag(b'W/"a"'), match(b'W/"a"'), id="9111 4.3.1 the tag as it came"),
+    pytest.param(tag(b"a"), match(b"a"), id="9111 4.3.1 a bare tag too"),
+    pytest.param(tag(b" "), [], id="9111 4.3.1 an empty tag"),
+    pytest.param(modified(RFC850), since(RFC850), id="9111 4.3.1 the date as it came"),
+    pytest.param(modified(b"0"), [], id="9111 4.3.1 a date that is none"),
+    pytest.param(dated(EARLY), [], id="9111 4.3.1 a Date is no validator"),
+    pytest.param(
+        [*modified(EARLY), *tag(b'"a"')],
+        [*match(b'"a"'), *since(EARLY)],
+        id="9111 4.3.1 both",
+    ),
+]
+
+
+@pytest.mark.parametrize(("stored", "asked"), ASKED_AGAIN)
+def test_the_conditions_that_ask_again(stored: list[Pair], asked: list[Pair]) -> None:
+    assert conditions(Fields(stored)) == asked
+    assert has_validator(Fields(stored)) is bool(asked)
 
 
 @pytest.mark.parametrize(
@@ -133,9 +236,18 @@ def test_an_endless_coding_raises_nothing() -> None:
 
 
 @given(st.lists(st.binary(max_size=20)), st.binary(max_size=20))
-def test_no_input_raises(conditions: list[bytes], stored: bytes) -> None:
-    is_not_modified(match(*conditions), tag(stored))
-    is_not_modified(since(*conditions), modified(stored))
+def test_no_input_raises(lines: list[bytes], stored: bytes) -> None:
+    is_not_modified(match(*lines), tag(stored))
+    is_not_modified(since(*lines), modified(stored))
+    if_range(Fields(ranged(*lines)), Fields([*tag(stored), *modified(stored)]))
+    conditions(Fields([*tag(stored), *modified(stored)]))
+
+
+@given(st.binary(max_size=20))
+def test_what_is_stored_is_not_modified_by_its_own_conditions(value: bytes) -> None:
+    """As long as it is an entity tag at all."""
+    stored = Fields(tag(b'"%s"' % value.replace(b'"', b"")))
+    assert not_modified(Fields(conditions(stored)), stored)
 
 
 OPAQUE = st.text(alphabet="abc,\\ W/*'", max_size=6).map(lambda text: b'"%s"' % text.encode())

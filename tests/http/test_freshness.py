@@ -6,10 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachemw.http.cache_control import MAX_SECONDS, parse
+from cachemw.http.cache_control import MAX_SECONDS, CacheControl, parse
 from cachemw.http.dates import format_date
 from cachemw.http.fields import Fields, Pair
-from cachemw.http.freshness import explicit_lifetime, initial_age
+from cachemw.http.freshness import (
+    HEURISTIC_STATUSES,
+    age_is_readable,
+    explicit_lifetime,
+    heuristic_lifetime,
+    initial_age,
+)
 
 NOW = 1_700_000_000.0
 
@@ -55,6 +61,70 @@ def test_the_stated_lifetime(pairs: list[Pair], lifetime: float | None) -> None:
     assert explicit_lifetime(parse(Fields(pairs)), Fields(pairs), NOW) == lifetime
 
 
+def test_expires_does_not_count_beside_a_targeted_field() -> None:
+    """RFC 9213 §2.2."""
+    fields = Fields([expires(at(60))])
+    assert explicit_lifetime(CacheControl(targeted=True), fields, NOW) is None
+    assert explicit_lifetime(CacheControl(targeted=True, max_age=5), fields, NOW) == 5
+
+
+def modified(seconds: float) -> tuple[bytes, bytes]:
+    return b"last-modified", at(seconds)
+
+
+DAY = 86_400
+GUESSES = [
+    pytest.param(200, [], None, id="9111 4.2.2 nothing to guess from"),
+    pytest.param(200, [date(0)], None, id="9111 4.2.2 a Date alone"),
+    pytest.param(200, [modified(-100)], 10, id="9111 4.2.2 a tenth of the time since"),
+    pytest.param(200, [modified(-100), date(-50)], 5, id="9111 4.2.2 up to its Date"),
+    pytest.param(200, [modified(-100), (b"date", b"x")], 10, id="9110 6.6.1 a Date that is none"),
+    pytest.param(200, [modified(-10 * DAY)], DAY, id="9111 4.2.2 just a day"),
+    pytest.param(200, [modified(-900 * DAY)], DAY, id="9111 4.2.2 at most a day"),
+    pytest.param(200, [modified(100)], 0, id="9111 4.2.2 modified in the future"),
+    pytest.param(200, [(b"last-modified", b"0")], None, id="9111 4.2.2 no date"),
+    *(
+        pytest.param(status, [modified(-100)], 10, id=f"9110 15.1 {status}")
+        for status in (203, 204, 300, 301, 308, 404, 405, 410, 414, 501)
+    ),
+    *(
+        pytest.param(status, [modified(-100)], None, id=f"9110 15.1 not {status}")
+        for status in (201, 202, 206, 302, 303, 307, 400, 403, 500, 502, 503, 504, 599)
+    ),
+    pytest.param(599, [modified(-100), cc(b"public")], 10, id="9111 4.2.2 public: any status"),
+    pytest.param(403, [modified(-100), cc(b"private")], None, id="9111 4.2.2 only public"),
+]
+
+
+@pytest.mark.parametrize(("status", "pairs", "lifetime"), GUESSES)
+def test_the_guessed_lifetime(status: int, pairs: list[Pair], lifetime: float | None) -> None:
+    fields = Fields(pairs)
+    assert heuristic_lifetime(status, fields, parse(fields), NOW, 0.1) == lifetime
+
+
+READABLE = [
+    pytest.param([], True, id="9111 5.1 no Age"),
+    pytest.param([b"0"], True, id="9111 5.1 a number"),
+    pytest.param([b"\t007 "], True, id="9110 5.5 space around it"),
+    pytest.param([b"9" * 30], True, id="9111 1.2.2 too large is a number too"),
+    pytest.param([b""], False, id="9111 5.1 empty"),
+    pytest.param([b"abc"], False, id="9111 5.1 no number"),
+    pytest.param([b"-7200"], False, id="9111 5.1 negative"),
+    pytest.param([b"7200.0"], False, id="9111 5.1 a fraction"),
+    pytest.param([b'"7200"'], False, id="9111 5.1 a string"),
+    pytest.param([b"7200;foo=bar"], False, id="9111 5.1 a parameter"),
+    pytest.param([b"0,7200"], False, id="9111 5.1 a list"),
+    pytest.param([b"0, 0"], False, id="9111 5.1 a list of equals"),
+    pytest.param([b"7200", b"0"], False, id="9111 5.1 two lines"),
+    pytest.param([b"0", b"0"], False, id="9111 5.1 two equal lines"),
+]
+
+
+@pytest.mark.parametrize(("lines", "readable"), READABLE)
+def test_an_age_is_one_number(lines: list[bytes], readable: bool) -> None:
+    assert age_is_readable(Fields([(b"age", line) for line in lines])) is readable
+
+
 AGES = [
     pytest.param([], 0, id="9111 4.2.3 nothing stated"),
     pytest.param([(b"age", b"30")], 30, id="9111 5.1 Age"),
@@ -84,7 +154,7 @@ def test_a_date_written_in_this_second_is_no_age() -> None:
 
 FIELDS = st.lists(
     st.tuples(
-        st.sampled_from([b"age", b"date", b"expires", b"cache-control"]),
+        st.sampled_from([b"age", b"date", b"expires", b"cache-control", b"last-modified"]),
         st.binary(max_size=12)
         | st.integers(-10, 2**40).map(lambda number: b"%d" % number)
         | st.integers(0, 2**33).map(format_date)
@@ -93,9 +163,14 @@ FIELDS = st.lists(
 )
 
 
-@given(FIELDS, st.floats(0, 2**33))
-def test_no_input_raises_and_no_time_is_negative(pairs: list[Pair], now: float) -> None:
+@given(FIELDS, st.floats(0, 2**33), st.sampled_from(sorted(HEURISTIC_STATUSES)))
+def test_no_input_raises_and_no_time_is_negative(
+    pairs: list[Pair], now: float, status: int
+) -> None:
     fields = Fields(pairs)
+    guess = heuristic_lifetime(status, fields, parse(fields), now, 0.1)
+    assert guess is None or 0 <= guess <= DAY
+    assert age_is_readable(fields) in (True, False)
     lifetime = explicit_lifetime(parse(fields), fields, now)
     assert lifetime is None or lifetime >= 0
     assert initial_age(fields, now) >= 0

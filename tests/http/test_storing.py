@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachemw.http.cache_control import parse
+from cachemw.http.cache_control import CacheControl, parse
+from cachemw.http.dates import format_date
 from cachemw.http.fields import Fields
 from cachemw.http.freshness import Lifetime
 from cachemw.http.messages import Head
-from cachemw.http.storing import Policy, Refused, judge
+from cachemw.http.storing import Policy, Refused, judge, storable
 
 NOW = 1_700_000_000.0
 TTL = Policy(ttl=60.0)
@@ -21,7 +22,19 @@ LETTER = Policy(ttl=None)
 NEGATIVE = Policy(ttl=60.0, negative_ttl=5.0)
 GRACE = Policy(ttl=60.0, stale_while_revalidate=10.0, stale_if_error=100.0)
 
+RETAIN = Policy(ttl=None, retain=1000.0)
+GUESS = Policy(ttl=None, heuristic=0.1)
+
 Row = Any
+ETAG = (b"etag", b'"a"')
+
+
+def modified(when: bytes | float) -> tuple[bytes, bytes]:
+    return b"last-modified", when if isinstance(when, bytes) else format_date(NOW + when)
+
+
+def date(seconds: float) -> tuple[bytes, bytes]:
+    return b"date", format_date(NOW + seconds)
 
 
 def decide(
@@ -50,7 +63,38 @@ REFUSED: list[Row] = [
     pytest.param(TTL, 200, [cc(b"PRIVATE")], "private", id="9111 5.2 in any case"),
     pytest.param(TTL, 200, [FRESH, cc(b"private")], "private", id="9111 5.2.2.7 on a later line"),
     pytest.param(TTL, 200, [cc(b"no-cache")], "no-cache", id="9111 5.2.2.4 no-cache"),
-    pytest.param(TTL, 200, [cc(b'no-cache="x"')], "no-cache", id="9111 5.2.2.4 for one field"),
+    pytest.param(
+        TTL, 200, [cc(b'no-cache=""')], "no-cache", id="9111 5.2.2.4 for no field: the whole"
+    ),
+    pytest.param(TTL, 200, [cc(b"no-cache"), ETAG], "no-cache", id="9111 5.2.2.4 nothing retained"),
+    pytest.param(RETAIN, 200, [cc(b"no-cache")], "no-cache", id="9111 5.2.2.4 no validator"),
+    pytest.param(
+        RETAIN, 200, [cc(b"no-cache"), modified(b"0")], "no-cache", id="9111 5.2.2.4 no date"
+    ),
+    pytest.param(
+        RETAIN,
+        200,
+        [cc(b'no-cache, private="etag"'), ETAG],
+        "no-cache",
+        id="9111 5.2.2.7 a validator that is not stored",
+    ),
+    pytest.param(
+        RETAIN,
+        200,
+        [cc(b"no-cache"), ETAG, (b"connection", b"ETag")],
+        "no-cache",
+        id="9111 3.1 a validator of the connection",
+    ),
+    pytest.param(RETAIN, 302, [cc(b"no-cache"), ETAG], "no-cache", id="9110 13.2.1 not a 2xx"),
+    pytest.param(
+        RETAIN, 200, [cc(b"no-store, no-cache"), ETAG], "no-store", id="9111 5.2.2.5 all the same"
+    ),
+    pytest.param(
+        RETAIN, 200, [cc(b"no-cache, private"), ETAG], "private", id="9111 5.2.2.7 all the same"
+    ),
+    pytest.param(
+        LETTER, 599, [cc(b"no-store, must-understand, max-age=9")], "no-store", id="9111 5.2.2.3"
+    ),
     pytest.param(TTL, 200, [cc(b"public, no-store")], "no-store", id="9111 3 public lifts nothing"),
     pytest.param(TTL, 200, [(b"set-cookie", b"")], "set-cookie", id="9111 7.3 Set-Cookie"),
     pytest.param(
@@ -63,7 +107,9 @@ REFUSED: list[Row] = [
     ),
     pytest.param(LETTER, 206, [FRESH], "partial", id="9111 3.3 206"),
     pytest.param(LETTER, 304, [FRESH], "partial", id="9111 3 304"),
-    pytest.param(TTL, 200, [(b"content-range", b"bytes 0-1/9")], "partial", id="9110 14.4 a range"),
+    pytest.param(
+        LETTER, 206, [FRESH, (b"content-range", b"bytes 0-1/9")], "partial", id="9110 14.4 a range"
+    ),
     pytest.param(
         TTL, 200, [(b"transfer-encoding", b"gzip")], "transfer-encoding", id="9112 6.1 a coding"
     ),
@@ -93,6 +139,36 @@ REFUSED: list[Row] = [
     pytest.param(TTL, 200, [cc(b"s-maxage=0, max-age=9")], "stale", id="9111 4.2.1 s-maxage=0"),
     pytest.param(TTL, 200, [cc(b"max-age=never")], "stale", id="9111 4.2.1 unreadable"),
     pytest.param(TTL, 200, [(b"expires", b"0")], "stale", id="9111 5.3 Expires: 0"),
+    pytest.param(TTL, 200, [cc(b"max-age=0"), ETAG], "stale", id="9111 4.2 nothing retained"),
+    pytest.param(RETAIN, 200, [cc(b"max-age=0")], "stale", id="9111 4.2 no validator"),
+    pytest.param(RETAIN, 404, [cc(b"max-age=0"), ETAG], "stale", id="9110 13.2.1 404"),
+    pytest.param(
+        GRACE, 200, [cc(b"max-age=0, must-revalidate")], "stale", id="9111 4.2.4 no window"
+    ),
+    pytest.param(TTL, 200, [FRESH, (b"age", b"30")], "stale", id="9111 4.2 stale on arrival"),
+    pytest.param(TTL, 200, [(b"age", b"60")], "stale", id="route ttl: stale on arrival"),
+    pytest.param(TTL, 200, [date(-60)], "stale", id="route ttl: an hour ago"),
+    pytest.param(GRACE, 200, [FRESH, (b"age", b"130")], "stale", id="5861 windows are over"),
+    pytest.param(
+        RETAIN, 200, [FRESH, ETAG, (b"age", b"1030")], "stale", id="9111 4.2 too old to ask about"
+    ),
+    pytest.param(TTL, 200, [FRESH, (b"age", b"x")], "stale", id="9111 5.1 an Age that is none"),
+    pytest.param(TTL, 200, [(b"age", b"0, 0")], "stale", id="9111 5.1 an Age that is a list"),
+    pytest.param(
+        LETTER, 200, [FRESH, (b"age", b"0"), (b"age", b"0")], "stale", id="9111 5.1 Age twice"
+    ),
+    pytest.param(GRACE, 302, [(b"age", b"x")], "status", id="route ttl: 302, Age or no Age"),
+    pytest.param(
+        Policy(ttl=60.0, negative_ttl=0.0, stale_if_error=9.0),
+        404,
+        [],
+        "status",
+        id="route ttl: negative_ttl = 0 grants no window either",
+    ),
+    pytest.param(GUESS, 200, [], "no-lifetime", id="9111 4.2.2 nothing to guess from"),
+    pytest.param(GUESS, 403, [modified(-100)], "no-lifetime", id="9110 15.1 not by heuristics"),
+    pytest.param(LETTER, 200, [modified(-100)], "no-lifetime", id="9111 4.2.2 not asked to guess"),
+    pytest.param(GUESS, 200, [modified(100)], "stale", id="9111 4.2.2 modified in the future"),
     pytest.param(
         LETTER, 599, [cc(b"must-understand, max-age=9")], "status", id="9111 5.2.2.3 not understood"
     ),
@@ -120,6 +196,17 @@ KEPT: list[Row] = [
     ),
     pytest.param(LETTER, 302, [cc(b"must-understand, max-age=9")], 9, id="9111 5.2.2.3 understood"),
     pytest.param(TTL, 200, [cc(b"must-revalidate, max-age=9")], 9, id="9111 5.2.2.2 is no refusal"),
+    pytest.param(
+        LETTER, 200, [cc(b"no-store, must-understand, max-age=9")], 9, id="9111 5.2.2.3 no-store"
+    ),
+    pytest.param(TTL, 200, [cc(b'no-cache="x", private="y"')], 60, id="9111 5.2.2.4 some fields"),
+    pytest.param(TTL, 200, [(b"content-range", b"bytes 0-1/9")], 60, id="9110 14.4 a mere field"),
+    pytest.param(LETTER, 200, [FRESH, (b"age", b"29")], 30, id="9111 4.2 from its birth"),
+    pytest.param(GUESS, 200, [modified(-100)], 10, id="9111 4.2.2 a guess"),
+    pytest.param(GUESS, 200, [modified(-100), FRESH], 30, id="9111 4.2.2 what is stated wins"),
+    pytest.param(
+        Policy(ttl=60.0, heuristic=0.1), 200, [modified(-100)], 60, id="route ttl: no guess"
+    ),
     pytest.param(TTL, 200, [(b"vary", b"accept")], 60, id="9111 4.1 a Vary of names"),
     pytest.param(TTL, 200, [(b"vary", b"*x")], 60, id="9111 4.1 only * itself is everything"),
     pytest.param(TTL, 200, [(b"transfer-encoding", b"Chunked")], 60, id="9112 7.1 chunks only"),
@@ -131,7 +218,7 @@ KEPT: list[Row] = [
 def test_it_is_kept(
     policy: Policy, status: int, fields: list[tuple[bytes, bytes]], fresh: float
 ) -> None:
-    assert decide(policy, status, *fields) == Lifetime(fresh=fresh)
+    assert decide(policy, status, *fields) == Lifetime(fresh=fresh, kept=fresh)
 
 
 KNOWN_CLIENTS: list[Row] = [
@@ -196,16 +283,117 @@ def test_the_stale_windows(
     assert (decided.stale_while_revalidate, decided.stale_if_error) == (revalidate, on_error)
 
 
+KEPT_STALE: list[Row] = [
+    pytest.param(GRACE, [FRESH], 30, 130, id="5861 the longer window"),
+    pytest.param(GRACE, [cc(b"max-age=0")], 0, 100, id="5861 never fresh, of use stale"),
+    pytest.param(GRACE, [FRESH, (b"age", b"x")], 0, 100, id="9111 5.1 an Age that is none"),
+    pytest.param(GRACE, [FRESH, (b"age", b"129")], 30, 130, id="9111 4.2 stale on arrival"),
+    pytest.param(RETAIN, [FRESH, ETAG], 30, 1030, id="9111 4.3.1 an ETag to ask with"),
+    pytest.param(RETAIN, [FRESH, modified(-9)], 30, 1030, id="9111 4.3.1 a date to ask with"),
+    pytest.param(RETAIN, [FRESH, modified(b"0")], 30, 30, id="9111 4.3.1 a date that is none"),
+    pytest.param(RETAIN, [FRESH, (b"etag", b" ")], 30, 30, id="9111 4.3.1 a tag that is none"),
+    pytest.param(RETAIN, [FRESH], 30, 30, id="9111 4.3.1 nothing to ask with"),
+    pytest.param(RETAIN, [cc(b"max-age=0"), ETAG], 0, 1000, id="9111 4.2 asked about each time"),
+    pytest.param(
+        RETAIN,
+        [cc(b"max-age=30, must-revalidate"), ETAG],
+        30,
+        1030,
+        id="9111 5.2.2.2 to ask is what it wants",
+    ),
+    pytest.param(RETAIN, [cc(b"no-cache"), ETAG], 0, 1000, id="9111 5.2.2.4 no-cache"),
+    pytest.param(
+        RETAIN, [cc(b"no-cache, max-age=30"), ETAG], 0, 1000, id="9111 5.2.2.4 over max-age"
+    ),
+    pytest.param(
+        Policy(ttl=60.0, stale_if_error=9.0, retain=1.0),
+        [cc(b"no-cache, stale-if-error=9"), ETAG],
+        0,
+        1,
+        id="9111 4.2.4 no-cache grants no window",
+    ),
+]
+
+
+@pytest.mark.parametrize(("policy", "fields", "fresh", "kept"), KEPT_STALE)
+def test_it_is_kept_for_as_long_as_it_is_of_use(
+    policy: Policy, fields: list[tuple[bytes, bytes]], fresh: float, kept: float
+) -> None:
+    decided = decide(policy, 200, *fields)
+    assert isinstance(decided, Lifetime)
+    assert (decided.fresh, decided.kept) == (fresh, kept)
+
+
+LEFT_OUT: list[Row] = [
+    pytest.param([], b"a b content-length", id="9111 3.1 what is the response's own"),
+    pytest.param([(b"age", b"9")], b"a b content-length", id="9111 5.1 Age"),
+    pytest.param(
+        [(b"connection", b"A, x"), (b"x", b"1"), (b"keep-alive", b"9"), (b"upgrade", b"h2c")],
+        b"b content-length",
+        id="9110 7.6.1 Connection and what it names",
+    ),
+    pytest.param(
+        [(name, b"x") for name in (b"te", b"trailer", b"transfer-encoding", b"proxy-connection")],
+        b"a b content-length",
+        id="9111 3.1 of one hop",
+    ),
+    pytest.param(
+        [
+            (b"proxy-authenticate", b"x"),
+            (b"proxy-authentication-info", b"x"),
+            (b"proxy-authorization", b"x"),
+        ],
+        b"a b content-length",
+        id="9111 3.1 of a proxy",
+    ),
+]
+
+
+@pytest.mark.parametrize(("more", "names"), LEFT_OUT)
+def test_what_is_stored_of_the_fields(more: list[tuple[bytes, bytes]], names: bytes) -> None:
+    own = [(b"a", b"1"), (b"b", b"2"), (b"content-length", b"3")]
+    stored = storable(Fields([*own[:2], *more, own[2]]), CacheControl())
+    assert b" ".join(name for name, _ in stored) == names
+
+
+def test_fields_of_one_client_are_not_stored() -> None:
+    """RFC 9111 §5.2.2.7, and §5.2.2.4."""
+    fields = Fields([cc(b'private="a", no-cache="B"'), (b"a", b"1"), (b"b", b"2"), (b"c", b"3")])
+    assert list(storable(fields, parse(fields)))[1:] == [(b"c", b"3")]
+
+
 NAMES = st.sampled_from(
-    [b"cache-control", b"vary", b"set-cookie", b"expires", b"date", b"transfer-encoding", b"x"]
+    [
+        b"age",
+        b"cache-control",
+        b"connection",
+        b"date",
+        b"etag",
+        b"expires",
+        b"last-modified",
+        b"set-cookie",
+        b"transfer-encoding",
+        b"vary",
+        b"x",
+    ]
 )
 VALUES = st.binary(max_size=10) | st.sampled_from(
-    [b"no-store", b"private", b"public", b"max-age=60", b"*", b"cookie", b"chunked", b"Private ,"]
+    [
+        b"no-store",
+        b"no-cache",
+        b"private",
+        b"public",
+        b"max-age=60",
+        b"*",
+        b"cookie",
+        b"chunked",
+        b"Private ,",
+    ]
 )
 
 
 @given(
-    st.sampled_from([TTL, LETTER, NEGATIVE, GRACE]),
+    st.sampled_from([TTL, LETTER, NEGATIVE, GRACE, RETAIN, GUESS]),
     st.integers(-1, 700),
     st.lists(st.tuples(NAMES, VALUES)),
     st.booleans(),
@@ -219,7 +407,10 @@ def test_nothing_raises_and_nothing_forbidden_is_kept(
     if isinstance(decided, Refused):
         assert decided.reason
         return
-    assert decided.fresh > 0
+    assert decided.fresh >= 0
+    assert decided.kept > 0
+    assert decided.fresh == 0 or b"no-cache" not in words
+    storable(Fields(fields), parse(Fields(fields)))
     assert not words & {b"no-store", b"private"}
     assert not any(name == b"set-cookie" for name, _ in fields)
     assert (b"vary", b"*") not in fields
