@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from cachemw.http.fields import Fields
+from cachemw.http.negotiation import normalised
 
 __all__ = ["Selecting", "selecting", "varies_on"]
 
 Selecting = tuple[tuple[bytes, bytes | None], ...]
-"""Selecting fields, sorted by name, with the request's combined value; None where it had none."""
+"""Selecting fields, sorted by name, with the request's combined and normalised value; None: absent."""
 
 
 def varies_on(fields: Fields) -> tuple[bytes, ...] | None:
@@ -25,5 +26,5 @@ def selecting(names: tuple[bytes, ...], fields: Fields) -> Selecting:
     chosen: list[tuple[bytes, bytes | None]] = []
     for name in names:
         lines = fields.values(name)
-        chosen.append((name, b", ".join(lines) if lines else None))
+        chosen.append((name, normalised(name, b", ".join(lines)) if lines else None))
     return tuple(chosen)

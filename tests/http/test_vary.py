@@ -48,7 +48,7 @@ def test_selecting_fields_are_read(pairs: list[Pair], values: tuple[bytes | None
 
 
 def chosen(pairs: list[Pair]) -> Selecting:
-    return selecting((b"a", b"b"), Fields(pairs))
+    return selecting((b"a", b"accept", b"b"), Fields(pairs))
 
 
 MATCHED = [
@@ -59,6 +59,16 @@ MATCHED = [
     pytest.param([], [], True, id="9111 4.1 absent both times"),
     pytest.param([(b"a", b"")], [], False, id="9111 4.1 empty is not absent"),
     pytest.param([(b"a", b"x")], [(b"a", b"X")], False, id="9111 4.1 case counts"),
+    pytest.param(
+        [(b"a", b"1, 2")], [(b"a", b"1"), (b"a", b"2")], True, id="9111 4.1 combined lines"
+    ),
+    pytest.param([(b"a", b"1,2")], [(b"a", b"1, 2")], False, id="9111 4.1 not known to be a list"),
+    pytest.param(
+        [(b"accept", b"text/html,*/*;q=0.80")],
+        [(b"accept", b"Text/HTML"), (b"accept", b"*/* ; q=0.8")],
+        True,
+        id="9111 4.1 normalised",
+    ),
     pytest.param(
         [(b"a", b"1"), (b"c", b"1")], [(b"c", b"2"), (b"a", b"1")], True, id="others do not"
     ),
