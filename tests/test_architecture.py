@@ -123,6 +123,7 @@ PURE = {
     "functools",
     "hashlib",
     "http",
+    "http_sf",  # reads structured fields, and nothing else: bytes to values
     "itertools",
     "json",
     "math",
