@@ -21,10 +21,10 @@ STOP_SECONDS = 10.0
 
 
 def uvicorn(home: Path, origin: int, port: int) -> list[str]:
-    # h11, because httptools has no status line for the suite's 999. The origin sends a Date itself.
+    # Date and Server are the origin's to say: uvicorn would write its own in front of them.
     return [
         *(sys.executable, "-m", "uvicorn", "proxies:asgi_app", "--app-dir", str(HERE)),
-        *("--host", HOST, "--port", str(port), "--http", "h11", "--lifespan", "off"),
+        *("--host", HOST, "--port", str(port), "--lifespan", "off"),
         *("--no-access-log", "--log-level", "warning", "--no-date-header", "--no-server-header"),
     ]
 
