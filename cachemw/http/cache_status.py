@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import quote
 
 __all__ = ["CACHE_NAME", "forwarded", "hit"]
@@ -20,6 +21,7 @@ def hit(ttl: int, detail: str, key: str | None = None) -> bytes:
     return text.encode("ascii")
 
 
+@lru_cache(maxsize=512)  # the same few again and again, where keys are not shown
 def forwarded(
     reason: str,
     *,

@@ -79,7 +79,10 @@ def _strong_date(response: Fields) -> float | None:
 
 def has_validator(stored: Fields) -> bool:
     """Say whether a stored response can be asked about, rather than for, again."""
-    return bool(conditions(stored))
+    tag = stored.first(b"etag")
+    if tag is not None and tag.strip():
+        return True
+    return parse_date(stored.first(b"last-modified")) is not None
 
 
 def conditions(stored: Fields) -> list[Pair]:

@@ -75,12 +75,16 @@ def age_is_readable(fields: Fields) -> bool:
     RFC 9111 §5.1 would have a cache ignore what is not, and so take an old response for a new one.
     That it came through a cache which cannot count is better read as stale (§4.2.1).
     """
+    if b"age" not in fields:
+        return True
     lines = fields.values(b"age")
-    return not lines or (len(lines) == 1 and lines[0].strip(b" \t").isdigit())
+    return len(lines) == 1 and lines[0].strip(b" \t").isdigit()
 
 
 def initial_age(fields: Fields, wall_now: float) -> float:
     """Give the age that the response already had on arrival (RFC 9111 §4.2.3), in seconds."""
+    if b"age" not in fields and b"date" not in fields:
+        return 0.0
     age = fields.first(b"age")
     # §5.1: of several members the first counts.
     stated = delta_seconds(age.split(b",", 1)[0]) if age is not None else 0

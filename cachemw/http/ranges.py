@@ -162,6 +162,7 @@ def _unsatisfiable(fields: Fields, body_length: int) -> Partial:
     more: list[Pair] = [
         (b"cache-control", b"no-store"),
         (b"content-range", b"bytes */%d" % body_length),
+        (b"content-type", b"text/plain"),  # which WSGI wants for a body of no bytes too
         (b"content-length", b"0"),
     ]
     return Partial(status=416, fields=Fields([*kept, *more]), body=b"")

@@ -29,7 +29,7 @@ from cachemw.http.freshness import (
     heuristic_lifetime,
     initial_age,
 )
-from cachemw.http.hops import connection_fields
+from cachemw.http.hops import HOP_BY_HOP, connection_fields
 from cachemw.http.messages import Head
 from cachemw.http.vary import varies_on
 
@@ -43,6 +43,7 @@ UNSTORABLE_STATUSES = frozenset({206, 304})
 # RFC 9110 §13.2.1: conditions are about a 2xx answer. A 304 to one made from a 404 that was kept
 # would be about another answer than that.
 RENEWABLE_STATUSES = frozenset({200, 203})
+_NEVER_STORED = HOP_BY_HOP | {b"age"}
 UNDERSTOOD_STATUSES = frozenset(status.value for status in HTTPStatus)
 """The registered ones: what must-understand asks for (RFC 9111 §5.2.2.3)."""
 
@@ -112,14 +113,19 @@ def storable(fields: Fields, control: CacheControl) -> Fields:
 
     Age is made anew for each answer, and what `private` and `no-cache` name is left out.
     """
-    return fields.without(connection_fields(fields) | {b"age"} | control.omitted)
+    if not control.omitted and b"connection" not in fields:
+        return fields.without(_NEVER_STORED)
+    return fields.without(connection_fields(fields) | _NEVER_STORED | control.omitted)
 
 
 def _retained(head: Head, control: CacheControl, policy: Policy) -> float:
     """Give for how long after its lifetime the response is worth asking about."""
     if policy.retain <= 0 or head.status not in RENEWABLE_STATUSES:
         return 0.0
-    return policy.retain if has_validator(storable(head.headers, control)) else 0.0
+    fields = head.headers
+    if control.omitted or b"connection" in fields:  # it may be the validator that is not stored
+        fields = storable(fields, control)
+    return policy.retain if has_validator(fields) else 0.0
 
 
 def _forbidden(head: Head, control: CacheControl, retained: float) -> str | None:
@@ -131,7 +137,7 @@ def _forbidden(head: Head, control: CacheControl, retained: float) -> str | None
         return "private"
     if control.no_cache and not retained:
         return "no-cache"
-    if b"set-cookie" in fields:
+    if b"set-cookie" in fields or b"set-cookie2" in fields:
         return "set-cookie"
     if b"vary" in fields and varies_on(fields) is None:
         return "vary-star"

@@ -158,6 +158,7 @@ def test_what_cannot_be_had_is_said_with_the_length() -> None:
         (b"link", b"</b>"),
         (b"cache-control", b"no-store"),
         (b"content-range", b"bytes */10"),
+        (b"content-type", b"text/plain"),
         (b"content-length", b"0"),
     ]
 
