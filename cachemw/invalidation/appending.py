@@ -38,6 +38,10 @@ class Follower(Protocol):
         """Whether this process follows the log."""
 
     @property
+    def live(self) -> bool:
+        """Whether the log is being followed right now."""
+
+    @property
     def settled(self) -> bool:
         """Whether whoever followed the log before it was lost has had time to come back."""
 
@@ -86,7 +90,9 @@ class Appender:
         return len(self._queue) + self._queue_all
 
     def purge(self, purge: Purge) -> PurgeResult:
-        """Append a purge; wait at most `confirm_wait` seconds for every process to apply it."""
+        """Append a purge; wait at most its patience for every process to apply it."""
+        if self._must_wait(purge):
+            return self._keep(purge)
         try:
             append = self._stream.append(purge_fields(purge))
             client = self._clients.sync()
@@ -108,7 +114,9 @@ class Appender:
                 return result
 
     async def apurge(self, purge: Purge) -> PurgeResult:
-        """Append a purge; wait at most `confirm_wait` seconds for every process to apply it."""
+        """Append a purge; wait at most its patience for every process to apply it."""
+        if self._must_wait(purge):
+            return self._keep(purge)
         client = self._clients.aio()
         deadline = self._clients.config.deadline
         try:
@@ -156,7 +164,8 @@ class Appender:
         """
         appended = number(identity)
         self._floors.apply(appended, purge.tags, soft=purge.soft, follow=False)
-        ends = self._monotonic() + self._config.confirm_wait
+        patience = self._config.confirm_wait if purge.patience is None else purge.patience
+        ends = self._monotonic() + patience
         shift = self._follower.server_shift
         if shift is None:  # a process that only purges does not know what a recent heartbeat is
             reply = yield ("TIME",)
@@ -188,6 +197,14 @@ class Appender:
             return PurgeResult(status="appended", reached=1, waiting=1, everything=True)
         if not self.queues:
             raise StoreUnavailable(f"purge: {type(error).__name__}") from error
+        return self._keep(purge)
+
+    def _must_wait(self, purge: Purge) -> bool:
+        """Whether Redis is known to be away, and this purge belongs to a request (I3)."""
+        return purge.patience is not None and self.queues and not self._follower.live
+
+    def _keep(self, purge: Purge) -> PurgeResult:
+        """Apply a purge here, and queue it for when Redis is back."""
         self._floors.apply_locally(purge.tags, soft=purge.soft)
         with self._lock:
             if len(self._queue) >= self._config.queue:

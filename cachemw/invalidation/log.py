@@ -25,6 +25,9 @@ class Purge:
 
     tags: tuple[str, ...] | None
     soft: bool = False
+    patience: float | None = None
+    """Seconds to wait for confirmation; None: as configured. A request must not wait long for it,
+    and not at all for a Redis that is known to be away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

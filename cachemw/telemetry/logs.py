@@ -135,9 +135,18 @@ class Logs:
         self._lock = threading.Lock()
 
     def request(
-        self, risk: Risk, route: str, outcome: Outcome, status: int, seconds: float
+        self,
+        risk: Risk,
+        route: str,
+        outcome: Outcome,
+        status: int,
+        seconds: float,
+        reason: str = "",
     ) -> None:
-        """Say at DEBUG how one request was answered; `route` is the template."""
+        """Say at DEBUG how one request was answered; `route` is the template.
+
+        `reason` is why the application was asked, in the words of Cache-Status.
+        """
         logger = _LOGGERS[risk]
         if not logger.isEnabledFor(logging.DEBUG):
             return
@@ -155,6 +164,8 @@ class Logs:
             "status": status,
             "ms": round(seconds * 1e3, 3),
         }
+        if reason:
+            fields["reason"] = reason
         if untold:
             fields["dropped_before"] = untold
         _emit(logger, logging.DEBUG, "request", fields)

@@ -68,6 +68,14 @@ def test_a_request_line_has_its_fields_in_text_and_on_the_record(lines: Lines) -
     }
 
 
+def test_a_request_line_says_why_the_application_was_asked(lines: Lines) -> None:
+    configure({"low": "debug"})
+    Logs().request("low", "/products/{id}", Outcome.PASS, 200, 0.001, "cookie")
+    (record,) = lines.records
+    assert record.getMessage().endswith(" ms=1.0 reason=cookie")
+    assert record.__dict__["cachemw"]["reason"] == "cookie"
+
+
 def test_each_risk_class_has_its_own_level_and_changes_live(lines: Lines) -> None:
     configure({"low": "DEBUG", "medium": "debug", "high": "info"})
     logs = Logs()
