@@ -16,12 +16,14 @@ from typing import Any
 from urllib.parse import quote
 
 from cachemw.cache import Cache
-from cachemw.engine.answers import Answer, Stored, fields_of_hit
+from cachemw.engine.decisions import Fetch, Forward, Serve
 from cachemw.engine.drivers import arun
-from cachemw.engine.flows import Fetch, Forward, Serve, on_request
+from cachemw.engine.effects import Stored
+from cachemw.engine.flows import on_request, refreshing
 from cachemw.engine.outcomes import Outcome
+from cachemw.engine.rendering import Answer, hit_fields
 from cachemw.engine.routes import Extra, Target
-from cachemw.exchange import Exchange, refreshing, rendered
+from cachemw.exchange import Exchange, rendered
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Head, Request
 from cachemw.telemetry.spans import span_origin
@@ -51,7 +53,7 @@ class CacheMiddleware:
         self._names = cache.engine.watched.names
         self._hit = cache.engine.hit_in_memory
         self._monotonic = cache.clock.monotonic
-        self._x_cache = cache.config.x_cache
+        self._hit_fields = hit_fields(cache.engine.settings, "memory")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -79,14 +81,12 @@ class CacheMiddleware:
         if method == "GET":
             try:
                 found = self._hit(target, extra, headers, now)
-                fields_out = fields_of_hit(found[0], now, "memory") if found else []
+                fields_out = self._hit_fields(found[0], now) if found else []
             except Exception:  # a fault of ours: the way around the cache is open (I3)
                 self.cache.logs.failed("hit_failed")
                 found = None
             if found is not None:
                 entry, plan = found
-                if self._x_cache:
-                    fields_out.append((b"x-cache", b"HIT"))
                 status = entry.status
                 await send({"type": "http.response.start", "status": status, "headers": fields_out})
                 await send({"type": "http.response.body", "body": entry.body})
@@ -219,6 +219,8 @@ class _Relay:
             return
         fields = Fields([(bytes(n).lower(), bytes(v)) for n, v in message.get("headers", ())])
         answer = self._exchange.decide(Head(status=message["status"], headers=fields), body)
+        if self._exchange.purge:
+            await self._middleware.cache.ainvalidate(self._exchange.purge)
         if answer.body is not None:
             await self._replace(answer)
             return

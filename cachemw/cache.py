@@ -13,8 +13,8 @@ import cachetools
 from cachemw.background import Background, Tasks
 from cachemw.clock import Clock, SystemClock
 from cachemw.config import Config, config_from, load_config
-from cachemw.engine.answers import Stored, save
 from cachemw.engine.drivers import arun, run
+from cachemw.engine.effects import Stored, save
 from cachemw.engine.engine import Engine, Settings
 from cachemw.engine.flights import Flights
 from cachemw.engine.keys import KeyMaker
@@ -24,6 +24,7 @@ from cachemw.engine.screen import watched
 from cachemw.engine.setup import make_router, make_routes
 from cachemw.engine.tags import route_tag, user_tag
 from cachemw.engine.urls import tags_of_url
+from cachemw.explain import Explanation, explain
 from cachemw.identity import Identify, resolve_identities
 from cachemw.invalidation.log import InvalidationLog, LocalLog, Purge, PurgeResult
 from cachemw.performer import Performer
@@ -38,6 +39,10 @@ from cachemw.telemetry.spans import mark_server_span
 
 __all__ = ["Cache"]
 
+_VARYING = 16_384
+"""Targets whose variants are counted; those of others are bounded by eviction alone."""
+_CHANGE_WAIT = 0.02
+"""Seconds that an unsafe request's answer waits for other processes to hear of what it changed."""
 _MAX_TASKS = 1000
 """Refreshes and writes to Redis under way in a process's event loops; more are dropped and counted."""
 
@@ -122,16 +127,19 @@ class Cache:
                 coalesce_wait=config.coalesce.wait,
                 has_shared=config.redis is not None,
                 x_cache=config.x_cache,
+                show_keys=config.show_keys,
+                targets=tuple(name.encode("ascii") for name in config.targeted),
             ),
             routes=routes,
             router=make_router(config),
             keys=KeyMaker(config.namespace, secret.encode()),
-            watched=watched(declared),
+            watched=watched(declared, honours=any(route.honours for route in routes)),
             memory=self.memory,
             floors=self.log.floors,
             log=self.log,
             flights=Flights(config.coalesce.max_waiters),
             uncacheable=uncacheable,
+            variants=cachetools.LRUCache(_VARYING),
             count=self.count,
             refused=self.refused,
             intern=intern_pairs,
@@ -168,6 +176,22 @@ class Cache:
         """Purge as `purge` does, without blocking the event loop."""
         return await self.log.apurge(self._purge(tags, urls, routes, everything, soft))
 
+    def invalidate(self, tags: tuple[str, ...]) -> None:
+        """Purge what an unsafe request changed, before its answer goes out; waits for a moment only."""
+        self.count("purge", "change")
+        try:
+            self.log.purge(Purge(tags=tags, patience=_CHANGE_WAIT))
+        except Exception:
+            self.logs.failed("invalidate_failed")
+
+    async def ainvalidate(self, tags: tuple[str, ...]) -> None:
+        """Purge as `invalidate` does, without blocking the event loop."""
+        self.count("purge", "change")
+        try:
+            await self.log.apurge(Purge(tags=tags, patience=_CHANGE_WAIT))
+        except Exception:
+            self.logs.failed("invalidate_failed")
+
     def _purge(
         self,
         tags: Iterable[str],
@@ -194,6 +218,25 @@ class Cache:
             raise ValueError("name at least one tag, URL or route, or say everything=True")
         self.count("purge", "tags")
         return Purge(tags=tuple(dict.fromkeys(wanted)), soft=soft)
+
+    # -- looking inside --------------------------------------------------------------------------
+
+    def explain(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        *,
+        mount: str = "",
+    ) -> Explanation:
+        """Say what would become of a request now, which rule decides and why; asks no application.
+
+        `url` is a path, or absolute: the host is part of the key, and `localhost` where it is left
+        out. Looks in the shared store as a request would, and blocks as long. Raises ValueError for
+        what is no URL.
+        """
+        now = self.clock.monotonic()
+        return explain(self.engine, self.performer.perform, now, method, url, headers, mount)
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -238,16 +281,29 @@ class Cache:
         self.counters.event(event, reason)  # type: ignore[arg-type]
 
     def finish(
-        self, route: RouteState | None, outcome: Outcome, status: int, started: float
+        self,
+        route: RouteState | None,
+        outcome: Outcome,
+        status: int,
+        started: float,
+        reason: str = "",
     ) -> None:
-        """Count one answered request, mark the server's span, and log the line if it is wanted."""
+        """Count one answered request, mark the server's span, and log the line if it is wanted.
+
+        `reason` says why the application was asked, if it was.
+        """
         try:
-            self._tell(route, outcome, status, started)
+            self._tell(route, outcome, status, started, reason)
         except Exception:
             self.logs.failed("telemetry_failed")
 
     def _tell(
-        self, route: RouteState | None, outcome: Outcome, status: int, started: float
+        self,
+        route: RouteState | None,
+        outcome: Outcome,
+        status: int,
+        started: float,
+        reason: str,
     ) -> None:
         seconds = self.clock.monotonic() - started
         if route is None:
@@ -255,7 +311,7 @@ class Cache:
             return
         self.counters.record(route.index, outcome, seconds)
         mark_server_span(route.template, outcome.outcome, outcome.tier)
-        self.logs.request(route.risk, route.template, outcome, status, seconds)
+        self.logs.request(route.risk, route.template, outcome, status, seconds, reason)
         if outcome.outcome == "stale":
             self.logs.stale_served(route.risk, route.template, outcome)
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from cachemw.engine.ask import Rewrite
 from cachemw.engine.routes import Extra, Target
+from cachemw.engine.screen import CONDITIONAL
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Request
 
@@ -17,6 +18,8 @@ __all__ = ["EnvironReader", "apply_rewrite", "native", "native_pair", "raw_targe
 Environ = dict[str, Any]
 
 _BARE = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
+_REWRITTEN = CONDITIONAL | {b"cookie"}
+"""Fields that a rewrite may give another value."""
 _RAW_NAMES = ("RAW_URI", "REQUEST_URI")
 """Where servers put the request target as it came: gunicorn and Werkzeug, uWSGI and mod_wsgi."""
 
@@ -119,9 +122,8 @@ def apply_rewrite(environ: Environ, rewrite: Rewrite) -> None:
     for variable in [name for name in environ if name.startswith("HTTP_")]:
         if _field(variable) not in kept:
             del environ[variable]
-    cookie = rewrite.headers.first(b"cookie")
-    if cookie is not None:
-        environ["HTTP_COOKIE"] = cookie.decode("latin-1")
+    for field in _REWRITTEN & kept:
+        environ[_variable(field)] = b", ".join(rewrite.headers.values(field)).decode("latin-1")
     query = rewrite.query.decode("latin-1")
     if query != environ.get("QUERY_STRING", ""):
         environ["QUERY_STRING"] = query

@@ -2,7 +2,8 @@
 
 A front door makes an `Exchange` for each request that is forwarded and tells it, in this order:
 
-1. `decide` the head: gives what goes out, perhaps a whole other body (a 304, a stale stand-in);
+1. `decide` the head: gives what goes out, perhaps a whole other body (a 304, a stored answer), and
+   perhaps what is to be purged first;
 2. `take` each piece of the body as it passes by;
 3. `complete` when the application's body has ended, before the client can know it;
 4. `fail` instead, when the application raised;
@@ -16,22 +17,14 @@ the cache, never the client its answer (I3).
 from __future__ import annotations
 
 from cachemw.cache import Cache
-from cachemw.engine.answers import (
-    Answer,
-    Keeping,
-    Stored,
-    broke_off,
-    on_complete,
-    on_error,
-    on_head,
-    refuse,
-    render,
-)
-from cachemw.engine.flows import Fetch, Forward, Serve
-from cachemw.engine.outcomes import Outcome
+from cachemw.engine.answers import on_error, on_head
+from cachemw.engine.decisions import Forward, Serve
+from cachemw.engine.effects import Stored
+from cachemw.engine.keeping import Keeping, broke_off, on_complete, refuse
+from cachemw.engine.rendering import Answer, render
 from cachemw.http.messages import Head
 
-__all__ = ["Exchange", "refreshing", "rendered"]
+__all__ = ["Exchange", "rendered"]
 
 
 def rendered(cache: Cache, served: Serve) -> Answer:
@@ -42,17 +35,6 @@ def rendered(cache: Cache, served: Serve) -> Answer:
         if served.refresh is not None:
             served.refresh.abandon()
         raise
-
-
-def refreshing(fetch: Fetch) -> Forward:
-    """Give the forward of a background refresh: the fetch that a stale answer was served with."""
-    return Forward(
-        route=fetch.ask.route,
-        outcome=Outcome.REFRESH,
-        reason="refresh",
-        fetch=fetch,
-        rewrite=fetch.ask.rewrite(keep_conditions=False),
-    )
 
 
 class Exchange:
@@ -66,6 +48,7 @@ class Exchange:
         "cache",
         "forward",
         "outcome",
+        "purge",
         "started",
         "status",
         "stood_in",
@@ -79,9 +62,11 @@ class Exchange:
         self.outcome = forward.outcome
         self.status = 0
         self.stood_in = False
-        """Whether a stale answer went out in place of the application's."""
+        """Whether a stored answer went out in place of the application's."""
         self.stored: Stored | None = None
         """What was kept and has still to be written to the shared store."""
+        self.purge: tuple[str, ...] = ()
+        """Tags to purge, by `cache.invalidate`, before the answer goes out."""
         self._keeping: Keeping | None = None
         self._pieces: list[bytes] = []
         self._size = 0
@@ -113,10 +98,11 @@ class Exchange:
                 return self._stand_in(decided)
         except Exception:
             self.cache.logs.failed("head_failed")
-            decided = Answer(status=head.status, headers=list(head.headers.pairs), body=None), None
-        answer, self._keeping = decided
-        self.status = answer.status
-        return answer
+            self.status = head.status
+            return Answer(status=head.status, headers=list(head.headers.pairs), body=None)
+        self._keeping, self.stored, self.purge = decided.keeping, decided.stored, decided.purge
+        self.status = decided.answer.status
+        return decided.answer
 
     def take(self, piece: bytes) -> None:
         """Copy a piece of the body aside, unless it has grown too large to be kept."""
@@ -166,7 +152,10 @@ class Exchange:
     def _stand_in(self, served: Serve) -> Answer:
         answer = render(self.cache.engine, served)
         self.stood_in = True
-        self.outcome, self.status = served.outcome, answer.status
+        self.stored = served.stored
+        if not (self.forward.fetch is not None and self.forward.fetch.refresh):
+            self.outcome = served.outcome
+        self.status = answer.status
         return answer
 
     def finish(self) -> None:
@@ -179,4 +168,5 @@ class Exchange:
             self._keeping = None
         elif self.forward.fetch is not None:
             self.forward.fetch.abandon()
-        self.cache.finish(self.forward.route, self.outcome, self.status, self.started)
+        forward = self.forward
+        self.cache.finish(forward.route, self.outcome, self.status, self.started, forward.reason)

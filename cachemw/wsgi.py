@@ -15,12 +15,13 @@ from http import HTTPStatus
 from typing import Any
 
 from cachemw.cache import Cache
-from cachemw.engine.answers import Answer, fields_of_hit
+from cachemw.engine.decisions import Fetch, Serve
 from cachemw.engine.drivers import run
-from cachemw.engine.flows import Fetch, Serve, on_request
+from cachemw.engine.flows import on_request, refreshing
 from cachemw.engine.outcomes import Outcome
+from cachemw.engine.rendering import Answer, hit_fields
 from cachemw.environ import Environ, EnvironReader, apply_rewrite, native, raw_target
-from cachemw.exchange import Exchange, refreshing, rendered
+from cachemw.exchange import Exchange, rendered
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Head
 from cachemw.telemetry.spans import span_origin
@@ -44,6 +45,7 @@ class CacheMiddleware:
         self.cache = cache
         self._reader = EnvironReader(cache.engine.watched.names)
         self._hit = cache.engine.hit_in_memory
+        self._hit_fields = hit_fields(cache.engine.settings, "memory")
         self._monotonic = cache.clock.monotonic
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -56,14 +58,12 @@ class CacheMiddleware:
         if environ["REQUEST_METHOD"] == "GET":
             try:
                 found = self._hit(target, extra, None, now)
-                headers = fields_of_hit(found[0], now, "memory") if found else []
+                headers = self._hit_fields(found[0], now) if found else []
             except Exception:  # a fault of ours: the way around the cache is open (I3)
                 self.cache.logs.failed("hit_failed")
                 found = None
             if found is not None:
                 entry, plan = found
-                if self.cache.config.x_cache:
-                    headers.append((b"x-cache", b"HIT"))
                 start_response(_status_line(entry.status), native(headers))
                 self.cache.finish_hit(plan.route, entry.status, now)
                 return [entry.body]
@@ -216,6 +216,8 @@ class _Call:
         code = int(status[:3])
         headers = Fields([(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in fields])
         answer = self._exchange.decide(Head(status=code, headers=headers), body)
+        if self._exchange.purge:
+            self._exchange.cache.invalidate(self._exchange.purge)
         if answer.body is not None:
             return self._replace(answer)
         self._sent = True

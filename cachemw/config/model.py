@@ -41,6 +41,7 @@ __all__ = [
 Duration = str | float
 Size = str | int
 Risk = Literal["low", "medium", "high"]
+ClientDirectives = Literal["ignore", "honour"]
 Names = Sequence[str]
 Written = Mapping[str, Any]
 """A table, as it comes out of a file."""
@@ -247,6 +248,26 @@ class Route(Settings):
         default=None,
         help="How long 404 and 410 are fresh. Left out: they are not stored.",
     )
+    retain: Setting[Duration, float] = option(
+        v.duration,
+        default="1h",
+        help="How long a stale answer is kept to ask the application if it is still current.",
+    )
+    heuristic: Setting[float | None, float | None] = option(
+        v.FRACTION,
+        default=None,
+        help='With ttl = "response": fresh for this share of its age, where it states no lifetime.',
+    )
+    client_directives: Setting[ClientDirectives, ClientDirectives] = option(
+        v.CLIENT_DIRECTIVES,
+        default="ignore",
+        help='"honour": clients may ask for fresh answers by Cache-Control, and so load the origin.',
+    )
+    max_variants: Setting[int, int] = option(
+        v.integer(1, 10_000),
+        default=64,
+        help="Answers kept per URL and process where they vary; the oldest makes room.",
+    )
     max_size: Setting[Size | None, int] = option(
         v.positive_size,
         default=None,
@@ -257,6 +278,7 @@ class Route(Settings):
         Rule(("query", "ignore_query"), rules.one_query_rule),
         Rule(("path", "tags"), rules.tag_parameters),
         Rule(("ttl", "kind"), rules.some_ttl),
+        Rule(("ttl", "heuristic"), rules.heuristic_of_response),
     )
 
     @classmethod
@@ -323,6 +345,14 @@ class Config(Settings):
     )
     x_cache: Setting[bool, bool] = option(
         v.boolean, default=False, help="Also send `X-Cache`, beside `Cache-Status`."
+    )
+    show_keys: Setting[bool, bool] = option(
+        v.boolean, default=False, help="Also say in `Cache-Status` the digest of the key."
+    )
+    targeted: Setting[Names, tuple[str, ...]] = option(
+        v.TARGETED_NAMES,
+        default=("cachemw-cache-control", "cdn-cache-control"),
+        help="Response headers that count instead of Cache-Control (RFC 9213); the first there wins.",
     )
     secret: Setting[str | None, str | None] = option(
         v.SECRET,

@@ -17,6 +17,7 @@ from .template import parse_template
 
 __all__ = [
     "flagged_routes",
+    "heuristic_of_response",
     "known_kinds",
     "one_query_rule",
     "planned_size",
@@ -56,6 +57,12 @@ def tag_parameters(route: Any) -> Problems:
                     f"tags[{index}]",
                     f"the path has no parameter {{{name}}}{did_you_mean(name, known)}",
                 )
+
+
+def heuristic_of_response(route: Any) -> Problems:
+    """Check that a lifetime is only guessed where the response is to state it."""
+    if route.heuristic is not None and route.ttl not in ("response", None):
+        yield Problem("heuristic", 'has no place beside a ttl of the route: use ttl = "response"')
 
 
 def some_ttl(route: Any) -> Problems:

@@ -14,9 +14,11 @@ from .show import did_you_mean, either, show
 from .template import parse_template
 
 __all__ = [
+    "CLIENT_DIRECTIVES",
     "COOKIES",
     "FIELD_NAMES",
     "FLAG",
+    "FRACTION",
     "IDENTITY",
     "IGNORED_PARAMETERS",
     "KEY",
@@ -32,6 +34,7 @@ __all__ = [
     "ROUTE_NAME",
     "SECRET",
     "TAGS",
+    "TARGETED_NAMES",
     "TEMPLATE",
     "TTL",
     "boolean",
@@ -122,6 +125,15 @@ def _boolean(value: object) -> bool:
 
 
 boolean = Parser(_boolean, "true or false")
+
+
+def _fraction(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+        raise ValueError(f"expected a share over 0 and up to 1, got {show(value)}")
+    return float(value)
+
+
+FRACTION = Parser(_fraction, "a share over 0 and up to 1")
 
 
 def integer(minimum: int, maximum: int | None = None) -> Parser[int]:
@@ -253,6 +265,14 @@ def _field_name(value: object) -> str:
     return name
 
 
+def _targeted_name(value: object) -> str:
+    expects = 'the name of a response header such as "CDN-Cache-Control"'
+    name = matching(_TOKEN, expects)(value).lower()
+    if name == "cache-control":
+        raise ValueError(f"{show(value)} counts where none of the listed is there: leave it out")
+    return name
+
+
 def _tag(value: object) -> str:
     tag = matching(r"[!-+\--~]+", "a tag of visible ASCII without spaces and commas")(value)
     if len(tag) > _TAG_LENGTH:
@@ -262,6 +282,7 @@ def _tag(value: object) -> str:
     return tag
 
 
+CLIENT_DIRECTIVES = choice("ignore", "honour")
 RISK_KEY = key_of("risk class", RISKS)
 NAMESPACE = matching("[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, dashes or underscores")
 MOUNT = matching(r"(?:/[^/?#]+)*", 'a mount such as "/api", or "" for none')
@@ -269,6 +290,7 @@ METHODS = names(Parser(_method, '"GET", "HEAD"'), at_least=1)
 PARAMETERS = names(Parser(_parameter, "names of query parameters"))
 IGNORED_PARAMETERS = names(Parser(_ignored_parameter, 'names, which may end in "*"'))
 FIELD_NAMES = names(Parser(_field_name, "names of request headers"))
+TARGETED_NAMES = names(Parser(_targeted_name, "names of response headers"))
 COOKIES = names(
     Parser(matching(_TOKEN, "the name of a cookie").parse, "names of cookies"),
 )

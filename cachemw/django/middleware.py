@@ -21,14 +21,16 @@ from cachemw.django.translate import (
     raw_of,
     rewrite_request,
     scheme_of,
+    stood_in,
 )
-from cachemw.engine.answers import Answer, fields_of_hit
+from cachemw.engine.decisions import Fetch, Forward, Serve
 from cachemw.engine.drivers import arun, run
-from cachemw.engine.flows import Fetch, Forward, Serve, on_request
+from cachemw.engine.flows import on_request, refreshing
 from cachemw.engine.outcomes import Outcome
+from cachemw.engine.rendering import Answer, hit_fields
 from cachemw.engine.routes import Extra, Target
 from cachemw.environ import EnvironReader
-from cachemw.exchange import Exchange, refreshing, rendered
+from cachemw.exchange import Exchange, rendered
 from cachemw.telemetry.spans import span_origin
 
 __all__ = ["CacheMiddleware"]
@@ -47,6 +49,7 @@ class CacheMiddleware:
         self.get_response = get_response
         self.cache = get_cache()
         self._reader = EnvironReader(self.cache.engine.watched.names, decoded=True)
+        self._hit_fields = hit_fields(self.cache.engine.settings, "memory")
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
@@ -91,7 +94,10 @@ class CacheMiddleware:
         try:
             with span_origin(exchange.template):
                 response = self._call(request)
-            return out.respond(response)
+            response = out.respond(response)
+            if exchange.purge:
+                self.cache.invalidate(exchange.purge)
+            return response
         except Exception:
             stale = out.failed()
             if stale is None:
@@ -154,7 +160,10 @@ class CacheMiddleware:
         try:
             with span_origin(exchange.template):
                 response = await self._acall(request)
-            return out.respond(response)
+            response = out.respond(response)
+            if exchange.purge:
+                await self.cache.ainvalidate(exchange.purge)
+            return response
         except Exception:
             stale = out.failed()
             if stale is None:
@@ -188,15 +197,13 @@ class CacheMiddleware:
             return target, extra, None
         try:
             found = self.cache.engine.hit_in_memory(target, extra, None, now)
-            headers = fields_of_hit(found[0], now, "memory") if found else []
+            headers = self._hit_fields(found[0], now) if found else []
         except Exception:  # a fault of ours: the way around the cache is open (I3)
             self.cache.logs.failed("hit_failed")
             found = None
         if found is None:
             return target, extra, None
         entry, plan = found
-        if self.cache.config.x_cache:
-            headers.append((b"x-cache", b"HIT"))
         response = make_response(entry.status, headers, entry.body)
         self.cache.finish_hit(plan.route, entry.status, now)
         return target, extra, response
@@ -230,8 +237,10 @@ class _Response:
         body = None if response.streaming else response.content
         answer = exchange.decide(head_of(response), body)
         if exchange.stood_in:
+            stored: Any = stood_in(response, answer)
             response.close()
-            return make_response(answer.status, answer.headers, answer.body or b"")
+            stored._resource_closers.append(self.end)
+            return stored  # type: ignore[no-any-return]
         if body is not None and exchange.keeping:
             exchange.take(body)
             exchange.complete()

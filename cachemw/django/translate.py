@@ -9,13 +9,21 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from cachemw.engine.answers import Answer
 from cachemw.engine.ask import Rewrite
+from cachemw.engine.rendering import Answer
 from cachemw.environ import apply_rewrite, native, raw_target
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Head
 
-__all__ = ["copy_request", "head_of", "make_response", "raw_of", "rewrite_request", "scheme_of"]
+__all__ = [
+    "copy_request",
+    "head_of",
+    "make_response",
+    "raw_of",
+    "rewrite_request",
+    "scheme_of",
+    "stood_in",
+]
 
 _REQUEST_CACHES = ("GET", "COOKIES", "headers", "_current_scheme_host", "accepted_types")
 """What Django works out of META once and remembers on the request."""
@@ -69,11 +77,18 @@ def apply_answer(response: HttpResponseBase, answer: Answer) -> None:
 _NAMES = {b"cache-status": "Cache-Status", b"etag": "ETag", b"x-cache": "X-Cache"}
 
 
+def stood_in(response: HttpResponseBase, answer: Answer) -> HttpResponse:
+    """Make the stored answer that goes out instead of a response, with its cookies if it has them still."""
+    headers = [pair for pair in answer.headers if pair[0] != b"set-cookie"]
+    own = make_response(answer.status, headers, answer.body or b"")
+    if len(headers) < len(answer.headers):
+        own.cookies = response.cookies  # a mapping has room for one Set-Cookie only
+    return own
+
+
 def not_modified(response: HttpResponseBase, answer: Answer) -> HttpResponse:
     """Make the 304 that goes out instead of a response, and takes over its cookies and clean-up."""
-    headers = [pair for pair in answer.headers if pair[0] != b"set-cookie"]
-    own = make_response(answer.status, headers, b"")
-    own.cookies = response.cookies
+    own = stood_in(response, answer)
     own._resource_closers.extend(response._resource_closers)  # type: ignore[attr-defined]
     return own
 

@@ -10,11 +10,20 @@ from cachemw.engine.engine import Engine
 from cachemw.engine.entry import Key
 from cachemw.engine.keys import encode_parts
 from cachemw.engine.routes import Extra, Identify, Plan, RouteState, Target
-from cachemw.engine.screen import CONDITIONAL, KEYED, REMOVED, bypass_reason, normalised_host
+from cachemw.engine.screen import (
+    CONDITIONAL,
+    DIRECTIVES,
+    KEYED,
+    REMOVED,
+    bypass_reason,
+    normalised_host,
+)
 from cachemw.engine.tags import fill, normalise, url_tags
+from cachemw.http import request_control
 from cachemw.http.conditional import is_conditional
 from cachemw.http.fields import Fields, Pair, cookie_pairs
 from cachemw.http.messages import Request
+from cachemw.http.request_control import RequestControl
 
 __all__ = ["Ask", "Pass", "Rewrite", "ask"]
 
@@ -47,6 +56,13 @@ class Ask(Struct, kw_only=True, eq=False):
     cookies_sent: bool
     """Whether the application sees cookies that the key does not hold."""
     authorization_sent: bool
+    directives: RequestControl | None = None
+    """What the client asks of caches, where the route honours it and anything is asked."""
+
+    @property
+    def ranged(self) -> bool:
+        """Whether a part of the answer is asked for."""
+        return b"range" in self.request.headers
 
     @property
     def route(self) -> RouteState:
@@ -54,15 +70,26 @@ class Ask(Struct, kw_only=True, eq=False):
         return self.plan.route
 
     @property
+    def speaks_for_all(self) -> bool:
+        """Whether what becomes of this request says anything of those that others make."""
+        plain = self.directives is None and self.request.method != "HEAD"
+        return plain and not self.personal and not self.ranged
+
+    @property
     def personal(self) -> bool:
         """Whether the client is known: then only answers that say so are for it, and it never queues."""
         return self.cookies_sent or self.authorization_sent
 
-    def rewrite(self, *, keep_conditions: bool) -> Rewrite | None:
-        """Give the request that the application is to see, or None when it is what came in."""
+    def rewrite(self, *, keep_conditions: bool, conditions: Sequence[Pair] = ()) -> Rewrite | None:
+        """Give the request that the application is to see, or None when it is what came in.
+
+        `conditions` are ours, to validate a stored answer with; they stand in for the client's.
+        """
         headers = self.headers
-        if not keep_conditions and is_conditional(headers):
+        if (conditions or not keep_conditions) and is_conditional(headers):
             headers = headers.without(CONDITIONAL)
+        if conditions:
+            headers = headers.plus(*conditions)
         if headers is self.request.headers and self.query == self.request.query:
             return None
         return Rewrite(query=self.query, headers=headers)
@@ -95,21 +122,20 @@ def ask(engine: Engine, request: Request, target: Target, extra: Extra | None) -
 def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], request: Request) -> Plan:
     query = route.read_query(request.query)
     host = normalised_host(request)
-    path = request.mount.encode("utf-8", "surrogateescape") + request.raw_path
-    tags = [normalise(fill(template, params)) for template in route.tags]
-    tags += [route.own_tag, *url_tags(host.decode("ascii"), path, query)]
-    base = encode_parts(
+    mount = request.mount.encode("utf-8", "surrogateescape")
+    key = engine.keys.make(
         (
             request.scheme.encode("ascii", "replace"),
             host,
-            request.mount.encode("utf-8", "surrogateescape"),
+            mount,
             request.raw_path,
             request.path.encode("utf-8", "surrogateescape"),
             query,
         )
     )
-    key = engine.keys.make((base, None, None, None))
-    return Plan(route=route, key=key, base=base, query=query, tags=tuple(tags))
+    tags = [normalise(fill(template, params)) for template in route.tags]
+    urls = url_tags(host.decode("ascii"), mount + request.raw_path, query)
+    return Plan(route=route, key=key, query=query, tags=(*tags, route.own_tag, *urls))
 
 
 def _personal(engine: Engine, plan: Plan, request: Request, extra: Sequence[Pair]) -> Ask | Pass:
@@ -132,7 +158,15 @@ def _personal(engine: Engine, plan: Plan, request: Request, extra: Sequence[Pair
         query=plan.query,
         cookies_sent=identity is None and route.cookies is None and b"cookie" in headers,
         authorization_sent=identity is None and b"authorization" in headers,
+        directives=_directives(route, request.headers) if extra else None,
     )
+
+
+def _directives(route: RouteState, fields: Fields) -> RequestControl | None:
+    if not route.honours or DIRECTIVES.isdisjoint(fields.names):
+        return None
+    control = request_control.parse(fields)
+    return control if control != RequestControl() else None
 
 
 def _identify(engine: Engine, identify: Identify, request: Request) -> str | None:
@@ -173,22 +207,20 @@ def _extended(
 ) -> Plan:
     """Give the plan under these keyed fields, cookies and identity, and keep it if it can recur."""
     conceal = engine.keys.conceal
+    # Always three, and with the plan's own key four: the key of a variant has an odd number of parts.
     parts = (
-        plan.base,
         encode_parts(part for pair in keyed for part in pair) if keyed else None,
         encode_parts(conceal(b"=".join(pair)) for pair in cookies) if cookies else None,
         conceal(identity.encode("utf-8", "surrogateescape")) if identity is not None else None,
     )
     extended = Plan(
         route=plan.route,
-        key=engine.keys.make(parts),
-        base=plan.base,
+        key=engine.keys.extend(plan.key, parts),
         query=plan.query,
         tags=plan.tags,
     )
     names = {name for name, _ in extra} - {name for name, _ in keyed}
-    if plan.route.cookies is not None:
-        names.discard(b"cookie")
+    names -= plan.route.unread
     if identity is None and not names:
         plan.remember(list(extra), extended)
     return extended

@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from cachemw.engine.entry import Entry, Key
 from cachemw.engine.flights import Flight
+from cachemw.errors import StoreError
 
-__all__ = ["Await", "Effect", "Flow", "Lookup", "Save"]
+__all__ = ["Await", "Effect", "Flow", "Lookup", "Save", "Stored", "save"]
 
 Result = TypeVar("Result")
 
@@ -39,3 +40,20 @@ class Save(Struct, frozen=True):
 
 Effect = Lookup | Await | Save
 Flow = Generator[Effect, Any, Result]
+
+
+class Stored(Struct, frozen=True):
+    """Entries that the memory tier holds and the shared store is to get."""
+
+    entries: tuple[tuple[Key, Entry], ...]
+    route: str
+
+
+def save(stored: Stored) -> Flow[bool]:
+    """Write what was kept to the shared store; run it when the response has gone out."""
+    try:
+        for key, entry in stored.entries:
+            yield Save(entry, key, stored.route)
+    except StoreError:
+        return False
+    return True

@@ -18,7 +18,9 @@ from cachemw.engine.keys import KeyMaker
 from cachemw.engine.router import Router
 from cachemw.engine.routes import Extra, Plan, RouteState, Target
 from cachemw.engine.screen import CONDITIONAL, REMOVED, Watched
+from cachemw.http.cache_control import CacheControl
 from cachemw.http.fields import Fields, Pair
+from cachemw.http.targeted import effective_control
 from cachemw.http.vary import Selecting, selecting
 
 __all__ = ["Engine", "Floors", "Memory", "Settings", "Trust"]
@@ -38,6 +40,9 @@ class Memory(Protocol):
 
     def get(self, key: bytes) -> Entry | None:
         """Give the entry of a digest."""
+
+    def discard(self, key: bytes) -> None:
+        """Drop the entry of a digest, if there is one."""
 
     def put(self, entry: Entry) -> bool:
         """Keep an entry, if it fits."""
@@ -78,6 +83,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     has_shared: bool = True
     """Whether there is a shared store to look in."""
     x_cache: bool = False
+    show_keys: bool = False
+    targets: tuple[bytes, ...] = ()
+    """Targeted fields (RFC 9213), the first of which that is there decides."""
 
 
 class Engine:
@@ -96,6 +104,7 @@ class Engine:
         log: Trust,
         flights: Flights,
         uncacheable: MutableMapping[bytes, bool],
+        variants: MutableMapping[bytes, dict[bytes, None]],
         count: Callable[[str, str], None],
         refused: Callable[[RouteState, str], None],
         intern: Callable[[HeaderPairs], HeaderPairs],
@@ -119,6 +128,8 @@ class Engine:
         self._uncacheable_lock = threading.Lock()
         self._some_uncacheable = False
         """Whether there ever was one: until then nobody need take the lock."""
+        self._variants = variants
+        self._variants_lock = threading.Lock()
         self._young: dict[Target, Plan] = {}
         self._old: dict[Target, Plan] = {}
 
@@ -209,6 +220,23 @@ class Engine:
             variants[wanted] = key
         return key
 
+    def limit_variants(self, plan: Plan, key: Key) -> None:
+        """Note a variant that is being kept; drop the oldest where a target has too many."""
+        with self._variants_lock:
+            kept = self._variants.setdefault(plan.key.digest, {})
+            kept.pop(key.digest, None)
+            kept[key.digest] = None
+            oldest = next(iter(kept)) if len(kept) > plan.route.max_variants else None
+            if oldest is not None:
+                del kept[oldest]
+        if oldest is not None:
+            self.memory.discard(oldest)
+            self.count("variants_dropped", "")
+
+    def control(self, fields: Fields) -> CacheControl:
+        """Give the directives that count for us in a response."""
+        return effective_control(fields, self.settings.targets)
+
     # -- hit-for-miss ----------------------------------------------------------------------------
 
     def is_uncacheable(self, digest: bytes) -> bool:
@@ -232,4 +260,5 @@ class Engine:
     def reset_after_fork(self) -> None:
         """Make locks and flights anew: their threads stayed in the parent."""
         self._uncacheable_lock = threading.Lock()
+        self._variants_lock = threading.Lock()
         self.flights = Flights(self.flights.max_waiters)

@@ -10,7 +10,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-__all__ = ["MARKER", "Entry", "HeaderPairs", "Key", "Position", "Verdict"]
+__all__ = ["MARKER", "NO_ANSWER", "Entry", "HeaderPairs", "Key", "Position", "Verdict"]
 
 HeaderPairs = tuple[tuple[bytes, bytes], ...]
 """Header fields in order, duplicates kept, names in lower case."""
@@ -67,6 +67,8 @@ class Entry(Struct, kw_only=True, eq=False, gc=False):
     """End of the stale-while-revalidate window; equals `fresh_until` when there is none."""
     stale_error_until: float
     """End of the stale-if-error window; equals `fresh_until` when there is none."""
+    dies_at: float
+    """When the entry is of no use any more: windows over, and not worth asking the origin about."""
     position: Position
     """Where the invalidation log stood when the origin call began."""
     tags: tuple[str, ...] = ()
@@ -82,12 +84,23 @@ class Entry(Struct, kw_only=True, eq=False, gc=False):
         """Whether this only says which request fields select the variant (their names are in `vary`)."""
         return self.status == MARKER
 
-    @property
-    def dies_at(self) -> float:
-        """When the entry is of no use any more: fresh and both stale windows over."""
-        return max(self.fresh_until, self.stale_until, self.stale_error_until)
-
     def __repr__(self) -> str:
         return (
             f"<Entry {self.status} {self.route} {len(self.body)} bytes key={self.key.hex()[:12]}>"
         )
+
+
+NO_ANSWER = Entry(
+    key=b"",
+    status=504,
+    headers=(),
+    body=b"",
+    route="",
+    born=0.0,
+    fresh_until=0.0,
+    stale_until=0.0,
+    stale_error_until=0.0,
+    dies_at=0.0,
+    position=Position(b"", 0),
+)
+"""What stands for the answer that a client wanted from the cache and nowhere else."""

@@ -42,7 +42,7 @@ class KeyMaker:
         return Key(_digest(self._short, full), full)
 
     def extend(self, key: Key, parts: Iterable[bytes | None]) -> Key:
-        """Make the key of a variant: a primary key's and its selecting values."""
+        """Make the key of what differs under a key: for other fields of the request, or a variant."""
         full = encode_parts((key.full, *parts))
         return Key(_digest(self._short, full), full)
 

@@ -44,6 +44,10 @@ class Outcome(IntEnum):
     # The cache was ill and stood aside: an event of the store, not a property of the traffic.
     ERROR_BYPASS = 10, "pass", "origin", True
     REFRESH = 11, "refresh", "origin", True
+    # The application said that a stale answer is still the current one (304).
+    REVALIDATED = 12, "miss", "origin", True
+    # The client asked for a stored answer or none (only-if-cached), and there was none.
+    UNSATISFIED = 13, "miss", "memory", False
 
     def __new__(cls, value: int, outcome: Family, tier: Tier, calls_origin: bool) -> Outcome:
         """Make the member equal to its cell's number."""

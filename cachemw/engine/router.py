@@ -62,7 +62,9 @@ class Router:
         segments = path[1:].split("/")
         found: list[Match] = []
         self._walk(self._root, segments, 0, {}, mount, found)
-        return min(found, key=lambda match: match[0]) if found else None
+        if len(found) < 2:
+            return found[0] if found else None
+        return min(found, key=lambda match: match[0])
 
     def _walk(
         self,

@@ -43,11 +43,16 @@ class RouteState:
     methods: frozenset[str]
     policy: Policy
     max_size: int
+    max_variants: int
     read_query: QueryReader
     varies: frozenset[bytes]
     """Fields that the route declares: keyed."""
     cookies: frozenset[str] | None
     """Cookies that the route reads; None: it has not said, so a cookie makes a request personal."""
+    unread: frozenset[bytes]
+    """Watched fields that mean nothing to this route as they come."""
+    honours: bool
+    """Whether clients' Cache-Control is honoured."""
     identity: Identify | None
     tags: tuple[str, ...]
     """Tag templates."""
@@ -62,8 +67,6 @@ class Plan(Struct, kw_only=True, eq=False):
 
     route: RouteState
     key: Key
-    base: bytes
-    """The encoded parts of the target: what every key of it begins with."""
     query: bytes
     """The query as the route reads it."""
     tags: tuple[str, ...]
@@ -87,11 +90,11 @@ class Plan(Struct, kw_only=True, eq=False):
 
     def _reduce(self, extra: Extra) -> tuple[tuple[bytes, bytes], ...]:
         """Leave out what the route does not read: most often a browser's whole Cookie field."""
-        cookies = self.route.cookies
-        if cookies is None or self.route.identity is not None:
+        route = self.route
+        if route.identity is not None:
             return tuple(extra)
-        reduced = [pair for pair in extra if pair[0] != b"cookie"]
-        if cookies and len(reduced) != len(extra):
+        reduced = [pair for pair in extra if pair[0] not in route.unread]
+        if cookies := route.cookies:
             lines = [value for name, value in extra if name == b"cookie"]
             reduced += [(b"cookie", b"=".join(pair)) for pair in cookie_pairs(lines, cookies)]
         return tuple(reduced)

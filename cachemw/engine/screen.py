@@ -21,9 +21,12 @@ from cachemw.http.messages import Request
 __all__ = [
     "CONDITIONAL",
     "DEFAULT_PORTS",
+    "DIRECTIVES",
     "KEYED",
+    "RANGE",
     "REMOVED",
     "bypass_reason",
+    "is_host",
     "normalised_host",
     "watched",
 ]
@@ -33,8 +36,7 @@ _BYPASS = {
     b"x-http-method-override": "method-override",
     b"x-http-method": "method-override",
     b"x-method-override": "method-override",
-    b"range": "range",
-    b"if-range": "range",
+    # RFC 9111 §4.3.2: these two are for the origin alone to judge, so it is asked.
     b"if-match": "precondition",
     b"if-unmodified-since": "precondition",
 }
@@ -82,6 +84,12 @@ REMOVED = frozenset(
     }
 )
 
+RANGE = frozenset({b"range", b"if-range"})
+"""Answered by cachemw itself out of a stored answer, by the application out of its own."""
+
+DIRECTIVES = frozenset({b"cache-control", b"pragma"})
+"""What a client asks of caches: noticed only where a route honours it."""
+
 CONDITIONAL = frozenset({b"if-none-match", b"if-modified-since"})
 """Answered by cachemw itself: taken from the forwarded request, so that the full answer can be kept."""
 
@@ -98,12 +106,15 @@ class Watched:
     suspicious: frozenset[bytes]
 
 
-def watched(declared: frozenset[bytes]) -> Watched:
+def watched(declared: frozenset[bytes], *, honours: bool = False) -> Watched:
     """Give every field name that matters to some route, and the underscore spellings of all of them.
 
-    `declared` are the fields that routes vary on.
+    `declared` are the fields that routes vary on; `honours` says whether one of them honours what
+    clients ask of caches.
     """
-    own = {b"cookie", b"authorization", b"content-length", *CONDITIONAL}
+    own = {b"cookie", b"authorization", b"content-length", *CONDITIONAL, *RANGE}
+    if honours:
+        own |= DIRECTIVES
     names = frozenset(own | set(_BYPASS) | KEYED | declared)
     suspicious = frozenset(
         spelling for name in names | REMOVED | {b"host"} for spelling in _underscored(name)
@@ -129,18 +140,23 @@ def bypass_reason(
         return "target"  # absolute-form or asterisk-form (RFC 9112 §3.2)
     if _ENCODED_SEPARATOR.search(request.raw_path):
         return "target"  # what one layer reads as one segment another reads as two
-    fields = request.headers
-    hosts = fields.values(b"host")
-    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+    if not is_host(request):
         return "host"
     if not watched:
         return None
+    fields = request.headers
     if not _BYPASS.keys().isdisjoint(fields.names):
         return next(_BYPASS[name] for name in _BYPASS if name in fields)
     if not suspicious.isdisjoint(fields.names):
         return "spelling"
     length = fields.first(b"content-length")
     return "body" if length is not None and length.strip() != b"0" else None
+
+
+def is_host(request: Request) -> bool:
+    """Say whether there is exactly one Host, and a well-formed one."""
+    hosts = request.headers.values(b"host")
+    return len(hosts) == 1 and _HOST.fullmatch(hosts[0]) is not None
 
 
 def normalised_host(request: Request) -> bytes:

@@ -9,6 +9,7 @@ from cachemw.config.template import parse_template
 from cachemw.engine.query import query_reader
 from cachemw.engine.router import Router
 from cachemw.engine.routes import Identify, RouteState
+from cachemw.engine.screen import DIRECTIVES
 from cachemw.engine.tags import route_tag
 from cachemw.http.storing import Policy
 
@@ -38,13 +39,23 @@ def _make(index: int, route: Route, identities: Mapping[str, Identify]) -> Route
             negative_ttl=route.negative_ttl,
             stale_while_revalidate=route.stale_while_revalidate,
             stale_if_error=route.stale_if_error,
+            heuristic=route.heuristic,
+            retain=route.retain,
         ),
         max_size=route.max_size,
+        max_variants=route.max_variants,
         read_query=query_reader(route.query, route.ignore_query),
         varies=frozenset(name.encode("ascii") for name in route.vary),
         cookies=None if route.cookies is None else frozenset(route.cookies),
+        unread=_unread(route),
+        honours=route.client_directives == "honour",
         identity=identities[route.identity] if route.identity else None,
         tags=route.tags,
         own_tag=route_tag(route.name),
         on=route.enabled,
     )
+
+
+def _unread(route: Route) -> frozenset[bytes]:
+    fields = frozenset() if route.client_directives == "honour" else DIRECTIVES
+    return fields if route.cookies is None else fields | {b"cookie"}

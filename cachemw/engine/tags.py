@@ -18,7 +18,16 @@ from urllib.parse import quote, unquote_to_bytes
 
 from cachemw.errors import CacheError
 
-__all__ = ["MAX_LENGTH", "TagError", "fill", "normalise", "route_tag", "url_tags", "user_tag"]
+__all__ = [
+    "MAX_LENGTH",
+    "TagError",
+    "fill",
+    "group_tag",
+    "normalise",
+    "route_tag",
+    "url_tags",
+    "user_tag",
+]
 
 MAX_LENGTH = 256
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != ",")
@@ -73,6 +82,11 @@ def _pieces(template: str) -> tuple[tuple[str, str], ...]:
 def route_tag(route: str) -> str:
     """Give the tag that every entry of a route carries."""
     return normalise(f"{_RESERVED}route:{route}")
+
+
+def group_tag(host: str, group: str) -> str:
+    """Give the tag of a cache group, which is one of its origin alone (RFC 9875 §2.1)."""
+    return normalise(f"{_RESERVED}group:{host} {group}")
 
 
 def url_tags(host: str, path: bytes, query: bytes) -> tuple[str, str]:

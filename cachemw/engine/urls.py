@@ -8,10 +8,15 @@ from cachemw.engine.engine import Engine
 from cachemw.engine.screen import DEFAULT_PORTS
 from cachemw.engine.tags import TagError, url_tags
 
-__all__ = ["tags_of_url"]
+__all__ = ["tags_of_listed_url", "tags_of_url"]
 
 
-def tags_of_url(engine: Engine, url: str) -> list[str]:
+def tags_of_listed_url(engine: Engine, url: str) -> list[str]:
+    """Give the tags of a URL as `tags_of_url` does, none where no route is listed for it."""
+    return tags_of_url(engine, url, listed_only=True)
+
+
+def tags_of_url(engine: Engine, url: str, *, listed_only: bool = False) -> list[str]:
     """Give the tags of a URL, `/products/1?page=2` on every host or `https://shop.example/...` on one.
 
     Every query string that a matching route would read out of it counts: the purger need not know
@@ -29,16 +34,19 @@ def tags_of_url(engine: Engine, url: str) -> list[str]:
     path, query = parts.path.encode("utf-8"), parts.query.encode("utf-8")
     host = parts.netloc.rpartition("@")[2].lower()
     host = host.removesuffix(DEFAULT_PORTS.get(parts.scheme, b"\n").decode("ascii"))
+    read = _queries(engine, unquote(parts.path, errors="surrogateescape"), query)
+    if listed_only and not read:
+        return []
     tags = []
-    for each in _queries(engine, unquote(parts.path, errors="surrogateescape"), query):
+    for each in {query, *read}:
         anywhere, here = url_tags(host, path, each)
         tags.append(here if host else anywhere)
     return tags
 
 
 def _queries(engine: Engine, path: str, query: bytes) -> set[bytes]:
-    """Give the query as written, and as every route reads it that matches below some mount."""
-    queries = {query}
+    """Give the query as every route reads it that matches below some mount."""
+    queries = set()
     for start in [0] + [i for i, character in enumerate(path) if character == "/" and i]:
         match = engine.router.match(path[:start], path[start:])
         if match is not None:

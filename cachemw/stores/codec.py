@@ -81,6 +81,7 @@ class _Meta(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=Fals
     fresh_until: float
     stale_until: float
     stale_error_until: float
+    dies_at: float
 
 
 class _Zstd(threading.local):
@@ -128,6 +129,7 @@ class Codec:
                 fresh_until,
                 min(entry.stale_until + shift, longest),
                 min(entry.stale_error_until + shift, longest),
+                min(entry.dies_at + shift, longest),
             )
         )
         raw = len(entry.body)
@@ -223,12 +225,14 @@ def _check(meta: _Meta, raw: int, server_now: float) -> None:
     status = meta.status
     if raw if status == MARKER else not 100 <= status <= 599:
         raise EntryRejected("status")
-    born, fresh_until = meta.born, meta.fresh_until
-    dies_at = max(fresh_until, meta.stale_until, meta.stale_error_until)
+    born, fresh_until, dies_at = meta.born, meta.fresh_until, meta.dies_at
     # A sum is finite only if every part is.
-    if not isfinite(born + fresh_until + meta.stale_until + meta.stale_error_until) or not (
+    if not isfinite(
+        born + fresh_until + meta.stale_until + meta.stale_error_until + dies_at
+    ) or not (
         born <= fresh_until <= born + MAX_LIFETIME
         and born <= server_now + MAX_FUTURE
+        and max(fresh_until, meta.stale_until, meta.stale_error_until) <= dies_at
         and dies_at <= fresh_until + MAX_LIFETIME
     ):
         raise EntryRejected("time")
@@ -252,8 +256,8 @@ def _check_headers(headers: HeaderPairs) -> None:
 
 def _entry(meta: _Meta, key: bytes, body: bytes, position: Position, shift: float) -> Entry:
     fresh_until = meta.fresh_until + shift
-    stale_until = meta.stale_until + shift
-    stale_error_until = meta.stale_error_until + shift
+    ends = meta.fresh_until  # times that equal it share its object: a million of them are worth it
+    stale, on_error, dies = meta.stale_until, meta.stale_error_until, meta.dies_at
     return Entry(
         key=key,
         status=meta.status,
@@ -262,8 +266,9 @@ def _entry(meta: _Meta, key: bytes, body: bytes, position: Position, shift: floa
         route=sys.intern(meta.route),
         born=meta.born + shift,
         fresh_until=fresh_until,
-        stale_until=fresh_until if stale_until == fresh_until else stale_until,
-        stale_error_until=(fresh_until if stale_error_until == fresh_until else stale_error_until),
+        stale_until=fresh_until if stale == ends else stale + shift,
+        stale_error_until=fresh_until if on_error == ends else on_error + shift,
+        dies_at=fresh_until if dies == ends else dies + shift,
         position=position,
         tags=meta.tags,
         vary=meta.vary,

@@ -51,7 +51,7 @@ _TUPLE_OVERHEAD = 40  # with the garbage collector's 16
 _PAIR = 64  # a tuple of two
 _FLOAT = 32
 _POSITION = 48  # 80 with its 128-bit integer, shared by all that was begun between two purges
-_ENTRY_OBJECT = 128
+_ENTRY_OBJECT = 144
 _INDEX_SLOT = 56  # dict: 24 bytes an entry and 4-8 an index, between 1/3 and 2/3 full
 _ORDER_SLOT = 16  # a place in the queues, one in the sweep
 FIXED_COST = _ENTRY_OBJECT + 4 * _FLOAT + _POSITION + _INDEX_SLOT + _ORDER_SLOT
@@ -73,8 +73,8 @@ def cost(entry: Entry) -> int:
             total += (_TEXT_OVERHEAD + len(tag) + 15) & ~15
     if entry.vary:
         total += _tuple(len(entry.vary))
-        for name, value in entry.vary:
-            total += _PAIR + _sized(name) + (_sized(value) if value else 0)
+        for name, selected in entry.vary:
+            total += _PAIR + _sized(name) + (_sized(selected) if selected else 0)
     return total
 
 

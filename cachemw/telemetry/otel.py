@@ -80,6 +80,12 @@ _EVENTS: Final[dict[EventName, tuple[str, str, str, str]]] = {
         "Operations that the shared store failed or did not answer in time.",
     ),
     "dropped_stores": ("store.dropped", "{entry}", "", "Writes dropped from a full queue."),
+    "variants_dropped": (
+        "memory.variants.dropped",
+        "{entry}",
+        "",
+        "Variants dropped because their URL has too many.",
+    ),
     "evicted": ("memory.evictions", "{entry}", "", "Entries evicted from memory for room."),
     "purge": ("purges", "{purge}", "cachemw.kind", "Purges asked of this process."),
     "breaker_opened": ("breaker.opened", "{time}", "", "Times the circuit breaker opened."),

@@ -20,6 +20,7 @@ EventName = Literal[
     "flight_timeouts",
     "log_records",
     "log_lines_dropped",
+    "variants_dropped",
 ]
 
 FAMILIES: Final[tuple[Family, ...]] = ("hit", "stale", "miss", "pass", "off", "refresh")
@@ -50,5 +51,6 @@ EVENT_LABELS: Final[dict[EventName, str]] = {
     "flight_timeouts": "",
     "log_records": "",
     "log_lines_dropped": "",
+    "variants_dropped": "",
 }
 """Event -> what its second word means; empty: it has none."""

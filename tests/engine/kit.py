@@ -9,12 +9,14 @@ from urllib.parse import unquote_to_bytes
 from msgspec.structs import replace
 
 from cachemw import Cache
-from cachemw.engine.answers import Answer, Keeping, on_complete, on_head
+from cachemw.engine.answers import Relayed, on_head
 from cachemw.engine.ask import Ask, Pass, ask
+from cachemw.engine.decisions import Forward, Serve
 from cachemw.engine.effects import Await, Effect, Lookup
 from cachemw.engine.entry import MARKER, Entry, Key
 from cachemw.engine.flights import Waiter
-from cachemw.engine.flows import Forward, Serve, on_request
+from cachemw.engine.flows import on_request
+from cachemw.engine.keeping import on_complete
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Head, Request
 from cachemw.testing import FakeClock
@@ -85,7 +87,7 @@ class Kit:
 
     def head(
         self, forward: Forward, status: int = 200, *fields: Field, body: bytes | None = None
-    ) -> tuple[Answer, Keeping | None] | Serve:
+    ) -> Relayed | Serve:
         return on_head(
             self.engine,
             forward,
@@ -98,8 +100,8 @@ class Kit:
     def keep(self, forward: Forward, body: bytes, *fields: Field, status: int = 200) -> Entry:
         """Let the application answer, and keep it; gives the entry."""
         decided = self.head(forward, status, *fields)
-        assert isinstance(decided, tuple)
-        keeping = decided[1]
+        assert isinstance(decided, Relayed)
+        keeping = decided.keeping
         assert keeping is not None, "the answer was refused"
         stored = on_complete(self.engine, keeping, body, self.now)
         assert stored is not None
@@ -124,7 +126,9 @@ class Kit:
             "position": self.engine.floors.here(),
             "tags": ("product:1",),
         }
-        return Entry(**(fields | changes))
+        fields |= changes
+        ends = (fields[name] for name in ("fresh_until", "stale_until", "stale_error_until"))
+        return Entry(**({"dies_at": max(ends)} | fields))
 
 
 def get(

@@ -6,20 +6,13 @@ from typing import Any
 
 import pytest
 
-from cachemw.engine.answers import (
-    Answer,
-    Stored,
-    broke_off,
-    on_complete,
-    on_error,
-    refuse,
-    render,
-    save,
-)
-from cachemw.engine.effects import Save
+from cachemw.engine.answers import Relayed, on_error
+from cachemw.engine.decisions import Forward, Serve
+from cachemw.engine.effects import Save, Stored, save
 from cachemw.engine.entry import MARKER
-from cachemw.engine.flows import Forward, Serve
+from cachemw.engine.keeping import broke_off, on_complete, refuse
 from cachemw.engine.outcomes import Outcome
+from cachemw.engine.rendering import Answer, render
 from cachemw.errors import StoreUnavailable
 from cachemw.http.dates import format_date
 
@@ -44,8 +37,8 @@ def status_of(answer: Answer) -> bytes:
 
 def relayed(kit: Kit, forward: Forward, status: int, *fields: Field, **options: Any) -> Answer:
     decided = kit.head(forward, status, *fields, **options)
-    assert isinstance(decided, tuple), decided
-    return decided[0]
+    assert isinstance(decided, Relayed), decided
+    return decided.answer
 
 
 # The head -----------------------------------------------------------------------------------------
@@ -64,10 +57,10 @@ def test_a_kept_answer_goes_out_as_it_is(kit: Kit) -> None:
     """I2: same status, same pairs in order with duplicates kept."""
     fields = [(b"x-b", b"1"), TYPE, (b"x-a", b"2"), (b"x-b", b"3")]
     decided = kit.head(kit.miss(get()), 200, *fields)
-    assert isinstance(decided, tuple)
-    answer, keeping = decided
+    assert isinstance(decided, Relayed)
+    answer, keeping = decided.answer, decided.keeping
     assert (answer.status, answer.body) == (200, None)
-    assert answer.headers == [*fields, (b"cache-status", b"cachemw; fwd=miss")]
+    assert answer.headers == [*fields, (b"cache-status", b"cachemw; fwd=uri-miss")]
     assert keeping is not None
     assert keeping.max_size == kit.engine.routes[0].max_size
 
@@ -75,7 +68,7 @@ def test_a_kept_answer_goes_out_as_it_is(kit: Kit) -> None:
 def test_a_whole_body_gives_the_answer_its_entity_tag_at_once(kit: Kit) -> None:
     answer = relayed(kit, kit.miss(get()), 200, TYPE, body=b"body")
     assert names(answer.headers) == [b"content-type", b"etag", b"cache-status"]
-    assert status_of(answer) == b"cachemw; fwd=miss; stored"
+    assert status_of(answer) == b"cachemw; fwd=uri-miss; stored"
 
 
 def test_an_entity_tag_of_the_application_is_left_alone(kit: Kit) -> None:
@@ -87,7 +80,7 @@ def test_inner_caches_keep_their_words_before_ours(kit: Kit) -> None:
     """RFC 9211 2: the cache nearest the client comes last."""
     answer = relayed(kit, kit.miss(get()), 200, (b"cache-status", b"inner; hit"))
     said = [value for name, value in answer.headers if name == b"cache-status"]
-    assert said == [b"inner; hit", b"cachemw; fwd=miss"]
+    assert said == [b"inner; hit", b"cachemw; fwd=uri-miss"]
 
 
 @pytest.mark.parametrize(("path", "word"), [("/products/1", b"MISS"), ("/elsewhere", b"BYPASS")])
@@ -122,8 +115,8 @@ def test_a_refusal_is_counted_remembered_and_releases_who_waits(
     forward = kit.miss(get())
     follower = follow(kit, get())
     decided = kit.head(forward, status, *fields, body=body)
-    assert isinstance(decided, tuple)
-    answer, keeping = decided
+    assert isinstance(decided, Relayed)
+    answer, keeping = decided.answer, decided.keeping
     if keeping is not None and body is not None:
         assert on_complete(kit.engine, keeping, body, kit.now) is None
     assert kit.events("not_stored") == {reason: 1}
@@ -147,8 +140,8 @@ def test_a_refusal_of_a_known_clients_answer_says_nothing_of_the_others(kit: Kit
 def test_a_client_that_has_the_answer_gets_a_304_while_the_answer_is_kept(kit: Kit) -> None:
     forward = kit.miss(get("/products/1", (b"if-none-match", b'"v1"')))
     decided = kit.head(forward, 200, TYPE, (b"etag", b'"v1"'), (b"content-length", b"4"))
-    assert isinstance(decided, tuple)
-    answer, keeping = decided
+    assert isinstance(decided, Relayed)
+    answer, keeping = decided.answer, decided.keeping
     assert (answer.status, answer.body) == (304, b"")
     assert names(answer.headers) == [b"etag", b"cache-status"]
     assert keeping is not None
@@ -207,7 +200,7 @@ def test_past_its_window_nothing_stands_in(grace: Kit) -> None:
     forward = grace.miss(get())
     grace.clock.advance(81)
     head, error = failures(grace, forward)
-    assert isinstance(head, tuple)
+    assert isinstance(head, Relayed)
     assert error is None
     assert grace.open_flights == 0
 
@@ -219,7 +212,7 @@ def test_nothing_that_was_purged_during_the_call_stands_in(grace: Kit) -> None:
     forward = grace.miss(get())
     grace.cache.purge(tags=["product:1"])
     head, error = failures(grace, forward)
-    assert isinstance(head, tuple)
+    assert isinstance(head, Relayed)
     assert error is None
 
 
@@ -304,10 +297,10 @@ def test_the_stale_windows_follow_the_lifetime(grace: Kit) -> None:
 
 def test_an_answer_that_took_its_whole_lifetime_is_not_kept(kit: Kit) -> None:
     decided = kit.head(kit.miss(get()), 200)
-    assert isinstance(decided, tuple)
-    assert decided[1] is not None
+    assert isinstance(decided, Relayed)
+    assert decided.keeping is not None
     kit.clock.advance(60)
-    assert on_complete(kit.engine, decided[1], b"slow", kit.now) is None
+    assert on_complete(kit.engine, decided.keeping, b"slow", kit.now) is None
     assert kit.events("not_stored") == {"stale": 1}
     assert kit.open_flights == 0
 
@@ -315,9 +308,9 @@ def test_an_answer_that_took_its_whole_lifetime_is_not_kept(kit: Kit) -> None:
 @pytest.mark.parametrize("length", [b"3", b"5", b"04", b"x"])
 def test_a_body_that_is_not_as_long_as_it_said_is_not_kept(kit: Kit, length: bytes) -> None:
     decided = kit.head(kit.miss(get()), 200, (b"content-length", length))
-    assert isinstance(decided, tuple)
-    assert decided[1] is not None
-    assert on_complete(kit.engine, decided[1], b"body", kit.now) is None
+    assert isinstance(decided, Relayed)
+    assert decided.keeping is not None
+    assert on_complete(kit.engine, decided.keeping, b"body", kit.now) is None
     assert kit.events("not_stored") == {"length": 1}
     assert kit.hit(get()) is None
     assert kit.open_flights == 0
@@ -325,12 +318,12 @@ def test_a_body_that_is_not_as_long_as_it_said_is_not_kept(kit: Kit, length: byt
 
 def test_an_answer_that_broke_off_says_nothing_of_the_next(kit: Kit) -> None:
     decided = kit.head(kit.miss(get()), 200)
-    assert isinstance(decided, tuple)
-    assert decided[1] is not None
-    broke_off(kit.engine, decided[1])
+    assert isinstance(decided, Relayed)
+    assert decided.keeping is not None
+    broke_off(kit.engine, decided.keeping)
     assert kit.events("not_stored") == {"incomplete": 1}
     assert kit.open_flights == 0
-    assert kit.miss(get()).reason == "miss", "not remembered as uncacheable"
+    assert kit.miss(get()).reason == "uri-miss", "not remembered as uncacheable"
 
 
 def test_refusing_after_all_is_done_changes_nothing_for_a_new_flight(kit: Kit) -> None:
@@ -351,9 +344,9 @@ LANGUAGE = (b"vary", b"Accept-Language, Host")
 def test_an_answer_that_varies_is_kept_under_a_marker(kit: Kit) -> None:
     request = get("/products/1", (b"accept-language", b"de"))
     decided = kit.head(kit.miss(request), 200, LANGUAGE)
-    assert isinstance(decided, tuple)
-    assert decided[1] is not None
-    stored = on_complete(kit.engine, decided[1], b"deutsch", kit.now)
+    assert isinstance(decided, Relayed)
+    assert decided.keeping is not None
+    stored = on_complete(kit.engine, decided.keeping, b"deutsch", kit.now)
     assert stored is not None
     (primary, marker), (variant, entry) = stored.entries
     assert primary == kit.asked(request).plan.key
@@ -371,9 +364,9 @@ def test_a_secret_that_selects_is_not_kept_in_clear(kit: Kit, name: bytes) -> No
     request = get("/products/1", (name, b"hunter2"))
     fields = [(b"vary", name), (b"cache-control", b"public")]
     decided = kit.head(kit.miss(request), 200, *fields)
-    assert isinstance(decided, tuple)
-    assert decided[1] is not None
-    stored = on_complete(kit.engine, decided[1], b"mine", kit.now)
+    assert isinstance(decided, Relayed)
+    assert decided.keeping is not None
+    stored = on_complete(kit.engine, decided.keeping, b"mine", kit.now)
     assert stored is not None
     assert len(stored.entries) == 2
     for key, entry in stored.entries:
@@ -395,9 +388,9 @@ def test_fields_that_the_key_holds_make_no_variants() -> None:
 def test_saving_writes_every_entry_in_order(kit: Kit) -> None:
     request = get("/products/1", (b"accept-language", b"de"))
     decided = kit.head(kit.miss(request), 200, LANGUAGE)
-    assert isinstance(decided, tuple)
-    assert decided[1] is not None
-    stored = on_complete(kit.engine, decided[1], b"deutsch", kit.now)
+    assert isinstance(decided, Relayed)
+    assert decided.keeping is not None
+    stored = on_complete(kit.engine, decided.keeping, b"deutsch", kit.now)
     assert stored is not None
     flow = save(stored)
     for key, entry in stored.entries:
@@ -441,11 +434,38 @@ def test_a_stale_hit_has_a_negative_ttl(grace: Kit) -> None:
     assert status_of(rendered(grace)) == b"cachemw; hit; ttl=-5; detail=stale"
 
 
-@pytest.mark.parametrize("outcome", [o for o in Outcome if not o.calls_origin])
-def test_every_way_of_serving_can_be_rendered(kit: Kit, outcome: Outcome) -> None:
+SERVED = [
+    (Outcome.HIT_MEMORY, b"cachemw; hit; ttl=60; detail=memory"),
+    (Outcome.HIT_SHARED, b"cachemw; hit; ttl=60; detail=shared"),
+    (Outcome.HIT_COALESCED, b"cachemw; fwd=uri-miss; ttl=60; collapsed"),
+    (Outcome.STALE_MEMORY, b"cachemw; hit; ttl=60; detail=stale"),
+    (Outcome.STALE_SHARED, b"cachemw; hit; ttl=60; detail=stale"),
+    (Outcome.STALE_IF_ERROR, b"cachemw; hit; ttl=60; detail=stale-if-error"),
+    (Outcome.REVALIDATED, b"cachemw; fwd=stale; fwd-status=304; ttl=60"),
+    (Outcome.UNSATISFIED, b"cachemw; detail=only-if-cached"),
+]
+
+
+@pytest.mark.parametrize(("outcome", "said"), SERVED)
+def test_every_way_of_serving_says_what_it_was(kit: Kit, outcome: Outcome, said: bytes) -> None:
     entry = kit.fill(get())
     decision = Serve(ask=kit.asked(get()), entry=entry, outcome=outcome, now=kit.now)
-    assert b"; detail=" in status_of(render(kit.engine, decision))
+    assert status_of(render(kit.engine, decision)) == said
+
+
+def test_every_way_of_serving_is_in_the_table() -> None:
+    told = {outcome for outcome, _ in SERVED}
+    assert told >= {outcome for outcome in Outcome if not outcome.calls_origin}
+
+
+def test_the_key_is_said_on_request() -> None:
+    kit = Kit(show_keys=True)
+    key = kit.asked(get()).key.digest.hex().encode()
+    missed = relayed(kit, kit.miss(get()), 200)
+    assert status_of(missed) == b'cachemw; fwd=uri-miss; key="%s"' % key
+    kit.cache.engine.flights.open.clear()
+    kit.fill(get())
+    assert status_of(rendered(kit)) == b'cachemw; hit; ttl=60; detail=memory; key="%s"' % key
 
 
 def test_x_cache_says_hit() -> None:

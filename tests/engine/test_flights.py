@@ -32,6 +32,7 @@ ENTRY = Entry(
     fresh_until=1.0,
     stale_until=1.0,
     stale_error_until=1.0,
+    dies_at=1.0,
     position=Position(b"epoch", 1),
 )
 

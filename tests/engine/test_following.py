@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from cachemw.engine.decisions import Forward, Serve
 from cachemw.engine.effects import Lookup
-from cachemw.engine.flows import Forward, Serve
 from cachemw.engine.outcomes import Outcome
 
 from .kit import (

@@ -22,8 +22,6 @@ BYPASSED = {
     b"x-http-method-override": "method-override",
     b"x-http-method": "method-override",
     b"x-method-override": "method-override",
-    b"range": "range",
-    b"if-range": "range",
     b"if-match": "precondition",
     b"if-unmodified-since": "precondition",
 }

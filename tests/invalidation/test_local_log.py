@@ -27,6 +27,7 @@ def entry(position: Position, *tags: str) -> Entry:
         fresh_until=1.0,
         stale_until=1.0,
         stale_error_until=1.0,
+        dies_at=1.0,
         position=position,
         tags=tags,
     )

@@ -45,9 +45,9 @@ def test_a_page_that_one_worker_made_serves_in_all(
 ) -> None:
     here, there = each
     calls = server.calls
-    assert "fwd=miss; stored" in here.get(f"/pages/{name}").cache_status
+    assert "fwd=uri-miss; stored" in here.get(f"/pages/{name}").cache_status
     # The shared store is written after the response, so there may be a moment without it.
-    until(lambda: "fwd=miss" not in there.get(f"/pages/{name}?again").cache_status)
+    until(lambda: "fwd=uri-miss" not in there.get(f"/pages/{name}?again").cache_status)
     assert server.calls - calls <= 3
 
 
@@ -137,7 +137,7 @@ def test_the_first_piece_of_a_stream_is_not_held_back(server: Server, name: str,
         status, headers = client.head()
         assert (status, client.chunk()) == (200, b"data: first\n\n")
         assert time.monotonic() - began < 0.5  # about 2 ms; the machine may be busy
-        assert "fwd=miss" in headers["cache-status"]
+        assert "fwd=uri-miss" in headers["cache-status"]
         server.go_on(name)
         assert client.chunk() == b"data: last\n\n"
         assert client.chunk() == b""
@@ -181,7 +181,7 @@ def test_a_client_that_goes_away_in_mid_body_leaves_nothing_half_done(
     server.go_on(name)
     if server.kind == "gunicorn":
         until(lambda: server.has(f"closed-{name}"))
-        assert "fwd=miss" in each[0].get(f"/large/{name}").cache_status
+        assert "fwd=uri-miss" in each[0].get(f"/large/{name}").cache_status
     # uvicorn lets the application end, with nobody listening: then the body is whole.
     for other in each:
         answer = other.get(f"/large/{name}")
@@ -201,7 +201,7 @@ def test_whoever_has_the_whole_body_finds_it_stored(server: Server, each: list[C
     until(found)
     for _ in range(200):
         path = f"/pages/{next(NAMES)}"
-        assert "fwd=miss" in each[0].get(path).cache_status
+        assert "fwd=uri-miss" in each[0].get(path).cache_status
         assert "detail=memory" in others[-1].get(path).cache_status
     for other in others:
         other.close()

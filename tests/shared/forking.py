@@ -39,6 +39,7 @@ def put_all(cache: Cache) -> None:
             fresh_until=now + 600,
             stale_until=now + 600,
             stale_error_until=now + 600,
+            dies_at=now + 600,
             position=cache.engine.floors.here(),
         )
         cache._shared.tier.put(key, entry)  # type: ignore[union-attr]

@@ -145,6 +145,7 @@ def entry_of(cache: Cache, tag: str = PURGE_TAG) -> Entry:
         fresh_until=now + 3600,
         stale_until=now + 3600,
         stale_error_until=now + 3600,
+        dies_at=now + 3600,
         position=cache.engine.floors.here(),
         tags=(tag,),
     )

@@ -151,7 +151,9 @@ def entry(name: str, clock: FakeClock, **changes: Any) -> Entry:
         "position": Position(EPOCH, 7 << 64),
         "tags": ("thing:1", "things"),
     }
-    return Entry(**(fields | changes))
+    fields |= changes
+    ends = (fields[name] for name in ("fresh_until", "stale_until", "stale_error_until"))
+    return Entry(**({"dies_at": max(ends)} | fields))
 
 
 PLAIN = ("key", "status", "headers", "body", "route", "position", "tags", "vary")

@@ -76,7 +76,7 @@ def test_a_process_that_joins_knows_what_was_purged_before(caches: Caches) -> No
     served = served_before_reading(joined, "/things/7")
     joined.cache.start()
     until(lambda: served)
-    assert "fwd=miss" in served[0].cache_status
+    assert "fwd=uri-miss" in served[0].cache_status
     assert "detail=shared" in joined.get("/things/8").cache_status
     joined.cache.close()
 
@@ -113,7 +113,7 @@ def test_a_process_that_joins_reads_a_long_log(caches: Caches) -> None:
         pipeline.execute_command("XADD", STREAM, "*", *purge_fields(tagged(f"thing:{number}")))
     pipeline.execute()
     joined = Site(caches.make())
-    assert "fwd=miss" in joined.get("/things/1").cache_status
+    assert "fwd=uri-miss" in joined.get("/things/1").cache_status
     assert joined.cache.stats().events["log_records"][""] >= 5000
 
 
@@ -166,7 +166,7 @@ def test_records_that_were_lost_with_the_stream_are_not_needed_to_refuse_what_th
     here.cache.purge(tags=["elsewhere"])
     joined = Site(caches.make())
     until(lambda: joined.cache.log.live)
-    assert "fwd=miss" in joined.get("/things/7").cache_status
+    assert "fwd=uri-miss" in joined.get("/things/7").cache_status
 
 
 @pytest.mark.parametrize("left", [0, 1, 3])
@@ -181,7 +181,7 @@ def test_what_a_trimmed_log_cannot_tell_counts_as_purged(
         here.cache.purge(tags=[f"elsewhere:{number}"])
     redis_server.command("XTRIM", STREAM, "MAXLEN", left)
     joined = Site(caches.make())
-    assert "fwd=miss" in joined.get("/things/7").cache_status
+    assert "fwd=uri-miss" in joined.get("/things/7").cache_status
     until(lambda: not joined.hits("/things/5") and joined.hits("/things/5"))
 
 

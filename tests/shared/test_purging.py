@@ -241,7 +241,7 @@ def test_the_purger_is_not_served_what_it_purged_while_it_was_cut_off(
         served = served_before_reading(here, "/things/7")
         wire.mend()
         until(lambda: served)
-        assert "fwd=miss" in served[0].cache_status
+        assert "fwd=uri-miss" in served[0].cache_status
         here.cache.close()
 
 

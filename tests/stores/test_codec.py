@@ -52,7 +52,9 @@ def make(**changes: Any) -> Entry:
         "tags": ("product:1", "catalog"),
         "vary": ((b"accept-language", b"de"), (b"x-absent", None)),
     }
-    return Entry(**(fields | changes))
+    fields |= changes
+    ends = (fields[name] for name in ("fresh_until", "stale_until", "stale_error_until"))
+    return Entry(**({"dies_at": max(ends)} | fields))
 
 
 def encode(entry: Entry, codec: Codec = CODEC, key: Key = KEY) -> bytes:
@@ -79,6 +81,8 @@ def reason(blob: bytes, codec: Codec = CODEC) -> str:
     return caught.value.reason
 
 
+TIMES = ("fresh_until", "stale_until", "stale_error_until", "dies_at")
+
 META: dict[str, Any] = {
     "status": 200,
     "headers": [[b"content-type", b"text/plain"]],
@@ -89,6 +93,7 @@ META: dict[str, Any] = {
     "fresh_until": SERVER_NOW + 50,
     "stale_until": SERVER_NOW + 50,
     "stale_error_until": SERVER_NOW + 50,
+    "dies_at": SERVER_NOW + 50,
 }
 
 
@@ -146,6 +151,7 @@ def compressed(body: bytes, **options: Any) -> bytes:
         {"status": MARKER, "body": b"", "headers": ()},
         {"tags": ("größe:ü", "")},
         {"stale_until": NOW + 50, "stale_error_until": NOW + 50},
+        {"dies_at": NOW + 5000},
         {"position": Position(b"\0" * 8, 0)},
         {"position": Position(b"\xff" * 8, (1 << 128) - 1)},
     ],
@@ -175,6 +181,7 @@ def entries(draw: st.DrawFn) -> Entry:
         fresh_until=fresh_until,
         stale_until=fresh_until + draw(seconds),
         stale_error_until=fresh_until + draw(seconds),
+        dies_at=fresh_until + 366 * 86_400,
         position=Position(
             draw(st.binary(min_size=8, max_size=8)), draw(st.integers(0, 2**128 - 1))
         ),
@@ -314,10 +321,12 @@ REFUSED: dict[str, tuple[str, bytes]] = {
     "born in the future": ("time", seal(pack(born=SERVER_NOW + 5.5))),
     "over before it began": ("time", seal(pack(fresh_until=BORN - 1))),
     "fresh for over a year": ("time", seal(pack(fresh_until=BORN + 367 * DAY))),
+    "of use for ever": ("time", seal(pack(dies_at=math.inf))),
+    "over before its windows": ("time", seal(pack(dies_at=SERVER_NOW + 49))),
     "stale for over a year": ("time", seal(pack(stale_until=SERVER_NOW + 50 + 367 * DAY))),
     "past all its windows": (
         "expired",
-        seal(pack(**dict.fromkeys(("fresh_until", "stale_until", "stale_error_until"), BORN + 1))),
+        seal(pack(**dict.fromkeys(TIMES, BORN + 1))),
     ),
     "a carriage return": ("header", seal(pack(headers=[[b"a", b"b\r"]]))),
     "a line feed": ("header", seal(pack(headers=[[b"x", b""], [b"a", b"b\nset-cookie: c"]]))),
@@ -350,7 +359,8 @@ def test_the_forger_can_write_what_is_accepted() -> None:
     assert decode(seal(pack(status=MARKER), b"")).is_marker
     assert decode(seal(pack(born=SERVER_NOW + 4.5))).born == NOW + 4.5
     year = BORN + MAX_LIFETIME
-    assert decode(seal(pack(fresh_until=year, stale_until=year + MAX_LIFETIME))).body == BODY
+    late = year + MAX_LIFETIME
+    assert decode(seal(pack(fresh_until=year, stale_until=late, dies_at=late))).body == BODY
 
 
 def test_every_reason_is_reached_by_the_table() -> None:

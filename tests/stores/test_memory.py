@@ -39,7 +39,9 @@ def make(number: int, size: int = 100, **changes: Any) -> Entry:
         "stale_error_until": 1e9,
         "position": POSITION,
     }
-    return Entry(**(fields | changes))
+    fields |= changes
+    ends = (fields[name] for name in ("fresh_until", "stale_until", "stale_error_until"))
+    return Entry(**({"dies_at": max(ends)} | fields))
 
 
 def tier_of(count: int) -> MemoryTier:

@@ -1,0 +1,70 @@
+"""What the flows decide: serve an entry, or forward to the application."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from cachemw.engine.ask import Ask, Rewrite
+from cachemw.engine.effects import Stored
+from cachemw.engine.entry import Entry, Position
+from cachemw.engine.flights import Flight
+from cachemw.engine.outcomes import Outcome
+from cachemw.engine.routes import RouteState
+from cachemw.http.messages import Request
+
+__all__ = ["Fetch", "Forward", "Serve"]
+
+
+class Fetch(Struct, kw_only=True, eq=False):
+    """One call of the application whose answer may be kept, or bring a stored one up to date."""
+
+    ask: Ask
+    position: Position
+    """Where the log stood before the application was called."""
+    started: float
+    flight: Flight | None = None
+    stored: Entry | None = None
+    """What is stored already: it may be validated, or served instead if the application fails."""
+    validates: bool = False
+    """Whether the application is asked, by our own conditions, if `stored` is still current."""
+    refresh: bool = False
+    """Whether this is our own call, for an answer that was served stale."""
+
+    @property
+    def digest(self) -> bytes:
+        """The primary key's digest."""
+        return self.ask.plan.key.digest
+
+    def abandon(self) -> None:
+        """Let go of the flight, if it is still held: another may lead. Harmless when all is done."""
+        # Once only: after the first time, the flight is led by somebody else.
+        flight, self.flight = self.flight, None
+        if flight is not None:
+            flight.abandon()
+
+
+class Serve(Struct, frozen=True, kw_only=True):
+    """Answer with this entry."""
+
+    ask: Ask
+    entry: Entry
+    outcome: Outcome
+    now: float
+    refresh: Fetch | None = None
+    """A background call that the front door is to make, or to abandon."""
+    stored: Stored | None = None
+    """What the application's answer brought up to date, for the shared store."""
+
+
+class Forward(Struct, frozen=True, kw_only=True):
+    """Call the application."""
+
+    route: RouteState | None
+    outcome: Outcome
+    reason: str
+    """Why the cache did not answer: the `detail` of Cache-Status, and a key of `reasons.FORWARDED`."""
+    fetch: Fetch | None = None
+    """None: the answer is relayed and not looked at."""
+    rewrite: Rewrite | None = None
+    change: Request | None = None
+    """An unsafe request: if it succeeds, what it names is invalid (RFC 9111 §4.4)."""

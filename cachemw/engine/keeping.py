@@ -1,0 +1,207 @@
+"""Keeping an answer: what is stored of it, under which key, and who hears of it.
+
+Nothing here waits. `keep` puts into memory and lands the flight; what it gives back is written to
+the shared store when the response has gone out.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from cachemw.engine.decisions import Fetch
+from cachemw.engine.effects import Stored
+from cachemw.engine.engine import Engine
+from cachemw.engine.entry import MARKER, Entry, HeaderPairs, Key, Verdict
+from cachemw.engine.screen import KEYED, normalised_host
+from cachemw.engine.tags import group_tag
+from cachemw.http.cache_control import CacheControl
+from cachemw.http.conditional import entity_tag
+from cachemw.http.freshness import Lifetime
+from cachemw.http.groups import groups
+from cachemw.http.messages import Head
+from cachemw.http.storing import Refused, judge, storable
+from cachemw.http.vary import Selecting, varies_on
+
+__all__ = [
+    "Keeping",
+    "broke_off",
+    "judge_head",
+    "keep",
+    "on_complete",
+    "refuse",
+    "still_counts",
+    "with_entity_tag",
+]
+
+_BODILESS = frozenset({204, 304})
+
+
+class Keeping(Struct, kw_only=True, eq=False):
+    """An answer that is being collected so that it can be kept."""
+
+    fetch: Fetch
+    head: Head
+    control: CacheControl
+    lifetime: Lifetime
+    born: float
+
+    @property
+    def max_size(self) -> int:
+        """The bytes beyond which the body is not worth collecting."""
+        return self.fetch.ask.route.max_size
+
+
+def judge_head(
+    fetch: Fetch, head: Head, control: CacheControl, wall_now: float, body: bytes | None
+) -> Lifetime | Refused:
+    """Decide whether an answer may be kept; `body` is the whole body, where it is known already."""
+    directives = fetch.ask.directives
+    if directives is not None and directives.no_store:  # RFC 9111 §5.2.1.5
+        return Refused("request")
+    size = len(body) if body is not None else _stated_length(head)
+    if size > fetch.ask.route.max_size:
+        return Refused("too-large")
+    return judge(
+        head,
+        control,
+        fetch.ask.route.policy,
+        cookies_sent=fetch.ask.cookies_sent,
+        authorization_sent=fetch.ask.authorization_sent,
+        wall_now=wall_now,
+    )
+
+
+def _stated_length(head: Head) -> int:
+    """Give the Content-Length, zero where it says nothing; int() refuses thousands of digits."""
+    length = head.headers.first(b"content-length") or b""
+    return int(length[:20]) if length.isdigit() else 0
+
+
+def refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
+    """Let everyone who waits go, and remember, so that nobody queues for this key for a while."""
+    asked = fetch.ask
+    engine.refused(asked.route, reason)
+    if asked.speaks_for_all:
+        engine.set_uncacheable(fetch.digest, True)
+    if fetch.flight is not None:
+        fetch.flight.release()
+
+
+def broke_off(engine: Engine, keeping: Keeping) -> None:
+    """Stop keeping an answer whose client went away: that says nothing of the next one's."""
+    engine.refused(keeping.fetch.ask.route, "incomplete")
+    keeping.fetch.abandon()
+
+
+def on_complete(engine: Engine, keeping: Keeping, body: bytes, now: float) -> Stored | None:
+    """Keep a complete answer in memory, and land its flight. Call before the last byte goes out."""
+    length = keeping.head.headers.first(b"content-length")
+    if length is not None and length != b"%d" % len(body):
+        refuse(engine, keeping.fetch, "length")
+        return None
+    keeping.head = with_entity_tag(keeping.head, body)
+    if now >= keeping.born + keeping.lifetime.kept:
+        refuse(engine, keeping.fetch, "stale")
+        return None
+    return keep(engine, keeping, body, now)[1]
+
+
+def with_entity_tag(head: Head, body: bytes) -> Head:
+    """Give a 200 that has no entity tag one of ours."""
+    if b"etag" in head.headers or head.status != 200:
+        return head
+    tag = entity_tag(body, head.headers.first(b"content-encoding"))
+    return Head(status=head.status, headers=head.headers.plus((b"etag", tag)))
+
+
+def keep(engine: Engine, keeping: Keeping, body: bytes, now: float) -> tuple[Entry, Stored]:
+    """Put an answer into memory and land its flight; give its entry and what the shared store gets."""
+    fetch = keeping.fetch
+    entry, entries = _entries(engine, keeping, body)
+    for _, each in entries:
+        engine.memory.put(each)
+    engine.set_uncacheable(fetch.digest, False)
+    engine.count("stored", "")
+    if fetch.flight is not None:
+        if now < entry.fresh_until:
+            fetch.flight.land(entry)
+        else:  # to be validated at every use: everybody asks for themselves
+            fetch.flight.release()
+    return entry, Stored(entries, fetch.ask.route.name)
+
+
+def _entries(
+    engine: Engine, keeping: Keeping, body: bytes
+) -> tuple[Entry, tuple[tuple[Key, Entry], ...]]:
+    """Make the entry and, where the answer varies, the marker that stands under the primary key."""
+    asked, head = keeping.fetch.ask, keeping.head
+    plan = asked.plan
+    names = _unkeyed(keeping.fetch, head)
+    wanted = engine.selecting(names, asked.headers)
+    key = engine.variant_key(plan, wanted) if wanted else plan.key
+    fields = engine.intern(_kept_fields(head, keeping.control, body))
+    entry = _entry(keeping, key, head.status, fields, body, wanted)
+    if not wanted:
+        return entry, ((key, entry),)
+    engine.limit_variants(plan, key)
+    marker = _entry(keeping, plan.key, MARKER, (), b"", tuple((name, None) for name in names))
+    return entry, ((plan.key, marker), (key, entry))
+
+
+def _unkeyed(fetch: Fetch, head: Head) -> tuple[bytes, ...]:
+    """Give the fields of Vary that the key does not hold already."""
+    names = varies_on(head.headers)
+    if not names:
+        return ()
+    route = fetch.ask.route
+    held = KEYED | route.varies | {b"host"}
+    if route.cookies is not None:
+        held |= {b"cookie"}
+    return tuple(name for name in names if name not in held)
+
+
+def _entry(
+    keeping: Keeping, key: Key, status: int, headers: HeaderPairs, body: bytes, vary: Selecting
+) -> Entry:
+    plan, lifetime, born = keeping.fetch.ask.plan, keeping.lifetime, keeping.born
+    fresh_until = born + lifetime.fresh
+    tags = plan.tags
+    if b"cache-groups" in keeping.head.headers:
+        tags += _group_tags(keeping)
+    # Times that are equal share one object: there may be a million entries.
+    return Entry(
+        key=key.digest,
+        status=status,
+        headers=headers,
+        body=body,
+        vary=vary,
+        born=born,
+        fresh_until=fresh_until,
+        stale_until=_later(fresh_until, lifetime.stale_while_revalidate),
+        stale_error_until=_later(fresh_until, lifetime.stale_if_error),
+        dies_at=_later(fresh_until, lifetime.kept - lifetime.fresh),
+        route=plan.route.name,
+        position=keeping.fetch.position,
+        tags=tags,
+    )
+
+
+def _later(moment: float, seconds: float) -> float:
+    return moment + seconds if seconds else moment
+
+
+def _group_tags(keeping: Keeping) -> tuple[str, ...]:
+    host = normalised_host(keeping.fetch.ask.request).decode("ascii")
+    return tuple(group_tag(host, group) for group in groups(keeping.head.headers))
+
+
+def _kept_fields(head: Head, control: CacheControl, body: bytes) -> HeaderPairs:
+    fields = storable(head.headers, control)
+    if head.status not in _BODILESS and b"content-length" not in fields:
+        fields = fields.plus((b"content-length", b"%d" % len(body)))
+    return tuple(fields.pairs)
+
+
+def still_counts(engine: Engine, entry: Entry) -> bool:
+    """Say whether an entry has not been purged meanwhile; softly does not count."""
+    return engine.floors.judge(entry) is not Verdict.DEAD
