@@ -10,6 +10,7 @@ import pytest
 
 from cachemw.cli.group import group
 from cachemw.engine import screen
+from cachemw.engine.reasons import FORWARDED, NOT_KEPT
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -49,3 +50,23 @@ def test_the_index_leads_to_every_page() -> None:
     text = (DOCS / "index.md").read_text(encoding="utf-8")
     for page in DOCS.glob("*.md"):
         assert page.name in ("index.md", "README.md") or f"]({page.name})" in text, page.name
+
+
+def reasons() -> str:
+    """Give the table of what `fwd` says, with the detail where it says more."""
+    rows = [
+        f"| `fwd={reason.word}`{'' if word == reason.word else f', `detail={word}`'} | {reason.sentence} |"
+        for word, reason in FORWARDED.items()
+    ]
+    return "\n".join(rows)
+
+
+def test_the_page_on_http_has_every_reason_for_asking_the_application() -> None:
+    text = (DOCS / "http-rules.md").read_text(encoding="utf-8")
+    listed = text.partition("<!-- reasons: begin -->\n")[2].partition("\n<!-- reasons: end -->")[0]
+    assert listed == reasons()
+
+
+@pytest.mark.parametrize("word", NOT_KEPT)
+def test_privacy_has_every_reason_not_to_keep(word: str) -> None:
+    assert f"`{word}`" in (DOCS / "privacy.md").read_text(encoding="utf-8")
