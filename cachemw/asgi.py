@@ -15,7 +15,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
+from cachemw.bodies import Incoming
 from cachemw.cache import Cache
+from cachemw.engine.bodies import body_limit
 from cachemw.engine.decisions import Fetch, Forward, Serve
 from cachemw.engine.drivers import arun
 from cachemw.engine.effects import Stored
@@ -25,7 +29,7 @@ from cachemw.engine.rendering import Answer, hit_fields
 from cachemw.engine.routes import Extra, Target
 from cachemw.exchange import Exchange, rendered
 from cachemw.http.fields import Fields
-from cachemw.http.messages import Head, Request
+from cachemw.http.messages import Content, Head, Request
 from cachemw.telemetry.spans import span_origin
 
 __all__ = ["CacheMiddleware"]
@@ -51,6 +55,7 @@ class CacheMiddleware:
         self.app = app
         self.cache = cache
         self._names = cache.engine.watched.names
+        self._bodied = cache.engine.bodied
         self._hit = cache.engine.hit_in_memory
         self._monotonic = cache.clock.monotonic
         self._hit_fields = hit_fields(cache.engine.settings, "memory")
@@ -106,7 +111,14 @@ class CacheMiddleware:
         cache = self.cache
         cache.start()
         try:
-            flow = on_request(cache.engine, _request(scope), target, extra, now)
+            request, asked_at = _request(scope), now
+            if request.method in self._bodied:
+                limit = body_limit(cache.engine, request, target)
+                if limit is not None:
+                    receive = incoming = Incoming(receive)
+                    request = replace(request, content=await incoming.read(limit))
+                    asked_at = self._monotonic()
+            flow = on_request(cache.engine, request, target, extra, asked_at)
             decision = await arun(flow, cache.performer.aperform)
             answer = rendered(cache, decision) if isinstance(decision, Serve) else None
         except Exception:  # a fault of ours must not become the client's (I3)
@@ -138,7 +150,7 @@ class CacheMiddleware:
         exchange = Exchange(self.cache, forward, self._monotonic())
         own = {**_rewritten(scope, forward)}
         try:
-            await _Relay(self, _nowhere, exchange).run(own, _nobody())
+            await _Relay(self, _nowhere, exchange).run(own, _nobody(fetch.ask.request.content))
         except Exception:
             self.cache.logs.failed("refresh_failed")
 
@@ -268,8 +280,8 @@ async def _nowhere(message: Message) -> None:
     """Take the messages of a refresh: nobody listens."""
 
 
-def _nobody() -> Receive:
-    """Give the receive channel of a client that sends an empty body and then stays."""
+def _nobody(content: Content | None) -> Receive:
+    """Give the receive channel of a client that sends a body, or an empty one, and then stays."""
     begun = False
 
     async def receive() -> Message:
@@ -278,7 +290,8 @@ def _nobody() -> Receive:
             # A disconnect would make frameworks cancel the response that is being made.
             await asyncio.Event().wait()
         begun = True
-        return {"type": "http.request", "body": b"", "more_body": False}
+        body = b"" if content is None else content.data
+        return {"type": "http.request", "body": body, "more_body": False}
 
     return receive
 

@@ -25,6 +25,7 @@ from cachemw.engine.setup import make_router, make_routes
 from cachemw.engine.tags import route_tag, user_tag
 from cachemw.engine.urls import tags_of_url
 from cachemw.explain import Explanation, explain
+from cachemw.graphql import resolve_languages
 from cachemw.identity import Identify, resolve_identities
 from cachemw.invalidation.log import InvalidationLog, LocalLog, Purge, PurgeResult
 from cachemw.performer import Performer
@@ -74,7 +75,9 @@ class Cache:
         configure(config.log_levels)
         self._monotonic = self.clock.monotonic
         self._is_logged = [logger_of(route.risk).isEnabledFor for route in config.routes]
-        routes = make_routes(config, resolve_identities(config, identities or {}))
+        routes = make_routes(
+            config, resolve_identities(config, identities or {}), resolve_languages(config)
+        )
         self.memory = MemoryTier(
             config.memory.max_size,
             clock=self.clock.monotonic,
@@ -227,6 +230,7 @@ class Cache:
         url: str,
         headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
         *,
+        body: bytes = b"",
         mount: str = "",
     ) -> Explanation:
         """Say what would become of a request now, which rule decides and why; asks no application.
@@ -236,7 +240,7 @@ class Cache:
         what is no URL.
         """
         now = self.clock.monotonic()
-        return explain(self.engine, self.performer.perform, now, method, url, headers, mount)
+        return explain(self.engine, self.performer.perform, now, method, url, headers, body, mount)
 
     # -- life ------------------------------------------------------------------------------------
 

@@ -127,10 +127,10 @@ def apply_rewrite(environ: Environ, rewrite: Rewrite) -> None:
     query = rewrite.query.decode("latin-1")
     if query != environ.get("QUERY_STRING", ""):
         environ["QUERY_STRING"] = query
-        for name in _RAW_NAMES:
-            if name in environ:
-                path = environ[name].partition("?")[0]
-                environ[name] = f"{path}?{query}" if query else path
+        for variable in _RAW_NAMES:
+            if variable in environ:
+                path = environ[variable].partition("?")[0]
+                environ[variable] = f"{path}?{query}" if query else path
 
 
 def native(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cachemw.engine.ask import Ask
 from cachemw.engine.decisions import Forward, Serve
@@ -18,10 +19,11 @@ from cachemw.engine.flights import Waiter
 from cachemw.engine.flows import on_request
 from cachemw.engine.reasons import FORWARDED
 from cachemw.http.fields import Fields
-from cachemw.http.messages import Request
+from cachemw.http.messages import Content, Request
 
 __all__ = ["Explanation", "StoredAnswer", "explain"]
 
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _SERVED = {
     "hit": "what is stored is fresh",
     "stale": "what is stored is stale and may be served while it is renewed",
@@ -91,10 +93,13 @@ def explain(
     method: str,
     url: str,
     headers: Mapping[str, str] | Iterable[tuple[str, str]],
+    body: bytes,
     mount: str,
 ) -> Explanation:
     """Run the real flow for a made-up request, and let go of whatever it took hold of."""
-    request = _request(method, url, headers, mount)
+    request = _request(method, url, headers, body, mount)
+    if method in engine.bodied:
+        request = replace(request, content=Content(body))
     watched = engine.watched.names
     extra = [pair for pair in request.headers if pair[0] in watched] or None
     target = (
@@ -129,7 +134,11 @@ def _impatient(perform: Callable[[Effect], Any], now: float) -> Callable[[Effect
 
 
 def _request(
-    method: str, url: str, headers: Mapping[str, str] | Iterable[tuple[str, str]], mount: str
+    method: str,
+    url: str,
+    headers: Mapping[str, str] | Iterable[tuple[str, str]],
+    body: bytes,
+    mount: str,
 ) -> Request:
     parts = urlsplit(url)
     if parts.scheme not in ("", "http", "https") or not parts.path.startswith("/"):
@@ -138,6 +147,8 @@ def _request(
     fields = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
     if not any(name == b"host" for name, _ in fields):
         fields.insert(0, (b"host", (parts.netloc or "localhost").encode("idna")))
+    if body and not any(name in _FRAMING for name, _ in fields):
+        fields.append((b"content-length", b"%d" % len(body)))
     raw = quote(parts.path, safe="/%:@!$&'()*+,;=~-._")
     return Request(
         method=method,

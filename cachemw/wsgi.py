@@ -14,7 +14,11 @@ from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
+from msgspec.structs import replace
+
+from cachemw.bodies import read_input
 from cachemw.cache import Cache
+from cachemw.engine.bodies import body_limit
 from cachemw.engine.decisions import Fetch, Serve
 from cachemw.engine.drivers import run
 from cachemw.engine.flows import on_request, refreshing
@@ -23,7 +27,7 @@ from cachemw.engine.rendering import Answer, hit_fields
 from cachemw.environ import Environ, EnvironReader, apply_rewrite, native, raw_target
 from cachemw.exchange import Exchange, rendered
 from cachemw.http.fields import Fields
-from cachemw.http.messages import Head
+from cachemw.http.messages import Content, Head
 from cachemw.telemetry.spans import span_origin
 
 __all__ = ["CacheMiddleware"]
@@ -47,6 +51,7 @@ class CacheMiddleware:
         self._hit = cache.engine.hit_in_memory
         self._hit_fields = hit_fields(cache.engine.settings, "memory")
         self._monotonic = cache.clock.monotonic
+        self._bodied = cache.engine.bodied
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Handle one request."""
@@ -70,8 +75,13 @@ class CacheMiddleware:
         cache = self.cache
         cache.start()
         try:
-            request = self._reader.request(environ, scheme, raw)
-            flow = on_request(cache.engine, request, target, extra, now)
+            request, asked_at = self._reader.request(environ, scheme, raw), now
+            if request.method in self._bodied:
+                limit = body_limit(cache.engine, request, target)
+                if limit is not None:
+                    request = replace(request, content=read_input(environ, limit))
+                    asked_at = self._monotonic()
+            flow = on_request(cache.engine, request, target, extra, asked_at)
             decision = run(flow, cache.performer.perform)
             answer = rendered(cache, decision) if isinstance(decision, Serve) else None
         except Exception:  # a fault of ours must not become the client's (I3)
@@ -96,7 +106,7 @@ class CacheMiddleware:
         """Send a stored answer; begin its refresh in the background if this request leads it."""
         fetch = served.refresh
         if fetch is not None:
-            own = _detached(environ)
+            own = _detached(environ, fetch.ask.request.content)
             if not self.cache.background.submit(lambda: self._refresh(own, fetch)):
                 fetch.abandon()
         start_response(_status_line(answer.status), native(answer.headers))
@@ -331,10 +341,10 @@ def _close(iterable: Iterable[bytes]) -> None:
         close()
 
 
-def _detached(environ: Environ) -> Environ:
-    """Copy an environ for a background call: no body, nothing of the server's connection."""
+def _detached(environ: Environ, content: Content | None) -> Environ:
+    """Copy an environ for a background call: a body of its own, nothing of the server's connection."""
     own = {name: v for name, v in environ.items() if not name.startswith(_NOT_COPIED)}
-    own["wsgi.input"] = io.BytesIO()
+    own["wsgi.input"] = io.BytesIO(b"" if content is None else content.data)
     own.pop("wsgi.file_wrapper", None)
     return own
 

@@ -213,6 +213,8 @@ MAY_IMPORT = {
     "rollout": {*CORE, "clock"},
     "telemetry": {*CORE, "clock"},
     "identity": CORE,
+    "graphql": CORE,
+    "bodies": CORE,
     "explain": CORE,
     "environ": CORE,
     "testing": set(),
@@ -287,6 +289,7 @@ def test_every_module_has_its_place() -> None:
 
 
 EXTRAS = {
+    "graphql": set(),
     "redis": set(),
     "hiredis": set(),
     "starlette": set(),
@@ -331,6 +334,7 @@ HEAVY = [
     "django",
     "fastapi",
     "flask",
+    "graphql",
     "hiredis",
     "opentelemetry.sdk",
     "redis",
@@ -441,15 +445,23 @@ def test_with_no_extra_installed_an_asgi_application_is_cached() -> None:
     )
 
 
-def test_with_no_extra_installed_redis_is_named_as_what_is_missing() -> None:
+MISSING = {
+    "redis": '{**CONFIG, "redis": "redis://localhost/0"}',
+    "graphql": '{"routes": [{"path": "/g", "ttl": "1m", "methods": ["POST"], "body": "graphql"}]}',
+}
+
+
+@pytest.mark.parametrize("extra", MISSING)
+def test_with_no_extra_installed_what_is_missing_is_named(extra: str) -> None:
     in_a_fresh_process(
         textwrap.dedent(BLOCKED)
-        + textwrap.dedent("""
+        + textwrap.dedent(f"""
         from cachemw import ConfigError
         try:
-            Cache.from_dict({**CONFIG, "redis": "redis://localhost/0"})
+            Cache.from_dict({MISSING[extra]})
         except ConfigError as error:
-            assert "cachemw[redis]" in str(error), error
+            assert len(error.problems) == 1
+            assert "cachemw[{extra}]" in str(error), error
         else:
             raise AssertionError("a cache that cannot work was made")
     """)

@@ -53,7 +53,7 @@ def configured_flags(config: Config) -> Flags:
     """Give the flags as the configuration alone sets them, the kill switch included."""
     nobody = {route.identity: lambda _: None for route in config.routes if route.identity}
     return Flags(
-        make_routes(config, nobody),
+        make_routes(config, nobody, {}),
         classes=config.flags,
         route_flags=config.route_flags,
         kill=config.kill,

@@ -41,6 +41,7 @@ __all__ = [
 Duration = str | float
 Size = str | int
 Risk = Literal["low", "medium", "high"]
+Body = Literal["raw", "graphql"]
 ClientDirectives = Literal["ignore", "honour"]
 Names = Sequence[str]
 Written = Mapping[str, Any]
@@ -207,7 +208,17 @@ class Route(Settings):
         v.boolean, default=True, help="Whether the route is cached at start."
     )
     methods: Setting[Names, tuple[str, ...]] = option(
-        v.METHODS, default=("GET",), help="What is cached. HEAD is answered from a stored GET."
+        v.METHODS,
+        default=("GET",),
+        help="What is cached. HEAD is answered from a stored GET; POST and QUERY need `body`.",
+    )
+    body: Setting[Body | None, Body | None] = option(
+        v.BODY,
+        default=None,
+        help='What keys a POST or QUERY: its bytes ("raw"), for "graphql" of queries only.',
+    )
+    body_limit: Setting[Size, int] = option(
+        v.positive_size, default="64KiB", help="Requests with larger bodies go past the cache."
     )
     query: Setting[Names | None, tuple[str, ...] | None] = option(
         v.PARAMETERS,
@@ -278,6 +289,7 @@ class Route(Settings):
         Rule(("query", "ignore_query"), rules.one_query_rule),
         Rule(("path", "tags"), rules.tag_parameters),
         Rule(("ttl", "kind"), rules.some_ttl),
+        Rule(("methods", "body"), rules.body_of_methods),
         Rule(("ttl", "heuristic"), rules.heuristic_of_response),
     )
 

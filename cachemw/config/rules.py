@@ -14,8 +14,10 @@ from cachemw.errors import Problem
 from .reach import Listed
 from .show import did_you_mean, key, show
 from .template import parse_template
+from .values import BODIED_METHODS
 
 __all__ = [
+    "body_of_methods",
     "flagged_routes",
     "heuristic_of_response",
     "known_kinds",
@@ -63,6 +65,17 @@ def heuristic_of_response(route: Any) -> Problems:
     """Check that a lifetime is only guessed where the response is to state it."""
     if route.heuristic is not None and route.ttl not in ("response", None):
         yield Problem("heuristic", 'has no place beside a ttl of the route: use ttl = "response"')
+
+
+def body_of_methods(route: Any) -> Problems:
+    """Check that there is a way to key the bodies of what is cached, and something to key."""
+    bodied = [method for method in route.methods if method in BODIED_METHODS]
+    if bodied and route.body is None:
+        yield Problem(
+            "body", f'is required to cache {bodied[0]}: add body = "raw", or body = "graphql"'
+        )
+    if route.body is not None and not bodied:
+        yield Problem("body", 'has no place without a method that has one: add "POST" to `methods`')
 
 
 def some_ttl(route: Any) -> Problems:

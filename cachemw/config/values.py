@@ -14,6 +14,8 @@ from .show import did_you_mean, either, show
 from .template import parse_template
 
 __all__ = [
+    "BODIED_METHODS",
+    "BODY",
     "CLIENT_DIRECTIVES",
     "COOKIES",
     "FIELD_NAMES",
@@ -48,6 +50,8 @@ __all__ = [
 T = TypeVar("T")
 
 RISKS = ("low", "medium", "high")
+BODIED_METHODS = frozenset({"POST", "QUERY"})
+"""Methods that are cached by their body, too."""
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110 §5.6.2
 _DOTTED = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
@@ -239,8 +243,8 @@ def names(item: Parser[str], *, at_least: int = 0) -> Parser[tuple[str, ...]]:
 
 
 def _method(value: object) -> str:
-    if value not in ("GET", "HEAD"):
-        raise ValueError(f"only GET and HEAD can be cached, got {show(value)}")
+    if value not in ("GET", "HEAD", "POST", "QUERY"):
+        raise ValueError(f"only GET, HEAD, POST and QUERY can be cached, got {show(value)}")
     return str(value)
 
 
@@ -282,11 +286,12 @@ def _tag(value: object) -> str:
     return tag
 
 
+BODY = choice("raw", "graphql")
 CLIENT_DIRECTIVES = choice("ignore", "honour")
 RISK_KEY = key_of("risk class", RISKS)
 NAMESPACE = matching("[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, dashes or underscores")
 MOUNT = matching(r"(?:/[^/?#]+)*", 'a mount such as "/api", or "" for none')
-METHODS = names(Parser(_method, '"GET", "HEAD"'), at_least=1)
+METHODS = names(Parser(_method, '"GET", "HEAD", "POST", "QUERY"'), at_least=1)
 PARAMETERS = names(Parser(_parameter, "names of query parameters"))
 IGNORED_PARAMETERS = names(Parser(_ignored_parameter, 'names, which may end in "*"'))
 FIELD_NAMES = names(Parser(_field_name, "names of request headers"))

@@ -10,6 +10,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.signals import request_started
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from msgspec.structs import replace
 
 from cachemw.django.registry import get_cache
 from cachemw.django.translate import (
@@ -19,10 +20,12 @@ from cachemw.django.translate import (
     make_response,
     not_modified,
     raw_of,
+    read_body,
     rewrite_request,
     scheme_of,
     stood_in,
 )
+from cachemw.engine.bodies import body_limit
 from cachemw.engine.decisions import Fetch, Forward, Serve
 from cachemw.engine.drivers import arun, run
 from cachemw.engine.flows import on_request, refreshing
@@ -76,7 +79,7 @@ class CacheMiddleware:
         if isinstance(decision, Serve):
             fetch = decision.refresh
             if fetch is not None:
-                own = copy_request(request)
+                own = copy_request(request, fetch.ask.request.content)
                 if not self.cache.background.submit(lambda: self._refresh(own, fetch)):
                     fetch.abandon()
             return self._served(decision, answer, now)
@@ -140,7 +143,7 @@ class CacheMiddleware:
         if isinstance(decision, Serve):
             fetch = decision.refresh
             if fetch is not None and not self.cache.tasks.spawn(
-                self._arefresh(copy_request(request), fetch)
+                self._arefresh(copy_request(request, fetch.ask.request.content), fetch)
             ):
                 fetch.abandon()
             return self._served(decision, answer, now)
@@ -210,8 +213,14 @@ class CacheMiddleware:
 
     def _flow(self, request: HttpRequest, target: Target, extra: Extra | None, now: float) -> Any:
         self.cache.start()
+        engine = self.cache.engine
         asked = self._reader.request(request.META, scheme_of(request), raw_of(request))
-        return on_request(self.cache.engine, asked, target, extra, now)
+        if asked.method in engine.bodied:
+            limit = body_limit(engine, asked, target)
+            if limit is not None:
+                asked = replace(asked, content=read_body(request, limit))
+                now = self.cache.clock.monotonic()
+        return on_request(engine, asked, target, extra, now)
 
     def _served(self, served: Serve, answer: Answer | None, started: float) -> HttpResponseBase:
         assert answer is not None

@@ -9,17 +9,19 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
+from cachemw.bodies import TOO_LARGE, UNREADABLE, input_size, read_stream
 from cachemw.engine.ask import Rewrite
 from cachemw.engine.rendering import Answer
 from cachemw.environ import apply_rewrite, native, raw_target
 from cachemw.http.fields import Fields
-from cachemw.http.messages import Head
+from cachemw.http.messages import Content, Head
 
 __all__ = [
     "copy_request",
     "head_of",
     "make_response",
     "raw_of",
+    "read_body",
     "rewrite_request",
     "scheme_of",
     "stood_in",
@@ -100,14 +102,46 @@ def rewrite_request(request: HttpRequest, rewrite: Rewrite) -> None:
         request.__dict__.pop(name, None)
 
 
-def copy_request(request: HttpRequest) -> HttpRequest:
-    """Make a request for a background call: same target and fields, nothing of the first one's life."""
+def read_body(request: HttpRequest, limit: int) -> Content:
+    """Read a request's body, and leave it to be read again, as if nobody had."""
+    own: Any = request
+    if hasattr(own, "_body"):  # read by something outside of us
+        return Content(own._body) if len(own._body) <= limit else TOO_LARGE
+    if own._read_started:
+        return UNREADABLE
+    if hasattr(own, "scope"):
+        return _read_file(own, limit)
+    size = input_size(own.META, terminated=False)  # Django reads no body without a length
+    if size is None:
+        return UNREADABLE
+    content, own._stream = read_stream(own._stream, size, limit)
+    return content
+
+
+def _read_file(request: Any, limit: int) -> Content:
+    """Read the file that Django has put the whole body into, as it does under ASGI."""
+    file = request._stream
+    if not (hasattr(file, "seekable") and file.seekable()):  # its test client's
+        content, request._stream = read_stream(file, -1, limit)
+        return content
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    if size > limit:
+        return TOO_LARGE
+    content = Content(file.read())
+    file.seek(0)
+    return content
+
+
+def copy_request(request: HttpRequest, content: Content | None) -> HttpRequest:
+    """Make a request for a background call: same target, fields and body, nothing of the first one's life."""
+    body = io.BytesIO(b"" if content is None else content.data)
     scope: Any = getattr(request, "scope", None)
     if scope is not None:
-        own: HttpRequest = ASGIRequest(scope, io.BytesIO())
+        own: HttpRequest = ASGIRequest(scope, body)
         own.META.clear()
         own.META.update(request.META)
         return own
-    environ = {**request.META, "wsgi.input": io.BytesIO()}
+    environ = {**request.META, "wsgi.input": body}
     environ.pop("wsgi.file_wrapper", None)
     return type(request)(environ)  # type: ignore[call-arg]

@@ -18,7 +18,7 @@ from cachemw.engine.entry import Entry
 from cachemw.engine.keeping import Keeping, judge_head, refuse, still_counts, with_entity_tag
 from cachemw.engine.outcomes import Outcome
 from cachemw.engine.reasons import FORWARDED
-from cachemw.engine.rendering import Answer, Pairs, as_not_modified
+from cachemw.engine.rendering import CONDITIONAL_METHODS, Answer, Pairs, as_not_modified
 from cachemw.engine.validation import by_head, validated
 from cachemw.http.cache_status import forwarded
 from cachemw.http.conditional import not_modified
@@ -89,6 +89,7 @@ def _collect(
         control=control,
         lifetime=judged,
         born=fetch.started - initial_age(head.headers, wall_now),
+        judged_whole=body is not None,
     )
     return Relayed(answer=_answer(engine, forward, head, stored=body is not None), keeping=keeping)
 
@@ -99,6 +100,7 @@ def _answer(engine: Engine, forward: Forward, head: Head, *, stored: bool) -> An
     if (
         fetch is not None
         and head.status == 200
+        and fetch.ask.request.method in CONDITIONAL_METHODS
         and not fetch.refresh
         and forward.rewrite is not None
         and not_modified(fetch.ask.request.headers, head.headers)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from cachemw.engine.bodies import body_part, body_reason
 from cachemw.engine.engine import Engine
 from cachemw.engine.entry import Key
 from cachemw.engine.keys import encode_parts
@@ -41,6 +42,8 @@ class Pass(Struct, frozen=True):
     route: RouteState | None
     reason: str
     off: bool = False
+    mutates: bool = False
+    """Whether it changes something, for all that is known, on a route that has a language."""
 
 
 class Ask(Struct, kw_only=True, eq=False):
@@ -105,18 +108,33 @@ def ask(engine: Engine, request: Request, target: Target, extra: Extra | None) -
         route, params = engine.routes[match[0]], match[1]
     else:
         route, params = plan.route, {}
+    # In a language, what nobody reads may change something; it counts for unsafe methods alone.
+    unread = route.language is not None
     if not route.on:
-        return Pass(route, "off", off=True)
+        return Pass(route, "off", off=True, mutates=unread)
     if request.method not in route.methods:
-        return Pass(route, "method")
-    reason = bypass_reason(request, engine.watched.suspicious, watched=extra is not None)
+        return Pass(route, "method", mutates=unread)
+    reason = _screened(engine, route, request, watched=extra is not None)
     if reason:
-        return Pass(route, reason)
+        return Pass(route, reason, mutates=unread)
     if plan is None:
         plan = _base_plan(engine, route, params, request)
         if route.identity is None:
             engine.remember(target, plan)
+    if route.language is not None:
+        operation = route.language.operation(request, plan.query)
+        if operation != "query":
+            return Pass(route, "operation", mutates=operation == "mutation")
     return _personal(engine, plan, request, extra or ())
+
+
+def _screened(engine: Engine, route: RouteState, request: Request, *, watched: bool) -> str | None:
+    """Say why a request must go past the cache, or None."""
+    suspicious = engine.watched.suspicious
+    if request.method not in route.bodied:
+        return bypass_reason(request, suspicious, watched=watched)
+    reason = bypass_reason(request, suspicious, watched=watched, keyed=True)
+    return reason or body_reason(route, request)
 
 
 def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], request: Request) -> Plan:
@@ -134,8 +152,10 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
         )
     )
     tags = [normalise(fill(template, params)) for template in route.tags]
-    urls = url_tags(host.decode("ascii"), mount + request.raw_path, query)
-    return Plan(route=route, key=key, query=query, tags=(*tags, route.own_tag, *urls))
+    tags += [route.own_tag, *url_tags(host.decode("ascii"), mount + request.raw_path, query)]
+    if route.language is not None and query:  # so that a change purges what GETs asked, too
+        tags += url_tags(host.decode("ascii"), mount + request.raw_path, b"")
+    return Plan(route=route, key=key, query=query, tags=tuple(tags))
 
 
 def _personal(engine: Engine, plan: Plan, request: Request, extra: Sequence[Pair]) -> Ask | Pass:
@@ -148,8 +168,9 @@ def _personal(engine: Engine, plan: Plan, request: Request, extra: Sequence[Pair
         if identity is None:
             return Pass(route, "identity")
     keyed = _keyed(route, request.headers) if extra else []
-    if keyed or cookies or identity is not None:
-        plan = _extended(engine, plan, keyed, cookies, identity, extra)
+    body = body_part(engine, request) if request.method in route.bodied else None
+    if keyed or cookies or identity is not None or body is not None:
+        plan = _extended(engine, plan, keyed, cookies, identity, body, extra)
     return Ask(
         request=request,
         plan=plan,
@@ -203,15 +224,18 @@ def _extended(
     keyed: list[Pair],
     cookies: list[Pair],
     identity: str | None,
+    body: bytes | None,
     extra: Sequence[Pair],
 ) -> Plan:
-    """Give the plan under these keyed fields, cookies and identity, and keep it if it can recur."""
+    """Give the plan under these keyed fields, cookies, identity and body, and keep it if it can recur."""
     conceal = engine.keys.conceal
-    # Always three, and with the plan's own key four: the key of a variant has an odd number of parts.
+    # With the plan's own key an even number of parts: the key of a variant has an odd one.
     parts = (
+        None,
         encode_parts(part for pair in keyed for part in pair) if keyed else None,
         encode_parts(conceal(b"=".join(pair)) for pair in cookies) if cookies else None,
         conceal(identity.encode("utf-8", "surrogateescape")) if identity is not None else None,
+        body,
     )
     extended = Plan(
         route=plan.route,
@@ -221,6 +245,6 @@ def _extended(
     )
     names = {name for name, _ in extra} - {name for name, _ in keyed}
     names -= plan.route.unread
-    if identity is None and not names:
+    if identity is None and body is None and not names:  # plans are found by GETs alone
         plan.remember(list(extra), extended)
     return extended

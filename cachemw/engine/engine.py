@@ -111,6 +111,8 @@ class Engine:
     ) -> None:
         self.settings = settings
         self.routes = routes
+        self.bodied = frozenset(method for route in routes for method in route.bodied)
+        """Methods whose body some route keys: for all others nothing more is asked."""
         self.router = router
         self.keys = keys
         self.watched = watched

@@ -67,14 +67,21 @@ def _pass(passed: Pass, request: Request) -> Forward:
         route=passed.route,
         outcome=Outcome.OFF if passed.off else Outcome.PASS,
         reason=passed.reason,
-        change=request if _changes(passed, request) else None,
+        change=_change(passed, request),
     )
 
 
-def _changes(passed: Pass, request: Request) -> bool:
-    """Say whether a request may change what it names; a route that caches a method says it does not."""
+def _change(passed: Pass, request: Request) -> Request | None:
+    """Give what a request may change; a route that caches a method says that it changes nothing.
+
+    Where a route has a language, a change is one of all that its path answers, whatever the query.
+    """
+    if not is_unsafe(request.method):
+        return None
+    if passed.mutates:
+        return replace(request, query=b"")
     cached = passed.route is not None and request.method in passed.route.methods
-    return is_unsafe(request.method) and not cached
+    return None if cached else request
 
 
 def _why_alone(asked: Ask) -> str | None:

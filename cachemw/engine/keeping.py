@@ -7,11 +7,13 @@ the shared store when the response has gone out.
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cachemw.engine.decisions import Fetch
 from cachemw.engine.effects import Stored
 from cachemw.engine.engine import Engine
 from cachemw.engine.entry import MARKER, Entry, HeaderPairs, Key, Verdict
+from cachemw.engine.routes import RouteState
 from cachemw.engine.screen import KEYED, normalised_host
 from cachemw.engine.tags import group_tag
 from cachemw.http.cache_control import CacheControl
@@ -44,6 +46,8 @@ class Keeping(Struct, kw_only=True, eq=False):
     control: CacheControl
     lifetime: Lifetime
     born: float
+    judged_whole: bool = False
+    """Whether `judge_head` has seen the body."""
 
     @property
     def max_size(self) -> int:
@@ -58,17 +62,28 @@ def judge_head(
     directives = fetch.ask.directives
     if directives is not None and directives.no_store:  # RFC 9111 §5.2.1.5
         return Refused("request")
+    route = fetch.ask.route
     size = len(body) if body is not None else _stated_length(head)
-    if size > fetch.ask.route.max_size:
+    if size > route.max_size:
         return Refused("too-large")
+    if body is not None and not _is_readable(route, head, body):
+        return Refused("graphql-errors")
+    policy = route.policy
+    if fetch.ask.request.method == "POST":
+        # RFC 9110 §9.3.3: where its freshness is explicit; and a POST cannot be validated.
+        policy = replace(policy, heuristic=None, retain=0.0)
     return judge(
         head,
         control,
-        fetch.ask.route.policy,
+        policy,
         cookies_sent=fetch.ask.cookies_sent,
         authorization_sent=fetch.ask.authorization_sent,
         wall_now=wall_now,
     )
+
+
+def _is_readable(route: RouteState, head: Head, body: bytes) -> bool:
+    return route.language is None or route.language.is_whole(head, body)
 
 
 def _stated_length(head: Head) -> int:
@@ -98,6 +113,9 @@ def on_complete(engine: Engine, keeping: Keeping, body: bytes, now: float) -> St
     length = keeping.head.headers.first(b"content-length")
     if length is not None and length != b"%d" % len(body):
         refuse(engine, keeping.fetch, "length")
+        return None
+    if not keeping.judged_whole and not _is_readable(keeping.fetch.ask.route, keeping.head, body):
+        refuse(engine, keeping.fetch, "graphql-errors")
         return None
     keeping.head = with_entity_tag(keeping.head, body)
     if now >= keeping.born + keeping.lifetime.kept:

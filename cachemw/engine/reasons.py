@@ -28,7 +28,15 @@ FORWARDED = {
     "host": Reason("bypass", "there is not exactly one well-formed Host"),
     "method-override": Reason("bypass", "a field asks for another method than the request has"),
     "body": Reason("bypass", "the request has a body that the route does not key"),
-    "precondition": Reason("bypass", "If-Match and If-Unmodified-Since are for the origin alone"),
+    "body-limit": Reason("bypass", "the body is larger than the route's body_limit"),
+    "body-length": Reason(
+        "bypass", "the body did not come whole, or not as long as its Content-Length says"
+    ),
+    "operation": Reason("bypass", "it is no GraphQL query, or cannot be read as one for sure"),
+    "precondition": Reason(
+        "bypass",
+        "If-Match, If-Unmodified-Since, and a condition on a POST are for the origin alone",
+    ),
     "spelling": Reason("bypass", "a field is spelt with underscores, which some servers fold"),
     "authorization": Reason(
         "bypass", "the request is authorized, and what is stored is not for such"
@@ -68,6 +76,7 @@ NOT_KEPT = {
     "stale": "the response was stale when it came",
     "too-large": "the body is larger than the route keeps",
     "length": "the body is not as long as its Content-Length says",
+    "graphql-errors": "the answer reports GraphQL errors, or is not plain JSON",
     "exception": "the application raised",
     "incomplete": "the client went away before the end",
     "write": "the application used write()",

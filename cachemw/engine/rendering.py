@@ -16,9 +16,12 @@ from cachemw.http.conditional import NOT_MODIFIED_DROPS, is_conditional, not_mod
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.ranges import partial, select
 
-__all__ = ["Answer", "Pairs", "as_not_modified", "hit_fields", "render"]
+__all__ = ["CONDITIONAL_METHODS", "Answer", "Pairs", "as_not_modified", "hit_fields", "render"]
 
 Pairs = list[Pair]
+
+CONDITIONAL_METHODS = frozenset({"GET", "HEAD", "QUERY"})
+"""What is answered with 304 from a stored answer; RFC 9110 §13.1.2 has a 412 for others."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -36,7 +39,7 @@ def render(engine: Engine, served: Serve) -> Answer:
     if served.outcome is Outcome.UNSATISFIED:  # RFC 9111 §5.2.1.7
         return Answer(status=504, headers=list(_GATEWAY_TIMEOUT), body=b"")
     headers = _fields(engine.settings, served)
-    if entry.status == 200 and request.method in ("GET", "HEAD"):
+    if entry.status == 200 and request.method in CONDITIONAL_METHODS:
         if is_conditional(request.headers) and not_modified(request.headers, Fields(entry.headers)):
             return as_not_modified(headers)
         if served.ask.ranged and request.method == "GET":

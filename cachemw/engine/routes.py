@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from cachemw.engine.entry import Key
 from cachemw.engine.query import QueryReader
 from cachemw.http.fields import Pair, cookie_pairs
-from cachemw.http.messages import Request
+from cachemw.http.messages import Head, Request
 from cachemw.http.storing import Policy
 from cachemw.http.vary import Selecting
 
 Risk = Literal["low", "medium", "high"]
 
-__all__ = ["Extra", "Identify", "Plan", "RouteState", "Target"]
+__all__ = ["Extra", "Identify", "Language", "Operation", "Plan", "RouteState", "Target"]
 
 Target = tuple[object, ...]
 """What a front door reads to name a target: method, scheme, host, mount, path, raw path, query."""
@@ -27,6 +27,20 @@ Extra = list[Pair]
 
 Identify = Callable[[Request], str | None]
 """Names the principal of a request, or gives None when it cannot."""
+
+Operation = Literal["query", "mutation", "other"]
+"""What a request in a query language would do; `other` is all that is not to be cached or known."""
+
+
+class Language(Protocol):
+    """Reads a query language, for routes whose requests are written in one."""
+
+    def operation(self, request: Request, query: bytes) -> Operation:
+        """Say what a request would do; `query` is the URL's, as the application sees it."""
+
+    def is_whole(self, head: Head, body: bytes) -> bool:
+        """Say whether an answer can be read, and reports no error."""
+
 
 _VARIANTS = 64
 """Plans kept per target for different watched fields; beyond it the slow path works them out."""
@@ -41,6 +55,12 @@ class RouteState:
     template: str
     risk: Risk
     methods: frozenset[str]
+    bodied: frozenset[str]
+    """Those of them whose body is part of the key."""
+    body_limit: int
+    """The bytes of a body beyond which it is not read."""
+    language: Language | None
+    """What requests are written in, where that decides which may be cached."""
     policy: Policy
     max_size: int
     max_variants: int

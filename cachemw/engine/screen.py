@@ -41,6 +41,8 @@ _BYPASS = {
     b"if-unmodified-since": "precondition",
 }
 
+_BYPASS_KEYED = {name: reason for name, reason in _BYPASS.items() if reason != "body"}
+
 # What proxies use to tell an application its own address, and Origin, which CORS layers answer
 # with or without a Vary.
 KEYED = frozenset(
@@ -133,9 +135,16 @@ def _underscored(name: bytes) -> list[bytes]:
 
 
 def bypass_reason(
-    request: Request, suspicious: frozenset[bytes], *, watched: bool = True
+    request: Request,
+    suspicious: frozenset[bytes],
+    *,
+    watched: bool = True,
+    keyed: bool = False,
 ) -> str | None:
-    """Say why a request must go past the cache, or None; `watched` says if it has any watched field."""
+    """Say why a request must go past the cache, or None.
+
+    `watched` says if it has any watched field, `keyed` if the key holds its body.
+    """
     if not request.raw_path.startswith(b"/"):
         return "target"  # absolute-form or asterisk-form (RFC 9112 §3.2)
     if _ENCODED_SEPARATOR.search(request.raw_path):
@@ -145,10 +154,13 @@ def bypass_reason(
     if not watched:
         return None
     fields = request.headers
-    if not _BYPASS.keys().isdisjoint(fields.names):
-        return next(_BYPASS[name] for name in _BYPASS if name in fields)
+    rules = _BYPASS_KEYED if keyed else _BYPASS
+    if not rules.keys().isdisjoint(fields.names):
+        return next(rules[name] for name in rules if name in fields)
     if not suspicious.isdisjoint(fields.names):
         return "spelling"
+    if keyed:
+        return None
     length = fields.first(b"content-length")
     return "body" if length is not None and length.strip() != b"0" else None
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from cachemw.config import Config, Route
 from cachemw.config.template import parse_template
+from cachemw.config.values import BODIED_METHODS
 from cachemw.engine.query import query_reader
 from cachemw.engine.router import Router
-from cachemw.engine.routes import Identify, RouteState
+from cachemw.engine.routes import Identify, Language, RouteState
 from cachemw.engine.screen import DIRECTIVES
 from cachemw.engine.tags import route_tag
 from cachemw.http.storing import Policy
@@ -21,12 +22,22 @@ def make_router(config: Config) -> Router:
     return Router([(parse_template(route.path), route.mount) for route in config.routes])
 
 
-def make_routes(config: Config, identities: Mapping[str, Identify]) -> list[RouteState]:
-    """Make the live routes, in the order listed; `identities` holds a function for each name used."""
-    return [_make(index, route, identities) for index, route in enumerate(config.routes)]
+def make_routes(
+    config: Config, identities: Mapping[str, Identify], languages: Mapping[str, Language]
+) -> list[RouteState]:
+    """Make the live routes, in the order listed.
+
+    `identities` holds a function for each name used, `languages` what reads each `body` but "raw".
+    """
+    return [_make(index, route, identities, languages) for index, route in enumerate(config.routes)]
 
 
-def _make(index: int, route: Route, identities: Mapping[str, Identify]) -> RouteState:
+def _make(
+    index: int,
+    route: Route,
+    identities: Mapping[str, Identify],
+    languages: Mapping[str, Language],
+) -> RouteState:
     methods = {*route.methods, *(("HEAD",) if "GET" in route.methods else ())}
     return RouteState(
         index=index,
@@ -34,6 +45,9 @@ def _make(index: int, route: Route, identities: Mapping[str, Identify]) -> Route
         template=(route.mount or "") + route.path,
         risk=route.risk,
         methods=frozenset(methods),
+        bodied=frozenset(route.methods) & BODIED_METHODS,
+        body_limit=route.body_limit,
+        language=languages.get(route.body or "raw"),
         policy=Policy(
             ttl=None if route.ttl == "response" else route.ttl,
             negative_ttl=route.negative_ttl,

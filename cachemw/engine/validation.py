@@ -30,7 +30,9 @@ _OWN_TAG = re.compile(rb'"[0-9a-f]{24}"')
 def conditions_for(fetch: Fetch) -> list[Pair]:
     """Give the conditions to ask the application with, if what is stored is current (RFC 9111 §4.3.1)."""
     stored = fetch.stored
-    if stored is None or fetch.ask.request.method == "HEAD" or not 200 <= stored.status < 300:
+    if stored is None or not 200 <= stored.status < 300:
+        return []
+    if fetch.ask.request.method not in ("GET", "QUERY"):  # to a POST they mean something else
         return []
     fields = Fields(stored.headers)
     if _is_ours(stored, fields):  # an entity tag that the application has never seen

@@ -6,7 +6,15 @@ from msgspec import Struct
 
 from cachemw.http.fields import Fields
 
-__all__ = ["Head", "Request"]
+__all__ = ["Content", "Head", "Request"]
+
+
+class Content(Struct, frozen=True):
+    """A request's body as the front door read it."""
+
+    data: bytes
+    fault: str | None = None
+    """Why it cannot be used, if so: a key of `reasons.FORWARDED`. Then `data` says nothing."""
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -22,6 +30,8 @@ class Request(Struct, frozen=True, kw_only=True):
     """The path as it came over the wire, percent-encoding kept: what is keyed."""
     query: bytes
     headers: Fields
+    content: Content | None = None
+    """None: the body was not read, and only the application will see it."""
 
 
 class Head(Struct, frozen=True, kw_only=True):

@@ -39,6 +39,8 @@ def bare(origin: Origin) -> Callable[..., Iterable[bytes]]:
 
 def _asked(environ: Environ, path: str, params: dict[str, str]) -> Asked:
     length = int(environ.get("CONTENT_LENGTH") or 0)
+    if environ.get("wsgi.input_terminated"):
+        length = 1 << 20
     cookies = SimpleCookie(environ.get("HTTP_COOKIE", ""))
     return Asked(
         method=environ["REQUEST_METHOD"],

@@ -20,7 +20,7 @@ Piece = bytes | threading.Event
 
 PATIENCE = 10.0
 """Seconds after which a wait that should have been over is a failure."""
-METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "QUERY")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +92,12 @@ class Call:
     method: str = "GET"
     headers: Pairs = field(default_factory=list)
     body: bytes = b""
+    split: int = 0
+    """Bytes of the body that come at once; 0: all of it."""
+    cut: int | None = None
+    """Bytes of the body after which the client goes away."""
+    chunked: bool = False
+    """Whether the body comes without a length."""
     hosts: Sequence[str] = ("shop.example",)
     mount: str = ""
     scheme: str = "http"
@@ -100,6 +106,18 @@ class Call:
     hang_up: str = ""
     """How that shows, in the words of the door's `hang_ups`."""
     on_piece: Callable[[bytes], object] = lambda piece: None
+
+    def pieces(self) -> list[bytes]:
+        """Give the body as it comes, as far as it comes."""
+        sent = self.body[: self.cut]
+        size = self.split or len(sent) or 1
+        return [sent[start : start + size] for start in range(0, len(sent), size)] or [b""]
+
+    def framing(self) -> Pairs:
+        """Give the field that says how long the body is."""
+        if self.chunked:
+            return [("transfer-encoding", "chunked")]
+        return [("content-length", str(len(self.body)))] if self.body else []
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,7 +109,7 @@ class _Exchange:
         self.any_case = any_case
         self.gone = asyncio.Event()
         self.left = False
-        self.asked = False
+        self.incoming = call.pieces()
         self.cancel: Callable[[], object] = lambda: None
         self.state = "start"
         self.trailers = False
@@ -120,10 +120,12 @@ class _Exchange:
         self.faults: list[str] = []
 
     async def receive(self) -> Message:
-        if not self.asked:
-            self.asked = True
-            return {"type": "http.request", "body": self.call.body, "more_body": False}
-        await self.gone.wait()
+        if self.incoming:
+            more = len(self.incoming) > 1 or self.call.cut is not None
+            return {"type": "http.request", "body": self.incoming.pop(0), "more_body": more}
+        if self.call.cut is None:
+            await self.gone.wait()
+        self.left = True
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
@@ -214,9 +216,7 @@ class _Exchange:
 
 def _scope(call: Call) -> Message:
     raw, _, query = call.target.partition("?")
-    headers = [("host", host) for host in call.hosts] + call.headers
-    if call.body:
-        headers.append(("content-length", str(len(call.body))))
+    headers = [("host", host) for host in call.hosts] + call.headers + call.framing()
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},

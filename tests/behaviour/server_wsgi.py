@@ -120,6 +120,25 @@ class _Response:
         )
 
 
+class _Input(io.RawIOBase):
+    """The body as it comes over the wire."""
+
+    def __init__(self, call: Call) -> None:
+        self._pieces = call.pieces()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while self._pieces and not self._pieces[0]:
+            del self._pieces[0]
+        piece = self._pieces[0][: len(buffer)] if self._pieces else b""
+        if piece:
+            self._pieces[0] = self._pieces[0][len(piece) :]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
 def _environ(call: Call) -> dict[str, Any]:
     raw, _, query = call.target.partition("?")
     path = raw if raw.startswith("/") else "/" + raw.partition("://")[2].partition("/")[2]
@@ -135,15 +154,16 @@ def _environ(call: Call) -> dict[str, Any]:
         "REMOTE_ADDR": "192.0.2.7",
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": call.scheme,
-        "wsgi.input": io.BytesIO(call.body),
+        "wsgi.input": io.BufferedReader(_Input(call), 1),
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
-    if call.body:
-        environ["CONTENT_LENGTH"] = str(len(call.body))
-    for name, value in [*(("host", host) for host in call.hosts), *call.headers]:
+    if call.chunked:
+        environ["wsgi.input_terminated"] = True
+    hosts = [("host", host) for host in call.hosts]
+    for name, value in [*hosts, *call.headers, *call.framing()]:
         variable = name.upper().replace("-", "_")
         if variable not in ("CONTENT_LENGTH", "CONTENT_TYPE"):
             variable = f"HTTP_{variable}"

@@ -273,8 +273,28 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "a method that is not safe": (
+        route('methods = ["GET", "PUT"]'),
+        ['routes[0].methods[1]: only GET, HEAD, POST and QUERY can be cached, got "PUT"'],
+    ),
+    "a body that nobody keys": (
         route('methods = ["GET", "POST"]'),
-        ['routes[0].methods[1]: only GET and HEAD can be cached, got "POST"'],
+        ['routes[0].body: is required to cache POST: add body = "raw", or body = "graphql"'],
+    ),
+    "the body of a query that nobody keys": (
+        route('methods = ["QUERY"]'),
+        ['routes[0].body: is required to cache QUERY: add body = "raw", or body = "graphql"'],
+    ),
+    "a body without a method": (
+        route('body = "graphql"'),
+        ['routes[0].body: has no place without a method that has one: add "POST" to `methods`'],
+    ),
+    "a body of another kind": (
+        route('methods = ["POST"]\nbody = "json"'),
+        ['routes[0].body: expected "raw" or "graphql", got "json"'],
+    ),
+    "a body of no size": (
+        route('methods = ["POST"]\nbody = "raw"\nbody_limit = 0'),
+        ["routes[0].body_limit: expected a size above zero, got 0"],
     ),
     "no methods": (
         route("methods = []"),
@@ -450,7 +470,7 @@ def test_all_mistakes_of_a_document_are_in_one_report() -> None:
         [[routes]]
         path = "/products/{id"
         kind = "prod"
-        methods = ["POST"]
+        methods = ["PUT"]
         [[routes]]
         path = "/a"
         name = "a"
@@ -470,7 +490,7 @@ def test_all_mistakes_of_a_document_are_in_one_report() -> None:
           memory.planned_size: 2097152 bytes are more than max_size allows (1048576)
           kinds.product.ttl: expected a duration such as "30s" or "5m", or "response", got "soon"
           routes[0].path: unbalanced braces in "{id"
-          routes[0].methods[0]: only GET and HEAD can be cached, got "POST"
+          routes[0].methods[0]: only GET, HEAD, POST and QUERY can be cached, got "PUT"
           routes[2].ttl: expected a duration such as "30s" or "5m", or "response", got -1
           routes[2].name: "a" is already the name of routes[1]: give another
           routes[2].path: can never match: routes[1] (/a) comes first and takes all its requests

@@ -37,6 +37,14 @@ cache = Cache.from_dict(
             {"name": "stream", "path": "/stream/{id}", "ttl": "1h"},
             {"name": "events", "path": "/events/{id}", "ttl": "1h"},
             {"name": "large", "path": "/large/{id}", "ttl": "1h", "max_size": "100MiB"},
+            {
+                "name": "bodies",
+                "path": "/bodies/{id}",
+                "ttl": "1h",
+                "methods": ["POST"],
+                "body": "raw",
+                "body_limit": "100KiB",
+            },
         ],
     }
 )
@@ -125,6 +133,13 @@ async def echo(receive: Any, send: Any) -> None:
         await send({"type": "websocket.send", "text": message["text"].upper()})
 
 
+async def received(receive: Any) -> AsyncIterator[bytes]:
+    while (message := await receive())["type"] == "http.request":
+        yield message.get("body", b"")
+        if not message.get("more_body", False):
+            return
+
+
 async def respond(scope: Any, receive: Any, send: Any) -> None:
     _, kind, *rest = scope["path"].split("/")
     name = rest[0] if rest else ""
@@ -144,6 +159,8 @@ async def respond(scope: Any, receive: Any, send: Any) -> None:
         return
     if kind == "about":
         body = about()
+    elif kind == "bodies":
+        body = body_of(name) + b"".join([piece async for piece in received(receive)])
     elif scope["method"] == "PUT":
         body = (await cache.apurge(tags=[f"page:{change(name)}"])).status.encode()
     else:
@@ -197,6 +214,8 @@ def plain_application(environ: Any, start_response: Any) -> Any:
         return Pieces(kind, name)
     if kind == "about":
         body = about()
+    elif kind == "bodies":  # gunicorn's input ends where the body does
+        body = body_of(name) + environ["wsgi.input"].read()
     elif environ["REQUEST_METHOD"] == "PUT":
         body = cache.purge(tags=[f"page:{change(name)}"]).status.encode()
     else:

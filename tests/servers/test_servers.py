@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from .kit import Client, Server, client_of_each, serve, until
+from .kit import Answer, Client, Server, client_of_each, serve, until
 
 NAMES = (f"name-{number}" for number in itertools.count())
 
@@ -205,6 +205,66 @@ def test_whoever_has_the_whole_body_finds_it_stored(server: Server, each: list[C
         assert "detail=memory" in others[-1].get(path).cache_status
     for other in others:
         other.close()
+
+
+# -- bodies ----------------------------------------------------------------------------------------
+
+
+def sent(client: Client, path: str, body: bytes, *, chunk: int = 0, **fields: str) -> Answer:
+    """Post a body, in chunks where their size is given; waits to be asked for it where it may."""
+    fields |= {"Transfer_Encoding": "chunked"} if chunk else {"Content_Length": str(len(body))}
+    client.send(path, "POST", **fields)
+    if "Expect" in fields:
+        assert client.head()[0] == 100
+    if not chunk:
+        client.socket.sendall(body)
+        return client.answer()
+    for start in range(0, len(body), chunk):
+        piece = body[start : start + chunk]
+        client.socket.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+    client.socket.sendall(b"0\r\n\r\n")
+    return client.answer()
+
+
+@pytest.mark.parametrize("chunk", [0, 1, 1000, 30_000])
+@pytest.mark.parametrize("size", [0, 3000, 100 * 1024, 300_000])
+def test_a_posted_body_arrives_whole_and_is_answered_again(
+    each: list[Client], name: str, chunk: int, size: int
+) -> None:
+    body, path = os.urandom(size), f"/bodies/{name}"
+    if chunk == 1:
+        body = body[:500]
+    expected = f"{name} v1".encode() + body
+    answers = [sent(each[0], path, body, chunk=chunk) for _ in range(2)]
+    assert [answer.body for answer in answers] == [expected] * 2
+    word = "detail=memory" if len(body) <= 100 * 1024 else "detail=body-limit"
+    assert word in answers[1].cache_status
+    assert each[0].get("/pages/after").status == 200  # the connection is where it should be
+
+
+@pytest.mark.parametrize("chunk", [0, 1000])
+def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(
+    each: list[Client], name: str, chunk: int
+) -> None:
+    """RFC 9110 10.1.1."""
+    for word in ("fwd=uri-miss", "detail=memory"):
+        answer = sent(each[0], f"/bodies/{name}", b"x" * 5000, chunk=chunk, Expect="100-continue")
+        assert answer.body == f"{name} v1".encode() + b"x" * 5000
+        assert word in answer.cache_status
+
+
+def test_a_client_that_goes_away_while_it_posts_leaves_nothing(
+    server: Server, each: list[Client], name: str
+) -> None:
+    path, calls = f"/bodies/{name}", server.calls
+    with server.client() as client:
+        client.send(path, "POST", Content_Length="1000")
+        client.socket.sendall(b"x" * 500)
+    until(lambda: server.calls > calls)  # the application meets the end of the body, as without us
+    for length in (500, 1000):
+        answer = sent(each[0], path, b"x" * length)
+        assert "fwd=uri-miss" in answer.cache_status
+        assert answer.body == f"{name} v1".encode() + b"x" * length
 
 
 # -- websockets ------------------------------------------------------------------------------------
