@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .model import Coalesce, Compression, Config, Kind, Log, Memory, Redis, Route
+from .model import Coalesce, Compression, Config, Log, Memory, Redis
+from .route import Kind, Route
 from .sources import config_from, config_from_django, load_config
 from .template import Segment, Template, parse_template
 from .units import duration, size

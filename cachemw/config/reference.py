@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from .decode import Option, Settings, options_of
-from .model import Coalesce, Compression, Config, Kind, Log, Memory, Redis, Route
+from .model import Coalesce, Compression, Config, Log, Memory, Redis
+from .route import Kind, Route
 
 __all__ = ["embed", "markdown"]
 

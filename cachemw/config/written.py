@@ -1,0 +1,12 @@
+"""How values are written, before they are parsed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["Duration", "Names", "Size", "Written"]
+
+Duration = str | float
+Size = str | int
+Names = Sequence[str]
+Written = Mapping[str, Any]
+"""A table, as it comes out of a file."""
