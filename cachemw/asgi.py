@@ -41,8 +41,6 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-_SHUTDOWN_WAIT = 5.0
-"""Seconds that a shutdown waits for refreshes and writes to Redis."""
 _BEFORE_START = frozenset({"http.response.early_hint", "http.response.debug", "http.response.push"})
 """Messages that come before, and have nothing to do with, the response itself."""
 
@@ -175,7 +173,6 @@ class CacheMiddleware:
 
     async def _shut_down(self) -> None:
         with contextlib.suppress(Exception):
-            await self.cache.tasks.drain(_SHUTDOWN_WAIT)
             await self.cache.aclose()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
@@ -25,6 +24,7 @@ from cachemw.engine.setup import make_router, make_routes
 from cachemw.engine.tags import route_tag, user_tag
 from cachemw.engine.urls import tags_of_url
 from cachemw.explain import Explanation, explain
+from cachemw.forking import reset_in_children
 from cachemw.graphql import resolve_languages
 from cachemw.identity import Identify, resolve_identities
 from cachemw.invalidation.log import InvalidationLog, LocalLog, Purge, PurgeResult
@@ -44,6 +44,8 @@ _VARYING = 16_384
 """Targets whose variants are counted; those of others are bounded by eviction alone."""
 _CHANGE_WAIT = 0.02
 """Seconds that an unsafe request's answer waits for other processes to hear of what it changed."""
+_CLOSE_WAIT = 5.0
+"""Seconds that closing waits for an event loop's refreshes and writes to Redis."""
 _MAX_TASKS = 1000
 """Refreshes and writes to Redis under way in a process's event loops; more are dropped and counted."""
 
@@ -104,7 +106,7 @@ class Cache:
             self._shared.attach(self.flags, self._stats_bytes)
         templates = {route.name: route.path for route in config.routes}
         instrument(self.counters, _gauges(self), templates=templates)
-        _reset_after_fork(self)
+        reset_in_children(self)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], **options: Any) -> Self:
@@ -259,7 +261,9 @@ class Cache:
             self._shared.clients.close()
 
     async def aclose(self) -> None:
-        """Close as `close` does, from an event loop."""
+        """Close as `close` does, from an event loop; what runs in it may end, for some seconds."""
+        # A write to Redis that is under way would open the connection again behind our back.
+        await self.tasks.drain(_CLOSE_WAIT)
         if self._shared:
             await self._shared.clients.aclose()
         self.close()
@@ -381,20 +385,3 @@ def _gauges(cache: Cache) -> Gauges:
         log_age=lambda: shared.log_age(),
         queue=lambda: shared.log.appender.queued,
     )
-
-
-_caches: weakref.WeakSet[Cache] = weakref.WeakSet()
-_hooked = False
-
-
-def _reset_all() -> None:
-    for cache in _caches:
-        cache.reset_after_fork()
-
-
-def _reset_after_fork(cache: Cache) -> None:
-    global _hooked
-    _caches.add(cache)
-    if not _hooked and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_reset_all)
-        _hooked = True

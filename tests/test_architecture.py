@@ -205,6 +205,7 @@ MAY_IMPORT = {
     "errors": set(),
     "clock": set(),
     "background": set(),
+    "forking": set(),
     "config": {"errors"},
     "http": {"errors"},
     "engine": {"errors", "config", "http"},
