@@ -23,6 +23,9 @@ NAMED = [
     pytest.param([b"*, a"], None, id="9111 4.1 * first"),
     pytest.param([b"a", b"*"], None, id="9111 4.1 * on another line"),
     pytest.param([b"a*"], (b"a*",), id="9111 4.1 a * in a name"),
+    pytest.param([b'"a, *'], None, id="9110 5.6.2 a * behind a quote that never closes"),
+    pytest.param([b'"a", b'], None, id="9110 5.6.2 a quoted name is none"),
+    pytest.param([b"a cookie"], None, id="9110 5.6.2 names without a comma between"),
 ]
 
 
