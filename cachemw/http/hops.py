@@ -26,4 +26,6 @@ def connection_fields(fields: Fields) -> frozenset[bytes]:
     """Give the names of a message's fields that no cache keeps: those, and what Connection names."""
     if b"connection" not in fields:
         return HOP_BY_HOP
-    return HOP_BY_HOP | {name.lower() for name in fields.members(b"connection")}
+    # These are tokens, which are never quoted: a quote must not hide the names behind it.
+    listed = b",".join(fields.values(b"connection")).lower().split(b",")
+    return HOP_BY_HOP.union(name.strip() for name in listed)

@@ -338,6 +338,11 @@ LEFT_OUT: list[Row] = [
         id="9111 3.1 of one hop",
     ),
     pytest.param(
+        [(b"connection", b'"y, X'), (b"x", b"1")],
+        b"a b content-length",
+        id="9110 7.6.1 behind a quote that never closes",
+    ),
+    pytest.param(
         [
             (b"proxy-authenticate", b"x"),
             (b"proxy-authentication-info", b"x"),
