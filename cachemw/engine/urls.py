@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import islice
 from urllib.parse import unquote, urlsplit
 
 from cachemw.engine.engine import Engine
@@ -9,6 +11,10 @@ from cachemw.engine.screen import DEFAULT_PORTS
 from cachemw.engine.tags import TagError, url_tags
 
 __all__ = ["tags_of_listed_url", "tags_of_url"]
+
+MAX_MOUNT = 32
+"""Segments. No application is mounted deeper, and each more is a walk over a path of a client's choice."""
+_SLASH = re.compile("/")
 
 
 def tags_of_listed_url(engine: Engine, url: str) -> list[str]:
@@ -47,8 +53,9 @@ def tags_of_url(engine: Engine, url: str, *, listed_only: bool = False) -> list[
 def _queries(engine: Engine, path: str, query: bytes) -> set[bytes]:
     """Give the query as every route reads it that matches below some mount."""
     queries = set()
-    for start in [0] + [i for i, character in enumerate(path) if character == "/" and i]:
-        match = engine.router.match(path[:start], path[start:])
+    for slash in islice(_SLASH.finditer(path), MAX_MOUNT + 1):
+        mount, below = path[: slash.start()], path[slash.start() :]
+        match = engine.router.match(mount, below)
         if match is not None:
             queries.add(engine.routes[match[0]].read_query(query))
     return queries

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from cachemw.engine.tags import (
     url_tags,
     user_tag,
 )
-from cachemw.engine.urls import tags_of_url
+from cachemw.engine.urls import MAX_MOUNT, tags_of_url
 from cachemw.errors import CacheError
 from cachemw.http.messages import Request
 
@@ -149,6 +150,12 @@ PURGED = [
     pytest.param("/shop/p/1", get("/p/1", mount="/shop"), True, id="below a mount"),
     pytest.param("/shop/p/1", get("/p/1"), False, id="a mount is not dropped"),
     pytest.param("/shop/f/a?utm_x=1", get("/f/a", mount="/shop"), True, id="read below a mount"),
+    pytest.param(
+        "/a" * MAX_MOUNT + "/f/a?utm_x=1",
+        get("/f/a", mount="/a" * MAX_MOUNT),
+        True,
+        id="read below the deepest mount",
+    ),
 ]
 
 
@@ -175,6 +182,13 @@ def test_a_url_names_the_entries_made_for_it(url: str, request_: Request, gone: 
 def test_what_is_no_url_of_ours_is_refused(url: str) -> None:
     with pytest.raises(TagError):
         tags_of_url(KIT.engine, url)
+
+
+def test_a_path_of_slashes_is_not_slow() -> None:
+    """A client may POST to any path. Guard: MAX_MOUNT, without which this takes half a minute."""
+    began = time.perf_counter()
+    assert tags_of_url(KIT.engine, "http://a" + "/" * 64_000)
+    assert time.perf_counter() - began < 2
 
 
 @given(st.text(max_size=30) | st.text(max_size=30).map(lambda path: f"/{path}"))
