@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from cachemw.engine.engine import Engine
 from cachemw.engine.screen import is_host, normalised_host
 from cachemw.engine.tags import TagError, group_tag
-from cachemw.engine.urls import tags_of_listed_url
+from cachemw.engine.urls import tags_of_listed_url, tags_of_target
 from cachemw.http.groups import invalidated_groups
 from cachemw.http.invalidation import invalidates, targets
 from cachemw.http.messages import Head, Request
 
 __all__ = ["invalid_tags"]
+
+_OF_A_PATH = bytes({*range(0x21, 0x7F)} - {*b"?#"})
 
 
 def invalid_tags(engine: Engine, request: Request, head: Head) -> tuple[str, ...]:
@@ -18,15 +22,21 @@ def invalid_tags(engine: Engine, request: Request, head: Head) -> tuple[str, ...
     if not invalidates(request.method, head.status) or not is_host(request):
         return ()
     host = normalised_host(request).decode("ascii")
-    mount = request.mount.encode("utf-8", "surrogateescape")
-    target = (mount + request.raw_path + (b"?" + request.query if request.query else b"")).decode(
-        "latin-1"
-    )
-    base = f"{request.scheme}://{host}{target}"
     tags = [group_tag(host, group) for group in invalidated_groups(head.headers)]
-    for url in (base, *targets(head.headers, base)):
+    if request.raw_path.startswith(b"/"):  # else the authority would not end with the host
+        path = request.mount.encode("utf-8", "surrogateescape") + request.raw_path
+        tags += tags_of_target(engine, host, path, request.query)
+        # Some servers let bytes through that have no place in a URI (RFC 3986 §2).
+        base = f"{request.scheme}://{host}{quote(path, safe=_OF_A_PATH)}"
+        tags += _named(engine, targets(head.headers, base))
+    return tuple(dict.fromkeys(tags))
+
+
+def _named(engine: Engine, urls: list[str]) -> list[str]:
+    tags: list[str] = []
+    for url in urls:
         try:
             tags += tags_of_listed_url(engine, url)
         except TagError:  # a target that no route could have
             continue
-    return tuple(dict.fromkeys(tags))
+    return tags

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from itertools import islice
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from cachemw.engine.engine import Engine
 from cachemw.engine.screen import DEFAULT_PORTS
 from cachemw.engine.tags import TagError, url_tags
 
-__all__ = ["tags_of_listed_url", "tags_of_url"]
+__all__ = ["tags_of_listed_url", "tags_of_target", "tags_of_url"]
 
 MAX_MOUNT = 32
 """Segments. No application is mounted deeper, and each more is a walk over a path of a client's choice."""
@@ -19,15 +19,30 @@ _SLASH = re.compile("/")
 
 def tags_of_listed_url(engine: Engine, url: str) -> list[str]:
     """Give the tags of a URL as `tags_of_url` does, none where no route is listed for it."""
-    return tags_of_url(engine, url, listed_only=True)
+    return tags_of_target(engine, *_target(url))
 
 
-def tags_of_url(engine: Engine, url: str, *, listed_only: bool = False) -> list[str]:
+def tags_of_target(engine: Engine, host: str, path: bytes, query: bytes) -> list[str]:
+    """Give the tags of what a request names, none where no route is listed for it.
+
+    `host` is a normalised one, the path (mount included) and the query are as they came.
+    """
+    read = _queries(engine, path, query)
+    return _tags(host, path, {query, *read}) if read else []
+
+
+def tags_of_url(engine: Engine, url: str) -> list[str]:
     """Give the tags of a URL, `/products/1?page=2` on every host or `https://shop.example/...` on one.
 
     Every query string that a matching route would read out of it counts: the purger need not know
     where the application is mounted. Raises TagError for what is no URL of ours.
     """
+    host, path, query = _target(url)
+    return _tags(host, path, {query, *_queries(engine, path, query)})
+
+
+def _target(url: str) -> tuple[str, bytes, bytes]:
+    """Give host, empty where it has none, path and query of a URL."""
     try:
         url.encode("utf-8")
         parts = urlsplit(url)
@@ -37,24 +52,25 @@ def tags_of_url(engine: Engine, url: str, *, listed_only: bool = False) -> list[
         raise TagError(f"{url!r}: a URL to purge is a path (/products/1) or http(s)://host/path")
     if parts.scheme not in ("", "http", "https"):
         raise TagError(f"{url!r}: only http and https are cached")
-    path, query = parts.path.encode("utf-8"), parts.query.encode("utf-8")
     host = parts.netloc.rpartition("@")[2].lower()
     host = host.removesuffix(DEFAULT_PORTS.get(parts.scheme, b"\n").decode("ascii"))
-    read = _queries(engine, unquote(parts.path, errors="surrogateescape"), query)
-    if listed_only and not read:
-        return []
+    return host, parts.path.encode("utf-8"), parts.query.encode("utf-8")
+
+
+def _tags(host: str, path: bytes, queries: set[bytes]) -> list[str]:
     tags = []
-    for each in {query, *read}:
+    for each in queries:
         anywhere, here = url_tags(host, path, each)
         tags.append(here if host else anywhere)
     return tags
 
 
-def _queries(engine: Engine, path: str, query: bytes) -> set[bytes]:
+def _queries(engine: Engine, path: bytes, query: bytes) -> set[bytes]:
     """Give the query as every route reads it that matches below some mount."""
     queries = set()
-    for slash in islice(_SLASH.finditer(path), MAX_MOUNT + 1):
-        mount, below = path[: slash.start()], path[slash.start() :]
+    decoded = unquote_to_bytes(path).decode("utf-8", "surrogateescape")
+    for slash in islice(_SLASH.finditer(decoded), MAX_MOUNT + 1):
+        mount, below = decoded[: slash.start()], decoded[slash.start() :]
         match = engine.router.match(mount, below)
         if match is not None:
             queries.add(engine.routes[match[0]].read_query(query))
