@@ -144,10 +144,12 @@ class CacheMiddleware:
 
     async def _refresh(self, scope: Scope, fetch: Fetch) -> None:
         """Call the application once more, with nobody listening, and keep its answer."""
-        forward = refreshing(fetch)
-        exchange = Exchange(self.cache, forward, self._monotonic())
-        own = {**_rewritten(scope, forward)}
         try:
+            if not await self.cache.aleads_refresh(fetch):
+                return
+            forward = refreshing(fetch)
+            exchange = Exchange(self.cache, forward, self._monotonic())
+            own = {**_rewritten(scope, forward)}
             await _Relay(self, _nowhere, exchange).run(own, _nobody(fetch.ask.request.content))
         except Exception:
             self.cache.logs.failed("refresh_failed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Iterable, Mapping
@@ -12,11 +13,13 @@ import cachetools
 from cachemw.background import Background, Tasks
 from cachemw.clock import Clock, SystemClock
 from cachemw.config import Config, config_from, load_config
+from cachemw.engine.decisions import Fetch
 from cachemw.engine.drivers import arun, run
-from cachemw.engine.effects import Stored, save
+from cachemw.engine.effects import Lease, Stored, save
 from cachemw.engine.engine import Engine, Settings
 from cachemw.engine.flights import Flights
 from cachemw.engine.keys import KeyMaker
+from cachemw.engine.leasing import leads_refresh
 from cachemw.engine.outcomes import Outcome
 from cachemw.engine.routes import RouteState
 from cachemw.engine.screen import watched
@@ -97,8 +100,10 @@ class Cache:
             kill=config.kill,
             exchange=self._shared.log.flags.exchange if self._shared else None,
         )
-        self.performer = Performer(
-            self.clock, self._shared.tier if self._shared else None, self.log
+        self.performer = (
+            Performer(self.clock, self.log, self._shared.tier, self._shared.leases)
+            if self._shared
+            else Performer(self.clock, self.log)
         )
         self.background = Background(config.refresh_workers)
         self.tasks = Tasks(_MAX_TASKS)
@@ -131,6 +136,7 @@ class Cache:
             settings=Settings(
                 coalesce_wait=config.coalesce.wait,
                 has_shared=config.redis is not None,
+                leases=config.redis is not None and config.coalesce.lease > 0,
                 x_cache=config.x_cache,
                 show_keys=config.show_keys,
                 targets=tuple(name.encode("ascii") for name in config.targeted),
@@ -346,6 +352,36 @@ class Cache:
     def stats(self) -> Stats:
         """Give this process's counts since it started, and its gauges now."""
         return self.counters.snapshot(_gauges(self))
+
+    def leads_refresh(self, fetch: Fetch) -> bool:
+        """Say whether this process is to renew a stale answer, and not another one; in a thread."""
+        leads = False
+        try:
+            leads = run(leads_refresh(self.engine, fetch), self.performer.perform)
+        finally:
+            if not leads:
+                fetch.abandon()
+        return leads
+
+    async def aleads_refresh(self, fetch: Fetch) -> bool:
+        """Say whether this process is to renew a stale answer, and not another one; in an event loop."""
+        leads = False
+        try:
+            leads = await arun(leads_refresh(self.engine, fetch), self.performer.aperform)
+        finally:
+            if not leads:
+                fetch.abandon()
+        return leads
+
+    def settle(self, lease: Lease, *, uncacheable: bool) -> None:
+        """Settle a lease for which nothing was kept: soon, and in the background."""
+        stored = Stored((), "", lease, uncacheable)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self.background.submit(lambda: self.save(stored))
+        else:
+            self.tasks.spawn(self.asave(stored))
 
     def save(self, stored: Stored) -> None:
         """Write what was kept to the shared store, in a thread; call it after the response."""

@@ -166,7 +166,10 @@ class Exchange:
         if self._keeping is not None:
             broke_off(self.cache.engine, self._keeping)
             self._keeping = None
-        elif self.forward.fetch is not None:
-            self.forward.fetch.abandon()
+        fetch = self.forward.fetch
+        if fetch is not None:
+            fetch.abandon()
+            if lease := fetch.take_lease():
+                self.cache.settle(lease, uncacheable=fetch.uncacheable)
         forward = self.forward
         self.cache.finish(forward.route, self.outcome, self.status, self.started, forward.reason)

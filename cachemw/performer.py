@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 from cachemw.clock import Clock
-from cachemw.engine.effects import Await, Effect, Lookup, Save
+from cachemw.engine.effects import (
+    Acquire,
+    Await,
+    Claim,
+    Effect,
+    Lease,
+    Lookup,
+    Pause,
+    Save,
+    Settle,
+)
 from cachemw.engine.entry import Entry, Key
 from cachemw.engine.flights import Flight, Landing, Outcome, Waiter
 from cachemw.invalidation.log import InvalidationLog
+from cachemw.stores.leases import Leases
 from cachemw.stores.redis import RedisTier
 from cachemw.telemetry.spans import span_lookup, span_store
 
@@ -20,10 +32,17 @@ __all__ = ["Performer"]
 class Performer:
     """Performs effects, for threads (`perform`) and for event loops (`aperform`)."""
 
-    def __init__(self, clock: Clock, shared: RedisTier | None, log: InvalidationLog) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        log: InvalidationLog,
+        shared: RedisTier | None = None,
+        leases: Leases | None = None,
+    ) -> None:
         self._clock = clock
-        self._shared = shared
         self._log = log
+        self._shared = shared
+        self._leases = leases
 
     def perform(self, effect: Effect) -> tuple[Any, float]:
         """Perform one effect in this thread."""
@@ -34,6 +53,14 @@ class Performer:
                 return self._lookup(key), self._clock.monotonic()
             case Save(entry, key):
                 return self._save(entry, key), self._clock.monotonic()
+            case Acquire(key):
+                return self._acquire(key), self._clock.monotonic()
+            case Pause(seconds):
+                time.sleep(seconds)
+                return None, self._clock.monotonic()
+            case Settle(lease, uncacheable):
+                self._settle(lease, uncacheable)
+                return None, self._clock.monotonic()
 
     async def aperform(self, effect: Effect) -> tuple[Any, float]:
         """Perform one effect in the running event loop."""
@@ -44,6 +71,14 @@ class Performer:
                 return await self._alookup(key), self._clock.monotonic()
             case Save(entry, key):
                 return await self._asave(entry, key), self._clock.monotonic()
+            case Acquire(key):
+                return await self._aacquire(key), self._clock.monotonic()
+            case Pause(seconds):
+                await asyncio.sleep(seconds)
+                return None, self._clock.monotonic()
+            case Settle(lease, uncacheable):
+                await self._asettle(lease, uncacheable)
+                return None, self._clock.monotonic()
 
     def _usable(self) -> RedisTier | None:
         """Give the shared store while its entries can be judged: the log is followed, the breaker closed."""
@@ -81,6 +116,28 @@ class Performer:
         with span_store():
             await shared.aput(key, entry)
         return True
+
+    def _leasing(self) -> Leases | None:
+        """Give the leases while an answer of another process could be used."""
+        return None if self._usable() is None else self._leases
+
+    def _acquire(self, key: Key) -> Lease | Claim:
+        leases = self._leasing()
+        return Claim.UNAVAILABLE if leases is None else leases.acquire(key)
+
+    async def _aacquire(self, key: Key) -> Lease | Claim:
+        leases = self._leasing()
+        return Claim.UNAVAILABLE if leases is None else await leases.aacquire(key)
+
+    def _settle(self, lease: Lease, uncacheable: bool) -> None:
+        leases = self._leasing()
+        if leases is not None:
+            leases.settle(lease, uncacheable)
+
+    async def _asettle(self, lease: Lease, uncacheable: bool) -> None:
+        leases = self._leasing()
+        if leases is not None:
+            await leases.asettle(lease, uncacheable)
 
 
 def _wait(flight: Flight, timeout: float) -> Landing:

@@ -15,6 +15,8 @@ from cachemw.rollout.flags import Flags
 from cachemw.stores.breaker import Breaker
 from cachemw.stores.clients import Clients
 from cachemw.stores.codec import Codec
+from cachemw.stores.commands import Commands
+from cachemw.stores.leases import Leases
 from cachemw.stores.redis import RedisTier
 from cachemw.telemetry import fleet
 from cachemw.telemetry.logs import Logs
@@ -39,6 +41,7 @@ class Shared:
     clients: Clients
     breaker: Breaker
     tier: RedisTier
+    leases: Leases
     log: RedisLog
     hooks: Hooks
     published_at: float = 0.0
@@ -116,14 +119,20 @@ def connect(config: Config, clock: Clock, count: Callable[[str, str], None], log
         level=config.compression.level,
         max_body=max((route.max_size for route in config.routes), default=1),
     )
+    commands = Commands(clients, breaker, teller.tell)
     tier = RedisTier(
-        clients,
+        commands,
         config.namespace,
         codec,
-        breaker,
         epoch_key=log.epoch_key,
         server_clock=lambda: log.server_shift,
         monotonic=clock.monotonic,
         count=teller.tell,
     )
-    return Shared(config, clock, clients, breaker, tier, log, hooks)
+    leases = Leases(
+        commands,
+        config.namespace,
+        lifetime=config.coalesce.lease,
+        remembered=config.coalesce.hit_for_miss,
+    )
+    return Shared(config, clock, clients, breaker, tier, leases, log, hooks)

@@ -115,11 +115,13 @@ class CacheMiddleware:
 
     def _refresh(self, environ: Environ, fetch: Fetch) -> None:
         """Call the application once more, with nobody listening, and keep its answer."""
-        forward = refreshing(fetch)
-        if forward.rewrite is not None:
-            apply_rewrite(environ, forward.rewrite)
-        exchange = Exchange(self.cache, forward, self._monotonic())
         try:
+            if not self.cache.leads_refresh(fetch):
+                return
+            forward = refreshing(fetch)
+            if forward.rewrite is not None:
+                apply_rewrite(environ, forward.rewrite)
+            exchange = Exchange(self.cache, forward, self._monotonic())
             body = _Call(self, _nowhere, exchange).run(environ)
             try:
                 for _ in body:

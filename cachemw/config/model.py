@@ -96,6 +96,11 @@ class Coalesce(Settings):
     wait: Setting[Duration, float] = option(
         v.duration, default="5s", help="How long a request waits for another's answer."
     )
+    lease: Setting[Duration, float] = option(
+        v.duration,
+        default="2s",
+        help="How long one process may call for an answer while the others wait for it. 0: no turns.",
+    )
     max_waiters: Setting[int, int] = option(
         v.integer(0), default=1000, help="Waiting requests per process, at most."
     )

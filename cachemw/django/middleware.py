@@ -113,6 +113,8 @@ class CacheMiddleware:
     def _refresh(self, request: HttpRequest, fetch: Fetch) -> None:
         """Call the application once more, with nobody listening, and keep its answer."""
         try:
+            if not self.cache.leads_refresh(fetch):
+                return
             request_started.send(sender=type(self), environ=request.META)
             response = self._forward(request, refreshing(fetch), self.cache.clock.monotonic())
             try:
@@ -178,6 +180,8 @@ class CacheMiddleware:
 
     async def _arefresh(self, request: HttpRequest, fetch: Fetch) -> None:
         try:
+            if not await self.cache.aleads_refresh(fetch):
+                return
             now = self.cache.clock.monotonic()
             response = await self._aforward(request, refreshing(fetch), now)
             if response.streaming:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from cachemw.engine.ask import Ask, Rewrite
-from cachemw.engine.effects import Stored
+from cachemw.engine.effects import Lease, Stored
 from cachemw.engine.entry import Entry, Position
 from cachemw.engine.flights import Flight
 from cachemw.engine.outcomes import Outcome
@@ -23,6 +23,10 @@ class Fetch(Struct, kw_only=True, eq=False):
     """Where the log stood before the application was called."""
     started: float
     flight: Flight | None = None
+    lease: Lease | None = None
+    """The fleet's lease on this call, until it is handed on to be settled."""
+    uncacheable: bool = False
+    """Whether the answer turned out to be of no use to others."""
     stored: Entry | None = None
     """What is stored already: it may be validated, or served instead if the application fails."""
     validates: bool = False
@@ -34,6 +38,11 @@ class Fetch(Struct, kw_only=True, eq=False):
     def digest(self) -> bytes:
         """The primary key's digest."""
         return self.ask.plan.key.digest
+
+    def take_lease(self) -> Lease | None:
+        """Give the lease away: whoever takes it settles it."""
+        lease, self.lease = self.lease, None
+        return lease
 
     def abandon(self) -> None:
         """Let go of the flight, if it is still held: another may lead. Harmless when all is done."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from enum import Enum
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -11,7 +12,20 @@ from cachemw.engine.entry import Entry, Key
 from cachemw.engine.flights import Flight
 from cachemw.errors import StoreError
 
-__all__ = ["Await", "Effect", "Flow", "Lookup", "Save", "Stored", "save"]
+__all__ = [
+    "Acquire",
+    "Await",
+    "Claim",
+    "Effect",
+    "Flow",
+    "Lease",
+    "Lookup",
+    "Pause",
+    "Save",
+    "Settle",
+    "Stored",
+    "save",
+]
 
 Result = TypeVar("Result")
 
@@ -38,7 +52,45 @@ class Save(Struct, frozen=True):
     route: str
 
 
-Effect = Lookup | Await | Save
+class Lease(Struct, frozen=True):
+    """The right to call the application for a key while other processes wait for what comes of it."""
+
+    key: Key
+    token: bytes
+    """Proves that it is ours to settle; without it, nothing was to be had and nobody is asked to wait."""
+
+
+class Claim(Enum):
+    """Why there is no lease."""
+
+    HELD = "held"
+    """Another process is calling the application."""
+    UNCACHEABLE = "uncacheable"
+    """Another process has found that the answer cannot be kept."""
+    UNAVAILABLE = "unavailable"
+    """There is no shared store to ask just now."""
+
+
+class Acquire(Struct, frozen=True):
+    """Take the fleet's lease on a key. Answer: `(Lease | Claim, now)`."""
+
+    key: Key
+
+
+class Pause(Struct, frozen=True):
+    """Let some time pass. Answer: `(None, now)`."""
+
+    seconds: float
+
+
+class Settle(Struct, frozen=True):
+    """Give a lease back, or leave word that nobody need wait. Answer: `(None, now)`."""
+
+    lease: Lease
+    uncacheable: bool
+
+
+Effect = Lookup | Await | Save | Acquire | Pause | Settle
 Flow = Generator[Effect, Any, Result]
 
 
@@ -47,6 +99,9 @@ class Stored(Struct, frozen=True):
 
     entries: tuple[tuple[Key, Entry], ...]
     route: str
+    lease: Lease | None = None
+    """What is to be settled when they are there."""
+    uncacheable: bool = False
 
 
 def save(stored: Stored) -> Flow[bool]:
@@ -54,6 +109,8 @@ def save(stored: Stored) -> Flow[bool]:
     try:
         for key, entry in stored.entries:
             yield Save(entry, key, stored.route)
+        if stored.lease is not None:
+            yield Settle(stored.lease, stored.uncacheable)
     except StoreError:
         return False
     return True

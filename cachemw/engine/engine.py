@@ -82,6 +82,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     coalesce_wait: float
     has_shared: bool = True
     """Whether there is a shared store to look in."""
+    leases: bool = False
+    """Whether processes take turns at calling the application for one key."""
     x_cache: bool = False
     show_keys: bool = False
     targets: tuple[bytes, ...] = ()

@@ -13,7 +13,8 @@ performs them and sends the results back with the time at which they came. The r
    look in the shared store, else go to the application, without queueing;
 5. what is stored must be validated at every use: go and validate it, without queueing;
 6. somebody is asking already: follow, bounded, and serve what they share, or go alone;
-7. lead: look in the shared store, then ask the application.
+7. lead: look in the shared store, then take the fleet's lease and ask the application; where another
+   process has the lease, wait, bounded, for what it leaves.
 
 Whenever the application is asked and something is stored that it gave a validator for, it is asked
 whether that is still current. Cancellation reaches a flow as GeneratorExit: it lets go of its
@@ -27,11 +28,12 @@ from msgspec.structs import replace
 from cachemw.engine.ask import Ask, Pass, ask
 from cachemw.engine.candidates import NOTHING, Found, candidate, in_memory, in_shared, stands_in
 from cachemw.engine.decisions import Fetch, Forward, Serve
-from cachemw.engine.effects import Await, Flow
+from cachemw.engine.effects import Await, Flow, Lease
 from cachemw.engine.engine import Engine
 from cachemw.engine.entry import NO_ANSWER
 from cachemw.engine.flights import Flight, Landing
 from cachemw.engine.flights import Outcome as Waited
+from cachemw.engine.leasing import leased
 from cachemw.engine.outcomes import Outcome
 from cachemw.engine.routes import Extra, RouteState, Target
 from cachemw.engine.validation import conditions_for
@@ -149,16 +151,20 @@ def _lead(
         # Between our look into memory and this flight another one, in another thread, may have landed.
         again = in_memory(engine, asked, now)
         found = found if again is NOTHING else again
+        lease: Lease | None = None
         try:
             if found.served is None and engine.settings.has_shared:
                 elsewhere, now = yield from in_shared(engine, asked, now)
                 found = found if elsewhere is NOTHING else elsewhere
-        except StoreError:
+            if found.served is None and engine.settings.leases:
+                found, lease, now = yield from leased(engine, asked, now, found)
+        except StoreError:  # it is asked no second time: each may cost a deadline (I3)
             pass
         if found.served is not None:
             flight.land(found.served.entry)
             return _with_refresh(engine, found.served)
-        return _forward(engine, asked, now, Outcome.MISS, _why_missed(found), found, flight)
+        reason = _why_missed(found)
+        return _forward(engine, asked, now, Outcome.MISS, reason, found, flight, lease)
     except BaseException:
         flight.abandon()
         raise
@@ -216,12 +222,14 @@ def _forward(
     reason: str,
     found: Found,
     flight: Flight | None = None,
+    lease: Lease | None = None,
 ) -> Forward:
     fetch = Fetch(
         ask=asked,
         position=engine.floors.here(),
         started=now,
         flight=flight,
+        lease=lease,
         stored=found.stored,
     )
     # Where the answer will probably not be kept whole, the application answers conditions itself.

@@ -97,6 +97,7 @@ def refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
     asked = fetch.ask
     engine.refused(asked.route, reason)
     if asked.speaks_for_all:
+        fetch.uncacheable = True
         engine.set_uncacheable(fetch.digest, True)
     if fetch.flight is not None:
         fetch.flight.release()
@@ -145,7 +146,7 @@ def keep(engine: Engine, keeping: Keeping, body: bytes, now: float) -> tuple[Ent
             fetch.flight.land(entry)
         else:  # to be validated at every use: everybody asks for themselves
             fetch.flight.release()
-    return entry, Stored(entries, fetch.ask.route.name)
+    return entry, Stored(entries, fetch.ask.route.name, fetch.take_lease())
 
 
 def _entries(

@@ -8,25 +8,18 @@ follower asks whether Redis is back.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from cachemw.engine.entry import Entry, Key
-from cachemw.errors import EntryRejected, StoreUnavailable
-from cachemw.stores.breaker import Breaker
-from cachemw.stores.clients import Clients
+from cachemw.errors import EntryRejected
 from cachemw.stores.codec import Codec
+from cachemw.stores.commands import Commands
 
 __all__ = ["RedisTier", "ServerClock"]
 
 ServerClock = Callable[[], float | None]
 """Gives what to add to the monotonic clock for the server's time; None: it is not known."""
-
-_Operation = Literal["get", "set"]
-
-_POOL_EMPTY = "No connection available"
-"""redis-py's words when every connection is busy: our own load, no illness of the server's."""
 
 _FORMAT = "e1"
 """Changes with the envelope, so that releases side by side keep to their own entries."""
@@ -37,70 +30,45 @@ class RedisTier:
 
     def __init__(
         self,
-        clients: Clients,
+        commands: Commands,
         namespace: str,
         codec: Codec,
-        breaker: Breaker,
         *,
         epoch_key: bytes,
         server_clock: ServerClock,
         monotonic: Callable[[], float],
         count: Callable[[str, str], None],
     ) -> None:
-        self.breaker = breaker
-        self._clients = clients
+        self.breaker = commands.breaker
+        self._commands = commands
         self._prefix = f"cachemw:{{{namespace}}}:{_FORMAT}:".encode("ascii")
         self._codec = codec
         self._epoch_key = epoch_key
         self._server_clock = server_clock
         self._monotonic = monotonic
         self._count = count
-        self._deadline = clients.config.deadline
-        from redis.exceptions import RedisError, ResponseError
-
-        self._errors = (RedisError, OSError, TimeoutError)
-        self._refusal = ResponseError
 
     def get(self, key: Key, epoch: bytes) -> Entry | None:
         """Read an entry of this epoch of the log."""
-        found = self._ask("get", "MGET", self._name(key), self._epoch_key)
+        found = self._commands.ask("get", "MGET", self._name(key), self._epoch_key)
         return self._open(found, key, epoch)
 
     async def aget(self, key: Key, epoch: bytes) -> Entry | None:
         """Read an entry of this epoch of the log."""
-        found = await self._aask("get", "MGET", self._name(key), self._epoch_key)
+        found = await self._commands.aask("get", "MGET", self._name(key), self._epoch_key)
         return self._open(found, key, epoch)
 
     def put(self, key: Key, entry: Entry) -> None:
         """Write an entry, to live in Redis until it is of no use."""
         command = self._sealed(key, entry)
         if command is not None:
-            self._ask("set", *command)
+            self._commands.ask("set", *command)
 
     async def aput(self, key: Key, entry: Entry) -> None:
         """Write an entry, to live in Redis until it is of no use."""
         command = self._sealed(key, entry)
         if command is not None:
-            await self._aask("set", *command)
-
-    def _ask(self, operation: _Operation, *command: Any) -> Any:
-        self._check_breaker()
-        try:
-            answer = self._clients.sync().execute_command(*command)
-        except self._errors as error:
-            raise self._failed(operation, error) from error
-        self.breaker.success()
-        return answer
-
-    async def _aask(self, operation: _Operation, *command: Any) -> Any:
-        self._check_breaker()
-        try:
-            async with asyncio.timeout(self._deadline):
-                answer = await self._clients.aio().execute_command(*command)
-        except self._errors as error:
-            raise self._failed(operation, error) from error
-        self.breaker.success()
-        return answer
+            await self._commands.aask("set", *command)
 
     def _name(self, key: Key) -> bytes:
         return self._prefix + key.digest.hex().encode("ascii")
@@ -129,22 +97,3 @@ class RedisTier:
             self._count("not_stored", f"shared-{rejected.reason}")
             return None
         return "SET", self._name(key), blob, "PX", lifetime
-
-    def _check_breaker(self) -> None:
-        if not self.breaker.closed:
-            raise StoreUnavailable("the breaker is open")
-
-    def _failed(self, operation: _Operation, error: BaseException) -> StoreUnavailable:
-        """Count a failure, tell the breaker, and give what the flow is to hear of it.
-
-        A server that answers with an error to a write (full, read-only) still answers reads, so
-        that is counted and does not open the breaker.
-        """
-        self._count("store_error", operation)
-        refused_write = operation == "set" and isinstance(error, self._refusal)
-        if not refused_write and _POOL_EMPTY not in str(error):
-            was_closed = self.breaker.closed
-            self.breaker.failure()
-            if was_closed and not self.breaker.closed:
-                self._count("breaker_opened", "")
-        return StoreUnavailable(f"{operation}: {type(error).__name__}")

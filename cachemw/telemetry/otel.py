@@ -90,6 +90,12 @@ _EVENTS: Final[dict[EventName, tuple[str, str, str, str]]] = {
     "purge": ("purges", "{purge}", "cachemw.kind", "Purges asked of this process."),
     "breaker_opened": ("breaker.opened", "{time}", "", "Times the circuit breaker opened."),
     "flight_timeouts": ("flight.timeouts", "{request}", "", "Waits for a leader that timed out."),
+    "lease_timeouts": (
+        "lease.timeouts",
+        "{request}",
+        "",
+        "Waits for another process that timed out.",
+    ),
     "log_records": ("log.records", "{record}", "", "Invalidation records applied."),
     "log_lines_dropped": ("log_lines.dropped", "{line}", "", "Log lines over the rate limit."),
 }

@@ -25,7 +25,7 @@ def flights() -> Flights:
 
 @pytest.fixture
 def performer() -> Performer:
-    return Performer(FakeClock(), None, LocalLog(10))
+    return Performer(FakeClock(), LocalLog(10))
 
 
 def seat(flights: Flights) -> Flight:

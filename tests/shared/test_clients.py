@@ -18,6 +18,7 @@ from cachemw.engine.entry import Entry
 from cachemw.errors import StoreUnavailable
 from cachemw.stores.clients import Clients
 from cachemw.stores.codec import Codec
+from cachemw.stores.commands import Commands
 from cachemw.stores.redis import RedisTier
 from cachemw.testing import FakeClock, RedisServer
 
@@ -132,10 +133,9 @@ def test_cancelled_commands_never_leave_an_answer_for_somebody_else(
 def tier_with(url: str, clock: FakeClock, **settings: Any) -> tuple[RedisTier, Clients]:
     clients = Clients(RedisConfig(url=url, **settings))
     tier = RedisTier(
-        clients,
+        Commands(clients, breaker_of(), lambda event, reason: None),
         "contract",
         Codec(b"secret", threshold=1024, level=3, max_body=1 << 20),
-        breaker_of(),
         epoch_key=EPOCH_KEY,
         server_clock=lambda: 0.0,
         monotonic=clock.monotonic,

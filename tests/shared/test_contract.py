@@ -16,6 +16,7 @@ from cachemw.engine.entry import MARKER, Entry, Key, Position
 from cachemw.engine.keys import KeyMaker
 from cachemw.stores.clients import Clients
 from cachemw.stores.codec import Codec
+from cachemw.stores.commands import Commands
 from cachemw.stores.memory import MemoryTier
 from cachemw.stores.redis import RedisTier
 from cachemw.testing import FakeClock
@@ -88,15 +89,17 @@ class Tiers:
         self._shift = time.time() - clock.monotonic()
 
     def make(self) -> RedisTier:
+        def count(event: str, reason: str) -> None:
+            self.counted.update([(event, reason)])
+
         return RedisTier(
-            self.clients,
+            Commands(self.clients, breaker_of(), count),
             "contract",
             Codec(b"secret", threshold=1024, level=3, max_body=MAX_BODY),
-            breaker_of(),
             epoch_key=EPOCH_KEY,
             server_clock=lambda: self._shift,
             monotonic=self._clock.monotonic,
-            count=lambda event, reason: self.counted.update([(event, reason)]),
+            count=count,
         )
 
 

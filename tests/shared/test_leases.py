@@ -1,0 +1,164 @@
+"""A cold key asked for by many processes at once, over a real server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cachemw.config.model import Redis as RedisConfig
+from cachemw.engine.effects import Claim, Lease
+from cachemw.engine.entry import Key
+from cachemw.stores.clients import Clients
+from cachemw.stores.commands import Commands
+from cachemw.stores.leases import Leases
+from cachemw.testing import RedisServer
+
+from .crowd import CALLS
+from .kit import Caches, Site, breaker_of, until
+
+CROWD = Path(__file__).with_name("crowd.py")
+PROCESSES, CLIENTS = 8, 50
+PATIENCE = 60
+
+
+def crowd(server: RedisServer, mode: str) -> list[dict[str, Any]]:
+    """Let processes with clients ask at once; give what those that lived report."""
+    command = [sys.executable, str(CROWD), server.url, mode, str(CLIENTS)]
+    workers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(PROCESSES)
+    ]
+    try:
+        for worker in workers:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "ready\n"
+        for worker in workers:
+            assert worker.stdin is not None
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        said = [worker.communicate(timeout=PATIENCE)[0] for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    return [json.loads(text) for text in said if text]
+
+
+def calls(server: RedisServer) -> int:
+    count = server.command("GET", CALLS)
+    assert isinstance(count, bytes)
+    return int(count)
+
+
+def test_the_application_is_called_once(own_redis_server: RedisServer) -> None:
+    # Guard: `_leased` in `_lead`. Without it there is a call for each process.
+    reports = crowd(own_redis_server, "kept")
+    answers = [tuple(answer) for report in reports for answer in report["answers"]]
+    assert len(answers) == PROCESSES * CLIENTS
+    assert set(answers) == {(200, "call 1")}
+    assert calls(own_redis_server) == 1
+
+
+def test_it_is_called_twice_when_the_process_that_leads_is_killed(
+    own_redis_server: RedisServer,
+) -> None:
+    # Guard: the lease's time to live, which is shorter than the others wait.
+    reports = crowd(own_redis_server, "killed")
+    answers = [tuple(answer) for report in reports for answer in report["answers"]]
+    assert len(answers) == (PROCESSES - 1) * CLIENTS
+    assert set(answers) == {(200, "call 2")}
+    assert calls(own_redis_server) == 2
+
+
+def test_nobody_queues_for_what_cannot_be_kept(own_redis_server: RedisServer) -> None:
+    # Guard: the word that `refuse` leaves in the lease's place. Each call takes 0.3 s; in a queue
+    # of processes the last would wait for eight of them.
+    reports = crowd(own_redis_server, "refused")
+    answers = [tuple(answer) for report in reports for answer in report["answers"]]
+    assert len({body for _, body in answers}) == PROCESSES * CLIENTS == calls(own_redis_server)
+    assert max(report["seconds"] for report in reports) < 2.0
+
+
+def test_a_stale_answer_is_renewed_by_one_process(caches: Caches) -> None:
+    # Guard: `leads_refresh`, asked before a refresh calls the application.
+    lifetime, began = 0.4, time.monotonic()
+    route = {"path": "/things/{id}", "ttl": lifetime, "stale_while_revalidate": "1h"}
+    sites = [Site(caches.make(routes=[route])) for _ in range(4)]
+    path = "/things/renewed"
+
+    def stale() -> bool:
+        return all("detail=stale" in site.get(path).cache_status for site in sites)
+
+    def calls() -> int:
+        return sum(site.calls for site in sites)
+
+    for site in sites:
+        until(lambda site=site: site.hits(path))  # type: ignore[misc]
+    for _ in range(3):  # all four are stale at once, and each begins to renew
+        before = calls()
+        until(stale)
+        until(lambda before=before: calls() > before)  # type: ignore[misc]
+        until(lambda: all(not site.cache.engine.flights.open for site in sites))
+    assert calls() <= 1 + (time.monotonic() - began) / lifetime, "one for each lifetime at the most"
+
+
+# The leases themselves ---------------------------------------------------------------------------------
+
+KEY = Key(b"0123456789abcdef", b"full")
+
+
+@pytest.fixture
+def leases(own_redis_server: RedisServer) -> Leases:
+    clients = Clients(RedisConfig(url=own_redis_server.url, deadline="2s"))
+    commands = Commands(clients, breaker_of(), lambda event, reason: None)
+    return Leases(commands, "leases", lifetime=0.2, remembered=0.3)
+
+
+def taken(leases: Leases) -> Lease:
+    lease = leases.acquire(KEY)
+    assert isinstance(lease, Lease), lease
+    return lease
+
+
+def test_of_many_only_one_has_it(leases: Leases) -> None:
+    found: list[Lease | Claim] = []
+    threads = [threading.Thread(target=lambda: found.append(leases.acquire(KEY))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(isinstance(each, Lease) for each in found) == 1
+    assert found.count(Claim.HELD) == 7
+
+
+def test_it_is_free_when_it_is_given_back(leases: Leases) -> None:
+    leases.settle(taken(leases), uncacheable=False)
+    assert taken(leases)
+
+
+def test_it_ends_by_itself(leases: Leases) -> None:
+    taken(leases)
+    assert leases.acquire(KEY) is Claim.HELD
+    until(lambda: isinstance(leases.acquire(KEY), Lease))
+
+
+def test_the_word_that_nobody_need_wait_is_remembered_for_a_time(leases: Leases) -> None:
+    leases.settle(taken(leases), uncacheable=True)
+    assert leases.acquire(KEY) is Claim.UNCACHEABLE
+    until(lambda: isinstance(leases.acquire(KEY), Lease))
+
+
+@pytest.mark.parametrize("uncacheable", [False, True])
+def test_only_its_own_holder_gives_it_back(leases: Leases, uncacheable: bool) -> None:
+    """The guard is the token: a lease that ran out is somebody else's by now."""
+    late = taken(leases)
+    until(lambda: isinstance(leases.acquire(KEY), Lease))
+    leases.settle(late, uncacheable)
+    assert leases.acquire(KEY) is Claim.HELD
