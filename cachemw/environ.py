@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -22,6 +23,10 @@ _REWRITTEN = CONDITIONAL | {b"cookie"}
 """Fields that a rewrite may give another value."""
 _RAW_NAMES = ("RAW_URI", "REQUEST_URI")
 """Where servers put the request target as it came: gunicorn and Werkzeug, uWSGI and mod_wsgi."""
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*")
+"""What `quote` would leave as it is: nearly every path."""
 
 
 def raw_target(environ: Mapping[str, Any]) -> str | None:
@@ -93,6 +98,8 @@ class EnvironReader:
 def _raw_path(raw: str | None, mount: str, path: str) -> bytes:
     """Give the path below the mount as it came; the application's own reading of it is keyed too."""
     if raw is None:
+        if _PLAIN.fullmatch(path):
+            return path.encode("ascii")
         return quote(path, errors="surrogateescape").encode("ascii")
     wire = raw.partition("?")[0].encode("latin-1")
     mounted = quote(mount, errors="surrogateescape").encode("ascii")
@@ -103,6 +110,8 @@ def _raw_path(raw: str | None, mount: str, path: str) -> bytes:
 
 def _decoded(text: str) -> str:
     """Undo WSGI's latin-1 disguise of bytes (PEP 3333)."""
+    if text.isascii():
+        return text
     return text.encode("latin-1").decode("utf-8", "surrogateescape")
 
 

@@ -14,6 +14,7 @@ __all__ = ["Commands", "Operation"]
 
 Operation = Literal["get", "set", "lease"]
 
+_OPEN = "the breaker is open"
 _POOL_EMPTY = "No connection available"
 """redis-py's words when every connection is busy: our own load, no illness of the server's."""
 
@@ -35,7 +36,8 @@ class Commands:
 
     def ask(self, operation: Operation, *command: Any) -> Any:
         """Run a command from a thread."""
-        self._check_breaker()
+        if not self.breaker.closed:
+            raise StoreUnavailable(_OPEN)
         try:
             answer = self._clients.sync().execute_command(*command)
         except self._errors as error:
@@ -45,7 +47,8 @@ class Commands:
 
     async def aask(self, operation: Operation, *command: Any) -> Any:
         """Run a command from an event loop."""
-        self._check_breaker()
+        if not self.breaker.closed:
+            raise StoreUnavailable(_OPEN)
         try:
             async with asyncio.timeout(self._deadline):
                 answer = await self._clients.aio().execute_command(*command)
@@ -53,10 +56,6 @@ class Commands:
             raise self._failed(operation, error) from error
         self.breaker.success()
         return answer
-
-    def _check_breaker(self) -> None:
-        if not self.breaker.closed:
-            raise StoreUnavailable("the breaker is open")
 
     def _failed(self, operation: Operation, error: BaseException) -> StoreUnavailable:
         """Count a failure, tell the breaker, and give what the flow is to hear of it.
