@@ -79,7 +79,7 @@ class EnvironReader:
         headers = [
             (_field(name), value.encode("latin-1"))
             for name, value in environ.items()
-            if name.startswith("HTTP_") and isinstance(value, str)
+            if name[:5] == "HTTP_" and isinstance(value, str)
         ]
         for field, variable in _BARE.items():
             if value := environ.get(variable):

@@ -153,7 +153,9 @@ class Floors:
         for tag in entry.tags:
             if hard.get(tag, 0) > began:
                 return Verdict.DEAD
-        stale = self._all_soft > began or any(soft.get(tag, 0) > began for tag in entry.tags)
+        stale = self._all_soft > began or (
+            bool(soft) and any(soft.get(tag, 0) > began for tag in entry.tags)
+        )
         if entry.position.epoch != self._here.epoch or began < self.horizon:
             return Verdict.DEAD
         if stale:
