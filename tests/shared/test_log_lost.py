@@ -12,11 +12,10 @@ from cachemw import Cache
 from cachemw.engine.entry import Verdict
 from cachemw.invalidation.log import Purge, PurgeResult
 from cachemw.invalidation.records import purge_fields
-from cachemw.testing import RedisServer
+from cachemw.testing import ChaosProxy, RedisServer
 
 from .following import EPOCH, STREAM, judged, served_before_reading
 from .kit import PURGE_TAG, Caches, Site, entry_of, options, until
-from .proxy import Wire
 
 
 def tagged(tag: str) -> Purge:
@@ -50,16 +49,16 @@ def test_what_is_purged_while_one_process_is_cut_off_is_gone_when_it_is_back(
     own_caches: Caches, own_redis_server: RedisServer
 ) -> None:
     here = Site(own_caches.make())
-    with Wire(own_redis_server.port) as wire:
-        there = Site(own_caches.make(redis={"url": wire.url, "deadline": "100ms"}))
+    with ChaosProxy(own_redis_server.url) as proxy:
+        there = Site(own_caches.make(redis={"url": proxy.url, "deadline": "100ms"}))
         there.get("/things/7")
         there.get("/things/8")
-        wire.cut()
+        proxy.refuse()
         until(lambda: not there.cache.log.live)
         for number in range(50):
             here.cache.purge(tags=[f"thing:{number}"])
         assert there.hits("/things/8")  # bounded by partition_limit, see below
-        wire.mend()
+        proxy.normal()
         until(lambda: there.cache.log.live)
         assert not there.hits("/things/7")
         assert not there.hits("/things/8")
@@ -190,16 +189,16 @@ def test_a_process_that_was_away_while_the_log_was_trimmed_serves_nothing_older(
 ) -> None:
     # Guard: `raise_horizon` on joining with a cursor from before the first record kept.
     here = Site(own_caches.make())
-    with Wire(own_redis_server.port) as wire:
-        there = Site(own_caches.make(redis={"url": wire.url, "deadline": "100ms"}))
+    with ChaosProxy(own_redis_server.url) as proxy:
+        there = Site(own_caches.make(redis={"url": proxy.url, "deadline": "100ms"}))
         there.get("/things/7")
-        wire.cut()
+        proxy.refuse()
         until(lambda: not there.cache.log.live)
         here.cache.purge(tags=["thing:7"])
         for number in range(10):
             here.cache.purge(tags=[f"elsewhere:{number}"])
         own_redis_server.command("XTRIM", STREAM, "MAXLEN", 2)
-        wire.mend()
+        proxy.normal()
         until(lambda: there.cache.log.live)
         assert not there.hits("/things/7")
         there.cache.close()

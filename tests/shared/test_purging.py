@@ -12,11 +12,10 @@ import pytest
 from cachemw import Cache
 from cachemw.engine.entry import Verdict
 from cachemw.invalidation.log import PurgeResult
-from cachemw.testing import RedisServer
+from cachemw.testing import ChaosProxy, RedisServer
 
 from .following import FOLLOWERS, STREAM, judged, process, records, served_before_reading
 from .kit import PURGE_TAG, Caches, Site, entry_of, options, until
-from .proxy import Wire
 
 
 def purge(cache: Cache, door: str, **what: Any) -> PurgeResult:
@@ -208,14 +207,14 @@ def test_what_was_purged_without_redis_is_purged_by_a_redis_that_comes_back_full
 ) -> None:
     # Guard: what is refused when the queue is drained costs the log its epoch.
     there = own_caches.make()
-    with Wire(own_redis_server.port) as wire:
-        here = own_caches.make(redis={"url": wire.url})
-        wire.cut()
+    with ChaosProxy(own_redis_server.url) as proxy:
+        here = own_caches.make(redis={"url": proxy.url})
+        proxy.refuse()
         until(lambda: not here.log.live)
         entry = entry_of(there)
         assert here.purge(tags=[PURGE_TAG]).status == "queued"
         own_redis_server.fill()
-        wire.mend()
+        proxy.normal()
         until(lambda: judged(there, entry) is Verdict.DEAD)
         own_redis_server.unfill()
         until(lambda: here.log.live and there.log.live)
@@ -229,9 +228,9 @@ def test_the_purger_is_not_served_what_it_purged_while_it_was_cut_off(
     # is used again. Numbered by where the purger stood, the purge would spare what another process
     # stored in the meantime.
     there = Site(own_caches.make())
-    with Wire(own_redis_server.port) as wire:
-        here = Site(own_caches.make(redis={"url": wire.url, "breaker_reset": "1ms"}))
-        wire.cut()
+    with ChaosProxy(own_redis_server.url) as proxy:
+        here = Site(own_caches.make(redis={"url": proxy.url, "breaker_reset": "1ms"}))
+        proxy.refuse()
         until(lambda: not here.cache.log.live)
         there.cache.purge(tags=["elsewhere"])
         until(lambda: there.cache.engine.floors.position > here.cache.engine.floors.position)
@@ -239,7 +238,7 @@ def test_the_purger_is_not_served_what_it_purged_while_it_was_cut_off(
         assert here.cache.purge(tags=[PURGE_TAG]).status == "queued"
 
         served = served_before_reading(here, "/things/7")
-        wire.mend()
+        proxy.normal()
         until(lambda: served)
         assert "fwd=uri-miss" in served[0].cache_status
         here.cache.close()

@@ -92,7 +92,17 @@ def test_full_means_writes_refused_and_reads_served(own_redis_server: RedisServe
     assert own_redis_server.command("SET", "b", 1) == b"OK"
 
 
-@pytest.mark.parametrize("fault", ["hang", "kill", "stop", "fill"])
+def test_read_only_means_writes_refused_and_reads_served(own_redis_server: RedisServer) -> None:
+    own_redis_server.command("SET", "a", 1)
+    own_redis_server.read_only()
+    with pytest.raises(ReplyError, match="READONLY"):
+        own_redis_server.command("SET", "a", 2)
+    assert own_redis_server.command("GET", "a") == b"1"
+    own_redis_server.writable()
+    assert own_redis_server.command("SET", "a", 2) == b"OK"
+
+
+@pytest.mark.parametrize("fault", ["hang", "kill", "stop", "fill", "read_only"])
 def test_leaving_ends_the_process_and_removes_its_directory(fault: str) -> None:
     with RedisServer() as server:
         pid = server.pid
