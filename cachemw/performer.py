@@ -23,7 +23,7 @@ from cachemw.engine.entry import Entry, Key
 from cachemw.engine.flights import Flight, Landing, Outcome, Waiter
 from cachemw.invalidation.log import InvalidationLog
 from cachemw.stores.leases import Leases
-from cachemw.stores.redis import RedisTier
+from cachemw.stores.tier import SharedTier
 from cachemw.telemetry.spans import span_lookup, span_store
 
 __all__ = ["Performer"]
@@ -36,12 +36,13 @@ class Performer:
         self,
         clock: Clock,
         log: InvalidationLog,
-        shared: RedisTier | None = None,
+        shared: SharedTier | None = None,
         leases: Leases | None = None,
     ) -> None:
         self._clock = clock
         self._log = log
-        self._shared = shared
+        self.shared = shared
+        """The tier to look in and write to; `cachemw.testing.chaos` puts another around it."""
         self._leases = leases
 
     def perform(self, effect: Effect) -> tuple[Any, float]:
@@ -80,9 +81,9 @@ class Performer:
                 await self._asettle(lease, uncacheable)
                 return None, self._clock.monotonic()
 
-    def _usable(self) -> RedisTier | None:
+    def _usable(self) -> SharedTier | None:
         """Give the shared store while its entries can be judged: the log is followed, the breaker closed."""
-        shared = self._shared
+        shared = self.shared
         if shared is None or not self._log.live or not shared.breaker.closed:
             return None
         return shared

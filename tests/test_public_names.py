@@ -26,7 +26,14 @@ PUBLIC = {
     "cachemw.asgi": ["CacheMiddleware"],
     "cachemw.django": ["CacheMiddleware", "get_cache"],
     "cachemw.starlette": ["CacheMiddleware"],
-    "cachemw.testing": ["FakeClock", "RedisServer", "ServerStartError"],
+    "cachemw.testing": [
+        "ChaosProxy",
+        "ChaosStore",
+        "FakeClock",
+        "RedisServer",
+        "ServerStartError",
+        "chaos",
+    ],
     "cachemw.wsgi": ["CacheMiddleware"],
 }
 

@@ -1,8 +1,10 @@
-"""For testing with cachemw: a clock that you turn, and a real server that you break."""
+"""For testing with cachemw: a clock to turn, a real server and a network to break, a tier that fails."""
 
 from __future__ import annotations
 
+from cachemw.testing.chaos import ChaosStore, chaos
 from cachemw.testing.clock import FakeClock
+from cachemw.testing.proxy import ChaosProxy
 from cachemw.testing.server import RedisServer, ServerStartError
 
-__all__ = ["FakeClock", "RedisServer", "ServerStartError"]
+__all__ = ["ChaosProxy", "ChaosStore", "FakeClock", "RedisServer", "ServerStartError", "chaos"]

@@ -1,0 +1,30 @@
+"""What the cache asks of a shared tier, so that another can stand around the one in Redis."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from cachemw.engine.entry import Entry, Key
+from cachemw.stores.breaker import Breaker
+
+__all__ = ["SharedTier"]
+
+
+class SharedTier(Protocol):
+    """Entries that processes share. All that its methods raise is StoreUnavailable."""
+
+    @property
+    def breaker(self) -> Breaker:
+        """Say whether the tier may be asked."""
+
+    def get(self, key: Key, epoch: bytes) -> Entry | None:
+        """Read an entry of this epoch of the log, from a thread."""
+
+    async def aget(self, key: Key, epoch: bytes) -> Entry | None:
+        """Read an entry of this epoch of the log, in an event loop."""
+
+    def put(self, key: Key, entry: Entry) -> None:
+        """Write an entry, from a thread."""
+
+    async def aput(self, key: Key, entry: Entry) -> None:
+        """Write an entry, in an event loop."""
