@@ -124,7 +124,8 @@ class Link:
         self._far.sendall(data)
 
     def _reply(self, data: bytes) -> None:
-        self._wait(self._released().delay)
+        manner = self._released()
+        self._wait(manner.delay, manner)
         while data and not self._cut:
             manner = self._released()
             piece = data[: self._room(manner)]
@@ -134,7 +135,7 @@ class Link:
             if manner.cut_after is not None and self._replied >= manner.cut_after:
                 self.cut()
             elif data:
-                self._wait(manner.pause)
+                self._wait(manner.pause, manner)
 
     def _room(self, manner: Manner) -> int:
         """Give the bytes that may be passed on at once."""
@@ -150,8 +151,7 @@ class Link:
             self._rules.wait(None, lambda: self._cut or not self._rules.manner.held)
         return manner
 
-    def _wait(self, seconds: float) -> None:
-        """Wait, unless the connection is cut or the manner changes before."""
+    def _wait(self, seconds: float, manner: Manner) -> None:
+        """Wait, unless the connection is cut or another manner than this one holds before."""
         if seconds:
-            manner = self._rules.manner
             self._rules.wait(seconds, lambda: self._cut or self._rules.manner is not manner)

@@ -1,0 +1,68 @@
+"""Each fault of the kit, by name, costs an application behind the cache nothing but the shared tier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from cachemw.testing import ChaosProxy, RedisServer
+
+from .kit import Site, median, until
+
+ASKED = 40
+BOUND = 0.075 + 0.05
+"""Seconds: what DESIGN's I3 allows to be added, and what a busy machine may."""
+LONGEST = 3.0
+"""Seconds for one request, on a machine that others use: not a promise, but no hang."""
+BACK = 3.0
+"""Seconds after which Redis is in use again once it is back."""
+
+
+class Fault(NamedTuple):
+    inflict: Callable[[RedisServer, ChaosProxy], object]
+    heal: Callable[[RedisServer, ChaosProxy], object]
+    guard: str
+    """What the promise rests on: without it the test of this fault fails."""
+
+
+DEADLINE = "redis.deadline of `Clients`, and `Retry(NoBackoff(), 0)`"
+BREAKER = "the breaker, which is told of timeouts as of errors"
+MAPPED = "StoreUnavailable for every RedisError, and for OSError"
+REFUSED = "refused writes do not raise out of `save`, nor open the breaker"
+
+FAULTS: dict[str, Fault] = {
+    "slow": Fault(lambda s, p: p.slow("500ms"), lambda s, p: p.normal(), f"{DEADLINE}; {BREAKER}"),
+    "sliced": Fault(lambda s, p: p.slice(16, "1ms"), lambda s, p: p.normal(), "replies are parsed"),
+    "cut": Fault(lambda s, p: p.cut(), lambda s, p: p.normal(), MAPPED),
+    "cut in mid-reply": Fault(lambda s, p: p.cut_after(10), lambda s, p: p.normal(), MAPPED),
+    "half-closed": Fault(lambda s, p: p.half_close(), lambda s, p: p.normal(), MAPPED),
+    "swallowed": Fault(lambda s, p: p.swallow(), lambda s, p: p.normal(), f"{DEADLINE}; {BREAKER}"),
+    "refused": Fault(lambda s, p: p.refuse(), lambda s, p: p.normal(), MAPPED),
+    "hung": Fault(lambda s, p: s.hang(), lambda s, p: s.resume(), f"{DEADLINE}; {BREAKER}"),
+    "killed": Fault(lambda s, p: s.kill(), lambda s, p: s.start(), MAPPED),
+    "full": Fault(lambda s, p: s.fill(), lambda s, p: s.unfill(), REFUSED),
+    "read-only": Fault(lambda s, p: s.read_only(), lambda s, p: s.writable(), REFUSED),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_fails_no_request_and_is_over_when_it_is_over(
+    own_redis_server: RedisServer, site_of: Callable[[str | None], Site], name: str
+) -> None:
+    # Guards: `FAULTS` names them.
+    with ChaosProxy(own_redis_server.url) as proxy:
+        bare = site_of(None)
+        usual = median([bare.ask(bare.page()) for _ in range(ASKED)])
+        site = site_of(proxy.url)
+        site.join()
+        FAULTS[name].inflict(own_redis_server, proxy)
+        answers = []
+        for _ in range(ASKED):
+            answers.append(site.ask(site.page()))
+            site.cache.memory.clear()
+        FAULTS[name].heal(own_redis_server, proxy)
+        until(site.uses_redis, limit=BACK)
+    assert median(answers) - usual <= BOUND
+    assert max(answer.seconds for answer in answers) <= LONGEST
