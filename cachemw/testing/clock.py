@@ -6,7 +6,11 @@ __all__ = ["FakeClock"]
 
 
 class FakeClock:
-    """Stand in for the two clocks of `time`: both advance, and only wall time can jump."""
+    """Stand in for the two clocks of `time`: both advance, and only wall time can jump.
+
+    Hand it to a cache as `clock`. Lifetimes run on the monotonic clock, so `advance` ages what is
+    stored and `jump_wall` must not. With Redis the breaker and the log run on it too.
+    """
 
     def __init__(self, *, monotonic: float = 1_000.0, wall: float = 1_700_000_000.0) -> None:
         self._monotonic = monotonic
