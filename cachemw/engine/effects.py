@@ -106,11 +106,15 @@ class Stored(Struct, frozen=True):
 
 def save(stored: Stored) -> Flow[bool]:
     """Write what was kept to the shared store; run it when the response has gone out."""
+    written = True
     try:
         for key, entry in stored.entries:
             yield Save(entry, key, stored.route)
-        if stored.lease is not None:
-            yield Settle(stored.lease, stored.uncacheable)
     except StoreError:
-        return False
-    return True
+        written = False
+    if stored.lease is not None:
+        try:  # a server that refuses writes still deletes: nobody is to wait for what will not come
+            yield Settle(stored.lease, stored.uncacheable)
+        except StoreError:
+            return False
+    return written

@@ -253,6 +253,18 @@ def test_a_refresh_goes_around_an_ill_store(stale: tuple[Kit, Fetch]) -> None:
     assert stop.value.value is True
 
 
+def test_a_lease_is_given_back_although_the_answer_could_not_be_written(kit: Kit) -> None:
+    """Or the others wait for what will never be there. The guard is the second `try` in `save`."""
+    key = kit.asked(get()).plan.key
+    lease = Lease(key, b"token")
+    flow = save(Stored(((key, kit.entry(key)),), "products", lease))
+    assert isinstance(next(flow), Save)
+    assert flow.throw(StoreUnavailable()) == Settle(lease, uncacheable=False)
+    with pytest.raises(StopIteration) as stop:
+        flow.send((None, kit.now))
+    assert stop.value.value is False
+
+
 def test_a_settlement_that_fails_is_quiet(kit: Kit) -> None:
     lease = Lease(kit.asked(get()).plan.key, b"token")
     flow = save(Stored((), "", lease))
