@@ -24,8 +24,7 @@ from cachemw.engine.outcomes import Outcome
 from cachemw.engine.routes import RouteState
 from cachemw.engine.screen import watched
 from cachemw.engine.setup import make_router, make_routes
-from cachemw.engine.tags import route_tag, user_tag
-from cachemw.engine.urls import tags_of_url
+from cachemw.engine.urls import purged_tags
 from cachemw.explain import Explanation, explain
 from cachemw.forking import reset_in_children
 from cachemw.graphql import resolve_languages
@@ -211,24 +210,11 @@ class Cache:
         everything: bool,
         soft: bool,
     ) -> Purge:
-        for name, names in (("tags", tags), ("urls", urls), ("routes", routes)):
-            if isinstance(names, str):
-                raise TypeError(f"{name} is a list of texts, got the text {names!r}")
-        if everything:
-            self.count("purge", "everything")
-            return Purge(tags=None, soft=soft)
-        known = {route.name for route in self.config.routes}
-        wanted = [user_tag(tag) for tag in tags]
-        for route in routes:
-            if route not in known:
-                raise ValueError(f"no route is named {route!r}")
-            wanted.append(route_tag(route))
-        for url in urls:
-            wanted += tags_of_url(self.engine, url)
-        if not wanted:
+        wanted = purged_tags(self.engine, tags=tags, urls=urls, routes=routes)
+        if not wanted and not everything:
             raise ValueError("name at least one tag, URL or route, or say everything=True")
-        self.count("purge", "tags")
-        return Purge(tags=tuple(dict.fromkeys(wanted)), soft=soft)
+        self.count("purge", "everything" if everything else "tags")
+        return Purge(tags=None if everything else wanted, soft=soft)
 
     # -- looking inside --------------------------------------------------------------------------
 
@@ -404,20 +390,9 @@ class Cache:
 
 
 def _gauges(cache: Cache) -> Gauges:
-    log, shared = cache.log, cache._shared
-    if shared is None:
-        return Gauges(
-            memory_bytes=lambda: cache.memory.size,
-            memory_entries=lambda: len(cache.memory),
-            waiters=lambda: cache.engine.flights.waiting,
-        )
-    states = {"closed": 0.0, "half-open": 1.0, "open": 2.0}
     return Gauges(
         memory_bytes=lambda: cache.memory.size,
         memory_entries=lambda: len(cache.memory),
         waiters=lambda: cache.engine.flights.waiting,
-        breaker=lambda: states[shared.breaker.state],
-        log_connected=lambda: log.live,
-        log_age=lambda: shared.log_age(),
-        queue=lambda: shared.log.appender.queued,
+        **(cache._shared.gauges() if cache._shared else {}),
     )

@@ -28,6 +28,8 @@ __all__ = ["Shared", "connect"]
 
 _PUBLISH_EVERY = 1.0
 """Seconds between a process's reports to the fleet's statistics."""
+_STATES = {"closed": 0.0, "half-open": 1.0, "open": 2.0}
+"""How the breaker's state is told as a number."""
 _LONGEST_BREAK = 2.0
 """Seconds; the breaker's doubling ends here, for Redis is to be in use again 3 s after it is back."""
 
@@ -63,7 +65,16 @@ class Shared:
         except StoreError:
             self.hooks.count("store_error", "publish")
 
-    def log_age(self) -> float | None:
+    def gauges(self) -> dict[str, Callable[[], float | None]]:
+        """Give what is to be read of these parts, by the names of `Gauges`."""
+        return {
+            "breaker": lambda: _STATES[self.breaker.state],
+            "log_connected": lambda: self.log.live,
+            "log_age": self._log_age,
+            "queue": lambda: self.log.appender.queued,
+        }
+
+    def _log_age(self) -> float | None:
         """Give the seconds since the log last proved itself alive."""
         alive = self.log.alive_at
         return None if alive is None else self.clock.monotonic() - alive

@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from itertools import islice
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from cachemw.engine.engine import Engine
 from cachemw.engine.screen import DEFAULT_PORTS
-from cachemw.engine.tags import TagError, url_tags
+from cachemw.engine.tags import TagError, route_tag, url_tags, user_tag
 
-__all__ = ["tags_of_listed_url", "tags_of_target", "tags_of_url"]
+__all__ = ["purged_tags", "tags_of_listed_url", "tags_of_target", "tags_of_url"]
 
 MAX_MOUNT = 32
 """Segments. No application is mounted deeper, and each more is a walk over a path of a client's choice."""
 _SLASH = re.compile("/")
+
+
+def purged_tags(
+    engine: Engine, *, tags: Iterable[str], urls: Iterable[str], routes: Iterable[str]
+) -> tuple[str, ...]:
+    """Give the tags of all that somebody wants purged, each once.
+
+    Raises TagError for a tag or a URL that cannot be one, ValueError for a route that is not listed
+    and TypeError for a text where a list of texts belongs.
+    """
+    for name, given in (("tags", tags), ("urls", urls), ("routes", routes)):
+        if isinstance(given, str):
+            raise TypeError(f"{name} is a list of texts, got the text {given!r}")
+    known = {route.name for route in engine.routes}
+    wanted = [user_tag(tag) for tag in tags]
+    for route in routes:
+        if route not in known:
+            raise ValueError(f"no route is named {route!r}")
+        wanted.append(route_tag(route))
+    for url in urls:
+        wanted += tags_of_url(engine, url)
+    return tuple(dict.fromkeys(wanted))
 
 
 def tags_of_listed_url(engine: Engine, url: str) -> list[str]:
