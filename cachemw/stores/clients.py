@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cachemw.config.model import Redis as RedisConfig
 from cachemw.errors import ConfigError, Problem
+from cachemw.stores.replies import reply_within_deadline
 
 if TYPE_CHECKING:
     import redis
@@ -56,7 +57,8 @@ class Clients:
             with self._lock:
                 client = self._sync
                 if client is None:
-                    client = self._sync = self._make_sync(self.config.deadline)
+                    parser = reply_within_deadline()
+                    client = self._sync = self._make_sync(self.config.deadline, parser_class=parser)
         return client
 
     def aio(self) -> Any:
@@ -80,7 +82,9 @@ class Clients:
             "protocol": 2,
         }
 
-    def _make_sync(self, read_timeout: float, connections: int | None = None) -> redis.Redis:
+    def _make_sync(
+        self, read_timeout: float, connections: int | None = None, **further: Any
+    ) -> redis.Redis:
         import redis
         from redis.backoff import NoBackoff
         from redis.retry import Retry
@@ -91,6 +95,7 @@ class Clients:
             timeout=self.config.pool_wait,
             retry=Retry(NoBackoff(), 0),
             **self._options(read_timeout),
+            **further,
         )
         return redis.Redis(connection_pool=pool)
 

@@ -35,12 +35,16 @@ class Fault(NamedTuple):
 DEADLINE = "redis.deadline of `Clients`, and `Retry(NoBackoff(), 0)`"
 BREAKER = "the breaker, which is told of timeouts as of errors"
 MAPPED = "StoreUnavailable for every RedisError, and for OSError"
+TRICKLED = "`reply_within_deadline`, for threads; the deadline around the command, for event loops"
 SLICED = "redis-py reads on until a reply is whole"
 LOST = f"{MAPPED}, until the log's follower, cut off too, trips the breaker"
 
 FAULTS: dict[str, Fault] = {
     "slow": Fault(lambda s, p: p.slow("500ms"), lambda s, p: p.normal(), f"{DEADLINE}; {BREAKER}"),
     "sliced": Fault(lambda s, p: p.slice(64, "1ms"), lambda s, p: p.normal(), SLICED),
+    "trickled": Fault(
+        lambda s, p: p.slice(1, "20ms"), lambda s, p: p.normal(), f"{TRICKLED}; {BREAKER}"
+    ),
     "cut": Fault(lambda s, p: p.cut(), lambda s, p: p.normal(), LOST),
     "cut in mid-reply": Fault(lambda s, p: p.cut_after(10), lambda s, p: p.normal(), MAPPED),
     "half-closed": Fault(lambda s, p: p.half_close(), lambda s, p: p.normal(), LOST),
