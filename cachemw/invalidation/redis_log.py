@@ -291,9 +291,18 @@ class RedisLog:
         pipeline = client.pipeline(transaction=False)
         pipeline.mget(self.epoch_key)
         pipeline.type(self._stream.key)
+        pipeline.xrevrange(self._stream.key, count=1)
         pipeline.time()
-        (epoch,), kind, time_there = pipeline.execute()
+        epochs, kind, newest, time_there = pipeline.execute(raise_on_error=False)
+        for reply in (epochs, kind, time_there):
+            if isinstance(reply, Exception):
+                raise reply
+        (epoch,) = epochs
         ended = self._monotonic()
+        # A connection that broke between two commands is made anew without a word to us, perhaps to
+        # another server: that records which we have applied are gone shows here, or never.
+        if kind == b"stream" and newest and number(newest[0][0]) < self._cursor:
+            epoch = self._stream.new_epoch(client)
         if epoch != self.floors.epoch or kind != b"stream":
             # Purged at once, also if Redis cannot take a new epoch yet.
             self.floors.begin(os.urandom(len(NO_EPOCH)), 0)

@@ -204,10 +204,12 @@ def test_a_process_that_was_away_while_the_log_was_trimmed_serves_nothing_older(
         there.cache.close()
 
 
+@pytest.mark.parametrize("noticed", [True, False], ids=["by its connection", "by nothing"])
 def test_a_server_that_lost_the_last_records_begins_another_life(
-    caches: Caches, redis_server: Any
+    caches: Caches, redis_server: Any, noticed: bool
 ) -> None:
-    # As after a failover to a replica that lagged. Guard: `last < self._cursor` in `_join`.
+    # As after a failover to a replica that lagged. Guard: `last < self._cursor` in `_join`, and
+    # where the connection was made anew between two commands, the same in `_beat`.
     here = caches.make()
     here.purge(tags=["first"])
     epoch = redis_server.command("GET", EPOCH)
@@ -216,6 +218,7 @@ def test_a_server_that_lost_the_last_records_begins_another_life(
     here.purge(tags=["second"])
     until(lambda: here.engine.floors.position > entry.position.id)
     redis_server.command("RESTORE", STREAM, 0, saved, "REPLACE")
-    redis_server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    if noticed:
+        redis_server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     until(lambda: judged(here, entry) is Verdict.DEAD)
     until(lambda: redis_server.command("GET", EPOCH) not in (None, epoch))
