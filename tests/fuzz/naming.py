@@ -28,7 +28,7 @@ from cachemw.engine.tags import (
     url_tags,
     user_tag,
 )
-from cachemw.engine.urls import tags_of_listed_url, tags_of_url
+from cachemw.engine.urls import purged_tags, tags_of_listed_url, tags_of_url
 from cachemw.http.cache_status import CACHE_NAME, forwarded, hit
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Head, Request
@@ -125,6 +125,7 @@ def fuzz_urls(data: bytes) -> None:
     assert tags
     assert all(_TAG.fullmatch(tag) and tag.startswith("@") for tag in tags)
     assert set(tags_of_listed_url(_ENGINE, url)) <= set(tags)
+    assert set(purged_tags(_ENGINE, tags=(), urls=(url, url), routes=())) == set(tags)
 
 
 def fuzz_changes(data: bytes) -> None:
