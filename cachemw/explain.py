@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from cachemw.engine.ask import Ask
 from cachemw.engine.decisions import Forward, Serve
 from cachemw.engine.drivers import run
-from cachemw.engine.effects import Await, Effect
+from cachemw.engine.effects import Acquire, Await, Claim, Effect
 from cachemw.engine.engine import Engine
 from cachemw.engine.entry import Entry
 from cachemw.engine.flights import Waiter
@@ -121,9 +121,11 @@ def explain(
 
 
 def _impatient(perform: Callable[[Effect], Any], now: float) -> Callable[[Effect], Any]:
-    """Wait for nobody: a call that is under way is somebody else's."""
+    """Wait for nobody, and take no lease: the call that others would wait for is never made."""
 
     def performed(effect: Effect) -> Any:
+        if isinstance(effect, Acquire):
+            return Claim.UNAVAILABLE, now
         if not isinstance(effect, Await):
             return perform(effect)
         waiter = Waiter(lambda: True)
