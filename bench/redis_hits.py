@@ -22,7 +22,8 @@ from bench.effort import Effort
 from bench.rows import Row, at_most
 from bench.timing import Spread, spread
 from cachemw import Cache, asgi, wsgi
-from cachemw.stores.clients import Clients
+from cachemw.stores.node import Node
+from cachemw.stores.nodes import Nodes
 from cachemw.testing import RedisServer
 from cachemw.testing.resp import connect_tcp
 
@@ -93,7 +94,7 @@ def _until(done: Callable[[], bool], loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _names(server: RedisServer) -> list[bytes]:
-    found = server.command("KEYS", "cachemw:{bench}:e[0-9]*:*")
+    found = server.command("KEYS", "cachemw:{bench:*}:e[0-9]*")
     assert isinstance(found, list)
     return [name for name in found if isinstance(name, bytes)]
 
@@ -187,10 +188,11 @@ def _cost(
 ) -> Iterator[Row]:
     names = _names(server)
     assert caches[0].config.redis is not None
-    clients = Clients(caches[0].config.redis)
+    nodes = Nodes(caches[0].config.redis)
+    node = nodes.of(b"any")
     rounds: dict[str, Callable[[], Pair]] = {
-        "sync": lambda: _threads_round(caches[1], threaded, clients, names),
-        "async": lambda: loop.run_until_complete(_loop_round(caches[0], served, clients, names)),
+        "sync": lambda: _threads_round(caches[1], threaded, node, names),
+        "async": lambda: loop.run_until_complete(_loop_round(caches[0], served, node, names)),
     }
     found: dict[str, list[Pair]] = {kind: [] for kind in rounds}
     for number in range(_WARMUPS + effort.rounds):
@@ -198,8 +200,8 @@ def _cost(
             pair = once()
             if number >= _WARMUPS:
                 found[kind].append(pair)
-    loop.run_until_complete(clients.aclose())
-    clients.close()
+    loop.run_until_complete(nodes.aclose())
+    nodes.close()
     for kind, pairs in found.items():
         get, hit = (spread(times).median * 1e6 for times in zip(*pairs, strict=True))
         yield at_most(
@@ -217,9 +219,9 @@ def _cost(
 # for the other: in a loop of nothing but GETs, each would find the server still awake.
 
 
-def _threads_round(cache: Cache, app: Any, clients: Clients, names: Sequence[bytes]) -> Pair:
+def _threads_round(cache: Cache, app: Any, node: Node, names: Sequence[bytes]) -> Pair:
     cache.memory.clear()
-    client = clients.sync()
+    client = node.sync()
     gets, hits = [], []
     for name, url in zip(names, _URLS, strict=True):
         environ = wsgi_calls.environ_of(url)
@@ -232,9 +234,9 @@ def _threads_round(cache: Cache, app: Any, clients: Clients, names: Sequence[byt
     return median(gets), median(hits)
 
 
-async def _loop_round(cache: Cache, app: Any, clients: Clients, names: Sequence[bytes]) -> Pair:
+async def _loop_round(cache: Cache, app: Any, node: Node, names: Sequence[bytes]) -> Pair:
     cache.memory.clear()
-    client = clients.aio()
+    client = node.aio()
     gets, hits = [], []
     for name, url in zip(names, _URLS, strict=True):
         scope = asgi_calls.scope_of(url)

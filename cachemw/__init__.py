@@ -13,7 +13,7 @@ from cachemw.errors import (
     StoreError,
     StoreUnavailable,
 )
-from cachemw.invalidation.log import PurgeResult
+from cachemw.invalidation.purges import PurgeResult
 
 __all__ = [
     "Cache",

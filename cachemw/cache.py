@@ -29,7 +29,8 @@ from cachemw.explain import Explanation, explain
 from cachemw.forking import reset_in_children
 from cachemw.graphql import resolve_languages
 from cachemw.identity import Identify, resolve_identities
-from cachemw.invalidation.log import InvalidationLog, LocalLog, Purge, PurgeResult
+from cachemw.invalidation.log import InvalidationLog, LocalLog
+from cachemw.invalidation.purges import Purge, PurgeResult
 from cachemw.performer import Performer
 from cachemw.rollout.flags import Flags
 from cachemw.shared import connect
@@ -250,14 +251,14 @@ class Cache:
         self.background.close()
         self.log.close()
         if self._shared:
-            self._shared.clients.close()
+            self._shared.nodes.close()
 
     async def aclose(self) -> None:
         """Close as `close` does, from an event loop; what runs in it may end, for some seconds."""
         # A write to Redis that is under way would open the connection again behind our back.
         await self.tasks.drain(_CLOSE_WAIT)
         if self._shared:
-            await self._shared.clients.aclose()
+            await self._shared.nodes.aclose()
         self.close()
 
     def reset_after_fork(self) -> None:
@@ -271,7 +272,7 @@ class Cache:
         self.tasks.reset_after_fork()
         self.log.reset_after_fork()
         if self._shared:
-            self._shared.clients.reset_after_fork()
+            self._shared.nodes.reset_after_fork()
             self._shared.published_at = 0.0
 
     # -- what happened: a fault in telling it costs no client anything (I3) -----------------------

@@ -81,29 +81,29 @@ class Performer:
                 await self._asettle(lease, uncacheable)
                 return None, self._clock.monotonic()
 
-    def _usable(self) -> SharedTier | None:
-        """Give the shared store while its entries can be judged: the log is followed, the breaker closed."""
+    def _usable(self, key: Key) -> SharedTier | None:
+        """Give the shared store while a key's entry can be judged: the log is followed, its node is well."""
         shared = self.shared
-        if shared is None or not self._log.live or not shared.breaker.closed:
+        if shared is None or not self._log.live or not shared.reachable(key):
             return None
         return shared
 
     def _lookup(self, key: Key) -> Entry | None:
-        shared = self._usable()
+        shared = self._usable(key)
         if shared is None:
             return None
         with span_lookup():
             return shared.get(key, self._log.floors.epoch)
 
     async def _alookup(self, key: Key) -> Entry | None:
-        shared = self._usable()
+        shared = self._usable(key)
         if shared is None:
             return None
         with span_lookup():
             return await shared.aget(key, self._log.floors.epoch)
 
     def _save(self, entry: Entry, key: Key) -> bool:
-        shared = self._usable()
+        shared = self._usable(key)
         if shared is None or entry.position.epoch != self._log.floors.epoch:
             return False
         with span_store():
@@ -111,32 +111,32 @@ class Performer:
         return True
 
     async def _asave(self, entry: Entry, key: Key) -> bool:
-        shared = self._usable()
+        shared = self._usable(key)
         if shared is None or entry.position.epoch != self._log.floors.epoch:
             return False
         with span_store():
             await shared.aput(key, entry)
         return True
 
-    def _leasing(self) -> Leases | None:
+    def _leasing(self, key: Key) -> Leases | None:
         """Give the leases while an answer of another process could be used."""
-        return None if self._usable() is None else self._leases
+        return None if self._usable(key) is None else self._leases
 
     def _acquire(self, key: Key) -> Lease | Claim:
-        leases = self._leasing()
+        leases = self._leasing(key)
         return Claim.UNAVAILABLE if leases is None else leases.acquire(key)
 
     async def _aacquire(self, key: Key) -> Lease | Claim:
-        leases = self._leasing()
+        leases = self._leasing(key)
         return Claim.UNAVAILABLE if leases is None else await leases.aacquire(key)
 
     def _settle(self, lease: Lease, uncacheable: bool) -> None:
-        leases = self._leasing()
+        leases = self._leasing(lease.key)
         if leases is not None:
             leases.settle(lease, uncacheable)
 
     async def _asettle(self, lease: Lease, uncacheable: bool) -> None:
-        leases = self._leasing()
+        leases = self._leasing(lease.key)
         if leases is not None:
             await leases.asettle(lease, uncacheable)
 

@@ -1,8 +1,7 @@
-"""What a cache has only with Redis behind it: clients, breaker, tier and log, joined."""
+"""What a cache has only with Redis behind it: nodes, tier, leases and log, joined."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,11 +11,10 @@ from cachemw.config import Config
 from cachemw.errors import StoreError
 from cachemw.invalidation.redis_log import Hooks, RedisLog
 from cachemw.rollout.flags import Flags
-from cachemw.stores.breaker import Breaker
-from cachemw.stores.clients import Clients
 from cachemw.stores.codec import Codec
 from cachemw.stores.commands import Commands
 from cachemw.stores.leases import Leases
+from cachemw.stores.nodes import Nodes
 from cachemw.stores.redis import RedisTier
 from cachemw.telemetry import fleet
 from cachemw.telemetry.logs import Logs
@@ -30,8 +28,6 @@ _PUBLISH_EVERY = 1.0
 """Seconds between a process's reports to the fleet's statistics."""
 _STATES = {"closed": 0.0, "half-open": 1.0, "open": 2.0}
 """How the breaker's state is told as a number."""
-_LONGEST_BREAK = 2.0
-"""Seconds; the breaker's doubling ends here, for Redis is to be in use again 3 s after it is back."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,8 +36,7 @@ class Shared:
 
     config: Config
     clock: Clock
-    clients: Clients
-    breaker: Breaker
+    nodes: Nodes
     tier: RedisTier
     leases: Leases
     log: RedisLog
@@ -51,7 +46,7 @@ class Shared:
     def attach(self, flags: Flags, stats: Callable[[], bytes]) -> None:
         """Let the log feed the flags, and publish this process's statistics."""
         self.hooks.flags = flags.receive
-        self.hooks.current_flags = flags.document
+        self.hooks.newest_flags = flags.newest
         self.hooks.rejoined = flags.publish_pending
         self.hooks.tick = lambda client: self._tick(client, stats)
 
@@ -68,11 +63,15 @@ class Shared:
     def gauges(self) -> dict[str, Callable[[], float | None]]:
         """Give what is to be read of these parts, by the names of `Gauges`."""
         return {
-            "breaker": lambda: _STATES[self.breaker.state],
+            "breaker": self._breaker,
             "log_connected": lambda: self.log.live,
             "log_age": self._log_age,
             "queue": lambda: self.log.appender.queued,
         }
+
+    def _breaker(self) -> float:
+        """Give the state of the breaker that is worst off."""
+        return max((_STATES[breaker.state] for breaker in self.nodes.breakers), default=0.0)
 
     def _log_age(self) -> float | None:
         """Give the seconds since the log last proved itself alive."""
@@ -109,20 +108,13 @@ class _Teller:
 def connect(config: Config, clock: Clock, count: Callable[[str, str], None], logs: Logs) -> Shared:
     """Join the parts; opens no connection yet."""
     assert config.redis is not None
-    clients = Clients(config.redis)
-    breaker = Breaker(
-        config.redis.breaker_failures,
-        config.redis.breaker_reset,
-        clock.monotonic,
-        random.Random(),
-        longest=_LONGEST_BREAK,
-    )
+    nodes = Nodes(config.redis, clock.monotonic)
     hooks = Hooks()
     teller = _Teller(config, clock, count, logs)
     hooks.count = teller.tell
     hooks.lost = logs.log_lost
     hooks.regained = logs.log_regained
-    log = RedisLog(clients, config.namespace, config.log, breaker, hooks, clock.monotonic)
+    log = RedisLog(nodes, config.namespace, config.log, hooks, clock.monotonic)
     secret = config.secret or f"cachemw:{config.namespace}"
     codec = Codec(
         secret.encode(),
@@ -130,12 +122,11 @@ def connect(config: Config, clock: Clock, count: Callable[[str, str], None], log
         level=config.compression.level,
         max_body=max((route.max_size for route in config.routes), default=1),
     )
-    commands = Commands(clients, breaker, teller.tell)
+    commands = Commands(nodes, teller.tell)
     tier = RedisTier(
         commands,
         config.namespace,
         codec,
-        epoch_key=log.epoch_key,
         server_clock=lambda: log.server_shift,
         monotonic=clock.monotonic,
         count=teller.tell,
@@ -146,4 +137,4 @@ def connect(config: Config, clock: Clock, count: Callable[[str, str], None], log
         lifetime=config.coalesce.lease,
         remembered=config.coalesce.hit_for_miss,
     )
-    return Shared(config, clock, clients, breaker, tier, leases, log, hooks)
+    return Shared(config, clock, nodes, tier, leases, log, hooks)

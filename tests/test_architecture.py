@@ -104,8 +104,8 @@ def test_the_walk_sees_what_is_there() -> None:
     assert "cachemw.http.invalidation" in own("cachemw.engine.flows")
     assert "cachemw.config.model" in own("cachemw.config")
     assert "asyncio" in foreign("cachemw.performer")
-    assert Import("redis", lazy=True) in imports("cachemw.stores.clients")
-    assert Import("redis", lazy=False) not in imports("cachemw.stores.clients")
+    assert Import("redis", lazy=True) in imports("cachemw.stores.node")
+    assert Import("redis", lazy=False) not in imports("cachemw.stores.node")
     assert len(in_layers("http", "engine")) > 20
 
 
@@ -222,10 +222,10 @@ MAY_IMPORT = {
 }
 # The log of a fleet lives in Redis, and reaches it as the store does.
 EXCEPTIONS = {
-    ("cachemw.invalidation.redis_log", "cachemw.stores.breaker"),
-    ("cachemw.invalidation.redis_log", "cachemw.stores.clients"),
-    ("cachemw.invalidation.appending", "cachemw.stores.clients"),
-    ("cachemw.invalidation.flag_store", "cachemw.stores.clients"),
+    ("cachemw.invalidation.redis_log", "cachemw.stores.node"),
+    ("cachemw.invalidation.redis_log", "cachemw.stores.nodes"),
+    ("cachemw.invalidation.appending", "cachemw.stores.nodes"),
+    ("cachemw.invalidation.flag_store", "cachemw.stores.nodes"),
 }
 
 

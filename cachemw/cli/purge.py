@@ -9,7 +9,7 @@ import click
 
 from cachemw.cli.options import config_option, fleet_cache, fleet_redis, reaching, read_config
 from cachemw.errors import CacheError
-from cachemw.invalidation.log import PurgeResult
+from cachemw.invalidation.purges import PurgeResult
 
 __all__ = ["purge"]
 

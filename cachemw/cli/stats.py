@@ -14,7 +14,7 @@ from rich.text import Text
 
 from cachemw.cli.options import config_option, fleet_redis, output, reaching, read_config, table
 from cachemw.config import Config
-from cachemw.stores.clients import Clients
+from cachemw.stores.nodes import Nodes
 from cachemw.telemetry import fleet
 from cachemw.telemetry.fleet import FleetStats
 from cachemw.telemetry.outcomes import FAMILIES
@@ -49,11 +49,12 @@ def stats(path: str, as_json: bool, watch: bool) -> None:
     """
     config = read_config(path)
     redis = fleet_redis(config, _ALONE)
-    clients = Clients(redis)
+    nodes = Nodes(redis)
 
     def look() -> FleetStats:
         with reaching(redis, "nothing is known of the fleet"):
-            return fleet.read(clients.sync(), config.namespace)
+            client = nodes.found(fleet.name_of(config.namespace).encode()).sync()
+            return fleet.read(client, config.namespace)
 
     try:
         if watch:
@@ -66,7 +67,7 @@ def stats(path: str, as_json: bool, watch: bool) -> None:
     except KeyboardInterrupt:
         pass
     finally:
-        clients.close()
+        nodes.close()
 
 
 def _watch(config: Config, look: Callable[[], FleetStats], as_json: bool) -> None:

@@ -41,7 +41,7 @@ class Redis(Settings):
     """How the shared tier is reached."""
 
     url: Setting[str, str] = required(
-        Parser(read_url, "a redis://, rediss:// or unix:// URL"),
+        Parser(read_url, "a redis://, rediss:// or unix:// URL, or one of Sentinels or a Cluster"),
         help="Where Redis is. A password in it is never shown.",
     )
     deadline: Setting[Duration, float] = option(
@@ -121,6 +121,11 @@ class Log(Settings):
     )
     max_records: Setting[int, int] = option(
         v.integer(1), default=100_000, help="Records kept in Redis, at most."
+    )
+    max_age: Setting[Duration, float] = option(
+        v.positive_duration,
+        default="7d",
+        help="Age at which records go. What was made before the oldest record is not served.",
     )
     floors: Setting[int, int] = option(
         v.integer(1), default=100_000, help="Purged tags and keys each process remembers, at most."

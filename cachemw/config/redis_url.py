@@ -1,21 +1,59 @@
-"""Redis URLs: what is accepted, and how one is shown without its password.
+"""Redis URLs: what is accepted, what they say, and how one is shown without its password.
 
+    redis://[[user]:password@]host[:port][/db]                      one server
+    unix://[[user]:password@]/path/to/socket[?db=0]                 one server, through a socket
+    redis+sentinel://[[user]:password@]host[:port],…/service[/db]   whoever the Sentinels say is master
+    redis+cluster://[[user]:password@]host[:port],…                 a Cluster, of which these are known
+
+`rediss` in place of `redis` is TLS, and `?name=value` goes to redis-py's connection as it is.
 Messages never repeat the URL, nor any part of it: a mistyped one may hold the password anywhere.
 """
 
 from __future__ import annotations
 
 import re
-from urllib.parse import SplitResult, urlsplit
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
-__all__ = ["SCHEMES", "read_url", "redacted"]
+__all__ = ["SCHEMES", "Address", "Deployment", "deployment", "read_url", "redacted"]
 
-SCHEMES = ("redis", "rediss", "unix")
+SCHEMES = (
+    *("redis", "rediss", "unix"),
+    *("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
+)
 
-_EXPECTED = "expected a URL that starts with redis://, rediss:// or unix://"
+Address = tuple[str, int]
+"""Host and port."""
+
+_EXPECTED = (
+    "expected a URL that starts with redis://, rediss:// or unix://, "
+    "or with redis+sentinel:// or redis+cluster://"
+)
 _ESCAPE = "; percent-encode special characters in the user name and password"
 _DATABASE = re.compile(r"/?[0-9]{0,9}", re.ASCII)
+_MASTER = re.compile(r"/([A-Za-z0-9._-]+)(?:/([0-9]{0,9}))?", re.ASCII)
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:,]*)(?::([^:,]*))?")
 _QUERY_SECRET = re.compile(r"(?i)((?:^|&)[^&=]*(?:password|username)[^&=]*=)[^&]*")
+_PORT = 6379
+_SENTINEL_PORT = 26379
+_SENTINEL_OPTIONS = {"sentinel_username": "username", "sentinel_password": "password"}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Deployment:
+    """What a URL says of the servers behind it."""
+
+    mode: Literal["single", "sentinel", "cluster"]
+    url: str
+    """How one server is reached, as redis-py writes it; where there are several, without an address
+    that means anything."""
+    seeds: tuple[Address, ...] = ()
+    """The Sentinels, or the nodes of a Cluster that are known."""
+    service: str = ""
+    """What the Sentinels call the master."""
+    sentinel_options: tuple[tuple[str, str], ...] = ()
+    """User name and password for the Sentinels themselves."""
 
 
 def read_url(value: object) -> str:
@@ -29,6 +67,29 @@ def read_url(value: object) -> str:
     if mistake:
         raise ValueError(mistake)
     return str(value)
+
+
+def deployment(url: str) -> Deployment:
+    """Read a checked URL."""
+    parts = urlsplit(url)
+    scheme, _, mode = parts.scheme.partition("+")
+    if not mode:
+        return Deployment("single", url)
+    user, at, hosts = parts.netloc.rpartition("@")
+    path, query, of_sentinels, service = "", parse_qsl(parts.query), [], ""
+    if mode == "sentinel":
+        found = _MASTER.fullmatch(parts.path)
+        service, path = (found[1], f"/{found[2]}" if found[2] else "") if found else ("", "")
+        of_sentinels = [(_SENTINEL_OPTIONS[n], v) for n, v in query if n in _SENTINEL_OPTIONS]
+        query = [(name, value) for name, value in query if name not in _SENTINEL_OPTIONS]
+    one = f"{scheme}://{user}{at}node{path}" + (f"?{urlencode(query)}" if query else "")
+    return Deployment(
+        "sentinel" if mode == "sentinel" else "cluster",
+        one,
+        seeds=tuple(_addresses(hosts, _SENTINEL_PORT if mode == "sentinel" else _PORT)),
+        service=service,
+        sentinel_options=tuple(of_sentinels),
+    )
 
 
 def redacted(url: str) -> str:
@@ -50,16 +111,36 @@ def _split(value: object) -> SplitResult | None:
         return None
 
 
+def _addresses(hosts: str, port: int) -> list[Address]:
+    """Read `host:port,host:port`; raises ValueError for what is no list of addresses."""
+    addresses = []
+    for each in hosts.split(","):
+        found = _HOST.fullmatch(each)
+        if found is None or (found[2] is not None and not found[2].isdecimal()):
+            raise ValueError
+        number = int(found[2]) if found[2] else port
+        if not 0 < number < 65536:
+            raise ValueError
+        addresses.append((found[1].strip("[]"), number))
+    return addresses
+
+
 def _address_mistake(parts: SplitResult) -> str:
+    _, _, mode = parts.scheme.partition("+")
+    hosts = parts.netloc.rpartition("@")[2]
     try:
-        port_is_wrong = parts.port == 0
+        addresses = _addresses(hosts, _PORT)
     except ValueError:
-        port_is_wrong = True
-    if port_is_wrong:
         return "the port of a Redis URL must be a number from 1 to 65535" + _ESCAPE
-    if not parts.hostname:
+    if not all(host for host, _ in addresses):
         return "the Redis URL names no host, such as redis://localhost:6379/0"
-    if not _DATABASE.fullmatch(parts.path):
+    if not mode and len(addresses) > 1:
+        return "several hosts need redis+sentinel://…/service or redis+cluster://"
+    if mode == "sentinel" and not _MASTER.fullmatch(parts.path):
+        return "a redis+sentinel:// URL ends with the master's name: redis+sentinel://host:26379/mymaster"
+    if mode == "cluster" and parts.path not in ("", "/", "/0"):
+        return "a Redis Cluster has no database but 0: leave the path out"
+    if not mode and not _DATABASE.fullmatch(parts.path):
         return "the path of a Redis URL must be a database number, such as /0" + _ESCAPE
     return ""
 

@@ -19,10 +19,10 @@ from cachemw.config.model import Log as LogConfig
 from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.floors import Floors
 from cachemw.invalidation.followers import Followers, refused
-from cachemw.invalidation.log import Purge, PurgeResult
+from cachemw.invalidation.purges import Purge, PurgeResult
 from cachemw.invalidation.records import number, purge_fields
 from cachemw.invalidation.stream import Stream
-from cachemw.stores.clients import Clients
+from cachemw.stores.nodes import Nodes
 
 __all__ = ["Appender", "Follower", "seconds"]
 
@@ -60,7 +60,7 @@ class Appender:
         stream: Stream,
         followers: Followers,
         follower: Follower,
-        clients: Clients,
+        nodes: Nodes,
         config: LogConfig,
         floors: Floors,
         monotonic: Callable[[], float],
@@ -71,7 +71,7 @@ class Appender:
         self._stream = stream
         self._followers = followers
         self._follower = follower
-        self._clients = clients
+        self._nodes = nodes
         self._config = config
         self._floors = floors
         self._monotonic = monotonic
@@ -95,7 +95,7 @@ class Appender:
             return self._keep(purge)
         try:
             append = self._stream.append(purge_fields(purge))
-            client = self._clients.sync()
+            client = self._nodes.found(self._stream.key).sync()
             identity = client.execute_command(*append) or self._append_anew(append)
         except Exception as error:
             return self._failed(purge, error)
@@ -117,10 +117,10 @@ class Appender:
         """Append a purge; wait at most its patience for every process to apply it."""
         if self._must_wait(purge):
             return self._keep(purge)
-        client = self._clients.aio()
-        deadline = self._clients.config.deadline
+        deadline = self._nodes.config.deadline
         try:
             append = self._stream.append(purge_fields(purge))
+            client = (await self._nodes.afound(self._stream.key)).aio()
             async with asyncio.timeout(deadline):
                 identity = await client.execute_command(*append)
             identity = identity or self._append_anew(append)
@@ -146,14 +146,17 @@ class Appender:
 
     def _ask(self, command: tuple[Any, ...]) -> Any:
         try:
-            return self._clients.sync().execute_command(*command)
+            return self._client().execute_command(*command)
         except Exception as error:
             return error
+
+    def _client(self) -> Any:
+        return self._nodes.of(self._stream.key).sync()
 
     def _append_anew(self, command: tuple[Any, ...]) -> bytes:
         """Append to a log that has been lost. Blocks, for an event loop too: it is rare."""
         self._follower.unsettle()
-        return self._stream.append_anew(self._clients.sync(), command)
+        return self._stream.append_anew(self._client(), command)
 
     def _confirming(
         self, purge: Purge, identity: bytes

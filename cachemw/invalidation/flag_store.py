@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cachemw.invalidation.followers import unless_refused
 from cachemw.invalidation.records import flag_fields
 from cachemw.invalidation.stream import Stream
-from cachemw.stores.clients import Clients
+from cachemw.stores.nodes import Nodes
 
 __all__ = ["FlagStore"]
 
@@ -23,12 +22,12 @@ class FlagStore:
         self,
         namespace: str,
         stream: Stream,
-        clients: Clients,
+        nodes: Nodes,
         count: Callable[[str, str], None],
     ) -> None:
         self._key = f"cachemw:{{{namespace}}}:flags".encode()
         self._stream = stream
-        self._clients = clients
+        self._nodes = nodes
         self._count = count
 
     def exchange(self, change: Callable[[bytes | None], bytes]) -> bytes | None:
@@ -42,7 +41,7 @@ class FlagStore:
 
         for _ in range(_ATTEMPTS):
             try:
-                with self._clients.sync().pipeline() as pipeline:
+                with self._nodes.found(self._key).sync().pipeline() as pipeline:
                     pipeline.watch(self._key)
                     (current,) = pipeline.mget(self._key)
                     document = change(current)
@@ -60,13 +59,13 @@ class FlagStore:
 
     def read(self) -> bytes | None:
         """Read the live flags as Redis has them; raises what redis-py raises."""
-        found = self._clients.sync().get(self._key)
+        found = self._nodes.found(self._key).sync().get(self._key)
         return found if isinstance(found, bytes) else None
 
-    def restore(self, client: Any, current: bytes | None) -> bytes | None:
-        """Give the document, or give `current` back to a Redis that has lost its own."""
+    def restore(self, client: Any, newest: Callable[[bytes | None], bytes | None]) -> bytes | None:
+        """Give the document; give a Redis that has lost it, or its last change, the newest known."""
         (document,) = client.mget(self._key)  # None for a value of another type
-        if document is None and current is not None:
-            with unless_refused():
-                client.set(self._key, current, nx=True)
-        return document if isinstance(document, bytes) else None
+        wanted = newest(document)
+        if wanted is None or wanted == document:
+            return document if isinstance(document, bytes) else None
+        return self.exchange(lambda current: newest(current) or wanted)

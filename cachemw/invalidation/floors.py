@@ -23,6 +23,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 from cachemw.engine.entry import Entry, Position, Verdict
+from cachemw.invalidation.purges import Purge
 
 __all__ = ["LOCAL_BITS", "NO_EPOCH", "Floors"]
 
@@ -132,6 +133,18 @@ class Floors:
     def reset_after_fork(self) -> None:
         """Make the lock anew: the parent's may have been held by a thread that is not here."""
         self._lock = threading.Lock()
+
+    def since(self, number: int) -> list[Purge]:
+        """Give the purges that records after a number made, in as few as they can be said in."""
+        with self._lock:
+            if self.horizon > number:
+                return [Purge(tags=None)]
+            purges = [Purge(tags=None, soft=True)] if self._all_soft > number else []
+            for floors, soft in ((self._hard, False), (self._soft, True)):
+                tags = tuple(tag for tag, floor in floors.items() if floor > number)
+                if tags:
+                    purges.append(Purge(tags=tags, soft=soft))
+            return purges
 
     def raise_horizon(self, number: int) -> None:
         """Count everything begun before a number as purged: the log has lost what came before it."""

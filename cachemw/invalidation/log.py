@@ -9,48 +9,12 @@ from __future__ import annotations
 import math
 import os
 import threading
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from cachemw.invalidation.floors import Floors
+from cachemw.invalidation.purges import Purge, PurgeResult
 
-__all__ = ["InvalidationLog", "LocalLog", "Purge", "PurgeResult"]
-
-PurgeStatus = Literal["confirmed", "appended", "queued"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Purge:
-    """One purge: the tags it names, or everything; hard (gone) or soft (stale)."""
-
-    tags: tuple[str, ...] | None
-    soft: bool = False
-    patience: float | None = None
-    """Seconds to wait for confirmation; None: as configured. A request must not wait long for it,
-    and not at all for a Redis that is known to be away."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PurgeResult:
-    """What is known of a purge when the call returns.
-
-    `confirmed`: every process that follows the log has applied it. `appended`: it is in the log, but
-    `waiting` processes had not yet said that they applied it, or Redis had just lost its data and
-    some that followed may not be back yet. `queued`: Redis could not be reached; it holds in this
-    process now and will be appended when Redis is back.
-    """
-
-    status: PurgeStatus
-    reached: int
-    """Processes known to have applied it, this one included if it caches."""
-    waiting: int = 0
-    everything: bool = False
-    """Whether Redis refused the record (it is full), so that all was purged in its place."""
-
-    @property
-    def confirmed(self) -> bool:
-        """Whether nothing purged can be served by any connected process any more."""
-        return self.status == "confirmed"
+__all__ = ["InvalidationLog", "LocalLog", "process_id"]
 
 
 class InvalidationLog(Protocol):

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from cachemw.invalidation.log import Purge
+from cachemw.invalidation.purges import Purge
 
 __all__ = ["FlagsRecord", "flag_fields", "number", "purge_fields", "read_record", "stream_id"]
 

@@ -13,9 +13,11 @@ How it stays right:
   returns, even empty, proves the log alive, and then the epoch is checked;
 - a process that joins reads the whole retained log first; what was trimmed before that is below
   the horizon, and entries from there are dead;
-- an epoch or a stream that is missing or strange (FLUSHALL, eviction, another server), or a stream
-  that ends before what we have applied (a failover lost records), begins a new life: everything is
-  purged. Appending never makes a stream: one that began again by itself would look whole;
+- an epoch or a stream that is missing or strange (FLUSHALL, eviction, another server) begins a new
+  life: everything is purged. Appending never makes a stream: one that began again by itself would
+  look whole;
+- where a failover lost records that we have applied, we append them again (`trail`);
+- entries in Redis carry times on the server's clock: one that is set back begins a new life too;
 - a purge is *confirmed* when every process with a recent heartbeat says that it has applied it;
 - out of reach, purges apply here at once and wait in a bounded queue; one too many means "all".
 """
@@ -26,18 +28,21 @@ import os
 import random
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from cachemw.config.model import Log as LogConfig
 from cachemw.invalidation.appending import Appender, seconds
 from cachemw.invalidation.flag_store import FlagStore
 from cachemw.invalidation.floors import NO_EPOCH, Floors
-from cachemw.invalidation.followers import Followers
-from cachemw.invalidation.log import Purge, PurgeResult, process_id
+from cachemw.invalidation.followers import Followers, unless_refused
+from cachemw.invalidation.log import process_id
+from cachemw.invalidation.purges import Purge, PurgeResult
 from cachemw.invalidation.records import FlagsRecord, number, read_record, stream_id
-from cachemw.invalidation.stream import Stream
-from cachemw.stores.breaker import Breaker
-from cachemw.stores.clients import Clients
+from cachemw.invalidation.stream import Stream, record_of
+from cachemw.invalidation.trail import Trail
+from cachemw.stores.node import Node
+from cachemw.stores.nodes import Nodes
 
 if TYPE_CHECKING:
     import redis
@@ -46,6 +51,10 @@ __all__ = ["Hooks", "RedisLog"]
 
 _BATCH = 2000
 """Records read at once: a process that joins a long log must not hold the GIL for long."""
+_STEP = 1.0
+"""Seconds that the server's clock may seem to go back: what a slow round trip makes of it."""
+_TRIM_EVERY = 600.0
+"""Seconds between a process's trims of the log by age."""
 _RETRY = 0.4
 """Seconds between attempts to reach Redis again, give or take half."""
 _SLACK = 0.1
@@ -61,8 +70,8 @@ class Hooks:
     def __init__(self) -> None:
         self.flags: Callable[[bytes], None] = lambda document: None
         """The live flags changed."""
-        self.current_flags: Callable[[], bytes | None] = lambda: None
-        """The live flags as this process knows them, to restore what Redis lost."""
+        self.newest_flags: Callable[[bytes | None], bytes | None] = lambda document: document
+        """The newer of the live flags that Redis has and those that this process knows."""
         self.tick: Callable[[redis.Redis], None] = lambda client: None
         """A poll went by; the client may be used to publish."""
         self.rejoined: Callable[[], None] = lambda: None
@@ -77,10 +86,9 @@ class RedisLog:
 
     def __init__(
         self,
-        clients: Clients,
+        nodes: Nodes,
         namespace: str,
         config: LogConfig,
-        breaker: Breaker,
         hooks: Hooks,
         monotonic: Callable[[], float],
     ) -> None:
@@ -91,19 +99,17 @@ class RedisLog:
         self.server_shift: float | None = None
         """What to add to the monotonic clock for the server's time."""
         self._stream = Stream(namespace, config.max_records)
-        self.epoch_key = self._stream.epoch_key
         self._followers = Followers(f"cachemw:{{{namespace}}}:followers".encode(), config.poll)
-        self._clients = clients
+        self._nodes = nodes
         self._config = config
-        self._breaker = breaker
         self._hooks = hooks
         self._monotonic = monotonic
-        self.flags = FlagStore(namespace, self._stream, clients, self._count)
+        self.flags = FlagStore(namespace, self._stream, nodes, self._count)
         self.appender = Appender(
             self._stream,
             self._followers,
             self,
-            clients,
+            nodes,
             config,
             self.floors,
             monotonic,
@@ -117,7 +123,7 @@ class RedisLog:
     @property
     def _patience(self) -> float:
         """Seconds after which a read of the log that has not returned counts as failed."""
-        return self._config.poll + self._clients.config.deadline + 0.2
+        return self._config.poll + self._nodes.config.deadline + 0.2
 
     def _fresh_state(self) -> None:
         self.me = process_id()
@@ -128,6 +134,8 @@ class RedisLog:
         self._lost_at: float | None = None
         self._settled_at = 0.0
         self._cursor = 0
+        self._trail = Trail()
+        self._trimmed_at = 0.0
 
     @property
     def following(self) -> bool:
@@ -186,43 +194,48 @@ class RedisLog:
 
     def _run(self, stopping: threading.Event) -> None:
         while not stopping.is_set():
-            client = self._clients.follower(self._patience)
+            node: Node | None = None
             try:
-                self._join(client)
-                while not stopping.is_set():
-                    self._follow(client)
-                client.hdel(self._followers.key, self.me)
+                self._nodes.keep_up()
+                node = self._nodes.of(self._stream.key)
+                with closing(node.alone(self._patience)) as client:
+                    self._join(client, node)
+                    while not stopping.is_set():
+                        self._follow(client, node)
+                    client.hdel(self._followers.key, self.me)
             except Exception as error:  # nothing may end this thread while the process serves
-                self._lose(type(error).__name__)
-            finally:
-                client.close()
-                client.connection_pool.disconnect()
+                self._lose(type(error).__name__, node)
             if not stopping.is_set():
                 stopping.wait(_RETRY * (0.5 + random.random()))
 
-    def _lose(self, error: str) -> None:
+    def _lose(self, error: str, node: Node | None) -> None:
+        self._nodes.suspect()
         was_live, self.live = self.live, False
         if self.alive_at is not None:
             self.trusted_until = self.alive_at + self._config.partition_limit
         if self._lost_at is None:
             self._lost_at = self._monotonic()
-        if self._breaker.closed:
-            self._breaker.trip()
+        if node is not None and node.breaker.closed:
+            node.breaker.trip()
             self._hooks.count("breaker_opened", "")
         if was_live:
             self._hooks.lost(error)
 
-    def _join(self, client: redis.Redis) -> None:
+    def _join(self, client: redis.Redis, node: Node) -> None:
         """Find out whether the log is the one we know, and catch up with it."""
         epoch = self._stream.epoch(client)
-        first, last, trimmed = self._stream.extent(client)
-        if epoch == self.floors.epoch and last < self._cursor:
-            epoch = self._stream.new_epoch(client)  # records that we have applied are gone
+        if epoch == self.floors.epoch and (lost := self._trail.missing(self._stream, client)):
+            self.unsettle()  # nobody who followed it may count as having heard of anything new
+            if not self._trail.give_back(self._stream, client, self.floors, lost):
+                epoch = self._stream.new_epoch(client)
+            self._hooks.count("log_losses", "")
+        first, trimmed = self._stream.extent(client)
         if epoch != self.floors.epoch:
             if self.floors.epoch != NO_EPOCH:
                 self.unsettle()
             self._cursor = first if trimmed else 0
             self.floors.begin(epoch, self._cursor)
+            self._trail.clear()
             # The first retained record itself has still to be read.
             self._cursor = max(0, self._cursor - 1)
         elif trimmed and self._cursor < first:
@@ -230,14 +243,15 @@ class RedisLog:
         # Told before the log is read: a purge that is not read now will wait for us.
         self._followers.tell(client, self.me, self._cursor, seconds(client.time()))
         records = self._catch_up(client)
-        document = self.flags.restore(client, self._hooks.current_flags())
+        document = self.flags.restore(client, self._hooks.newest_flags)
         if document is not None:
             self._hooks.flags(document)
         self.appender.drain(client)
         self._beat(client)
         self._followers.drop_dead(client, seconds(client.time()))
+        self._trim(client)
         self.live = True
-        self._probe()
+        self._probe(node)
         self._hooks.rejoined()
         lost_at, self._lost_at = self._lost_at, None
         if lost_at is not None:
@@ -251,20 +265,31 @@ class RedisLog:
             if count < _BATCH:
                 return total
 
-    def _follow(self, client: redis.Redis) -> None:
+    def _follow(self, client: redis.Redis, node: Node) -> None:
         """Wait for records, apply them, say so, and see that the log is still the same."""
         self._read(client, block=int(self._config.poll * 1000))
         if self.appender.queued:
             self.appender.drain(client)
         self._beat(client)
-        self._probe()
+        self._probe(node)
+        self._trim(client)
         self._hooks.tick(client)
+        self._nodes.keep_up()
+        if self._nodes.of(self._stream.key) is not node:
+            raise ValueError("the log is on another server now")
 
-    def _probe(self) -> None:
-        """Close an open breaker whose wait is over: the heartbeat that just came was the probe."""
-        if not self._breaker.closed and self._breaker.may_probe():
-            self._breaker.success()
+    def _probe(self, node: Node) -> None:
+        """Close open breakers whose wait is over: the heartbeat that just came was one probe."""
+        if self._nodes.probe(node):
             self._hooks.count("breaker_closed", "")
+
+    def _trim(self, client: redis.Redis) -> None:
+        """Drop records that are older than any entry may be, now and then."""
+        now = self._monotonic()
+        if self.server_shift is not None and now >= self._trimmed_at:
+            self._trimmed_at = now + _TRIM_EVERY * (0.5 + random.random())
+            with unless_refused():
+                self._stream.trim(client, now + self.server_shift - self._config.max_age)
 
     def _read(self, client: redis.Redis, block: int | None) -> int:
         found: Any = client.xread(
@@ -283,37 +308,49 @@ class RedisLog:
         else:
             self.floors.apply(record_number, record.tags, soft=record.soft)
         self._cursor = record_number
+        self._trail.add(record_number, fields)
         self._hooks.count("log_records", "")
 
     def _beat(self, client: redis.Redis) -> None:
         """Prove the log alive: same epoch, our position told, the server's clock read."""
         began = self._monotonic()
         pipeline = client.pipeline(transaction=False)
-        pipeline.mget(self.epoch_key)
+        pipeline.mget(self._stream.epoch_key)
         pipeline.type(self._stream.key)
-        pipeline.xrevrange(self._stream.key, count=1)
+        boundary = stream_id(self._trail.boundary)
+        pipeline.xrange(self._stream.key, boundary, boundary)
         pipeline.time()
-        epochs, kind, newest, time_there = pipeline.execute(raise_on_error=False)
+        epochs, kind, found, time_there = pipeline.execute(raise_on_error=False)
         for reply in (epochs, kind, time_there):
             if isinstance(reply, Exception):
                 raise reply
         (epoch,) = epochs
         ended = self._monotonic()
-        # A connection that broke between two commands is made anew without a word to us, perhaps to
-        # another server: that records which we have applied are gone shows here, or never.
-        if kind == b"stream" and newest and number(newest[0][0]) < self._cursor:
-            epoch = self._stream.new_epoch(client)
         if epoch != self.floors.epoch or kind != b"stream":
             # Purged at once, also if Redis cannot take a new epoch yet.
             self.floors.begin(os.urandom(len(NO_EPOCH)), 0)
             raise ValueError("the log has begun a new life, or has to")
+        # A connection that broke between two commands is made anew without a word to us, perhaps to
+        # another server: that records which we have applied are gone shows here, or never.
+        if not self._trail.is_boundary(record_of(found)) and self._trail.missing(
+            self._stream, client
+        ):
+            raise ValueError("the log has lost records")
+        self._trail.advance()
         server_now = seconds(time_there)
-        self.server_shift = server_now - (began + ended) / 2
+        self._set_shift(client, server_now - (began + ended) / 2)
         self._followers.tell(client, self.me, self._cursor, server_now)
         self.alive_at = began
         # Until the next beat, or until its absence is noticed, whatever the limit: 0 is for routes
         # that must not be served without a live log, not for a cache that never serves.
         self.trusted_until = began + max(self._config.partition_limit, self._patience + _SLACK)
+
+    def _set_shift(self, client: redis.Redis, shift: float) -> None:
+        """Learn the server's time; entries that were stored before it went back would live too long."""
+        before, self.server_shift = self.server_shift, shift
+        if before is not None and shift < before - _STEP:
+            self._stream.new_epoch(client)
+            raise ValueError("the server's clock was set back")
 
     def close(self) -> None:
         """Stop following; waits at most about a poll for the thread."""

@@ -8,13 +8,17 @@ as its first record.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from cachemw.invalidation.floors import NO_EPOCH
-from cachemw.invalidation.log import Purge
-from cachemw.invalidation.records import number, purge_fields
+from cachemw.invalidation.purges import Purge
+from cachemw.invalidation.records import number, purge_fields, stream_id
 
-__all__ = ["Stream"]
+__all__ = ["Record", "Stream", "record_of"]
+
+Record = tuple[int, Any]
+"""A record's number and its fields, as redis-py gives them."""
 
 _ATTEMPTS = 10
 """Attempts to begin a new life while others do; each failed one is another's success."""
@@ -69,10 +73,42 @@ class Stream:
         client.delete(self.epoch_key)
         return self.epoch(client)
 
-    def extent(self, client: Any) -> tuple[int, int, bool]:
-        """Give the first and last number in the stream, and whether anything was trimmed off it."""
+    def newest_until(self, client: Any, last: int) -> Record | None:
+        """Give the newest record up to this number."""
+        found = client.xrevrange(self.key, stream_id(last), "-", count=1)
+        return record_of(found)
+
+    def append_above(self, client: Any, least: int, fields: list[bytes]) -> None:
+        """Append a record with a number above `least`, also where the server's clock is behind it."""
+        from redis.exceptions import ResponseError
+
+        milliseconds, _, sequence = stream_id(least).partition("-")
+        seconds, micros = client.time()
+        if seconds * 1000 + micros // 1000 <= int(milliseconds):
+            above = f"{milliseconds}-{int(sequence) + 1}"
+            with suppress(
+                ResponseError
+            ):  # the log is past it already, so what it gives out is above
+                client.execute_command("XADD", self.key, "NOMKSTREAM", above, *fields)
+                return
+        client.execute_command("XADD", self.key, "NOMKSTREAM", "*", *fields)
+
+    def trim(self, client: Any, oldest: float) -> None:
+        """Let the server drop records from before a time of its own, in seconds, roughly."""
+        client.execute_command("XTRIM", self.key, "MINID", "~", max(0, int(oldest * 1000)))
+
+    def extent(self, client: Any) -> tuple[int, bool]:
+        """Give the first number in the stream, and whether anything was trimmed off it.
+
+        Of a stream with no records left, it is the number of the last that there was.
+        """
         info: Any = client.xinfo_stream(self.key)
         last = number(info["last-generated-id"])
         trimmed = info.get("entries-added", info["length"]) != info["length"]
         entry = info["first-entry"]
-        return (number(entry[0]) if entry else last), last, trimmed
+        return (number(entry[0]) if entry else last), trimmed
+
+
+def record_of(found: Any) -> Record | None:
+    """Give the first record of what XRANGE found."""
+    return (number(found[0][0]), found[0][1]) if found else None

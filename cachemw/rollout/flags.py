@@ -172,9 +172,12 @@ class Flags:
         if pending:
             self.set(pending)
 
-    def document(self) -> bytes | None:
-        """Give the live flags in JSON, or None when nothing was ever set."""
-        return msgspec.json.encode(self.live) if self.live.revision else None
+    def newest(self, stored: bytes | None) -> bytes | None:
+        """Give the newer of a stored document and the flags here; None: nothing was ever set."""
+        theirs = _read(stored)
+        if not self.live.revision or (theirs and theirs.revision >= self.live.revision):
+            return stored
+        return msgspec.json.encode(self.live)
 
     def states(self) -> dict[str, str]:
         """Give the effective state of every flag: the classes, then the routes, then the kill switch."""

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from cachemw.errors import StoreUnavailable
-from cachemw.stores.breaker import Breaker
-from cachemw.stores.clients import Clients
+from cachemw.stores.node import Node
+from cachemw.stores.nodes import Nodes
 
 __all__ = ["Commands", "Operation"]
 
@@ -22,52 +22,65 @@ _POOL_EMPTY = "No connection available"
 class Commands:
     """Commands that fail with StoreUnavailable and nothing else, counted. Thread-safe."""
 
-    def __init__(
-        self, clients: Clients, breaker: Breaker, count: Callable[[str, str], None]
-    ) -> None:
-        self.breaker = breaker
-        self._clients = clients
+    def __init__(self, nodes: Nodes, count: Callable[[str, str], None]) -> None:
+        self._nodes = nodes
         self._count = count
-        self._deadline = clients.config.deadline
+        self._deadline = nodes.config.deadline
         from redis.exceptions import RedisError, ResponseError
 
         self._errors = (RedisError, OSError, TimeoutError)
         self._refusal = ResponseError
 
-    def ask(self, operation: Operation, *command: Any) -> Any:
-        """Run a command from a thread."""
-        if not self.breaker.closed:
-            raise StoreUnavailable(_OPEN)
+    def reaches(self, key: bytes) -> bool:
+        """Say whether the server that has a key may be asked."""
         try:
-            answer = self._clients.sync().execute_command(*command)
+            return self._nodes.of(key).breaker.closed
+        except StoreUnavailable:
+            return False
+
+    def ask(self, operation: Operation, key: bytes, *command: Any) -> Any:
+        """Run a command about a key from a thread."""
+        node = self._well(key)
+        try:
+            answer = node.sync().execute_command(*command)
         except self._errors as error:
-            raise self._failed(operation, error) from error
-        self.breaker.success()
+            raise self._failed(operation, key, node, error) from error
+        node.breaker.success()
         return answer
 
-    async def aask(self, operation: Operation, *command: Any) -> Any:
-        """Run a command from an event loop."""
-        if not self.breaker.closed:
-            raise StoreUnavailable(_OPEN)
+    async def aask(self, operation: Operation, key: bytes, *command: Any) -> Any:
+        """Run a command about a key from an event loop."""
+        node = self._well(key)
         try:
             async with asyncio.timeout(self._deadline):
-                answer = await self._clients.aio().execute_command(*command)
+                answer = await node.aio().execute_command(*command)
         except self._errors as error:
-            raise self._failed(operation, error) from error
-        self.breaker.success()
+            raise self._failed(operation, key, node, error) from error
+        node.breaker.success()
         return answer
 
-    def _failed(self, operation: Operation, error: BaseException) -> StoreUnavailable:
+    def _well(self, key: bytes) -> Node:
+        """Give the node of a key, unless it is ill."""
+        node = self._nodes.of(key)
+        if not node.breaker.closed:
+            raise StoreUnavailable(_OPEN)
+        return node
+
+    def _failed(
+        self, operation: Operation, key: bytes, node: Node, error: BaseException
+    ) -> StoreUnavailable:
         """Count a failure, tell the breaker, and give what the flow is to hear of it.
 
         A server that answers with an error to a write (full, read-only) still answers reads, so
-        that is counted and does not open the breaker.
+        that is counted and does not open the breaker; nor does one that says where the key is now.
         """
         self._count("store_error", operation)
+        elsewhere = self._nodes.heard(key, error)
         refused_write = operation != "get" and isinstance(error, self._refusal)
-        if not refused_write and _POOL_EMPTY not in str(error):
-            was_closed = self.breaker.closed
-            self.breaker.failure()
-            if was_closed and not self.breaker.closed:
+        if not elsewhere and not refused_write and _POOL_EMPTY not in str(error):
+            was_closed = node.breaker.closed
+            node.breaker.failure()
+            if was_closed and not node.breaker.closed:
+                self._nodes.suspect()
                 self._count("breaker_opened", "")
         return StoreUnavailable(f"{operation}: {type(error).__name__}")

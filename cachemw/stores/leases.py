@@ -15,6 +15,7 @@ from typing import Any
 from cachemw.engine.effects import Claim, Lease
 from cachemw.engine.entry import Key
 from cachemw.stores.commands import Commands
+from cachemw.stores.names import name_of
 
 __all__ = ["Leases"]
 
@@ -42,27 +43,31 @@ class Leases:
     ) -> None:
         """A lease ends after `lifetime` seconds; that nobody need wait holds for `remembered`."""
         self._commands = commands
-        self._prefix = f"cachemw:{{{namespace}}}:lease:".encode("ascii")
+        self._namespace = namespace
         self._lifetime = max(1, int(lifetime * 1000))
         self._remembered = int(remembered * 1000)
 
     def acquire(self, key: Key) -> Lease | Claim:
         """Take a lease, or say why it is not to be had. Raises StoreUnavailable."""
         lease = Lease(key, os.urandom(8))
-        return _claimed(lease, self._commands.ask("lease", *self._acquiring(lease)))
+        return _claimed(
+            lease, self._commands.ask("lease", self._name(lease), *self._acquiring(lease))
+        )
 
     async def aacquire(self, key: Key) -> Lease | Claim:
         """Take a lease, or say why it is not to be had. Raises StoreUnavailable."""
         lease = Lease(key, os.urandom(8))
-        return _claimed(lease, await self._commands.aask("lease", *self._acquiring(lease)))
+        return _claimed(
+            lease, await self._commands.aask("lease", self._name(lease), *self._acquiring(lease))
+        )
 
     def settle(self, lease: Lease, uncacheable: bool) -> None:
         """Give a lease back, or leave word that nobody need wait. Raises StoreUnavailable."""
-        self._commands.ask("lease", *self._settling(lease, uncacheable))
+        self._commands.ask("lease", self._name(lease), *self._settling(lease, uncacheable))
 
     async def asettle(self, lease: Lease, uncacheable: bool) -> None:
         """Give a lease back, or leave word that nobody need wait. Raises StoreUnavailable."""
-        await self._commands.aask("lease", *self._settling(lease, uncacheable))
+        await self._commands.aask("lease", self._name(lease), *self._settling(lease, uncacheable))
 
     def _acquiring(self, lease: Lease) -> tuple[Any, ...]:
         return "EVAL", _ACQUIRE, 1, self._name(lease), lease.token.hex(), self._lifetime
@@ -72,7 +77,7 @@ class Leases:
         return "EVAL", _SETTLE, 1, self._name(lease), lease.token.hex(), word
 
     def _name(self, lease: Lease) -> bytes:
-        return self._prefix + lease.key.digest.hex().encode("ascii")
+        return name_of(self._namespace, lease.key, "lease")
 
 
 def _claimed(lease: Lease, answer: Any) -> Lease | Claim:

@@ -1,9 +1,10 @@
 """The Redis tier: entries that processes share, read in one round trip and never waited for.
 
-Every read asks for the entry and the log's epoch together: an entry of another epoch, or a log
-whose epoch is gone, is no entry. Whatever goes wrong raises StoreUnavailable for the flow to go on
-without, and is counted; after repeated failures the breaker keeps requests away, and only the log's
-follower asks whether Redis is back.
+An entry says of itself what it needs to be judged by: the epoch of the log and the position from
+before it was made. So a read is of one key, on whichever node of a Cluster that is.
+Whatever goes wrong raises StoreUnavailable for the flow to go on without, and is counted; after
+repeated failures the node's breaker keeps requests away, and only the log's follower asks whether
+it is back.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from cachemw.engine.entry import Entry, Key
 from cachemw.errors import EntryRejected
 from cachemw.stores.codec import Codec
 from cachemw.stores.commands import Commands
+from cachemw.stores.names import name_of
 
 __all__ = ["RedisTier", "ServerClock"]
 
@@ -34,56 +36,58 @@ class RedisTier:
         namespace: str,
         codec: Codec,
         *,
-        epoch_key: bytes,
         server_clock: ServerClock,
         monotonic: Callable[[], float],
         count: Callable[[str, str], None],
     ) -> None:
-        self.breaker = commands.breaker
         self._commands = commands
-        self._prefix = f"cachemw:{{{namespace}}}:{_FORMAT}:".encode("ascii")
+        self._namespace = namespace
         self._codec = codec
-        self._epoch_key = epoch_key
         self._server_clock = server_clock
         self._monotonic = monotonic
         self._count = count
 
+    def reachable(self, key: Key) -> bool:
+        """Say whether the server that would have this entry may be asked."""
+        return self._commands.reaches(self._name(key))
+
     def get(self, key: Key, epoch: bytes) -> Entry | None:
         """Read an entry of this epoch of the log."""
-        found = self._commands.ask("get", "MGET", self._name(key), self._epoch_key)
-        return self._open(found, key, epoch)
+        name = self._name(key)
+        return self._open(self._commands.ask("get", name, "MGET", name), key, epoch)
 
     async def aget(self, key: Key, epoch: bytes) -> Entry | None:
         """Read an entry of this epoch of the log."""
-        found = await self._commands.aask("get", "MGET", self._name(key), self._epoch_key)
-        return self._open(found, key, epoch)
+        name = self._name(key)
+        return self._open(await self._commands.aask("get", name, "MGET", name), key, epoch)
 
     def put(self, key: Key, entry: Entry) -> None:
         """Write an entry, to live in Redis until it is of no use."""
         command = self._sealed(key, entry)
         if command is not None:
-            self._commands.ask("set", *command)
+            self._commands.ask("set", command[1], *command)
 
     async def aput(self, key: Key, entry: Entry) -> None:
         """Write an entry, to live in Redis until it is of no use."""
         command = self._sealed(key, entry)
         if command is not None:
-            await self._commands.aask("set", *command)
+            await self._commands.aask("set", command[1], *command)
 
     def _name(self, key: Key) -> bytes:
-        return self._prefix + key.digest.hex().encode("ascii")
+        return name_of(self._namespace, key, _FORMAT)
 
-    def _open(self, found: Any, key: Key, epoch: bytes) -> Entry | None:
-        blob, seen_epoch = found
+    def _open(self, found: list[bytes | None], key: Key, epoch: bytes) -> Entry | None:
+        (blob,) = found  # MGET says None where GET would refuse: for a value of another type
         shift = self._server_clock()
-        if blob is None or shift is None or seen_epoch != epoch:
+        if blob is None or shift is None:
             return None
         now = self._monotonic()
         try:
-            return self._codec.decode(blob, key, now=now, server_now=now + shift)
+            entry = self._codec.decode(blob, key, now=now, server_now=now + shift)
         except EntryRejected as rejected:
             self._count("entry_rejected", rejected.reason)
             return None
+        return entry if entry.position.epoch == epoch else None
 
     def _sealed(self, key: Key, entry: Entry) -> tuple[Any, ...] | None:
         shift = self._server_clock()

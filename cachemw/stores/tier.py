@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 from cachemw.engine.entry import Entry, Key
-from cachemw.stores.breaker import Breaker
 
 __all__ = ["SharedTier"]
 
@@ -13,9 +12,8 @@ __all__ = ["SharedTier"]
 class SharedTier(Protocol):
     """Entries that processes share. All that its methods raise is StoreUnavailable."""
 
-    @property
-    def breaker(self) -> Breaker:
-        """Say whether the tier may be asked."""
+    def reachable(self, key: Key) -> bool:
+        """Say whether the tier may be asked about a key."""
 
     def get(self, key: Key, epoch: bytes) -> Entry | None:
         """Read an entry of this epoch of the log, from a thread."""

@@ -15,7 +15,7 @@ import msgspec
 from cachemw.errors import StoreUnavailable
 from cachemw.telemetry.stats import Stats
 
-__all__ = ["FleetClient", "FleetStats", "ProcessStats", "publish", "read"]
+__all__ = ["FleetClient", "FleetStats", "ProcessStats", "name_of", "publish", "read"]
 
 SHAPE: Final = 1
 """The form of a field; another release's form is counted as unreadable and left alone."""
@@ -81,7 +81,7 @@ def publish(client: FleetClient, namespace: str, process_id: str, stats_bytes: b
 
     A process's first report also clears away what dead ones left, so restarts cannot pile up.
     """
-    key = _key(namespace)
+    key = name_of(namespace)
     with _mapped_errors():
         now_ms = _now_ms(client)
         field = msgspec.msgpack.encode(_Field(SHAPE, now_ms, stats_bytes))
@@ -103,7 +103,7 @@ def read(source: str | FleetClient, namespace: str) -> FleetStats:
 
 
 def _read(client: FleetClient, namespace: str) -> FleetStats:
-    key = _key(namespace)
+    key = name_of(namespace)
     with _mapped_errors():
         now_ms = _now_ms(client)
         found = client.hgetall(key)
@@ -148,7 +148,8 @@ def _heartbeat(value: bytes, unknown: int) -> int:
         return unknown
 
 
-def _key(namespace: str) -> str:
+def name_of(namespace: str) -> str:
+    """Name the hash in Redis."""
     return f"cachemw:{{{namespace}}}:stats"
 
 

@@ -96,6 +96,12 @@ _EVENTS: Final[dict[EventName, tuple[str, str, str, str]]] = {
         "",
         "Waits for another process that timed out.",
     ),
+    "log_losses": (
+        "log.losses",
+        "{time}",
+        "",
+        "Times that the log had lost records which were applied here.",
+    ),
     "log_records": ("log.records", "{record}", "", "Invalidation records applied."),
     "log_lines_dropped": ("log_lines.dropped", "{line}", "", "Log lines over the rate limit."),
 }

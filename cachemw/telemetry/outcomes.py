@@ -20,6 +20,7 @@ EventName = Literal[
     "flight_timeouts",
     "lease_timeouts",
     "log_records",
+    "log_losses",
     "log_lines_dropped",
     "variants_dropped",
 ]
@@ -52,6 +53,7 @@ EVENT_LABELS: Final[dict[EventName, str]] = {
     "flight_timeouts": "",
     "lease_timeouts": "",
     "log_records": "",
+    "log_losses": "",
     "log_lines_dropped": "",
     "variants_dropped": "",
 }

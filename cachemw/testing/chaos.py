@@ -30,7 +30,6 @@ from cachemw.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from cachemw.cache import Cache
-    from cachemw.stores.breaker import Breaker
     from cachemw.stores.tier import SharedTier
 
 __all__ = ["ChaosStore", "chaos"]
@@ -84,10 +83,9 @@ class ChaosStore:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
 
-    @property
-    def breaker(self) -> Breaker:
-        """Say whether the tier may be asked."""
-        return self._tier.breaker
+    def reachable(self, key: Key) -> bool:
+        """Say whether the tier may be asked about a key."""
+        return self._tier.reachable(key)
 
     @property
     def counts(self) -> Mapping[str, int]:

@@ -16,7 +16,10 @@ DURATION = (
 )
 TTL = 'expected a duration such as "30s" or "5m", or "response", got '
 SIZE = 'expected a size such as "512KiB", "2MiB", "1GiB" or a number of bytes, got '
-URL = "expected a URL that starts with redis://, rediss:// or unix://"
+URL = (
+    "expected a URL that starts with redis://, rediss:// or unix://, "
+    "or with redis+sentinel:// or redis+cluster://"
+)
 ESCAPE = "; percent-encode special characters in the user name and password"
 
 
@@ -115,6 +118,29 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "no socket": (
         'redis = "unix://"',
         ["redis: the unix:// URL names no socket, such as unix:///run/redis.sock"],
+    ),
+    "several hosts for one server": (
+        'redis = "redis://a,b"',
+        ["redis: several hosts need redis+sentinel://…/service or redis+cluster://"],
+    ),
+    "Sentinels without the master's name": (
+        'redis = "redis+sentinel://a,b:26380"',
+        [
+            "redis: a redis+sentinel:// URL ends with the master's name: "
+            "redis+sentinel://host:26379/mymaster"
+        ],
+    ),
+    "a Cluster with a database": (
+        'redis = "redis+cluster://a/1"',
+        ["redis: a Redis Cluster has no database but 0: leave the path out"],
+    ),
+    "a host of a Cluster without a name": (
+        'redis = "redis+cluster://a,:7000"',
+        ["redis: the Redis URL names no host, such as redis://localhost:6379/0"],
+    ),
+    "a port of a Sentinel that is none": (
+        'redis = "redis+sentinel://a:1,b:x/m"',
+        [f"redis: the port of a Redis URL must be a number from 1 to 65535{ESCAPE}"],
     ),
     "a table without a URL": (
         "[redis]\npool_size = 5",
@@ -486,7 +512,7 @@ def test_all_mistakes_of_a_document_are_in_one_report() -> None:
         """\
         10 problems in shop.toml:
           namspace: unknown key, did you mean "namespace"?
-          redis: expected a URL that starts with redis://, rediss:// or unix://
+          redis: expected a URL that starts with redis://, rediss:// or unix://, or with redis+sentinel:// or redis+cluster://
           memory.planned_size: 2097152 bytes are more than max_size allows (1048576)
           kinds.product.ttl: expected a duration such as "30s" or "5m", or "response", got "soon"
           routes[0].path: unbalanced braces in "{id"

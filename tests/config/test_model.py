@@ -207,6 +207,11 @@ PASSWORD = "hunter2"
         ("redis://h?ssl_keyfile_PASSWORD=hunter2", "redis://h?ssl_keyfile_PASSWORD=***"),
         ("unix://app:hunter2@/run/redis.sock?db=1", "unix://app:***@/run/redis.sock?db=1"),
         ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+        (
+            "redis+sentinel://app:hunter2@a:1,b:2/m/0?sentinel_password=hunter2",
+            "redis+sentinel://app:***@a:1,b:2/m/0?sentinel_password=***",
+        ),
+        ("redis+cluster://:hunter2@a,b", "redis+cluster://:***@a,b"),
     ],
 )
 def test_the_password_of_a_url_is_never_shown(url: str, shown: str) -> None:

@@ -88,7 +88,9 @@ def test_what_says_no_changes_nothing(value: str) -> None:
         ),
         (
             {"CACHEMW_REDIS": "localhost"},
-            ["CACHEMW_REDIS: expected a URL that starts with redis://, rediss:// or unix://"],
+            [
+                "CACHEMW_REDIS: expected a URL that starts with redis://, rediss:// or unix://, or with redis+sentinel:// or redis+cluster://"
+            ],
         ),
         (
             {"CACHEMW_MEMORY_MAX_SIZE": "lots"},

@@ -12,7 +12,7 @@ from cachemw.engine.effects import Lookup
 from cachemw.engine.entry import Position
 from cachemw.engine.outcomes import Outcome
 from cachemw.http.messages import Request
-from cachemw.invalidation.log import Purge
+from cachemw.invalidation.purges import Purge
 
 from .kit import (
     GRACE,

@@ -129,7 +129,9 @@ class Traffic(ABC):
     @property
     def closed(self) -> bool:
         """Whether Redis is being asked."""
-        return self.cache is not None and self.cache._shared.breaker.closed  # type: ignore[union-attr]
+        if self.cache is None:
+            return False
+        return all(breaker.closed for breaker in self.cache._shared.nodes.breakers)  # type: ignore[union-attr]
 
     def change(self) -> str:
         """Change the data and purge; from now on nothing older may be served. Give how it went."""

@@ -211,7 +211,7 @@ def replaced(server: RedisServer, name: str | bytes, *command: str | bytes) -> N
 
 def planted(server: RedisServer, *command: str | bytes) -> None:
     """Put a value in the place of every stored entry."""
-    names: Any = server.command("KEYS", "cachemw:{faults}:e1:*")
+    names: Any = server.command("KEYS", "cachemw:{faults:*}:e1")
     for name in names:
         replaced(server, name, *command)
 
@@ -236,7 +236,7 @@ def test_a_redis_that_answers_nonsense_or_refuses_is_not_noticed(
     own_redis_server: RedisServer, kind: type[Traffic], illness: str
 ) -> None:
     # Guards: the codec's checks (garbage), refused writes that do not raise (full, read-only), the
-    # epoch that every read brings along (flushed). That a full Redis still purges in other
+    # epoch that every entry carries (flushed). That a full Redis still purges in other
     # processes is shown by the tests of the log.
     fault = ILLNESSES[illness]
     bare = baseline(kind)

@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from cachemw.engine.entry import Entry, Position, Verdict
-from cachemw.invalidation.log import InvalidationLog, LocalLog, Purge, PurgeResult
+from cachemw.invalidation.log import InvalidationLog, LocalLog
+from cachemw.invalidation.purges import Purge, PurgeResult
 
 
 @pytest.fixture

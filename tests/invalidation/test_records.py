@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachemw.invalidation.floors import LOCAL_BITS
-from cachemw.invalidation.log import Purge
+from cachemw.invalidation.purges import Purge
 from cachemw.invalidation.records import (
     FlagsRecord,
     flag_fields,

@@ -51,10 +51,10 @@ def served_before_reading(site: Site, path: str) -> list[Answer]:
     log: Any = site.cache.log
     follow, answers = log._follow, list[Answer]()
 
-    def interposed(client: Any) -> None:
+    def interposed(*connected: Any) -> None:
         if log.live and not answers:
             answers.append(site.get(path))
-        follow(client)
+        follow(*connected)
 
     log._follow = interposed
     return answers

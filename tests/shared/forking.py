@@ -64,7 +64,7 @@ def hammer(cache: Cache) -> dict[str, int]:
             )
             for name, entry in zip(NAMES, entries, strict=False):
                 judge(name, entry)
-        await cache._shared.clients.aclose()  # type: ignore[union-attr]
+        await cache._shared.nodes.aclose()  # type: ignore[union-attr]
 
     for _ in range(ROUNDS):
         for name in NAMES:
@@ -85,7 +85,7 @@ def report(cache: Cache) -> dict[str, Any]:
     inherited = {
         "requests": cache.stats().requests,
         "live": log.live,
-        "clients": cache._shared.clients._sync is not None,  # type: ignore[union-attr]
+        "clients": bool(cache._shared.nodes._by_address),  # type: ignore[union-attr]
         "memory": sum(cache.engine.floors.judge(e).value != "dead" for e in cache.memory.entries()),
     }
     live(cache)

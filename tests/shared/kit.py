@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,10 +11,9 @@ from typing import Any
 
 from cachemw import Cache
 from cachemw.engine.entry import Entry
-from cachemw.stores.breaker import Breaker
 from cachemw.wsgi import CacheMiddleware
 
-__all__ = ["Caches", "Site", "breaker_of", "entry_of", "options", "until"]
+__all__ = ["Caches", "Site", "entry_of", "options", "until"]
 
 LIMIT = 10.0
 """Seconds after which a condition that has not come true will not: generous, the machine is busy."""
@@ -149,11 +147,6 @@ def entry_of(cache: Cache, tag: str = PURGE_TAG) -> Entry:
         position=cache.engine.floors.here(),
         tags=(tag,),
     )
-
-
-def breaker_of(clock: Callable[[], float] = time.monotonic) -> Breaker:
-    """Return a breaker that never has reason to open."""
-    return Breaker(1_000_000, 1.0, clock, random.Random(1))
 
 
 @contextmanager

@@ -16,14 +16,15 @@ import pytest
 from cachemw.config.model import Redis as RedisConfig
 from cachemw.engine.entry import Entry
 from cachemw.errors import StoreUnavailable
-from cachemw.stores.clients import Clients
 from cachemw.stores.codec import Codec
 from cachemw.stores.commands import Commands
+from cachemw.stores.node import Node
+from cachemw.stores.nodes import Nodes
 from cachemw.stores.redis import RedisTier
 from cachemw.testing import FakeClock, RedisServer
 
-from .kit import Caches, breaker_of, options, until
-from .test_contract import EPOCH, EPOCH_KEY, Tiers, entry, key, tiers  # noqa: F401
+from .kit import Caches, options, until
+from .test_contract import EPOCH, Tiers, entry, key, tiers  # noqa: F401
 
 FORKING = Path(__file__).with_name("forking.py")
 NAMES = [f"name-{number}" for number in range(8)]
@@ -59,7 +60,7 @@ def test_every_event_loop_has_a_client_of_its_own(tiers: Tiers, clock: FakeClock
     wrong: list[str] = []
 
     async def read_all() -> None:
-        clients.add(tiers.clients.aio())
+        clients.add(the_node(tiers.nodes).aio())
         for _ in range(50):
             found = await asyncio.gather(*(tier.aget(key(name), EPOCH) for name in NAMES))
             wrong.extend(
@@ -67,7 +68,7 @@ def test_every_event_loop_has_a_client_of_its_own(tiers: Tiers, clock: FakeClock
                 for name, each in zip(NAMES, found, strict=True)
                 if each is None or each.body != name.encode()
             )
-        await tiers.clients.aclose()
+        await tiers.nodes.aclose()
 
     threads = [threading.Thread(target=lambda: asyncio.run(read_all())) for _ in range(4)]
     for thread in threads:
@@ -85,11 +86,11 @@ def test_a_loop_that_is_gone_leaves_no_client_behind(tiers: Tiers, clock: FakeCl
         try:
             return await tier.aget(key("one"), EPOCH)
         finally:
-            await tiers.clients.aclose()
+            await tiers.nodes.aclose()
 
     for _ in range(20):
         assert asyncio.run(read()) is not None
-    assert len(tiers.clients._by_loop) == 0
+    assert len(the_node(tiers.nodes)._by_loop) == 0
 
 
 def test_cancelled_commands_never_leave_an_answer_for_somebody_else(
@@ -122,7 +123,7 @@ def test_cancelled_commands_never_leave_an_answer_for_somebody_else(
     async def main() -> None:
         for _ in range(250):
             await asyncio.gather(*(one(name) for name in NAMES))
-        await tiers.clients.aclose()
+        await tiers.nodes.aclose()
 
     asyncio.run(main())
     assert wrong == []
@@ -130,36 +131,41 @@ def test_cancelled_commands_never_leave_an_answer_for_somebody_else(
     assert tiers.counted["entry_rejected", "key"] == 0
 
 
-def tier_with(url: str, clock: FakeClock, **settings: Any) -> tuple[RedisTier, Clients]:
-    clients = Clients(RedisConfig(url=url, **settings))
+def the_node(nodes: Nodes) -> Node:
+    """Return the one server's node."""
+    return nodes.of(b"any")
+
+
+def tier_with(url: str, clock: FakeClock, **settings: Any) -> tuple[RedisTier, Nodes]:
+    nodes = Nodes(RedisConfig(url=url, **settings))
     tier = RedisTier(
-        Commands(clients, breaker_of(), lambda event, reason: None),
+        Commands(nodes, lambda event, reason: None),
         "contract",
         Codec(b"secret", threshold=1024, level=3, max_body=1 << 20),
-        epoch_key=EPOCH_KEY,
         server_clock=lambda: 0.0,
         monotonic=clock.monotonic,
         count=lambda event, reason: None,
     )
-    return tier, clients
+    return tier, nodes
 
 
 def test_an_empty_pool_is_a_miss_after_a_short_wait_and_no_illness(
     own_redis_server: RedisServer, clock: FakeClock
 ) -> None:
     # Guard: `_POOL_EMPTY` keeps our own load from opening the breaker.
-    tier, clients = tier_with(own_redis_server.url, clock, pool_size=1, pool_wait="10ms")
-    tier.breaker._limit = 1  # one failure opens it
+    one = {"pool_size": 1, "pool_wait": "10ms", "breaker_failures": 1}
+    tier, nodes = tier_with(own_redis_server.url, clock, **one)
+    clients = the_node(nodes)
     taken = clients.sync().connection_pool.get_connection()
     try:
         for _ in range(3):
             with pytest.raises(StoreUnavailable, match="ConnectionError"):
                 tier.get(key("one"), EPOCH)
-        assert tier.breaker.closed
+        assert clients.breaker.closed
     finally:
         clients.sync().connection_pool.release(taken)
     assert tier.get(key("one"), EPOCH) is None
-    clients.close()
+    nodes.close()
 
 
 def test_a_log_that_is_closed_can_be_followed_again(caches: Caches) -> None:

@@ -15,13 +15,13 @@ import pytest
 from cachemw.config.model import Redis as RedisConfig
 from cachemw.engine.effects import Claim, Lease
 from cachemw.engine.entry import Key
-from cachemw.stores.clients import Clients
 from cachemw.stores.commands import Commands
 from cachemw.stores.leases import Leases
+from cachemw.stores.nodes import Nodes
 from cachemw.testing import RedisServer
 
 from .crowd import CALLS
-from .kit import Caches, Site, breaker_of, until
+from .kit import Caches, Site, until
 
 CROWD = Path(__file__).with_name("crowd.py")
 PROCESSES, CLIENTS = 8, 50
@@ -127,8 +127,8 @@ KEY = Key(b"0123456789abcdef", b"full")
 
 @pytest.fixture
 def leases(own_redis_server: RedisServer) -> Leases:
-    clients = Clients(RedisConfig(url=own_redis_server.url, deadline="2s"))
-    commands = Commands(clients, breaker_of(), lambda event, reason: None)
+    nodes = Nodes(RedisConfig(url=own_redis_server.url, deadline="2s"))
+    commands = Commands(nodes, lambda event, reason: None)
     return Leases(commands, "leases", lifetime=0.2, remembered=0.3)
 
 

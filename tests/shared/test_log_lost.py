@@ -10,7 +10,7 @@ import pytest
 
 from cachemw import Cache
 from cachemw.engine.entry import Verdict
-from cachemw.invalidation.log import Purge, PurgeResult
+from cachemw.invalidation.purges import Purge, PurgeResult
 from cachemw.invalidation.records import purge_fields
 from cachemw.testing import ChaosProxy, RedisServer
 
@@ -106,7 +106,7 @@ def test_a_process_that_is_about_to_join_is_waited_for(caches: Caches) -> None:
 def test_a_process_that_joins_reads_a_long_log(caches: Caches) -> None:
     here = Site(caches.make())
     here.get("/things/1")
-    client = here.cache._shared.clients.sync()  # type: ignore[union-attr]
+    client = here.cache._shared.nodes.of(STREAM.encode()).sync()  # type: ignore[union-attr]
     pipeline = client.pipeline(transaction=False)
     for number in range(5000):
         pipeline.execute_command("XADD", STREAM, "*", *purge_fields(tagged(f"thing:{number}")))
@@ -172,7 +172,7 @@ def test_records_that_were_lost_with_the_stream_are_not_needed_to_refuse_what_th
 def test_what_a_trimmed_log_cannot_tell_counts_as_purged(
     caches: Caches, redis_server: Any, left: int
 ) -> None:
-    # Guard: `_extent` sees that records are missing, and the horizon rises to the first one kept.
+    # Guard: `Stream.extent` sees that records are missing, and the horizon rises to the first one kept.
     here = Site(caches.make())
     here.get("/things/7")
     here.cache.purge(tags=["thing:7"])
@@ -202,23 +202,3 @@ def test_a_process_that_was_away_while_the_log_was_trimmed_serves_nothing_older(
         until(lambda: there.cache.log.live)
         assert not there.hits("/things/7")
         there.cache.close()
-
-
-@pytest.mark.parametrize("noticed", [True, False], ids=["by its connection", "by nothing"])
-def test_a_server_that_lost_the_last_records_begins_another_life(
-    caches: Caches, redis_server: Any, noticed: bool
-) -> None:
-    # As after a failover to a replica that lagged. Guard: `last < self._cursor` in `_join`, and
-    # where the connection was made anew between two commands, the same in `_beat`.
-    here = caches.make()
-    here.purge(tags=["first"])
-    epoch = redis_server.command("GET", EPOCH)
-    saved = redis_server.command("DUMP", STREAM)
-    entry = entry_of(here, "any")
-    here.purge(tags=["second"])
-    until(lambda: here.engine.floors.position > entry.position.id)
-    redis_server.command("RESTORE", STREAM, 0, saved, "REPLACE")
-    if noticed:
-        redis_server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-    until(lambda: judged(here, entry) is Verdict.DEAD)
-    until(lambda: redis_server.command("GET", EPOCH) not in (None, epoch))

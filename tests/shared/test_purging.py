@@ -11,7 +11,7 @@ import pytest
 
 from cachemw import Cache
 from cachemw.engine.entry import Verdict
-from cachemw.invalidation.log import PurgeResult
+from cachemw.invalidation.purges import PurgeResult
 from cachemw.testing import ChaosProxy, RedisServer
 
 from .following import FOLLOWERS, STREAM, judged, process, records, served_before_reading
@@ -27,7 +27,7 @@ def purge(cache: Cache, door: str, **what: Any) -> PurgeResult:
         try:
             return await cache.apurge(**what)
         finally:
-            await cache._shared.clients.aclose()  # type: ignore[union-attr]
+            await cache._shared.nodes.aclose()  # type: ignore[union-attr]
 
     return asyncio.run(main())
 
@@ -103,7 +103,7 @@ def test_confirmed_in_an_event_loop_means_the_same(caches: Caches) -> None:
             result = await here.apurge(tags=[PURGE_TAG])
             assert judged(there, entry) is Verdict.DEAD, attempt
             assert result.confirmed
-        await here._shared.clients.aclose()  # type: ignore[union-attr]
+        await here._shared.nodes.aclose()  # type: ignore[union-attr]
 
     asyncio.run(main())
 

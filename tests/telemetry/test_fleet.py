@@ -32,7 +32,7 @@ def namespace() -> str:
 
 def age(client: Redis, namespace: str, process_id: str, seconds: float) -> None:
     """Move a process's last heartbeat into the past."""
-    key = fleet._key(namespace)
+    key = fleet.name_of(namespace)
     field = client.hget(key, process_id)
     assert isinstance(field, bytes)
     shape, at_ms, stats = msgspec.msgpack.decode(field)
@@ -81,7 +81,7 @@ def test_a_process_that_ended_an_hour_ago_is_dropped_by_reading(
         publish(client, namespace, name, statistics(1).encode())
     age(client, namespace, "dead", 3601)
     assert [process.id for process in read(client, namespace).processes] == ["live"]
-    assert client.hkeys(fleet._key(namespace)) == [b"live"]
+    assert client.hkeys(fleet.name_of(namespace)) == [b"live"]
 
 
 def test_restarting_processes_do_not_pile_up_when_nobody_reads(
@@ -92,8 +92,8 @@ def test_restarting_processes_do_not_pile_up_when_nobody_reads(
         publish(client, namespace, f"worker{number}", statistics(1).encode())
         age(client, namespace, f"worker{number}", 3601)
     publish(client, namespace, "worker5", statistics(1).encode())
-    assert client.hkeys(fleet._key(namespace)) == [b"worker5"]
-    assert 0 < client.ttl(fleet._key(namespace)) <= 7200
+    assert client.hkeys(fleet.name_of(namespace)) == [b"worker5"]
+    assert 0 < client.ttl(fleet.name_of(namespace)) <= 7200
 
 
 def packed(shape: int, stats: bytes, at_ms: int = 2**45) -> bytes:
@@ -120,10 +120,10 @@ def test_what_cannot_be_read_is_counted_and_left_alone(
     histogram = Histogram((1,) * 21, 3)
     good = Stats(processes=1, durations={"products": {"hit": histogram}})
     publish(client, namespace, "a", good.encode())
-    client.hset(fleet._key(namespace), "b", value)
+    client.hset(fleet.name_of(namespace), "b", value)
     found = read(client, namespace)
     assert (found.stats, found.unreadable) == (good, 1)
-    assert client.hlen(fleet._key(namespace)) == 2
+    assert client.hlen(fleet.name_of(namespace)) == 2
 
 
 def test_an_unreachable_server_is_our_error_and_soon() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cachemw.engine.entry import Key
 from cachemw.testing import RedisServer, chaos
 
 from .kit import Site, median, until
@@ -14,6 +15,7 @@ from .kit import Site, median, until
 Make = Callable[[str | None], Site]
 
 ASKED = 60
+KEY = Key(bytes(16), b"any")
 
 
 @pytest.fixture
@@ -120,12 +122,12 @@ def test_what_is_no_probability_is_refused(site: Site, chances: dict[str, Any]) 
 
 
 def test_the_tier_behind_it_may_be_ill_too(own_redis_server: RedisServer, site_of: Make) -> None:
-    # Guard: `ChaosStore.breaker` is the tier's own.
+    # Guard: `ChaosStore.reachable` asks the tier.
     site = site_of(own_redis_server.url)
     site.join()
     with chaos(site.cache, errors=0.2, seed=7):
         own_redis_server.kill()
         traffic(site)
-        until(lambda: not site.cache.performer.shared.breaker.closed)  # type: ignore[union-attr]
+        until(lambda: not site.cache.performer.shared.reachable(KEY))  # type: ignore[union-attr]
         own_redis_server.start()
         until(site.uses_redis)
