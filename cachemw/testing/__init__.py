@@ -5,6 +5,16 @@ from __future__ import annotations
 from cachemw.testing.chaos import ChaosStore, chaos
 from cachemw.testing.clock import FakeClock
 from cachemw.testing.proxy import ChaosProxy
+from cachemw.testing.replicated import RedisCluster, RedisSentinel
 from cachemw.testing.server import RedisServer, ServerStartError
 
-__all__ = ["ChaosProxy", "ChaosStore", "FakeClock", "RedisServer", "ServerStartError", "chaos"]
+__all__ = [
+    "ChaosProxy",
+    "ChaosStore",
+    "FakeClock",
+    "RedisCluster",
+    "RedisSentinel",
+    "RedisServer",
+    "ServerStartError",
+    "chaos",
+]

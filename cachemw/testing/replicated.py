@@ -1,0 +1,273 @@
+"""Several servers that replicate, to see what a failover does: behind Sentinels, and as a Cluster.
+
+Both take a master's silence of a second for its death. The replicas are empty of what the master had
+not told them, as after any failover.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from cachemw.testing import resp
+from cachemw.testing.server import HOST, RedisServer, free_port
+
+__all__ = ["RedisCluster", "RedisSentinel"]
+
+_MASTER = "main"
+_DOWN_AFTER = 1000
+"""Milliseconds without an answer after which a server counts as dead."""
+_READY_SECONDS = 30.0
+_SLOTS = 16_384
+
+
+class _Servers:
+    """What both have in common: entering starts the servers, leaving closes them."""
+
+    servers: list[RedisServer]
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def start(self) -> None:
+        """Start everything and return when it replicates."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End all servers for good."""
+        self._stack.close()
+
+    def _started(self, server: RedisServer) -> RedisServer:
+        return self._stack.enter_context(server)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class RedisSentinel(_Servers):
+    """A master, two replicas, and three Sentinels that watch them.
+
+    Takes some seconds to start. A master that was killed comes back as a replica by its `start`.
+    """
+
+    sentinels: list[RedisServer]
+
+    @property
+    def url(self) -> str:
+        """Where clients connect, as the configuration writes it."""
+        hosts = ",".join(f"{HOST}:{each.port}" for each in self.sentinels)
+        return f"redis+sentinel://{hosts}/{_MASTER}"
+
+    @property
+    def master(self) -> RedisServer:
+        """The server that the Sentinels call master now."""
+        port = self._master_port()
+        return next(each for each in self.servers if each.port == port)
+
+    def start(self) -> None:
+        """Start everything and return when the Sentinels know of everybody."""
+        first = self._started(RedisServer())
+        copy = ("--replicaof", f"{HOST} {first.port}", "--repl-ping-replica-period", "1")
+        self.servers = [first, *(self._started(RedisServer(options=copy)) for _ in range(2))]
+        self.sentinels = [self._started(_Sentinel(first.port)) for _ in range(3)]
+        _until(lambda: all(_knows_all(each) for each in self.sentinels))
+
+    def fail_over(self) -> None:
+        """Let a replica take over from a master that is well, and return when it has."""
+        before = self._master_port()
+        _until(lambda: self._asked("SENTINEL", "FAILOVER", _MASTER) == b"OK")
+        self.await_another(before)
+
+    def await_another(self, than: int) -> RedisServer:
+        """Wait until another server than the one on that port is master; give it."""
+        _until(lambda: self._master_port() != than and _is_master(self.master))
+        return self.master
+
+    def _master_port(self) -> int:
+        found = self._asked("SENTINEL", "GET-MASTER-ADDR-BY-NAME", _MASTER)
+        assert isinstance(found, list)
+        assert isinstance(found[1], bytes)
+        return int(found[1])
+
+    def _asked(self, *command: str) -> resp.Reply:
+        sentinel = next(each for each in self.sentinels if each.running)
+        with suppress(resp.ReplyError):  # no replica is fit yet: asked again
+            return sentinel.command(*command)
+        return None
+
+
+class RedisCluster(_Servers):
+    """Three masters with a third of the slots each, and a replica of each.
+
+    Takes some seconds to start. A master that was killed comes back as a replica by its `start`.
+    """
+
+    @property
+    def url(self) -> str:
+        """Where clients connect, as the configuration writes it; names the first servers only."""
+        return "redis+cluster://" + ",".join(f"{HOST}:{each.port}" for each in self.servers[:3])
+
+    def start(self) -> None:
+        """Start everything and return when all slots are served and replicated."""
+        self.servers = [self._started(_ClusterNode()) for _ in range(6)]
+        for epoch, server in enumerate(self.servers, 1):
+            server.command("CLUSTER", "SET-CONFIG-EPOCH", epoch)
+        for number, server in enumerate(self.servers[:3]):
+            first, last = _SLOTS * number // 3, _SLOTS * (number + 1) // 3 - 1
+            server.command("CLUSTER", "ADDSLOTSRANGE", first, last)
+        for server in self.servers[1:]:
+            self._meet(self.servers[0], server)
+        _until(lambda: all(_is_whole(each, len(self.servers)) for each in self.servers))
+        for master, replica in zip(self.servers[:3], self.servers[3:], strict=True):
+            identity = master.command("CLUSTER", "MYID")
+            assert isinstance(identity, bytes)
+            replica.command("CLUSTER", "REPLICATE", identity)
+        _until(lambda: all(_is_linked(each) for each in self.servers[3:]))
+
+    def owner(self, key: str | bytes) -> RedisServer:
+        """Give the master that has a key."""
+        slot = self._any().command("CLUSTER", "KEYSLOT", key)
+        port = next(each.port for each in self._ranges() if slot in each.slots)
+        return next(each for each in self.servers if each.port == port)
+
+    def fail_over(self, master: RedisServer) -> RedisServer:
+        """Let the replica of a master that is well take over, and give it when it has."""
+        replica = self.replica_of(master)
+        _until(lambda: replica.command("CLUSTER", "FAILOVER") == b"OK")
+        _until(lambda: _is_master(replica) and self.knows(replica))
+        return replica
+
+    def await_heir(self, dead: RedisServer) -> None:
+        """Wait until a replica has taken over from a master that was killed, or hangs."""
+        _until(lambda: all(each.port != dead.port for each in self._ranges()))
+
+    def knows(self, master: RedisServer) -> bool:
+        """Say whether every server that runs has heard that this one has slots."""
+        return all(
+            any(found.port == master.port for found in _ranges_of(each))
+            for each in self.servers
+            if each.running
+        )
+
+    def replica_of(self, master: RedisServer) -> RedisServer:
+        """Give the one replica of a master."""
+        identity = master.command("CLUSTER", "MYID")
+        assert isinstance(identity, bytes)
+        (found,) = _listed(master.command("CLUSTER", "REPLICAS", identity))
+        assert isinstance(found, bytes)
+        port = int(found.split()[1].split(b"@")[0].rpartition(b":")[2])
+        return next(each for each in self.servers if each.port == port)
+
+    def _any(self) -> RedisServer:
+        return next(each for each in self.servers if each.running)
+
+    def _ranges(self) -> list[_Range]:
+        for each in self.servers:
+            if each.running:
+                with suppress(OSError, resp.ReplyError):  # one that hangs
+                    return _ranges_of(each)
+        return []
+
+    @staticmethod
+    def _meet(one: RedisServer, other: RedisServer) -> None:
+        assert isinstance(other, _ClusterNode)
+        one.command("CLUSTER", "MEET", HOST, other.port, other.bus)
+
+
+class _Sentinel(RedisServer):
+    """A Sentinel. It keeps what it learns in its configuration, so it is given one only once."""
+
+    def __init__(self, master: int) -> None:
+        super().__init__()
+        self._master = master
+
+    def _arguments(self) -> list[str]:
+        path = self._directory / "sentinel.conf"
+        if not path.exists():
+            lines = [
+                f"sentinel monitor {_MASTER} {HOST} {self._master} 2",
+                f"sentinel down-after-milliseconds {_MASTER} {_DOWN_AFTER}",
+                f"sentinel failover-timeout {_MASTER} 5000",
+            ]
+            path.write_text("\n".join(lines) + "\n")
+        return [str(path), "--sentinel", "--bind", HOST, "--port", str(self._port)]
+
+
+class _ClusterNode(RedisServer):
+    """A server of a Cluster; `bus` is the port that it speaks to the others on."""
+
+    def __init__(self) -> None:
+        self.bus = free_port()
+        super().__init__(
+            options=(
+                *("--cluster-enabled", "yes", "--cluster-port", str(self.bus)),
+                *("--cluster-node-timeout", str(_DOWN_AFTER), "--repl-ping-replica-period", "1"),
+            )
+        )
+
+
+def _until(condition: Callable[[], object]) -> None:
+    ends = time.monotonic() + _READY_SECONDS
+    while not condition():
+        if time.monotonic() > ends:
+            raise TimeoutError(f"the servers did not get there in {_READY_SECONDS:g} s")
+        time.sleep(0.02)
+
+
+def _pairs(reply: resp.Reply) -> dict[bytes, resp.Reply]:
+    """Read a flat list of names and values."""
+    flat: Any = reply
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _listed(reply: resp.Reply) -> list[resp.Reply]:
+    assert isinstance(reply, list)
+    return reply
+
+
+def _knows_all(sentinel: RedisServer) -> bool:
+    known = _pairs(sentinel.command("SENTINEL", "MASTER", _MASTER))
+    return (known[b"num-slaves"], known[b"num-other-sentinels"]) == (b"2", b"2")
+
+
+def _is_master(server: RedisServer) -> bool:
+    return _listed(server.command("ROLE"))[0] == b"master"
+
+
+def _is_whole(server: RedisServer, size: int) -> bool:
+    info = server.command("CLUSTER", "INFO")
+    assert isinstance(info, bytes)
+    return b"cluster_state:ok" in info and b"cluster_known_nodes:%d\r" % size in info
+
+
+def _is_linked(replica: RedisServer) -> bool:
+    role = _listed(replica.command("ROLE"))
+    return role[0] == b"slave" and role[3] == b"connected"
+
+
+class _Range(NamedTuple):
+    """Slots and the port of their master."""
+
+    slots: range
+    port: int
+
+
+def _ranges_of(server: RedisServer) -> list[_Range]:
+    found: Any = server.command("CLUSTER", "SLOTS", timeout=0.5)
+    return [_Range(range(first, last + 1), owner[1]) for first, last, owner, *_ in found]
