@@ -146,6 +146,10 @@ class RedisCluster(_Servers):
         port = next(each.port for each in self._ranges() if slot in each.slots)
         return next(each for each in self.servers if each.port == port)
 
+    def slots_of(self, master: RedisServer) -> list[int]:
+        """Give the slots that a master has."""
+        return [slot for each in self._ranges() if each.port == master.port for slot in each.slots]
+
     def fail_over(self, master: RedisServer) -> RedisServer:
         """Let the replica of a master that is well take over, and give it when it has."""
         replica = self.replica_of(master)

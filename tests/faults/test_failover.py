@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from cachemw.testing import RedisCluster, RedisSentinel, RedisServer
+from cachemw.testing import RedisCluster, RedisSentinel, RedisServer, resp
 
 from .bounds import CLIENTS, assert_bounded, assert_harmless, baseline
 from .kit import AsgiTraffic, Traffic, options, until
@@ -36,11 +37,11 @@ def cluster() -> Iterator[RedisCluster]:
 
 
 def ill_traffic(
-    kind: type[Traffic], url: str, fault: Callable[[], object], back: float
+    kind: type[Traffic], url: str, fault: Callable[[], object], back: float, **redis: str
 ) -> tuple[Traffic, str]:
     """Let a fault befall traffic; give it when Redis is in use again, and how a purge meanwhile went."""
     bare = baseline(kind)
-    traffic = kind(options(url), CLIENTS)
+    traffic = kind(options(url, redis=redis), CLIENTS)
     with traffic.flowing():
         traffic.await_shared()
         traffic.change()
@@ -141,9 +142,10 @@ def test_another_node_goes_away_and_costs_what_it_had(
 
 def test_a_node_is_replaced_in_an_orderly_way(cluster: RedisCluster, kind: type[Traffic]) -> None:
     # Guard: `Nodes.heard` takes MOVED for news and not for an illness.
-    traffic, _ = ill_traffic(
-        kind, cluster.url, lambda: cluster.fail_over(another_node(cluster)), CLUSTER_BACK
-    )
+    def fail_over() -> None:
+        cluster.fail_over(another_node(cluster))
+
+    traffic, _ = ill_traffic(kind, cluster.url, fail_over, CLUSTER_BACK, deadline="5s")
     assert all(each.closed for each in traffic.asked)
 
 
@@ -167,3 +169,71 @@ def test_a_cluster_that_has_lost_slots_is_left_alone(cluster: RedisCluster) -> N
         traffic.await_more(100)
     assert_harmless(traffic.asked)
     assert_bounded(ill, bare)
+
+
+def test_slots_that_move_are_misses_for_a_moment(cluster: RedisCluster) -> None:
+    # Guards: `Nodes.heard` takes ASK and MOVED for no illness; `Topology.moved` believes MOVED at
+    # once, and `keep_up` learns of the others. A slot that is on its way has no answer but ASK for
+    # keys that are not there yet.
+    bare = baseline(AsgiTraffic)
+    giver, taker = (each for each in cluster.servers[:3] if each is not cluster.owner(LOG))
+    # A deadline that no busy machine misses: it is shown that what is heard here is no illness.
+    traffic = AsgiTraffic(options(cluster.url, redis={"deadline": "5s"}), CLIENTS)
+    with traffic.flowing(), Move(cluster, giver, taker) as move:
+        traffic.await_shared()
+        began = time.monotonic()
+        move.begin()
+        traffic.await_more(300)
+        assert counted(traffic, "set") > 0
+        move.end()
+        traffic.change()
+        until(lambda: settled(traffic))
+        ill = traffic.since(began)
+    assert all(each.closed for each in traffic.asked)
+    assert_harmless(traffic.asked)
+    assert_bounded(ill, bare)
+
+
+class Move:
+    """Some hundred slots on their way from one node to another."""
+
+    def __init__(self, cluster: RedisCluster, giver: RedisServer, taker: RedisServer) -> None:
+        self._slots = cluster.slots_of(giver)[:300]
+        self._names = [node.command("CLUSTER", "MYID") for node in (giver, taker)]
+        self._taker = taker
+        self._links = [resp.connect_tcp("127.0.0.1", node.port, 5.0) for node in (giver, taker)]
+
+    def __enter__(self) -> Move:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for link in self._links:
+            link.close()
+
+    def begin(self) -> None:
+        for slot in self._slots:
+            self._tell(1, "CLUSTER", "SETSLOT", slot, "IMPORTING", self._names[0])
+            self._tell(0, "CLUSTER", "SETSLOT", slot, "MIGRATING", self._names[1])
+
+    def end(self) -> None:
+        for slot in self._slots:
+            while keys := self._tell(0, "CLUSTER", "GETKEYSINSLOT", slot, 100):
+                there = "127.0.0.1", self._taker.port, "", 0, 5000
+                self._tell(0, "MIGRATE", *there, "KEYS", *keys)
+            for link in (1, 0):
+                self._tell(link, "CLUSTER", "SETSLOT", slot, "NODE", self._names[1])
+
+    def _tell(self, link: int, *command: Any) -> Any:
+        return resp.call(self._links[link], *command)
+
+
+def counted(traffic: Traffic, operation: str) -> int:
+    assert traffic.cache is not None
+    return traffic.cache.stats().events.get("store_error", {}).get(operation, 0)
+
+
+def settled(traffic: Traffic) -> bool:
+    """Say whether nothing more goes wrong."""
+    before = counted(traffic, "get")
+    traffic.await_more(200)
+    return counted(traffic, "get") == before

@@ -15,11 +15,16 @@ from typing import Any
 
 import pytest
 
+from cachemw import Cache
 from cachemw.testing import RedisServer, resp
 
 from .bounds import BACK, CLIENTS, assert_bounded, assert_harmless, baseline
-from .kit import Traffic, options
+from .kit import Traffic, options, until
 
+BUSY = 3.0
+"""Seconds more for two hundred threads of one process, which take turns."""
+SETTLED = 8.0
+"""Seconds until purges count as confirmed after the log was lost, and the heartbeats of all."""
 WAITED_AT_MOST = 25
 """Requests that may have waited when Redis went: without the breaker about 60 do, until the log's
 follower gives up."""
@@ -191,6 +196,16 @@ ILLNESSES: dict[str, Fault] = {
     "read-only": Fault(RedisServer.read_only, RedisServer.writable),
     "flushed": Fault(lambda server: server.command("FLUSHALL"), lambda server: None),
     "wrong types": Fault(wrong_types, lambda server: None),
+    "evicting": Fault(
+        lambda server: server.command(
+            *("CONFIG", "SET", "maxmemory-policy", "allkeys-random", "maxmemory", "1mb")
+        ),
+        lambda server: server.command("CONFIG", "SET", "maxmemory", 0),
+    ),
+    "its connections killed": Fault(
+        lambda server: server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"),
+        lambda server: None,
+    ),
     "garbage": Fault(lambda server: planted(server, "SET", b"\x80garbage"), lambda server: None),
 }
 
@@ -200,7 +215,7 @@ def test_a_redis_that_answers_nonsense_or_refuses_is_not_noticed(
     own_redis_server: RedisServer, kind: type[Traffic], illness: str
 ) -> None:
     # Guards: the codec's checks (garbage), refused writes that do not raise (full, read-only), the
-    # epoch that every entry carries (flushed). That a full Redis still purges in other
+    # epoch that every entry carries (flushed, evicting). That a full Redis still purges in other
     # processes is shown by the tests of the log.
     fault = ILLNESSES[illness]
     bare = baseline(kind)
@@ -234,3 +249,52 @@ def test_a_pool_of_one_connection_is_a_bottleneck_and_no_fault(
         assert traffic.closed
     assert_harmless(traffic.asked)
     assert_bounded(busy, bare)
+
+
+def test_a_server_that_is_loading_is_left_alone(kind: type[Traffic]) -> None:
+    # Guard: LOADING is a failure to the breaker, and no answer.
+    bare = baseline(kind)
+    slow_to_load = (
+        "--enable-debug-command",
+        "yes",
+        "--loading-process-events-interval-bytes",
+        "1024",
+    )
+    with RedisServer(options=slow_to_load) as server:
+        traffic = kind(options(server.url), CLIENTS)
+        with traffic.flowing():
+            traffic.await_shared()
+            server.command("DEBUG", "POPULATE", 200)
+            server.command("CONFIG", "SET", "key-load-delay", 20_000)  # µs for each key
+            reload = threading.Thread(
+                target=server.command, args=("DEBUG", "RELOAD"), kwargs={"timeout": 60}
+            )
+            began = time.monotonic()
+            reload.start()
+            until(lambda: not traffic.cache.log.live)  # type: ignore[union-attr]
+            assert reload.is_alive()
+            assert traffic.change() == "queued"
+            ill = traffic.since(began)
+            reload.join()
+            traffic.await_shared(limit=BACK)
+            traffic.change()
+            traffic.await_more(100)
+    assert_harmless(traffic.asked)
+    assert_bounded(ill, bare)
+
+
+def test_two_hundred_followers_come_back_at_once(own_redis_server: RedisServer) -> None:
+    # Guard: each attempt is given or taken half of `_RETRY`; a join is a handful of commands.
+    caches = [Cache.from_dict(options(own_redis_server.url)) for _ in range(200)]
+    try:
+        for cache in caches:
+            cache.start()
+        until(lambda: all(cache.log.live for cache in caches), limit=30.0)
+        own_redis_server.kill()
+        until(lambda: not any(cache.log.live for cache in caches))
+        own_redis_server.start()
+        assert until(lambda: all(cache.log.live for cache in caches), limit=30.0) <= BACK + BUSY
+        assert until(lambda: caches[0].purge(tags=["items"]).confirmed, limit=30.0) <= SETTLED
+    finally:
+        for cache in caches:
+            threading.Thread(target=cache.close).start()
