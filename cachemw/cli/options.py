@@ -112,7 +112,7 @@ def _illness(error: BaseException) -> str:
     from redis.exceptions import ResponseError
     from redis.exceptions import TimeoutError as RedisTimeout
 
-    name = type(error).__name__
+    name = str(error) if isinstance(error, StoreError) else type(error).__name__
     if isinstance(error, (RedisTimeout, TimeoutError)):
         return f"did not answer in {_PATIENCE:g} s"
     return (
