@@ -30,6 +30,8 @@ PUBLIC = {
         "ChaosProxy",
         "ChaosStore",
         "FakeClock",
+        "RedisCluster",
+        "RedisSentinel",
         "RedisServer",
         "ServerStartError",
         "chaos",
