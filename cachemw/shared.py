@@ -66,6 +66,7 @@ class Shared:
             "breaker": self._breaker,
             "log_connected": lambda: self.log.live,
             "log_age": self._log_age,
+            "log_partition_limit": lambda: self.config.log.partition_limit,
             "queue": lambda: self.log.appender.queued,
         }
 

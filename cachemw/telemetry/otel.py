@@ -113,6 +113,12 @@ _GAUGES: Final[dict[str, tuple[str, str, bool, str]]] = {
     "breaker": ("breaker.state", "1", False, "0 closed, 1 half-open, 2 open."),
     "log_connected": ("log.connected", "1", False, "1 while the invalidation log is followed."),
     "log_age": ("log.age", "s", False, "Time since the invalidation log last proved alive."),
+    "log_partition_limit": (
+        "log.partition_limit",
+        "s",
+        False,
+        "The limit of log.age, beyond which nothing from before is served.",
+    ),
     "waiters": ("flight.waiters", "{request}", True, "Requests waiting for a leader."),
     "queue": ("store.queue", "{entry}", True, "Stores waiting for the shared tier."),
 }

@@ -32,7 +32,10 @@ class Gauges:
     log_connected: Callable[[], float | None] = _unknown
     """1 while this process follows the invalidation log, else 0."""
     log_age: Callable[[], float | None] = _unknown
-    """Seconds since the log last proved itself alive: bounded by `partition_limit` (I5)."""
+    """Seconds since the log last proved itself alive."""
+    log_partition_limit: Callable[[], float | None] = _unknown
+    """Seconds after which a process that is cut off serves nothing from before: when `log_age` is
+    above it, only what was made since is served (I5)."""
     waiters: Callable[[], float | None] = _unknown
     queue: Callable[[], float | None] = _unknown
     """Stores waiting to be written to the shared tier."""
@@ -61,6 +64,7 @@ _GAUGE_MERGE: Final[dict[str, Callable[[float, float], float]]] = {
     "breaker": max,
     "log_connected": min,
     "log_age": max,
+    "log_partition_limit": max,
 }
 
 
