@@ -23,7 +23,7 @@ from .decode import (
     table,
 )
 from .redis_url import read_url, redacted
-from .route import Kind, Route, filled
+from .route import Consistency, Kind, Route, filled
 from .written import Duration, Names, Size, Written
 
 __all__ = [
@@ -186,6 +186,11 @@ class Config(Settings):
         factory=dict,
         help='Risk classes to "on" or "off". Left out: "on".',
     )
+    consistency: Setting[Mapping[str, str], dict[str, Consistency]] = option(
+        mapping_of(v.CONSISTENCY, check=v.RISK_KEY, default=dict.fromkeys(v.RISKS, "bounded")),
+        factory=dict,
+        help='Risk classes to "bounded" or "strict", for their routes. Left out: "bounded".',
+    )
     route_flags: Setting[Mapping[str, str], dict[str, str]] = option(
         mapping_of(v.FLAG, check=v.ROUTE_NAME),
         factory=dict,
@@ -235,8 +240,8 @@ class Config(Settings):
         object.__setattr__(self, "routes", self.resolved_routes())
 
     def resolved_routes(self) -> tuple[Route, ...]:
-        """Give the routes with what they left out filled in from their kinds."""
-        return tuple(filled(route, self.kinds) for route in self.routes)
+        """Give the routes with what they left out filled in from their kinds and risk classes."""
+        return tuple(filled(route, self.kinds, self.consistency) for route in self.routes)
 
 
 def _redis(value: object) -> Redis:

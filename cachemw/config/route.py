@@ -20,6 +20,7 @@ __all__ = ["Kind", "Route", "filled"]
 Risk = Literal["low", "medium", "high"]
 Body = Literal["raw", "graphql"]
 ClientDirectives = Literal["ignore", "honour"]
+Consistency = Literal["bounded", "strict"]
 
 DEFAULT_BODY_LIMIT = "2MiB"
 
@@ -42,6 +43,9 @@ class Kind(Settings):
     )
     max_size: Setting[Size | None, int | None] = option(
         v.positive_size, default=None, help="As for a route."
+    )
+    consistency: Setting[Consistency | None, Consistency | None] = option(
+        v.CONSISTENCY, default=None, help="As for a route."
     )
 
 
@@ -72,6 +76,11 @@ class Route(Settings):
     )
     risk: Setting[Risk, Risk] = option(
         v.RISK, default="high", help="What a wrong answer would cost; drives flags and rollout."
+    )
+    consistency: Setting[Consistency | None, Consistency] = option(
+        v.CONSISTENCY,
+        default=None,
+        help='"strict": cut off from the log, serve nothing. Left out: as its risk class has it.',
     )
     enabled: Setting[bool, bool] = option(
         v.boolean, default=True, help="Whether the route is cached at start."
@@ -179,15 +188,16 @@ def _name_of(path: str) -> str:
     )
 
 
-def filled(route: Route, kinds: Mapping[str, Kind]) -> Route:
-    """Give a route with what it left out filled in from its kind."""
-    if route.kind is None:
-        return route
-    left_out = {
-        name: getattr(kinds[route.kind], name)
-        for name in options_of(Kind)
-        if getattr(route, name) is None
+def filled(
+    route: Route, kinds: Mapping[str, Kind], consistency: Mapping[str, Consistency]
+) -> Route:
+    """Give a route with what it left out filled in from its kind, then from its risk class."""
+    kind = None if route.kind is None else kinds[route.kind]
+    left_out: dict[str, Any] = {
+        name: getattr(kind, name, None) for name in options_of(Kind) if getattr(route, name) is None
     }
+    if "consistency" in left_out and left_out["consistency"] is None:
+        left_out["consistency"] = consistency[route.risk]
     if "max_size" in left_out and left_out["max_size"] is None:
         left_out["max_size"] = v.size(DEFAULT_BODY_LIMIT)
     return replace(route, **left_out)

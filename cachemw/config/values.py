@@ -17,6 +17,7 @@ __all__ = [
     "BODIED_METHODS",
     "BODY",
     "CLIENT_DIRECTIVES",
+    "CONSISTENCY",
     "COOKIES",
     "FIELD_NAMES",
     "FLAG",
@@ -217,6 +218,7 @@ def _secret(value: object) -> str:
 SECRET = Parser(_secret, f"at least {_SECRET_LENGTH} characters")
 RISK = choice(*RISKS)
 FLAG = choice("on", "off")
+CONSISTENCY = choice("bounded", "strict")
 LEVEL = choice("debug", "info", "warning", "error")
 KEY = matching("[A-Za-z0-9_.-]{1,64}", "1 to 64 letters, digits, dots, dashes or underscores")
 ROUTE_NAME = matching(

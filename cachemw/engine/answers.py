@@ -138,9 +138,14 @@ def on_error(engine: Engine, forward: Forward, now: float) -> Serve | None:
 
 
 def _spare(engine: Engine, fetch: Fetch, now: float) -> Entry | None:
-    """Give the stale answer that may still stand in: a purge may have come during the call."""
+    """Give the stale answer that may still stand in: a purge may have come during the call.
+
+    Or the log may have been lost in it, so that no purge could come.
+    """
     stored = fetch.stored
     if stored is None or not stands_in(stored, now):
+        return None
+    if not engine.trusts(fetch.ask.route, stored.born, now):
         return None
     return stored if still_counts(engine, stored) else None
 

@@ -97,7 +97,7 @@ def candidate(
         return NOTHING
     if not _is_for(engine, entry, asked):
         return NOTHING
-    if now >= engine.log.trusted_until and not engine.log.serves(entry.born, now):
+    if not engine.trusts(asked.route, entry.born, now):
         return NOTHING
     entry.visited = True
     if verdict is Verdict.VALID and now < entry.fresh_until:

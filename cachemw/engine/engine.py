@@ -154,7 +154,8 @@ class Engine:
             plan = plan.select(extra)
             if plan is None:
                 return None
-        if not plan.route.on:
+        route = plan.route
+        if not route.on:
             return None
         entry = self.memory.get(plan.key.digest)
         if entry is None:
@@ -169,7 +170,7 @@ class Engine:
         if entry.checked != floors.version and floors.judge(entry) is not Verdict.VALID:
             return None
         log = self.log
-        if now >= log.trusted_until and not log.serves(entry.born, now):
+        if now >= log.trusted_until and (route.strict or not log.serves(entry.born, now)):
             return None
         entry.visited = True
         return entry, plan
@@ -185,6 +186,17 @@ class Engine:
         marker.visited = True
         key = plan.variants.get(selecting(names, Fields(headers))) if plan.variants else None
         return None if key is None else self.memory.get(key.digest)
+
+    # -- trust in the log ------------------------------------------------------------------------
+
+    def trusts(self, route: RouteState, born: float, now: float) -> bool:
+        """Say whether an entry of that birth can be judged well enough for its route."""
+        log = self.log
+        return now < log.trusted_until or (not route.strict and log.serves(born, now))
+
+    def is_cut_off(self, route: RouteState, now: float) -> bool:
+        """Say whether a route must do without any entry, its own or another request's."""
+        return route.strict and now >= self.log.trusted_until
 
     # -- plans -----------------------------------------------------------------------------------
 

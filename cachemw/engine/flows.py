@@ -6,14 +6,15 @@ performs them and sends the results back with the time at which they came. The r
 `on_request`, the first that applies:
 
 1. no route, or something in the request that must not be cached: **pass**;
-2. an entry in memory that may be served: **hit**; where it is stale, refresh it in the background
+2. the route is strict and the log is not heard: go to the application, with nothing from before;
+3. an entry in memory that may be served: **hit**; where it is stale, refresh it in the background
    if nobody else does;
-3. the last answer of this key could not be kept: go to the application without queueing;
-4. the client is known, asks for a part or for the head alone, or insists on something of its own:
+4. the last answer of this key could not be kept: go to the application without queueing;
+5. the client is known, asks for a part or for the head alone, or insists on something of its own:
    look in the shared store, else go to the application, without queueing;
-5. what is stored must be validated at every use: go and validate it, without queueing;
-6. somebody is asking already: follow, bounded, and serve what they share, or go alone;
-7. lead: look in the shared store, then take the fleet's lease and ask the application; where another
+6. what is stored must be validated at every use: go and validate it, without queueing;
+7. somebody is asking already: follow, bounded, and serve what they share, or go alone;
+8. lead: look in the shared store, then take the fleet's lease and ask the application; where another
    process has the lease, wait, bounded, for what it leaves.
 
 Whenever the application is asked and something is stored that it gave a validator for, it is asked
@@ -51,6 +52,8 @@ def on_request(
     asked = ask(engine, request, target, extra)
     if isinstance(asked, Pass):
         return _pass(asked, request)
+    if engine.is_cut_off(asked.route, now):
+        return _cut_off(engine, asked, now)
     found = in_memory(engine, asked, now)
     if found.served is not None:
         return _with_refresh(engine, found.served)
@@ -111,11 +114,22 @@ def _alone(
             pass
     if found.served is not None:
         return _with_refresh(engine, found.served)
-    directives = asked.directives
-    if directives is not None and directives.only_if_cached:
-        return Serve(ask=asked, entry=NO_ANSWER, outcome=Outcome.UNSATISFIED, now=now)
     outcome = Outcome.PASS if asked.personal else Outcome.MISS
-    return _forward(engine, asked, now, outcome, reason, found)
+    return _unless_cached(asked, now) or _forward(engine, asked, now, outcome, reason, found)
+
+
+def _cut_off(engine: Engine, asked: Ask, now: float) -> Serve | Forward:
+    """Go to the application as if nothing were there; what it says is kept for when the log is back."""
+    unsatisfied = _unless_cached(asked, now)
+    return unsatisfied or _forward(engine, asked, now, Outcome.ERROR_BYPASS, "cut-off", NOTHING)
+
+
+def _unless_cached(asked: Ask, now: float) -> Serve | None:
+    """Give the answer of a client that wants a stored one or none, where there is none."""
+    directives = asked.directives
+    if directives is None or not directives.only_if_cached:
+        return None
+    return Serve(ask=asked, entry=NO_ANSWER, outcome=Outcome.UNSATISFIED, now=now)
 
 
 def _together(engine: Engine, asked: Ask, now: float, found: Found) -> Flow[Serve | Forward]:
@@ -140,6 +154,8 @@ def _together(engine: Engine, asked: Ask, now: float, found: Found) -> Flow[Serv
         shared = _shared_answer(engine, asked, landing, now)
         if shared is not None:
             return _with_refresh(engine, shared)
+        if engine.is_cut_off(asked.route, now):
+            return _cut_off(engine, asked, now)
         in_memory(engine, asked, now)  # the leader left its marker there: aim at our own variant
     return _forward(engine, asked, now, Outcome.MISS, "alone", found)
 
@@ -233,7 +249,8 @@ def _forward(
         stored=found.stored,
     )
     # Where the answer will probably not be kept whole, the application answers conditions itself.
-    whole = outcome is Outcome.MISS and reason not in ("method", "range")
+    for_all = asked.request.method != "HEAD" and not asked.ranged and not asked.personal
+    whole = for_all and outcome in (Outcome.MISS, Outcome.ERROR_BYPASS)
     return _asking(fetch, asked.route, outcome, reason, keep_conditions=not whole)
 
 

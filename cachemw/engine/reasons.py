@@ -22,6 +22,9 @@ FORWARDED = {
     "off": Reason(
         "bypass", "the route is switched off, by a flag, its configuration or the kill switch"
     ),
+    "cut-off": Reason(
+        "bypass", "the log of purges is not heard, and the route's consistency is strict"
+    ),
     "method": Reason("method", "the route does not cache this method"),
     "identity": Reason("bypass", "the route's identity function did not say who is asking"),
     "target": Reason("bypass", "the target could be read as another path than the one matched"),

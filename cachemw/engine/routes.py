@@ -54,6 +54,8 @@ class RouteState:
     name: str
     template: str
     risk: Risk
+    strict: bool
+    """Whether nothing is served while the log is not heard."""
     methods: frozenset[str]
     bodied: frozenset[str]
     """Those of them whose body is part of the key."""

@@ -44,6 +44,7 @@ def _make(
         name=route.name,
         template=(route.mount or "") + route.path,
         risk=route.risk,
+        strict=route.consistency == "strict",
         methods=frozenset(methods),
         bodied=frozenset(route.methods) & BODIED_METHODS,
         body_limit=route.body_limit,

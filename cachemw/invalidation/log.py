@@ -22,7 +22,7 @@ class InvalidationLog(Protocol):
 
     floors: Floors
     trusted_until: float
-    """Monotonic time until which memory entries may be served without a further look."""
+    """Monotonic time until which the log counts as heard; memory is served without a further look."""
 
     @property
     def live(self) -> bool:

@@ -177,7 +177,9 @@ class RedisLog:
         What it may have missed happened after it was made and after the log was last alive, so
         within `partition_limit` of either the published bound holds.
         """
-        return now < max(self.trusted_until, born + self._config.partition_limit)
+        alive_at = self.alive_at
+        since = born if alive_at is None else max(born, alive_at)
+        return now < since + self._config.partition_limit
 
     # -- following -------------------------------------------------------------------------------
 
@@ -202,6 +204,7 @@ class RedisLog:
                     self._join(client, node)
                     while not stopping.is_set():
                         self._follow(client, node)
+                    self.trusted_until = 0.0  # no purge waits for us from here on
                     client.hdel(self._followers.key, self.me)
             except Exception as error:  # nothing may end this thread while the process serves
                 self._lose(type(error).__name__, node)
@@ -211,8 +214,7 @@ class RedisLog:
     def _lose(self, error: str, node: Node | None) -> None:
         self._nodes.suspect()
         was_live, self.live = self.live, False
-        if self.alive_at is not None:
-            self.trusted_until = self.alive_at + self._config.partition_limit
+        self.trusted_until = 0.0
         if self._lost_at is None:
             self._lost_at = self._monotonic()
         if node is not None and node.breaker.closed:
@@ -341,9 +343,9 @@ class RedisLog:
         self._set_shift(client, server_now - (began + ended) / 2)
         self._followers.tell(client, self.me, self._cursor, server_now)
         self.alive_at = began
-        # Until the next beat, or until its absence is noticed, whatever the limit: 0 is for routes
-        # that must not be served without a live log, not for a cache that never serves.
-        self.trusted_until = began + max(self._config.partition_limit, self._patience + _SLACK)
+        # Until the next beat, or until its absence is noticed. What may be served beyond that is for
+        # `serves` to say, and for each route.
+        self.trusted_until = began + self._patience + _SLACK
 
     def _set_shift(self, client: redis.Redis, shift: float) -> None:
         """Learn the server's time; entries that were stored before it went back would live too long."""

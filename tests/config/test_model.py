@@ -80,6 +80,7 @@ def test_an_empty_configuration_has_the_documented_defaults() -> None:
     assert (config.compression.threshold, config.compression.level) == (1024, 3)
     assert config.flags == {"low": "on", "medium": "on", "high": "on"}
     assert config.log_levels == {"low": "info", "medium": "info", "high": "info"}
+    assert config.consistency == {"low": "bounded", "medium": "bounded", "high": "bounded"}
     assert (config.kill, config.x_cache, config.secret) == (False, False, None)
     assert (config.log_rate, config.refresh_workers) == (200, 4)
 
@@ -101,6 +102,34 @@ def test_a_route_has_the_safe_defaults() -> None:
     assert (route.query, route.ignore_query, route.vary, route.cookies) == (None, (), (), None)
     assert (route.stale_while_revalidate, route.stale_if_error, route.negative_ttl) == (None,) * 3
     assert (route.max_size, route.mount, route.identity, route.tags) == (2097152, None, None, ())
+
+
+@pytest.mark.parametrize(
+    ("route", "kind", "risk", "consistency"),
+    [
+        (None, None, {}, "bounded"),
+        (None, None, {"low": "strict"}, "bounded"),
+        (None, None, {"high": "strict"}, "strict"),
+        (None, "bounded", {"high": "strict"}, "bounded"),
+        (None, "strict", {}, "strict"),
+        ("bounded", "strict", {"high": "strict"}, "bounded"),
+        ("strict", "bounded", {}, "strict"),
+    ],
+)
+def test_a_route_is_as_consistent_as_it_says_else_its_kind_else_its_risk_class(
+    route: Any, kind: Any, risk: dict[str, str], consistency: str
+) -> None:
+    config = Config(
+        kinds={"data": Kind(ttl=60, consistency=kind)},
+        consistency=risk,
+        routes=[Route(path="/p", risk="high", kind="data", consistency=route)],
+    )
+    assert config.routes[0].consistency == consistency
+
+
+def test_a_risk_class_makes_its_routes_without_a_kind_strict_too() -> None:
+    config = Config(consistency={"high": "strict"}, routes=[Route(path="/p", ttl=60, risk="high")])
+    assert config.routes[0].consistency == "strict"
 
 
 def test_a_flag_for_one_class_leaves_the_others_on() -> None:
