@@ -148,7 +148,7 @@ class Cache:
             memory=self.memory,
             floors=self.log.floors,
             log=self.log,
-            flights=Flights(config.coalesce.max_waiters),
+            flights=Flights(config.coalesce.max_waiters, config.coalesce.alone),
             uncacheable=uncacheable,
             variants=cachetools.LRUCache(_VARYING),
             count=self.count,

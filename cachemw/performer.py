@@ -20,7 +20,7 @@ from cachemw.engine.effects import (
     Settle,
 )
 from cachemw.engine.entry import Entry, Key
-from cachemw.engine.flights import Flight, Landing, Outcome, Waiter
+from cachemw.engine.flights import Flight, Landing, Waiter
 from cachemw.invalidation.log import InvalidationLog
 from cachemw.stores.leases import Leases
 from cachemw.stores.tier import SharedTier
@@ -48,8 +48,8 @@ class Performer:
     def perform(self, effect: Effect) -> tuple[Any, float]:
         """Perform one effect in this thread."""
         match effect:
-            case Await(flight, timeout):
-                return _wait(flight, timeout), self._clock.monotonic()
+            case Await(flight, timeout, further):
+                return _wait(flight, timeout, further), self._clock.monotonic()
             case Lookup(key):
                 return self._lookup(key), self._clock.monotonic()
             case Save(entry, key):
@@ -66,8 +66,8 @@ class Performer:
     async def aperform(self, effect: Effect) -> tuple[Any, float]:
         """Perform one effect in the running event loop."""
         match effect:
-            case Await(flight, timeout):
-                return await _await(flight, timeout), self._clock.monotonic()
+            case Await(flight, timeout, further):
+                return await _await(flight, timeout, further), self._clock.monotonic()
             case Lookup(key):
                 return await self._alookup(key), self._clock.monotonic()
             case Save(entry, key):
@@ -141,7 +141,7 @@ class Performer:
             await leases.asettle(lease, uncacheable)
 
 
-def _wait(flight: Flight, timeout: float) -> Landing:
+def _wait(flight: Flight, timeout: float, further: float) -> Landing:
     woken = threading.Event()
 
     def wake() -> bool:
@@ -151,14 +151,16 @@ def _wait(flight: Flight, timeout: float) -> Landing:
     waiter = Waiter(wake)
     flight.join(waiter)
     try:
-        woken.wait(timeout)
-    except BaseException:  # a worker's timeout, or its end: the place and the lead pass on
-        _desert(flight, waiter)
+        if not woken.wait(timeout):
+            flight.insist(waiter)
+            woken.wait(further)
+    except BaseException:  # a worker's timeout, or its end: the place and the turn pass on
+        flight.desert(waiter)
         raise
     return flight.leave(waiter)
 
 
-async def _await(flight: Flight, timeout: float) -> Landing:
+async def _await(flight: Flight, timeout: float, further: float) -> Landing:
     loop = asyncio.get_running_loop()
     woken = loop.create_future()
 
@@ -176,17 +178,11 @@ async def _await(flight: Flight, timeout: float) -> Landing:
     waiter = Waiter(wake)
     flight.join(waiter)
     try:
-        async with asyncio.timeout(timeout):
-            await woken
-    except TimeoutError:
-        pass
+        await asyncio.wait((woken,), timeout=timeout)
+        if not woken.done():
+            flight.insist(waiter)
+            await asyncio.wait((woken,), timeout=further)
     except BaseException:
-        _desert(flight, waiter)
+        flight.desert(waiter)
         raise
     return flight.leave(waiter)
-
-
-def _desert(flight: Flight, waiter: Waiter) -> None:
-    """Stop waiting for good; a follower that was promoted just now passes the lead on."""
-    if flight.leave(waiter).outcome is Outcome.PROMOTED:
-        flight.abandon()

@@ -94,12 +94,19 @@ class Coalesce(Settings):
     """How concurrent requests for one missing answer share one call of the application."""
 
     wait: Setting[Duration, float] = option(
-        v.duration, default="5s", help="How long a request waits for another's answer."
+        v.duration,
+        default="5s",
+        help="How long a request waits for another's answer, then for its turn.",
     )
     lease: Setting[Duration, float] = option(
         v.duration,
         default="2s",
         help="How long one process may call for an answer while the others wait for it. 0: no turns.",
+    )
+    alone: Setting[int, int] = option(
+        v.integer(1),
+        default=4,
+        help="Of those who have waited for one answer, how many go for it at a time, per process.",
     )
     max_waiters: Setting[int, int] = option(
         v.integer(0), default=1000, help="Waiting requests per process, at most."

@@ -45,11 +45,19 @@ class Fetch(Struct, kw_only=True, eq=False):
         return lease
 
     def abandon(self) -> None:
-        """Let go of the flight, if it is still held: another may lead. Harmless when all is done."""
-        # Once only: after the first time, the flight is led by somebody else.
-        flight, self.flight = self.flight, None
-        if flight is not None:
+        """Let go of the flight, if it is still held: another may call. Harmless when all is done."""
+        if (flight := self._take_flight()) is not None:
             flight.abandon()
+
+    def fail(self) -> None:
+        """Let go of the flight because the application failed."""
+        if (flight := self._take_flight()) is not None:
+            flight.fail()
+
+    def _take_flight(self) -> Flight | None:
+        # Once only: after the first time, somebody else is calling in our place.
+        flight, self.flight = self.flight, None
+        return flight
 
 
 class Serve(Struct, frozen=True, kw_only=True):

@@ -38,10 +38,13 @@ class Lookup(Struct, frozen=True):
 
 
 class Await(Struct, frozen=True):
-    """Wait for a flight's leader, at most `timeout` seconds. Answer: `(Landing, now)`."""
+    """Wait for a flight, and say so when that has taken long. Answer: `(Landing, now)`."""
 
     flight: Flight
     timeout: float
+    """Seconds until the follower insists."""
+    further: float
+    """Seconds that it waits on then, for its turn."""
 
 
 class Save(Struct, frozen=True):

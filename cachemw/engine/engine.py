@@ -277,4 +277,4 @@ class Engine:
         """Make locks and flights anew: their threads stayed in the parent."""
         self._uncacheable_lock = threading.Lock()
         self._variants_lock = threading.Lock()
-        self.flights = Flights(self.flights.max_waiters)
+        self.flights = Flights(self.flights.max_waiters, self.flights.alone)

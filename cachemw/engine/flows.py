@@ -13,7 +13,8 @@ performs them and sends the results back with the time at which they came. The r
 5. the client is known, asks for a part or for the head alone, or insists on something of its own:
    look in the shared store, else go to the application, without queueing;
 6. what is stored must be validated at every use: go and validate it, without queueing;
-7. somebody is asking already: follow, bounded, and serve what they share, or go alone;
+7. somebody is asking already: follow, bounded, and serve what they share, or go alone, few at a
+   time;
 8. lead: look in the shared store, then take the fleet's lease and ask the application; where another
    process has the lease, wait, bounded, for what it leaves.
 
@@ -134,34 +135,57 @@ def _unless_cached(asked: Ask, now: float) -> Serve | None:
 
 def _together(engine: Engine, asked: Ask, now: float, found: Found) -> Flow[Serve | Forward]:
     """Coalesce: lead, or follow and serve what the leader shares."""
+    ends = now + 2 * engine.settings.coalesce_wait
     # Twice: what the first leader shared may have been the news that the answer varies, and then
     # this request's own variant is worth one more flight.
     for _ in range(2):
         flight, leads = engine.flights.board(asked.key.digest)
         if flight is None:
             return _forward(engine, asked, now, Outcome.MISS, "waiters", found)
-        if not leads:
-            landing: Landing
-            landing, now = yield Await(flight, engine.settings.coalesce_wait)
-            if landing.outcome is Waited.TIMEOUT:
-                engine.count("flight_timeouts", "")
-                break
-            if landing.outcome is Waited.RELEASED:
-                break
-            leads = landing.outcome is Waited.PROMOTED
         if leads:
-            return (yield from _lead(engine, asked, now, found, flight))
+            return (yield from _lead(engine, asked, now, found, flight, ends))
+        landing, now = yield from _follow(engine, flight, now, ends)
+        if landing.outcome is Waited.PROMOTED:
+            return (yield from _lead(engine, asked, now, found, flight, ends))
+        if landing.outcome is not Waited.LANDED:
+            return _go(engine, asked, now, found, flight if landing.goes else None)
         shared = _shared_answer(engine, asked, landing, now)
         if shared is not None:
             return _with_refresh(engine, shared)
         if engine.is_cut_off(asked.route, now):
             return _cut_off(engine, asked, now)
         in_memory(engine, asked, now)  # the leader left its marker there: aim at our own variant
-    return _forward(engine, asked, now, Outcome.MISS, "alone", found)
+    return _go(engine, asked, now, found, None)
+
+
+def _follow(engine: Engine, flight: Flight, now: float, ends: float) -> Flow[tuple[Landing, float]]:
+    """Wait for what comes of a flight, and count it where that takes long."""
+    began, left = now, max(0.0, ends - now)
+    wait = min(engine.settings.coalesce_wait, left)
+    landing: Landing
+    landing, now = yield Await(flight, wait, left - wait)
+    try:
+        if now >= began + wait:
+            engine.count("flight_timeouts", "")
+    except BaseException:
+        if landing.goes:
+            flight.abandon()
+        raise
+    return landing, now
+
+
+def _go(engine: Engine, asked: Ask, now: float, found: Found, flight: Flight | None) -> Forward:
+    """Go to the application without leading anybody, perhaps for a flight all the same."""
+    try:
+        return _forward(engine, asked, now, Outcome.MISS, "alone", found, flight)
+    except BaseException:
+        if flight is not None:
+            flight.abandon()
+        raise
 
 
 def _lead(
-    engine: Engine, asked: Ask, now: float, found: Found, flight: Flight
+    engine: Engine, asked: Ask, now: float, found: Found, flight: Flight, ends: float
 ) -> Flow[Serve | Forward]:
     try:
         # Between our look into memory and this flight another one, in another thread, may have landed.
@@ -173,7 +197,7 @@ def _lead(
                 elsewhere, now = yield from in_shared(engine, asked, now)
                 found = found if elsewhere is NOTHING else elsewhere
             if found.served is None and engine.settings.leases:
-                found, lease, now = yield from leased(engine, asked, now, found)
+                found, lease, now = yield from leased(engine, asked, now, found, ends)
         except StoreError:  # it is asked no second time: each may cost a deadline (I3)
             pass
         if found.served is not None:

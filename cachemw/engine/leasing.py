@@ -23,13 +23,16 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
 
 
 def leased(
-    engine: Engine, asked: Ask, now: float, found: Found
+    engine: Engine, asked: Ask, now: float, found: Found, ends: float
 ) -> Flow[tuple[Found, Lease | None, float]]:
-    """Take the lease, or wait for what its holder leaves; with neither, the caller goes by itself."""
+    """Take the lease, or wait for what its holder leaves; with neither, the caller goes by itself.
+
+    `ends` is when all of its waiting has to be over.
+    """
     try:
         claim, now = yield Acquire(asked.key)
         if claim is Claim.HELD:
-            return (yield from _behind(engine, asked, now, found))
+            return (yield from _behind(engine, asked, now, found, ends))
     except StoreError:
         return found, None, now
     return found, _lease_of(engine, asked, claim), now
@@ -57,10 +60,10 @@ def leads_refresh(engine: Engine, fetch: Fetch) -> Flow[bool]:
 
 
 def _behind(
-    engine: Engine, asked: Ask, now: float, found: Found
+    engine: Engine, asked: Ask, now: float, found: Found, ends: float
 ) -> Flow[tuple[Found, Lease | None, float]]:
     """Wait behind another process."""
-    ends, pause = now + engine.settings.coalesce_wait, _FIRST_PAUSE
+    ends, pause = min(ends, now + engine.settings.coalesce_wait), _FIRST_PAUSE
     claim: Lease | Claim = Claim.HELD
     while claim is Claim.HELD and now < ends:
         _, now = yield Pause(min(pause, ends - now))

@@ -203,8 +203,13 @@ class Follower:
         self.flow = flow
         self.flight = effect.flight
         self.timeout = effect.timeout
+        self.further = effect.further
         self.waiter = Waiter(lambda: True)
         self.flight.join(self.waiter)
+
+    def insist(self) -> None:
+        """Let the first of its waits be over."""
+        self.flight.insist(self.waiter)
 
     def wake(self, now: float) -> Effect | Serve | Forward:
         """End the wait, as a driver does, and run the flow on."""

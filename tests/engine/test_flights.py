@@ -21,7 +21,11 @@ from cachemw.engine.entry import Entry, Position
 from cachemw.engine.flights import Flight, Flights, Landing, Outcome, Waiter
 
 KEYS = [b"a", b"b"]
-MAX_WAITERS = 3
+MAX_WAITERS = 6
+MAY_GO = 2
+"""Followers that may go alone beside a leader."""
+GOES = {Outcome.PROMOTED, Outcome.ALONE, Outcome.TIMEOUT}
+ENDS = {"land": Outcome.LANDED, "release": Outcome.RELEASED}
 ENTRY = Entry(
     key=b"a",
     status=200,
@@ -54,9 +58,39 @@ class Person:
 class Model:
     """One flight."""
 
-    leader: Person | None
+    calls: int = 1
+    regardless: int = 0
+    """How many were told nothing in all of their wait, and went."""
     waiting: list[Person] = field(default_factory=list)
+    late: list[Person] = field(default_factory=list)
+    failed: bool = False
     ended: Outcome | None = None
+
+    @property
+    def room(self) -> int:
+        return MAY_GO if self.failed else MAY_GO + 1
+
+    def send(self) -> None:
+        """Whoever may go is told to; one that cannot run is let go, and the next is asked."""
+        while self.ended is None:
+            if self.late and self.calls < self.room:
+                heir, told = self.late.pop(0), Outcome.ALONE
+            elif self.calls:
+                return
+            elif self.waiting:
+                heir, told = self.waiting.pop(0), Outcome.PROMOTED
+            else:
+                self.ended = Outcome.RELEASED
+                return
+            heir.learnt = told if heir.runs else Outcome.RELEASED
+            self.calls += heir.runs
+
+    def end(self, how: Outcome) -> None:
+        self.ended = how
+        for person in self.late + self.waiting:
+            person.learnt = how
+        self.late.clear()
+        self.waiting.clear()
 
 
 class FlightsMachine(RuleBasedStateMachine):
@@ -67,7 +101,7 @@ class FlightsMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.flights = Flights(MAX_WAITERS)
+        self.flights = Flights(MAX_WAITERS, MAY_GO)
         self.models: dict[Flight, Model] = {}
         self.seated = 0
         """People who were told to follow and have not left."""
@@ -85,7 +119,7 @@ class FlightsMachine(RuleBasedStateMachine):
         if expected is None:
             assert flight is not None
             assert leads
-            self.models[flight] = Model(Person(flight))
+            self.models[flight] = Model()
             return None
         assert not leads
         if self.seated >= MAX_WAITERS:
@@ -101,7 +135,7 @@ class FlightsMachine(RuleBasedStateMachine):
         flight = self.flights.lead(key)
         assert (flight is None) is (expected is not None)
         if flight is not None:
-            self.models[flight] = Model(Person(flight))
+            self.models[flight] = Model()
 
     @rule(target=waiting, person=consumes(boarded))
     def join(self, person: Person | None) -> Person | None:
@@ -116,10 +150,24 @@ class FlightsMachine(RuleBasedStateMachine):
         model = self.models[person.flight]
         person.flight.join(person.waiter)
         if model.ended is None:
-            model.waiting.append(person)
+            (model.late if model.failed else model.waiting).append(person)
+            model.send()
         else:
             person.learnt = model.ended
         return person
+
+    @rule(person=waiting)
+    def insist(self, person: Person | None) -> None:
+        """Its wait is over; insisting again changes nothing."""
+        if person is None:
+            return
+        assert person.waiter is not None
+        person.flight.insist(person.waiter)
+        model = self.models[person.flight]
+        if person in model.waiting:
+            model.waiting.remove(person)
+            model.late.append(person)
+            model.send()
 
     @rule(person=consumes(waiting))
     def leave(self, person: Person | None) -> None:
@@ -134,74 +182,87 @@ class FlightsMachine(RuleBasedStateMachine):
         assert (landing.entry is ENTRY) is (landing.outcome is Outcome.LANDED)
         assert person.woken == (person.learnt is not None)
         if person.learnt is None:
-            self.models[person.flight].waiting.remove(person)
+            self._go_regardless(person)
+
+    def _go_regardless(self, person: Person) -> None:
+        model = self.models[person.flight]
+        (model.late if person in model.late else model.waiting).remove(person)
+        model.calls += 1
+        model.regardless += 1
+
+    @rule(person=consumes(waiting))
+    def desert(self, person: Person | None) -> None:
+        """It is cancelled, perhaps just as it was told to go."""
+        if person is None:
+            return
+        assert person.waiter is not None
+        person.flight.desert(person.waiter)
+        self.seated -= 1
+        if person.learnt is None:
+            self._go_regardless(person)
+        if person.learnt in {None, *GOES}:
+            self._come_back(self.models[person.flight])
+
+    def _come_back(self, model: Model) -> None:
+        model.calls -= 1
+        model.send()
 
     @precondition(lambda self: any(m.ended is None for m in self.models.values()))
     @rule(
         data=st.data(),
-        how=st.sampled_from(["land", "release", "abandon"]),
-        again=st.sampled_from(["land", "release", None]),
+        how=st.sampled_from(["land", "release", "fail", "abandon"]),
+        again=st.sampled_from(["land", "release", "fail", "abandon", None]),
     )
     def end(self, data: st.DataObject, how: str, again: str | None) -> None:
-        """The leader ends its flight; whatever comes after the end changes nothing."""
+        """One of a flight's calls comes back; what comes after the flight's end changes nothing."""
         going = [flight for flight, model in self.models.items() if model.ended is None]
         flight = data.draw(st.sampled_from(going))
         model = self.models[flight]
-        if how == "abandon":
-            flight.abandon()
-            self._pass_on(model)
+        self._call(flight, how)
+        if how in ENDS:
+            model.end(ENDS[how])
+        elif how == "fail":
+            model.failed = True
+            model.late += model.waiting
+            model.waiting.clear()
+            self._come_back(model)
         else:
-            self._finish(flight, model, how)
+            self._come_back(model)
         if again and model.ended is not None:
-            before = model.ended
             self._call(flight, again)
-            flight.abandon()
-            assert model.ended is before
 
     def _call(self, flight: Flight, how: str) -> None:
         if how == "land":
             flight.land(ENTRY)
         else:
-            flight.release()
-
-    def _finish(self, flight: Flight, model: Model, how: str) -> None:
-        self._call(flight, how)
-        model.ended = Outcome.LANDED if how == "land" else Outcome.RELEASED
-        model.leader = None
-        for person in model.waiting:
-            person.learnt = model.ended
-        model.waiting.clear()
-
-    def _pass_on(self, model: Model) -> None:
-        """The next in line that can still run leads; one that cannot is let go."""
-        while model.waiting:
-            heir = model.waiting.pop(0)
-            if heir.runs:
-                heir.learnt = Outcome.PROMOTED
-                model.leader = heir
-                return
-            heir.learnt = Outcome.RELEASED
-        model.leader, model.ended = None, Outcome.RELEASED
+            getattr(flight, how)()
 
     @invariant()
     def every_seat_is_counted(self) -> None:
         assert self.flights.waiting == self.seated <= MAX_WAITERS
 
+    def going(self) -> list[tuple[Flight, Model]]:
+        return [(flight, model) for flight, model in self.models.items() if model.ended is None]
+
     @invariant()
-    def every_open_flight_has_one_leader_and_no_other_is_listed(self) -> None:
-        going = {f.key: f for f, model in self.models.items() if model.ended is None}
-        assert self.flights.open == going
-        assert all(self.models[flight].leader is not None for flight in going.values())
+    def every_open_flight_has_somebody_who_calls_and_no_other_is_listed(self) -> None:
+        assert self.flights.open == {flight.key: flight for flight, _ in self.going()}
+        assert all(model.calls > 0 for _, model in self.going())
+
+    @invariant()
+    def no_more_go_than_may_and_nobody_late_waits_for_nothing(self) -> None:
+        for _, model in self.going():
+            assert model.calls <= MAY_GO + 1 + model.regardless
+            assert not model.late or model.calls >= model.room
 
     @invariant()
     def who_must_know_was_woken_once(self) -> None:
         for model in self.models.values():
-            assert all(person.woken == 0 for person in model.waiting)
+            assert all(person.woken == 0 for person in model.waiting + model.late)
 
     def teardown(self) -> None:
-        for flight, model in self.models.items():
-            if model.ended is None:
-                self._finish(flight, model, "release")
+        for flight, _ in self.going():
+            flight.release()
         assert self.flights.open == {}
 
 
@@ -210,7 +271,7 @@ TestFlights.settings = settings(max_examples=150, stateful_step_count=30, deadli
 
 
 def test_landing_again_does_not_end_the_next_flight_of_the_key() -> None:
-    flights = Flights(10)
+    flights = Flights(10, 4)
     first, _ = flights.board(b"a")
     assert first is not None
     first.land(ENTRY)
@@ -223,7 +284,7 @@ def test_landing_again_does_not_end_the_next_flight_of_the_key() -> None:
 
 def test_an_heir_that_cannot_run_takes_nothing_when_its_end_comes_late() -> None:
     """The guard is that `abandon` lets an heir go whose `wake` gave False: its loop is closed."""
-    flights = Flights(10)
+    flights = Flights(10, 4)
     flight, _ = flights.board(b"a")
     assert flight is not None
     gone, heir = Waiter(lambda: False), Waiter(lambda: True)
@@ -237,14 +298,14 @@ def test_an_heir_that_cannot_run_takes_nothing_when_its_end_comes_late() -> None
 
 
 def test_no_waiters_at_all_may_be_allowed() -> None:
-    flights = Flights(0)
+    flights = Flights(0, 4)
     assert flights.board(b"a")[1]
     assert flights.board(b"a") == (None, False)
 
 
 @pytest.mark.parametrize("end", ["land", "release"])
 def test_threads_that_board_at_once_have_one_leader_and_all_come_down(end: str) -> None:
-    flights = Flights(1000)
+    flights = Flights(1000, 4)
     together = threading.Barrier(8)
     learnt: list[Outcome] = []
 
@@ -275,3 +336,96 @@ def test_threads_that_board_at_once_have_one_leader_and_all_come_down(end: str) 
         thread.join()
     assert learnt == [Outcome.LANDED if end == "land" else Outcome.RELEASED] * 7
     assert (flights.open, flights.waiting) == ({}, 0)
+
+
+# Going alone ------------------------------------------------------------------------------------------
+
+
+def crowd(flights: Flights, size: int) -> tuple[Flight, list[Waiter]]:
+    """Give a flight with a leader and followers that sit and wait."""
+    flight, leads = flights.board(b"a")
+    assert flight is not None
+    assert leads
+    waiters = [Waiter(lambda: True) for _ in range(size)]
+    for waiter in waiters:
+        assert flights.board(b"a") == (flight, False)
+        flight.join(waiter)
+    return flight, waiters
+
+
+def told(waiters: list[Waiter]) -> list[Outcome | None]:
+    return [None if waiter.landing is None else waiter.landing.outcome for waiter in waiters]
+
+
+def test_when_waits_end_few_go_at_a_time_and_in_line() -> None:
+    # Guard: the room in `_next`.
+    flight, waiters = crowd(Flights(10, 2), 4)
+    for waiter in waiters:
+        flight.insist(waiter)
+    assert told(waiters) == [Outcome.ALONE, Outcome.ALONE, None, None]
+    flight.leave(waiters[0])
+    flight.abandon()  # the first comes back with nothing
+    assert told(waiters) == [Outcome.ALONE, Outcome.ALONE, Outcome.ALONE, None]
+
+
+@pytest.mark.parametrize("end", ["land", "release"])
+def test_whoever_of_those_who_went_is_first_ends_it_for_all(end: str) -> None:
+    flights = Flights(10, 1)
+    flight, waiters = crowd(flights, 3)
+    flight.insist(waiters[1])
+    assert told(waiters) == [None, Outcome.ALONE, None]
+    flight.leave(waiters[1])
+    flight.land(ENTRY) if end == "land" else flight.release()
+    assert told(waiters) == [ENDS[end], Outcome.ALONE, ENDS[end]]
+    flight.abandon()  # the leader, late
+    assert flights.open == {}
+
+
+def test_who_has_waited_for_all_of_its_time_goes_regardless_and_counts() -> None:
+    flights = Flights(10, 1)
+    flight, waiters = crowd(flights, 2)
+    for waiter in waiters:
+        flight.insist(waiter)
+    assert flight.leave(waiters[1]).outcome is Outcome.TIMEOUT
+    flight.abandon()  # the leader
+    flight.abandon()  # who went alone
+    assert flights.open == {b"a": flight}, "one is still calling, and may land"
+    flight.land(ENTRY)
+    assert flights.open == {}
+
+
+def test_a_call_that_fails_makes_everybody_late_newcomers_too() -> None:
+    # Guard: `_failed`, looked at in `join`.
+    flights = Flights(10, 2)
+    flight, waiters = crowd(flights, 3)
+    flight.fail()
+    assert told(waiters) == [Outcome.ALONE, Outcome.ALONE, None]
+    newcomer = Waiter(lambda: True)
+    assert flights.board(b"a") == (flight, False)
+    flight.join(newcomer)
+    for _ in range(2):
+        flight.fail()
+    assert told([*waiters, newcomer]) == [Outcome.ALONE] * 4
+    for _ in range(2):
+        flight.fail()
+    assert flights.open == {}, "it leaves no word"
+
+
+def test_a_newcomer_finds_a_place_that_is_free() -> None:
+    # Guard: `_send` in `join`. With nobody to come back, it would wait out its time.
+    flights = Flights(10, 2)
+    flight, waiters = crowd(flights, 1)
+    flight.fail()
+    newcomer = Waiter(lambda: True)
+    flights.board(b"a")
+    flight.join(newcomer)
+    assert told([*waiters, newcomer]) == [Outcome.ALONE, Outcome.ALONE]
+
+
+def test_the_turn_of_one_that_deserts_passes_on() -> None:
+    # Guard: `abandon` in `desert`.
+    flight, waiters = crowd(Flights(10, 1), 2)
+    for waiter in waiters:
+        flight.insist(waiter)
+    flight.desert(waiters[0])
+    assert told(waiters) == [Outcome.ALONE, Outcome.ALONE]

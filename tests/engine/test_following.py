@@ -10,6 +10,7 @@ from cachemw.engine.outcomes import Outcome
 
 from .kit import (
     GRACE,
+    Follower,
     Kit,
     follow,
     forwarded,
@@ -34,6 +35,7 @@ def test_the_second_request_follows_and_serves_what_the_first_shares(kit: Kit) -
     leader = kit.miss(get())
     follower = follow(kit, get())
     assert follower.timeout == kit.engine.settings.coalesce_wait
+    assert follower.further == kit.engine.settings.coalesce_wait
     assert kit.engine.flights.waiting == 1
     entry = kit.keep(leader, b"shared")
     decision = served(follower.wake(kit.now))
@@ -63,7 +65,66 @@ def test_a_follower_waits_no_longer_than_it_must(kit: Kit) -> None:
     assert kit.events("flight_timeouts") == {"": 1}
     assert leader.fetch is not None
     leader.fetch.abandon()
+    decision.fetch.abandon()
     assert (kit.open_flights, kit.engine.flights.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize("field", [None, (b"set-cookie", b"sid=1")], ids=["kept", "refused"])
+def test_who_has_waited_long_goes_for_all_who_wait(kit: Kit, field: tuple[bytes, bytes]) -> None:
+    # Guard: the flight in `_go`.
+    leader = kit.miss(get())
+    first, second = follow(kit, get()), follow(kit, get())
+    first.insist()
+    kit.clock.advance(5)
+    alone = forwarded(first.wake(kit.now))
+    assert (alone.outcome, alone.reason) == (Outcome.MISS, "alone")
+    if field is None:
+        entry = kit.keep(alone, b"from one who went")
+        assert served(second.wake(kit.now)).entry is entry
+    else:
+        kit.head(alone, 200, field)
+        decision = forwarded(second.wake(kit.now))
+        assert decision.fetch is not None
+        assert decision.fetch.flight is None
+    assert leader.fetch is not None
+    leader.fetch.abandon()
+    assert (kit.open_flights, kit.engine.flights.waiting) == (0, 0)
+
+
+def test_a_fault_of_ours_in_counting_a_long_wait_leaves_no_flight_open(kit: Kit) -> None:
+    leader = kit.miss(get())
+    follower = follow(kit, get())
+
+    def broken(event: str, reason: str) -> None:
+        raise ZeroDivisionError
+
+    kit.engine.count = broken
+    with pytest.raises(ZeroDivisionError):
+        follower.wake(kit.now + 5)
+    assert leader.fetch is not None
+    leader.fetch.abandon()
+    assert kit.open_flights == 0
+
+
+def test_no_more_go_at_a_time_than_may() -> None:
+    kit = Kit(coalesce={"alone": 2})
+    kit.miss(get())
+    followers = [follow(kit, get()) for _ in range(4)]
+    for follower in followers:
+        follower.insist()
+    assert sum(follower.waiter.landing is not None for follower in followers) == 2
+
+
+def test_all_waits_of_a_request_together_are_bounded(kit: Kit) -> None:
+    """I3. Guard: `ends` in `_together`: a second flight, of its own variant, is waited for less."""
+    german, french = (b"accept-language", b"de"), (b"accept-language", b"fr")
+    leader = kit.miss(get("/products/1", german))
+    heir, other = follow(kit, get("/products/1", french)), follow(kit, get("/products/1", french))
+    kit.clock.advance(7)
+    kit.keep(leader, b"deutsch", (b"vary", b"accept-language"))
+    lookup(heir.wake(kit.now))
+    again = Follower(other.flow, other.wake(kit.now))
+    assert (again.timeout, again.further) == (3.0, 0.0)
 
 
 def test_a_promoted_follower_leads_the_rest(kit: Kit) -> None:

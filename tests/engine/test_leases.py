@@ -114,6 +114,25 @@ def test_the_wait_is_bounded(kit: Kit) -> None:
     assert kit.events("lease_timeouts") == {"": 1}
 
 
+def test_who_has_followed_before_waits_the_less_behind_another_process(kit: Kit) -> None:
+    """I3. The guard is that `_behind` keeps to the `ends` of the whole request."""
+    leader, _ = granted(kit, kit.flow(get()))
+    heir, began = follow(kit, get()), kit.now
+    kit.clock.advance(7)
+    assert leader.fetch is not None
+    leader.fetch.abandon()
+    lookup(heir.wake(kit.now))
+    assert isinstance(step(heir.flow, (None, kit.now)), Acquire)
+    effect = step(heir.flow, (Claim.HELD, kit.now))
+    while isinstance(effect, Pause):
+        kit.clock.advance(effect.seconds)
+        step(heir.flow, (None, kit.now))
+        step(heir.flow, (Claim.HELD, kit.now))
+        effect = step(heir.flow, (None, kit.now))
+    assert forwarded(effect).reason == "uri-miss"
+    assert kit.now - began == pytest.approx(2 * kit.engine.settings.coalesce_wait)
+
+
 def test_a_holder_that_died_is_followed_by_another(kit: Kit) -> None:
     flow = kit.flow(get())
     key = acquiring(kit, flow).key

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from cachemw.engine.effects import Await, Lookup, Save
-from cachemw.engine.flights import Flight, Flights, Outcome
+from cachemw.engine.flights import Flight, Flights, Landing, Outcome
 from cachemw.invalidation.log import LocalLog
 from cachemw.performer import Performer
 from cachemw.testing import FakeClock
@@ -20,7 +20,7 @@ FLIGHTS_KEY = b"k"
 
 @pytest.fixture
 def flights() -> Flights:
-    return Flights(1000)
+    return Flights(1000, 4)
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def test_a_thread_waits_for_its_leader_or_its_time(
     flight = seat(flights)
     if end == "release":
         threading.Timer(0.01, leader.release).start()
-    landing, _ = performer.perform(Await(flight, 0.01 if end == "nothing" else 30.0))
-    assert landing.outcome is (Outcome.RELEASED if end == "release" else Outcome.TIMEOUT)
+    landing, _ = performer.perform(Await(flight, 0.01 if end == "nothing" else 30.0, 30.0))
+    assert landing.outcome is (Outcome.RELEASED if end == "release" else Outcome.ALONE)
     assert flights.waiting == 0
 
 
@@ -75,11 +75,33 @@ def test_a_task_waits_for_its_leader_or_its_time(
         flight = seat(flights)
         if end == "release":
             threading.Timer(0.01, leader.release).start()  # from another thread
-        landing, _ = await performer.aperform(Await(flight, 0.01 if end == "nothing" else 30.0))
+        landing, _ = await performer.aperform(
+            Await(flight, 0.01 if end == "nothing" else 30.0, 30.0)
+        )
         outcome: Outcome = landing.outcome
         return outcome
 
-    assert asyncio.run(main()) is (Outcome.RELEASED if end == "release" else Outcome.TIMEOUT)
+    assert asyncio.run(main()) is (Outcome.RELEASED if end == "release" else Outcome.ALONE)
+    assert flights.waiting == 0
+
+
+@pytest.mark.parametrize("world", ["thread", "task"])
+def test_who_finds_no_place_waits_on_and_then_goes_regardless(
+    performer: Performer, world: str
+) -> None:
+    # Guard: `further`. The first has the one place, and keeps it.
+    flights = Flights(1000, 1)
+    open_flight(flights)
+    short = [Await(seat(flights), 0.01, 0.01) for _ in range(2)]
+    if world == "thread":
+        landings = [performer.perform(each)[0] for each in short]
+    else:
+
+        async def main() -> list[Landing]:
+            return [(await performer.aperform(each))[0] for each in short]
+
+        landings = asyncio.run(main())
+    assert [each.outcome for each in landings] == [Outcome.ALONE, Outcome.TIMEOUT]
     assert flights.waiting == 0
 
 
@@ -87,7 +109,7 @@ def test_a_cancelled_follower_leaves_its_seat(flights: Flights, performer: Perfo
     leader = open_flight(flights)
 
     async def main() -> None:
-        task = asyncio.create_task(performer.aperform(Await(seat(flights), 30.0)))
+        task = asyncio.create_task(performer.aperform(Await(seat(flights), 30.0, 30.0)))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -102,12 +124,12 @@ def test_a_cancelled_follower_leaves_its_seat(flights: Flights, performer: Perfo
 def test_a_follower_cancelled_as_it_is_promoted_passes_the_lead_on(
     flights: Flights, performer: Performer
 ) -> None:
-    """The guard is `_desert`: without it the flight hangs until it times out."""
+    """The guard is `desert`: without it the flight hangs until it times out."""
     leader = open_flight(flights)
 
     async def main() -> None:
-        first = asyncio.create_task(performer.aperform(Await(seat(flights), 30.0)))
-        second = asyncio.create_task(performer.aperform(Await(seat(flights), 30.0)))
+        first = asyncio.create_task(performer.aperform(Await(seat(flights), 30.0, 30.0)))
+        second = asyncio.create_task(performer.aperform(Await(seat(flights), 30.0, 30.0)))
         await asyncio.sleep(0)
         leader.abandon()
         first.cancel()
@@ -126,7 +148,7 @@ def test_followers_in_a_closed_loop_are_passed_over(flights: Flights, performer:
     """A server that stops with requests under way must not leave a flight to nobody."""
     leader = open_flight(flights)
     loop = asyncio.new_event_loop()
-    gone = performer.aperform(Await(seat(flights), 30.0))
+    gone = performer.aperform(Await(seat(flights), 30.0, 30.0))
     task = loop.create_task(gone)
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
@@ -152,7 +174,7 @@ def test_a_thread_that_is_torn_out_of_its_wait_passes_the_lead_on(
 
     monkeypatch.setattr("cachemw.performer.threading.Event", TornOut)
     with pytest.raises(SystemExit):
-        performer.perform(Await(flight, 30.0))
+        performer.perform(Await(flight, 30.0, 30.0))
     assert (flights.open, flights.waiting) == ({}, 0)
 
 
@@ -167,7 +189,8 @@ def test_a_thousand_followers_all_come_down(
 
     async def main() -> list[Outcome]:
         tasks = [
-            asyncio.create_task(performer.aperform(Await(seat(flights), 30.0))) for _ in range(1000)
+            asyncio.create_task(performer.aperform(Await(seat(flights), 30.0, 30.0)))
+            for _ in range(1000)
         ]
         await asyncio.sleep(0)
         assert flights.waiting == 1000
