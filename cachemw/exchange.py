@@ -20,7 +20,7 @@ from cachemw.cache import Cache
 from cachemw.engine.answers import on_error, on_head
 from cachemw.engine.decisions import Forward, Serve
 from cachemw.engine.effects import Stored
-from cachemw.engine.keeping import Keeping, broke_off, on_complete, refuse
+from cachemw.engine.keeping import Keeping, broke_off, fail, on_complete, refuse
 from cachemw.engine.rendering import Answer, render
 from cachemw.http.messages import Head
 
@@ -129,10 +129,13 @@ class Exchange:
 
     def stop(self, reason: str) -> None:
         """Stop keeping what turned out not to be cacheable."""
+        if keeping := self._take_keeping():
+            refuse(self.cache.engine, keeping.fetch, reason)
+
+    def _take_keeping(self) -> Keeping | None:
         keeping, self._keeping = self._keeping, None
         self._pieces = []
-        if keeping is not None:
-            refuse(self.cache.engine, keeping.fetch, reason)
+        return keeping
 
     def fail(self, *, sent: bool) -> Answer | None:
         """Give a stale answer to send in place of the application's exception; None: let it out.
@@ -140,7 +143,8 @@ class Exchange:
         `sent` says that the head is out already: then nothing can stand in for the rest.
         """
         if sent:
-            self.stop("exception")
+            if keeping := self._take_keeping():
+                fail(self.cache.engine, keeping.fetch, "exception")
             return None
         try:
             served = on_error(self.cache.engine, self.forward, self.cache.clock.monotonic())

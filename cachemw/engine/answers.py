@@ -15,7 +15,7 @@ from cachemw.engine.decisions import Fetch, Forward, Serve
 from cachemw.engine.effects import Stored
 from cachemw.engine.engine import Engine
 from cachemw.engine.entry import Entry
-from cachemw.engine.keeping import Keeping, judge_head, refuse, still_counts, with_entity_tag
+from cachemw.engine.keeping import Keeping, fail, judge_head, refuse, still_counts, with_entity_tag
 from cachemw.engine.outcomes import Outcome
 from cachemw.engine.reasons import FORWARDED
 from cachemw.engine.rendering import CONDITIONAL_METHODS, Answer, Pairs, as_not_modified
@@ -79,7 +79,8 @@ def _collect(
     if fetch.ask.ranged and head.status != 200:  # it is about the part
         judged = Refused("partial")
     if isinstance(judged, Refused):
-        refuse(engine, fetch, judged.reason)
+        let_go = fail if head.status in _ORIGIN_FAILED else refuse
+        let_go(engine, fetch, judged.reason)
         return Relayed(answer=_answer(engine, forward, head, stored=False))
     if body is not None:
         head = with_entity_tag(head, body)
@@ -132,7 +133,7 @@ def on_error(engine: Engine, forward: Forward, now: float) -> Serve | None:
         return None
     stored = _spare(engine, fetch, now)
     if stored is None:
-        refuse(engine, fetch, "exception")
+        fail(engine, fetch, "exception")
         return None
     return _stand_in(fetch, stored, now)
 

@@ -27,6 +27,7 @@ from cachemw.http.vary import Selecting, varies_on
 __all__ = [
     "Keeping",
     "broke_off",
+    "fail",
     "judge_head",
     "keep",
     "on_complete",
@@ -101,6 +102,12 @@ def refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
         engine.set_uncacheable(fetch.digest, True)
     if fetch.flight is not None:
         fetch.flight.release()
+
+
+def fail(engine: Engine, fetch: Fetch, reason: str) -> None:
+    """Let those who wait go alone, few at a time: that a call failed says nothing of the next one's."""
+    engine.refused(fetch.ask.route, reason)
+    fetch.fail()
 
 
 def broke_off(engine: Engine, keeping: Keeping) -> None:

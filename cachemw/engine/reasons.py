@@ -58,7 +58,9 @@ FORWARDED = {
         "miss", "the last answer could not be kept, so nobody waits for this one"
     ),
     "waiters": Reason("miss", "too many requests are waiting already"),
-    "alone": Reason("miss", "another's answer did not come in time, or could not be shared"),
+    "alone": Reason(
+        "miss", "another's answer did not come in time, failed, or could not be shared"
+    ),
     "refresh": Reason("stale", "a stale answer was served and is renewed in the background"),
 }
 """Every reason of a `Forward`."""

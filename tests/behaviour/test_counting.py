@@ -34,7 +34,7 @@ HEAD: Asking = {"method": "HEAD"}
         ("/whole", [MATCHING, MATCHING], {"miss": 1, "hit_memory": 1}),
         ("/whole", [HEAD, PLAIN, HEAD], {"miss": 2, "hit_memory": 1}),
         ("/refused", [PLAIN, PLAIN], {"miss": 1, "hit_for_miss": 1}),
-        ("/broken", [PLAIN, PLAIN], {"miss": 1, "hit_for_miss": 1}),
+        ("/broken", [PLAIN, PLAIN], {"miss": 2}),
         ("/whole", [RANGE, COOKIE, PLAIN], {"miss": 1, "pass": 1, "hit_memory": 1}),
         ("/streamed", [RANGE, COOKIE, PLAIN], {"miss": 1, "pass": 1, "hit_memory": 1}),
     ],

@@ -190,3 +190,19 @@ def test_a_response_that_is_not_sent_whole_is_closed_exactly_once(
     door = open_door({"/p": lambda _: Said(body=pieces, closed=lambda: closed.append(1))})
     reply = door.get("/p", hang_up_after=1 if left else None, hang_up="close")
     assert (reply.complete, closed) == (False, [1])
+
+
+def test_a_stream_that_broke_says_nothing_of_the_next_answer(open_door: OpenDoor) -> None:
+    # Guard: `fail` in `Exchange.fail`. After a `refuse` nobody would wait for anybody for a while.
+    gate = threading.Event()
+
+    def handler(asked: Asked) -> Said:
+        return Said(body=breaking(b"one") if door.calls == 1 else b"whole", wait=gate)
+
+    door = open_door({"/p": handler})
+    gate.set()
+    assert not door.get("/p").complete
+    gate.clear()
+    calls = [Call(target="/p") for _ in range(4)]
+    replies = door.together(calls, when=door.waiting(3), then=gate.set)
+    assert ([reply.body for reply in replies], door.calls) == ([b"whole"] * 4, 2)

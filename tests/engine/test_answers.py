@@ -16,7 +16,7 @@ from cachemw.engine.rendering import Answer, render
 from cachemw.errors import StoreUnavailable
 from cachemw.http.dates import format_date
 
-from .kit import GRACE, ROUTE, Field, Kit, follow, get, names, served, step
+from .kit import GRACE, ROUTE, Field, Kit, follow, forwarded, get, names, served, step
 
 TYPE = (b"content-type", b"text/html")
 
@@ -95,7 +95,7 @@ REFUSED = [
     ),
     pytest.param(200, [(b"set-cookie", b"a=1")], None, "set-cookie", id="it sets a cookie"),
     pytest.param(200, [(b"vary", b"accept, *")], None, "vary-star", id="it varies on everything"),
-    pytest.param(500, [], None, "status", id="its status"),
+    pytest.param(404, [], None, "status", id="its status"),
     pytest.param(200, [], b"x" * 101, "too-large", id="a whole body over the cap"),
     pytest.param(200, [(b"content-length", b"101")], None, "too-large", id="a length over the cap"),
     pytest.param(
@@ -216,13 +216,24 @@ def test_nothing_that_was_purged_during_the_call_stands_in(grace: Kit) -> None:
     assert error is None
 
 
-def test_without_a_stand_in_an_exception_releases_who_waits(kit: Kit) -> None:
+@pytest.mark.parametrize("failure", [0, 1], ids=["503", "exception"])
+def test_a_failure_lets_who_waits_go_and_leaves_no_word(kit: Kit, failure: int) -> None:
+    # Guard: `fail` in place of `refuse`. That a call failed says nothing of whether answers can be kept.
     forward = kit.miss(get())
     follower = follow(kit, get())
-    assert on_error(kit.engine, forward, kit.now) is None
-    assert follower.waiter.landing is not None
+    if failure:
+        assert on_error(kit.engine, forward, kit.now) is None
+    else:
+        kit.head(forward, 503)
+    alone = forwarded(follower.wake(kit.now))
+    assert alone.reason == "alone"
+    assert alone.fetch is not None
+    alone.fetch.fail()
     assert kit.open_flights == 0
-    assert kit.events("not_stored") == {"exception": 1}
+    assert not kit.engine.is_uncacheable(kit.asked(get()).plan.key.digest)
+    assert forward.fetch is not None
+    assert not forward.fetch.uncacheable, "nor in the lease's place"
+    assert kit.events("not_stored") == {"exception" if failure else "status": 1}
 
 
 def test_an_exception_of_a_passed_request_is_none_of_ours(kit: Kit) -> None:
