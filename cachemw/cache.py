@@ -273,6 +273,7 @@ class Cache:
         self.log.reset_after_fork()
         if self._shared:
             self._shared.nodes.reset_after_fork()
+            self._shared.leases.reset_after_fork()
             self._shared.published_at = 0.0
 
     # -- what happened: a fault in telling it costs no client anything (I3) -----------------------

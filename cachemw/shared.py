@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,8 @@ class Shared:
         self.hooks.tick = lambda client: self._tick(client, stats)
 
     def _tick(self, client: redis.Redis, stats: Callable[[], bytes]) -> None:
+        with suppress(StoreError):  # counted; the next tick tries again
+            self.leases.renew()
         now = self.clock.monotonic()
         if now - self.published_at < _PUBLISH_EVERY:
             return
@@ -137,5 +140,6 @@ def connect(config: Config, clock: Clock, count: Callable[[str, str], None], log
         config.namespace,
         lifetime=config.coalesce.lease,
         remembered=config.coalesce.hit_for_miss,
+        monotonic=clock.monotonic,
     )
     return Shared(config, clock, nodes, tier, leases, log, hooks)

@@ -101,7 +101,7 @@ class Coalesce(Settings):
     lease: Setting[Duration, float] = option(
         v.duration,
         default="2s",
-        help="How long one process may call for an answer while the others wait for it. 0: no turns.",
+        help="How long others wait for a process that died; renewed while it lives. 0: no turns.",
     )
     alone: Setting[int, int] = option(
         v.integer(1),

@@ -55,8 +55,11 @@ class Save(Struct, frozen=True):
     route: str
 
 
-class Lease(Struct, frozen=True):
-    """The right to call the application for a key while other processes wait for what comes of it."""
+class Lease(Struct, frozen=True, weakref=True):
+    """The right to call the application for a key while other processes wait for what comes of it.
+
+    It is renewed for as long as somebody holds this object.
+    """
 
     key: Key
     token: bytes

@@ -73,7 +73,7 @@ OUTAGES: dict[str, Callable[[], Fault]] = {
 def test_an_outage_in_mid_traffic_is_not_noticed(
     own_redis_server: RedisServer, kind: type[Traffic], outage: str
 ) -> None:
-    # Guards, each of which must stay: the deadlines and `Retry(NoBackoff(), 0)` of `Clients` (hung:
+    # Guards, each of which must stay: the deadlines and `Retry(NoBackoff(), 0)` of `Node` (hung:
     # seconds a request), the breaker (hung: 50 ms for ever), StoreUnavailable for every RedisError
     # (killed, locked: errors), the purge queue (hung: the old answers come back from Redis).
     fault = OUTAGES[outage]()

@@ -1,8 +1,10 @@
 """A worker process with many clients that ask for one cold key at once: `crowd.py URL MODE CLIENTS`.
 
 It says `ready` when it follows the log, begins when a line comes on its standard input, and writes
-what its clients got as JSON. The application counts its calls in Redis; in the mode `killed` the
-process that makes the first call dies in it, in the mode `refused` answers may not be kept.
+what its clients got as JSON. The application counts its calls in Redis, and lists when they began. In
+the mode `killed` the process that makes the first call dies in it, in `killed-late` after a while, and
+lists that too; in the mode `slow` a call takes three times as long as a lease lasts, and in `refused`
+answers may not be kept.
 """
 
 from __future__ import annotations
@@ -20,8 +22,11 @@ import redis
 from cachemw import Cache, asgi
 
 CALLS = "crowd-calls"
+TIMES = "crowd-times"
 WORK = 0.3
 """Seconds that one call of the application takes."""
+LEASE = 1.0
+"""Seconds that a lease lasts which is not renewed."""
 
 
 class Origin:
@@ -31,9 +36,13 @@ class Origin:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         number = int(self._redis.incr(CALLS))  # type: ignore[arg-type]
-        if self._mode == "killed" and number == 1:
+        self._redis.rpush(TIMES, time.monotonic())  # one clock for all processes of a machine
+        if self._mode.startswith("killed") and number == 1:
+            if self._mode == "killed-late":
+                await asyncio.sleep(2 * LEASE)
+                self._redis.rpush(TIMES, time.monotonic())
             os.kill(os.getpid(), signal.SIGKILL)
-        await asyncio.sleep(WORK)
+        await asyncio.sleep(3 * LEASE if self._mode == "slow" else WORK)
         fields = [(b"content-type", b"text/plain")]
         if self._mode == "refused":
             fields.append((b"cache-control", b"no-store"))
@@ -70,7 +79,7 @@ async def main(url: str, mode: str, clients: int) -> None:
         {
             "namespace": "crowd",
             "redis": {"url": url, "deadline": "2s"},
-            "coalesce": {"lease": "1s", "wait": "8s"},
+            "coalesce": {"lease": LEASE, "wait": "8s"},
             "routes": [route],
         }
     )

@@ -18,9 +18,9 @@ from cachemw.engine.entry import Key
 from cachemw.stores.commands import Commands
 from cachemw.stores.leases import Leases
 from cachemw.stores.nodes import Nodes
-from cachemw.testing import RedisServer
+from cachemw.testing import FakeClock, RedisServer
 
-from .crowd import CALLS
+from .crowd import CALLS, LEASE, TIMES
 from .kit import Caches, Site, until
 
 CROWD = Path(__file__).with_name("crowd.py")
@@ -77,6 +77,27 @@ def test_it_is_called_twice_when_the_process_that_leads_is_killed(
     assert calls(own_redis_server) == 2
 
 
+def test_an_application_that_takes_longer_than_a_lease_is_called_once(
+    own_redis_server: RedisServer,
+) -> None:
+    # Guard: `renew` in `Shared._tick`.
+    reports = crowd(own_redis_server, "slow")
+    answers = [tuple(answer) for report in reports for answer in report["answers"]]
+    assert len(answers) == PROCESSES * CLIENTS
+    assert set(answers) == {(200, "call 1")}
+    assert calls(own_redis_server) == 1
+
+
+def test_a_lease_that_was_renewed_ends_with_its_process(own_redis_server: RedisServer) -> None:
+    reports = crowd(own_redis_server, "killed-late")
+    answers = [tuple(answer) for report in reports for answer in report["answers"]]
+    assert set(answers) == {(200, "call 2")}
+    times: Any = own_redis_server.command("LRANGE", TIMES, 0, -1)
+    began, killed, called = map(float, times)
+    assert killed - began >= 2 * LEASE
+    assert called - killed < LEASE + 1.0, "no longer than it lasts; the machine is busy"
+
+
 def test_nobody_queues_for_what_cannot_be_kept(own_redis_server: RedisServer) -> None:
     # Guard: the word that `refuse` leaves in the lease's place. Each call takes 0.3 s; in a queue
     # of processes the last would wait for eight of them.
@@ -129,7 +150,7 @@ KEY = Key(b"0123456789abcdef", b"full")
 def leases(own_redis_server: RedisServer) -> Leases:
     nodes = Nodes(RedisConfig(url=own_redis_server.url, deadline="2s"))
     commands = Commands(nodes, lambda event, reason: None)
-    return Leases(commands, "leases", lifetime=0.2, remembered=0.3)
+    return Leases(commands, "leases", lifetime=0.2, remembered=0.3, monotonic=time.monotonic)
 
 
 def taken(leases: Leases) -> Lease:
@@ -173,3 +194,109 @@ def test_only_its_own_holder_gives_it_back(leases: Leases, uncacheable: bool) ->
     until(lambda: isinstance(leases.acquire(KEY), Lease))
     leases.settle(late, uncacheable)
     assert leases.acquire(KEY) is Claim.HELD
+
+
+# Renewing ------------------------------------------------------------------------------------------------
+
+NAME = f"cachemw:{{leases}}:lease:{KEY.digest.hex()}"
+LIFETIME = 30.0
+
+
+class Renewed:
+    """Leases that last long, one of them taken and made to end soon; what becomes of that is seen."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self.clock = FakeClock()
+        self._server = server
+        nodes = Nodes(RedisConfig(url=server.url, deadline="2s"))
+        self.leases = Leases(
+            Commands(nodes, lambda event, reason: None),
+            "leases",
+            lifetime=LIFETIME,
+            remembered=LIFETIME,
+            monotonic=self.clock.monotonic,
+        )
+        self.lease: Lease | None = taken(self.leases)
+        server.command("PEXPIRE", NAME, 5000)
+
+    def after(self, seconds: float) -> bool:
+        """Say whether a round of renewals, so much later, makes it last its lifetime again."""
+        self.clock.advance(seconds)
+        self.leases.renew()
+        left = self._server.command("PTTL", NAME)
+        assert isinstance(left, int)
+        self._server.command("PEXPIRE", NAME, 5000)
+        return left > 5000
+
+
+@pytest.fixture
+def renewed(own_redis_server: RedisServer) -> Renewed:
+    return Renewed(own_redis_server)
+
+
+def test_a_lease_is_renewed_when_a_third_of_its_life_is_over(renewed: Renewed) -> None:
+    assert not renewed.after(9)
+    assert renewed.after(2)
+    assert not renewed.after(9)
+    assert renewed.after(2)
+
+
+def test_a_call_that_never_ends_holds_its_lease_for_a_bounded_time(renewed: Renewed) -> None:
+    # Guard: `_LONGEST`.
+    assert [renewed.after(seconds) for seconds in (20, 20, 19, 20)] == [True, True, True, False]
+
+
+def test_a_lease_that_nobody_holds_any_more_is_not_renewed(renewed: Renewed) -> None:
+    """On whatever way it was dropped. The guard is that the reference to it is weak."""
+    renewed.lease = None
+    assert not renewed.after(11)
+
+
+def test_a_lease_of_somebody_else_is_not_renewed(
+    renewed: Renewed, own_redis_server: RedisServer
+) -> None:
+    # Guard: the token in the script.
+    own_redis_server.command("SET", NAME, "another", "PX", 5000)
+    assert not renewed.after(11)
+
+
+def test_a_lease_of_the_parent_is_not_renewed_in_a_child(renewed: Renewed) -> None:
+    renewed.leases.reset_after_fork()
+    assert not renewed.after(11)
+
+
+def test_the_leases_that_are_renewed_are_bounded(
+    renewed: Renewed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I4: what is over the bound ends by itself."""
+    monkeypatch.setattr("cachemw.stores.leases._MOST", 0)
+    assert renewed.lease is not None
+    renewed.leases.settle(renewed.lease, uncacheable=False)
+    renewed.lease = taken(renewed.leases)
+    renewed.after(0)
+    assert not renewed.after(11)
+
+
+def test_a_round_of_renewals_ends_in_time_and_the_next_goes_on(
+    renewed: Renewed, own_redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log's own thread makes it. The guard is `_BUDGET`."""
+    others = [Key(bytes([number]) * 16, b"full") for number in range(3)]
+    held = [renewed.leases.acquire(key) for key in others]
+    for key in others:
+        name = NAME.replace(KEY.digest.hex(), key.digest.hex())
+        own_redis_server.command("PEXPIRE", name, 5000)
+    monkeypatch.setattr("cachemw.stores.leases._BUDGET", -1.0)
+
+    def lasting() -> int:
+        names = [NAME.replace(KEY.digest.hex(), key.digest.hex()) for key in others]
+        left: list[Any] = [own_redis_server.command("PTTL", name) for name in names]
+        return sum(each > 5000 for each in left)
+
+    renewed.clock.advance(11)
+    rounds = []
+    for _ in range(4):
+        renewed.leases.renew()
+        rounds.append(lasting())
+    assert rounds == [0, 1, 2, 3]
+    assert len(held) == 3

@@ -32,7 +32,7 @@ class Fault(NamedTuple):
     """What the promise rests on."""
 
 
-DEADLINE = "redis.deadline of `Clients`, and `Retry(NoBackoff(), 0)`"
+DEADLINE = "redis.deadline of `Node`, and `Retry(NoBackoff(), 0)`"
 BREAKER = "the breaker, which is told of timeouts as of errors"
 MAPPED = "StoreUnavailable for every RedisError, and for OSError"
 TRICKLED = "`reply_within_deadline`, for threads; the deadline around the command, for event loops"
