@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from .kit import Asked, Traffic, share
 
-__all__ = ["BACK", "CLIENTS", "assert_bounded", "assert_harmless", "baseline"]
+__all__ = ["BACK", "CLIENTS", "WAITED_AT_MOST", "assert_bounded", "assert_harmless", "baseline"]
 
 CLIENTS = 4
 BOUND = 0.075
 """Seconds: what DESIGN's I3 allows to be added while the breaker is closed."""
 NOISE = 0.05
 """Seconds that a busy machine may add to a few of the slowest requests, with or without a cache."""
+WAITED_AT_MOST = 25
+"""Requests that may have waited when Redis went: without the breaker about 60 do, until the log's
+follower gives up."""
 BACK = 3.0
 """Seconds after which Redis is in use again once it is back."""
 

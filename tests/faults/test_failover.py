@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from cachemw.config.model import Redis as RedisConfig
+from cachemw.errors import StoreUnavailable
+from cachemw.stores.nodes import Nodes
 from cachemw.testing import RedisCluster, RedisSentinel, RedisServer, resp
 
-from .bounds import CLIENTS, assert_bounded, assert_harmless, baseline
+from .bounds import CLIENTS, WAITED_AT_MOST, assert_bounded, assert_harmless, baseline
 from .kit import AsgiTraffic, Traffic, options, until
 
 LOG = "cachemw:{faults}:log"
@@ -73,7 +76,7 @@ def test_a_master_is_killed_and_a_replica_takes_over(
 
 
 def test_a_master_hangs_and_is_replaced(sentinel: RedisSentinel) -> None:
-    # Guard: `_is_master` and the retired node: connections to the one that hangs would go on timing out.
+    # Guard: a node for each address; connections to the one that hangs would go on timing out.
     before = sentinel.master
     ill_traffic(AsgiTraffic, sentinel.url, before.hang, SENTINEL_BACK)
     before.resume()
@@ -110,6 +113,18 @@ def test_sentinels_that_know_no_such_master_cost_nothing_but_the_shared_tier(
     assert_bounded(ill, bare)
 
 
+def test_a_sentinel_is_not_believed_when_its_master_says_that_it_is_none(
+    sentinel: RedisSentinel,
+) -> None:
+    # Guard: `_is_master`. As where a Sentinel has not heard of a failover yet.
+    replica = sentinel.servers[1]
+    for each in sentinel.sentinels:
+        each.command("SENTINEL", "MONITOR", "outdated", "127.0.0.1", replica.port, 2)
+    nodes = Nodes(RedisConfig(url=sentinel.url.replace("/main", "/outdated")))
+    with pytest.raises(StoreUnavailable, match="'outdated'"):
+        nodes.locate()
+
+
 # -- Cluster ---------------------------------------------------------------------------------------
 
 
@@ -135,7 +150,22 @@ def test_another_node_goes_away_and_costs_what_it_had(
     # Guard: a breaker for each node. One for all would never open, for the others answer: each
     # request for the third that is gone would wait out the deadline.
     node = another_node(cluster)
-    ill_traffic(AsgiTraffic, cluster.url, lambda: fault(node), CLUSTER_BACK)
+    bare = baseline(AsgiTraffic)
+    traffic = AsgiTraffic(options(cluster.url), CLIENTS)
+    with traffic.flowing():
+        traffic.await_shared()
+        began = time.monotonic()
+        fault(node)
+        traffic.await_more(50)
+        traffic.change()
+        # Guard: `keep_up` in `_follow`; the log is well, and nothing else asks who has the slots now.
+        until(lambda: traffic.closed and settled(traffic))
+        ill = traffic.since(began)
+        assert traffic.change() == "confirmed"
+        traffic.await_more(100)
+    assert len([each for each in ill if each.seconds > 0.04]) <= WAITED_AT_MOST
+    assert_harmless(traffic.asked)
+    assert_bounded(ill, bare)
     if node.running:
         node.resume()
 

@@ -18,16 +18,13 @@ import pytest
 from cachemw import Cache
 from cachemw.testing import RedisServer, resp
 
-from .bounds import BACK, CLIENTS, assert_bounded, assert_harmless, baseline
+from .bounds import BACK, CLIENTS, WAITED_AT_MOST, assert_bounded, assert_harmless, baseline
 from .kit import Traffic, options, until
 
 BUSY = 3.0
 """Seconds more for two hundred threads of one process, which take turns."""
 SETTLED = 8.0
 """Seconds until purges count as confirmed after the log was lost, and the heartbeats of all."""
-WAITED_AT_MOST = 25
-"""Requests that may have waited when Redis went: without the breaker about 60 do, until the log's
-follower gives up."""
 
 
 @dataclass(frozen=True)
