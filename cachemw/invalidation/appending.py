@@ -189,7 +189,8 @@ class Appender:
         if isinstance(reply, Exception):
             return own, 1
         now = None if shift is None else self._monotonic() + shift
-        applied, waiting = self._followers.count(reply, self._follower.me, appended, now)
+        me = self._follower.me if own else None
+        applied, waiting = self._followers.count(reply, me, appended, now)
         return own + applied, waiting
 
     def _failed(self, purge: Purge, error: Exception) -> PurgeResult:

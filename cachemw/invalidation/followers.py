@@ -35,13 +35,18 @@ class Followers:
         with unless_refused():
             client.hset(self.key, me, f"{stream_id(applied)} {now:.3f}")
 
-    def count(self, reply: Any, me: str, appended: int, now: float | None) -> tuple[int, int]:
+    def count(
+        self, reply: Any, me: str | None, appended: int, now: float | None
+    ) -> tuple[int, int]:
         """Count the others that have applied a record, and those that follow and have not.
 
-        `reply` is what HGETALL answered. Where the time is not known everyone counts as following.
+        `reply` is what HGETALL answered, `me` None for a process that does not follow. Where the
+        time is not known everyone counts as following. Where our own heartbeat is lost the others'
+        are too, and it stands for them: one that has not.
         """
         beats = _beats(_pairs(reply))
-        beats.pop(me.encode(), None)
+        if me is not None and beats.pop(me.encode(), None) is None:
+            return 0, 1
         oldest = 0.0 if now is None else now - self._recent
         applied = [at >= appended for at, beat in beats.values() if beat >= oldest]
         return sum(applied), len(applied) - sum(applied)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,18 @@ from typing import Any
 from cachemw import Cache
 from cachemw.engine.entry import Verdict
 
-from .kit import Answer, Site, options
+from .kit import LIMIT, Answer, Site, options, until
 
-__all__ = ["EPOCH", "FOLLOWERS", "STREAM", "judged", "process", "records", "served_before_reading"]
+__all__ = [
+    "EPOCH",
+    "FOLLOWERS",
+    "STREAM",
+    "held_up",
+    "judged",
+    "process",
+    "records",
+    "served_before_reading",
+]
 
 FOLLOWER = Path(__file__).with_name("follower.py")
 EPOCH = "cachemw:{shared}:epoch"
@@ -58,3 +68,23 @@ def served_before_reading(site: Site, path: str) -> list[Answer]:
 
     log._follow = interposed
     return answers
+
+
+@contextmanager
+def held_up(cache: Cache) -> Iterator[None]:
+    """Keep a process that follows from reading on while the block runs."""
+    log: Any = cache.log
+    follow, waits, go_on = log._follow, threading.Event(), threading.Event()
+
+    def interposed(client: Any) -> None:
+        waits.set()
+        go_on.wait(LIMIT)
+        follow(client)
+
+    log._follow = interposed
+    try:
+        until(waits.is_set)
+        yield
+    finally:
+        log._follow = follow
+        go_on.set()

@@ -13,7 +13,7 @@ from cachemw import Cache
 from cachemw.engine.entry import Entry
 from cachemw.wsgi import CacheMiddleware
 
-__all__ = ["Caches", "Site", "entry_of", "options", "until"]
+__all__ = ["LIMIT", "Caches", "Site", "entry_of", "options", "until"]
 
 LIMIT = 10.0
 """Seconds after which a condition that has not come true will not: generous, the machine is busy."""
