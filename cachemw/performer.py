@@ -82,9 +82,9 @@ class Performer:
                 return None, self._clock.monotonic()
 
     def _usable(self, key: Key) -> SharedTier | None:
-        """Give the shared store while a key's entry can be judged: the log is followed, its node is well."""
+        """Give the shared store while a key's entry can be judged and its node is well."""
         shared = self.shared
-        if shared is None or not self._log.live or not shared.reachable(key):
+        if shared is None or not self._log.judges_shared or not shared.reachable(key):
             return None
         return shared
 

@@ -28,6 +28,10 @@ class InvalidationLog(Protocol):
     def live(self) -> bool:
         """Whether the log is being followed right now, so that shared entries can be judged."""
 
+    @property
+    def judges_shared(self) -> bool:
+        """Whether others' entries can be judged: the log is live, and has all that was purged here."""
+
     def start(self) -> None:
         """Begin to follow, once per process; cheap when begun."""
 
@@ -51,6 +55,7 @@ class LocalLog:
     """The log of one process with memory alone: a purge is confirmed when the call returns."""
 
     live = True
+    judges_shared = True
 
     def __init__(self, floors: int) -> None:
         self.floors = Floors(floors)

@@ -143,6 +143,14 @@ class RedisLog:
         return self._thread is not None
 
     @property
+    def judges_shared(self) -> bool:
+        """Whether others' entries can be judged: the log is live, and has all that was purged here.
+
+        What waits for the log is numbered by where we stood, and they may have stood further.
+        """
+        return self.live and not self.appender.queued
+
+    @property
     def settled(self) -> bool:
         """Whether whoever followed a log that was lost has had time to come back, ourselves too."""
         back = self.live or not self.following

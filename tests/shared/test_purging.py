@@ -14,7 +14,7 @@ from cachemw.engine.entry import Verdict
 from cachemw.invalidation.purges import PurgeResult
 from cachemw.testing import ChaosProxy, RedisServer
 
-from .following import FOLLOWERS, STREAM, judged, process, records, served_before_reading
+from .following import FOLLOWERS, STREAM, held_up, judged, process, records, served_before_reading
 from .kit import PURGE_TAG, Caches, Site, entry_of, options, until
 
 
@@ -241,6 +241,28 @@ def test_the_purger_is_not_served_what_it_purged_while_it_was_cut_off(
         proxy.normal()
         until(lambda: served)
         assert "fwd=uri-miss" in served[0].cache_status
+        here.cache.close()
+
+
+def test_what_is_queued_holds_here_although_redis_answers_again(
+    own_caches: Caches, own_redis_server: RedisServer
+) -> None:
+    # Guard: `judges_shared` says no while a purge waits. Redis was away for so short a time that the
+    # follower never missed it, and the purge is numbered by where the purger stood.
+    versions = {"/things/7": 1}
+    there = Site(own_caches.make(), versions)
+    with ChaosProxy(own_redis_server.url) as proxy:
+        here = Site(own_caches.make(redis={"url": proxy.url}), versions)
+        with held_up(here.cache):
+            there.cache.purge(tags=["elsewhere"])
+            until(lambda: there.cache.engine.floors.position > here.cache.engine.floors.position)
+            there.get("/things/7")
+            versions["/things/7"] = 2
+            proxy.refuse()
+            assert here.cache.purge(tags=[PURGE_TAG]).status == "queued"
+            proxy.normal()
+            assert here.cache.log.live
+            assert here.get("/things/7").body == b"/things/7 v2"
         here.cache.close()
 
 
