@@ -186,6 +186,11 @@ class Fleet:
     def key(self, name: str) -> str:
         return f"cachemw:{{{self.namespace}}}:{name}"
 
+    @property
+    def entries(self) -> str:
+        """The pattern of the names of entries."""
+        return f"cachemw:{{{self.namespace}:*}}:e1"
+
     def close(self) -> None:
         """End every process; a wire that swallows would only make it wait."""
         for process in self.processes:

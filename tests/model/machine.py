@@ -207,7 +207,7 @@ class Machine(RuleBasedStateMachine):
     def break_redis(self, mishap: str) -> None:
         """Lose something in Redis, the whole of it, or the way to it."""
         if mishap == "entries":
-            found: Any = self.server.command("KEYS", self.fleet.key("e1:*"))
+            found: Any = self.server.command("KEYS", self.fleet.entries)
             if found:
                 self.server.command("DEL", *found)
             return

@@ -76,10 +76,10 @@ def held_up(cache: Cache) -> Iterator[None]:
     log: Any = cache.log
     follow, waits, go_on = log._follow, threading.Event(), threading.Event()
 
-    def interposed(client: Any) -> None:
+    def interposed(*connected: Any) -> None:
         waits.set()
         go_on.wait(LIMIT)
-        follow(client)
+        follow(*connected)
 
     log._follow = interposed
     try:

@@ -198,7 +198,7 @@ def test_only_its_own_holder_gives_it_back(leases: Leases, uncacheable: bool) ->
 
 # Renewing ------------------------------------------------------------------------------------------------
 
-NAME = f"cachemw:{{leases}}:lease:{KEY.digest.hex()}"
+NAME = f"cachemw:{{leases:{KEY.digest.hex()}}}:lease"
 LIFETIME = 30.0
 
 

@@ -148,7 +148,7 @@ def test_a_port_taken_by_another_server_is_not_mistaken_for_ours(
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]
     offered = iter([own_redis_server.port, free])
-    monkeypatch.setattr("cachemw.testing.server._free_port", lambda: next(offered))
+    monkeypatch.setattr("cachemw.testing.server.free_port", lambda: next(offered))
     with RedisServer() as server:
         assert server.port == free
 
