@@ -8,7 +8,8 @@ Tests that break their server cannot break that one and are skipped.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -59,6 +60,22 @@ def redis_url(redis_server: Server) -> str:
     """Return the URL of an empty database."""
     redis_server.command("FLUSHDB" if EXTERNAL else "FLUSHALL")
     return redis_server.url
+
+
+@pytest.fixture
+def age_log(redis_server: Server) -> Callable[[str], None]:
+    """Return a function that gives a namespace a log which began a minute ago.
+
+    One that has only just begun may have been lost, and confirms no purges for some seconds.
+    """
+
+    def age(namespace: str) -> None:
+        began = f"{int(time.time() - 60) * 1000}-0"
+        log = f"cachemw:{{{namespace}}}:"
+        redis_server.command("XADD", log + "log", began, "k", "all", "s", "0")
+        redis_server.command("SET", log + "epoch", b"agedlog!")
+
+    return age
 
 
 @pytest.fixture

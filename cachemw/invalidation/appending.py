@@ -18,10 +18,10 @@ from typing import Any, Protocol
 from cachemw.config.model import Log as LogConfig
 from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.floors import Floors
-from cachemw.invalidation.followers import Followers, refused
+from cachemw.invalidation.followers import SETTLE, Followers, refused
 from cachemw.invalidation.purges import Purge, PurgeResult
-from cachemw.invalidation.records import number, purge_fields
-from cachemw.invalidation.stream import Stream
+from cachemw.invalidation.records import appended_at, number, purge_fields
+from cachemw.invalidation.stream import Stream, record_of
 from cachemw.stores.nodes import Nodes
 
 __all__ = ["Appender", "Follower", "seconds"]
@@ -174,10 +174,14 @@ class Appender:
             reply = yield ("TIME",)
             if not isinstance(reply, Exception):
                 shift = seconds(reply) - self._monotonic()
+        settled = True
+        if not self._follower.following:  # nor that the log has only just begun
+            first = record_of((yield self._stream.first()))
+            settled = first is None or appended_at(appended) - appended_at(first[0]) > SETTLE
         while True:
             reply = yield ("HGETALL", self._followers.key)
             reached, waiting = self._heard(reply, appended, shift)
-            if not waiting and self._follower.settled:
+            if not waiting and settled and self._follower.settled:
                 return PurgeResult(status="confirmed", reached=reached)
             if self._monotonic() >= ends:
                 return PurgeResult(status="appended", reached=reached, waiting=waiting)

@@ -13,8 +13,11 @@ from typing import Any
 
 from cachemw.invalidation.records import number, stream_id
 
-__all__ = ["Followers", "refused", "unless_refused"]
+__all__ = ["SETTLE", "Followers", "refused", "unless_refused"]
 
+SETTLE = 5.0
+"""Seconds after Redis came back without its data in which no purge counts as confirmed: the others
+may still be on their way back, and nobody is on record to be waited for."""
 _MISSED = 3
 """Polls without a heartbeat after which a process does not count as following any more."""
 _AT_LEAST = 1.5

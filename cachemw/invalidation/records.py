@@ -15,7 +15,15 @@ import msgspec
 
 from cachemw.invalidation.purges import Purge
 
-__all__ = ["FlagsRecord", "flag_fields", "number", "purge_fields", "read_record", "stream_id"]
+__all__ = [
+    "FlagsRecord",
+    "appended_at",
+    "flag_fields",
+    "number",
+    "purge_fields",
+    "read_record",
+    "stream_id",
+]
 
 _SEQUENCE_BITS = 64
 _LOCAL_BITS = 16  # see Floors.apply_locally
@@ -33,6 +41,11 @@ def number(stream_id: bytes | str) -> int:
     text = stream_id.decode("ascii") if isinstance(stream_id, bytes) else stream_id
     milliseconds, _, sequence = text.partition("-")
     return (int(milliseconds) << _SEQUENCE_BITS) | (int(sequence or 0) << _LOCAL_BITS)
+
+
+def appended_at(record: int) -> float:
+    """Give the server's time, in seconds, at which a record was appended."""
+    return (record >> _SEQUENCE_BITS) / 1000
 
 
 def stream_id(record: int) -> str:

@@ -35,7 +35,7 @@ from cachemw.config.model import Log as LogConfig
 from cachemw.invalidation.appending import Appender, seconds
 from cachemw.invalidation.flag_store import FlagStore
 from cachemw.invalidation.floors import NO_EPOCH, Floors
-from cachemw.invalidation.followers import Followers, unless_refused
+from cachemw.invalidation.followers import SETTLE, Followers, unless_refused
 from cachemw.invalidation.log import process_id
 from cachemw.invalidation.purges import Purge, PurgeResult
 from cachemw.invalidation.records import FlagsRecord, number, read_record, stream_id
@@ -59,9 +59,6 @@ _RETRY = 0.4
 """Seconds between attempts to reach Redis again, give or take half."""
 _SLACK = 0.1
 """Seconds by which a beat may come late on a busy machine without memory going untrusted."""
-_SETTLE = 5.0
-"""Seconds after Redis came back without its data in which no purge counts as confirmed: the others
-may still be on their way back, and nobody is on record to be waited for."""
 
 
 class Hooks:
@@ -158,7 +155,7 @@ class RedisLog:
 
     def unsettle(self) -> None:
         """Note that the log was lost just now."""
-        self._settled_at = self._monotonic() + _SETTLE
+        self._settled_at = self._monotonic() + SETTLE
 
     def purge(self, purge: Purge) -> PurgeResult:
         """Append a purge; wait at most `confirm_wait` seconds for every process to apply it."""
@@ -302,9 +299,13 @@ class RedisLog:
                 self._stream.trim(client, now + self.server_shift - self._config.max_age)
 
     def _read(self, client: redis.Redis, block: int | None) -> int:
-        found: Any = client.xread(
-            {self._stream.key: stream_id(self._cursor)}, count=_BATCH, block=block
-        )
+        return self._apply_all(client.xread(self._unread, count=_BATCH, block=block))
+
+    @property
+    def _unread(self) -> dict[Any, Any]:
+        return {self._stream.key: stream_id(self._cursor)}
+
+    def _apply_all(self, found: Any) -> int:
         records = found[0][1] if found else []
         for identity, fields in records:
             self._apply(number(identity), fields)
@@ -322,15 +323,19 @@ class RedisLog:
         self._hooks.count("log_records", "")
 
     def _beat(self, client: redis.Redis) -> None:
-        """Prove the log alive: same epoch, our position told, the server's clock read."""
+        """Prove the log alive: same epoch, all of it applied, our position told, the clock read.
+
+        It reads once more: a record that came just after the last reading would count as applied.
+        """
         began = self._monotonic()
         pipeline = client.pipeline(transaction=False)
         pipeline.mget(self._stream.epoch_key)
         pipeline.type(self._stream.key)
         boundary = stream_id(self._trail.boundary)
         pipeline.xrange(self._stream.key, boundary, boundary)
+        pipeline.xread(self._unread, count=_BATCH)
         pipeline.time()
-        epochs, kind, found, time_there = pipeline.execute(raise_on_error=False)
+        epochs, kind, found, unread, time_there = pipeline.execute(raise_on_error=False)
         for reply in (epochs, kind, time_there):
             if isinstance(reply, Exception):
                 raise reply
@@ -346,10 +351,13 @@ class RedisLog:
             self._stream, client
         ):
             raise ValueError("the log has lost records")
+        behind = self._apply_all(unread) == _BATCH
         self._trail.advance()
         server_now = seconds(time_there)
         self._set_shift(client, server_now - (began + ended) / 2)
         self._followers.tell(client, self.me, self._cursor, server_now)
+        if behind:
+            return  # nothing is proved yet: the next reading comes at once
         self.alive_at = began
         # Until the next beat, or until its absence is noticed. What may be served beyond that is for
         # `serves` to say, and for each route.

@@ -36,6 +36,10 @@ class Stream:
         """Give the command that appends a record; it answers None where there is no stream."""
         return ("XADD", self.key, "NOMKSTREAM", *self._limit, "*", *fields)
 
+    def first(self) -> tuple[Any, ...]:
+        """Give the command that reads the first record that is left."""
+        return ("XRANGE", self.key, "-", "+", "COUNT", 1)
+
     def append_anew(self, client: Any, command: tuple[Any, ...]) -> bytes:
         """Append where there was no stream: begin a new life first."""
         self.epoch(client)
@@ -110,5 +114,5 @@ class Stream:
 
 
 def record_of(found: Any) -> Record | None:
-    """Give the first record of what XRANGE found."""
-    return (number(found[0][0]), found[0][1]) if found else None
+    """Give the first record of what XRANGE found; None where it found none, or failed."""
+    return (number(found[0][0]), found[0][1]) if isinstance(found, list) and found else None

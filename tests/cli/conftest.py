@@ -34,8 +34,9 @@ def write(tmp_path: Path) -> Callable[[str], str]:
 
 
 @pytest.fixture
-def fleet_file(redis_url: str, write: Callable[[str], str]) -> str:
-    """Give the path of a configuration with Redis."""
+def fleet_file(redis_url: str, write: Callable[[str], str], age_log: Callable[[str], None]) -> str:
+    """Give the path of a configuration with Redis, and the log of a fleet that is not new."""
+    age_log("cli")
     return write(CONFIG.format(url=redis_url))
 
 

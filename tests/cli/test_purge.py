@@ -58,10 +58,9 @@ def test_without_a_running_process_it_is_confirmed_too(run: Run, fleet_file: str
 
 
 def test_a_process_that_was_killed_is_not_waited_for(
-    run: Run, redis_url: str, write: Write
+    run: Run, fleet_file: str, redis_url: str
 ) -> None:
     """Fails when a process that only purges judges heartbeats without the server's clock."""
-    write(CONFIG.format(url=redis_url))
     with Redis.from_url(redis_url) as client:
         long_ago = client.time()[0] - 60
         client.hset("cachemw:{cli}:followers", "killed", f"0-0 {long_ago}.000")

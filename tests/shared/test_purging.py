@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -109,14 +110,27 @@ def test_confirmed_in_an_event_loop_means_the_same(caches: Caches) -> None:
 
 
 def test_a_process_that_only_purges_is_not_counted_and_waits_for_the_others(
-    caches: Caches,
+    caches: Caches, age_log: Callable[[str], None]
 ) -> None:
+    age_log("shared")
     there = caches.make()
     only_purges = Cache.from_dict(options(caches.url))
     entry = entry_of(there)
     result = only_purges.purge(tags=[PURGE_TAG])
     assert judged(there, entry) is Verdict.DEAD
     assert (result.status, result.reached) == ("confirmed", 1)
+    only_purges.close()
+
+
+def test_a_process_that_only_purges_confirms_nothing_in_a_log_that_has_only_just_begun(
+    caches: Caches, redis_server: Any
+) -> None:
+    # Guard: `settled` in `_confirming`. Others that followed the log before it was lost have no
+    # heartbeat in this one yet.
+    caches.make()
+    only_purges = Cache.from_dict(options(caches.url))
+    result = only_purges.purge(tags=[PURGE_TAG])
+    assert (result.status, result.reached, result.waiting) == ("appended", 1, 0)
     only_purges.close()
 
 
