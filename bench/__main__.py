@@ -15,6 +15,7 @@ from bench import report
 from bench.django_hits import django_hits
 from bench.effort import FULL, QUICK, Effort
 from bench.exporting import export_metrics
+from bench.fleet import fleet
 from bench.hits import hits
 from bench.memory import memory
 from bench.misses import misses
@@ -34,6 +35,7 @@ GROUPS: dict[str, Group] = {
     "misses": misses,
     "scale": scale,
     "memory": memory,
+    "fleet": fleet,
 }
 _HERE = Path(__file__).parent
 _PAGE = _HERE.parent / "docs" / "benchmarks.md"

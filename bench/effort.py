@@ -21,11 +21,29 @@ class Effort:
     """Entries whose memory is measured."""
     processes: int
     """In which it is measured, one after the other."""
+    followers: tuple[int, ...]
+    """Fleets that follow the log."""
+    idle_seconds: int
+    """In which it is seen what they cost when nothing happens."""
 
 
 FULL = Effort(
-    rounds=40, server_rounds=16, server_seconds=1, entries=1_000_000, kept=100_000, processes=3
+    rounds=40,
+    server_rounds=16,
+    server_seconds=1,
+    entries=1_000_000,
+    kept=100_000,
+    processes=3,
+    followers=(1, 10, 100),
+    idle_seconds=10,
 )
 QUICK = Effort(
-    rounds=7, server_rounds=3, server_seconds=1, entries=50_000, kept=20_000, processes=1
+    rounds=7,
+    server_rounds=3,
+    server_seconds=1,
+    entries=50_000,
+    kept=20_000,
+    processes=1,
+    followers=(10,),
+    idle_seconds=2,
 )

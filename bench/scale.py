@@ -17,7 +17,7 @@ from bench.timing import SLICES, Subject, interleave, ratio, spread
 from cachemw import Cache
 from cachemw.asgi import CacheMiddleware
 
-__all__ = ["scale"]
+__all__ = ["filled", "scale"]
 
 WANTED = 1.2
 FEW, MANY = 10, 1000
@@ -51,7 +51,7 @@ def _routes(effort: Effort, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:
     )
 
 
-def _filled(count: int, loop: asyncio.AbstractEventLoop) -> tuple[CacheMiddleware, list[str]]:
+def filled(count: int, loop: asyncio.AbstractEventLoop) -> tuple[CacheMiddleware, list[str]]:
     """Give an application with this many entries, by requests for them, and their addresses."""
     app = _behind(memory={"max_size": "16GiB"})
     others = [f"/orders/{1000 + number}" for number in range(count - len(URLS))]
@@ -64,8 +64,8 @@ def _filled(count: int, loop: asyncio.AbstractEventLoop) -> tuple[CacheMiddlewar
 
 def _entries(effort: Effort, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:
     many = effort.entries
-    small, few_urls = _filled(SMALL, loop)
-    large, many_urls = _filled(many, loop)
+    small, few_urls = filled(SMALL, loop)
+    large, many_urls = filled(many, loop)
     chance = random.Random(1)
     # Apart, since the walks over everything would leave nothing of the others in the processor's caches.
     hot = [asgi_calls.subject("small", small, loop), asgi_calls.subject("large", large, loop)]

@@ -12,7 +12,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Protocol
 
 from cachemw.config.model import Log as LogConfig
@@ -25,6 +25,9 @@ from cachemw.invalidation.stream import Stream, record_of
 from cachemw.stores.nodes import Nodes
 
 __all__ = ["Appender", "Follower", "seconds"]
+
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.016
 
 
 class Follower(Protocol):
@@ -99,11 +102,11 @@ class Appender:
             identity = client.execute_command(*append) or self._append_anew(append)
         except Exception as error:
             return self._failed(purge, error)
-        steps = self._confirming(purge, identity)
+        steps, pauses = self._confirming(purge, identity), _pauses()
         wanted = next(steps)
         while True:
             if wanted is None:
-                time.sleep(0.001)
+                time.sleep(next(pauses))
                 reply: Any = None
             else:
                 reply = self._ask(wanted)
@@ -126,12 +129,12 @@ class Appender:
             identity = identity or self._append_anew(append)
         except Exception as error:
             return self._failed(purge, error)
-        steps = self._confirming(purge, identity)
+        steps, pauses = self._confirming(purge, identity), _pauses()
         wanted = next(steps)
         while True:
             reply: Any = None
             if wanted is None:
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(next(pauses))
             else:
                 try:
                     async with asyncio.timeout(deadline):
@@ -250,6 +253,14 @@ class Appender:
         # Others may have stored answers since, under positions behind ours: the floor that was set
         # here when the purge came is too low for those.
         self._floors.apply(number(identity), purge.tags, soft=purge.soft, follow=False)
+
+
+def _pauses() -> Iterator[float]:
+    """Give the seconds between looks at the heartbeats: all of them are read, and a fleet is large."""
+    pause = _FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def seconds(reply: Any) -> float:
