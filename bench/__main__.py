@@ -16,9 +16,11 @@ from bench.django_hits import django_hits
 from bench.effort import FULL, QUICK, Effort
 from bench.exporting import export_metrics
 from bench.fleet import fleet
+from bench.flood import flood
 from bench.hits import hits
 from bench.memory import memory
 from bench.misses import misses
+from bench.policies import policies
 from bench.redis_hits import redis_hits
 from bench.report import Measured
 from bench.rows import Group, Row, failed
@@ -36,6 +38,8 @@ GROUPS: dict[str, Group] = {
     "scale": scale,
     "memory": memory,
     "fleet": fleet,
+    "policies": policies,
+    "flood": flood,
 }
 _HERE = Path(__file__).parent
 _PAGE = _HERE.parent / "docs" / "benchmarks.md"

@@ -25,6 +25,12 @@ class Effort:
     """Fleets that follow the log."""
     idle_seconds: int
     """In which it is seen what they cost when nothing happens."""
+    turns: int
+    """How often a full tier is replaced, to see what holes that leaves."""
+    trace: int
+    """Requests in a trace."""
+    flood: int
+    """Random keys."""
 
 
 FULL = Effort(
@@ -36,6 +42,9 @@ FULL = Effort(
     processes=3,
     followers=(1, 10, 100),
     idle_seconds=10,
+    turns=10,
+    trace=200_000,
+    flood=1_000_000,
 )
 QUICK = Effort(
     rounds=7,
@@ -46,4 +55,7 @@ QUICK = Effort(
     processes=1,
     followers=(10,),
     idle_seconds=2,
+    turns=3,
+    trace=50_000,
+    flood=50_000,
 )

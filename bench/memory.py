@@ -1,4 +1,4 @@
-"""The memory of an entry over its body, measured in processes of their own."""
+"""The memory of an entry over its body, and of a full tier over its cap, in processes of their own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from bench.churned import POPULATIONS
 from bench.effort import Effort
 from bench.rows import Row, at_most, note, skipped
 from bench.timing import spread
@@ -16,6 +18,8 @@ from bench.timing import spread
 __all__ = ["memory"]
 
 WANTED_KILOBYTES = 1.2
+WANTED_GROWTH = 1.15
+_MEBIBYTES = 32
 _WHAT = "memory of an entry over its body, six response fields"
 
 
@@ -50,6 +54,21 @@ def memory(effort: Effort) -> Iterator[Row]:
         unit=" kB",
         scale=1e-3,
     )
+    for population, kind in POPULATIONS.items():
+        yield _honest(population, kind.about, effort.turns)
+
+
+def _honest(population: str, about: str, turns: int) -> Row:
+    """Measure the growth of a process over a full tier that is replaced some times, at its highest."""
+    found = _run("bench.churned", population, str(_MEBIBYTES), str(turns))
+    ratio = {name: found[name] / found["max_size"] for name in ("filled", "highest", "emptied")}
+    what = f"growth of a process over `max_size`, replaced {turns} times: {about}"
+    highest, filled = spread([ratio["highest"]]), f"{ratio['filled']:.2f} x when just full"
+    if POPULATIONS[population].variants > 1:  # the table that counts them has a bound of its own
+        return note(
+            what, highest, unit=" x", beside=f"{filled}; up to 16 MB are the table of variants"
+        )
+    return at_most(what, highest, WANTED_GROWTH, unit=" x", beside=filled, **ratio)
 
 
 def _over(growth: dict[str, int], what: str) -> float:
@@ -58,14 +77,18 @@ def _over(growth: dict[str, int], what: str) -> float:
 
 
 def _grown(count: int) -> dict[str, dict[str, int]]:
+    growth: dict[str, dict[str, int]] = _run("bench.kept", str(count))
+    return growth
+
+
+def _run(module: str, *arguments: str) -> Any:
     root = Path(__file__).parents[1]
     done = subprocess.run(
-        [sys.executable, "-B", "-m", "bench.kept", str(count)],
+        [sys.executable, "-B", "-m", module, *arguments],
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root)},
         capture_output=True,
         text=True,
         check=True,
     )
-    growth: dict[str, dict[str, int]] = json.loads(done.stdout)
-    return growth
+    return json.loads(done.stdout)

@@ -1,0 +1,225 @@
+"""How honest the memory tier's size is: a process fills one to its cap, churns it, and watches itself.
+
+Run as `python -m bench.churned POPULATION MEBIBYTES TURNS`; it prints one line of JSON, sizes in
+bytes. What the cache keeps beside the entries, and bounds for itself, is full before the first look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from bench import asgi_calls, wsgi_calls
+from bench.constants import config
+from cachemw import Cache, asgi, wsgi
+from cachemw.engine.entry import Entry, Key
+from cachemw.stores.codec import Codec
+from cachemw.stores.memory import MemoryTier
+from cachemw.stores.trimming import trim
+
+__all__ = ["POPULATIONS", "main"]
+
+_MIB = 1 << 20
+_BESIDE = 12_000
+"""Targets after which the memo of plans and all other tables of the cache are full."""
+_FLOORS = 2_000
+"""Purged tags that are known: all at the first look. Fewer would have the oldest entries die of age."""
+_LOOK_EVERY = 200
+_PIECE = 16 * 1024
+"""Bytes in which a streaming application sends its body."""
+
+Pair = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Population:
+    """What answers are like."""
+
+    about: str
+    smallest: int
+    largest: int
+    fields: int = 0
+    """Response fields of 40 bytes that no other answer has, beside the six of every answer."""
+    groups: int = 0
+    """Cache groups (RFC 9875), each of which is a tag of the entry."""
+    variants: int = 1
+    """Answers per address, selected by a request field."""
+    streamed: bool = False
+    threads: int = 0
+    """Threads that take turns at asking, through WSGI: each has malloc's memory of its own."""
+    shared: bool = False
+    """Whether each entry has been through Redis: its bytes are the codec's."""
+
+    def size(self, chance: random.Random) -> int:
+        """Draw a body's size, each order of magnitude as likely as the others."""
+        return round(self.smallest * (self.largest / self.smallest) ** chance.random())
+
+
+POPULATIONS = {
+    "small": Population(about="bodies of 0.5 to 2 kB", smallest=500, largest=2_000),
+    "middling": Population(about="bodies of 5 to 20 kB", smallest=5_000, largest=20_000),
+    "large": Population(about="bodies of 100 to 400 kB", smallest=100_000, largest=400_000),
+    "mixed": Population(about="bodies of 0.3 to 300 kB", smallest=300, largest=300_000),
+    "streamed": Population(
+        about="bodies of 20 to 200 kB in pieces", smallest=20_000, largest=200_000, streamed=True
+    ),
+    "fields": Population(
+        about="bodies of 1 kB, 30 fields of their own", smallest=1_000, largest=1_000, fields=30
+    ),
+    "tags": Population(about="bodies of 1 kB, 40 tags", smallest=1_000, largest=1_000, groups=40),
+    "variants": Population(
+        about="bodies of 1 kB, 20 variants of each", smallest=1_000, largest=1_000, variants=20
+    ),
+    "threads": Population(
+        about="bodies of 0.3 to 300 kB, by 8 threads", smallest=300, largest=300_000, threads=8
+    ),
+    "shared": Population(
+        about="bodies of 0.3 to 300 kB out of Redis", smallest=300, largest=300_000, shared=True
+    ),
+}
+
+
+class _Origin:
+    """Answers with a body and fields that no other answer has."""
+
+    def __init__(self, population: Population) -> None:
+        self.kind = population
+        self.chance = random.Random(3)
+        self.keeps = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        size = self.kind.size(self.chance) if self.keeps else 0
+        await send({"type": "http.response.start", "status": 200, "headers": self._fields(size)})
+        step = _PIECE if self.kind.streamed else size + 1
+        for at in range(0, size + 1, step):
+            piece = self.chance.randbytes(min(step, size - at))
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    def wsgi(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        size = self.kind.size(self.chance) if self.keeps else 0
+        fields = [(name.decode(), value.decode()) for name, value in self._fields(size)]
+        start_response("200 OK", fields)
+        return [self.chance.randbytes(size)]
+
+    def _fields(self, size: int) -> list[Pair]:
+        draw = self.chance.getrandbits
+        fields = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % size),
+            (b"cache-control", b"public, max-age=36000" if self.keeps else b"no-store"),
+            (b"etag", b'"%016x"' % draw(64)),
+            (b"last-modified", b"Mon, 05 Jan 2026 08:%02d:%02d GMT" % (draw(6) % 60, draw(6) % 60)),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+        fields += [(b"x-own-%d" % n, b"%040x" % draw(160)) for n in range(self.kind.fields)]
+        if self.kind.groups:
+            groups = b", ".join(b'"%032x"' % draw(128) for _ in range(self.kind.groups))
+            fields.append((b"cache-groups", groups))
+        if self.kind.variants > 1:
+            fields.append((b"vary", b"x-variant"))
+        return fields
+
+
+class _OutOfRedis:
+    """The memory tier as it is filled from Redis: with what the codec made of stored bytes."""
+
+    def __init__(self, tier: MemoryTier) -> None:
+        self._tier = tier
+        self._codec = Codec(b"secret", threshold=1024, level=3, max_body=_MIB)
+        self.get, self.discard, self.discard_if = tier.get, tier.discard, tier.discard_if
+
+    def put(self, entry: Entry) -> bool:
+        key = Key(entry.key, entry.key)
+        now = time.monotonic()
+        stored = self._codec.encode(entry, key, now=now, server_now=now)
+        return self._tier.put(self._codec.decode(stored, key, now=now, server_now=now))
+
+
+class _Churn:
+    """One cache, and requests for what was never asked for before among others for what was."""
+
+    def __init__(self, kind: Population, max_size: int) -> None:
+        self.kind = kind
+        self.origin = _Origin(kind)
+        self.cache = Cache.from_dict(config(memory={"max_size": max_size}, log={"floors": _FLOORS}))
+        if kind.shared:
+            self.cache.engine.memory = _OutOfRedis(self.cache.memory)
+        self.app = asgi.CacheMiddleware(self.origin, self.cache)
+        self.threaded = wsgi.CacheMiddleware(self.origin.wsgi, self.cache)
+        self.threads = [ThreadPoolExecutor(1) for _ in range(kind.threads)]
+        self.chance = random.Random(4)
+        self.asked = 0
+        self.highest = 0
+        """Of the looks at the process's memory."""
+
+    async def ask(self, number: int) -> None:
+        url = f"/orders/{number // self.kind.variants}"
+        if self.threads:
+            thread = self.threads[number % len(self.threads)]
+            thread.submit(wsgi_calls.ask, self.threaded, url).result()
+            return
+        scope = asgi_calls.scope_of(url)
+        scope["headers"].append((b"x-variant", b"%d" % (number % self.kind.variants)))
+        await asgi_calls.call(self.app, scope)
+
+    async def turn(self, count: int) -> None:
+        """Ask for new addresses; in between for ones that may still be there, or were just purged."""
+        for _ in range(count):
+            await self.ask(self.asked)
+            self.asked += 1
+            old = self.asked - round(self.chance.expovariate(1 / 500)) - 1
+            what = self.chance.randrange(10) if self.origin.keeps and old >= 0 else 10
+            if what < 1:
+                self.cache.purge(tags=[f"orders:{old // self.kind.variants}"])
+            if what < 5:
+                await self.ask(old)
+            if self.asked % _LOOK_EVERY == 0:
+                self.highest = max(self.highest, resident())
+
+
+def resident() -> int:
+    """Give the bytes of this process that are in memory."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def main(population: str, mebibytes: int, turns: int) -> None:
+    """Fill the tier, then ask for as much again this many times, and print what it took."""
+    kind = POPULATIONS[population]
+    max_size = mebibytes * _MIB
+    churn = _Churn(kind, max_size)
+    tier = churn.cache.memory
+    with closing(asyncio.new_event_loop()) as loop:
+        loop.run_until_complete(churn.turn(_BESIDE))
+        for number in range(_FLOORS):
+            churn.cache.purge(tags=[f"nothing:{number}"])
+        gc.collect()
+        began = resident()
+        churn.origin.keeps = True
+        while not tier.evictions:
+            loop.run_until_complete(churn.turn(50))
+        full = {"entries": len(tier), "accounted": tier.size, "filled": resident() - began}
+        churn.highest = 0
+        for _ in range(turns):
+            loop.run_until_complete(churn.turn(full["entries"]))
+        after = {"churned": resident() - began, "highest": churn.highest - began}
+        tier.clear()
+        gc.collect()
+        trim()
+        emptied = {"emptied": resident() - began}
+    print(json.dumps({"max_size": max_size, **full, **after, **emptied}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
