@@ -25,26 +25,26 @@ from cachemw.engine.routes import RouteState
 from cachemw.engine.screen import watched
 from cachemw.engine.setup import make_router, make_routes
 from cachemw.engine.urls import purged_tags
+from cachemw.engine.variants import Variants
 from cachemw.explain import Explanation, explain
 from cachemw.forking import reset_in_children
 from cachemw.graphql import resolve_languages
 from cachemw.identity import Identify, resolve_identities
 from cachemw.invalidation.log import InvalidationLog, LocalLog
 from cachemw.invalidation.purges import Purge, PurgeResult
+from cachemw.local import gauges, make_memory, memo_bytes
 from cachemw.performer import Performer
 from cachemw.rollout.flags import Flags
 from cachemw.shared import connect
 from cachemw.stores.interning import intern_pairs
-from cachemw.stores.memory import MemoryTier
-from cachemw.telemetry.counters import UNLISTED, Counters, Gauges, Stats
+from cachemw.stores.memory import SLICE
+from cachemw.telemetry.counters import UNLISTED, Counters, Stats
 from cachemw.telemetry.logs import Logs, configure, logger_of
 from cachemw.telemetry.otel import instrument
 from cachemw.telemetry.spans import mark_server_span
 
 __all__ = ["Cache"]
 
-_VARYING = 16_384
-"""Targets whose variants are counted; those of others are bounded by eviction alone."""
 _CHANGE_WAIT = 0.02
 """Seconds that an unsafe request's answer waits for other processes to hear of what it changed."""
 _CLOSE_WAIT = 5.0
@@ -83,14 +83,13 @@ class Cache:
         routes = make_routes(
             config, resolve_identities(config, identities or {}), resolve_languages(config)
         )
-        self.memory = MemoryTier(
-            config.memory.max_size,
-            clock=self.clock.monotonic,
-            on_evict=lambda count: self.counters.event("evicted", count=count),
-        )
+        self.background = Background(config.refresh_workers)
         self._shared = connect(config, self.clock, self.count, self.logs) if config.redis else None
         self.log: InvalidationLog = (
             self._shared.log if self._shared else LocalLog(config.log.floors)
+        )
+        self.memory = make_memory(
+            config.memory, self.clock, self.log.floors, self.counters, self.logs, self.background
         )
         self.engine = self._make_engine(routes)
         self.flags = Flags(
@@ -105,12 +104,14 @@ class Cache:
             if self._shared
             else Performer(self.clock, self.log)
         )
-        self.background = Background(config.refresh_workers)
         self.tasks = Tasks(_MAX_TASKS)
         if self._shared:
             self._shared.attach(self.flags, self._stats_bytes)
         templates = {route.name: route.path for route in config.routes}
-        instrument(self.counters, _gauges(self), templates=templates)
+        self._gauges = gauges(
+            self.memory, config.memory, self.engine, self._shared.gauges() if self._shared else {}
+        )
+        instrument(self.counters, self._gauges, templates=templates)
         reset_in_children(self)
 
     @classmethod
@@ -150,7 +151,8 @@ class Cache:
             log=self.log,
             flights=Flights(config.coalesce.max_waiters, config.coalesce.alone),
             uncacheable=uncacheable,
-            variants=cachetools.LRUCache(_VARYING),
+            variants=Variants(),
+            memo_bytes=memo_bytes(config.memory),
             count=self.count,
             refused=self.refused,
             intern=intern_pairs,
@@ -173,7 +175,9 @@ class Cache:
         Blocks for at most the Redis deadline and `log.confirm_wait`; in an event loop use `apurge`.
         Raises TagError for a tag that cannot be one and ValueError for a purge of nothing.
         """
-        return self.log.purge(self._purge(tags, urls, routes, everything, soft))
+        result = self.log.purge(self._purge(tags, urls, routes, everything, soft))
+        self._tidy(everything)
+        return result
 
     async def apurge(
         self,
@@ -185,7 +189,9 @@ class Cache:
         soft: bool = False,
     ) -> PurgeResult:
         """Purge as `purge` does, without blocking the event loop."""
-        return await self.log.apurge(self._purge(tags, urls, routes, everything, soft))
+        result = await self.log.apurge(self._purge(tags, urls, routes, everything, soft))
+        self._tidy(everything)
+        return result
 
     def invalidate(self, tags: tuple[str, ...]) -> None:
         """Purge what an unsafe request changed, before its answer goes out; waits for a moment only."""
@@ -216,6 +222,11 @@ class Cache:
             raise ValueError("name at least one tag, URL or route, or say everything=True")
         self.count("purge", "everything" if everything else "tags")
         return Purge(tags=None if everything else wanted, soft=soft)
+
+    def _tidy(self, wanted: bool) -> None:
+        """Take out of memory what was purged, if that is wanted: until then it is dead, and takes room."""
+        if wanted:
+            self.background.submit(self.memory.tidy)
 
     # -- looking inside --------------------------------------------------------------------------
 
@@ -339,7 +350,7 @@ class Cache:
 
     def stats(self) -> Stats:
         """Give this process's counts since it started, and its gauges now."""
-        return self.counters.snapshot(_gauges(self))
+        return self.counters.snapshot(self._gauges)
 
     def leads_refresh(self, fetch: Fetch) -> bool:
         """Say whether this process is to renew a stale answer, and not another one; in a thread."""
@@ -388,13 +399,6 @@ class Cache:
                 self.logs.failed("save_failed")
 
     def _stats_bytes(self) -> bytes:
+        # Once a second, in the log's thread: the place to see how much others have purged.
+        self._tidy(self.memory.prune(self.clock.monotonic()) > SLICE // 2)
         return self.stats().encode()
-
-
-def _gauges(cache: Cache) -> Gauges:
-    return Gauges(
-        memory_bytes=lambda: cache.memory.size,
-        memory_entries=lambda: len(cache.memory),
-        waiters=lambda: cache.engine.flights.waiting,
-        **(cache._shared.gauges() if cache._shared else {}),
-    )

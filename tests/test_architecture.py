@@ -239,7 +239,7 @@ def test_a_layer_imports_only_what_is_below_it(name: str) -> None:
             assert allowed, f"{module} imports {other}"
 
 
-JOINTS = {"cache", "shared", "performer"}
+JOINTS = {"cache", "local", "shared", "performer"}
 SIBLINGS = {"stores", "invalidation", "rollout", "telemetry"}
 DOORS = {"asgi", "wsgi", "starlette", "django"}
 TOPS = {"cachemw", "cli", "__main__"}
@@ -270,7 +270,7 @@ def test_stores_log_rollout_and_telemetry_are_joined_in_one_place() -> None:
 
 def test_only_front_doors_and_tools_import_the_cache() -> None:
     assert importers("cache") <= DOORS | TOPS | {"exchange"}
-    assert importers("shared", "performer") == {"cache"}
+    assert importers("local", "shared", "performer") == {"cache"}
     assert importers("exchange") <= DOORS
 
 

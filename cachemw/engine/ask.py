@@ -10,7 +10,7 @@ from cachemw.engine.bodies import body_part, body_reason
 from cachemw.engine.engine import Engine
 from cachemw.engine.entry import Key
 from cachemw.engine.keys import encode_parts
-from cachemw.engine.routes import Extra, Identify, Plan, RouteState, Target
+from cachemw.engine.routes import Extra, Identify, Plan, RouteState, Target, weigh_other
 from cachemw.engine.screen import (
     CONDITIONAL,
     DIRECTIVES,
@@ -247,4 +247,5 @@ def _extended(
     names -= plan.route.unread
     if identity is None and body is None and not names:  # plans are found by GETs alone
         plan.remember(list(extra), extended)
+        engine.add_weight(weigh_other(extra, extended))
     return extended

@@ -16,8 +16,9 @@ from cachemw.engine.entry import MARKER, Entry, HeaderPairs, Key, Position, Verd
 from cachemw.engine.flights import Flights
 from cachemw.engine.keys import KeyMaker
 from cachemw.engine.router import Router
-from cachemw.engine.routes import Extra, Plan, RouteState, Target
+from cachemw.engine.routes import Extra, Plan, RouteState, Target, weigh, weigh_variant
 from cachemw.engine.screen import CONDITIONAL, REMOVED, Watched
+from cachemw.engine.variants import Variants
 from cachemw.http.cache_control import CacheControl
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.targeted import effective_control
@@ -31,6 +32,8 @@ _CONCEALED = frozenset({b"cookie", b"authorization"})
 _NOT_FAST = _CONCEALED | REMOVED | CONDITIONAL
 
 _MEMO_SIZE = 16_384
+_HEAVY = 64
+"""A plan may take at most this fraction of a generation of the memo."""
 _VARIANTS = 64
 """Keys kept per target for answers that vary; beyond it they are worked out anew."""
 
@@ -106,7 +109,8 @@ class Engine:
         log: Trust,
         flights: Flights,
         uncacheable: MutableMapping[bytes, bool],
-        variants: MutableMapping[bytes, dict[bytes, None]],
+        variants: Variants,
+        memo_bytes: int,
         count: Callable[[str, str], None],
         refused: Callable[[RouteState, str], None],
         intern: Callable[[HeaderPairs], HeaderPairs],
@@ -133,9 +137,12 @@ class Engine:
         self._some_uncacheable = False
         """Whether there ever was one: until then nobody need take the lock."""
         self._variants = variants
-        self._variants_lock = threading.Lock()
         self._young: dict[Target, Plan] = {}
         self._old: dict[Target, Plan] = {}
+        self._memo_bytes = memo_bytes
+        """The weight of each of the two, at most."""
+        self._weight = 0
+        """Of the young one, and of what was added to its plans."""
 
     def hit_in_memory(
         self, target: Target, extra: Extra | None, headers: Sequence[Pair] | None, now: float
@@ -211,10 +218,24 @@ class Engine:
         return self._young.get(target) or self._from_old(target)
 
     def remember(self, target: Target, plan: Plan) -> None:
-        """Keep a plan. Two generations bound the memo: when the young one is full it becomes the old."""
-        if len(self._young) >= _MEMO_SIZE:
-            self._old, self._young = self._young, {}
+        """Keep a plan. Two generations bound the memo: when the young one is full it becomes the old.
+
+        What grew heavy by others' fields or variants begins anew: no client can make it larger.
+        """
+        weight, most = weigh(plan), self._memo_bytes // _HEAVY
+        if weight > most:
+            plan.others = plan.variants = None
+            weight = weigh(plan)
+            if weight > most:
+                return
+        self.add_weight(weight)
         self._young[target] = plan
+
+    def add_weight(self, weight: int) -> None:
+        """Note what the memo is about to hold more, and turn its generations when that is too much."""
+        if len(self._young) >= _MEMO_SIZE or self._weight + weight > self._memo_bytes:
+            self._old, self._young, self._weight = self._young, {}, 0
+        self._weight += weight
 
     # -- variants --------------------------------------------------------------------------------
 
@@ -234,17 +255,12 @@ class Engine:
         if key is None:
             key = self.keys.extend(plan.key, (part for pair in wanted for part in pair))
             variants[wanted] = key
+            self.add_weight(weigh_variant(key))
         return key
 
     def limit_variants(self, plan: Plan, key: Key) -> None:
         """Note a variant that is being kept; drop the oldest where a target has too many."""
-        with self._variants_lock:
-            kept = self._variants.setdefault(plan.key.digest, {})
-            kept.pop(key.digest, None)
-            kept[key.digest] = None
-            oldest = next(iter(kept)) if len(kept) > plan.route.max_variants else None
-            if oldest is not None:
-                del kept[oldest]
+        oldest = self._variants.note(plan.key.digest, key.digest, plan.route.max_variants)
         if oldest is not None:
             self.memory.discard(oldest)
             self.count("variants_dropped", "")
@@ -276,5 +292,5 @@ class Engine:
     def reset_after_fork(self) -> None:
         """Make locks and flights anew: their threads stayed in the parent."""
         self._uncacheable_lock = threading.Lock()
-        self._variants_lock = threading.Lock()
+        self._variants.reset_after_fork()
         self.flights = Flights(self.flights.max_waiters, self.flights.alone)

@@ -10,11 +10,12 @@ from enum import Enum
 
 from msgspec import Struct
 
-__all__ = ["MARKER", "NO_ANSWER", "Entry", "HeaderPairs", "Key", "Position", "Verdict"]
+__all__ = ["MARKER", "NEVER", "NO_ANSWER", "Entry", "HeaderPairs", "Key", "Position", "Verdict"]
 
 HeaderPairs = tuple[tuple[bytes, bytes], ...]
 """Header fields in order, duplicates kept, names in lower case."""
 
+NEVER = float("inf")
 MARKER = 0
 """The status of an entry that is no response but says which request fields select the variant."""
 
@@ -78,6 +79,8 @@ class Entry(Struct, kw_only=True, eq=False, gc=False):
     """The log version at which the tags were last found unpurged."""
     visited: bool = False
     """Set by a hit, cleared by the memory tier's eviction hand."""
+    leaves_at: float = NEVER
+    """When the memory tier lets go of it under pressure; until then it may be served as ever."""
 
     @property
     def is_marker(self) -> bool:

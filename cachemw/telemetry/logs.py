@@ -222,6 +222,16 @@ class Logs:
         """Warn that the log is followed again after this time, and how much had been missed."""
         self._fault("log_regained", {"seconds": round(seconds, 3), "records": records})
 
+    def memory_pressure(self, level: str, size: int, limit: int, shed: int) -> None:
+        """Warn that the memory tier is over the bytes at which this level of pressure begins."""
+        fields: Fields = {"level": level, "bytes": size, "limit": limit, "shed": shed}
+        self._fault("memory_pressure", fields)
+
+    def memory_relieved(self, level: str, size: int, shed: int, seconds: float) -> None:
+        """Warn that the pressure is over: the highest level, and how many entries it cost."""
+        fields: Fields = {"level": level, "bytes": size, "shed": shed, "seconds": round(seconds, 3)}
+        self._fault("memory_relieved", fields)
+
     def _fault(self, event: str, fields: Fields) -> None:
         if _FAULTS.isEnabledFor(logging.WARNING):
             _emit(_FAULTS, logging.WARNING, event, fields)

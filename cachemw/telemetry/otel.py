@@ -87,6 +87,18 @@ _EVENTS: Final[dict[EventName, tuple[str, str, str, str]]] = {
         "Variants dropped because their URL has too many.",
     ),
     "evicted": ("memory.evictions", "{entry}", "", "Entries evicted from memory for room."),
+    "memory_refused": (
+        "memory.refused",
+        "{entry}",
+        "cachemw.reason",
+        "Entries that memory did not take, for their size.",
+    ),
+    "memory_pressure": (
+        "memory.pressure.begun",
+        "{time}",
+        "cachemw.level",
+        "Times that memory came under pressure.",
+    ),
     "purge": ("purges", "{purge}", "cachemw.kind", "Purges asked of this process."),
     "breaker_opened": ("breaker.opened", "{time}", "", "Times the circuit breaker opened."),
     "flight_timeouts": ("flight.timeouts", "{request}", "", "Waits for a leader that timed out."),
@@ -110,6 +122,9 @@ _EVENTS: Final[dict[EventName, tuple[str, str, str, str]]] = {
 _GAUGES: Final[dict[str, tuple[str, str, bool, str]]] = {
     "memory_bytes": ("memory.usage", "By", True, "Bytes that entries in memory take."),
     "memory_entries": ("memory.entries", "{entry}", True, "Entries in memory."),
+    "memory_max": ("memory.limit", "By", True, "Bytes that entries in memory may take."),
+    "memory_planned": ("memory.planned", "By", True, "Bytes that they are expected to take."),
+    "memory_pressure": ("memory.pressure", "1", False, "0 none, 1 warning, 2 alert."),
     "breaker": ("breaker.state", "1", False, "0 closed, 1 half-open, 2 open."),
     "log_connected": ("log.connected", "1", False, "1 while the invalidation log is followed."),
     "log_age": ("log.age", "s", False, "Time since the invalidation log last proved alive."),

@@ -27,6 +27,11 @@ class Gauges:
 
     memory_bytes: Callable[[], float | None] = _unknown
     memory_entries: Callable[[], float | None] = _unknown
+    memory_max: Callable[[], float | None] = _unknown
+    memory_planned: Callable[[], float | None] = _unknown
+    """What the memory tier is expected to take; left out where nothing was planned."""
+    memory_pressure: Callable[[], float | None] = _unknown
+    """0 none, 1 warning, 2 alert."""
     breaker: Callable[[], float | None] = _unknown
     """0 closed, 1 half-open, 2 open."""
     log_connected: Callable[[], float | None] = _unknown
@@ -61,6 +66,7 @@ def read_gauge(callback: Callable[[], float | None]) -> float | None:
 
 # Across processes: sizes add up; of states and ages the worst is what one wants to see.
 _GAUGE_MERGE: Final[dict[str, Callable[[float, float], float]]] = {
+    "memory_pressure": max,
     "breaker": max,
     "log_connected": min,
     "log_age": max,

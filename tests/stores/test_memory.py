@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cachemw.engine.entry import Entry, Position
+from cachemw.engine.pressure import Change, Level
+from cachemw.stores.cost import cost
 from cachemw.stores.interning import intern_pairs
-from cachemw.stores.memory import MemoryTier, cost
+from cachemw.stores.memory import MemoryTier
+from cachemw.stores.sieve import Door
 from cachemw.testing import FakeClock
 
 MIB = 1 << 20
@@ -249,9 +252,58 @@ def test_a_large_entry_makes_room_for_itself_and_stays() -> None:
         tier.put(make(number))
     for number in (0, 79, 100):
         large = make(number, 2500)
+        if number == 100:
+            assert not tier.put(large)  # at the first time; see below
         assert tier.put(large)
         assert tier.get(large.key) is large
         assert tier.size <= tier.max_size
+
+
+# The door -----------------------------------------------------------------------------------------
+
+
+def test_where_there_is_no_room_a_large_entry_comes_in_the_second_time() -> None:
+    refused: list[str] = []
+    tier = MemoryTier(100 * cost(make(0)), on_refuse=refused.append)
+    assert tier.put(make(100, 3000)), "there is room"
+    tier.clear()
+    for number in range(100):
+        tier.put(make(number))
+    assert not tier.put(make(101, 3000))  # fails without the door
+    assert (tier.evictions, refused) == (0, ["first-time"]), "nothing went for it"
+    assert tier.put(make(101, 3000))
+    assert tier.put(make(102, 150)), "this one is not large"
+    assert not tier.put(make(103, 30_000))
+    assert refused == ["first-time", "too-large"]
+
+
+def test_what_was_here_a_moment_ago_does_not_wait_at_the_door() -> None:
+    tier = tier_of(100)
+    for number in range(100, 180):
+        tier.put(make(number))
+    tier.put(make(7, 3000))
+    tier.discard(key_of(7))
+    for number in range(200, 230):
+        tier.put(make(number))
+    assert tier.evictions, "there is no room"
+    assert tier.put(make(7, 3000))
+
+
+def test_a_large_entry_in_place_of_a_small_one_was_asked_for() -> None:
+    tier = tier_of(100)
+    for number in range(100):
+        tier.put(make(number))
+    assert tier.put(make(5, 3000))
+
+
+def test_the_door_remembers_what_came_lately_and_takes_few_strangers_for_it() -> None:
+    door, rng = Door(), random.Random(1)
+    keys = [rng.randbytes(16) for _ in range(3 * Door.KEPT)]
+    known = sum(door.knows(key) for key in keys)
+    assert known < len(keys) * 0.25
+    assert all(door.knows(key) for key in keys[-Door.KEPT :])
+    fresh = sum(Door().knows(key) for key in keys[:100])
+    assert fresh == 0
 
 
 def test_discarding_and_filling_for_ever_takes_no_memory() -> None:
@@ -309,8 +361,14 @@ class TierAgainstDict(RuleBasedStateMachine):
         dies_at = self.clock.monotonic() + lifetime
         times = dict.fromkeys(("fresh_until", "stale_until", "stale_error_until"), dies_at)
         entry = make(number, size, **times)
+        small = cost(entry) * 8 <= self.tier.max_size
+        known = self.tier.get(entry.key) is not None
+        room = self.tier.size + cost(entry) <= self.tier.max_size
         kept = self.tier.put(entry)
-        assert kept is (cost(entry) * 8 <= self.tier.max_size)
+        assert small or not kept
+        assert kept or not small or not (known or room), (
+            "only the door refuses what is not too large"
+        )
         if kept:
             self.last[entry.key] = entry
             assert self.tier.get(entry.key) is entry
@@ -362,6 +420,116 @@ class TierAgainstDict(RuleBasedStateMachine):
 
 TierAgainstDict.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
 TestTierAgainstDict = TierAgainstDict.TestCase
+
+
+# Pressure -----------------------------------------------------------------------------------------
+
+
+def pressed(clock: FakeClock, count: int = 95, **options: Any) -> MemoryTier:
+    """Return a tier of a hundred with so many entries that live for an hour."""
+    tier = MemoryTier(100 * cost(make(0)), clock=clock.monotonic, **options)
+    for number in range(count):
+        tier.put(lasting(clock, number))
+    return tier
+
+
+def lasting(clock: FakeClock, number: int, size: int = 100) -> Entry:
+    ends = ("fresh_until", "stale_until", "stale_error_until")
+    return make(number, size, **dict.fromkeys(ends, clock.monotonic() + 3600.0))
+
+
+def sweep(tier: MemoryTier, clock: FakeClock) -> None:
+    for _ in range(2):  # the first may have ended an older round
+        tier.prune(clock.monotonic())
+
+
+def test_under_pressure_a_large_entry_leaves_before_its_time_and_small_ones_stay(
+    clock: FakeClock,
+) -> None:
+    tier = pressed(clock)
+    assert tier.pressure is Level.ALERT
+    large = lasting(clock, 1000, 900)
+    assert cost(large) / cost(make(0)) == pytest.approx(2.3, abs=0.2)
+    for _ in range(2):
+        tier.put(large)
+    clock.advance(1200)
+    sweep(tier, clock)
+    assert tier.get(large.key) is large
+    clock.advance(600)
+    sweep(tier, clock)
+    assert tier.get(large.key) is None  # fails where `_leaves_at` gives no time
+    assert len(tier) >= 90
+    assert large.fresh_until - clock.monotonic() == 1800.0, "its freshness is its own"
+
+
+def test_what_came_before_the_pressure_has_its_shortened_time_from_then_on(
+    clock: FakeClock,
+) -> None:
+    tier = pressed(clock, 50)
+    large = lasting(clock, 1000, 900)
+    tier.put(large)
+    clock.advance(1700)
+    for number in range(100, 144):
+        tier.put(lasting(clock, number))
+    assert tier.pressure is Level.ALERT
+    sweep(tier, clock)
+    assert tier.get(large.key) is large
+    clock.advance(1000)
+    sweep(tier, clock)
+    assert tier.get(large.key) is None
+
+
+def test_pressure_is_told_once_and_ends_by_itself_when_a_purge_makes_room(
+    clock: FakeClock,
+) -> None:
+    told: list[Change] = []
+    purged: set[bytes] = set()
+    tier = pressed(clock, 100, on_pressure=told.append, is_dead=lambda entry: entry.key in purged)
+    for number in range(100, 110):
+        tier.put(lasting(clock, number))
+    assert [(change.level, change.over) for change in told] == [
+        (Level.WARNING, False),
+        (Level.ALERT, False),
+    ]
+    clock.advance(5)
+    purged |= {key_of(number) for number in range(70)}
+    tier.tidy()  # fails where the sweep leaves what was purged
+    assert told[2:] == [
+        Change(
+            level=Level.ALERT,
+            over=True,
+            size=tier.size,
+            limit=90 * cost(make(0)),
+            shed=10,
+            seconds=5.0,
+        )
+    ]
+    assert tier.pressure is Level.NONE
+    large = lasting(clock, 1000, 900)
+    tier.put(large)
+    clock.advance(3599)
+    sweep(tier, clock)
+    assert tier.get(large.key) is large, "lifetimes are whole again"
+
+
+def test_expiry_ends_the_pressure_too(clock: FakeClock) -> None:
+    told: list[Change] = []
+    tier = pressed(clock, on_pressure=told.append)
+    clock.advance(3600)
+    sweep(tier, clock)
+    assert (len(tier), tier.pressure, told[-1].over) == (0, Level.NONE, True)
+
+
+def test_memory_is_to_be_given_back_each_time_that_much_of_it_has_gone() -> None:
+    freed: list[int] = []
+    tier = MemoryTier(64 * MIB, on_freed=lambda: freed.append(tier.size))
+    for number in range(400):
+        for _ in range(2):  # past the door
+            tier.put(make(number, 200_000))
+    gone = tier._cache.freed
+    assert len(freed) == gone // (4 * MIB) >= 2
+    tier.clear()
+    assert freed[-1] == 0
 
 
 # Threads ------------------------------------------------------------------------------------------

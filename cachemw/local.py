@@ -1,0 +1,83 @@
+"""What a cache has in its own process: the memory tier, told of purges, and telling of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from cachemw.background import Background
+from cachemw.clock import Clock
+from cachemw.config import Memory
+from cachemw.engine.engine import Engine, Floors
+from cachemw.engine.entry import Entry, Verdict
+from cachemw.engine.pressure import Change
+from cachemw.stores.memory import MemoryTier
+from cachemw.stores.trimming import trim
+from cachemw.telemetry.counters import Counters, Gauges
+from cachemw.telemetry.logs import Logs
+
+__all__ = ["gauges", "make_memory", "memo_bytes"]
+
+_MEMO_SHARE, _SMALLEST_MEMO, _LARGEST_MEMO = 8, 1 << 20, 32 << 20
+
+
+def make_memory(
+    config: Memory,
+    clock: Clock,
+    floors: Floors,
+    counters: Counters,
+    logs: Logs,
+    background: Background,
+) -> MemoryTier:
+    """Make the memory tier; what it tells is counted and logged."""
+
+    def is_dead(entry: Entry) -> bool:
+        return entry.checked != floors.version and floors.judge(entry) is Verdict.DEAD
+
+    def tell(change: Change) -> None:
+        try:
+            _tell(change, counters, logs)
+        except Exception:  # it is a request that brought the pressure about (I3)
+            logs.failed("telemetry_failed")
+
+    return MemoryTier(
+        config.max_size,
+        planned_size=config.planned_size,
+        clock=clock.monotonic,
+        is_dead=is_dead,
+        on_evict=lambda count: counters.event("evicted", count=count),
+        on_refuse=lambda reason: counters.event("memory_refused", reason),
+        on_pressure=tell,
+        on_freed=lambda: background.submit(trim),
+    )
+
+
+def _tell(change: Change, counters: Counters, logs: Logs) -> None:
+    level = change.level.name.lower()
+    if change.over:
+        logs.memory_relieved(level, change.size, change.shed, change.seconds)
+    else:
+        counters.event("memory_pressure", level)
+        logs.memory_pressure(level, change.size, change.limit, change.shed)
+
+
+def memo_bytes(config: Memory) -> int:
+    """Give the bytes of each of the two generations of the memo of targets: an eighth of the tier's."""
+    return min(max(config.max_size // _MEMO_SHARE, _SMALLEST_MEMO), _LARGEST_MEMO)
+
+
+def gauges(
+    memory: MemoryTier,
+    config: Memory,
+    engine: Engine,
+    shared: Mapping[str, Callable[[], float | None]],
+) -> Gauges:
+    """Give what is to be read of a cache at any time; `shared` is what there is of Redis."""
+    return Gauges(
+        memory_bytes=lambda: memory.size,
+        memory_entries=lambda: len(memory),
+        memory_max=lambda: memory.max_size,
+        memory_planned=lambda: config.planned_size,
+        memory_pressure=lambda: memory.pressure,
+        waiters=lambda: engine.flights.waiting,
+        **shared,
+    )
