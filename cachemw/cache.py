@@ -126,7 +126,7 @@ class Cache:
 
     def _make_engine(self, routes: list[RouteState]) -> Engine:
         config = self.config
-        secret = config.secret or f"cachemw:{config.namespace}"
+        digest_secret = config.digest_secret or f"cachemw:{config.namespace}"
         declared = frozenset(name for route in routes for name in route.varies)
         uncacheable = cachetools.TTLCache[bytes, bool](
             config.coalesce.hit_for_miss_size,
@@ -144,7 +144,7 @@ class Cache:
             ),
             routes=routes,
             router=make_router(config),
-            keys=KeyMaker(config.namespace, secret.encode()),
+            keys=KeyMaker(config.namespace, digest_secret.encode()),
             watched=watched(declared, honours=any(route.honours for route in routes)),
             memory=self.memory,
             floors=self.log.floors,

@@ -119,9 +119,9 @@ def connect(config: Config, clock: Clock, count: Callable[[str, str], None], log
     hooks.lost = logs.log_lost
     hooks.regained = logs.log_regained
     log = RedisLog(nodes, config.namespace, config.log, hooks, clock.monotonic)
-    secret = config.secret or f"cachemw:{config.namespace}"
+    secrets = config.secret or (f"cachemw:{config.namespace}",)
     codec = Codec(
-        secret.encode(),
+        [secret.encode() for secret in secrets],
         threshold=config.compression.threshold,
         level=config.compression.level,
         max_body=max((route.max_size for route in config.routes), default=1),

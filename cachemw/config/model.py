@@ -225,11 +225,17 @@ class Config(Settings):
         default=("cachemw-cache-control", "cdn-cache-control"),
         help="Response headers that count instead of Cache-Control (RFC 9213); the first there wins.",
     )
-    secret: Setting[str | None, str | None] = option(
+    secret: Setting[str | Sequence[str] | None, tuple[str, ...] | None] = option(
+        v.SECRETS,
+        default=None,
+        repr=False,
+        help="Signs stored entries. Of several the first signs, and all are accepted. Never shown.",
+    )
+    digest_secret: Setting[str | None, str | None] = option(
         v.SECRET,
         default=None,
         repr=False,
-        help="Keys the checksums and digests of stored entries. Never shown.",
+        help="Keys the digests in keys. Another one finds no entry of before. Never shown.",
     )
     refresh_workers: Setting[int, int] = option(
         v.integer(1, 1000), default=4, help="Threads that renew stale answers under WSGI."

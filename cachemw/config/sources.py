@@ -25,6 +25,7 @@ Environment = Mapping[str, str]
 Document = dict[str, Any]
 
 _NOT_KILLED = ("", "0", "false", "no", "off")
+_ITEM = re.compile(r"(\w+)(\[\d+\])", re.ASCII)
 _POSITION = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)
 
 
@@ -97,7 +98,10 @@ class _Overlay:
 
     def renamed(self, problem: Problem) -> Problem:
         """Name the variable where the problem is with what it says."""
-        return Problem(self._variables.get(problem.path, problem.path), problem.message)
+        path, item = problem.path, ""
+        if found := _ITEM.fullmatch(path):
+            path, item = found.groups()
+        return Problem(self._variables.get(path, path) + item, problem.message)
 
     def put(self, variable: str, value: object, name: str, *, inside: str = "") -> None:
         """Set a key, inside a table if one is named. A table that is none is left to fail."""
@@ -147,10 +151,16 @@ def _number_or_text(text: str) -> int | str:
     return int(text) if re.fullmatch(r"[0-9]{1,19}", text, re.ASCII) else text
 
 
+def _one_or_several(text: str) -> str | list[str]:
+    parts = [part.strip() for part in text.split(",")]
+    return parts if len(parts) > 1 else text
+
+
 VARIABLES: dict[str, Callable[[_Overlay, str, str], None]] = {
     "CACHEMW_REDIS": _put_redis,
     "CACHEMW_NAMESPACE": _put("namespace"),
-    "CACHEMW_SECRET": _put("secret"),
+    "CACHEMW_SECRET": _put("secret", read=_one_or_several),
+    "CACHEMW_DIGEST_SECRET": _put("digest_secret"),
     "CACHEMW_MEMORY_MAX_SIZE": _put("max_size", inside="memory", read=_number_or_text),
     "CACHEMW_FLAGS": _put_flags,
     "CACHEMW_KILL": _put_kill,

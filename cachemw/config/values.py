@@ -36,6 +36,7 @@ __all__ = [
     "RISK_KEY",
     "ROUTE_NAME",
     "SECRET",
+    "SECRETS",
     "TAGS",
     "TARGETED_NAMES",
     "TEMPLATE",
@@ -215,7 +216,25 @@ def _secret(value: object) -> str:
     return value
 
 
+def _distinct(secrets: list[str]) -> list[Problem]:
+    """Find what is wrong with a list of secrets, without a word of theirs."""
+    if not secrets:
+        return [Problem("", "expected at least one, got an empty list")]
+    return [
+        Problem(f"[{i}]", "is listed twice")
+        for i, each in enumerate(secrets)
+        if each in secrets[:i]
+    ]
+
+
+def _secrets(value: object) -> tuple[str, ...]:
+    if isinstance(value, (list, tuple)):
+        return list_of(SECRET, check=_distinct)(value)
+    return (_secret(value),)
+
+
 SECRET = Parser(_secret, f"at least {_SECRET_LENGTH} characters")
+SECRETS = Parser(_secrets, f"at least {_SECRET_LENGTH} characters, or a list of such")
 RISK = choice(*RISKS)
 FLAG = choice("on", "off")
 CONSISTENCY = choice("bounded", "strict")

@@ -24,7 +24,7 @@ class Key(Struct, frozen=True, gc=False):
     """What an entry is found by."""
 
     digest: bytes
-    """16 bytes of keyed BLAKE2b over `full`: the index of both tiers."""
+    """24 bytes of keyed BLAKE2b over `full`: the index of both tiers."""
     full: bytes
     """The injective encoding itself; the shared store's entry carries it and it is compared on read."""
 

@@ -17,6 +17,9 @@ from cachemw.engine.entry import Key
 __all__ = ["KeyMaker", "encode_parts"]
 
 _ABSENT = -1
+_DIGEST = 24
+"""Bytes: memory compares no more of a key, and who knows what digests are keyed with must not find two
+requests that share one; at 16 bytes that takes 2^64 tries. It weighs no more: objects are padded."""
 
 
 def encode_parts(parts: Iterable[bytes | None]) -> bytes:
@@ -27,13 +30,17 @@ def encode_parts(parts: Iterable[bytes | None]) -> bytes:
 
 
 class KeyMaker:
-    """Makes the keys of one namespace."""
+    """Makes the keys of one namespace.
+
+    `secret` is not the one that signs entries: that one may be exchanged while processes run, and
+    what was stored before must be found by the same keys after that.
+    """
 
     def __init__(self, namespace: str, secret: bytes) -> None:
         self._namespace = namespace.encode("ascii")
         key = blake2b(secret, digest_size=32, person=b"cachemw-key").digest()
         # Copied for each use: the key itself is then hashed once and not every time.
-        self._short = blake2b(digest_size=16, key=key)
+        self._short = blake2b(digest_size=_DIGEST, key=key)
         self._long = blake2b(digest_size=32, key=key)
 
     def make(self, parts: Iterable[bytes | None]) -> Key:

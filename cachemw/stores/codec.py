@@ -9,13 +9,16 @@ Version 1, all numbers big-endian:
     5       16    four u32: lengths of full key, metadata, stored body, raw body
     21      8     position: epoch
     29      16    position: id, two u64: milliseconds, sequence
-    45      16    BLAKE2b over everything before and after it, keyed with the secret's digest
+    45      16    BLAKE2b over everything before and after it, keyed with a secret's digest
     61            full key, metadata (msgpack), stored body
 
 Reading distrusts in this order: lengths before anything is hashed or allocated, the checksum before
 anything is parsed, and then still every value, since the key to the checksum is only as secret as
 the deployment keeps it. Whatever is unexpected raises EntryRejected with one of the `REASONS`, and
 never anything else. No pickle.
+
+Writing signs with the first secret, reading accepts all of them. So secrets can be exchanged while
+processes run: once all accept the new one, it may sign.
 
 An entry's times are on its process's monotonic clock and mean nothing elsewhere. They are stored on
 the store server's clock, which all processes can ask for; no wall clock of ours takes part.
@@ -26,6 +29,7 @@ from __future__ import annotations
 import struct
 import sys
 import threading
+from collections.abc import Sequence
 from hashlib import blake2b
 from hmac import compare_digest
 from math import isfinite
@@ -95,13 +99,18 @@ class _Zstd(threading.local):
 class Codec:
     """Turn entries into bytes for the shared store and back. Thread-safe."""
 
-    def __init__(self, secret: bytes, *, threshold: int, level: int, max_body: int) -> None:
-        """Sign with `secret`; compress from `threshold` bytes on; take no body over `max_body`."""
-        self._hasher = blake2b(
-            digest_size=CHECKSUM, key=blake2b(secret).digest(), person=b"cachemw envelope"
-        )
+    def __init__(
+        self, secrets: Sequence[bytes], *, threshold: int, level: int, max_body: int
+    ) -> None:
+        """Sign with the first secret and accept all; compress from `threshold` bytes on.
+
+        No body over `max_body` bytes is written or taken.
+        """
+        self._signing, *self._accepting = map(_hasher, secrets)
         self._threshold = threshold
         self._max_body = max_body
+        self.largest = START + MAX_KEY + MAX_META + max_body
+        """Bytes: no envelope that is accepted has more."""
         self._zstd = _Zstd(level)
         self._pack = msgspec.msgpack.Encoder().encode
         self._unpack = msgspec.msgpack.Decoder(_Meta).decode
@@ -151,7 +160,7 @@ class Codec:
             position.id & _U64,
         )
         content = b"".join((full, meta, body))
-        return b"".join((header, self._sign(header, content), content))
+        return b"".join((header, _checksum(self._signing, header, content), content))
 
     def decode(self, blob: bytes, key: Key, *, now: float, server_now: float) -> Entry:
         """Return the entry in `blob`, with its times on this process's clock.
@@ -172,8 +181,7 @@ class Codec:
         body_at = START + key_size + meta_size
         if len(blob) != body_at + stored or (stored >= raw if flags else stored != raw):
             raise EntryRejected("length")
-        checksum = self._sign(blob[: HEADER.size], memoryview(blob)[START:])
-        if not compare_digest(checksum, blob[HEADER.size : START]):
+        if not self._is_signed(blob):
             raise EntryRejected("checksum")
         meta_at = START + key_size
         if blob[START:meta_at] != key.full:
@@ -188,11 +196,12 @@ class Codec:
             self._position = position
         return _entry(meta, key.digest, body, position, now - server_now)
 
-    def _sign(self, header: bytes, content: bytes | memoryview) -> bytes:
-        hasher = self._hasher.copy()
-        hasher.update(header)
-        hasher.update(content)
-        return hasher.digest()
+    def _is_signed(self, blob: bytes) -> bool:
+        stated, header = blob[HEADER.size : START], blob[: HEADER.size]
+        content = memoryview(blob)[START:]
+        return compare_digest(_checksum(self._signing, header, content), stated) or any(
+            compare_digest(_checksum(hasher, header, content), stated) for hasher in self._accepting
+        )
 
     def _squeeze(self, entry: Entry) -> tuple[int, bytes]:
         """Return the flags and the body as it is to be stored."""
@@ -220,10 +229,22 @@ class Codec:
             raise EntryRejected("meta") from None
 
 
+def _hasher(secret: bytes) -> blake2b:
+    key = blake2b(secret).digest()
+    return blake2b(digest_size=CHECKSUM, key=key, person=b"cachemw envelope")
+
+
+def _checksum(prepared: blake2b, header: bytes, content: bytes | memoryview) -> bytes:
+    hasher = prepared.copy()
+    hasher.update(header)
+    hasher.update(content)
+    return hasher.digest()
+
+
 def _check(meta: _Meta, raw: int, server_now: float) -> None:
     """Refuse what no correct writer stores; `raw` is the body's length."""
     status = meta.status
-    if raw if status == MARKER else not 100 <= status <= 599:
+    if raw if status == MARKER else not 200 <= status <= 599:  # RFC 9110 §15.2: 1xx is no answer
         raise EntryRejected("status")
     born, fresh_until, dies_at = meta.born, meta.fresh_until, meta.dies_at
     # A sum is finite only if every part is.

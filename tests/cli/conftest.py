@@ -16,7 +16,16 @@ from .running import CONFIG, Run, Site, until
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Run every test in an empty folder, without the developer's own settings."""
-    for name in ("REDIS", "NAMESPACE", "SECRET", "FLAGS", "KILL", "CONFIG", "MEMORY_MAX_SIZE"):
+    for name in (
+        "REDIS",
+        "NAMESPACE",
+        "SECRET",
+        "DIGEST_SECRET",
+        "FLAGS",
+        "KILL",
+        "CONFIG",
+        "MEMORY_MAX_SIZE",
+    ):
         monkeypatch.delenv(f"CACHEMW_{name}", raising=False)
     monkeypatch.chdir(tmp_path)
 

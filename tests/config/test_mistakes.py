@@ -151,6 +151,22 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         "secret = 12345",
         ["secret: expected at least 16 characters, got a value that is not a string"],
     ),
+    "no secret in the list": ("secret = []", ["secret: expected at least one, got an empty list"]),
+    "secrets that are none": (
+        'secret = ["0123456789abcdef", "abc", 5]',
+        [
+            "secret[1]: expected at least 16 characters, got 3",
+            "secret[2]: expected at least 16 characters, got a value that is not a string",
+        ],
+    ),
+    "a secret twice": (
+        'secret = ["0123456789abcdef", "fedcba9876543210", "0123456789abcdef"]',
+        ["secret[2]: is listed twice"],
+    ),
+    "several secrets for digests": (
+        'digest_secret = ["0123456789abcdef"]',
+        ["digest_secret: expected at least 16 characters, got a value that is not a string"],
+    ),
     # Flags.
     "a flag for no class": (
         '[flags]\nhgh = "on"',

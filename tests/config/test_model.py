@@ -81,7 +81,8 @@ def test_an_empty_configuration_has_the_documented_defaults() -> None:
     assert config.flags == {"low": "on", "medium": "on", "high": "on"}
     assert config.log_levels == {"low": "info", "medium": "info", "high": "info"}
     assert config.consistency == {"low": "bounded", "medium": "bounded", "high": "bounded"}
-    assert (config.kill, config.x_cache, config.secret) == (False, False, None)
+    assert (config.kill, config.x_cache) == (False, False)
+    assert (config.secret, config.digest_secret) == (None, None)
     assert (config.log_rate, config.refresh_workers) == (200, 4)
 
 
@@ -273,7 +274,10 @@ def test_the_password_of_a_url_is_never_shown(url: str, shown: str) -> None:
         {"namespace": {"redis://h": "hunter2"}},
         {"namespace": ["hunter2"]},
         {"secret": "hunter2"},
-        {"secret": ["hunter2hunter2hunter2"]},
+        {"secret": ["hunter2"]},
+        {"secret": ["hunter2hunter2hunter2"] * 2},
+        {"secret": {"hunter2": "hunter2hunter2hunter2"}},
+        {"digest_secret": "hunter2"},
     ],
     ids=str,
 )
@@ -285,10 +289,12 @@ def test_secrets_are_in_no_error_message(document: dict[str, Any]) -> None:
 
 
 def test_the_secret_is_in_no_printed_configuration(caplog: pytest.LogCaptureFixture) -> None:
-    config = Config(secret="0123456789abcdef")
+    secrets = ["0123456789abcdef", "fedcba9876543210"]
+    config = Config(secret=secrets, digest_secret="of the digests, all")
     logging.getLogger("test").warning("%r", config)
-    assert "0123456789abcdef" not in caplog.text
-    assert config.secret == "0123456789abcdef"
+    assert not [each for each in (*secrets, config.digest_secret) if str(each) in caplog.text]
+    assert config.secret == tuple(secrets)
+    assert Config(secret=secrets[0]).secret == (secrets[0],)
 
 
 def test_problems_are_pairs_of_path_and_message() -> None:

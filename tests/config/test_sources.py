@@ -27,11 +27,13 @@ def test_the_environment_wins_over_the_document() -> None:
             "CACHEMW_NAMESPACE": "b",
             "CACHEMW_REDIS": "redis://b",
             "CACHEMW_SECRET": "0123456789abcdef",
+            "CACHEMW_DIGEST_SECRET": "of the digests, all",
             "CACHEMW_MEMORY_MAX_SIZE": "1MiB",
             "CACHEMW_FLAGS": "low=on, medium=off,route:products=off,",
         },
     )
-    assert (config.namespace, config.secret) == ("b", "0123456789abcdef")
+    assert (config.namespace, config.secret) == ("b", ("0123456789abcdef",))
+    assert config.digest_secret == "of the digests, all"
     assert config.redis is not None
     assert config.redis.url == "redis://b"
     assert (config.memory.max_size, config.memory.planned_size) == (2**20, 5)
@@ -55,8 +57,14 @@ def test_a_url_from_the_environment_keeps_the_other_options_of_redis() -> None:
 
 
 def test_empty_variables_count_as_not_set() -> None:
-    names = ("REDIS", "NAMESPACE", "SECRET", "MEMORY_MAX_SIZE", "FLAGS", "KILL")
+    names = ("REDIS", "NAMESPACE", "SECRET", "DIGEST_SECRET", "MEMORY_MAX_SIZE", "FLAGS", "KILL")
     assert config_from({}, environ={f"CACHEMW_{name}": "" for name in names}) == Config()
+
+
+def test_a_variable_may_hold_several_secrets() -> None:
+    environ = {"CACHEMW_SECRET": "the newer of the two, the older of the two"}
+    config = config_from({"secret": "of the document"}, environ=environ)
+    assert config.secret == ("the newer of the two", "the older of the two")
 
 
 def test_the_process_environment_is_read_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +111,18 @@ def test_what_says_no_changes_nothing(value: str) -> None:
         (
             {"CACHEMW_SECRET": "short"},
             ["CACHEMW_SECRET: expected at least 16 characters, got 5"],
+        ),
+        (
+            {"CACHEMW_SECRET": "0123456789abcdef,"},
+            ["CACHEMW_SECRET[1]: expected at least 16 characters, got 0"],
+        ),
+        (
+            {"CACHEMW_SECRET": "0123456789abcdef, 0123456789abcdef"},
+            ["CACHEMW_SECRET[1]: is listed twice"],
+        ),
+        (
+            {"CACHEMW_DIGEST_SECRET": "short"},
+            ["CACHEMW_DIGEST_SECRET: expected at least 16 characters, got 5"],
         ),
         (
             {"CACHEMW_FLAGS": "hig=on"},

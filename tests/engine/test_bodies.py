@@ -145,7 +145,7 @@ def test_requests_share_a_key_only_if_method_and_body_are_the_same(
 def test_no_body_stands_in_a_key_in_clear(kit: Kit) -> None:
     key = kit.asked(sent(b"s3cret")).plan.key
     assert b"s3cret" not in key.full
-    other = Kit(ROUTE, secret="another secret of 16").asked(sent(b"s3cret")).plan.key
+    other = Kit(ROUTE, digest_secret="another secret of 16").asked(sent(b"s3cret")).plan.key
     assert other.full != key.full
 
 

@@ -56,7 +56,7 @@ def test_namespaces_and_secrets_have_keys_of_their_own() -> None:
     assert KeyMaker("two", b"s").make(parts).full != key.full
     assert KeyMaker("one", b"t").make(parts).full == key.full
     assert KeyMaker("one", b"t").make(parts).digest != key.digest
-    assert len(key.digest) == 16
+    assert len(key.digest) == 24
 
 
 @given(PARTS, PARTS, PARTS)
@@ -252,3 +252,21 @@ def test_no_cookie_and_no_identity_stands_in_a_key_in_clear(secret: str) -> None
     fields = [(b"cookie", b"c=%s" % secret.encode()), (b"who", secret.encode())]
     asked = KIT.asked(get("/me/x", *fields))
     assert secret.encode() not in asked.plan.key.full
+
+
+def test_the_secret_that_signs_changes_no_key_and_no_concealed_value() -> None:
+    # Guard: `Cache` keys digests with `digest_secret`, so that `secret` can be exchanged.
+    def found_by(**secrets: str) -> list[Any]:
+        route = {"path": "/{rest:path}", "ttl": "1m", "cookies": ["c"]}
+        kit = Kit(route, **secrets)
+        asked = kit.asked(get("/x", (b"cookie", b"c=1")))
+        names = (b"authorization", b"x")
+        fields = get("/x", (b"authorization", b"Basic YTpi"), (b"x", b"1")).headers
+        return [asked.plan.key, kit.engine.selecting(names, fields)]
+
+    key, selecting = plain = found_by()
+    assert found_by(secret="the old one of them") == found_by(secret="the new one of them") == plain
+    other_key, other_selecting = found_by(digest_secret="of the digests, all")
+    assert (other_key.full, other_key.digest) != (key.full, key.digest)
+    assert other_selecting != selecting
+    assert other_selecting[1] == selecting[1] == (b"x", b"1")

@@ -15,7 +15,7 @@ SECRET = b"a secret of the namespace"
 KEY = Key(b"0123456789abcdef", b"/p")
 NOW = 1_700_000_000.0
 """On both clocks, so that no time is rounded on its way."""
-_CODEC = Codec(SECRET, threshold=64, level=1, max_body=1 << 20)
+_CODEC = Codec([SECRET], threshold=64, level=1, max_body=1 << 20)
 _SIZES = struct.Struct(">BHI")
 
 

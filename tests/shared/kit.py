@@ -11,6 +11,7 @@ from typing import Any
 
 from cachemw import Cache
 from cachemw.engine.entry import Entry
+from cachemw.identity import Identify
 from cachemw.wsgi import CacheMiddleware
 
 __all__ = ["LIMIT", "Caches", "Site", "entry_of", "options", "until"]
@@ -52,11 +53,14 @@ class Caches:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.identities: dict[str, Identify] = {}
         self._stack = ExitStack()
 
     def make(self, *, live: bool = True, clock: Any = None, **changes: Any) -> Cache:
         """Make one more cache, as another process would have it."""
-        cache = Cache.from_dict(options(self.url, **changes), clock=clock)
+        cache = Cache.from_dict(
+            options(self.url, **changes), clock=clock, identities=self.identities
+        )
         self._stack.callback(cache.close)
         cache.start()
         if live:

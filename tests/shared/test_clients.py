@@ -141,7 +141,7 @@ def tier_with(url: str, clock: FakeClock, **settings: Any) -> tuple[RedisTier, N
     tier = RedisTier(
         Commands(nodes, lambda event, reason: None),
         "contract",
-        Codec(b"secret", threshold=1024, level=3, max_body=1 << 20),
+        Codec([b"secret"], threshold=1024, level=3, max_body=1 << 20),
         server_clock=lambda: 0.0,
         monotonic=clock.monotonic,
         count=lambda event, reason: None,

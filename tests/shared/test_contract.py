@@ -95,7 +95,7 @@ class Tiers:
         return RedisTier(
             Commands(self.nodes, count),
             "contract",
-            Codec(b"secret", threshold=1024, level=3, max_body=MAX_BODY),
+            Codec([b"secret"], threshold=1024, level=3, max_body=MAX_BODY),
             server_clock=lambda: self._shift,
             monotonic=self._clock.monotonic,
             count=count,

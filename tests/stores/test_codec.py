@@ -23,14 +23,14 @@ from hypothesis import strategies as st
 
 from cachemw.engine.entry import MARKER, Entry, Key, Position
 from cachemw.errors import EntryRejected
-from cachemw.stores.codec import MAX_LIFETIME, REASONS, Codec
+from cachemw.stores.codec import MAX_LIFETIME, REASONS, VERSION, Codec
 
 SECRET = b"a secret of the namespace"
 KEY = Key(b"0123456789abcdef", b"full key: /products/1?x=%2F")
 MAX_BODY = 1 << 20
 NOW = 500.0
 SERVER_NOW = 1_700_000_000.0
-CODEC = Codec(SECRET, threshold=256, level=3, max_body=MAX_BODY)
+CODEC = Codec([SECRET], threshold=256, level=3, max_body=MAX_BODY)
 
 HEADERS = ((b"content-type", b"text/plain"), (b"x-a", b"1"), (b"x-a", b"2"))
 BODY = b"hello"
@@ -239,8 +239,21 @@ def test_compression_only_where_it_pays(entry: Entry, is_compressed: bool) -> No
 
 def test_a_secret_of_any_length_will_do() -> None:
     for secret in (b"", b"s", b"s" * 1000):
-        codec = Codec(secret, threshold=1, level=1, max_body=MAX_BODY)
+        codec = Codec([secret], threshold=1, level=1, max_body=MAX_BODY)
         assert decode(encode(make(), codec), codec).body == BODY
+
+
+def test_the_first_secret_signs_and_all_are_accepted() -> None:
+    # Guard: `Codec._is_signed` tries the others too.
+    def holding(*secrets: bytes) -> Codec:
+        return Codec(secrets, threshold=256, level=3, max_body=MAX_BODY)
+
+    old, rotating, new = holding(b"old"), holding(b"new", b"older", b"old"), holding(b"new")
+    assert decode(encode(make(), old), rotating).body == BODY
+    assert decode(encode(make(), rotating), new).body == BODY
+    assert encode(make(), rotating) == encode(make(), new)
+    assert reason(encode(make(), old), new) == reason(encode(make(), new), old) == "checksum"
+    assert reason(seal(secret=b"newold"), rotating) == "checksum"
 
 
 @pytest.mark.parametrize(
