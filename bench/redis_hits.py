@@ -137,7 +137,7 @@ def _round_trips(server: RedisServer, kind: str, cache: Cache, call: Callable[[s
             cache.memory.clear()
             call(url)
     sent = [match.groups() for line in lines if (match := _COMMAND.match(line))]
-    ours = {client for client, command in sent if command.upper() in ("GET", "MGET")}
+    ours = {client for client, command in sent if command.upper() in ("GET", "GETRANGE")}
     commands = Counter(command.upper() for client, command in sent if client in ours)
     trips = sum(commands.values()) / _COUNT
     return at_most(

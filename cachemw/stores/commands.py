@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Literal
 
-from cachemw.errors import StoreUnavailable
+from cachemw.errors import EntryRejected, StoreError, StoreUnavailable
 from cachemw.stores.node import Node
 from cachemw.stores.nodes import Nodes
 
@@ -17,10 +17,15 @@ Operation = Literal["get", "set", "lease"]
 _OPEN = "the breaker is open"
 _POOL_EMPTY = "No connection available"
 """redis-py's words when every connection is busy: our own load, no illness of the server's."""
+_WRONG_TYPE = "WRONGTYPE"
+"""What a server's answer begins with where a list, say, stands under the name of an entry."""
 
 
 class Commands:
-    """Commands that fail with StoreUnavailable and nothing else, counted. Thread-safe."""
+    """Commands that fail with StoreUnavailable, counted. Thread-safe.
+
+    A read of what is no string raises EntryRejected("type"): the server is well, the value is not.
+    """
 
     def __init__(self, nodes: Nodes, count: Callable[[str, str], None]) -> None:
         self._nodes = nodes
@@ -68,12 +73,15 @@ class Commands:
 
     def _failed(
         self, operation: Operation, key: bytes, node: Node, error: BaseException
-    ) -> StoreUnavailable:
+    ) -> StoreError:
         """Count a failure, tell the breaker, and give what the flow is to hear of it.
 
         A server that answers with an error to a write (full, read-only) still answers reads, so
         that is counted and does not open the breaker; nor does one that says where the key is now.
         """
+        if operation == "get" and str(error).startswith(_WRONG_TYPE):
+            node.breaker.success()
+            return EntryRejected("type")
         self._count("store_error", operation)
         elsewhere = self._nodes.heard(key, error)
         refused_write = operation != "get" and isinstance(error, self._refusal)

@@ -39,19 +39,20 @@ _MOST = 1000
 _BUDGET = 0.05
 """Seconds that one round of renewals may take: the thread that makes it has the log to follow."""
 
-# Scripts, for each must be one step; of one key, for the sake of Cluster.
+# Scripts, for each must be one step; of one key, for the sake of Cluster. They read no more than one
+# byte above a token's 16, for whatever somebody else may have put there.
 _ACQUIRE = """
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
-return redis.call('GET', KEYS[1])
+return redis.call('GETRANGE', KEYS[1], 0, 16)
 """
 _SETTLE = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if redis.call('GETRANGE', KEYS[1], 0, 16) ~= ARGV[1] then return 0 end
 if ARGV[2] == '0' then return redis.call('DEL', KEYS[1]) end
 redis.call('SET', KEYS[1], '-', 'PX', ARGV[2])
 return 1
 """
 _RENEW = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if redis.call('GETRANGE', KEYS[1], 0, 16) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """
 

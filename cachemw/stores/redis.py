@@ -1,7 +1,8 @@
 """The Redis tier: entries that processes share, read in one round trip and never waited for.
 
 An entry says of itself what it needs to be judged by: the epoch of the log and the position from
-before it was made. So a read is of one key, on whichever node of a Cluster that is.
+before it was made. So a read is of one key, on whichever node of a Cluster that is. It asks for no
+more bytes than an entry can have, so that a value of any size costs no more to refuse than that.
 Whatever goes wrong raises StoreUnavailable for the flow to go on without, and is counted; after
 repeated failures the node's breaker keeps requests away, and only the log's follower asks whether
 it is back.
@@ -14,7 +15,7 @@ from typing import Any
 
 from cachemw.engine.entry import Entry, Key
 from cachemw.errors import EntryRejected
-from cachemw.stores.codec import Codec
+from cachemw.stores.codec import VERSION, Codec
 from cachemw.stores.commands import Commands
 from cachemw.stores.names import name_of
 
@@ -23,7 +24,7 @@ __all__ = ["RedisTier", "ServerClock"]
 ServerClock = Callable[[], float | None]
 """Gives what to add to the monotonic clock for the server's time; None: it is not known."""
 
-_FORMAT = "e1"
+_FORMAT = f"e{VERSION}"
 """Changes with the envelope, so that releases side by side keep to their own entries."""
 
 
@@ -43,6 +44,7 @@ class RedisTier:
         self._commands = commands
         self._namespace = namespace
         self._codec = codec
+        self._last = codec.largest  # GETRANGE counts both ends: one byte more than an entry has
         self._server_clock = server_clock
         self._monotonic = monotonic
         self._count = count
@@ -54,12 +56,22 @@ class RedisTier:
     def get(self, key: Key, epoch: bytes) -> Entry | None:
         """Read an entry of this epoch of the log."""
         name = self._name(key)
-        return self._open(self._commands.ask("get", name, "MGET", name), key, epoch)
+        try:
+            blob = self._commands.ask("get", name, "GETRANGE", name, 0, self._last)
+            return self._open(blob, key, epoch)
+        except EntryRejected as rejected:
+            self._count("entry_rejected", rejected.reason)
+            return None
 
     async def aget(self, key: Key, epoch: bytes) -> Entry | None:
         """Read an entry of this epoch of the log."""
         name = self._name(key)
-        return self._open(await self._commands.aask("get", name, "MGET", name), key, epoch)
+        try:
+            blob = await self._commands.aask("get", name, "GETRANGE", name, 0, self._last)
+            return self._open(blob, key, epoch)
+        except EntryRejected as rejected:
+            self._count("entry_rejected", rejected.reason)
+            return None
 
     def put(self, key: Key, entry: Entry) -> None:
         """Write an entry, to live in Redis until it is of no use."""
@@ -76,17 +88,12 @@ class RedisTier:
     def _name(self, key: Key) -> bytes:
         return name_of(self._namespace, key, _FORMAT)
 
-    def _open(self, found: list[bytes | None], key: Key, epoch: bytes) -> Entry | None:
-        (blob,) = found  # MGET says None where GET would refuse: for a value of another type
+    def _open(self, blob: bytes, key: Key, epoch: bytes) -> Entry | None:
         shift = self._server_clock()
-        if blob is None or shift is None:
+        if not blob or shift is None:  # a range of what is not there is empty
             return None
         now = self._monotonic()
-        try:
-            entry = self._codec.decode(blob, key, now=now, server_now=now + shift)
-        except EntryRejected as rejected:
-            self._count("entry_rejected", rejected.reason)
-            return None
+        entry = self._codec.decode(blob, key, now=now, server_now=now + shift)
         return entry if entry.position.epoch == epoch else None
 
     def _sealed(self, key: Key, entry: Entry) -> tuple[Any, ...] | None:

@@ -18,6 +18,7 @@ __all__ = ["reply_within_deadline"]
 def reply_within_deadline() -> type[Any]:
     """Make the parser that redis-py is to use; its own where that is not the one over hiredis."""
     from redis.connection import DefaultParser
+    from redis.exceptions import TimeoutError as RedisTimeoutError
 
     if not hasattr(
         DefaultParser, "read_from_socket"
@@ -41,7 +42,10 @@ def reply_within_deadline() -> type[Any]:
                 if timeout is not None:
                     self._ends = time.monotonic() + timeout
                 return bool(super().read_from_socket(*args, **options))
-            options["timeout"] = max(0.001, self._ends - time.monotonic())
+            left = self._ends - time.monotonic()
+            if left <= 0:  # however fast the pieces come: 100 MB of them would take 0.3 s
+                raise RedisTimeoutError("the reply took too long")
+            options["timeout"] = left
             return bool(super().read_from_socket(*args, **options))
 
     return Parser

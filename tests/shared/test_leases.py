@@ -17,6 +17,7 @@ from cachemw.engine.effects import Claim, Lease
 from cachemw.engine.entry import Key
 from cachemw.stores.commands import Commands
 from cachemw.stores.leases import Leases
+from cachemw.stores.names import name_of
 from cachemw.stores.nodes import Nodes
 from cachemw.testing import FakeClock, RedisServer
 
@@ -194,6 +195,21 @@ def test_only_its_own_holder_gives_it_back(leases: Leases, uncacheable: bool) ->
     until(lambda: isinstance(leases.acquire(KEY), Lease))
     leases.settle(late, uncacheable)
     assert leases.acquire(KEY) is Claim.HELD
+
+
+def test_whatever_stands_in_a_lease_s_place_costs_no_more_than_a_token(
+    leases: Leases, own_redis_server: RedisServer
+) -> None:
+    # Guard: the scripts read no more of it. With it all, this would be a hundred megabytes.
+    own_redis_server.command("SETRANGE", name_of("leases", KEY, "lease"), 100_000_000, "x")
+    before = sent(own_redis_server)
+    assert leases.acquire(KEY) is Claim.HELD
+    assert sent(own_redis_server) - before < 10_000
+
+
+def sent(server: RedisServer) -> int:
+    lines = server.command("INFO", "stats").split(b"\r\n")
+    return next(int(line.split(b":")[1]) for line in lines if b"total_net_output_bytes" in line)
 
 
 # Renewing ------------------------------------------------------------------------------------------------
