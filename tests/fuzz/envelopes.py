@@ -65,9 +65,11 @@ def _is_listed(reason: str) -> None:
 def _is_sound(entry: Entry) -> None:
     assert entry.born <= entry.fresh_until <= entry.dies_at
     assert NOW < entry.dies_at < float("inf")
+    assert entry.is_marker or 200 <= entry.status <= 599
     for name, value in entry.headers:
         assert name == name.lower() != b""
         assert not {*b"\r\n\0"} & {*name, *value}
+        assert name != b"content-length" or value == b"%d" % len(entry.body)
     again = _CODEC.encode(entry, KEY, now=NOW, server_now=NOW)
     assert _facts(_CODEC.decode(again, KEY, now=NOW, server_now=NOW)) == _facts(entry)
 
