@@ -136,7 +136,7 @@ class _OutOfRedis:
 
     def __init__(self, tier: MemoryTier) -> None:
         self._tier = tier
-        self._codec = Codec(b"secret", threshold=1024, level=3, max_body=_MIB)
+        self._codec = Codec([b"secret"], threshold=1024, level=3, max_body=_MIB)
         self.get, self.discard, self.discard_if = tier.get, tier.discard, tier.discard_if
 
     def put(self, entry: Entry) -> bool:

@@ -48,11 +48,17 @@ class Shared:
         """Let the log feed the flags, and publish this process's statistics."""
         self.hooks.flags = flags.receive
         self.hooks.newest_flags = flags.newest
-        self.hooks.rejoined = flags.publish_pending
+        self.hooks.rejoined = lambda: self._rejoined(flags)
         self.hooks.tick = lambda client: self._tick(client, stats)
+
+    def _rejoined(self, flags: Flags) -> None:
+        flags.publish_pending()
+        with suppress(StoreError):
+            self.leases.pay()
 
     def _tick(self, client: redis.Redis, stats: Callable[[], bytes]) -> None:
         with suppress(StoreError):  # counted; the next tick tries again
+            self.leases.pay()
             self.leases.renew()
         now = self.clock.monotonic()
         if now - self.published_at < _PUBLISH_EVERY:

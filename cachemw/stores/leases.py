@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -23,6 +25,7 @@ from msgspec import Struct
 
 from cachemw.engine.effects import Claim, Lease
 from cachemw.engine.entry import Key
+from cachemw.errors import StoreUnavailable
 from cachemw.stores.commands import Commands
 from cachemw.stores.names import name_of
 
@@ -64,6 +67,14 @@ class _Term(Struct):
     renewed: float
 
 
+class _Debt(Struct, frozen=True):
+    """A lease that Redis was not there to take back; others would wait for what will not come."""
+
+    lease: Lease
+    uncacheable: bool
+    since: float
+
+
 class Leases:
     """The leases of one namespace. Thread-safe; the methods with an `a` are for event loops."""
 
@@ -90,24 +101,50 @@ class Leases:
         """Forget what is held: the calls are the parent's."""
         self._lock = threading.Lock()
         self._held: WeakKeyDictionary[Lease, _Term] = WeakKeyDictionary()
+        self._owed: deque[_Debt] = deque(maxlen=_MOST)
 
     def acquire(self, key: Key) -> Lease | Claim:
         """Take a lease, or say why it is not to be had. Raises StoreUnavailable."""
         lease = Lease(key, os.urandom(8))
-        return self._claimed(lease, self._ask(lease, self._acquiring(lease)))
+        with self._or_owed(lease, uncacheable=False):
+            return self._claimed(lease, self._ask(lease, self._acquiring(lease)))
 
     async def aacquire(self, key: Key) -> Lease | Claim:
         """Take a lease, or say why it is not to be had. Raises StoreUnavailable."""
         lease = Lease(key, os.urandom(8))
-        return self._claimed(lease, await self._aask(lease, self._acquiring(lease)))
+        with self._or_owed(lease, uncacheable=False):
+            return self._claimed(lease, await self._aask(lease, self._acquiring(lease)))
 
     def settle(self, lease: Lease, uncacheable: bool) -> None:
         """Give a lease back, or leave word that nobody need wait. Raises StoreUnavailable."""
-        self._ask(lease, self._settling(lease, uncacheable))
+        with self._or_owed(lease, uncacheable):
+            self._ask(lease, self._settling(lease, uncacheable))
 
     async def asettle(self, lease: Lease, uncacheable: bool) -> None:
         """Give a lease back, or leave word that nobody need wait. Raises StoreUnavailable."""
-        await self._aask(lease, self._settling(lease, uncacheable))
+        with self._or_owed(lease, uncacheable):
+            await self._aask(lease, self._settling(lease, uncacheable))
+
+    def owe(self, lease: Lease, uncacheable: bool) -> None:
+        """Remember to settle a lease when Redis is back: a replica that took over has it still."""
+        self._owed.append(_Debt(lease, uncacheable, self._monotonic()))
+
+    def pay(self) -> None:
+        """Settle what is owed, and not over by itself. Raises StoreUnavailable."""
+        while self._owed:
+            debt = self._owed[0]
+            if self._monotonic() - debt.since < self._lifetime / 1000:
+                self._ask(debt.lease, self._settling(debt.lease, debt.uncacheable))
+            self._owed.popleft()
+
+    @contextmanager
+    def _or_owed(self, lease: Lease, uncacheable: bool) -> Iterator[None]:
+        """Owe a lease if Redis fails: what was asked for may have been done for all that."""
+        try:
+            yield
+        except StoreUnavailable:
+            self.owe(lease, uncacheable)
+            raise
 
     def renew(self) -> None:
         """Renew what is held and was not renewed of late. Raises StoreUnavailable."""

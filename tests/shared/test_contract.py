@@ -28,6 +28,8 @@ from .kit import until
 KEYS = KeyMaker("contract", b"secret")
 EPOCH = b"epoch-01"
 MAX_BODY = 1 << 20
+LARGEST = (MAX_BODY + 4096) * 6 // 5
+"""What an entry between the largest that is kept and one that is not costs in memory."""
 
 
 class Store(Protocol):
@@ -43,7 +45,7 @@ class InMemory:
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
-        self._tier = MemoryTier(8 * MAX_BODY + 8192, clock=clock.monotonic)
+        self._tier = MemoryTier(LARGEST * 8, clock=clock.monotonic)
 
     def put(self, key: Key, entry: Entry) -> None:
         self._tier.put(entry)

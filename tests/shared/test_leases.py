@@ -15,11 +15,12 @@ import pytest
 from cachemw.config.model import Redis as RedisConfig
 from cachemw.engine.effects import Claim, Lease
 from cachemw.engine.entry import Key
+from cachemw.errors import StoreUnavailable
 from cachemw.stores.commands import Commands
 from cachemw.stores.leases import Leases
 from cachemw.stores.names import name_of
 from cachemw.stores.nodes import Nodes
-from cachemw.testing import FakeClock, RedisServer
+from cachemw.testing import ChaosProxy, FakeClock, RedisServer
 
 from .crowd import CALLS, LEASE, TIMES
 from .kit import Caches, Site, until
@@ -316,3 +317,37 @@ def test_a_round_of_renewals_ends_in_time_and_the_next_goes_on(
         rounds.append(lasting())
     assert rounds == [0, 1, 2, 3]
     assert len(held) == 3
+
+
+def test_a_lease_that_could_not_be_settled_is_settled_when_redis_is_back(
+    own_redis_server: RedisServer,
+) -> None:
+    # Guard: `_or_owed`. A replica that takes over has the lease, and whoever asks for the key would
+    # wait until it ends for an answer that nobody is making.
+    with ChaosProxy(own_redis_server.url) as proxy:
+        cut_off, other = leases_over(proxy.url), leases_over(own_redis_server.url)
+        lease = taken(cut_off)
+        proxy.refuse()
+        with pytest.raises(StoreUnavailable):
+            cut_off.settle(lease, uncacheable=False)
+        proxy.normal()
+        assert other.acquire(KEY) is Claim.HELD
+        cut_off.pay()
+        assert isinstance(other.acquire(KEY), Lease)
+
+
+def test_a_lease_whose_reply_did_not_come_is_settled_too(own_redis_server: RedisServer) -> None:
+    with ChaosProxy(own_redis_server.url) as proxy:
+        cut_off = leases_over(proxy.url, deadline="100ms")
+        proxy.slow("1s")
+        with pytest.raises(StoreUnavailable):
+            cut_off.acquire(KEY)
+        proxy.normal()
+        until(lambda: own_redis_server.command("EXISTS", NAME) == 1)
+        cut_off.pay()
+        assert own_redis_server.command("EXISTS", NAME) == 0
+
+
+def leases_over(url: str, deadline: str = "2s") -> Leases:
+    commands = Commands(Nodes(RedisConfig(url=url, deadline=deadline)), lambda event, reason: None)
+    return Leases(commands, "leases", lifetime=60.0, remembered=1.0, monotonic=time.monotonic)

@@ -70,7 +70,7 @@ def facts(entry: Entry) -> dict[str, Any]:
     return {
         name: getattr(entry, name)
         for name in Entry.__struct_fields__
-        if name not in ("checked", "visited")
+        if name not in ("checked", "visited", "leaves_at")
     }
 
 
