@@ -478,10 +478,10 @@ def test_whatever_is_refused_is_refused_in_under_ten_milliseconds(
     expected: str, blob: bytes
 ) -> None:
     times = []
-    for _ in range(3):
-        begun = time.perf_counter()
+    for _ in range(5):
+        begun = time.thread_time()  # others that use the processor meanwhile do not count
         assert reason(blob) == expected
-        times.append(time.perf_counter() - begun)
+        times.append(time.thread_time() - begun)
     assert min(times) < 0.010
 
 
