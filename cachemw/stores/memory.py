@@ -169,6 +169,7 @@ class MemoryTier:
 
     def _prune(self, now: float, limit: int) -> int:
         before = len(self._cache)
+        pressed, is_dead = self._pressure.level is not Level.NONE, self._is_dead
         for _ in range(min(limit, before)):
             key = next(self._sweep, None)
             if key is None:
@@ -177,15 +178,13 @@ class MemoryTier:
                 key = next(self._sweep)
             entry = self._cache[key]
             if entry and (
-                entry.dies_at <= now or self._is_dead(entry) or self._is_over(entry, now)
+                entry.dies_at <= now or is_dead(entry) or (pressed and self._is_over(entry, now))
             ):
                 del self._cache[key]
         return before - len(self._cache)
 
     def _is_over(self, entry: Entry, now: float) -> bool:
         """Say whether pressure ends an entry's stay; one from before the pressure has it from now on."""
-        if self._pressure.level is Level.NONE:
-            return False
         if entry.leaves_at == NEVER:
             entry.leaves_at = self._leaves_at(entry, now)
             return False
