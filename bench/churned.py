@@ -32,8 +32,8 @@ __all__ = ["POPULATIONS", "main"]
 _MIB = 1 << 20
 _BESIDE = 12_000
 """Targets after which the memo of plans and all other tables of the cache are full."""
-_FLOORS = 2_000
-"""Purged tags that are known: all at the first look. Fewer would have the oldest entries die of age."""
+_PURGED = 500
+"""Addresses that are purged now and again: few, since each tag that was purged is remembered."""
 _LOOK_EVERY = 200
 _PIECE = 16 * 1024
 """Bytes in which a streaming application sends its body."""
@@ -76,7 +76,7 @@ POPULATIONS = {
     "fields": Population(
         about="bodies of 1 kB, 30 fields of their own", smallest=1_000, largest=1_000, fields=30
     ),
-    "tags": Population(about="bodies of 1 kB, 40 tags", smallest=1_000, largest=1_000, groups=40),
+    "tags": Population(about="bodies of 1 kB, 30 tags", smallest=1_000, largest=1_000, groups=30),
     "variants": Population(
         about="bodies of 1 kB, 20 variants of each", smallest=1_000, largest=1_000, variants=20
     ),
@@ -152,7 +152,7 @@ class _Churn:
     def __init__(self, kind: Population, max_size: int) -> None:
         self.kind = kind
         self.origin = _Origin(kind)
-        self.cache = Cache.from_dict(config(memory={"max_size": max_size}, log={"floors": _FLOORS}))
+        self.cache = Cache.from_dict(config(memory={"max_size": max_size}))
         if kind.shared:
             self.cache.engine.memory = _OutOfRedis(self.cache.memory)
         self.app = asgi.CacheMiddleware(self.origin, self.cache)
@@ -174,18 +174,23 @@ class _Churn:
         await asgi_calls.call(self.app, scope)
 
     async def turn(self, count: int) -> None:
-        """Ask for new addresses; in between for ones that may still be there, or were just purged."""
+        """Ask for new addresses; in between for ones that may still be there, and for purged ones."""
         for _ in range(count):
             await self.ask(self.asked)
             self.asked += 1
-            old = self.asked - round(self.chance.expovariate(1 / 500)) - 1
-            what = self.chance.randrange(10) if self.origin.keeps and old >= 0 else 10
-            if what < 1:
-                self.cache.purge(tags=[f"orders:{old // self.kind.variants}"])
-            if what < 5:
-                await self.ask(old)
+            if self.origin.keeps:
+                if self.chance.random() < 0.4:
+                    await self.ask(self.asked - 1 - round(self.chance.expovariate(1 / 500)))
+                if self.chance.random() < 0.1:
+                    await self._replace(self.chance.randrange(_PURGED))
             if self.asked % _LOOK_EVERY == 0:
                 self.highest = max(self.highest, resident())
+
+    async def _replace(self, number: int) -> None:
+        await self.ask(number)
+        if self.chance.random() < 1 / self.kind.variants:  # it takes all of them
+            self.cache.purge(tags=[f"orders:{number // self.kind.variants}"])
+            await self.ask(number)
 
 
 def resident() -> int:
@@ -202,8 +207,6 @@ def main(population: str, mebibytes: int, turns: int) -> None:
     tier = churn.cache.memory
     with closing(asyncio.new_event_loop()) as loop:
         loop.run_until_complete(churn.turn(_BESIDE))
-        for number in range(_FLOORS):
-            churn.cache.purge(tags=[f"nothing:{number}"])
         gc.collect()
         began = resident()
         churn.origin.keeps = True

@@ -20,12 +20,17 @@ main(sys.argv[2], *map(int, sys.argv[3:]))
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize(
-    ("population", "mebibytes", "turns"), [("small", 16, 3), ("threads", 32, 5), ("shared", 32, 5)]
+    ("population", "mebibytes", "turns", "left"),
+    [
+        ("small", 16, 3, 0.7),  # many objects below 512 bytes, of which Python keeps the pages
+        ("threads", 32, 5, 0.3),
+        ("shared", 32, 5, 0.3),
+    ],
 )
 def test_a_tier_filled_and_replaced_grows_the_process_by_its_cap(
-    population: str, mebibytes: int, turns: int, tmp_path: Path
+    population: str, mebibytes: int, turns: int, left: float, tmp_path: Path
 ) -> None:
-    """Fails for `threads` without `trim`, and for both of mixed sizes without `_HOLES`."""
+    """Fails for `threads` without `trim`, for both populations of mixed sizes without `_HOLES`."""
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(ROOT), population, str(mebibytes), str(turns)],
         cwd=tmp_path,
@@ -36,7 +41,4 @@ def test_a_tier_filled_and_replaced_grows_the_process_by_its_cap(
     found = json.loads(done.stdout)
     assert found["accounted"] > 0.9 * found["max_size"], "it was full"
     assert found["highest"] <= 1.15 * found["max_size"], found
-    if (
-        population != "small"
-    ):  # small objects share their pages with what stays, in Python's own arenas
-        assert found["emptied"] <= 0.3 * found["max_size"], "what a purge frees is given back"
+    assert found["emptied"] <= left * found["max_size"], "what a purge frees is given back"
