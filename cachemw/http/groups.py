@@ -18,6 +18,8 @@ __all__ = ["groups", "invalidated_groups"]
 MAX_GROUPS = 32
 MAX_INVALIDATED = 128
 MAX_CHARACTERS = 32
+_MAX_REMEMBERED = 512
+"""Bytes. What is longer names things of its own and does not come again: it is read, not remembered."""
 
 
 def groups(fields: Fields) -> tuple[str, ...]:
@@ -34,7 +36,14 @@ def invalidated_groups(fields: Fields) -> tuple[str, ...]:
     return _read(tuple(fields.values(b"cache-group-invalidation")), MAX_INVALIDATED)
 
 
-@lru_cache(maxsize=1024)
 def _read(lines: tuple[bytes, ...], most: int) -> tuple[str, ...]:
+    short = sum(map(len, lines)) <= _MAX_REMEMBERED
+    return _remembered(lines, most) if short else _named(lines, most)
+
+
+def _named(lines: tuple[bytes, ...], most: int) -> tuple[str, ...]:
     named = dict.fromkeys(name for name in strings(lines) if len(name) <= MAX_CHARACTERS)
     return tuple(named)[:most]
+
+
+_remembered = lru_cache(maxsize=1024)(_named)

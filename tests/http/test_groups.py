@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,6 +47,19 @@ def test_no_more_groups_than_every_cache_must_take() -> None:
     assert groups(Fields([(b"cache-groups", many)])) == tuple(map(str, range(32)))
     invalidated = invalidated_groups(Fields([(b"cache-group-invalidation", many)]))
     assert invalidated == tuple(map(str, range(128)))
+
+
+def test_long_lists_are_read_and_take_no_memory() -> None:
+    """I4. Fails where they are remembered as short ones are."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(1_000):
+            line = b", ".join(b'"%d %d %s"' % (number, other, b"x" * 20) for other in range(32))
+            assert len(groups(Fields([(b"cache-groups", line)]))) == 32
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 @given(st.lists(st.binary(max_size=50), max_size=3))
