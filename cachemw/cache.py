@@ -32,7 +32,7 @@ from cachemw.graphql import resolve_languages
 from cachemw.identity import Identify, resolve_identities
 from cachemw.invalidation.log import InvalidationLog, LocalLog
 from cachemw.invalidation.purges import Purge, PurgeResult
-from cachemw.local import gauges, make_memory, memo_bytes
+from cachemw.local import gauges, make_memory, memo_bytes, variants_limit
 from cachemw.performer import Performer
 from cachemw.rollout.flags import Flags
 from cachemw.shared import connect
@@ -108,9 +108,8 @@ class Cache:
         if self._shared:
             self._shared.attach(self.flags, self._stats_bytes)
         templates = {route.name: route.path for route in config.routes}
-        self._gauges = gauges(
-            self.memory, config.memory, self.engine, self._shared.gauges() if self._shared else {}
-        )
+        more = self._shared.gauges() if self._shared else {}
+        self._gauges = gauges(self.memory, config.memory, self.engine, more)
         instrument(self.counters, self._gauges, templates=templates)
         reset_in_children(self)
 
@@ -151,7 +150,7 @@ class Cache:
             log=self.log,
             flights=Flights(config.coalesce.max_waiters, config.coalesce.alone),
             uncacheable=uncacheable,
-            variants=Variants(),
+            variants=Variants(variants_limit(config.memory)),
             memo_bytes=memo_bytes(config.memory),
             count=self.count,
             refused=self.refused,
@@ -176,7 +175,8 @@ class Cache:
         Raises TagError for a tag that cannot be one and ValueError for a purge of nothing.
         """
         result = self.log.purge(self._purge(tags, urls, routes, everything, soft))
-        self._tidy(everything)
+        if everything:  # dead already, but it takes room
+            self.background.submit(self.memory.tidy)
         return result
 
     async def apurge(
@@ -190,7 +190,8 @@ class Cache:
     ) -> PurgeResult:
         """Purge as `purge` does, without blocking the event loop."""
         result = await self.log.apurge(self._purge(tags, urls, routes, everything, soft))
-        self._tidy(everything)
+        if everything:  # dead already, but it takes room
+            self.background.submit(self.memory.tidy)
         return result
 
     def invalidate(self, tags: tuple[str, ...]) -> None:
@@ -222,11 +223,6 @@ class Cache:
             raise ValueError("name at least one tag, URL or route, or say everything=True")
         self.count("purge", "everything" if everything else "tags")
         return Purge(tags=None if everything else wanted, soft=soft)
-
-    def _tidy(self, wanted: bool) -> None:
-        """Take out of memory what was purged, if that is wanted: until then it is dead, and takes room."""
-        if wanted:
-            self.background.submit(self.memory.tidy)
 
     # -- looking inside --------------------------------------------------------------------------
 
@@ -400,5 +396,6 @@ class Cache:
 
     def _stats_bytes(self) -> bytes:
         # Once a second, in the log's thread: the place to see how much others have purged.
-        self._tidy(self.memory.prune(self.clock.monotonic()) > SLICE // 2)
+        if self.memory.prune(self.clock.monotonic()) > SLICE // 2:
+            self.background.submit(self.memory.tidy)
         return self.stats().encode()

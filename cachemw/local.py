@@ -15,8 +15,10 @@ from cachemw.stores.trimming import trim
 from cachemw.telemetry.counters import Counters, Gauges
 from cachemw.telemetry.logs import Logs
 
-__all__ = ["gauges", "make_memory", "memo_bytes"]
+__all__ = ["gauges", "make_memory", "memo_bytes", "variants_limit"]
 
+_VARIANT = 2048
+_MOST_VARIANTS = 32_768
 _MEMO_SHARE, _SMALLEST_MEMO, _LARGEST_MEMO = 8, 1 << 20, 32 << 20
 
 
@@ -31,7 +33,10 @@ def make_memory(
     """Make the memory tier; what it tells is counted and logged."""
 
     def is_dead(entry: Entry) -> bool:
-        return entry.checked != floors.version and floors.judge(entry) is Verdict.DEAD
+        # Most were judged since the last purge, or begun after it: they need no look at their tags.
+        if entry.checked == floors.version or entry.position is floors.here():
+            return False
+        return floors.judge(entry) is Verdict.DEAD
 
     def tell(change: Change) -> None:
         try:
@@ -65,13 +70,18 @@ def memo_bytes(config: Memory) -> int:
     return min(max(config.max_size // _MEMO_SHARE, _SMALLEST_MEMO), _LARGEST_MEMO)
 
 
+def variants_limit(config: Memory) -> int:
+    """Give how many variants are counted, over all targets: as many of 2 KiB as there is room for."""
+    return min(config.max_size // _VARIANT + 1, _MOST_VARIANTS)
+
+
 def gauges(
     memory: MemoryTier,
     config: Memory,
     engine: Engine,
-    shared: Mapping[str, Callable[[], float | None]],
+    more: Mapping[str, Callable[[], float | None]],
 ) -> Gauges:
-    """Give what is to be read of a cache at any time; `shared` is what there is of Redis."""
+    """Give what is to be read of a cache at any time; `more` by the names of `Gauges`."""
     return Gauges(
         memory_bytes=lambda: memory.size,
         memory_entries=lambda: len(memory),
@@ -79,5 +89,5 @@ def gauges(
         memory_planned=lambda: config.planned_size,
         memory_pressure=lambda: memory.pressure,
         waiters=lambda: engine.flights.waiting,
-        **shared,
+        **more,
     )

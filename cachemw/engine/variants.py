@@ -7,9 +7,6 @@ from collections import OrderedDict
 
 __all__ = ["Variants"]
 
-_COUNTED = 32_768
-"""Variants over all targets: some megabytes at most."""
-
 
 class Variants:
     """The variants of the targets that were last kept; those of others are bounded by eviction alone.
@@ -18,7 +15,7 @@ class Variants:
     for the first of a target and 150 for each other.
     """
 
-    def __init__(self, limit: int = _COUNTED) -> None:
+    def __init__(self, limit: int) -> None:
         self.limit = limit
         self._kept: OrderedDict[bytes, dict[bytes, None]] = OrderedDict()
         self._count = 0
