@@ -222,11 +222,11 @@ class Engine:
 
         What grew heavy by others' fields or variants begins anew: no client can make it larger.
         """
-        weight, most = weigh(plan), self._memo_bytes // _HEAVY
-        if weight > most:
+        weight = weigh(plan)
+        if weight * _HEAVY > self._memo_bytes:
             plan.others = plan.variants = None
             weight = weigh(plan)
-            if weight > most:
+            if weight * _HEAVY > self._memo_bytes:
                 return
         self.add_weight(weight)
         self._young[target] = plan

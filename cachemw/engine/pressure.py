@@ -4,7 +4,7 @@
    At 90 % of the cap, or 120 % of the plan, it is an **alert**.
 2. In an episode the level only rises; the episode ends below six sevenths of where it began (60 % of
    the cap), so that a tier whose size goes up and down a little does not begin one after another.
-3. While it lasts, an entry larger than so many times the mean is kept for a part of its freshness
+3. While it lasts, an entry with a body larger than so many mean entries is kept for a part of its freshness
    lifetime only, the smaller the larger it is: twice as large, half as long. No entry is kept for
    less than `FLOOR`, and none for longer than it would be without pressure.
 

@@ -9,6 +9,7 @@ __all__ = ["FIXED_COST", "PAGE", "cost"]
 
 # Bytes on a 64-bit CPython, each rounded up to the allocator's 16.
 _BYTES_OVERHEAD = 33
+_BYTES_ROUNDED = _BYTES_OVERHEAD + 15
 _TEXT_OVERHEAD = 49
 _TUPLE_OVERHEAD = 40  # with the garbage collector's 16
 _PAIR = 64  # a tuple of two
@@ -26,9 +27,6 @@ went, a hole is left that may hold whole pages. `bench/churned.py` measures it: 
 that were replaced twenty times over keep 20 to 25 % more than their bodies, for all that `trimming`
 gives back; tiers of bodies smaller than a page keep nothing more.
 """
-_SCATTER = 4
-"""Tags cost a quarter more than they are long: many small objects that come and go at different times
-leave pages that are not full. Measured as above, with forty tags an entry."""
 FIXED_COST = _ENTRY_OBJECT + 4 * _FLOAT + _POSITION + _INDEX_SLOT + _ORDER_SLOT
 
 
@@ -41,13 +39,13 @@ def cost(entry: Entry) -> int:
     if len(entry.body) > PAGE:
         total += len(entry.body) // _HOLES
     for name, value in own_pairs(entry.headers):
-        total += _PAIR + _sized(value)
+        total += _PAIR + ((_BYTES_ROUNDED + len(value)) & ~15)  # `_sized`, in place: each put asks
         if not is_shared_name(name):
             total += _sized(name)
     if entry.tags:
         total += _tuple(len(entry.tags))
-        texts = sum((_TEXT_OVERHEAD + len(tag) + 15) & ~15 for tag in entry.tags)
-        total += texts + texts // _SCATTER
+        for tag in entry.tags:
+            total += (_TEXT_OVERHEAD + len(tag) + 15) & ~15
     if entry.vary:
         total += _tuple(len(entry.vary))
         for name, selected in entry.vary:

@@ -14,7 +14,6 @@ from typing import Protocol, cast
 
 from cachemw.engine.entry import NEVER, Entry
 from cachemw.engine.pressure import Change, Level, Pressure, kept_until
-from cachemw.stores.cost import cost
 from cachemw.stores.sieve import Sieve
 
 __all__ = ["MemoryTier"]
@@ -26,7 +25,7 @@ SLICE = 1000
 """Entries looked at under one hold of the lock: about a millisecond."""
 TRIM_SHARE = 16
 """Each time that large bodies of this fraction of the tier have gone, memory is given back."""
-LEAST_TRIM = 4 << 20
+LEAST_TRIM = 2 << 20
 """Bytes below which that is not worth a walk through all that malloc has."""
 
 
@@ -198,7 +197,7 @@ class MemoryTier:
             now,
             entry.fresh_until,
             entry.dies_at,
-            size=cost(entry),
+            size=len(entry.body),
             mean=self._cache.mean,
             level=self._pressure.level,
         )

@@ -111,7 +111,7 @@ class Sieve(cachetools.Cache[bytes, Entry]):
         if size * LARGEST_SHARE > self.maxsize:
             raise ValueError("too-large")
         old = self[key]
-        if not old and not self._is_let_in(key, size):
+        if not old and self._bytes + size > self.maxsize and not self._is_let_in(key, size):
             raise ValueError("first-time")
         freed = cost(old) if old else 0
         while old and self._bytes - freed + size > self.maxsize:
@@ -133,11 +133,7 @@ class Sieve(cachetools.Cache[bytes, Entry]):
 
     def _is_let_in(self, key: bytes, size: int) -> bool:
         """Say whether a new key may have others evicted for it; a ghost's was here a moment ago."""
-        if self._bytes + size <= self.maxsize or size <= LARGE * self.mean:
-            return True
-        if key in self._ghosts:
-            return True
-        return self._door.knows(key)
+        return size <= LARGE * self.mean or key in self._ghosts or self._door.knows(key)
 
     def __delitem__(self, key: bytes) -> None:
         """Remove the entry and leave its place in the order as a ghost."""
