@@ -24,6 +24,7 @@ from bench.constants import config
 from cachemw import Cache, asgi, wsgi
 from cachemw.engine.entry import Entry, Key
 from cachemw.stores.codec import Codec
+from cachemw.stores.interning import intern_pairs
 from cachemw.stores.memory import MemoryTier
 from cachemw.stores.trimming import trim
 
@@ -99,7 +100,7 @@ class _Origin:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         size = self.kind.size(self.chance) if self.keeps else 0
-        await send({"type": "http.response.start", "status": 200, "headers": self._fields(size)})
+        await send({"type": "http.response.start", "status": 200, "headers": self.fields(size)})
         step = _PIECE if self.kind.streamed else size + 1
         for at in range(0, size + 1, step):
             piece = self.chance.randbytes(min(step, size - at))
@@ -108,11 +109,11 @@ class _Origin:
 
     def wsgi(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         size = self.kind.size(self.chance) if self.keeps else 0
-        fields = [(name.decode(), value.decode()) for name, value in self._fields(size)]
+        fields = [(name.decode(), value.decode()) for name, value in self.fields(size)]
         start_response("200 OK", fields)
         return [self.chance.randbytes(size)]
 
-    def _fields(self, size: int) -> list[Pair]:
+    def fields(self, size: int) -> list[Pair]:
         draw = self.chance.getrandbits
         fields = [
             (b"content-type", b"application/json"),
@@ -207,9 +208,11 @@ def main(population: str, mebibytes: int, turns: int) -> None:
     tier = churn.cache.memory
     with closing(asyncio.new_event_loop()) as loop:
         loop.run_until_complete(churn.turn(_BESIDE))
+        churn.origin.keeps = True
+        for _ in range(_BESIDE):
+            intern_pairs(tuple(churn.origin.fields(kind.size(churn.chance))))
         gc.collect()
         began = resident()
-        churn.origin.keeps = True
         while not tier.evictions:
             loop.run_until_complete(churn.turn(50))
         full = {"entries": len(tier), "accounted": tier.size, "filled": resident() - began}

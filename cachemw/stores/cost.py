@@ -27,6 +27,9 @@ went, a hole is left that may hold whole pages. `bench/churned.py` measures it: 
 that were replaced twenty times over keep 20 to 25 % more than their bodies, for all that `trimming`
 gives back; tiers of bodies smaller than a page keep nothing more.
 """
+_VARIANT = 200
+"""For an entry that varies: its place in the count of variants (100), and as much for the pages that
+keys of variants leave half full, which come and go with the memo. Measured as above."""
 FIXED_COST = _ENTRY_OBJECT + 4 * _FLOAT + _POSITION + _INDEX_SLOT + _ORDER_SLOT
 
 
@@ -47,7 +50,7 @@ def cost(entry: Entry) -> int:
         for tag in entry.tags:
             total += (_TEXT_OVERHEAD + len(tag) + 15) & ~15
     if entry.vary:
-        total += _tuple(len(entry.vary))
+        total += _VARIANT + _tuple(len(entry.vary))
         for name, selected in entry.vary:
             total += _PAIR + _sized(name) + (_sized(selected) if selected else 0)
     return total
