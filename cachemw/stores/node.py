@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import weakref
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,9 @@ _CONNECT_SHARE = 0.3
 _SHORTEST_CONNECT = 0.005
 """Seconds; the least that is given to connecting, however short the deadline."""
 
+_Lasting = tuple["redis.asyncio.Redis", AsyncGenerator[None, None]]
+"""A loop's client, and what closes it when the loop ends."""
+
 
 class Node:
     """The clients of one server, and its breaker."""
@@ -44,8 +47,7 @@ class Node:
         self._address = {} if address is None else {"host": address[0], "port": address[1]}
         self._lock = threading.Lock()
         self._sync: redis.Redis | None = None
-        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis]
-        self._by_loop = weakref.WeakKeyDictionary()
+        self._by_loop: dict[asyncio.AbstractEventLoop, _Lasting] = {}
 
     def sync(self) -> Any:
         """Give this process's client for threads."""
@@ -63,26 +65,45 @@ class Node:
     def aio(self) -> Any:
         """Give the running event loop's client."""
         loop = asyncio.get_running_loop()
-        client = self._by_loop.get(loop)
-        if client is None:
-            client = self._by_loop[loop] = self._make_async()
-        return client
+        lasting = self._by_loop.get(loop)
+        if lasting is None:
+            for other in list(self._by_loop):
+                if other.is_closed():  # by somebody who did not ask what was open in it
+                    self._by_loop.pop(other, None)
+            client = self._make_async()
+            lasting = self._by_loop[loop] = client, self._until_the_end(loop, client)
+            with suppress(StopIteration):
+                lasting[1].__anext__().send(None)  # as far as its yield: now the loop knows of it
+        return lasting[0]
+
+    async def _until_the_end(
+        self, loop: asyncio.AbstractEventLoop, client: redis.asyncio.Redis
+    ) -> AsyncGenerator[None, None]:
+        """Close a loop's client when the loop ends, for then asyncio closes its generators.
+
+        Nobody else would: a client refers to its loop, and loops may live for one request only.
+        """
+        try:
+            yield
+        finally:
+            self._by_loop.pop(loop, None)
+            await client.aclose()
 
     def alone(self, read_timeout: float) -> redis.Redis:
         """Make a client of one connection that blocks in reads for up to `read_timeout` seconds."""
         return self._make_sync(read_timeout, connections=1)
 
     def close(self) -> None:
-        """Close the threads' client; loops close theirs by `aclose`, or when they are collected."""
+        """Close the threads' client; loops close theirs by `aclose`, or when they end."""
         client, self._sync = self._sync, None
         if client is not None:
             client.close()
 
     async def aclose(self) -> None:
         """Close the running loop's client."""
-        client = self._by_loop.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        lasting = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if lasting is not None:
+            await lasting[1].aclose()
 
     def retire(self) -> None:
         """Close everything, from any thread: nobody will ask this server any more."""

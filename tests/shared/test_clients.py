@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import random
 import subprocess
@@ -78,19 +79,53 @@ def test_every_event_loop_has_a_client_of_its_own(tiers: Tiers, clock: FakeClock
     assert (len(clients), wrong) == (4, [])
 
 
-def test_a_loop_that_is_gone_leaves_no_client_behind(tiers: Tiers, clock: FakeClock) -> None:  # noqa: F811
+def test_a_loop_that_is_gone_leaves_no_client_behind(
+    tiers: Tiers,  # noqa: F811
+    clock: FakeClock,
+    redis_server: Any,
+) -> None:
+    # Guard: the generator that the loop closes at its end. A client refers to its loop, so that
+    # nothing is ever collected: one connection for each request of Django's `async_to_sync`.
     tier = tiers.make()
     tier.put(key("one"), entry("one", clock))
 
-    async def read() -> Entry | None:
+    async def read(*, close: bool) -> Entry | None:
         try:
             return await tier.aget(key("one"), EPOCH)
         finally:
-            await tiers.nodes.aclose()
+            if close:
+                await tiers.nodes.aclose()
 
+    before = connections(redis_server)
+    for number in range(20):
+        assert asyncio.run(read(close=number % 2 == 0)) is not None
+        assert len(the_node(tiers.nodes)._by_loop) == 0
+    until(lambda: connections(redis_server) == before)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_loop_that_was_just_closed_is_forgotten_by_the_next(
+    tiers: Tiers,  # noqa: F811
+    redis_server: Any,
+) -> None:
+    # Guard: whoever makes a client looks for loops that are closed.
+    tier = tiers.make()
+    before = connections(redis_server)
     for _ in range(20):
-        assert asyncio.run(read()) is not None
-    assert len(the_node(tiers.nodes)._by_loop) == 0
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(tier.aget(key("none"), EPOCH))
+        loop.close()
+    assert len(the_node(tiers.nodes)._by_loop) == 1
+    del loop
+    gc.collect()  # what is closed was not ours to close: it goes when it is collected
+    until(lambda: connections(redis_server) <= before + 1)
+    asyncio.run(tier.aget(key("none"), EPOCH))  # forgets the last one
+    gc.collect()
+
+
+def connections(server: Any) -> int:
+    return len(server.command("CLIENT", "LIST").splitlines())
 
 
 def test_cancelled_commands_never_leave_an_answer_for_somebody_else(
