@@ -163,19 +163,25 @@ class CacheMiddleware:
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Follow the log before the first request comes, and close after the last."""
+        server = object()
 
         async def relay(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
+                self.cache.servers.add(server)
                 self.cache.start()
             elif message["type"] == "lifespan.shutdown.complete":
+                self.cache.servers.discard(server)
                 await self._shut_down()
             await send(message)
 
         await self.app(scope, receive, relay)
 
     async def _shut_down(self) -> None:
+        # Closed under another server of this process, the cache would go on serving from memory
+        # what is purged meanwhile.
+        end = self.cache.aleave if self.cache.servers else self.cache.aclose
         with contextlib.suppress(Exception):
-            await self.cache.aclose()
+            await end()
 
 
 class _Relay:

@@ -105,6 +105,8 @@ class Cache:
             else Performer(self.clock, self.log)
         )
         self.tasks = Tasks(_MAX_TASKS)
+        self.servers: set[object] = set()
+        """The lifespans under way in this process: the last one that ends closes the cache."""
         if self._shared:
             self._shared.attach(self.flags, self._stats_bytes)
         templates = {route.name: route.path for route in config.routes}
@@ -262,11 +264,15 @@ class Cache:
 
     async def aclose(self) -> None:
         """Close as `close` does, from an event loop; what runs in it may end, for some seconds."""
+        await self.aleave()
+        self.close()
+
+    async def aleave(self) -> None:
+        """Close what belongs to the running event loop: others of this process may go on."""
         # A write to Redis that is under way would open the connection again behind our back.
         await self.tasks.drain(_CLOSE_WAIT)
         if self._shared:
             await self._shared.nodes.aclose()
-        self.close()
 
     def reset_after_fork(self) -> None:
         """Begin anew in a child process: no lock, thread, connection or count of the parent's."""
@@ -277,6 +283,7 @@ class Cache:
         self.flags.reset_after_fork()
         self.background.reset_after_fork()
         self.tasks.reset_after_fork()
+        self.servers.clear()
         self.log.reset_after_fork()
         if self._shared:
             self._shared.nodes.reset_after_fork()
