@@ -1,12 +1,13 @@
-"""Background work, bounded: a small pool of threads, and tasks of event loops."""
+"""Background work, bounded: a few threads, and tasks of event loops."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 __all__ = ["Background", "Tasks"]
@@ -47,7 +48,11 @@ class Tasks:
 
 
 class Background:
-    """Runs calls in at most `workers` threads and refuses what would queue for long."""
+    """Runs calls in at most `workers` threads and refuses what would queue for long.
+
+    A thread ends when there is nothing left to do. They are daemons: a process waits at its end for
+    every other thread, those of `concurrent.futures` too, and a refresh may hang in the application.
+    """
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -55,37 +60,56 @@ class Background:
 
     def reset_after_fork(self) -> None:
         """Forget the parent's threads."""
-        self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
-        self._room = threading.BoundedSemaphore(self.workers * (1 + _QUEUED_PER_WORKER))
+        self._changed = threading.Condition(threading.Lock())
+        self._queue: deque[Callable[[], object]] = deque()
+        self._threads = 0
+        self._room = self.workers * (1 + _QUEUED_PER_WORKER)
 
     def submit(self, call: Callable[[], object]) -> bool:
         """Run a call soon; False when there is no room, and then it will not be run."""
-        if not self._room.acquire(blocking=False):
-            return False
+        with self._changed:
+            if not self._room:
+                return False
+            self._room -= 1
+            self._queue.append(call)
+            if self._threads == self.workers:
+                return True
+            self._threads += 1
         try:
-            self._executor().submit(self._run, call)
-        except RuntimeError:  # the interpreter is shutting down
-            self._room.release()
-            return False
+            threading.Thread(target=self._work, name="cachemw", daemon=True).start()
+        except RuntimeError:  # no thread is to be had, or the interpreter is shutting down
+            return not self._withdraw(call)
         return True
 
-    def _executor(self) -> ThreadPoolExecutor:
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="cachemw")
-            return self._pool
+    def _withdraw(self, call: Callable[[], object]) -> bool:
+        """Take back a call whose thread could not be started, unless another thread has it."""
+        with self._changed:
+            self._threads -= 1
+            if call not in self._queue:
+                return False
+            self._queue.remove(call)
+            self._room += 1
+            return True
 
-    def _run(self, call: Callable[[], object]) -> None:
-        try:
-            call()
-        finally:
-            self._room.release()
+    def _work(self) -> None:
+        while (call := self._next()) is not None:
+            # Calls tell of their faults themselves; SystemExit in one must not end the others' thread.
+            with suppress(BaseException):
+                call()
+            with self._changed:
+                self._room += 1
 
-    def close(self) -> None:
-        """Finish what is running and drop what is queued."""
-        with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown(wait=True, cancel_futures=True)
-            self._room = threading.BoundedSemaphore(self.workers * (1 + _QUEUED_PER_WORKER))
+    def _next(self) -> Callable[[], object] | None:
+        with self._changed:
+            if self._queue:
+                return self._queue.popleft()
+            self._threads -= 1
+            self._changed.notify_all()
+            return None
+
+    def close(self, timeout: float) -> None:
+        """Drop what is queued, and wait at most this many seconds for what is running."""
+        with self._changed:
+            self._room += len(self._queue)
+            self._queue.clear()
+            self._changed.wait_for(lambda: not self._threads, timeout)

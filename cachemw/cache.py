@@ -26,6 +26,7 @@ from cachemw.engine.screen import watched
 from cachemw.engine.setup import make_router, make_routes
 from cachemw.engine.urls import purged_tags
 from cachemw.engine.variants import Variants
+from cachemw.exiting import close_at_exit
 from cachemw.explain import Explanation, explain
 from cachemw.forking import reset_in_children
 from cachemw.graphql import resolve_languages
@@ -48,7 +49,7 @@ __all__ = ["Cache"]
 _CHANGE_WAIT = 0.02
 """Seconds that an unsafe request's answer waits for other processes to hear of what it changed."""
 _CLOSE_WAIT = 5.0
-"""Seconds that closing waits for an event loop's refreshes and writes to Redis."""
+"""Seconds that closing waits for refreshes, and for an event loop's writes to Redis."""
 _MAX_TASKS = 1000
 """Refreshes and writes to Redis under way in a process's event loops; more are dropped and counted."""
 
@@ -114,6 +115,7 @@ class Cache:
         self._gauges = gauges(self.memory, config.memory, self.engine, more)
         instrument(self.counters, self._gauges, templates=templates)
         reset_in_children(self)
+        close_at_exit(self.log)  # purges would wait for a process that is gone
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], **options: Any) -> Self:
@@ -257,7 +259,7 @@ class Cache:
 
     def close(self) -> None:
         """Stop the follower and the background threads, and close connections; can start again."""
-        self.background.close()
+        self.background.close(_CLOSE_WAIT)
         self.log.close()
         if self._shared:
             self._shared.nodes.close()

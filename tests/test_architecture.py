@@ -206,6 +206,7 @@ MAY_IMPORT = {
     "clock": set(),
     "background": set(),
     "forking": set(),
+    "exiting": set(),
     "config": {"errors"},
     "http": {"errors"},
     "engine": {"errors", "config", "http"},

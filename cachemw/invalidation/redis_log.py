@@ -190,14 +190,18 @@ class RedisLog:
 
     def start(self) -> None:
         """Begin to follow, once per process."""
-        if self._thread is None:
-            with self._lock:
+        # Whoever finds it being started goes on. It must not wait: where gevent patched `threading`
+        # only after the lock was made, the greenlet that starts the other one would never run again.
+        if self._thread is None and self._lock.acquire(blocking=False):
+            try:
                 if self._thread is None:
                     thread = threading.Thread(
                         target=self._run, args=(self._stopping,), name="cachemw-log", daemon=True
                     )
                     thread.start()  # raises where there is no thread to be had: tried again later
                     self._thread = thread
+            finally:
+                self._lock.release()
 
     def _run(self, stopping: threading.Event) -> None:
         while not stopping.is_set():

@@ -1,0 +1,76 @@
+"""Background calls: bounded, and nobody's end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from cachemw.background import Background
+
+LIMIT = 10.0
+
+
+def until(condition: Callable[[], object]) -> None:
+    ends = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.001)
+
+
+def test_few_calls_run_at_a_time_a_few_more_wait_and_the_rest_is_refused() -> None:
+    background, gate, lock = Background(2), threading.Event(), threading.Lock()
+    running, most, done = 0, 0, 0
+
+    def call() -> None:
+        nonlocal running, most, done
+        with lock:
+            running += 1
+            most = max(most, running)
+        gate.wait(LIMIT)
+        with lock:
+            running -= 1
+            done += 1
+
+    taken = sum(background.submit(call) for _ in range(100))
+    until(lambda: running == 2)
+    gate.set()
+    until(lambda: done == taken)
+    assert (taken, most) == (18, 2)
+    until(lambda: background.submit(call))
+
+
+def test_a_call_that_ends_its_thread_ends_no_other_call() -> None:
+    background, ran = Background(1), threading.Event()
+    gate = threading.Event()
+
+    def ends() -> None:
+        gate.wait(LIMIT)
+        raise SystemExit
+
+    assert background.submit(ends)
+    assert background.submit(ran.set)
+    gate.set()
+    assert ran.wait(LIMIT)
+
+
+def test_closing_drops_what_is_queued_and_waits_for_what_runs_but_not_for_ever() -> None:
+    background, gate, ran = Background(1), threading.Event(), threading.Event()
+    begun = threading.Event()
+
+    def hangs() -> None:
+        begun.set()
+        gate.wait(LIMIT)
+
+    background.submit(hangs)
+    assert begun.wait(LIMIT)
+    background.submit(ran.set)
+    began = time.monotonic()
+    background.close(0.05)
+    assert time.monotonic() - began < 1.0
+    gate.set()
+    background.close(LIMIT)
+    assert not ran.is_set()
+    again = threading.Event()
+    assert background.submit(again.set)
+    assert again.wait(LIMIT)
