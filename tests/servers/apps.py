@@ -3,7 +3,7 @@
 Environment: `APP_REDIS` and `APP_DATA`; with `APP_WARM` the module asks its own cache once while it
 is imported, as an application does that a server loads before it forks; with `APP_LATE_POSITION`
 entries carry where the log stood when they were complete, not when they were begun: the mistake
-that a purge during a fill brings to light.
+that a purge during a fill brings to light. `APP_LEASE` says how long a lease lasts.
 """
 
 from __future__ import annotations
@@ -26,28 +26,41 @@ PIECE = b"x" * 65536
 PIECES = 16
 """How many of them make a large body; it pauses after half of them."""
 
-cache = Cache.from_dict(
-    {
-        "namespace": "servers",
-        "redis": {"url": os.environ["APP_REDIS"], "deadline": "2s"},
-        "log": {"poll": "100ms", "confirm_wait": "2s"},
-        "routes": [
-            {"name": "pages", "path": "/pages/{id}", "ttl": "1h", "tags": ["page:{id}"]},
-            {"name": "paused", "path": "/paused/{id}", "ttl": "1h", "tags": ["page:{id}"]},
-            {"name": "stream", "path": "/stream/{id}", "ttl": "1h"},
-            {"name": "events", "path": "/events/{id}", "ttl": "1h"},
-            {"name": "large", "path": "/large/{id}", "ttl": "1h", "max_size": "100MiB"},
-            {
-                "name": "bodies",
-                "path": "/bodies/{id}",
-                "ttl": "1h",
-                "methods": ["POST"],
-                "body": "raw",
-                "body_limit": "100KiB",
-            },
-        ],
-    }
-)
+STEPS = 4
+"""How many pieces a slow body has, and the steps in which it is made."""
+STEP = 0.01
+"""Seconds that each takes."""
+
+OPTIONS = {
+    "namespace": "servers",
+    "redis": {"url": os.environ["APP_REDIS"], "deadline": "2s"},
+    "log": {"poll": "100ms", "confirm_wait": "2s"},
+    # A busy machine must not end a wait, nor a lease where that would be counted.
+    "coalesce": {"wait": "15s", "lease": os.environ.get("APP_LEASE", "2s")},
+    "routes": [
+        {"name": "pages", "path": "/pages/{id}", "ttl": "1h", "tags": ["page:{id}"]},
+        {"name": "paused", "path": "/paused/{id}", "ttl": "1h", "tags": ["page:{id}"]},
+        {"name": "slow", "path": "/slow/{id}", "ttl": "1h"},
+        {
+            "name": "renewed",
+            "path": "/renewed/{id}",
+            "ttl": "50ms",
+            "stale_while_revalidate": "1h",
+        },
+        {"name": "stream", "path": "/stream/{id}", "ttl": "1h"},
+        {"name": "events", "path": "/events/{id}", "ttl": "1h"},
+        {"name": "large", "path": "/large/{id}", "ttl": "1h", "max_size": "100MiB"},
+        {
+            "name": "bodies",
+            "path": "/bodies/{id}",
+            "ttl": "1h",
+            "methods": ["POST"],
+            "body": "raw",
+            "body_limit": "100KiB",
+        },
+    ],
+}
+cache = Cache.from_dict(OPTIONS)
 
 if os.environ.get("APP_LATE_POSITION"):
     from cachemw import exchange
@@ -88,9 +101,25 @@ def may_go_on(name: str) -> bool:
     return (DATA / f"go-{name}").exists()
 
 
-def about() -> bytes:
+def about(cache: Cache) -> bytes:
     log: Any = cache.log
-    return json.dumps({"pid": os.getpid(), "live": log.live}).encode()
+    flights = cache.engine.flights
+    rejected = cache.stats().events.get("entry_rejected", {})
+    return json.dumps(
+        {
+            "pid": os.getpid(),
+            "live": log.live,
+            "waiting": flights.waiting,
+            "flights": len(flights.open),
+            "rejected": sum(rejected.values()),
+        }
+    ).encode()
+
+
+def slow_body(name: str) -> bytes:
+    """Note that a slow page is asked for, and give what it will be."""
+    note(f"called-{name}")
+    return body_of(name) * 1000
 
 
 # -- ASGI ------------------------------------------------------------------------------------------
@@ -149,6 +178,17 @@ async def respond(scope: Any, receive: Any, send: Any) -> None:
     async def start() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
 
+    if kind == "slow":
+        body = slow_body(name)
+        headers.append((b"content-length", b"%d" % len(body)))
+        await start()
+        size = len(body) // STEPS
+        for at in range(0, len(body), size):
+            await asyncio.sleep(STEP)
+            more = at + size < len(body)
+            piece = body[at : at + size]
+            await send({"type": "http.response.body", "body": piece, "more_body": more})
+        return
     if kind in ("stream", "events", "large"):
         if kind == "large":
             headers.append((b"content-length", b"%d" % (len(PIECE) * PIECES)))
@@ -158,14 +198,14 @@ async def respond(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.body"})
         return
     if kind == "about":
-        body = about()
+        body = about(cache)
     elif kind == "bodies":
         body = body_of(name) + b"".join([piece async for piece in received(receive)])
     elif scope["method"] == "PUT":
         body = (await cache.apurge(tags=[f"page:{change(name)}"])).status.encode()
     else:
         body = body_of(name)
-        if kind == "paused":
+        if kind == "paused" or (kind == "renewed" and (DATA / f"hang-{name}").exists()):
             await pause(name)
     headers.append((b"content-length", b"%d" % len(body)))
     await start()
@@ -203,39 +243,80 @@ class Pieces:
         note(f"closed-{self._name}")
 
 
+def slowly(body: bytes) -> Iterator[bytes]:
+    size = len(body) // STEPS
+    for at in range(0, len(body), size):
+        time.sleep(STEP)
+        yield body[at : at + size]
+
+
 def plain_application(environ: Any, start_response: Any) -> Any:
     _, kind, *rest = environ["PATH_INFO"].split("/")
     name = rest[0] if rest else ""
     headers = [("Content-Type", "text/event-stream" if kind == "events" else "text/plain")]
+    if kind == "slow":
+        body = slow_body(name)
+        start_response("200 OK", [*headers, ("Content-Length", str(len(body)))])
+        return slowly(body)
     if kind in ("stream", "events", "large"):
         if kind == "large":
             headers.append(("Content-Length", str(len(PIECE) * PIECES)))
         start_response("200 OK", headers)
         return Pieces(kind, name)
     if kind == "about":
-        body = about()
+        body = about(cache)
     elif kind == "bodies":  # gunicorn's input ends where the body does
         body = body_of(name) + environ["wsgi.input"].read()
     elif environ["REQUEST_METHOD"] == "PUT":
         body = cache.purge(tags=[f"page:{change(name)}"]).status.encode()
     else:
         body = body_of(name)
-        if kind == "paused":
+        if kind == "paused" or (kind == "renewed" and (DATA / f"hang-{name}").exists()):
             pause_here(name)
     start_response("200 OK", [*headers, ("Content-Length", str(len(body)))])
     return [body]
 
 
-asgi_app = asgi.CacheMiddleware(application, cache)
+def impatient(app: Any) -> Any:
+    """Cancel the whole call of an answer whose client goes away, as frameworks and time limits do."""
+
+    async def around(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith("/slow/"):
+            await app(scope, receive, send)
+            return
+        first = await receive()
+        begun = asyncio.Event()
+
+        async def once() -> Any:
+            if not begun.is_set():
+                begun.set()
+                return first
+            return await asyncio.Event().wait()
+
+        answering = asyncio.ensure_future(app(scope, once, send))
+        gone = asyncio.ensure_future(receive())
+        await asyncio.wait((answering, gone), return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
+        answering.cancel()
+        await asyncio.gather(answering, gone, return_exceptions=True)
+
+    return around
+
+
+asgi_app = impatient(asgi.CacheMiddleware(application, cache))
 wsgi_app = wsgi.CacheMiddleware(plain_application, cache)
 
 
-def warm_up() -> None:
-    """Use the cache before the fork: its follower runs and its connections are open."""
+def follow(cache: Cache) -> None:
     cache.start()
     ends = time.monotonic() + PATIENCE
     while not cache.log.live and time.monotonic() < ends:
         time.sleep(0.002)
+
+
+def warm_up() -> None:
+    """Use the cache before the fork: its follower runs and its connections are open."""
+    follow(cache)
     environ = {
         "REQUEST_METHOD": "GET",
         "PATH_INFO": "/pages/warm",

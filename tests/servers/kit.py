@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
+
 __all__ = ["COMMANDS", "Answer", "Client", "Server", "client_of_each", "serve", "until"]
 
 FOLDER = Path(__file__).parent
@@ -26,12 +29,36 @@ _LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)")
 _UVICORN = ("uvicorn", "apps:asgi_app", "--app-dir", str(FOLDER), "--host", "127.0.0.1")
 _GUNICORN = ("gunicorn", "apps:wsgi_app", "--chdir", str(FOLDER), "--bind", "127.0.0.1:0")
 _THREADS = ("--worker-class", "gthread", "--threads", "8", "--keep-alive", "30")
+_GREENLETS = ("--worker-class", "gevent", "--keep-alive", "30", "--no-control-socket")
+_GUNICORN_ASGI = (
+    "gunicorn",
+    "apps:asgi_app",
+    *_GUNICORN[2:],
+    "--workers",
+    "2",
+    "--no-control-socket",
+)
+_DJANGO = ("gunicorn", "apps_django:wsgi_app", *_GUNICORN[2:], "--no-control-socket")
+_TWO = ("--port", "0", "--workers", "2", "--no-use-colors")
 COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
     "uvicorn": (2, (*_UVICORN, "--port", "0", "--workers", "2", "--no-use-colors")),
     "gunicorn": (2, (*_GUNICORN, *_THREADS, "--workers", "2", "--no-control-socket")),
     "preload": (4, (*_GUNICORN, *_THREADS, "--workers", "4", "--no-control-socket", "--preload")),
+    "gevent": (2, (*_GUNICORN, *_GREENLETS, "--workers", "2")),
+    "gevent-preload": (2, (*_GUNICORN, *_GREENLETS, "--workers", "2", "--preload")),
+    "gunicorn-asgi": (2, (*_GUNICORN_ASGI, "--worker-class", "asgi")),
+    "uvicorn-worker": (2, (*_GUNICORN_ASGI, "--worker-class", "uvicorn.workers.UvicornWorker")),
+    "django-preload": (2, (*_DJANGO, *_THREADS, "--workers", "2", "--preload")),
+    "django-uvicorn": (2, ("uvicorn", "apps_django:asgi_app", *_UVICORN[2:], *_TWO)),
 }
 """Name -> number of workers, command line. The kernel chooses the port; the log tells it."""
+NEEDS = {
+    "gevent": "gevent",
+    "gevent-preload": "gevent",
+    "gunicorn-asgi": "gunicorn.workers.gasgi",
+    "uvicorn-worker": "uvicorn.workers",
+}
+"""What a server needs that is not always there."""
 
 
 def until(condition: Callable[[], object], limit: float = LIMIT) -> float:
@@ -166,6 +193,9 @@ class Server:
 @contextmanager
 def serve(name: str, redis_url: str, folder: Path, **environment: str) -> Iterator[Server]:
     """Run a server until the block ends, every worker of it following the log."""
+    needed = NEEDS.get(name)
+    if needed is not None and importlib.util.find_spec(needed) is None:
+        pytest.skip(f"{needed} is not installed: there may be no wheel of it for this Python")
     workers, command = COMMANDS[name]
     data = folder / "data"
     data.mkdir()
