@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,7 +47,8 @@ class RedisServer:
     options of the server, such as `("--replicaof", "127.0.0.1 7000")`.
 
     Each fault has its undoing, and returns when it is there: `kill` or `stop` and `start`, `hang`
-    and `resume`, `fill` and `unfill`, `read_only` and `writable`. The address stays the same.
+    and `resume`, `slow` and `normal`, `fill` and `unfill`, `read_only` and `writable`. The address
+    stays the same.
     """
 
     def __init__(self, *, unix: bool = False, options: Sequence[str] = ()) -> None:
@@ -55,6 +57,7 @@ class RedisServer:
         self._socket = self._directory / "s" if unix else None
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._slowing: threading.Event | None = None
         self._owner = os.getpid()
         atexit.register(self.close)
 
@@ -135,6 +138,27 @@ class RedisServer:
         """Let a hung server go on."""
         self._running().send_signal(signal.SIGCONT)
 
+    def slow(self, seconds: float) -> None:
+        """Make it sit on every command for up to so many seconds before it answers."""
+        self.normal()
+        self._slowing = threading.Event()
+        threading.Thread(target=self._pause, args=(seconds, self._slowing), daemon=True).start()
+
+    def normal(self) -> None:
+        """Let it answer at once again."""
+        slowing, self._slowing = self._slowing, None
+        if slowing is not None:
+            slowing.set()
+            with contextlib.suppress(OSError):  # it is down: it will not be slow when it comes back
+                self.command("CLIENT", "UNPAUSE")
+
+    def _pause(self, seconds: float, over: threading.Event) -> None:
+        # The command itself waits for the pause before it: so one follows the other without a gap.
+        while not over.is_set():
+            with contextlib.suppress(OSError, resp.ReplyError):  # killed, or hung, meanwhile
+                self.command("CLIENT", "PAUSE", int(seconds * 1000), "ALL")
+            over.wait(0.001)
+
     def fill(self) -> None:
         """Make the server refuse every write for want of memory; reads go on."""
         self.command("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", 1)
@@ -165,6 +189,8 @@ class RedisServer:
     def close(self) -> None:
         """End the server for good and remove its directory."""
         atexit.unregister(self.close)
+        if self._slowing is not None:
+            self._slowing.set()
         if self._owner == os.getpid():  # a forked child inherits the handler, not the server
             self.stop()
             shutil.rmtree(self._directory, ignore_errors=True)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,37 +128,19 @@ def test_a_wrong_password_costs_nothing_but_the_shared_tier(
     assert_bounded(ill, bare)
 
 
-@contextmanager
-def slow(server: RedisServer, seconds: float) -> Iterator[None]:
-    """Make the server sit on every command for so long before it answers."""
-    stopping = threading.Event()
-
-    def keep_pausing() -> None:
-        while not stopping.is_set():
-            server.command("CLIENT", "PAUSE", int(seconds * 1000), "ALL")
-
-    thread = threading.Thread(target=keep_pausing)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join()
-        server.command("CLIENT", "UNPAUSE")
-
-
 def test_a_slow_redis_is_left_alone(own_redis_server: RedisServer, kind: type[Traffic]) -> None:
     # Guard: timeouts count as failures to the breaker.
     bare = baseline(kind)
     traffic = kind(options(own_redis_server.url), CLIENTS)
     with traffic.flowing():
         traffic.await_shared()
-        with slow(own_redis_server, 0.5):
-            began = time.monotonic()
-            traffic.await_more(50)
-            traffic.change()
-            traffic.await_more(300)
-            ill = traffic.since(began)
+        own_redis_server.slow(0.5)
+        began = time.monotonic()
+        traffic.await_more(50)
+        traffic.change()
+        traffic.await_more(300)
+        ill = traffic.since(began)
+        own_redis_server.normal()
         traffic.await_shared(limit=BACK)
         traffic.await_more(100)
     assert_harmless(traffic.asked)
