@@ -117,8 +117,6 @@ def about(cache: Cache) -> bytes:
 
 
 def slow_body(name: str) -> bytes:
-    """Note that a slow page is asked for, and give what it will be."""
-    note(f"called-{name}")
     return body_of(name) * 1000
 
 
@@ -278,12 +276,17 @@ def plain_application(environ: Any, start_response: Any) -> Any:
 
 
 def impatient(app: Any) -> Any:
-    """Cancel the whole call of an answer whose client goes away, as frameworks and time limits do."""
+    """Cancel the whole call of an answer whose client goes away, as frameworks and time limits do.
+
+    Notes which request has come, outside of the cache.
+    """
 
     async def around(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http" or not scope["path"].startswith("/slow/"):
             await app(scope, receive, send)
             return
+        for number in (value for name, value in scope["headers"] if name == b"number"):
+            note(f"reached-{number.decode()}")
         first = await receive()
         begun = asyncio.Event()
 
@@ -304,7 +307,14 @@ def impatient(app: Any) -> Any:
 
 
 asgi_app = impatient(asgi.CacheMiddleware(application, cache))
-wsgi_app = wsgi.CacheMiddleware(plain_application, cache)
+cached = wsgi.CacheMiddleware(plain_application, cache)
+
+
+def wsgi_app(environ: Any, start_response: Any) -> Any:
+    """Note which request has come, outside of the cache."""
+    if number := environ.get("HTTP_NUMBER"):
+        note(f"reached-{number}")
+    return cached(environ, start_response)
 
 
 def follow(cache: Cache) -> None:

@@ -21,19 +21,19 @@ def slow_body(name: str) -> bytes:
     return f"{name} v1".encode() * 1000
 
 
-def _begin(port: int, path: str) -> socket.socket:
+def _begin(port: int, path: str, **fields: str) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", port), timeout=LIMIT)
-    connection.sendall(
-        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode()
-    )
+    fields = {"Host": "127.0.0.1", "Connection": "close", **fields}
+    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    connection.sendall("\r\n".join([*lines, "", ""]).encode())
     return connection
 
 
-def ask(port: int, path: str) -> bytes | None:
+def ask(port: int, path: str, **fields: str) -> bytes | None:
     """Give all bytes that came, on a connection of its own; None where nobody took the connection."""
     data = b""
     try:
-        connection = _begin(port, path)
+        connection = _begin(port, path, **fields)
     except ConnectionError:
         return None
     # A server that ends resets what it never took from its queue; what came has come.
@@ -55,30 +55,30 @@ def leave(port: int, path: str, within: float, rng: random.Random) -> None:
 
 
 class Load:
-    """New slow pages, one that is hot, and one that is asked for by all at once."""
+    """Clients that ask for slow pages, each page three times; every request has a number."""
 
     def __init__(self, port: int, clients: int) -> None:
         self.port = port
         self.whole: list[str] = []
         """The slow pages that were answered as they should."""
         self.broken: list[str] = []
-        self.unanswered: list[str] = []
-        """The pages that were asked for and not answered with a single byte."""
+        self.unanswered: list[int] = []
+        """The requests that were not answered with a single byte."""
         self._numbers = itertools.count()
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._ask_on) for _ in range(clients)]
 
     def _ask_on(self) -> None:
         while not self._stopping.is_set():
-            number = next(self._numbers)
-            self._ask(f"page-{number // 3}")
+            self._ask(next(self._numbers))
 
-    def _ask(self, name: str) -> None:
-        data = ask(self.port, f"/slow/{name}")
+    def _ask(self, number: int) -> None:
+        name = f"page-{number // 3}"
+        data = ask(self.port, f"/slow/{name}", Number=str(number))
         if data is None:
             self._stopping.wait(0.01)
         elif not data:
-            self.unanswered.append(name)
+            self.unanswered.append(number)
         elif is_whole(data, slow_body(name)):
             self.whole.append(name)
         else:
@@ -100,4 +100,4 @@ class Load:
 def is_whole(data: bytes, expected: bytes) -> bool:
     """Say whether a response is a 200 with this body."""
     head, _, body = data.partition(b"\r\n\r\n")
-    return head.split()[1] == b"200" and body == expected
+    return head.startswith(b"HTTP/1.1 200 ") and body == expected
