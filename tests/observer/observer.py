@@ -225,7 +225,7 @@ class Observer:
         os.kill(worker, signal.SIGKILL)
         del self._workers[worker]
         self.judge.note(f"{worker} was killed")
-        until(lambda: self._answering(1.0) >= WORKERS)
+        until(lambda: self.judge.violation or self._answering(1.0) >= WORKERS)  # else nobody asks
 
     _mishaps = {
         "Redis dies": _redis_dies,
