@@ -6,6 +6,7 @@ Make a `Cache` from a configuration and hand it to a front door: `cachemw.asgi`,
 
 from cachemw.cache import Cache
 from cachemw.config import Config, Kind, Route
+from cachemw.engine.tags import TagError
 from cachemw.errors import (
     CacheError,
     ConfigError,
@@ -14,6 +15,7 @@ from cachemw.errors import (
     StoreUnavailable,
 )
 from cachemw.invalidation.purges import PurgeResult
+from cachemw.recording import depends_on, tag, tagged
 
 __all__ = [
     "Cache",
@@ -26,7 +28,11 @@ __all__ = [
     "Route",
     "StoreError",
     "StoreUnavailable",
+    "TagError",
     "__version__",
+    "depends_on",
+    "tag",
+    "tagged",
 ]
 
 __version__ = "0.1.0"

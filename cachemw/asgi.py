@@ -30,6 +30,7 @@ from cachemw.engine.routes import Extra, Target
 from cachemw.exchange import Exchange, rendered
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Content, Head, Request
+from cachemw.recording import recorded_by
 from cachemw.telemetry.spans import span_origin
 
 __all__ = ["CacheMiddleware"]
@@ -201,7 +202,7 @@ class _Relay:
         """Call the application to its end; its flight is let go of, whatever happens."""
         exchange = self._exchange
         try:
-            with span_origin(exchange.template):
+            with span_origin(exchange.template), recorded_by(exchange.recording):
                 await self._middleware.app(scope, receive, self.relay)
         except Exception:
             answer = exchange.fail(sent=self._sent)

@@ -31,10 +31,12 @@ from cachemw.explain import Explanation, explain
 from cachemw.forking import reset_in_children
 from cachemw.graphql import resolve_languages
 from cachemw.identity import Identify, resolve_identities
+from cachemw.invalidation.graph import Graph
 from cachemw.invalidation.log import InvalidationLog, LocalLog
 from cachemw.invalidation.purges import Purge, PurgeResult
 from cachemw.local import gauges, make_memory, memo_bytes, variants_limit
 from cachemw.performer import Performer
+from cachemw.recording import carry_into_threads
 from cachemw.rollout.flags import Flags
 from cachemw.shared import connect
 from cachemw.stores.interning import intern_pairs
@@ -84,6 +86,9 @@ class Cache:
         routes = make_routes(
             config, resolve_identities(config, identities or {}), resolve_languages(config)
         )
+        self._graph = Graph(config.dependencies)
+        if config.recording.threads:
+            carry_into_threads()
         self.background = Background(config.refresh_workers)
         self._shared = connect(config, self.clock, self.count, self.logs) if config.redis else None
         self.log: InvalidationLog = (
@@ -143,6 +148,9 @@ class Cache:
                 leases=config.redis is not None and config.coalesce.lease > 0,
                 x_cache=config.x_cache,
                 show_keys=config.show_keys,
+                max_tags=config.recording.max_tags,
+                tag_fields=frozenset(name.encode("ascii") for name in config.recording.fields),
+                keeps_tag_fields=config.recording.keep_fields,
                 targets=tuple(name.encode("ascii") for name in config.targeted),
             ),
             routes=routes,
@@ -174,6 +182,8 @@ class Cache:
     ) -> PurgeResult:
         """Purge by tag, URL (`/products/1?page=2`, with or without scheme and host), route, or all.
 
+        A tag `product:*` stands for all that begin so; what `dependencies` says was built from what
+        is purged goes with it.
         Softly purged entries count as stale: they may serve while they are renewed, or on errors.
         Blocks for at most the Redis deadline and `log.confirm_wait`; in an event loop use `apurge`.
         Raises TagError for a tag that cannot be one and ValueError for a purge of nothing.
@@ -202,7 +212,7 @@ class Cache:
         """Purge what an unsafe request changed, before its answer goes out; waits for a moment only."""
         self.count("purge", "change")
         try:
-            self.log.purge(Purge(tags=tags, patience=_CHANGE_WAIT))
+            self.log.purge(Purge(tags=self._graph.expand(tags), patience=_CHANGE_WAIT))
         except Exception:
             self.logs.failed("invalidate_failed")
 
@@ -210,7 +220,8 @@ class Cache:
         """Purge as `invalidate` does, without blocking the event loop."""
         self.count("purge", "change")
         try:
-            await self.log.apurge(Purge(tags=tags, patience=_CHANGE_WAIT))
+            purge = Purge(tags=self._graph.expand(tags), patience=_CHANGE_WAIT)
+            await self.log.apurge(purge)
         except Exception:
             self.logs.failed("invalidate_failed")
 
@@ -226,7 +237,7 @@ class Cache:
         if not wanted and not everything:
             raise ValueError("name at least one tag, URL or route, or say everything=True")
         self.count("purge", "everything" if everything else "tags")
-        return Purge(tags=None if everything else wanted, soft=soft)
+        return Purge(tags=None if everything else self._graph.expand(wanted), soft=soft)
 
     # -- looking inside --------------------------------------------------------------------------
 

@@ -16,7 +16,8 @@ import re
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
+from contextlib import suppress
+from contextvars import ContextVar, Token
 from typing import Any, TypeVar
 
 from cachemw.engine.tags import fill, normalise, user_tag
@@ -27,6 +28,7 @@ __all__ = [
     "current",
     "depends_on",
     "describers",
+    "recorded_by",
     "tag",
     "tagged",
 ]
@@ -50,7 +52,7 @@ class Recording:
 
     def __init__(self) -> None:
         self._tags: set[str] = set()
-        self._parts: dict[str, set[str]] = {}
+        self._parts: dict[str, set[str]] | None = None
         self._closed = False
 
     def add(self, tags: Iterable[str]) -> None:
@@ -65,6 +67,8 @@ class Recording:
         """
         if self._closed or whole in self._tags:
             return
+        if self._parts is None:
+            self._parts = {}
         noted = self._parts.setdefault(whole, set())
         noted.update(parts)
         if len(noted) > _MAX_PARTS:
@@ -73,15 +77,36 @@ class Recording:
     def close(self) -> tuple[str, ...]:
         """Give what was noted, in order of spelling; what comes later is of no answer any more."""
         self._closed = True
-        tags = set(self._tags)
-        for whole, parts in tuple(self._parts.items()):
-            if whole not in tags:
-                tags |= parts
-        return tuple(sorted(tags))
+        tags = self._tags
+        if self._parts is not None:
+            tags = tags.copy()
+            for whole, parts in tuple(self._parts.items()):
+                if whole not in tags:
+                    tags |= parts
+        return tuple(sorted(tags)) if tags else ()
 
 
 current: ContextVar[Recording | None] = ContextVar("cachemw_recording", default=None)
 """The recording of the answer that is being made here, if one is."""
+
+
+class recorded_by:  # noqa: N801 - used as a statement: `with recorded_by(recording):`
+    """Surround what the application does for an answer; None surrounds it with nothing."""
+
+    __slots__ = ("_recording", "_token")
+
+    def __init__(self, recording: Recording | None) -> None:
+        self._recording = recording
+        self._token: Token[Recording | None] | None = None
+
+    def __enter__(self) -> None:
+        if self._recording is not None:
+            self._token = current.set(self._recording)
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            with suppress(ValueError):  # an asynchronous generator may be closed by another task
+                current.reset(self._token)
 
 
 def tag(*tags: str) -> None:
@@ -210,35 +235,38 @@ def carry_into_threads() -> None:
         if _carried:
             return
         _carried = True
-    start, submit = threading.Thread.start, ThreadPoolExecutor.submit
+    _carry(threading.Thread, "start", _started)
+    _carry(ThreadPoolExecutor, "submit", _submitted)
 
-    @functools.wraps(start)
-    def start_carrying(self: threading.Thread) -> None:
+
+def _carry(owner: type, name: str, hand_over: Callable[..., Any]) -> None:
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def carrying(*args: Any, **kwargs: Any) -> Any:
         recording = current.get()
         if recording is not None:
-            self.run = _with(recording, self.run)  # type: ignore[method-assign]
-        start(self)
+            args = hand_over(recording, *args)
+        return original(*args, **kwargs)
 
-    @functools.wraps(submit)
-    def submit_carrying(
-        self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> Any:
-        recording = current.get()
-        if recording is not None:
-            fn = _with(recording, fn)
-        return submit(self, fn, *args, **kwargs)
+    setattr(owner, name, carrying)
 
-    threading.Thread.start = start_carrying  # type: ignore[method-assign]
-    ThreadPoolExecutor.submit = submit_carrying  # type: ignore[method-assign]
+
+def _started(recording: Recording, thread: Any) -> tuple[Any, ...]:
+    thread.run = _with(recording, thread.run)
+    return (thread,)
+
+
+def _submitted(
+    recording: Recording, pool: object, function: Callable[..., Any], *args: Any
+) -> tuple[Any, ...]:
+    return pool, _with(recording, function), *args
 
 
 def _with(recording: Recording, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        token = current.set(recording)
-        try:
+        with recorded_by(recording):
             return function(*args, **kwargs)
-        finally:
-            current.reset(token)
 
     return run

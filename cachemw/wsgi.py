@@ -28,6 +28,7 @@ from cachemw.environ import Environ, EnvironReader, apply_rewrite, native, raw_t
 from cachemw.exchange import Exchange, rendered
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Content, Head
+from cachemw.recording import recorded_by
 from cachemw.telemetry.spans import span_origin
 
 __all__ = ["CacheMiddleware"]
@@ -151,7 +152,7 @@ class _Call:
         """Call the application and give the body that the server is to send."""
         iterable: Iterable[bytes] = ()
         try:
-            with span_origin(self._exchange.template):
+            with span_origin(self._exchange.template), recorded_by(self._exchange.recording):
                 iterable = self._app(environ, self._capture)
                 return self._relayed(iterable)
         except Exception:
@@ -279,7 +280,7 @@ class _Body:
     def _pull(self) -> bytes:
         """Give the next piece of the application's body."""
         try:
-            piece = self._first.pop() if self._first else next(self._pieces)
+            piece = self._first.pop() if self._first else self._next()
         except StopIteration:
             self._exchange.complete()
             raise
@@ -293,6 +294,10 @@ class _Body:
                 # The client will know that it has everything: the entry must be there by then.
                 self._exchange.complete()
         return piece
+
+    def _next(self) -> bytes:
+        with recorded_by(self._exchange.recording):
+            return next(self._pieces)
 
     def close(self) -> None:
         """Close the application's iterable, then write what was kept to the shared store."""

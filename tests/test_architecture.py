@@ -213,6 +213,7 @@ MAY_IMPORT = {
     "stores": {*CORE, "clock"},
     "invalidation": {*CORE, "clock"},
     "rollout": {*CORE, "clock"},
+    "recording": CORE,
     "telemetry": {*CORE, "clock"},
     "identity": CORE,
     "graphql": CORE,

@@ -32,6 +32,7 @@ __all__ = [
     "Config",
     "Log",
     "Memory",
+    "Recording",
     "Redis",
 ]
 
@@ -159,6 +160,35 @@ class Compression(Settings):
 
 
 @settings
+class Recording(Settings):
+    """What answers are built from, noted while they are made."""
+
+    database: Setting[bool, bool] = option(
+        v.boolean,
+        default=True,
+        help="Whether the recorders of databases note what is read, and purge when it changes.",
+    )
+    threads: Setting[bool, bool] = option(
+        v.boolean,
+        default=True,
+        help="Whether threads that a request starts note what they read for its answer.",
+    )
+    max_tags: Setting[int, int] = option(
+        v.integer(1, 10_000), default=1000, help="Answers with more tags than this are not stored."
+    )
+    fields: Setting[Names, tuple[str, ...]] = option(
+        v.RESPONSE_FIELDS,
+        default=("cache-tag", "surrogate-key"),
+        help="Response headers that hold tags, divided by commas or spaces.",
+    )
+    keep_fields: Setting[bool, bool] = option(
+        v.boolean,
+        default=False,
+        help="Whether they go on to the client: a CDN may want them, and nobody else.",
+    )
+
+
+@settings
 class Config(Settings):
     """Everything one cache is configured with."""
 
@@ -181,6 +211,14 @@ class Config(Settings):
     )
     compression: Setting[Compression | Written, Compression] = option(
         table(Compression), factory=dict, help="Compression of stored bodies."
+    )
+    recording: Setting[Recording | Written, Recording] = option(
+        table(Recording), factory=dict, help="What answers are built from."
+    )
+    dependencies: Setting[Mapping[str, Sequence[str]], dict[str, tuple[str, ...]]] = option(
+        mapping_of(v.NODES, check=v.node),
+        factory=dict,
+        help="Tags to the tags that they are built from: purged with them, and so on.",
     )
     kinds: Setting[Mapping[str, Kind | Written], dict[str, Kind]] = option(
         mapping_of(table(Kind), check=v.KEY), factory=dict, help="Kinds of data, by name."
@@ -246,6 +284,7 @@ class Config(Settings):
         Rule(("routes",), rules.reachable),
         Rule(("routes", "kinds"), rules.known_kinds),
         Rule(("routes", "route_flags"), rules.flagged_routes),
+        Rule(("dependencies",), rules.sound_dependencies),
     )
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from .decode import Option, Settings, options_of
-from .model import Coalesce, Compression, Config, Log, Memory, Redis
+from .model import Coalesce, Compression, Config, Log, Memory, Recording, Redis
 from .route import Kind, Route
 
 __all__ = ["embed", "markdown"]
@@ -25,6 +25,7 @@ _SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     ("`[coalesce]`", Coalesce),
     ("`[log]`", Log),
     ("`[compression]`", Compression),
+    ("`[recording]`", Recording),
     ("`[kinds.NAME]`", Kind),
     ("`[[routes]]`", Route),
 )

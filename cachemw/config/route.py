@@ -88,7 +88,7 @@ class Route(Settings):
     methods: Setting[Names, tuple[str, ...]] = option(
         v.METHODS,
         default=("GET",),
-        help="What is cached. HEAD is answered from a stored GET; POST and QUERY need `body`.",
+        help="What is cached: GET with its HEAD, POST and QUERY with `body`; none: `invalidates` alone.",
     )
     body: Setting[Body | None, Body | None] = option(
         v.BODY,
@@ -123,6 +123,11 @@ class Route(Settings):
     )
     tags: Setting[Names, tuple[str, ...]] = option(
         v.TAGS, default=(), help="Names to purge by, such as `product:{id}`."
+    )
+    invalidates: Setting[Names, tuple[str, ...]] = option(
+        v.TAGS,
+        default=(),
+        help="What an unsafe request to the path purges when it succeeds, such as `product:{id}`.",
     )
     stale_while_revalidate: Setting[Duration | None, float | None] = option(
         v.duration,
@@ -165,8 +170,10 @@ class Route(Settings):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(("query", "ignore_query"), rules.one_query_rule),
-        Rule(("path", "tags"), rules.tag_parameters),
-        Rule(("ttl", "kind"), rules.some_ttl),
+        Rule(("path", "tags"), rules.tag_parameters("tags")),
+        Rule(("path", "invalidates"), rules.tag_parameters("invalidates")),
+        Rule(("ttl", "kind", "methods"), rules.some_ttl),
+        Rule(("methods", "invalidates"), rules.some_purpose),
         Rule(("methods", "body"), rules.body_of_methods),
         Rule(("ttl", "heuristic"), rules.heuristic_of_response),
     )

@@ -6,11 +6,12 @@ A route in a document with mistakes may lack some options: a rule passes over wh
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from cachemw.errors import Problem
 
+from .dependencies import Pattern, find_cycle
 from .reach import Listed
 from .show import did_you_mean, key, show
 from .template import parse_template
@@ -24,7 +25,9 @@ __all__ = [
     "one_query_rule",
     "planned_size",
     "reachable",
+    "some_purpose",
     "some_ttl",
+    "sound_dependencies",
     "tag_parameters",
     "unique_names",
 ]
@@ -49,16 +52,20 @@ def one_query_rule(route: Any) -> Problems:
         )
 
 
-def tag_parameters(route: Any) -> Problems:
-    """Check that the parameters in tags are parameters of the path."""
-    known = parse_template(route.path).parameters
-    for index, tag in enumerate(route.tags):
-        for name in re.findall(r"\{([^{}]+)\}", tag or ""):
-            if name not in known:
-                yield Problem(
-                    f"tags[{index}]",
-                    f"the path has no parameter {{{name}}}{did_you_mean(name, known)}",
-                )
+def tag_parameters(option: str) -> Callable[[Any], Problems]:
+    """Make the check that the parameters in tags are parameters of the path."""
+
+    def check(route: Any) -> Problems:
+        known = parse_template(route.path).parameters
+        for index, tag in enumerate(getattr(route, option)):
+            for name in re.findall(r"\{([^{}]+)\}", tag or ""):
+                if name not in known:
+                    yield Problem(
+                        f"{option}[{index}]",
+                        f"the path has no parameter {{{name}}}{did_you_mean(name, known)}",
+                    )
+
+    return check
 
 
 def heuristic_of_response(route: Any) -> Problems:
@@ -80,10 +87,16 @@ def body_of_methods(route: Any) -> Problems:
 
 def some_ttl(route: Any) -> Problems:
     """Check that a lifetime can come from somewhere."""
-    if route.ttl is None and route.kind is None:
+    if route.ttl is None and route.kind is None and route.methods:
         yield Problem(
             "ttl", 'is required: give ttl = "60s", ttl = "response", or a kind that has a ttl'
         )
+
+
+def some_purpose(route: Any) -> Problems:
+    """Check that a route which caches no method says what it changes."""
+    if not route.methods and not route.invalidates:
+        yield Problem("methods", "expected at least one, or `invalidates`, for a route of writes")
 
 
 def known_kinds(config: Any) -> Problems:
@@ -144,10 +157,30 @@ def flagged_routes(config: Any) -> Problems:
             )
 
 
+def sound_dependencies(config: Any) -> Problems:
+    """Check that nothing depends on itself, and that parameters can come from somewhere."""
+    listed = config.dependencies.items()
+    graph = {name: [each for each in sources or () if each] for name, sources in listed}
+    for name, sources in graph.items():
+        known = {parameter for each in sources for parameter in Pattern(each).parameters}
+        for parameter in Pattern(name).parameters:
+            if parameter not in known:
+                yield Problem(
+                    f"dependencies.{key(name)}",
+                    f"nothing it is built from has a parameter {{{parameter}}}"
+                    f"{did_you_mean(parameter, known)}; for all of them end it with a star",
+                )
+    if cycle := find_cycle(graph):
+        yield Problem(
+            f"dependencies.{key(cycle[0])}",
+            f"depends on itself: {' <- '.join(show(each) for each in cycle)}",
+        )
+
+
 def _gives_no_ttl(route: Any, kind: Any) -> bool:
     if not hasattr(route, "ttl") or not hasattr(kind, "ttl"):
         return False
-    return route.ttl is None and kind.ttl is None
+    return route.ttl is None and kind.ttl is None and bool(getattr(route, "methods", True))
 
 
 def _with(routes: Any, *names: str) -> Iterator[tuple[int, Any]]:

@@ -10,6 +10,7 @@ from cachemw.errors import Problem
 
 from . import units
 from .decode import Parser, list_of
+from .dependencies import parse_node
 from .show import did_you_mean, either, show
 from .template import parse_template
 
@@ -29,8 +30,10 @@ __all__ = [
     "METHODS",
     "MOUNT",
     "NAMESPACE",
+    "NODES",
     "PARAMETERS",
     "POLL",
+    "RESPONSE_FIELDS",
     "RISK",
     "RISKS",
     "RISK_KEY",
@@ -44,6 +47,7 @@ __all__ = [
     "boolean",
     "duration",
     "integer",
+    "node",
     "positive_duration",
     "positive_size",
     "size",
@@ -307,12 +311,17 @@ def _tag(value: object) -> str:
     return tag
 
 
+def node(name: str) -> None:
+    """Check the name of a node in the graph of dependencies."""
+    parse_node(name)
+
+
 BODY = choice("raw", "graphql")
 CLIENT_DIRECTIVES = choice("ignore", "honour")
 RISK_KEY = key_of("risk class", RISKS)
 NAMESPACE = matching("[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, dashes or underscores")
 MOUNT = matching(r"(?:/[^/?#]+)*", 'a mount such as "/api", or "" for none')
-METHODS = names(Parser(_method, '"GET", "HEAD", "POST", "QUERY"'), at_least=1)
+METHODS = names(Parser(_method, '"GET", "HEAD", "POST", "QUERY"'))
 PARAMETERS = names(Parser(_parameter, "names of query parameters"))
 IGNORED_PARAMETERS = names(Parser(_ignored_parameter, 'names, which may end in "*"'))
 FIELD_NAMES = names(Parser(_field_name, "names of request headers"))
@@ -321,3 +330,7 @@ COOKIES = names(
     Parser(matching(_TOKEN, "the name of a cookie").parse, "names of cookies"),
 )
 TAGS = names(Parser(_tag, "tags, which may hold parameters of the path"))
+RESPONSE_FIELDS = names(
+    Parser(lambda value: _field_name(value).lower(), "names of response headers")
+)
+NODES = names(Parser(parse_node, "tags that it is built from"), at_least=1)

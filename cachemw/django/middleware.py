@@ -34,6 +34,7 @@ from cachemw.engine.rendering import Answer, hit_fields
 from cachemw.engine.routes import Extra, Target
 from cachemw.environ import EnvironReader
 from cachemw.exchange import Exchange, rendered
+from cachemw.recording import recorded_by
 from cachemw.telemetry.spans import span_origin
 
 __all__ = ["CacheMiddleware"]
@@ -95,7 +96,7 @@ class CacheMiddleware:
         if forward.rewrite is not None:
             rewrite_request(request, forward.rewrite)
         try:
-            with span_origin(exchange.template):
+            with span_origin(exchange.template), recorded_by(exchange.recording):
                 response = self._call(request)
             response = out.respond(response)
             if exchange.purge:
@@ -163,7 +164,7 @@ class CacheMiddleware:
         if forward.rewrite is not None:
             rewrite_request(request, forward.rewrite)
         try:
-            with span_origin(exchange.template):
+            with span_origin(exchange.template), recorded_by(exchange.recording):
                 response = await self._acall(request)
             response = out.respond(response)
             if exchange.purge:
@@ -263,7 +264,7 @@ class _Response:
         if answer.body is not None:
             out = not_modified(response, answer)
         else:
-            apply_answer(response, answer)
+            apply_answer(response, answer, exchange.cache.engine.settings.tag_fields)
         out._resource_closers.append(self.end)
         return out  # type: ignore[no-any-return]
 
@@ -291,8 +292,13 @@ class _Response:
         response.streaming_content = copy(response.streaming_content)
 
     def _copy(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        recording, source = self.exchange.recording, iter(pieces)
         try:
-            for piece in pieces:
+            while True:
+                with recorded_by(recording):
+                    piece = next(source, None)
+                if piece is None:
+                    break
                 self.exchange.take(piece)
                 yield piece
         except Exception:
@@ -301,8 +307,13 @@ class _Response:
         self.exchange.complete()
 
     async def _acopy(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        recording, source = self.exchange.recording, aiter(pieces)
         try:
-            async for piece in pieces:
+            while True:
+                with recorded_by(recording):
+                    piece = await anext(source, None)
+                if piece is None:
+                    break
                 self.exchange.take(piece)
                 yield piece
         except Exception:

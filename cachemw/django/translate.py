@@ -69,11 +69,15 @@ def make_response(status: int, headers: list[tuple[bytes, bytes]], body: bytes) 
     return response
 
 
-def apply_answer(response: HttpResponseBase, answer: Answer) -> None:
-    """Put our own fields on the application's response; the others are there already."""
+def apply_answer(response: HttpResponseBase, answer: Answer, ours: frozenset[bytes]) -> None:
+    """Put our own fields on the application's response, and take off those that were for us alone."""
+    kept = set()
     for name, value in answer.headers:
+        kept.add(name)
         if name in (b"cache-status", b"etag", b"x-cache"):
             response[_NAMES[name]] = value.decode("latin-1")
+    for name in ours - kept:
+        del response[name.decode("ascii")]
 
 
 _NAMES = {b"cache-status": "Cache-Status", b"etag": "ETag", b"x-cache": "X-Cache"}

@@ -19,6 +19,7 @@ from cachemw.engine.keeping import Keeping, fail, judge_head, refuse, still_coun
 from cachemw.engine.outcomes import Outcome
 from cachemw.engine.reasons import FORWARDED
 from cachemw.engine.rendering import CONDITIONAL_METHODS, Answer, Pairs, as_not_modified
+from cachemw.engine.tagging import field_tags, without_tag_fields
 from cachemw.engine.validation import by_head, validated
 from cachemw.http.cache_status import forwarded
 from cachemw.http.conditional import not_modified
@@ -59,20 +60,30 @@ def on_head(
     """
     fetch = forward.fetch
     if fetch is None:
+        if forward.route is not None:
+            head = without_tag_fields(engine, head)
         purge = invalid_tags(engine, forward.change, head) if forward.change else ()
         return Relayed(answer=_signed(engine, head, forward), purge=purge)
+    tags = field_tags(engine, head)
+    head = without_tag_fields(engine, head)
     if head.status in _ORIGIN_FAILED and (stored := _spare(engine, fetch, now)) is not None:
         return _stand_in(fetch, stored, now)
     if head.status == 304 and fetch.validates:
-        return validated(engine, fetch, head, now, wall_now)
+        return validated(engine, fetch, head, tags, now, wall_now)
     if fetch.ask.request.method == "HEAD":
-        stored_now = by_head(engine, fetch, head, now, wall_now)
+        stored_now = by_head(engine, fetch, head, tags, now, wall_now)
         return Relayed(answer=_signed(engine, head, forward), stored=stored_now)
-    return _collect(engine, forward, fetch, head, wall_now, body)
+    return _collect(engine, forward, fetch, head, tags, wall_now, body)
 
 
 def _collect(
-    engine: Engine, forward: Forward, fetch: Fetch, head: Head, wall_now: float, body: bytes | None
+    engine: Engine,
+    forward: Forward,
+    fetch: Fetch,
+    head: Head,
+    tags: tuple[str, ...],
+    wall_now: float,
+    body: bytes | None,
 ) -> Relayed:
     control = engine.control(head.headers)
     judged = judge_head(fetch, head, control, wall_now, body)
@@ -91,6 +102,7 @@ def _collect(
         lifetime=judged,
         born=fetch.started - initial_age(head.headers, wall_now),
         judged_whole=body is not None,
+        tags=tags,
     )
     return Relayed(answer=_answer(engine, forward, head, stored=body is not None), keeping=keeping)
 

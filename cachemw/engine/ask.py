@@ -19,7 +19,7 @@ from cachemw.engine.screen import (
     bypass_reason,
     normalised_host,
 )
-from cachemw.engine.tags import fill, normalise, url_tags
+from cachemw.engine.tags import fill, normalise, url_tags, with_families
 from cachemw.http import request_control
 from cachemw.http.conditional import is_conditional
 from cachemw.http.fields import Fields, Pair, cookie_pairs
@@ -155,7 +155,7 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
     tags += [route.own_tag, *url_tags(host.decode("ascii"), mount + request.raw_path, query)]
     if route.language is not None and query:  # so that a change purges what GETs asked, too
         tags += url_tags(host.decode("ascii"), mount + request.raw_path, b"")
-    return Plan(route=route, key=key, query=query, tags=tuple(tags))
+    return Plan(route=route, key=key, query=query, tags=with_families(tags))
 
 
 def _personal(engine: Engine, plan: Plan, request: Request, extra: Sequence[Pair]) -> Ask | Pass:

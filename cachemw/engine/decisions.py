@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from cachemw.engine.ask import Ask, Rewrite
@@ -33,6 +35,8 @@ class Fetch(Struct, kw_only=True, eq=False):
     """Whether the application is asked, by our own conditions, if `stored` is still current."""
     refresh: bool = False
     """Whether this is our own call, for an answer that was served stale."""
+    recorded: Callable[[], tuple[str, ...]] = tuple
+    """Gives the tags of what the application has read in this call; then the recording is over."""
 
     @property
     def digest(self) -> bytes:

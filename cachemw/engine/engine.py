@@ -89,6 +89,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Whether processes take turns at calling the application for one key."""
     x_cache: bool = False
     show_keys: bool = False
+    max_tags: int = 1000
+    """Tags that the application may give one answer, and reading for it."""
+    tag_fields: frozenset[bytes] = frozenset()
+    """Response fields that hold tags."""
+    keeps_tag_fields: bool = False
+    """Whether they go on to the client."""
     targets: tuple[bytes, ...] = ()
     """Targeted fields (RFC 9213), the first of which that is there decides."""
 

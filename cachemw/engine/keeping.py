@@ -14,12 +14,11 @@ from cachemw.engine.effects import Stored
 from cachemw.engine.engine import Engine
 from cachemw.engine.entry import MARKER, Entry, HeaderPairs, Key, Verdict
 from cachemw.engine.routes import RouteState
-from cachemw.engine.screen import KEYED, normalised_host
-from cachemw.engine.tags import group_tag
+from cachemw.engine.screen import KEYED
+from cachemw.engine.tagging import tags_of
 from cachemw.http.cache_control import CacheControl
 from cachemw.http.conditional import entity_tag
 from cachemw.http.freshness import Lifetime
-from cachemw.http.groups import groups
 from cachemw.http.messages import Head
 from cachemw.http.storing import Refused, judge, storable
 from cachemw.http.vary import Selecting, varies_on
@@ -49,6 +48,8 @@ class Keeping(Struct, kw_only=True, eq=False):
     born: float
     judged_whole: bool = False
     """Whether `judge_head` has seen the body."""
+    tags: tuple[str, ...] = ()
+    """Those that the response's fields give."""
 
     @property
     def max_size(self) -> int:
@@ -140,10 +141,14 @@ def with_entity_tag(head: Head, body: bytes) -> Head:
     return Head(status=head.status, headers=head.headers.plus((b"etag", tag)))
 
 
-def keep(engine: Engine, keeping: Keeping, body: bytes, now: float) -> tuple[Entry, Stored]:
+def keep(engine: Engine, keeping: Keeping, body: bytes, now: float) -> tuple[Entry, Stored | None]:
     """Put an answer into memory and land its flight; give its entry and what the shared store gets."""
     fetch = keeping.fetch
-    entry, entries = _entries(engine, keeping, body)
+    tags = tags_of(fetch, keeping.head.headers, keeping.tags)
+    entry, entries = _entries(engine, keeping, body, tags)
+    if len(tags) - len(fetch.ask.plan.tags) > engine.settings.max_tags:
+        refuse(engine, fetch, "too-many-tags")
+        return entry, None
     for _, each in entries:
         engine.memory.put(each)
     engine.set_uncacheable(fetch.digest, False)
@@ -157,7 +162,7 @@ def keep(engine: Engine, keeping: Keeping, body: bytes, now: float) -> tuple[Ent
 
 
 def _entries(
-    engine: Engine, keeping: Keeping, body: bytes
+    engine: Engine, keeping: Keeping, body: bytes, tags: tuple[str, ...]
 ) -> tuple[Entry, tuple[tuple[Key, Entry], ...]]:
     """Make the entry and, where the answer varies, the marker that stands under the primary key."""
     asked, head = keeping.fetch.ask, keeping.head
@@ -166,11 +171,12 @@ def _entries(
     wanted = engine.selecting(names, asked.headers)
     key = engine.variant_key(plan, wanted) if wanted else plan.key
     fields = engine.intern(_kept_fields(head, keeping.control, body))
-    entry = _entry(keeping, key, head.status, fields, body, wanted)
+    entry = _entry(keeping, key, head.status, fields, body, wanted, tags)
     if not wanted:
         return entry, ((key, entry),)
     engine.limit_variants(plan, key)
-    marker = _entry(keeping, plan.key, MARKER, (), b"", tuple((name, None) for name in names))
+    vary = tuple((name, None) for name in names)
+    marker = _entry(keeping, plan.key, MARKER, (), b"", vary, tags)
     return entry, ((plan.key, marker), (key, entry))
 
 
@@ -187,13 +193,16 @@ def _unkeyed(fetch: Fetch, head: Head) -> tuple[bytes, ...]:
 
 
 def _entry(
-    keeping: Keeping, key: Key, status: int, headers: HeaderPairs, body: bytes, vary: Selecting
+    keeping: Keeping,
+    key: Key,
+    status: int,
+    headers: HeaderPairs,
+    body: bytes,
+    vary: Selecting,
+    tags: tuple[str, ...],
 ) -> Entry:
     plan, lifetime, born = keeping.fetch.ask.plan, keeping.lifetime, keeping.born
     fresh_until = born + lifetime.fresh
-    tags = plan.tags
-    if b"cache-groups" in keeping.head.headers:
-        tags += _group_tags(keeping)
     # Times that are equal share one object: there may be a million entries.
     return Entry(
         key=key.digest,
@@ -214,11 +223,6 @@ def _entry(
 
 def _later(moment: float, seconds: float) -> float:
     return moment + seconds if seconds else moment
-
-
-def _group_tags(keeping: Keeping) -> tuple[str, ...]:
-    host = normalised_host(keeping.fetch.ask.request).decode("ascii")
-    return tuple(group_tag(host, group) for group in groups(keeping.head.headers))
 
 
 def _kept_fields(head: Head, control: CacheControl, body: bytes) -> HeaderPairs:

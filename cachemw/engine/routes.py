@@ -89,6 +89,8 @@ class RouteState:
     identity: Identify | None
     tags: tuple[str, ...]
     """Tag templates."""
+    invalidates: tuple[str, ...]
+    """Templates of what an unsafe request to the route's path changes."""
     own_tag: str
     """The tag that every entry of the route carries."""
     on: bool = True

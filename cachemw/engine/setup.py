@@ -66,6 +66,7 @@ def _make(
         honours=route.client_directives == "honour",
         identity=identities[route.identity] if route.identity else None,
         tags=route.tags,
+        invalidates=route.invalidates,
         own_tag=route_tag(route.name),
         on=route.enabled,
     )

@@ -1,8 +1,12 @@
 """Tags: the names that purges use, one spelling for each.
 
-A tag is 1 to 256 visible ASCII characters without a comma. Anything else in it is percent-encoded
-in the same way wherever a tag is made, so `product:{slug}` on a route and `product:é` in a purge
-meet. Where two names share a spelling a purge takes more than it was asked for, never less.
+A tag is 1 to 256 visible ASCII characters without a comma or a star. Anything else in it is
+percent-encoded in the same way wherever a tag is made, so `product:{slug}` on a route and
+`product:é` in a purge meet. Where two names share a spelling a purge takes more than it was asked
+for, never less.
+
+Colons make *families*: `db:product:5` is of the families `db:*` and `db:product:*`. Entries carry the
+families of their tags, so a purge of a family is a purge of one tag, however many are in it.
 
 The tags that cachemw gives by itself begin with `@`: `@/products/1?page=2` names a URL on every
 host, `@shop.example/products/1` on one, and `@route:products` a route.
@@ -11,7 +15,7 @@ host, `@shop.example/products/1` on one, and `@route:products` a route.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from urllib.parse import quote, unquote_to_bytes
@@ -19,20 +23,29 @@ from urllib.parse import quote, unquote_to_bytes
 from cachemw.errors import CacheError
 
 __all__ = [
+    "ANY",
+    "MAX_DEPTH",
     "MAX_LENGTH",
     "TagError",
     "fill",
     "group_tag",
     "normalise",
+    "purged_tag",
     "route_tag",
     "url_tags",
     "user_tag",
+    "with_families",
 ]
 
 MAX_LENGTH = 256
-_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != ",")
+MAX_DEPTH = 3
+"""The colons of a tag that make families; what stands behind more of them is of the last."""
+ANY = "*"
+_LONGEST_FAMILY = 200
+"""Characters: what is longer may have been cut to a digest, which has no families."""
+_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in ",*")
 _RESERVED = "@"
-_PLAIN = re.compile(r"[!-+\--~]{1,256}")
+_PLAIN = re.compile(r"[!-)+\--~]{1,256}")
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
@@ -50,6 +63,39 @@ def user_tag(tag: str) -> str:
         return normalise(tag)
     except UnicodeEncodeError:
         raise TagError(f"{tag!r}: half of a surrogate pair is no character") from None
+
+
+def purged_tag(tag: str) -> str:
+    """Give the one spelling of a tag, or of a family, that somebody wants purged; or raise TagError."""
+    family = tag.removesuffix(":" + ANY) if isinstance(tag, str) else tag
+    if family == tag:
+        if isinstance(tag, str) and ANY in tag:
+            raise TagError(
+                f"{tag!r}: a star stands alone behind a colon, as in 'product:*';"
+                " one that is part of a tag is written %2A"
+            )
+        return user_tag(tag)
+    spelt = user_tag(family)
+    if spelt.count(":") >= MAX_DEPTH or len(spelt) > _LONGEST_FAMILY:
+        raise TagError(
+            f"{tag!r}: families end at the first {MAX_DEPTH} colons, within"
+            f" {_LONGEST_FAMILY} characters"
+        )
+    return f"{spelt}:{ANY}"
+
+
+def with_families(tags: Iterable[str]) -> tuple[str, ...]:
+    """Give tags, in their one spelling, and the families that they are of; each once."""
+    found = dict.fromkeys(tags)
+    for tag in tuple(found):
+        colon = tag.find(":")
+        if colon > 0 and not tag.startswith(_RESERVED):
+            for _ in range(MAX_DEPTH):
+                if not 0 < colon <= _LONGEST_FAMILY:
+                    break
+                found[tag[: colon + 1] + ANY] = None
+                colon = tag.find(":", colon + 1)
+    return tuple(found)
 
 
 def normalise(tag: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from cachemw.engine.engine import Engine
 from cachemw.engine.screen import DEFAULT_PORTS
-from cachemw.engine.tags import TagError, route_tag, url_tags, user_tag
+from cachemw.engine.tags import TagError, purged_tag, route_tag, url_tags
 
 __all__ = ["purged_tags", "tags_of_listed_url", "tags_of_target", "tags_of_url"]
 
@@ -30,7 +30,7 @@ def purged_tags(
         if isinstance(given, str):
             raise TypeError(f"{name} is a list of texts, got the text {given!r}")
     known = {route.name for route in engine.routes}
-    wanted = [user_tag(tag) for tag in tags]
+    wanted = [purged_tag(tag) for tag in tags]
     for route in routes:
         if route not in known:
             raise ValueError(f"no route is named {route!r}")

@@ -47,7 +47,9 @@ def _is_ours(stored: Entry, fields: Fields) -> bool:
     return tag == entity_tag(stored.body, fields.first(b"content-encoding"))
 
 
-def validated(engine: Engine, fetch: Fetch, head: Head, now: float, wall_now: float) -> Serve:
+def validated(
+    engine: Engine, fetch: Fetch, head: Head, tags: tuple[str, ...], now: float, wall_now: float
+) -> Serve:
     """Serve the stored answer that a 304 calls current, under the 304's fields, and keep it so."""
     stored = fetch.stored
     assert stored is not None
@@ -64,7 +66,14 @@ def validated(engine: Engine, fetch: Fetch, head: Head, now: float, wall_now: fl
         entry = _once(stored, said.headers, fetch.started)
         return Serve(ask=fetch.ask, entry=entry, outcome=Outcome.REVALIDATED, now=now)
     born = fetch.started - initial_age(head.headers, wall_now)
-    keeping = Keeping(fetch=fetch, head=current, control=control, lifetime=judged, born=born)
+    keeping = Keeping(
+        fetch=fetch,
+        head=current,
+        control=control,
+        lifetime=judged,
+        born=born,
+        tags=stored.tags + tags,
+    )
     entry, kept = keep(engine, keeping, stored.body, now)
     return Serve(ask=fetch.ask, entry=entry, outcome=Outcome.REVALIDATED, now=now, stored=kept)
 
@@ -96,7 +105,9 @@ def _once(stored: Entry, fields: Fields, born: float) -> Entry:
     )
 
 
-def by_head(engine: Engine, fetch: Fetch, head: Head, now: float, wall_now: float) -> Stored | None:
+def by_head(
+    engine: Engine, fetch: Fetch, head: Head, tags: tuple[str, ...], now: float, wall_now: float
+) -> Stored | None:
     """Freshen what is stored by the answer to a HEAD, or drop it if it is another one by now."""
     stored = fetch.stored
     if stored is None or not still_counts(engine, stored) or head.status in (304, *range(500, 600)):
@@ -113,5 +124,12 @@ def by_head(engine: Engine, fetch: Fetch, head: Head, now: float, wall_now: floa
     if isinstance(judged, Refused) or b"set-cookie" in head.headers:
         return None
     born = fetch.started - initial_age(head.headers, wall_now)
-    keeping = Keeping(fetch=fetch, head=current, control=control, lifetime=judged, born=born)
+    keeping = Keeping(
+        fetch=fetch,
+        head=current,
+        control=control,
+        lifetime=judged,
+        born=born,
+        tags=stored.tags + tags,
+    )
     return keep(engine, keeping, stored.body, now)[1]

@@ -25,6 +25,7 @@ EventName = Literal[
     "log_losses",
     "log_lines_dropped",
     "variants_dropped",
+    "bad_tags",
 ]
 
 FAMILIES: Final[tuple[Family, ...]] = ("hit", "stale", "miss", "pass", "off", "refresh")
@@ -60,5 +61,6 @@ EVENT_LABELS: Final[dict[EventName, str]] = {
     "log_losses": "",
     "log_lines_dropped": "",
     "variants_dropped": "",
+    "bad_tags": "",
 }
 """Event -> what its second word means; empty: it has none."""

@@ -340,7 +340,39 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "no methods": (
         route("methods = []"),
-        ["routes[0].methods: expected at least one, got an empty list"],
+        ["routes[0].methods: expected at least one, or `invalidates`, for a route of writes"],
+    ),
+    "what a route of writes changes that its path does not say": (
+        route('methods = []\ninvalidates = ["order:{customer}"]'),
+        ["routes[0].invalidates[0]: the path has no parameter {customer}"],
+    ),
+    "a dependency on itself": (
+        "[dependencies]\na = ['b']\nb = ['c:{x}']\n'c:{y}' = ['a', 'd:{y}']",
+        ['dependencies.a: depends on itself: "a" <- "b" <- "c:{y}" <- "a"'],
+    ),
+    "a dependency with a parameter from nowhere": (
+        "[dependencies]\n'reviews:{id}' = ['product:{idd}', 'shop']",
+        [
+            'dependencies."reviews:{id}": nothing it is built from has a parameter {id},'
+            ' did you mean "idd"?; for all of them end it with a star'
+        ],
+    ),
+    "dependencies that are no tags": (
+        "[dependencies]\n'x*' = ['a']\nb = ['a:*:c', '@x', 5, 'a:{x}y', '{x}', '']\nc = []\nd = 'b'",
+        [
+            'dependencies."x*": "x*": what stands before the first colon is plain text',
+            'dependencies.b[0]: "a:*:c": a star stands at the end, for all that may follow',
+            "dependencies.b[1]: \"@x\": tags that begin with '@' are cachemw's own",
+            "dependencies.b[2]: expected a tag of at most 200 visible ASCII characters without"
+            " spaces and commas, got 5",
+            'dependencies.b[3]: "a:{x}y": between two colons stands plain text, one parameter such'
+            ' as {id}, or at the end a star; got "{x}y"',
+            'dependencies.b[4]: "{x}": what stands before the first colon is plain text',
+            "dependencies.b[5]: expected a tag of at most 200 visible ASCII characters without"
+            ' spaces and commas, got ""',
+            "dependencies.c: expected at least one, got an empty list",
+            'dependencies.d: expected a list, got "b"',
+        ],
     ),
     "a method twice": (
         route('methods = ["GET", "GET"]'),

@@ -1,0 +1,229 @@
+"""Tags from everywhere: fields of the response, code of the application, writes, the graph."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cachemw import depends_on, tag
+
+from .conftest import OpenDoor
+from .doors import Door
+from .language import Asked, Call, Handler, Piece, Said, numbered
+
+
+def tagging(*tags: str, **said: Any) -> Handler:
+    """Make a handler that tags its numbered answers."""
+    plain = numbered(**said)
+
+    def handler(asked: Asked) -> Said | bytes:
+        tag(*tags)
+        return plain(asked)
+
+    return handler
+
+
+def purged(door: Door, *tags: str) -> bool:
+    """Purge tags, and say whether the page was gone."""
+    door.get("/p")
+    assert door.get("/p").hit
+    assert door.cache.purge(tags=tags).confirmed
+    return not door.get("/p").hit
+
+
+def test_code_tags_the_answer_that_it_makes(open_door: OpenDoor) -> None:
+    door = open_door({"/p": tagging("mine", "shop:1")})
+    assert not purged(door, "yours")
+    assert purged(door, "mine")
+    assert purged(door, "shop:1")
+
+
+def test_code_says_what_the_answer_depends_on(open_door: OpenDoor) -> None:
+    plain = numbered()
+
+    def handler(asked: Asked) -> Said | bytes:
+        depends_on("product:5")
+        return plain(asked)
+
+    assert purged(open_door({"/p": handler}), "product:5")
+
+
+def test_a_thread_that_the_view_starts_tags_its_answer(open_door: OpenDoor) -> None:
+    plain = numbered()
+
+    def handler(asked: Asked) -> Said | bytes:
+        thread = threading.Thread(target=tag, args=("far",))
+        thread.start()
+        thread.join()
+        return plain(asked)
+
+    assert purged(open_door({"/p": handler}), "far")
+
+
+def test_what_is_read_while_the_body_streams_counts(open_door: OpenDoor) -> None:
+    def handler(asked: Asked) -> Said:
+        def pieces() -> Iterator[Piece]:
+            yield b"one "
+            tag("late")
+            yield b"two"
+
+        return Said(body=pieces())
+
+    assert purged(open_door({"/p": handler}), "late")
+
+
+def test_one_answers_tags_are_not_anothers(open_door: OpenDoor) -> None:
+    door = open_door({"/p": tagging("p"), "/q": tagging("q")})
+    door.get("/q")
+    assert purged(door, "p")
+    assert door.get("/q").hit
+
+
+def test_a_family_is_purged_by_one_tag(open_door: OpenDoor) -> None:
+    door = open_door({"/p": tagging("shop:product:5")})
+    assert not purged(door, "shop:product")
+    assert purged(door, "shop:product:*")
+    assert purged(door, "shop:*")
+
+
+@pytest.mark.parametrize("bad", ["prod*", "a:*:b", "*", "a:b:c:d:*"])
+def test_a_star_elsewhere_is_an_error(open_door: OpenDoor, bad: str) -> None:
+    door = open_door({"/p": tagging()})
+    with pytest.raises(ValueError, match=r"star|families end"):
+        door.cache.purge(tags=[bad])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("Cache-Tag", "a, b:1,c"), ("Surrogate-Key", "a b:1 c"), ("surrogate-key", "  a  b:1\tc ")],
+)
+def test_response_fields_tag_and_do_not_go_out(open_door: OpenDoor, name: str, value: str) -> None:
+    door = open_door({"/p": tagging(headers=[(name, value)])})
+    for each in ("a", "b:1", "c", "b:*"):
+        assert purged(door, each)
+    assert not purged(door, "d")
+    door.cache.purge(everything=True)
+    for _ in ("miss", "hit"):
+        assert door.get("/p").field(name) is None
+
+
+def test_fields_that_a_cdn_wants_go_out(open_door: OpenDoor) -> None:
+    settings = {"recording": {"keep_fields": True}}
+    door = open_door({"/p": tagging(headers=[("Cache-Tag", "a,b")])}, settings=settings)
+    for _ in ("miss", "hit"):
+        assert door.get("/p").field("cache-tag") == "a,b"
+    assert purged(door, "a")
+
+
+def test_fields_of_other_names_can_hold_tags(open_door: OpenDoor) -> None:
+    settings = {"recording": {"fields": ["X-Keys"]}}
+    door = open_door(
+        {"/p": tagging(headers=[("X-Keys", "a"), ("Cache-Tag", "b")])}, settings=settings
+    )
+    assert door.get("/p").field("x-keys") is None
+    assert door.get("/p").field("cache-tag") == "b"
+    assert purged(door, "a")
+    assert not purged(door, "b")
+
+
+def test_a_field_with_what_is_no_tag_is_counted(open_door: OpenDoor) -> None:
+    door = open_door({"/p": tagging(headers=[("Cache-Tag", "@route:other, fine")])})
+    assert purged(door, "fine")
+    assert door.cache.stats().events["bad_tags"] == {"": 2}
+
+
+def test_an_answer_with_too_many_tags_is_not_kept(open_door: OpenDoor) -> None:
+    tags = [f"t{number}" for number in range(6)]
+    handlers = {"/few": tagging(*tags[:5]), "/many": tagging(*tags)}
+    door = open_door(handlers, settings={"recording": {"max_tags": 5}})
+    door.get("/few")
+    door.get("/many")
+    assert door.get("/few").hit
+    assert not door.get("/many").hit
+    assert door.cache.stats().events["not_stored"]["too-many-tags"] >= 1
+
+
+def test_an_answer_that_a_304_calls_current_keeps_its_tags(open_door: OpenDoor, clock: Any) -> None:
+    # Without the stored tags, or without those of the 304 or of its call, one of these purges fails.
+    def handler(asked: Asked) -> Said:
+        if asked.field("if-none-match"):
+            tag("after")
+            return Said(status=304, headers=[("ETag", '"1"'), ("Cache-Tag", "said")])
+        tag("before")
+        return Said(body=b"page", headers=[("ETag", '"1"')])
+
+    for each in ("before", "after", "said"):
+        door = open_door({"/p": handler})
+        door.get("/p")
+        clock.advance(61)
+        assert door.get("/p").body == b"page"
+        assert door.get("/p").hit
+        door.cache.purge(tags=[each])
+        assert not door.get("/p").hit
+
+
+def test_what_depends_on_what_is_purged_goes_too(open_door: OpenDoor) -> None:
+    settings = {"dependencies": {"catalog": ["product:*"], "home": ["catalog"]}}
+    door = open_door({"/p": tagging("home"), "/q": tagging("other")}, settings=settings)
+    door.get("/q")
+    assert purged(door, "product:5")
+    assert door.get("/q").hit
+
+
+# -- writes ----------------------------------------------------------------------------------------
+
+
+def shop(open_door: OpenDoor, status: int = 200, **settings: Any) -> Door:
+    """Mount pages, and a route of writes that says what it changes."""
+
+    def write(asked: Asked) -> Said:
+        return Said(status=status, body=b"done")
+
+    routes = [
+        {"path": "/p", "ttl": "60s"},
+        {"path": "/orders/{customer}", "methods": [], "invalidates": ["of:{customer}", "all:*"]},
+    ]
+    handlers = {"/p": tagging("of:7", "all:1"), "/orders/{customer}": write}
+    return open_door(handlers, config={"routes": routes, **settings})
+
+
+def write_gone(door: Door, target: str, method: str = "POST") -> bool:
+    door.get("/p")
+    assert door.get("/p").hit
+    door.ask(Call(target=target, method=method))
+    return not door.get("/p").hit
+
+
+def test_a_write_purges_what_its_route_names(open_door: OpenDoor) -> None:
+    door = shop(open_door)
+    assert write_gone(door, "/orders/7")
+    assert write_gone(door, "/orders/8", "DELETE")  # all:*
+    assert not write_gone(door, "/orders/7", "GET")
+
+
+def test_a_write_that_failed_purges_nothing(open_door: OpenDoor) -> None:
+    assert not write_gone(shop(open_door, 409), "/orders/7")
+
+
+def test_a_write_purges_what_depends_on_it(open_door: OpenDoor) -> None:
+    routes = [
+        {"path": "/p", "ttl": "60s"},
+        {"path": "/w/{id}", "methods": [], "invalidates": ["product:{id}"]},
+    ]
+    handlers = {"/p": tagging("catalog"), "/w/{id}": tagging()}
+    config = {"routes": routes, "dependencies": {"catalog": ["product:*"]}}
+    assert write_gone(open_door(handlers, config=config), "/w/5")
+
+
+def test_a_clients_star_is_no_family(open_door: OpenDoor) -> None:
+    # Without the guard in `changes._declared` a path of a client's choice purges all there is.
+    routes = [
+        {"path": "/p", "ttl": "60s"},
+        {"path": "/w/{id}", "methods": [], "invalidates": ["product:{id}"]},
+    ]
+    door = open_door({"/p": tagging("product:5"), "/w/{id}": tagging()}, config={"routes": routes})
+    assert not write_gone(door, "/w/*")
+    assert write_gone(door, "/w/5")
