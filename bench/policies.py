@@ -82,7 +82,7 @@ class _OverSieve:
         self.cache = self.kind(cap)
 
     def ask(self, key: bytes, size: int) -> bool:
-        entry = self.cache[key]
+        entry = self.cache.get(key)
         if entry:
             entry.visited = True
             return True

@@ -30,7 +30,6 @@ from cachemw.engine.routes import Extra, Target
 from cachemw.exchange import Exchange, rendered
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Content, Head, Request
-from cachemw.recording import recorded_by
 from cachemw.telemetry.spans import span_origin
 
 __all__ = ["CacheMiddleware"]
@@ -96,13 +95,14 @@ class CacheMiddleware:
                 await send({"type": "http.response.body", "body": entry.body})
                 self.cache.finish_hit(plan.route, status, now)
                 return
-        await self._slow(scope, receive, send, target, extra, now)
+        await self._slow(scope, receive, send, fields, target, extra, now)
 
     async def _slow(
         self,
         scope: Scope,
         receive: Receive,
         send: Send,
+        fields: dict[bytes, bytes],
         target: Target,
         extra: Extra | None,
         now: float,
@@ -110,7 +110,7 @@ class CacheMiddleware:
         cache = self.cache
         cache.start()
         try:
-            request, asked_at = _request(scope), now
+            request, asked_at = _request(scope, fields), now
             if request.method in self._bodied:
                 limit = body_limit(cache.engine, request, target)
                 if limit is not None:
@@ -202,7 +202,7 @@ class _Relay:
         """Call the application to its end; its flight is let go of, whatever happens."""
         exchange = self._exchange
         try:
-            with span_origin(exchange.template), recorded_by(exchange.recording):
+            with span_origin(exchange.template), exchange.recording:
                 await self._middleware.app(scope, receive, self.relay)
         except Exception:
             answer = exchange.fail(sent=self._sent)
@@ -309,7 +309,7 @@ def _is_of_a_piece(message: Message) -> bool:
     )
 
 
-def _request(scope: Scope) -> Request:
+def _request(scope: Scope, fields: dict[bytes, bytes]) -> Request:
     mount = scope.get("root_path") or ""
     path = scope["path"]
     raw = scope.get("raw_path")
@@ -331,7 +331,7 @@ def _request(scope: Scope) -> Request:
         path=below,
         raw_path=raw_path,
         query=scope["query_string"],
-        headers=Fields(headers),
+        headers=Fields(headers, fields),
     )
 
 

@@ -1,7 +1,7 @@
 """One call of the application, as every front door goes through it.
 
 A front door makes an `Exchange` for each request that is forwarded, runs whatever is the application's
-`with recorded_by(exchange.recording)`, and tells it, in this order:
+`with exchange.recording`, and tells it, in this order:
 
 1. `decide` the head: gives what goes out, perhaps a whole other body (a 304, a stored answer), and
    perhaps what is to be purged first;
@@ -24,7 +24,7 @@ from cachemw.engine.effects import Stored
 from cachemw.engine.keeping import Keeping, broke_off, fail, on_complete, refuse
 from cachemw.engine.rendering import Answer, render
 from cachemw.http.messages import Head
-from cachemw.recording import Recording
+from cachemw.recording import UNRECORDED, Recording, Unrecorded
 
 __all__ = ["Exchange", "rendered"]
 
@@ -70,8 +70,8 @@ class Exchange:
         """What was kept and has still to be written to the shared store."""
         self.purge: tuple[str, ...] = ()
         """Tags to purge, by `cache.invalidate`, before the answer goes out."""
-        self.recording: Recording | None = None
-        """What the application reads meanwhile, where its answer may be kept."""
+        self.recording: Recording | Unrecorded = UNRECORDED
+        """Notes what the application reads meanwhile, where its answer may be kept."""
         if forward.fetch is not None:
             self.recording = recording = Recording()
             forward.fetch.recorded = recording.close

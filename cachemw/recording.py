@@ -16,19 +16,19 @@ import re
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from contextvars import ContextVar, Token
 from typing import Any, TypeVar
 
 from cachemw.engine.tags import fill, normalise, user_tag
 
 __all__ = [
+    "UNRECORDED",
     "Recording",
+    "Unrecorded",
     "carry_into_threads",
     "current",
     "depends_on",
     "describers",
-    "recorded_by",
     "tag",
     "tagged",
 ]
@@ -46,67 +46,77 @@ describers: list[Callable[[object], Described | None]] = []
 
 
 class Recording:
-    """What one answer depends on. Threads may add to it at the same time."""
+    """What one answer depends on. Threads may add to it at the same time.
 
-    __slots__ = ("_closed", "_parts", "_tags")
+    `with recording:` surrounds what the application does for the answer: its call, and later each
+    piece of a body that it makes on the way.
+    """
+
+    __slots__ = ("_closed", "_noted", "_token")
 
     def __init__(self) -> None:
-        self._tags: set[str] = set()
-        self._parts: dict[str, set[str]] | None = None
+        self._noted: dict[str, set[str] | None] = {}
+        """Wholes, with the parts that were noted of each; None: all of it, or there are no parts."""
         self._closed = False
+        self._token: Token[Recording | None] | None = None
+
+    def __enter__(self) -> None:
+        self._token = current.set(self)
+
+    def __exit__(self, *_: object) -> None:
+        token, self._token = self._token, None
+        if token is not None:
+            try:
+                current.reset(token)
+            except ValueError:  # an asynchronous generator may be closed by another task
+                return
 
     def add(self, tags: Iterable[str]) -> None:
         """Note tags, in their one spelling."""
         if not self._closed:
-            self._tags.update(tags)
+            self._noted.update(dict.fromkeys(tags))
 
     def add_parts(self, whole: str, parts: Iterable[str]) -> None:
         """Note parts of a whole; many of them become the whole.
 
         Whoever changes a part purges the whole too, so that the whole stands for all its parts.
         """
-        if self._closed or whole in self._tags:
+        if self._closed:
             return
-        if self._parts is None:
-            self._parts = {}
-        noted = self._parts.setdefault(whole, set())
-        noted.update(parts)
-        if len(noted) > _MAX_PARTS:
-            self._tags.add(whole)
+        noted = self._noted.setdefault(whole, set())
+        if noted is not None:
+            noted.update(parts)
+            if len(noted) > _MAX_PARTS:
+                self._noted[whole] = None
 
     def close(self) -> tuple[str, ...]:
         """Give what was noted, in order of spelling; what comes later is of no answer any more."""
         self._closed = True
-        tags = self._tags
-        if self._parts is not None:
-            tags = tags.copy()
-            for whole, parts in tuple(self._parts.items()):
-                if whole not in tags:
-                    tags |= parts
-        return tuple(sorted(tags)) if tags else ()
+        if not self._noted:
+            return ()
+        tags: set[str] = set()
+        for whole, parts in tuple(self._noted.items()):
+            tags.update((whole,) if parts is None else parts)
+        return tuple(sorted(tags))
 
 
 current: ContextVar[Recording | None] = ContextVar("cachemw_recording", default=None)
 """The recording of the answer that is being made here, if one is."""
 
 
-class recorded_by:  # noqa: N801 - used as a statement: `with recorded_by(recording):`
-    """Surround what the application does for an answer; None surrounds it with nothing."""
+class Unrecorded:
+    """Surrounds what the application does for an answer that nobody keeps."""
 
-    __slots__ = ("_recording", "_token")
-
-    def __init__(self, recording: Recording | None) -> None:
-        self._recording = recording
-        self._token: Token[Recording | None] | None = None
+    __slots__ = ()
 
     def __enter__(self) -> None:
-        if self._recording is not None:
-            self._token = current.set(self._recording)
+        return None
 
     def __exit__(self, *_: object) -> None:
-        if self._token is not None:
-            with suppress(ValueError):  # an asynchronous generator may be closed by another task
-                current.reset(self._token)
+        return None
+
+
+UNRECORDED = Unrecorded()
 
 
 def tag(*tags: str) -> None:
@@ -266,7 +276,10 @@ def _submitted(
 def _with(recording: Recording, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        with recorded_by(recording):
+        token = current.set(recording)
+        try:
             return function(*args, **kwargs)
+        finally:
+            current.reset(token)
 
     return run

@@ -28,7 +28,6 @@ from cachemw.environ import Environ, EnvironReader, apply_rewrite, native, raw_t
 from cachemw.exchange import Exchange, rendered
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Content, Head
-from cachemw.recording import recorded_by
 from cachemw.telemetry.spans import span_origin
 
 __all__ = ["CacheMiddleware"]
@@ -152,7 +151,7 @@ class _Call:
         """Call the application and give the body that the server is to send."""
         iterable: Iterable[bytes] = ()
         try:
-            with span_origin(self._exchange.template), recorded_by(self._exchange.recording):
+            with span_origin(self._exchange.template), self._exchange.recording:
                 iterable = self._app(environ, self._capture)
                 return self._relayed(iterable)
         except Exception:
@@ -296,7 +295,7 @@ class _Body:
         return piece
 
     def _next(self) -> bytes:
-        with recorded_by(self._exchange.recording):
+        with self._exchange.recording:
             return next(self._pieces)
 
     def close(self) -> None:

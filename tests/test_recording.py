@@ -11,13 +11,13 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from cachemw import TagError, depends_on, tag, tagged
-from cachemw.recording import Recording, carry_into_threads, current, recorded_by
+from cachemw.recording import Recording, carry_into_threads, current
 
 
 @pytest.fixture
 def recording() -> Any:
     made = Recording()
-    with recorded_by(made):
+    with made:
         yield made
 
 
@@ -112,9 +112,9 @@ def test_a_pool_notes_for_whoever_gives_it_work() -> None:
     carry_into_threads()
     first, second = Recording(), Recording()
     with ThreadPoolExecutor(1) as pool:
-        with recorded_by(first):
+        with first:
             pool.submit(tag, "a").result()
-        with recorded_by(second):
+        with second:
             pool.submit(tag, "b").result()
     assert (first.close(), second.close()) == (("a",), ("b",))
 
@@ -122,7 +122,7 @@ def test_a_pool_notes_for_whoever_gives_it_work() -> None:
 def test_recordings_of_requests_at_once_are_kept_apart() -> None:
     async def request(name: str, ready: asyncio.Event, go: asyncio.Event) -> tuple[str, ...]:
         made = Recording()
-        with recorded_by(made):
+        with made:
             ready.set()
             await go.wait()
             tag(name)

@@ -34,7 +34,6 @@ from cachemw.engine.rendering import Answer, hit_fields
 from cachemw.engine.routes import Extra, Target
 from cachemw.environ import EnvironReader
 from cachemw.exchange import Exchange, rendered
-from cachemw.recording import recorded_by
 from cachemw.telemetry.spans import span_origin
 
 __all__ = ["CacheMiddleware"]
@@ -96,7 +95,7 @@ class CacheMiddleware:
         if forward.rewrite is not None:
             rewrite_request(request, forward.rewrite)
         try:
-            with span_origin(exchange.template), recorded_by(exchange.recording):
+            with span_origin(exchange.template), exchange.recording:
                 response = self._call(request)
             response = out.respond(response)
             if exchange.purge:
@@ -164,7 +163,7 @@ class CacheMiddleware:
         if forward.rewrite is not None:
             rewrite_request(request, forward.rewrite)
         try:
-            with span_origin(exchange.template), recorded_by(exchange.recording):
+            with span_origin(exchange.template), exchange.recording:
                 response = await self._acall(request)
             response = out.respond(response)
             if exchange.purge:
@@ -295,7 +294,7 @@ class _Response:
         recording, source = self.exchange.recording, iter(pieces)
         try:
             while True:
-                with recorded_by(recording):
+                with recording:
                     piece = next(source, None)
                 if piece is None:
                     break
@@ -310,7 +309,7 @@ class _Response:
         recording, source = self.exchange.recording, aiter(pieces)
         try:
             while True:
-                with recorded_by(recording):
+                with recording:
                     piece = await anext(source, None)
                 if piece is None:
                     break

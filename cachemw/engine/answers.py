@@ -19,7 +19,7 @@ from cachemw.engine.keeping import Keeping, fail, judge_head, refuse, still_coun
 from cachemw.engine.outcomes import Outcome
 from cachemw.engine.reasons import FORWARDED
 from cachemw.engine.rendering import CONDITIONAL_METHODS, Answer, Pairs, as_not_modified
-from cachemw.engine.tagging import field_tags, without_tag_fields
+from cachemw.engine.tagging import take_tags
 from cachemw.engine.validation import by_head, validated
 from cachemw.http.cache_status import forwarded
 from cachemw.http.conditional import not_modified
@@ -59,13 +59,12 @@ def on_head(
     known already.
     """
     fetch = forward.fetch
+    tags: tuple[str, ...] = ()
+    if forward.route is not None and not engine.settings.tag_fields.isdisjoint(head.headers.names):
+        head, tags = take_tags(engine, head)
     if fetch is None:
-        if forward.route is not None:
-            head = without_tag_fields(engine, head)
         purge = invalid_tags(engine, forward.change, head) if forward.change else ()
         return Relayed(answer=_signed(engine, head, forward), purge=purge)
-    tags = field_tags(engine, head)
-    head = without_tag_fields(engine, head)
     if head.status in _ORIGIN_FAILED and (stored := _spare(engine, fetch, now)) is not None:
         return _stand_in(fetch, stored, now)
     if head.status == 304 and fetch.validates:

@@ -50,6 +50,7 @@ class Ask(Struct, kw_only=True, eq=False):
     """A request that the cache may answer."""
 
     request: Request
+    route: RouteState
     plan: Plan
     key: Key
     """What is looked for: the plan's key, or the variant's where it is known that the answer varies."""
@@ -59,18 +60,10 @@ class Ask(Struct, kw_only=True, eq=False):
     cookies_sent: bool
     """Whether the application sees cookies that the key does not hold."""
     authorization_sent: bool
+    ranged: bool
+    """Whether a part of the answer is asked for."""
     directives: RequestControl | None = None
     """What the client asks of caches, where the route honours it and anything is asked."""
-
-    @property
-    def ranged(self) -> bool:
-        """Whether a part of the answer is asked for."""
-        return b"range" in self.request.headers
-
-    @property
-    def route(self) -> RouteState:
-        """The route."""
-        return self.plan.route
 
     @property
     def speaks_for_all(self) -> bool:
@@ -155,7 +148,15 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
     tags += [route.own_tag, *url_tags(host.decode("ascii"), mount + request.raw_path, query)]
     if route.language is not None and query:  # so that a change purges what GETs asked, too
         tags += url_tags(host.decode("ascii"), mount + request.raw_path, b"")
-    return Plan(route=route, key=key, query=query, tags=with_families(tags))
+    families = route.families
+    if ":" in "".join(params.values()):
+        families = None
+    return Plan(
+        route=route,
+        key=key,
+        query=query,
+        tags=with_families(tags) if families is None else (*tags, *families),
+    )
 
 
 def _personal(engine: Engine, plan: Plan, request: Request, extra: Sequence[Pair]) -> Ask | Pass:
@@ -173,12 +174,14 @@ def _personal(engine: Engine, plan: Plan, request: Request, extra: Sequence[Pair
         plan = _extended(engine, plan, keyed, cookies, identity, body, extra)
     return Ask(
         request=request,
+        route=route,
         plan=plan,
         key=plan.key,
         headers=headers,
         query=plan.query,
         cookies_sent=identity is None and route.cookies is None and b"cookie" in headers,
         authorization_sent=identity is None and b"authorization" in headers,
+        ranged=b"range" in request.headers,
         directives=_directives(route, request.headers) if extra else None,
     )
 

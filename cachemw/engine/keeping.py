@@ -126,7 +126,8 @@ def on_complete(engine: Engine, keeping: Keeping, body: bytes, now: float) -> St
     if not keeping.judged_whole and not _is_readable(keeping.fetch.ask.route, keeping.head, body):
         refuse(engine, keeping.fetch, "graphql-errors")
         return None
-    keeping.head = with_entity_tag(keeping.head, body)
+    if not keeping.judged_whole:  # else it has one
+        keeping.head = with_entity_tag(keeping.head, body)
     if now >= keeping.born + keeping.lifetime.kept:
         refuse(engine, keeping.fetch, "stale")
         return None

@@ -93,6 +93,8 @@ class RouteState:
     """Templates of what an unsafe request to the route's path changes."""
     own_tag: str
     """The tag that every entry of the route carries."""
+    families: tuple[str, ...] | None
+    """Those of its tags, for values without colons; None where a value of the path is part of one."""
     on: bool = True
     """Whether flags and kill switch let this route use the cache right now."""
 
@@ -149,7 +151,9 @@ def weigh(plan: Plan) -> int:
     The full key stands for the target and for the tags too, which are made of the same parts.
     """
     size = len(plan.key.full)
-    weight = _PLAN + 2 * size + len(plan.tags) * (_TAG + min(size, _LONGEST_TAG))
+    # The route's families are shared by all its plans.
+    own = len(plan.tags) - len(plan.route.families or ())
+    weight = _PLAN + 2 * size + own * (_TAG + min(size, _LONGEST_TAG))
     if plan.others:
         for extra, other in plan.others.items():
             weight += weigh_other(extra, other)

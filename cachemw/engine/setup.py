@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 from cachemw.config import Config, Route
 from cachemw.config.template import parse_template
@@ -11,10 +12,12 @@ from cachemw.engine.query import query_reader
 from cachemw.engine.router import Router
 from cachemw.engine.routes import Identify, Language, RouteState
 from cachemw.engine.screen import DIRECTIVES
-from cachemw.engine.tags import route_tag
+from cachemw.engine.tags import normalise, route_tag, with_families
 from cachemw.http.storing import Policy
 
 __all__ = ["make_router", "make_routes"]
+
+_PARAMETER_IN_FAMILY = re.compile(r"\}.*:")
 
 
 def make_router(config: Config) -> Router:
@@ -68,8 +71,17 @@ def _make(
         tags=route.tags,
         invalidates=route.invalidates,
         own_tag=route_tag(route.name),
+        families=_families(route.tags),
         on=route.enabled,
     )
+
+
+def _families(templates: Sequence[str]) -> tuple[str, ...] | None:
+    """Give the families of all tags that these templates make, where no parameter's value is in one."""
+    if any(_PARAMETER_IN_FAMILY.search(template) for template in templates):
+        return None
+    tags = with_families(normalise(template) for template in templates)
+    return tuple(tag for tag in tags if tag.endswith(":*"))
 
 
 def _unread(route: Route) -> frozenset[bytes]:

@@ -12,17 +12,18 @@ from cachemw.http.fields import Fields
 from cachemw.http.groups import groups
 from cachemw.http.messages import Head
 
-__all__ = ["field_tags", "tags_of", "without_tag_fields"]
+__all__ = ["tags_of", "take_tags"]
 
 _DIVIDERS = re.compile(r"[,\s]+")
 """Cache-Tag has commas between its tags, Surrogate-Key has spaces, and no tag has either."""
 
 
-def field_tags(engine: Engine, head: Head) -> tuple[str, ...]:
-    """Give the tags that a response's fields name; what cannot be one is counted and left out."""
+def take_tags(engine: Engine, head: Head) -> tuple[Head, tuple[str, ...]]:
+    """Take off a response the fields that hold tags, which are not for clients, and give the tags.
+
+    What cannot be a tag is counted and left out.
+    """
     names = engine.settings.tag_fields
-    if names.isdisjoint(head.headers.names):
-        return ()
     tags: list[str] = []
     for name, value in head.headers.pairs:
         if name in names:
@@ -31,15 +32,9 @@ def field_tags(engine: Engine, head: Head) -> tuple[str, ...]:
                     tags.append(user_tag(tag))
                 except TagError:
                     engine.count("bad_tags", "")
-    return tuple(tags)
-
-
-def without_tag_fields(engine: Engine, head: Head) -> Head:
-    """Take the fields that hold tags off a response: they are for the cache, not for the client."""
-    names = engine.settings.tag_fields
-    if engine.settings.keeps_tag_fields or names.isdisjoint(head.headers.names):
-        return head
-    return Head(status=head.status, headers=head.headers.without(names))
+    if not engine.settings.keeps_tag_fields:
+        head = Head(status=head.status, headers=head.headers.without(names))
+    return head, tuple(tags)
 
 
 def tags_of(fetch: Fetch, headers: Fields, given: tuple[str, ...]) -> tuple[str, ...]:

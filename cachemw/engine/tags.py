@@ -143,4 +143,7 @@ def url_tags(host: str, path: bytes, query: bytes) -> tuple[str, str]:
     plain = unquote_to_bytes(path) if b"%" in path else path
     decoded = plain.decode("utf-8", "surrogateescape")
     target = f"{decoded}?{query.decode('latin-1')}" if query else decoded
-    return normalise(f"{_RESERVED}{target}"), normalise(f"{_RESERVED}{host}{target}")
+    anywhere, here = f"{_RESERVED}{target}", f"{_RESERVED}{host}{target}"
+    if _PLAIN.fullmatch(here):  # then so is the shorter one
+        return anywhere, here
+    return normalise(anywhere), normalise(here)

@@ -19,6 +19,7 @@ __all__ = [
 
 # RFC 9110 §15.1, without 206: parts are not kept.
 HEURISTIC_STATUSES = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
+_AGED = frozenset({b"age", b"date"})
 _MAX_HEURISTIC = 86_400.0
 """Seconds. RFC 9111 §4.2.2 sets no limit; a guess of more than a day is one that nobody expects."""
 
@@ -83,7 +84,7 @@ def age_is_readable(fields: Fields) -> bool:
 
 def initial_age(fields: Fields, wall_now: float) -> float:
     """Give the age that the response already had on arrival (RFC 9111 §4.2.3), in seconds."""
-    if b"age" not in fields and b"date" not in fields:
+    if _AGED.isdisjoint(fields.names):
         return 0.0
     age = fields.first(b"age")
     # §5.1: of several members the first counts.

@@ -44,6 +44,8 @@ UNSTORABLE_STATUSES = frozenset({206, 304})
 # would be about another answer than that.
 RENEWABLE_STATUSES = frozenset({200, 203})
 _NEVER_STORED = HOP_BY_HOP | {b"age"}
+_SUSPECT = frozenset({b"set-cookie", b"set-cookie2", b"vary", b"transfer-encoding", b"trailer"})
+"""Fields that may forbid storing what has them."""
 UNDERSTOOD_STATUSES = frozenset(status.value for status in HTTPStatus)
 """The registered ones: what must-understand asks for (RFC 9111 §5.2.2.3)."""
 
@@ -137,12 +139,14 @@ def _forbidden(head: Head, control: CacheControl, retained: float) -> str | None
         return "private"
     if control.no_cache and not retained:
         return "no-cache"
+    if head.status in UNSTORABLE_STATUSES:  # RFC 9110 §14.4: elsewhere Content-Range means nothing
+        return "partial"
+    if _SUSPECT.isdisjoint(fields.names):  # as most are
+        return None
     if b"set-cookie" in fields or b"set-cookie2" in fields:
         return "set-cookie"
     if b"vary" in fields and varies_on(fields) is None:
         return "vary-star"
-    if head.status in UNSTORABLE_STATUSES:  # RFC 9110 §14.4: elsewhere Content-Range means nothing
-        return "partial"
     if b"transfer-encoding" in fields and _is_coded(head):
         return "transfer-encoding"
     return "trailers" if b"trailer" in fields else None

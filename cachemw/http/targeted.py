@@ -33,7 +33,9 @@ def effective_control(fields: Fields, targets: tuple[bytes, ...]) -> CacheContro
 
     Where a targeted field decides, it does so alone: `targeted` is set, and Expires does not count.
     """
-    targeted = targeted_control(fields, targets) if targets else None
+    if fields.names.isdisjoint(targets):
+        return parse(fields)
+    targeted = targeted_control(fields, targets)
     return parse(fields) if targeted is None else targeted
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol, cast
+from typing import Protocol
 
 from cachemw.engine.entry import NEVER, Entry
 from cachemw.engine.pressure import Change, Level, Pressure, kept_until
@@ -30,7 +30,7 @@ LEAST_TRIM = 2 << 20
 
 
 class _Get(Protocol):
-    def __call__(self, key: bytes) -> Entry | None:
+    def __call__(self, key: bytes, /) -> Entry | None:
         """Look up one digest."""
 
 
@@ -65,7 +65,7 @@ class MemoryTier:
         self._trimmed = 0
         self._worth_a_trim = max(max_size // TRIM_SHARE, LEAST_TRIM)
         self.max_size = max_size
-        self.get = cast(_Get, self._cache.__getitem__)
+        self.get: _Get = self._cache.get
         """Return the entry under a digest, or None. Lock-free.
 
         It marks nothing: a caller that serves the entry sets `entry.visited = True`.
@@ -111,7 +111,7 @@ class MemoryTier:
     def discard_if(self, key: bytes, entry: Entry) -> None:
         """Remove the entry under this digest only while it is this very object, not a newer one."""
         with self._lock:
-            if self._cache[key] is entry:
+            if self._cache.get(key) is entry:
                 del self._cache[key]
         self._look()
 
@@ -175,7 +175,7 @@ class MemoryTier:
                 # A copy of the keys, since the dict will change: 40 ms for a million, once a round.
                 self._sweep = iter(list(self._cache))
                 key = next(self._sweep)
-            entry = self._cache[key]
+            entry = self._cache.get(key)
             if entry and (
                 entry.dies_at <= now or is_dead(entry) or (pressed and self._is_over(entry, now))
             ):

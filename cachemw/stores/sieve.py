@@ -30,8 +30,7 @@ tags after it was put.
 from __future__ import annotations
 
 from collections import deque
-
-import cachetools
+from collections.abc import Iterator
 
 from cachemw.engine.entry import Entry
 from cachemw.stores.cost import PAGE, cost
@@ -74,15 +73,18 @@ class Door:
         return known
 
 
-class Sieve(cachetools.Cache[bytes, Entry]):
-    """cachetools' mapping with SIEVE as its policy and bytes as its size. Not thread-safe to write.
+class Sieve:
+    """A dict that holds at most so many bytes of entries. Not thread-safe to write.
 
-    cachetools is left to believe that every entry counts one, for then it keeps no second dict of
-    sizes; the count cannot reach `maxsize`, since no entry costs a single byte.
+    It is no mapping of a library's: a lookup is the dict's own, which calls no Python, for the path
+    that must cost nothing has one in it.
     """
 
     def __init__(self, maxsize: int) -> None:
-        super().__init__(maxsize)
+        self.maxsize = maxsize
+        self._entries: dict[bytes, Entry] = {}
+        self.get = self._entries.get
+        """Give the entry under a digest, or None."""
         self._bytes = 0
         self._ahead: deque[bytes] = deque()
         self._behind: deque[bytes] = deque()
@@ -100,23 +102,29 @@ class Sieve(cachetools.Cache[bytes, Entry]):
     @property
     def mean(self) -> float:
         """What an entry costs on average."""
-        return self._bytes / max(1, len(self))
+        return self._bytes / max(1, len(self._entries))
 
-    def __missing__(self, key: bytes) -> Entry:
-        return None  # type: ignore[return-value]  # `cache[key]` is the tier's lookup, see MemoryTier.get
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._entries)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._entries
 
     def __setitem__(self, key: bytes, entry: Entry) -> None:
-        """Store the entry; raises ValueError, as cachetools does, with the reason why it may not come in."""
+        """Store the entry; raises ValueError with the reason why it may not come in."""
         size = cost(entry)
         if size * LARGEST_SHARE > self.maxsize:
             raise ValueError("too-large")
-        old = self[key]
+        old = self.get(key)
         if not old and self._bytes + size > self.maxsize and not self._is_let_in(key, size):
             raise ValueError("first-time")
         freed = cost(old) if old else 0
         while old and self._bytes - freed + size > self.maxsize:
             self.popitem()
-            old = self[key]
+            old = self.get(key)
         if old:
             self._take_off(old, freed)
         else:
@@ -128,7 +136,7 @@ class Sieve(cachetools.Cache[bytes, Entry]):
                 self._ahead.append(key)
         # A replacement was asked for, or would not have been made; a new key has it all to prove.
         entry.visited = old is not None
-        super().__setitem__(key, entry)
+        self._entries[key] = entry
         self._bytes += size
 
     def _is_let_in(self, key: bytes, size: int) -> bool:
@@ -139,7 +147,7 @@ class Sieve(cachetools.Cache[bytes, Entry]):
         """Remove the entry and leave its place in the order as a ghost."""
         self._remove(key)
         self._ghosts.add(key)
-        if len(self._ghosts) > len(self) + FEW_GHOSTS:
+        if len(self._ghosts) > len(self._entries) + FEW_GHOSTS:
             self._ahead = deque(k for k in self._ahead if k not in self._ghosts)
             self._behind = deque(k for k in self._behind if k not in self._ghosts)
             self._ghosts.clear()
@@ -147,11 +155,11 @@ class Sieve(cachetools.Cache[bytes, Entry]):
 
     def popitem(self) -> tuple[bytes, Entry]:
         """Move the hand on to an entry that was not hit since it last came by, and evict it."""
-        while self:
+        while self._entries:
             key = self._ahead.popleft()
             if key in self._ghosts:
                 self._ghosts.remove(key)
-            elif (entry := self[key]).visited:
+            elif (entry := self._entries[key]).visited:
                 entry.visited = False
                 self._behind.append(key)
             else:
@@ -164,9 +172,8 @@ class Sieve(cachetools.Cache[bytes, Entry]):
 
     def clear(self) -> None:
         """Drop everything."""
-        evictions, freed = self.evictions, self.freed + self._bytes
-        super().clear()  # by popitem() in older releases of cachetools
-        self.evictions, self.freed = evictions, freed
+        self.freed += self._bytes
+        self._entries.clear()  # the very dict: `get` is bound to it
         self._ahead.clear()
         self._behind.clear()
         self._ghosts.clear()
@@ -178,9 +185,8 @@ class Sieve(cachetools.Cache[bytes, Entry]):
             self._ahead, self._behind = self._behind, self._ahead
 
     def _remove(self, key: bytes) -> None:
-        entry = self[key]
+        entry = self._entries.pop(key)
         self._take_off(entry, cost(entry))
-        super().__delitem__(key)
 
     def _take_off(self, entry: Entry, size: int) -> None:
         self._bytes -= size
