@@ -50,6 +50,19 @@ class Graph:
                         waiting.append(dependent)
         return tuple(found)
 
+    def arrows(self) -> tuple[tuple[str, str], ...]:
+        """Give what to draw: pairs of a node and one that is built from it, as they were written.
+
+        A source stands for itself only where it is no dependent, under whatever spelling.
+        """
+        dependents = {edge.dependent.text: edge.dependent for edge in self.edges}
+        drawn: dict[tuple[str, str], None] = {}
+        for edge in self.edges:
+            same = [text for text, node in dependents.items() if edge.source.meets(node)]
+            for text in same or [edge.source.text]:
+                drawn[text, edge.dependent.text] = None
+        return tuple(drawn)
+
     def _dependents(self, tag: str) -> Iterable[str]:
         for edge in self._by_kind.get(tag.partition(":")[0], ()):
             bound = edge.source.match(tag)
