@@ -31,6 +31,7 @@ from cachemw.explain import Explanation, explain
 from cachemw.forking import reset_in_children
 from cachemw.graphql import resolve_languages
 from cachemw.identity import Identify, resolve_identities
+from cachemw.inspection import Inspection, Preview
 from cachemw.invalidation.graph import Graph
 from cachemw.invalidation.log import InvalidationLog, LocalLog
 from cachemw.invalidation.purges import Purge, PurgeResult
@@ -98,6 +99,13 @@ class Cache:
             config.memory, self.clock, self.log.floors, self.counters, self.logs, self.background
         )
         self.engine = self._make_engine(routes)
+        self.inspection = Inspection(
+            engine=self.engine,
+            memory=self.memory,
+            log=self.log,
+            clock=self.clock,
+            scanner=self._shared.scanner if self._shared else None,
+        )
         self.flags = Flags(
             routes,
             classes=config.flags,
@@ -188,7 +196,9 @@ class Cache:
         Blocks for at most the Redis deadline and `log.confirm_wait`; in an event loop use `apurge`.
         Raises TagError for a tag that cannot be one and ValueError for a purge of nothing.
         """
-        result = self.log.purge(self._purge(tags, urls, routes, everything, soft))
+        wanted = self._purge(tags, urls, routes, everything, soft)
+        self.count("purge", "everything" if everything else "tags")
+        result = self.log.purge(wanted)
         if everything:  # dead already, but it takes room
             self.background.submit(self.memory.tidy)
         return result
@@ -203,10 +213,29 @@ class Cache:
         soft: bool = False,
     ) -> PurgeResult:
         """Purge as `purge` does, without blocking the event loop."""
-        result = await self.log.apurge(self._purge(tags, urls, routes, everything, soft))
+        wanted = self._purge(tags, urls, routes, everything, soft)
+        self.count("purge", "everything" if everything else "tags")
+        result = await self.log.apurge(wanted)
         if everything:  # dead already, but it takes room
             self.background.submit(self.memory.tidy)
         return result
+
+    def preview(
+        self,
+        *,
+        tags: Iterable[str] = (),
+        urls: Iterable[str] = (),
+        routes: Iterable[str] = (),
+        everything: bool = False,
+        within: float | None = None,
+    ) -> Preview:
+        """Say what a purge would touch, in Redis and in this process, and purge nothing.
+
+        Looks at every entry there is, for `within` seconds at most, and blocks: in an event loop
+        call it in a thread. Raises what `purge` raises, and StoreUnavailable where Redis is away.
+        """
+        wanted = self._purge(tags, urls, routes, everything, soft=False)
+        return self.inspection.preview(wanted, within=within)
 
     def invalidate(self, tags: tuple[str, ...]) -> None:
         """Purge what an unsafe request changed, before its answer goes out; waits for a moment only."""
@@ -236,7 +265,6 @@ class Cache:
         wanted = purged_tags(self.engine, tags=tags, urls=urls, routes=routes)
         if not wanted and not everything:
             raise ValueError("name at least one tag, URL or route, or say everything=True")
-        self.count("purge", "everything" if everything else "tags")
         return Purge(tags=None if everything else self._graph.expand(wanted), soft=soft)
 
     # -- looking inside --------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from cachemw.stores.commands import Commands
 from cachemw.stores.leases import Leases
 from cachemw.stores.nodes import Nodes
 from cachemw.stores.redis import RedisTier
+from cachemw.stores.scanning import Scanner
 from cachemw.telemetry import fleet
 from cachemw.telemetry.logs import Logs
 
@@ -39,6 +40,7 @@ class Shared:
     clock: Clock
     nodes: Nodes
     tier: RedisTier
+    scanner: Scanner
     leases: Leases
     log: RedisLog
     hooks: Hooks
@@ -141,6 +143,13 @@ def connect(config: Config, clock: Clock, count: Callable[[str, str], None], log
         monotonic=clock.monotonic,
         count=teller.tell,
     )
+    scanner = Scanner(
+        nodes,
+        config.namespace,
+        codec,
+        server_clock=lambda: log.server_shift,
+        monotonic=clock.monotonic,
+    )
     leases = Leases(
         commands,
         config.namespace,
@@ -148,4 +157,4 @@ def connect(config: Config, clock: Clock, count: Callable[[str, str], None], log
         remembered=config.coalesce.hit_for_miss,
         monotonic=clock.monotonic,
     )
-    return Shared(config, clock, nodes, tier, leases, log, hooks)
+    return Shared(config, clock, nodes, tier, scanner, leases, log, hooks)

@@ -241,7 +241,7 @@ def test_a_layer_imports_only_what_is_below_it(name: str) -> None:
             assert allowed, f"{module} imports {other}"
 
 
-JOINTS = {"cache", "local", "shared", "performer"}
+JOINTS = {"cache", "inspection", "local", "shared", "performer"}
 SIBLINGS = {"stores", "invalidation", "rollout", "telemetry"}
 DOORS = {"asgi", "wsgi", "starlette", "django"}
 TOPS = {"cachemw", "cli", "__main__"}

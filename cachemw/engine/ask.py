@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from msgspec import Struct
 
 from cachemw.engine.bodies import body_part, body_reason
 from cachemw.engine.engine import Engine
 from cachemw.engine.entry import Key
-from cachemw.engine.keys import encode_parts
+from cachemw.engine.keys import decode_parts, encode_parts
 from cachemw.engine.routes import Extra, Identify, Plan, RouteState, Target, weigh_other
 from cachemw.engine.screen import (
     CONDITIONAL,
@@ -26,7 +27,7 @@ from cachemw.http.fields import Fields, Pair, cookie_pairs
 from cachemw.http.messages import Request
 from cachemw.http.request_control import RequestControl
 
-__all__ = ["Ask", "Pass", "Rewrite", "ask"]
+__all__ = ["Ask", "Keyed", "Pass", "Rewrite", "ask", "read_key"]
 
 
 class Rewrite(Struct, frozen=True, kw_only=True):
@@ -252,3 +253,68 @@ def _extended(
         plan.remember(list(extra), extended)
         engine.add_weight(weigh_other(extra, extended))
     return extended
+
+
+# -- and back --------------------------------------------------------------------------------------
+
+
+class Keyed(Struct, frozen=True, kw_only=True):
+    """What a full key says of the requests that it stands for; secrets are digests in it, and stay so."""
+
+    method: str
+    url: str
+    by: tuple[str, ...]
+    """What else it holds: names of fields, `cookie`, `identity`, `body`."""
+
+
+_TARGET = 7
+"""Parts of the key of a target, the namespace first; see `_base_plan`."""
+_PLAN = 6
+"""Parts of the key of a plan for watched fields, the target's key first; see `_extended`."""
+_DEPTH = 2
+"""A variant's key holds a plan's, which holds a target's."""
+_IN_PATH = "/%:@!$&'()*+,;=~-._[]"
+_IN_QUERY = _IN_PATH + "?"
+
+
+def read_key(full: bytes) -> Keyed:
+    """Undo what `ask` made of a request; raises ValueError for what is no key of its making."""
+    parts, method = decode_parts(full), "GET"
+    by: list[str] = []
+    for _ in range(_DEPTH):
+        within = parts[0] if parts else None
+        if within is None or not within.startswith(b"\0"):  # as no namespace does
+            break
+        if len(parts) == _PLAN and parts[1] is None:
+            names, method = _read_plan(parts)
+            by[:0] = names
+        else:
+            by += [_text(name) for name in parts[1::2]]
+        parts = decode_parts(within)
+    if len(parts) != _TARGET or None in parts:
+        raise ValueError("no key of a request")
+    _, scheme, host, mount, path, _, query = map(_bytes, parts)
+    url = (
+        f"{_text(scheme)}://{_text(host)}{quote(mount, safe=_IN_PATH)}{quote(path, safe=_IN_PATH)}"
+    )
+    if query:
+        url += f"?{quote(query, safe=_IN_QUERY)}"
+    return Keyed(method=method, url=url, by=tuple(dict.fromkeys(by)))
+
+
+def _read_plan(parts: list[bytes | None]) -> tuple[list[str], str]:
+    """Give what a plan's key holds beside its target's, and the method."""
+    _, _, keyed, cookies, identity, body = parts
+    names = [] if keyed is None else [_text(name) for name in decode_parts(keyed)[::2]]
+    for name, part in (("cookie", cookies), ("identity", identity), ("body", body)):
+        if part is not None:
+            names.append(name)
+    return names, "GET" if body is None else _text((decode_parts(body) or [None])[0])
+
+
+def _bytes(part: bytes | None) -> bytes:
+    return part or b""
+
+
+def _text(part: bytes | None) -> str:
+    return _bytes(part).decode("latin-1")

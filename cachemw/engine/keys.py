@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import blake2b
 from struct import pack as _pack
+from struct import unpack_from
 
 from cachemw.engine.entry import Key
 
-__all__ = ["KeyMaker", "encode_parts"]
+__all__ = ["KeyMaker", "decode_parts", "encode_parts"]
 
 _ABSENT = -1
 _DIGEST = 24
@@ -27,6 +28,23 @@ def encode_parts(parts: Iterable[bytes | None]) -> bytes:
     parts = list(parts)
     lengths = [_ABSENT if part is None else len(part) for part in parts]
     return b"".join([_pack(f">{len(parts) + 1}i", len(parts), *lengths), *filter(None, parts)])
+
+
+def decode_parts(data: bytes) -> list[bytes | None]:
+    """Undo `encode_parts`; raises ValueError for what it did not make."""
+    count = int.from_bytes(data[:4], "big")
+    at = 4 + 4 * count
+    if len(data) < at:
+        raise ValueError("no encoding of parts: it ends within the lengths")
+    parts: list[bytes | None] = []
+    for length in unpack_from(f">{count}i", data, 4):
+        if length < _ABSENT:
+            raise ValueError("no encoding of parts: a length is negative")
+        parts.append(None if length == _ABSENT else data[at : at + length])
+        at += max(0, length)
+    if at != len(data):
+        raise ValueError("no encoding of parts: the lengths do not add up")
+    return parts
 
 
 class KeyMaker:
@@ -45,12 +63,14 @@ class KeyMaker:
 
     def make(self, parts: Iterable[bytes | None]) -> Key:
         """Make the key of these parts."""
-        full = encode_parts((self._namespace, *parts))
-        return Key(_digest(self._short, full), full)
+        return self.of(encode_parts((self._namespace, *parts)))
 
     def extend(self, key: Key, parts: Iterable[bytes | None]) -> Key:
         """Make the key of what differs under a key: for other fields of the request, or a variant."""
-        full = encode_parts((key.full, *parts))
+        return self.of(encode_parts((key.full, *parts)))
+
+    def of(self, full: bytes) -> Key:
+        """Make the key whose full encoding is known."""
         return Key(_digest(self._short, full), full)
 
     def conceal(self, value: bytes) -> bytes:

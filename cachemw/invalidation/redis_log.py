@@ -95,6 +95,8 @@ class RedisLog:
         """Monotonic time of the last proof of life."""
         self.server_shift: float | None = None
         """What to add to the monotonic clock for the server's time."""
+        self.only_listens = False
+        """Whether this process serves nobody: no purge need wait for it, and nobody counts it."""
         self._stream = Stream(namespace, config.max_records)
         self._followers = Followers(f"cachemw:{{{namespace}}}:followers".encode(), config.poll)
         self._nodes = nodes
@@ -252,7 +254,7 @@ class RedisLog:
         elif trimmed and self._cursor < first:
             self.floors.raise_horizon(first)
         # Told before the log is read: a purge that is not read now will wait for us.
-        self._followers.tell(client, self.me, self._cursor, seconds(client.time()))
+        self._tell(client, seconds(client.time()))
         records = self._catch_up(client)
         document = self.flags.restore(client, self._hooks.newest_flags)
         if document is not None:
@@ -284,7 +286,8 @@ class RedisLog:
         self._beat(client)
         self._probe(node)
         self._trim(client)
-        self._hooks.tick(client)
+        if not self.only_listens:
+            self._hooks.tick(client)
         self._nodes.keep_up()
         if self._nodes.of(self._stream.key) is not node:
             raise ValueError("the log is on another server now")
@@ -359,13 +362,18 @@ class RedisLog:
         self._trail.advance()
         server_now = seconds(time_there)
         self._set_shift(client, server_now - (began + ended) / 2)
-        self._followers.tell(client, self.me, self._cursor, server_now)
+        self._tell(client, server_now)
         if behind:
             return  # nothing is proved yet: the next reading comes at once
         self.alive_at = began
         # Until the next beat, or until its absence is noticed. What may be served beyond that is for
         # `serves` to say, and for each route.
         self.trusted_until = began + self._patience + _SLACK
+
+    def _tell(self, client: redis.Redis, server_now: float) -> None:
+        """Say where we are, so that purges wait for us."""
+        if not self.only_listens:
+            self._followers.tell(client, self.me, self._cursor, server_now)
 
     def _set_shift(self, client: redis.Redis, shift: float) -> None:
         """Learn the server's time; entries that were stored before it went back would live too long."""

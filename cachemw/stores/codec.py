@@ -29,7 +29,7 @@ from __future__ import annotations
 import struct
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from hmac import compare_digest
 from math import isfinite
@@ -58,6 +58,7 @@ ZSTD = 1
 HEADER = struct.Struct(">3sBBIIII8sQQ")
 CHECKSUM = 16
 START = HEADER.size + CHECKSUM
+_Header = tuple[bytes, int, int, int, int, int, int, bytes, int, int]
 
 MAX_KEY = 64 * 1024
 """Bytes; servers refuse targets and fields long before this (8 KiB each in gunicorn)."""
@@ -168,11 +169,29 @@ class Codec:
 
         `key` is the key that was asked for. Raises EntryRejected for everything unexpected.
         """
+        header = self._verified(blob)
+        if blob[START : START + header[3]] != key.full:
+            raise EntryRejected("key")
+        return self._read(blob, header, key, now=now, server_now=server_now)
+
+    def open(
+        self, blob: bytes, identify: Callable[[bytes], Key], *, now: float, server_now: float
+    ) -> tuple[Key, Entry]:
+        """Return the entry in `blob` and its key, for who looks through all that is stored.
+
+        `identify` makes the key of a full one; whether the blob was found by that key is for the
+        caller to see. Raises EntryRejected for everything unexpected, as `decode` does.
+        """
+        header = self._verified(blob)
+        key = identify(blob[START : START + header[3]])
+        return key, self._read(blob, header, key, now=now, server_now=server_now)
+
+    def _verified(self, blob: bytes) -> _Header:
+        """Return the header of an envelope whose lengths and checksum are right."""
         if len(blob) < START:
             raise EntryRejected("short")
-        magic, version, flags, key_size, meta_size, stored, raw, epoch, high, low = (
-            HEADER.unpack_from(blob)
-        )
+        header: _Header = HEADER.unpack_from(blob)
+        magic, version, flags, key_size, meta_size, stored, raw, *_ = header
         if magic != MAGIC:
             raise EntryRejected("magic")
         if version != VERSION or flags > ZSTD:
@@ -184,10 +203,15 @@ class Codec:
             raise EntryRejected("length")
         if not self._is_signed(blob):
             raise EntryRejected("checksum")
-        meta_at = START + key_size
-        if blob[START:meta_at] != key.full:
-            raise EntryRejected("key")
-        meta = self._read_meta(blob[meta_at:body_at])
+        return header
+
+    def _read(
+        self, blob: bytes, header: _Header, key: Key, *, now: float, server_now: float
+    ) -> Entry:
+        """Return the entry in a verified envelope; its values are still not to be trusted."""
+        _, _, flags, key_size, meta_size, _, raw, epoch, high, low = header
+        body_at = START + key_size + meta_size
+        meta = self._read_meta(blob[START + key_size : body_at])
         _check(meta, raw, server_now)
         body = self._expand(blob[body_at:], raw) if flags else blob[body_at:]
         position = Position(epoch, high << 64 | low)

@@ -10,14 +10,14 @@ from cachemw.errors import EntryRejected, StoreError, StoreUnavailable
 from cachemw.stores.node import Node
 from cachemw.stores.nodes import Nodes
 
-__all__ = ["Commands", "Operation"]
+__all__ = ["WRONG_TYPE", "Commands", "Operation"]
 
 Operation = Literal["get", "set", "lease"]
 
 _OPEN = "the breaker is open"
 _POOL_EMPTY = "No connection available"
 """redis-py's words when every connection is busy: our own load, no illness of the server's."""
-_WRONG_TYPE = "WRONGTYPE"
+WRONG_TYPE = "WRONGTYPE"
 """What a server's answer begins with where a list, say, stands under the name of an entry."""
 
 
@@ -79,7 +79,7 @@ class Commands:
         A server that answers with an error to a write (full, read-only) still answers reads, so
         that is counted and does not open the breaker; nor does one that says where the key is now.
         """
-        if operation == "get" and str(error).startswith(_WRONG_TYPE):
+        if operation == "get" and str(error).startswith(WRONG_TYPE):
             node.breaker.success()
             return EntryRejected("type")
         self._count("store_error", operation)

@@ -54,13 +54,7 @@ class Nodes:
     def of(self, key: bytes) -> Node:
         """Give the node that has a key; raises StoreUnavailable while nobody knows which."""
         address = self._topology.at(key)
-        node = self._by_address.get(address)
-        if node is None:
-            with self._lock:
-                node = self._by_address.get(address)
-                if node is None:
-                    node = self._by_address[address] = self._make(address)
-        return node
+        return self._by_address.get(address) or self._add(address)
 
     def found(self, key: bytes) -> Node:
         """Give the node that has a key, and look for it where nobody knows: this may block."""
@@ -69,6 +63,12 @@ class Nodes:
         except StoreUnavailable:
             self.locate()
             return self.of(key)
+
+    def every(self) -> list[Node]:
+        """Give the node of each server that keys are at; looks for them first, so this may block."""
+        self.locate()
+        servers = self._topology.servers()
+        return [self._add(each) for each in ([ANYWHERE] if servers is None else servers)]
 
     async def afound(self, key: bytes) -> Node:
         """Give the node that has a key as `found` does, without blocking the event loop."""
@@ -149,6 +149,13 @@ class Nodes:
     def _listed(self) -> list[Node]:
         with self._lock:
             return list(self._by_address.values())
+
+    def _add(self, address: Address) -> Node:
+        with self._lock:
+            node = self._by_address.get(address)
+            if node is None:
+                node = self._by_address[address] = self._make(address)
+            return node
 
     def _make(self, address: Address) -> Node:
         breaker = Breaker(

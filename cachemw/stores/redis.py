@@ -19,12 +19,12 @@ from cachemw.stores.codec import VERSION, Codec
 from cachemw.stores.commands import Commands
 from cachemw.stores.names import name_of
 
-__all__ = ["RedisTier", "ServerClock"]
+__all__ = ["FORMAT", "RedisTier", "ServerClock"]
 
 ServerClock = Callable[[], float | None]
 """Gives what to add to the monotonic clock for the server's time; None: it is not known."""
 
-_FORMAT = f"e{VERSION}"
+FORMAT = f"e{VERSION}"
 """Changes with the envelope, so that releases side by side keep to their own entries."""
 
 
@@ -86,7 +86,7 @@ class RedisTier:
             await self._commands.aask("set", command[1], *command)
 
     def _name(self, key: Key) -> bytes:
-        return name_of(self._namespace, key, _FORMAT)
+        return name_of(self._namespace, key, FORMAT)
 
     def _open(self, blob: bytes, key: Key, epoch: bytes) -> Entry | None:
         shift = self._server_clock()

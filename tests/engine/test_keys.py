@@ -6,11 +6,14 @@ from struct import unpack
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from cachemw.engine.keys import KeyMaker, encode_parts
-from cachemw.http.messages import Request
+from cachemw.engine.ask import read_key
+from cachemw.engine.keys import KeyMaker, decode_parts, encode_parts
+from cachemw.engine.urls import purged_tags
+from cachemw.http.messages import Content, Request
 
 from .kit import Kit, get
 
@@ -47,6 +50,22 @@ def test_an_encoding_can_be_read_back(parts: list[bytes | None]) -> None:
         read.append(None if length < 0 else data[:length])
         data = data[max(length, 0) :]
     assert (read, data) == (parts, b"")
+    assert decode_parts(encode_parts(parts)) == parts
+
+
+@given(PARTS, st.binary(max_size=40), st.integers(0, 60), st.integers(0, 4))
+@example([b""], b"\xff\xff\xff\xfe", 4, 4)
+def test_what_is_no_encoding_is_not_read_as_one(
+    parts: list[bytes | None], put: bytes, at: int, less: int
+) -> None:
+    """Fails without any one of the three checks in `decode_parts`."""
+    whole = encode_parts(parts)
+    damaged = whole[:at] + put + whole[at + less :]
+    try:
+        read = decode_parts(damaged)
+    except ValueError:
+        return
+    assert encode_parts(read) == damaged
 
 
 def test_namespaces_and_secrets_have_keys_of_their_own() -> None:
@@ -270,3 +289,58 @@ def test_the_secret_that_signs_changes_no_key_and_no_concealed_value() -> None:
     assert (other_key.full, other_key.digest) != (key.full, key.digest)
     assert other_selecting != selecting
     assert other_selecting[1] == selecting[1] == (b"x", b"1")
+
+
+# What a key says ----------------------------------------------------------------------------------
+
+
+@given(ASKED)
+def test_a_key_says_what_was_asked_for_and_what_else_it_holds(asked: Asked) -> None:
+    request = asked.request()
+    key = KIT.asked(request).plan.key
+    keyed = read_key(key.full)
+    query = f"?{asked.query.decode()}" if asked.query else ""
+    below = request.raw_path.decode()
+    assert keyed.url == f"{asked.scheme}://{asked.host.decode()}{asked.mount}{below}{query}"
+    assert keyed.method == "GET"
+    assert set(keyed.by) == {
+        *(name.decode() for name, _ in asked.fields),
+        *(["cookie"] if asked.cookies else []),
+        *(["identity"] if asked.identity is not None else []),
+    }
+
+
+def test_a_variant_s_key_says_which_fields_select_it() -> None:
+    plan = KIT.asked(get("/x", (b"origin", b"https://a"))).plan
+    key = KIT.engine.variant_key(plan, ((b"accept", b"text/html"), (b"dnt", None)))
+    assert read_key(key.full).by == ("origin", "accept", "dnt")
+
+
+def test_the_key_of_a_body_says_the_method() -> None:
+    kit = Kit({"path": "/p", "ttl": "1m", "methods": ["POST"], "body": "raw"})
+    asked = kit.asked(replace(get("/p"), method="POST", content=Content(b"body")))
+    keyed = read_key(asked.plan.key.full)
+    assert (keyed.method, keyed.url, keyed.by) == ("POST", "http://shop.example/p", ("body",))
+
+
+@pytest.mark.parametrize("path", ["/a b", "/é", "/?x", "/#", "//x"])
+def test_the_url_of_a_key_can_be_purged(path: str) -> None:
+    # Guard: `read_key` quotes what has a meaning in a URL.
+    asked = KIT.asked(get(path, query=b"q=%ff?&'"))
+    tags = purged_tags(KIT.engine, tags=(), urls=[read_key(asked.plan.key.full).url], routes=())
+    assert set(tags) <= set(asked.plan.tags)
+
+
+@given(st.binary(max_size=60) | PARTS.map(encode_parts))
+def test_what_is_no_key_of_a_request_is_not_read_as_one(full: bytes) -> None:
+    with pytest.raises(ValueError, match="no "):
+        read_key(full)
+
+
+def test_a_key_within_keys_without_end_is_given_up() -> None:
+    """Fails without `_DEPTH`: each level is copied once more, for 64 KiB of them."""
+    full = KIT.asked(get("/x")).plan.key.full
+    for _ in range(4):
+        full = encode_parts((full, None, None, None, None, None))
+    with pytest.raises(ValueError, match="no key of a request"):
+        read_key(full)

@@ -87,6 +87,8 @@ class Site:
     cache: Cache
     versions: dict[str, int] = field(default_factory=dict)
     """Path -> version: what the sites of one test share as their database."""
+    fields: list[tuple[str, str]] = field(default_factory=list)
+    """What every answer carries beside its Content-Type."""
     calls: int = 0
     pausing: Callable[[], object] | None = None
     """Called by the application between reading its data and answering."""
@@ -100,7 +102,7 @@ class Site:
         body = f"{path} v{self.versions.get(path, 1)}".encode()
         if self.pausing is not None:
             self.pausing()
-        start_response("200 OK", [("Content-Type", "text/plain")])
+        start_response("200 OK", [("Content-Type", "text/plain"), *self.fields])
         return [body]
 
     def get(self, path: str, **fields: str) -> Answer:

@@ -287,6 +287,15 @@ def test_threads_share_a_codec() -> None:
     assert right == [True] * 8 * 300
 
 
+def test_who_does_not_know_the_key_is_told_it() -> None:
+    def identify(full: bytes) -> Key:
+        return Key(full[:3], full)
+
+    key, entry = CODEC.open(encode(make()), identify, now=NOW, server_now=SERVER_NOW)
+    assert key == Key(b"ful", KEY.full)
+    assert facts(entry) == facts(make(key=b"ful"))
+
+
 # Distrust -----------------------------------------------------------------------------------------
 
 DAY = 86_400.0
@@ -386,6 +395,22 @@ REFUSED: dict[str, tuple[str, bytes]] = {
 @pytest.mark.parametrize(("expected", "blob"), REFUSED.values(), ids=REFUSED)
 def test_refused_with_its_reason(expected: str, blob: bytes) -> None:
     assert reason(blob) == expected
+
+
+UNASKED = {name: case for name, case in REFUSED.items() if case[0] != "key"}
+
+
+@pytest.mark.parametrize(("expected", "blob"), UNASKED.values(), ids=UNASKED)
+def test_who_does_not_know_the_key_is_refused_the_same(expected: str, blob: bytes) -> None:
+    """Fails when a key is read before lengths and checksum are found right."""
+
+    def identify(full: bytes) -> Key:
+        assert expected not in ("short", "magic", "version", "size", "length", "checksum")
+        return Key(b"", full)
+
+    with pytest.raises(EntryRejected) as caught:
+        CODEC.open(blob, identify, now=NOW, server_now=SERVER_NOW)
+    assert caught.value.reason == expected
 
 
 def test_the_forger_can_write_what_is_accepted() -> None:
