@@ -121,7 +121,7 @@ class Inspection:
         wrong word what `Cache.purge` raises.
         """
         wanted = purged_tags(self._engine, tags=tags, urls=urls, routes=routes)
-        self._hear()
+        self.hear()
         return _carrying(self._in_redis(), wanted)
 
     def preview(self, purge: Purge, *, within: float | None = None) -> Preview:
@@ -130,12 +130,23 @@ class Inspection:
         memory, whole = _count(_carrying(self._in_memory(), purge.tags or ()), ends)
         if self._scanner is None:
             return Preview(tags=purge.tags, memory=memory, redis=None, complete=whole)
-        self._hear()
+        self.hear()
         redis, all_of_it = _count(_carrying(self._in_redis(), purge.tags or ()), ends)
         return Preview(tags=purge.tags, memory=memory, redis=redis, complete=whole and all_of_it)
 
-    def _hear(self) -> None:
-        """Wait until the log has said what is purged."""
+    def under(self, key: str) -> StoredEntry | None:
+        """Give what Redis has under a key, as `Explanation` and `show_keys` tell it, if anything.
+
+        Raises as `shared` does.
+        """
+        self.hear()
+        if self._scanner is None:
+            return None
+        digest = bytes.fromhex(key)
+        return next(self._records(self._scanner.under(digest, self._engine.keys.of)), None)
+
+    def hear(self) -> None:
+        """Follow the log, and wait until it has said what is purged; raises StoreUnavailable."""
         self._log.start()
         ends = time.monotonic() + _PATIENCE
         while not self._log.judges_shared:
@@ -145,8 +156,11 @@ class Inspection:
 
     def _in_redis(self) -> Iterator[StoredEntry]:
         if self._scanner is None:
-            return
-        for scanned in self._scanner.entries(self._engine.keys.of):
+            return iter(())
+        return self._records(self._scanner.entries(self._engine.keys.of))
+
+    def _records(self, found: Iterator[Scanned]) -> Iterator[StoredEntry]:
+        for scanned in found:
             if scanned.entry is None or scanned.key is None:
                 yield _rejected(scanned, scanned.reason)
             elif not scanned.entry.is_marker:

@@ -8,10 +8,13 @@ import click
 
 import cachemw
 from cachemw.cli.check import check
+from cachemw.cli.explain import explain
 from cachemw.cli.flags import flags
+from cachemw.cli.inspect import inspect
 from cachemw.cli.options import Problems
 from cachemw.cli.purge import purge
 from cachemw.cli.stats import stats
+from cachemw.cli.tags import tags
 from cachemw.errors import CacheError, ConfigError
 
 __all__ = ["group"]
@@ -65,8 +68,8 @@ def _without(package: str) -> click.Command:
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(cachemw.__version__, prog_name="cachemw")
 def group() -> None:
-    """Check, purge, switch and watch the cache of a fleet of processes."""
+    """Check, inspect, purge, switch and watch the cache of a fleet of processes."""
 
 
-for _command in (check, flags, purge, stats):
+for _command in (check, explain, flags, inspect, purge, stats, tags):
     group.add_command(_command)

@@ -16,7 +16,7 @@ from rich.text import Text
 from cachemw.cache import Cache
 from cachemw.config import Config, load_config
 from cachemw.config.model import Redis
-from cachemw.errors import ConfigError, StoreError
+from cachemw.errors import CacheError, ConfigError, StoreError
 from cachemw.invalidation.redis_log import RedisLog
 
 __all__ = [
@@ -26,10 +26,12 @@ __all__ = [
     "config_option",
     "fleet_cache",
     "fleet_redis",
+    "looking",
     "output",
     "reaching",
     "read_config",
     "table",
+    "telling_mistakes",
 ]
 
 CONFIG_FILE = "cachemw.toml"
@@ -94,6 +96,31 @@ def fleet_cache(config: Config, reason: str) -> tuple[Cache, RedisLog]:
     assert isinstance(cache.log, RedisLog)
     cache.log.appender.queues = False
     return cache, cache.log
+
+
+@contextmanager
+def looking(config: Config, reason: str, undone: str) -> Iterator[Cache]:
+    """Give a cache that looks at what the fleet has in Redis, and that nobody waits for or counts."""
+    redis = fleet_redis(config, reason)
+    cache, log = fleet_cache(config, reason)
+    log.only_listens = True
+    try:
+        with reaching(redis, undone), telling_mistakes():
+            log.flags.read()  # so that what is wrong with Redis is told, and not only that it is silent
+            yield cache
+    finally:
+        cache.close()
+
+
+@contextmanager
+def telling_mistakes() -> Iterator[None]:
+    """Turn what the cache says of a wrong name or URL into one message."""
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error, CacheError):
+            raise
+        raise click.ClickException(str(error)) from error
 
 
 @contextmanager

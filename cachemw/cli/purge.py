@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 import click
 
-from cachemw.cli.options import config_option, fleet_cache, fleet_redis, reaching, read_config
-from cachemw.errors import CacheError
+from cachemw.cli.options import (
+    config_option,
+    fleet_cache,
+    fleet_redis,
+    looking,
+    reaching,
+    read_config,
+    telling_mistakes,
+)
+from cachemw.config import Config
+from cachemw.inspection import Preview, Touched
 from cachemw.invalidation.purges import PurgeResult
 
 __all__ = ["purge"]
@@ -20,6 +30,7 @@ _ALONE = (
 
 # A command that Redis took and did not answer may still be carried out.
 _UNDONE = "nothing was purged, as far as is known; purge again when it is well"
+_UNSEEN = "what would be purged is not known"
 
 
 @click.command()
@@ -35,6 +46,7 @@ _UNDONE = "nothing was purged, as far as is known; purge again when it is well"
 @click.option("--route", "routes", multiple=True, metavar="NAME", help="Purge a route's answers.")
 @click.option("--everything", is_flag=True, help="Purge all that the namespace holds.")
 @click.option("--soft", is_flag=True, help="Count it as stale instead: it may serve while renewed.")
+@click.option("--dry-run", is_flag=True, help="Say what would be purged, and purge nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def purge(
     path: str,
@@ -43,6 +55,7 @@ def purge(
     routes: tuple[str, ...],
     everything: bool,
     soft: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Purge by tag, URL or route, or everything, in every process of the fleet.
@@ -56,20 +69,39 @@ def purge(
     if not everything and not named:
         raise click.UsageError("name a --tag, a --url or a --route, or say --everything")
     config = read_config(path)
+    words: dict[str, Any] = {"tags": tags, "urls": urls, "routes": routes, "everything": everything}
+    if dry_run:
+        _preview(config, words, as_json)
+        return
     redis = fleet_redis(config, _ALONE)
     cache, _ = fleet_cache(config, _ALONE)
     try:
-        with reaching(redis, _UNDONE):
-            result = cache.purge(
-                tags=tags, urls=urls, routes=routes, everything=everything, soft=soft
-            )
-    except ValueError as error:
-        if isinstance(error, CacheError):
-            raise
-        raise click.ClickException(str(error)) from error
+        with reaching(redis, _UNDONE), telling_mistakes():
+            result = cache.purge(**words, soft=soft)
     finally:
         cache.close()
     click.echo(json.dumps(asdict(result)) if as_json else _sentence(result, soft))
+
+
+def _preview(config: Config, words: dict[str, Any], as_json: bool) -> None:
+    with looking(config, _ALONE, _UNSEEN) as cache:
+        preview = cache.preview(**words)
+    assert preview.redis is not None
+    if as_json:
+        click.echo(json.dumps({"tags": preview.tags, "redis": asdict(preview.redis)}))
+    else:
+        click.echo(_foretold(preview, preview.redis))
+
+
+def _foretold(preview: Preview, touched: Touched) -> str:
+    routes = ", ".join(f"{route} {count}" for route, count in sorted(touched.routes.items()))
+    what = f"{touched.entries} {'entry' if touched.entries == 1 else 'entries'} in Redis"
+    lines = [f"Would purge {what}, {touched.size} bytes{f': {routes}' if routes else ''}."]
+    if preview.tags is not None:
+        lines.append(f"By {'this tag' if len(preview.tags) == 1 else 'these tags'}:")
+        lines += [f"  {tag}" for tag in preview.tags]
+    lines.append("Nothing was purged.")
+    return "\n".join(lines)
 
 
 def _sentence(result: PurgeResult, soft: bool) -> str:

@@ -10,7 +10,7 @@ table of keys larger or smaller, SCAN may give a name twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 from msgspec import Struct
@@ -69,16 +69,22 @@ class Scanner:
 
         Raises StoreUnavailable when a server does not answer, or its time is not known.
         """
-        from redis.exceptions import RedisError
-
-        try:
+        with _mapped_errors():
             for node in self._nodes.every():
                 with closing(node.alone(_PATIENCE)) as client:
                     for names in self._names(client):
                         for name, value in self._values(client, names):
                             yield from self._opened(name, value, identify)
-        except (RedisError, OSError) as error:
-            raise StoreUnavailable(f"scan: {type(error).__name__}") from error
+
+    def under(self, digest: bytes, identify: Callable[[bytes], Key]) -> Iterator[Scanned]:
+        """Yield what is stored under one key, if anything; raises as `entries` does."""
+        name = name_of(self._namespace, Key(digest, b""), FORMAT)
+        with (
+            _mapped_errors(),
+            closing(self._nodes.found(name).alone(_PATIENCE)) as client,
+        ):
+            for _, value in self._values(client, [name]):
+                yield from self._opened(name, value, identify)
 
     def _names(self, client: Any) -> Iterator[list[bytes]]:
         pattern = f"cachemw:{{{self._namespace}:*}}:{FORMAT}"
@@ -136,6 +142,16 @@ class Scanner:
                 yield Scanned(name=shown, reason=rejected.reason)
         else:
             yield Scanned(name=shown, key=key, entry=entry)
+
+
+@contextmanager
+def _mapped_errors() -> Iterator[None]:
+    from redis.exceptions import RedisError
+
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise StoreUnavailable(f"scan: {type(error).__name__}") from error
 
 
 def _asked(client: Any, commands: Iterable[tuple[Any, ...]]) -> list[Any]:

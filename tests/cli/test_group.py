@@ -35,7 +35,7 @@ def test_without_the_extra_it_says_what_to_install(package: str) -> None:
 
 def test_without_redis_py_it_says_what_to_install(write: Write) -> None:
     path = write('redis = "redis://localhost/0"\n')
-    for args in (("purge", "--everything"), ("flags",), ("stats",)):
+    for args in (("purge", "--everything"), ("flags",), ("stats",), ("inspect",)):
         done = without("redis", *args, "--config", path)
         assert done.returncode == 1
         assert 'pip install "cachemw[redis]"' in done.stderr
@@ -73,6 +73,6 @@ def test_the_version_is_the_package_s(run: Run) -> None:
 
 def test_every_command_has_help(run: Run) -> None:
     listed = run("--help").stdout
-    for command in ("check", "demo", "flags", "purge", "stats"):
+    for command in ("check", "demo", "explain", "flags", "inspect", "purge", "stats", "tags"):
         assert f"\n  {command} " in listed
         assert run(command, "--help").stdout.startswith(f"Usage: cachemw {command}")

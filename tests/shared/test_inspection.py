@@ -353,6 +353,13 @@ def test_without_redis_a_preview_is_of_this_process() -> None:
     assert list(cache.inspection.shared()) == []
 
 
+def test_a_preview_says_what_depends_on_what_is_named() -> None:
+    """Fails when a preview finds its tags on another way than a purge."""
+    depends = {"catalog": ["thing:{id}"]}
+    cache = Cache.from_dict({"routes": ROUTES[:1], "dependencies": depends})
+    assert cache.preview(tags=["thing:7"]).tags == ("thing:7", "catalog")
+
+
 @pytest.mark.parametrize(
     "mistake",
     [{}, {"tags": ["@own"]}, {"tags": "text"}, {"urls": ["no path"]}, {"routes": ["nope"]}],

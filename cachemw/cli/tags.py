@@ -1,0 +1,81 @@
+"""`cachemw tags`: which tags answers carry, and how many carry each."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import click
+
+from cachemw.cli.options import config_option, looking, output, read_config, table
+from cachemw.config import Config
+
+__all__ = ["tags"]
+
+_ALONE = (
+    "the answers are in the memory of each process, where this command cannot count them."
+    " Call cache.inspection.memory() in the application"
+)
+_UNSEEN = "what is stored is not known; --top 0 asks the configuration alone"
+
+_Counted = list[tuple[str, int, int]]
+"""A tag, the entries that carry it, and their bytes."""
+
+
+@click.command()
+@config_option
+@click.option(
+    "--top",
+    default=20,
+    show_default=True,
+    type=click.IntRange(0),
+    help="How many of the most used tags to count in Redis.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def tags(path: str, top: int, as_json: bool) -> None:
+    """Show the tags that each route gives, and the most used ones of the answers in Redis.
+
+    What is purged already is not counted, nor are the tags of URLs and routes, which begin with @.
+    """
+    config = read_config(path)
+    if not config.redis and top:
+        click.echo(
+            f"nothing is counted, for the configuration names no `redis`: {_ALONE}", err=True
+        )
+    counted = _counted(config, top) if config.redis and top else None
+    if as_json:
+        click.echo(json.dumps(_document(config, counted), indent=2))
+        return
+    rows = [
+        [route.name, (route.mount or "") + route.path, " ".join(route.tags) or "-"]
+        for route in config.routes
+    ]
+    console = output()
+    console.print(table(["route", "path", "tags"], rows))
+    if counted is not None:
+        cells = [[tag, str(entries), str(size)] for tag, entries, size in counted]
+        console.print(table(["tag", "entries", "bytes"], cells, right=("entries", "bytes")))
+
+
+def _counted(config: Config, top: int) -> _Counted:
+    entries: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    with looking(config, _ALONE, _UNSEEN) as cache:
+        for entry in cache.inspection.shared():
+            if entry.verdict in ("valid", "stale"):
+                own = [tag for tag in entry.tags if not tag.startswith("@")]
+                entries.update(own)
+                sizes.update(dict.fromkeys(own, entry.size))
+    return [(tag, count, sizes[tag]) for tag, count in entries.most_common(top)]
+
+
+def _document(config: Config, counted: _Counted | None) -> dict[str, Any]:
+    found = [
+        {"tag": tag, "entries": entries, "bytes": size} for tag, entries, size in counted or ()
+    ]
+    routes = [
+        {"route": route.name, "path": (route.mount or "") + route.path, "tags": route.tags}
+        for route in config.routes
+    ]
+    return {"routes": routes, "tags": None if counted is None else found}
