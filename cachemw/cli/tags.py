@@ -8,8 +8,11 @@ from typing import Any
 
 import click
 
+from cachemw.cli.drawing import DRAWN
 from cachemw.cli.options import config_option, looking, output, read_config, table
 from cachemw.config import Config
+from cachemw.config.dependencies import Pattern
+from cachemw.invalidation.graph import Graph
 
 __all__ = ["tags"]
 
@@ -32,13 +35,26 @@ _Counted = list[tuple[str, int, int]]
     type=click.IntRange(0),
     help="How many of the most used tags to count in Redis.",
 )
+@click.option(
+    "--graph",
+    "form",
+    type=click.Choice(list(DRAWN)),
+    help="Draw what depends on what instead: as text, or for Graphviz or Mermaid.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def tags(path: str, top: int, as_json: bool) -> None:
+def tags(path: str, top: int, form: str | None, as_json: bool) -> None:
     """Show the tags that each route gives, and the most used ones of the answers in Redis.
 
     What is purged already is not counted, nor are the tags of URLs and routes, which begin with @.
     """
     config = read_config(path)
+    if form is not None:
+        if as_json:
+            raise click.UsageError(
+                "--graph takes no --json beside it: the graph is in --json alone"
+            )
+        click.echo(_drawn(config, form))
+        return
     if not config.redis and top:
         click.echo(
             f"nothing is counted, for the configuration names no `redis`: {_ALONE}", err=True
@@ -56,6 +72,29 @@ def tags(path: str, top: int, as_json: bool) -> None:
     if counted is not None:
         cells = [[tag, str(entries), str(size)] for tag, entries, size in counted]
         console.print(table(["tag", "entries", "bytes"], cells, right=("entries", "bytes")))
+
+
+def _drawn(config: Config, form: str) -> str:
+    arrows = Graph(config.dependencies).arrows()
+    if not arrows:
+        raise click.ClickException(
+            "the configuration has no [dependencies]: there is nothing to draw"
+        )
+    return DRAWN[form](arrows, _carriers(config, {node for arrow in arrows for node in arrow}))
+
+
+def _carriers(config: Config, nodes: set[str]) -> dict[str, str]:
+    """Say of each node which routes give it to their answers; code may give it to others."""
+    notes = {}
+    for node in nodes:
+        pattern = Pattern(node)
+        names = [
+            route.name
+            for route in config.routes
+            if any(Pattern(tag).meets(pattern) for tag in route.tags)
+        ]
+        notes[node] = f"route{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else ""
+    return notes
 
 
 def _counted(config: Config, top: int) -> _Counted:
@@ -78,4 +117,6 @@ def _document(config: Config, counted: _Counted | None) -> dict[str, Any]:
         {"route": route.name, "path": (route.mount or "") + route.path, "tags": route.tags}
         for route in config.routes
     ]
-    return {"routes": routes, "tags": None if counted is None else found}
+    arrows = Graph(config.dependencies).arrows()
+    graph = [{"source": source, "dependent": dependent} for source, dependent in arrows]
+    return {"routes": routes, "dependencies": graph, "tags": None if counted is None else found}
