@@ -8,24 +8,17 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
-import cachetools
-
 from cachemw.background import Background, Tasks
 from cachemw.clock import Clock, SystemClock
 from cachemw.config import Config, config_from, load_config
 from cachemw.engine.decisions import Fetch
 from cachemw.engine.drivers import arun, run
 from cachemw.engine.effects import Lease, Stored, save
-from cachemw.engine.engine import Engine, Settings
-from cachemw.engine.flights import Flights
-from cachemw.engine.keys import KeyMaker
 from cachemw.engine.leasing import leads_refresh
 from cachemw.engine.outcomes import Outcome
 from cachemw.engine.routes import RouteState
-from cachemw.engine.screen import watched
-from cachemw.engine.setup import make_router, make_routes
+from cachemw.engine.setup import make_routes
 from cachemw.engine.urls import purged_tags
-from cachemw.engine.variants import Variants
 from cachemw.exiting import close_at_exit
 from cachemw.explain import Explanation, explain
 from cachemw.forking import reset_in_children
@@ -35,12 +28,11 @@ from cachemw.inspection import Inspection, Preview
 from cachemw.invalidation.graph import Graph
 from cachemw.invalidation.log import InvalidationLog, LocalLog
 from cachemw.invalidation.purges import Purge, PurgeResult
-from cachemw.local import gauges, make_memory, memo_bytes, variants_limit
+from cachemw.local import gauges, make_engine, make_memory
 from cachemw.performer import Performer
 from cachemw.recording import carry_into_threads
 from cachemw.rollout.flags import Flags
 from cachemw.shared import connect
-from cachemw.stores.interning import intern_pairs
 from cachemw.stores.memory import SLICE
 from cachemw.telemetry.counters import UNLISTED, Counters, Stats
 from cachemw.telemetry.logs import Logs, configure, logger_of
@@ -98,7 +90,9 @@ class Cache:
         self.memory = make_memory(
             config.memory, self.clock, self.log.floors, self.counters, self.logs, self.background
         )
-        self.engine = self._make_engine(routes)
+        self.engine = make_engine(
+            config, routes, self.clock, self.memory, self.log, self.count, self.refused
+        )
         self.inspection = Inspection(
             engine=self.engine,
             memory=self.memory,
@@ -139,43 +133,6 @@ class Cache:
     def from_dict(cls, mapping: Mapping[str, Any], **options: Any) -> Self:
         """Make a cache from a mapping with the keys of the file."""
         return cls(config_from(mapping), **options)
-
-    def _make_engine(self, routes: list[RouteState]) -> Engine:
-        config = self.config
-        digest_secret = config.digest_secret or f"cachemw:{config.namespace}"
-        declared = frozenset(name for route in routes for name in route.varies)
-        uncacheable = cachetools.TTLCache[bytes, bool](
-            config.coalesce.hit_for_miss_size,
-            config.coalesce.hit_for_miss,
-            timer=self.clock.monotonic,
-        )
-        return Engine(
-            settings=Settings(
-                coalesce_wait=config.coalesce.wait,
-                has_shared=config.redis is not None,
-                leases=config.redis is not None and config.coalesce.lease > 0,
-                x_cache=config.x_cache,
-                show_keys=config.show_keys,
-                max_tags=config.recording.max_tags,
-                tag_fields=frozenset(name.encode("ascii") for name in config.recording.fields),
-                keeps_tag_fields=config.recording.keep_fields,
-                targets=tuple(name.encode("ascii") for name in config.targeted),
-            ),
-            routes=routes,
-            router=make_router(config),
-            keys=KeyMaker(config.namespace, digest_secret.encode()),
-            watched=watched(declared, honours=any(route.honours for route in routes)),
-            memory=self.memory,
-            floors=self.log.floors,
-            log=self.log,
-            flights=Flights(config.coalesce.max_waiters, config.coalesce.alone),
-            uncacheable=uncacheable,
-            variants=Variants(variants_limit(config.memory)),
-            memo_bytes=memo_bytes(config.memory),
-            count=self.count,
-            refused=self.refused,
-            intern=intern_pairs,
-        )
 
     # -- purging ---------------------------------------------------------------------------------
 

@@ -1,21 +1,31 @@
-"""What a cache has in its own process: the memory tier, told of purges, and telling of itself."""
+"""What a cache has in its own process: the memory tier, told of purges, and the engine over it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import cachetools
+
 from cachemw.background import Background
 from cachemw.clock import Clock
-from cachemw.config import Memory
-from cachemw.engine.engine import Engine, Floors
+from cachemw.config import Config, Memory
+from cachemw.engine.engine import Engine, Floors, Settings
 from cachemw.engine.entry import Entry, Verdict
+from cachemw.engine.flights import Flights
+from cachemw.engine.keys import KeyMaker
 from cachemw.engine.pressure import Change
+from cachemw.engine.routes import RouteState
+from cachemw.engine.screen import watched
+from cachemw.engine.setup import make_router
+from cachemw.engine.variants import Variants
+from cachemw.invalidation.log import InvalidationLog
+from cachemw.stores.interning import intern_pairs
 from cachemw.stores.memory import MemoryTier
 from cachemw.stores.trimming import trim
 from cachemw.telemetry.counters import Counters, Gauges
 from cachemw.telemetry.logs import Logs
 
-__all__ = ["gauges", "make_memory", "memo_bytes", "variants_limit"]
+__all__ = ["gauges", "make_engine", "make_memory"]
 
 _VARIANT = 2048
 _MOST_VARIANTS = 32_768
@@ -65,12 +75,58 @@ def _tell(change: Change, counters: Counters, logs: Logs) -> None:
         logs.memory_pressure(level, change.size, change.limit, change.shed)
 
 
-def memo_bytes(config: Memory) -> int:
+def make_engine(
+    config: Config,
+    routes: list[RouteState],
+    clock: Clock,
+    memory: MemoryTier,
+    log: InvalidationLog,
+    count: Callable[[str, str], None],
+    refused: Callable[[RouteState, str], None],
+) -> Engine:
+    """Make the engine over a process's memory and its log."""
+    digest_secret = config.digest_secret or f"cachemw:{config.namespace}"
+    declared = frozenset(name for route in routes for name in route.varies)
+    uncacheable = cachetools.TTLCache[bytes, bool](
+        config.coalesce.hit_for_miss_size,
+        config.coalesce.hit_for_miss,
+        timer=clock.monotonic,
+    )
+    return Engine(
+        settings=Settings(
+            coalesce_wait=config.coalesce.wait,
+            has_shared=config.redis is not None,
+            leases=config.redis is not None and config.coalesce.lease > 0,
+            x_cache=config.x_cache,
+            show_keys=config.show_keys,
+            max_tags=config.recording.max_tags,
+            tag_fields=frozenset(name.encode("ascii") for name in config.recording.fields),
+            keeps_tag_fields=config.recording.keep_fields,
+            targets=tuple(name.encode("ascii") for name in config.targeted),
+        ),
+        routes=routes,
+        router=make_router(config),
+        keys=KeyMaker(config.namespace, digest_secret.encode()),
+        watched=watched(declared, honours=any(route.honours for route in routes)),
+        memory=memory,
+        floors=log.floors,
+        log=log,
+        flights=Flights(config.coalesce.max_waiters, config.coalesce.alone),
+        uncacheable=uncacheable,
+        variants=Variants(_variants_limit(config.memory)),
+        memo_bytes=_memo_bytes(config.memory),
+        count=count,
+        refused=refused,
+        intern=intern_pairs,
+    )
+
+
+def _memo_bytes(config: Memory) -> int:
     """Give the bytes of each of the two generations of the memo of targets: an eighth of the tier's."""
     return min(max(config.max_size // _MEMO_SHARE, _SMALLEST_MEMO), _LARGEST_MEMO)
 
 
-def variants_limit(config: Memory) -> int:
+def _variants_limit(config: Memory) -> int:
     """Give how many variants are counted, over all targets: as many of 2 KiB as there is room for."""
     return min(config.max_size // _VARIANT + 1, _MOST_VARIANTS)
 
