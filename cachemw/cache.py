@@ -11,6 +11,7 @@ from typing import Any, Self
 from cachemw.background import Background, Tasks
 from cachemw.clock import Clock, SystemClock
 from cachemw.config import Config, config_from, load_config
+from cachemw.endpoint import endpoint_of
 from cachemw.engine.decisions import Fetch
 from cachemw.engine.drivers import arun, run
 from cachemw.engine.effects import Lease, Stored, save
@@ -79,6 +80,7 @@ class Cache:
         routes = make_routes(
             config, resolve_identities(config, identities or {}), resolve_languages(config)
         )
+        self.endpoint = endpoint_of(config.endpoint)
         self._graph = Graph(config.dependencies)
         if config.recording.threads:
             carry_into_threads()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .model import Coalesce, Compression, Config, Log, Memory, Redis
+from .model import Coalesce, Compression, Config, Endpoint, Log, Memory, Redis
 from .route import Kind, Route
 from .sources import config_from, config_from_django, load_config
 from .template import Segment, Template, parse_template
@@ -12,6 +12,7 @@ __all__ = [
     "Coalesce",
     "Compression",
     "Config",
+    "Endpoint",
     "Kind",
     "Log",
     "Memory",

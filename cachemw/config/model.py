@@ -30,6 +30,7 @@ __all__ = [
     "Coalesce",
     "Compression",
     "Config",
+    "Endpoint",
     "Log",
     "Memory",
     "Recording",
@@ -189,6 +190,23 @@ class Recording(Settings):
 
 
 @settings
+class Endpoint(Settings):
+    """Purging by HTTP, for whoever has a token: `PURGE` on any URL, and `POST` on one path."""
+
+    token: Setting[str | Sequence[str] | None, tuple[str, ...] | None] = option(
+        v.TOKENS,
+        default=None,
+        repr=False,
+        help="Who sends it as `Authorization: Bearer` may purge. Left out: nobody. Never shown.",
+    )
+    path: Setting[str, str] = option(
+        v.ENDPOINT_PATH,
+        default="/.cachemw/purge",
+        help="Where orders in JSON are taken, below the mount.",
+    )
+
+
+@settings
 class Config(Settings):
     """Everything one cache is configured with."""
 
@@ -214,6 +232,9 @@ class Config(Settings):
     )
     recording: Setting[Recording | Written, Recording] = option(
         table(Recording), factory=dict, help="What answers are built from."
+    )
+    endpoint: Setting[Endpoint | Written, Endpoint] = option(
+        table(Endpoint), factory=dict, help="Purging by HTTP."
     )
     dependencies: Setting[Mapping[str, Sequence[str]], dict[str, tuple[str, ...]]] = option(
         mapping_of(v.NODES, check=v.node),

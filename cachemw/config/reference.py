@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from .decode import Option, Settings, options_of
-from .model import Coalesce, Compression, Config, Log, Memory, Recording, Redis
+from .model import Coalesce, Compression, Config, Endpoint, Log, Memory, Recording, Redis
 from .route import Kind, Route
 
 __all__ = ["embed", "markdown"]
@@ -26,6 +26,7 @@ _SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     ("`[log]`", Log),
     ("`[compression]`", Compression),
     ("`[recording]`", Recording),
+    ("`[endpoint]`", Endpoint),
     ("`[kinds.NAME]`", Kind),
     ("`[[routes]]`", Route),
 )

@@ -25,7 +25,7 @@ Environment = Mapping[str, str]
 Document = dict[str, Any]
 
 _NOT_KILLED = ("", "0", "false", "no", "off")
-_ITEM = re.compile(r"(\w+)(\[\d+\])", re.ASCII)
+_ITEM = re.compile(r"([\w.]+)(\[\d+\])", re.ASCII)
 _POSITION = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)
 
 
@@ -161,6 +161,7 @@ VARIABLES: dict[str, Callable[[_Overlay, str, str], None]] = {
     "CACHEMW_NAMESPACE": _put("namespace"),
     "CACHEMW_SECRET": _put("secret", read=_one_or_several),
     "CACHEMW_DIGEST_SECRET": _put("digest_secret"),
+    "CACHEMW_ENDPOINT_TOKEN": _put("token", inside="endpoint", read=_one_or_several),
     "CACHEMW_MEMORY_MAX_SIZE": _put("max_size", inside="memory", read=_number_or_text),
     "CACHEMW_FLAGS": _put_flags,
     "CACHEMW_KILL": _put_kill,

@@ -20,6 +20,7 @@ __all__ = [
     "CLIENT_DIRECTIVES",
     "CONSISTENCY",
     "COOKIES",
+    "ENDPOINT_PATH",
     "FIELD_NAMES",
     "FLAG",
     "FRACTION",
@@ -43,6 +44,7 @@ __all__ = [
     "TAGS",
     "TARGETED_NAMES",
     "TEMPLATE",
+    "TOKENS",
     "TTL",
     "boolean",
     "duration",
@@ -231,14 +233,30 @@ def _distinct(secrets: list[str]) -> list[Problem]:
     ]
 
 
-def _secrets(value: object) -> tuple[str, ...]:
-    if isinstance(value, (list, tuple)):
-        return list_of(SECRET, check=_distinct)(value)
-    return (_secret(value),)
+def _one_or_several(secret: Parser[str]) -> Parser[tuple[str, ...]]:
+    def parse(value: object) -> tuple[str, ...]:
+        if isinstance(value, (list, tuple)):
+            return list_of(secret, check=_distinct)(value)
+        return (secret(value),)
 
+    return Parser(parse, f"{secret.expects}, or a list of such")
+
+
+def _bearer_token(value: object) -> str:
+    token = _secret(value)
+    if not _BEARER.fullmatch(token):  # it could not be sent
+        raise ValueError("expected letters, digits and -._~+/ with = at the end only, got others")
+    return token
+
+
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 
 SECRET = Parser(_secret, f"at least {_SECRET_LENGTH} characters")
-SECRETS = Parser(_secrets, f"at least {_SECRET_LENGTH} characters, or a list of such")
+SECRETS = _one_or_several(SECRET)
+TOKENS = _one_or_several(
+    Parser(_bearer_token, f"at least {_SECRET_LENGTH} letters, digits or -._~+/")
+)
+ENDPOINT_PATH = matching(r"/[A-Za-z0-9._~/-]+", 'a plain path such as "/.cachemw/purge"')
 RISK = choice(*RISKS)
 FLAG = choice("on", "off")
 CONSISTENCY = choice("bounded", "strict")

@@ -67,7 +67,7 @@ def tags_of_url(engine: Engine, url: str) -> list[str]:
 def _target(url: str) -> tuple[str, bytes, bytes]:
     """Give host, empty where it has none, path and query of a URL."""
     try:
-        url.encode("utf-8")
+        url.encode("utf-8", "surrogateescape")  # bytes that are no UTF-8 come as half surrogates
         parts = urlsplit(url)
     except ValueError as error:  # brackets that are no address, half of a surrogate pair
         raise TagError(f"{url!r}: {error}") from None
@@ -77,7 +77,8 @@ def _target(url: str) -> tuple[str, bytes, bytes]:
         raise TagError(f"{url!r}: only http and https are cached")
     host = parts.netloc.rpartition("@")[2].lower()
     host = host.removesuffix(DEFAULT_PORTS.get(parts.scheme, b"\n").decode("ascii"))
-    return host, parts.path.encode("utf-8"), parts.query.encode("utf-8")
+    path, query = (text.encode("utf-8", "surrogateescape") for text in (parts.path, parts.query))
+    return host, path, query
 
 
 def _tags(host: str, path: bytes, queries: set[bytes]) -> list[str]:

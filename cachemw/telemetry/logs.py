@@ -189,12 +189,19 @@ class Logs:
 
     def entry_rejected(self, reason: str) -> None:
         """Warn that stored bytes were not to be trusted: once per reason per minute."""
+        self._warn_once("entry_rejected", reason)
+
+    def endpoint_refused(self, reason: str) -> None:
+        """Warn that an order by HTTP was refused: once per reason per minute."""
+        self._warn_once("endpoint_refused", reason)
+
+    def _warn_once(self, event: str, reason: str) -> None:
         if not _FAULTS.isEnabledFor(logging.WARNING):
             return
         with self._lock:
-            first = self._recent.first(("entry_rejected", reason))
+            first = self._recent.first((event, reason))
         if first:
-            _emit(_FAULTS, logging.WARNING, "entry_rejected", {"reason": reason})
+            _emit(_FAULTS, logging.WARNING, event, {"reason": reason})
 
     def failed(self, event: str) -> None:
         """Log the exception being handled, a fault of our own: once per event per minute."""

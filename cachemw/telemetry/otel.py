@@ -101,6 +101,12 @@ _EVENTS: Final[dict[EventName, tuple[str, str, str, str]]] = {
         "Times that memory came under pressure.",
     ),
     "purge": ("purges", "{purge}", "cachemw.kind", "Purges asked of this process."),
+    "endpoint_refused": (
+        "endpoint.refused",
+        "{request}",
+        "cachemw.reason",
+        "Orders by HTTP that were refused.",
+    ),
     "breaker_opened": ("breaker.opened", "{time}", "", "Times the circuit breaker opened."),
     "flight_timeouts": ("flight.timeouts", "{request}", "", "Waits for a leader that timed out."),
     "lease_timeouts": (

@@ -21,6 +21,7 @@ def _no_settings_of_the_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         "NAMESPACE",
         "SECRET",
         "DIGEST_SECRET",
+        "ENDPOINT_TOKEN",
         "FLAGS",
         "KILL",
         "CONFIG",

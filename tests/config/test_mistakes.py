@@ -146,6 +146,17 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         "[redis]\npool_size = 5",
         ["redis.url: is required: Where Redis is. A password in it is never shown."],
     ),
+    "a token of the endpoint that could not be sent": (
+        '[endpoint]\ntoken = ["short", "0123456789 abcdef"]',
+        [
+            "endpoint.token[0]: expected at least 16 characters, got 5",
+            "endpoint.token[1]: expected letters, digits and -._~+/ with = at the end only, got others",
+        ],
+    ),
+    "a path of the endpoint that is no plain one": (
+        '[endpoint]\npath = "/purge?x"',
+        ['endpoint.path: expected a plain path such as "/.cachemw/purge", got "/purge?x"'],
+    ),
     "a short secret": ('secret = "abc"', ["secret: expected at least 16 characters, got 3"]),
     "a secret that is no string": (
         "secret = 12345",

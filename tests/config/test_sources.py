@@ -67,6 +67,14 @@ def test_a_variable_may_hold_several_secrets() -> None:
     assert config.secret == ("the newer of the two", "the older of the two")
 
 
+def test_the_token_of_the_endpoint_may_come_from_the_environment() -> None:
+    tokens = {"CACHEMW_ENDPOINT_TOKEN": "the-newer-of-both, the-older-of-both"}
+    endpoint = config_from({"endpoint": {"path": "/purge"}}, environ=tokens).endpoint
+    assert endpoint.token == ("the-newer-of-both", "the-older-of-both")
+    assert endpoint.path == "/purge"
+    assert "of-both" not in repr(config_from({}, environ=tokens))
+
+
 def test_the_process_environment_is_read_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CACHEMW_NAMESPACE", "from-the-process")
     assert config_from({}).namespace == "from-the-process"
@@ -119,6 +127,13 @@ def test_what_says_no_changes_nothing(value: str) -> None:
         (
             {"CACHEMW_SECRET": "0123456789abcdef, 0123456789abcdef"},
             ["CACHEMW_SECRET[1]: is listed twice"],
+        ),
+        (
+            {"CACHEMW_ENDPOINT_TOKEN": "0123456789abcdef, 0123456789 ümläut"},
+            [
+                "CACHEMW_ENDPOINT_TOKEN[1]: expected letters, digits and -._~+/ with = at the end "
+                "only, got others"
+            ],
         ),
         (
             {"CACHEMW_DIGEST_SECRET": "short"},

@@ -56,6 +56,17 @@ def _decode(blob: bytes) -> None:
         _is_listed(rejected.reason)
     else:
         _is_sound(entry)
+    try:  # for who does not know the key
+        key, opened = _CODEC.open(blob, _identify, now=NOW, server_now=NOW)
+    except EntryRejected as rejected:
+        _is_listed(rejected.reason)
+    else:
+        assert key.full in blob
+        assert key != KEY or _facts(opened) == _facts(entry)
+
+
+def _identify(full: bytes) -> Key:
+    return KEY if full == KEY.full else Key(b"", full)
 
 
 def _is_listed(reason: str) -> None:

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from cachemw import Cache
 from cachemw.config import parse_template
-from cachemw.engine.ask import Ask, ask
+from cachemw.engine.ask import Ask, ask, read_key
 from cachemw.engine.changes import invalid_tags
-from cachemw.engine.keys import KeyMaker, encode_parts
+from cachemw.engine.keys import KeyMaker, decode_parts, encode_parts
 from cachemw.engine.router import Router
 from cachemw.engine.screen import normalised_host
 from cachemw.engine.tags import (
@@ -82,6 +82,11 @@ def fuzz_keys(data: bytes) -> None:
     assert _decoded(extended.full) == [key.full, *parts]
     assert extended.digest != key.digest
     assert _KEYS.conceal(data) != data
+    assert decode_parts(extended.full) == [key.full, *parts]
+    for read in (data, encode_parts(parts)):  # as what lies in the shared store
+        with contextlib.suppress(ValueError):
+            assert encode_parts(decode_parts(read)) == read
+            read_key(read)
 
 
 def _decoded(encoded: bytes) -> list[bytes | None]:
