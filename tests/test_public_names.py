@@ -70,6 +70,7 @@ def test_the_cache_can_do_this() -> None:
         "close",
         "from_dict",
         "from_file",
+        "preview",
         "purge",
         "start",
         "stats",

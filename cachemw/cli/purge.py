@@ -31,6 +31,10 @@ _ALONE = (
 # A command that Redis took and did not answer may still be carried out.
 _UNDONE = "nothing was purged, as far as is known; purge again when it is well"
 _UNSEEN = "what would be purged is not known"
+_UNSEEN_ALONE = (
+    "the caches are in the memory of each process, where this command cannot look."
+    " Call cache.preview() in the application"
+)
 
 
 @click.command()
@@ -84,7 +88,7 @@ def purge(
 
 
 def _preview(config: Config, words: dict[str, Any], as_json: bool) -> None:
-    with looking(config, _ALONE, _UNSEEN) as cache:
+    with looking(config, _UNSEEN_ALONE, _UNSEEN) as cache:
         preview = cache.preview(**words)
     assert preview.redis is not None
     if as_json:
