@@ -24,9 +24,11 @@ from cachemw.engine.tags import (
     fill,
     group_tag,
     normalise,
+    purged_tag,
     route_tag,
     url_tags,
     user_tag,
+    with_families,
 )
 from cachemw.engine.urls import purged_tags, tags_of_listed_url, tags_of_url
 from cachemw.http.cache_status import CACHE_NAME, forwarded, hit
@@ -111,6 +113,11 @@ def fuzz_tags(data: bytes) -> None:
         tag = user_tag(name)
         assert not tag.startswith("@")
         assert user_tag(tag) == tag
+        for family in with_families((tag,))[1:]:  # what entries carry is what a purge names
+            assert purged_tag(family) == family
+            assert tag.startswith(family[:-1])
+    with contextlib.suppress(TagError):
+        assert purged_tag(purged_tag(name)) == purged_tag(name)
     made = [normalise(f"x{name}"), route_tag(name), *url_tags("shop.example", data, data)]
     made += [group_tag("shop.example", name), group_tag("other.example", name)]
     for tag in made:
