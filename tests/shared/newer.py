@@ -15,7 +15,7 @@ from .kit import Site, until
 
 
 def main() -> None:
-    codec.VERSION, redis._FORMAT = int(sys.argv[1]), sys.argv[2]
+    codec.VERSION, redis.FORMAT = int(sys.argv[1]), sys.argv[2]
     site = Site(Cache.from_dict(json.loads(sys.argv[3])))
     site.cache.start()
     until(lambda: site.cache.log.live)

@@ -69,7 +69,7 @@ HIT: dict[str, Any] = {"hit": True, "rejected": {}}
 def test_each_release_sees_its_own_entries_only_and_all_purges(
     caches: Caches, redis_server: Any
 ) -> None:
-    # Guard: `_FORMAT` in the names, which follows the version.
+    # Guard: `FORMAT` in the names, which follows the version.
     site = Site(caches.make())
     with newer(caches.url, f"e{NEWER}") as other:
         assert [read(site, PATH), read(site, PATH)] == [MISS, HIT]
