@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
@@ -29,7 +29,7 @@ from cachemw.engine.outcomes import Outcome
 from cachemw.engine.rendering import Answer, hit_fields
 from cachemw.engine.routes import Extra, Target
 from cachemw.exchange import Exchange, rendered
-from cachemw.http.fields import Fields
+from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Content, Head, Request
 from cachemw.ordering import acarry_out
 from cachemw.telemetry.spans import span_origin
@@ -255,7 +255,7 @@ class _Relay:
         message, self._held = self._held, None
         if message is None:
             return
-        fields = Fields([(bytes(n).lower(), bytes(v)) for n, v in message.get("headers", ())])
+        fields = Fields(_pairs(message.get("headers", ())))
         answer = self._exchange.decide(Head(status=message["status"], headers=fields), body)
         if self._exchange.purge:
             await self._middleware.cache.ainvalidate(self._exchange.purge)
@@ -320,6 +320,17 @@ def _nobody(content: Content | None) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receive
+
+
+def _pairs(headers: Iterable[tuple[bytes, bytes]]) -> list[Pair]:
+    """Give a response's fields as pairs of bytes with names in lower case, as most of them are."""
+    return [
+        (
+            name if type(name) is bytes and name.islower() else bytes(name).lower(),
+            value if type(value) is bytes else bytes(value),
+        )
+        for name, value in headers
+    ]
 
 
 def _is_of_a_piece(message: Message) -> bool:

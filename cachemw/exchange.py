@@ -180,8 +180,9 @@ class Exchange:
             self._keeping = None
         fetch = self.forward.fetch
         if fetch is not None:
-            fetch.abandon()
-            if lease := fetch.take_lease():
+            if fetch.flight is not None:
+                fetch.abandon()
+            if fetch.lease is not None and (lease := fetch.take_lease()):
                 self.cache.settle(lease, uncacheable=fetch.uncacheable)
         forward = self.forward
         self.cache.finish(forward.route, self.outcome, self.status, self.started, forward.reason)

@@ -119,6 +119,8 @@ def ask(engine: Engine, request: Request, target: Target, extra: Extra | None) -
         operation = route.language.operation(request, plan.query)
         if operation != "query":
             return Pass(route, "operation", mutates=operation == "mutation")
+    if extra is None and route.identity is None and request.method not in route.bodied:
+        return _impersonal(plan, request)
     return _personal(engine, plan, request, extra or ())
 
 
@@ -157,6 +159,24 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
         key=key,
         query=query,
         tags=with_families(tags) if families is None else (*tags, *families),
+    )
+
+
+def _impersonal(plan: Plan, request: Request) -> Ask:
+    """Ask by the target's plan alone: the request has no watched field, so nothing else counts."""
+    headers = request.headers
+    if not REMOVED.isdisjoint(headers.names):
+        headers = headers.without(REMOVED - plan.route.varies)
+    return Ask(
+        request=request,
+        route=plan.route,
+        plan=plan,
+        key=plan.key,
+        headers=headers,
+        query=plan.query,
+        cookies_sent=False,
+        authorization_sent=False,
+        ranged=False,
     )
 
 

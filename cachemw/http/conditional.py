@@ -20,6 +20,7 @@ __all__ = [
     "same_weak",
 ]
 
+_CONDITIONS = frozenset({b"if-none-match", b"if-modified-since"})
 # RFC 9110 §15.4.5: a 304 carries no representation metadata beyond what guides cache updates.
 NOT_MODIFIED_DROPS = frozenset(
     {b"content-type", b"content-length", b"content-encoding", b"content-language", b"content-range"}
@@ -37,7 +38,7 @@ def entity_tag(body: bytes, encoding: bytes | None) -> bytes:
 
 def is_conditional(request: Fields) -> bool:
     """Say whether a 304 could answer this request."""
-    return b"if-none-match" in request or b"if-modified-since" in request
+    return not _CONDITIONS.isdisjoint(request.names)
 
 
 def not_modified(request: Fields, response: Fields) -> bool:

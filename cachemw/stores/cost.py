@@ -30,7 +30,8 @@ gives back; tiers of bodies smaller than a page keep nothing more.
 _VARIANT = 200
 """For an entry that varies: its place in the count of variants (100), and as much for the pages that
 keys of variants leave half full, which come and go with the memo. Measured as above."""
-FIXED_COST = _ENTRY_OBJECT + 4 * _FLOAT + _POSITION + _INDEX_SLOT + _ORDER_SLOT
+_KEY = 64  # the digest's 24 bytes
+FIXED_COST = _ENTRY_OBJECT + 4 * _FLOAT + _POSITION + _INDEX_SLOT + _ORDER_SLOT + _KEY
 
 
 def cost(entry: Entry) -> int:
@@ -38,7 +39,7 @@ def cost(entry: Entry) -> int:
 
     What it shares with other entries (interned fields, the route's name, the epoch) is not counted.
     """
-    total = FIXED_COST + _sized(entry.body) + _sized(entry.key) + _tuple(len(entry.headers))
+    total = FIXED_COST + _sized(entry.body) + _tuple(len(entry.headers))
     if len(entry.body) > PAGE:
         total += len(entry.body) // _HOLES
     for name, value in own_pairs(entry.headers):

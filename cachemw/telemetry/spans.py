@@ -6,6 +6,7 @@ raises is swallowed here: a request never fails for the sake of its trace (I3).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from contextvars import Token
 from types import TracebackType
 from typing import Final, Self
@@ -44,36 +45,52 @@ def mark_server_span(route_template: str, outcome: str, tier: str) -> None:
         return
 
 
+class _NoSpan:
+    """What surrounds work where nobody records spans."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def set(self, name: str, value: AttributeValue) -> None:
+        """Set nothing."""
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+_NO_SPAN = _NoSpan()
+
+
+def _scope(name: str, kind: SpanKind, attributes: Attributes) -> _SpanScope | _NoSpan:
+    """Start a span, whose scope is to be entered at once."""
+    try:
+        span = _tracer.start_span(name, kind=kind, attributes=attributes)
+    except Exception:
+        return _NO_SPAN
+    return _NO_SPAN if span is INVALID_SPAN else _SpanScope(span)
+
+
 class _SpanScope:
     """A span that is the current one inside a `with` block, and never raises of its own."""
 
-    __slots__ = ("attributes", "kind", "name", "span", "token")
+    __slots__ = ("span", "token")
 
-    def __init__(self, name: str, kind: SpanKind, attributes: Attributes | None = None) -> None:
-        self.name = name
-        self.kind = kind
-        self.attributes = attributes
-        self.span: Span = INVALID_SPAN
+    def __init__(self, span: Span) -> None:
+        self.span = span
         self.token: Token[Context] | None = None
 
     def __enter__(self) -> Self:
-        try:
-            span = _tracer.start_span(self.name, kind=self.kind, attributes=self.attributes)
-            # An unsampled span has to become current too, or its children would be sampled anew.
-            if span is not INVALID_SPAN:
-                self.span = span
-                self.token = attach(trace.set_span_in_context(span))
-        except Exception:
-            return self
+        # An unsampled span has to become current too, or its children would be sampled anew.
+        with suppress(Exception):
+            self.token = attach(trace.set_span_in_context(self.span))
         return self
 
     def set(self, name: str, value: AttributeValue) -> None:
         """Set an attribute, such as `cachemw.outcome`; never a key, URL or cookie."""
-        if self.span is not INVALID_SPAN:
-            try:
-                self.span.set_attribute(name, value)
-            except Exception:
-                return
+        with suppress(Exception):
+            self.span.set_attribute(name, value)
 
     def __exit__(
         self,
@@ -81,8 +98,6 @@ class _SpanScope:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self.span is INVALID_SPAN:
-            return
         try:
             if self.token is not None:
                 detach(self.token)
@@ -95,16 +110,16 @@ class _SpanScope:
             return
 
 
-def span_lookup() -> _SpanScope:
+def span_lookup() -> _SpanScope | _NoSpan:
     """Return a client span around reading the shared store."""
-    return _SpanScope("cachemw.lookup", SpanKind.CLIENT, _REDIS)
+    return _scope("cachemw.lookup", SpanKind.CLIENT, _REDIS)
 
 
-def span_store() -> _SpanScope:
+def span_store() -> _SpanScope | _NoSpan:
     """Return a client span around writing the shared store."""
-    return _SpanScope("cachemw.store", SpanKind.CLIENT, _REDIS)
+    return _scope("cachemw.store", SpanKind.CLIENT, _REDIS)
 
 
-def span_origin(route_template: str) -> _SpanScope:
+def span_origin(route_template: str) -> _SpanScope | _NoSpan:
     """Return an internal span around calling the application, which nests its own spans in it."""
-    return _SpanScope("cachemw.origin", SpanKind.INTERNAL, {HTTP_ROUTE: route_template})
+    return _scope("cachemw.origin", SpanKind.INTERNAL, {HTTP_ROUTE: route_template})
