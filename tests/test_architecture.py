@@ -89,8 +89,14 @@ def foreign(module: str) -> set[str]:
     return {each.name for each in imports(module) if each.name.partition(".")[0] != "cachemw"}
 
 
+COMMANDS = "cachemw.django.management"
+"""Django finds commands inside of applications: they are tools all the same, and no front door."""
+
+
 def layer(module: str) -> str:
     """Give the package, or the module, below `cachemw` that a module belongs to."""
+    if module.startswith(COMMANDS):
+        return "management"
     return module.split(".")[1] if "." in module else "cachemw"
 
 
@@ -245,7 +251,7 @@ def test_a_layer_imports_only_what_is_below_it(name: str) -> None:
 JOINTS = {"cache", "inspection", "local", "shared", "performer"}
 SIBLINGS = {"stores", "invalidation", "rollout", "telemetry"}
 DOORS = {"asgi", "wsgi", "starlette", "django"}
-TOPS = {"cachemw", "cli", "__main__"}
+TOPS = {"cachemw", "cli", "management", "__main__"}
 
 
 def importers(*layers: str) -> set[str]:
@@ -278,7 +284,7 @@ def test_only_front_doors_and_tools_import_the_cache() -> None:
 
 
 def test_nothing_imports_a_front_door() -> None:
-    assert importers("starlette", "django", "wsgi") == set()
+    assert importers("starlette", "django", "wsgi") == {"management"}
     assert importers("asgi") == {"starlette"}
 
 
@@ -299,7 +305,7 @@ EXTRAS = {
     "starlette": set(),
     "fastapi": set(),
     "flask": set(),
-    "django": {"django"},
+    "django": {"django", "management"},
     "asgiref": {"django"},
     "click": {"cli"},
     "rich": {"cli"},

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
-__all__ = ["main"]
+from cachemw.cli.source import Source
+
+__all__ = ["Source", "main"]
 
 
-def main() -> None:
-    """Run the command that the process's arguments name; ends the process."""
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    program: str | None = None,
+    source: Source | None = None,
+) -> NoReturn:
+    """Run the command that the arguments name, the process's own if none are given; ends the process.
+
+    `source` is the configuration where the command line names none; `program` is what help calls
+    the command.
+    """
     try:
         import click  # noqa: F401
         import rich  # noqa: F401
@@ -16,4 +29,4 @@ def main() -> None:
         sys.exit(f'cachemw: the command line needs {error.name}: pip install "cachemw[cli]"')
     from cachemw.cli.group import group
 
-    group()
+    group.main(arguments, prog_name=program, obj=source)

@@ -8,7 +8,16 @@ from typing import Any, Literal
 
 import click
 
-from cachemw.cli.options import CONFIG_FILE, VARIABLE, Problems, output, read_config, table
+from cachemw.cli.options import (
+    CONFIG_FILE,
+    VARIABLE,
+    Problems,
+    Where,
+    chosen,
+    output,
+    read_config,
+    table,
+)
 from cachemw.config import Config, Route
 from cachemw.engine.setup import make_routes
 from cachemw.errors import ConfigError
@@ -24,9 +33,9 @@ _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "m"))
 
 
 @click.command()
-@click.argument("config", envvar=VARIABLE, default=CONFIG_FILE)
+@click.argument("config", callback=chosen, envvar=VARIABLE, default=CONFIG_FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(config: str, as_json: bool) -> None:
+def check(config: Where, as_json: bool) -> None:
     """Check the file CONFIG and print its routes.
 
     The environment's settings (CACHEMW_...) are laid over it, as in the application. Every mistake
@@ -79,7 +88,7 @@ def _looks_like_a_health_check(route: Route) -> bool:
     return False
 
 
-def _print(path: str, config: Config, states: dict[str, str]) -> None:
+def _print(path: Where, config: Config, states: dict[str, str]) -> None:
     console = output()
     tiers = f"memory and Redis at {config.redis.safe_url}" if config.redis else "memory only"
     console.print(f"{path}: right. Namespace {config.namespace}, {tiers}.", markup=False)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 import msgspec
 
-from cachemw.cli.options import config_option, looking, read_config
+from cachemw.cli.options import Where, config_option, looking, read_config
 from cachemw.explain import Explanation
 from cachemw.inspection import StoredEntry
 
@@ -45,7 +45,9 @@ def _field(ctx: click.Context, parameter: click.Parameter, lines: tuple[str, ...
     help="A field of the request.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def explain(path: str, url: str, method: str, fields: list[tuple[str, str]], as_json: bool) -> None:
+def explain(
+    path: Where, url: str, method: str, fields: list[tuple[str, str]], as_json: bool
+) -> None:
     """Say what would become of a request for URL now, by the fleet's Redis, its log and its flags.
 
     Give the whole URL (https://shop.example/products/1): the host is part of the key, and it is

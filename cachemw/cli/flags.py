@@ -5,7 +5,15 @@ from __future__ import annotations
 import click
 from click.core import ParameterSource
 
-from cachemw.cli.options import config_option, fleet_cache, fleet_redis, output, reaching, table
+from cachemw.cli.options import (
+    Where,
+    config_option,
+    fleet_cache,
+    fleet_redis,
+    output,
+    reaching,
+    table,
+)
 from cachemw.cli.options import read_config as read
 from cachemw.config import Config
 from cachemw.rollout.flags import RISKS, Flags
@@ -21,7 +29,7 @@ _ALONE = (
 @click.group(invoke_without_command=True)
 @config_option
 @click.pass_context
-def flags(ctx: click.Context, path: str) -> None:
+def flags(ctx: click.Context, path: Where) -> None:
     """Show every flag: as configured, as set live, and what comes of both."""
     if ctx.invoked_subcommand is None:
         config = read(path)
@@ -32,7 +40,7 @@ def flags(ctx: click.Context, path: str) -> None:
 @config_option
 @click.argument("settings", nargs=-1, required=True, metavar="NAME=STATE...")
 @click.pass_context
-def set_flags(ctx: click.Context, path: str, settings: tuple[str, ...]) -> None:
+def set_flags(ctx: click.Context, path: Where, settings: tuple[str, ...]) -> None:
     """Set flags in every process, within a second.
 
     NAME is low, medium, high, route:NAME or kill; STATE is on, off, or default for what the

@@ -12,7 +12,7 @@ import click
 from rich.console import RenderableType
 from rich.text import Text
 
-from cachemw.cli.options import config_option, looking, output, read_config, table
+from cachemw.cli.options import Where, config_option, looking, output, read_config, table
 from cachemw.inspection import StoredEntry
 
 __all__ = ["inspect"]
@@ -60,7 +60,7 @@ class _Row:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(
-    path: str,
+    path: Where,
     tags: tuple[str, ...],
     urls: tuple[str, ...],
     routes: tuple[str, ...],

@@ -9,11 +9,13 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cachemw.cache import Cache
+from cachemw.cli.source import Source
 from cachemw.config import Config, load_config
 from cachemw.config.model import Redis
 from cachemw.errors import CacheError, ConfigError, StoreError
@@ -23,6 +25,8 @@ __all__ = [
     "CONFIG_FILE",
     "VARIABLE",
     "Problems",
+    "Where",
+    "chosen",
     "config_option",
     "fleet_cache",
     "fleet_redis",
@@ -43,6 +47,9 @@ machine may be further from Redis than the application's."""
 _PIPED_WIDTH = 200
 """Columns of tables in files and pipes, where no terminal says how many fit."""
 
+Where = str | Source
+"""A configuration file's path, or what the program that runs the command has in its place."""
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -61,11 +68,19 @@ class Problems(click.ClickException):
             click.echo(line, file=file, err=file is None)
 
 
+def chosen(ctx: click.Context, parameter: click.Parameter, path: str) -> Where:
+    """Give the file that the command line names, else the program's own configuration, if it has one."""
+    own = ctx.find_object(Source)
+    named = ctx.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    return path if own is None or named else own
+
+
 def config_option(command: _Command) -> _Command:
     """Give a command the option `--config`, as its parameter `path`."""
     return click.option(
         "--config",
         "path",
+        callback=chosen,
         envvar=VARIABLE,
         default=CONFIG_FILE,
         show_default=True,
@@ -75,9 +90,9 @@ def config_option(command: _Command) -> _Command:
     )(command)
 
 
-def read_config(path: str) -> Config:
-    """Read a configuration file, with the environment laid over it; raises ConfigError."""
-    return load_config(path)
+def read_config(path: Where) -> Config:
+    """Read a configuration, with the environment laid over it; raises ConfigError."""
+    return path.read() if isinstance(path, Source) else load_config(path)
 
 
 def fleet_redis(config: Config, reason: str) -> Redis:

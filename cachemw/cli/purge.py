@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cachemw.cli.options import (
+    Where,
     config_option,
     fleet_cache,
     fleet_redis,
@@ -53,7 +54,7 @@ _UNSEEN_ALONE = (
 @click.option("--dry-run", is_flag=True, help="Say what would be purged, and purge nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def purge(
-    path: str,
+    path: Where,
     tags: tuple[str, ...],
     urls: tuple[str, ...],
     routes: tuple[str, ...],

@@ -12,7 +12,15 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from cachemw.cli.options import config_option, fleet_redis, output, reaching, read_config, table
+from cachemw.cli.options import (
+    Where,
+    config_option,
+    fleet_redis,
+    output,
+    reaching,
+    read_config,
+    table,
+)
 from cachemw.config import Config
 from cachemw.stores.nodes import Nodes
 from cachemw.telemetry import fleet
@@ -41,7 +49,7 @@ _WIDE = 150
     "--json", "as_json", is_flag=True, help="Print JSON; with --watch, one line a second."
 )
 @click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
-def stats(path: str, as_json: bool, watch: bool) -> None:
+def stats(path: Where, as_json: bool, watch: bool) -> None:
     """Show the fleet's requests by route, outcome and tier.
 
     Counted are the processes heard from in the last ten seconds, each since it started. Then come

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cachemw.cli.drawing import DRAWN
-from cachemw.cli.options import config_option, looking, output, read_config, table
+from cachemw.cli.options import Where, config_option, looking, output, read_config, table
 from cachemw.config import Config
 from cachemw.config.dependencies import Pattern
 from cachemw.invalidation.graph import Graph
@@ -42,7 +42,7 @@ _Counted = list[tuple[str, int, int]]
     help="Draw what depends on what instead: as text, or for Graphviz or Mermaid.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def tags(path: str, top: int, form: str | None, as_json: bool) -> None:
+def tags(path: Where, top: int, form: str | None, as_json: bool) -> None:
     """Show the tags that each route gives, and the most used ones of the answers in Redis.
 
     What is purged already is not counted, nor are the tags of URLs and routes, which begin with @.

@@ -10,10 +10,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from cachemw.cache import Cache
-from cachemw.config import config_from_django
+from cachemw.config import Config, config_from_django
 from cachemw.errors import ConfigError
 
-__all__ = ["get_cache"]
+__all__ = ["get_cache", "get_config"]
 
 _lock = threading.Lock()
 _cache: Cache | None = None
@@ -29,13 +29,18 @@ def get_cache() -> Cache:
     return _cache
 
 
-def _make() -> Cache:
+def get_config() -> Config:
+    """Read the setting. Raises ImproperlyConfigured where there is none, ConfigError for a wrong one."""
     if not hasattr(settings, "CACHEMW"):
         raise ImproperlyConfigured(
             "cachemw.django needs the setting CACHEMW: a dict, or the path of a TOML file"
         )
+    return config_from_django(settings.CACHEMW)
+
+
+def _make() -> Cache:
     try:
-        return Cache(config_from_django(settings.CACHEMW))
+        return Cache(get_config())
     except ConfigError as error:
         raise ImproperlyConfigured(str(error)) from error
 

@@ -1,0 +1,66 @@
+"""`manage.py cachemw`: the command line of cachemw, with the configuration of `settings.CACHEMW`.
+
+python manage.py cachemw check
+python manage.py cachemw purge --tag product:1
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any, NoReturn
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from cachemw.cli import Source, main
+from cachemw.django.registry import get_config
+
+__all__ = ["Command"]
+
+
+class Command(BaseCommand):
+    """Hands its arguments to `cachemw`, its options and its help with them."""
+
+    help = "Check, inspect, purge, switch and watch the cache of a fleet of processes."
+    requires_system_checks = ()
+
+    def run_from_argv(self, argv: Sequence[str]) -> None:
+        """Run as `manage.py` does; ends the process with the exit status of the command."""
+        _run(_without_django_s(argv[2:]), f"{os.path.basename(argv[0])} {argv[1]}")
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take whatever comes, for `call_command`."""
+        parser.add_argument("args", nargs=argparse.REMAINDER)
+
+    def handle(self, *args: str, **options: Any) -> None:
+        """Run as `call_command("cachemw", "purge", "--tag", "product:1")` does; raises CommandError."""
+        out: Any = self.stdout
+        err: Any = self.stderr
+        out.ending = err.ending = ""  # what is written has its own
+        try:
+            with redirect_stdout(out), redirect_stderr(err):
+                _run(args, "manage.py cachemw")
+        except SystemExit as done:
+            if isinstance(done.code, str):
+                raise CommandError(done.code) from done
+            if done.code:
+                raise CommandError("it did not work", returncode=done.code) from done
+
+
+def _run(arguments: Sequence[str], program: str) -> NoReturn:
+    try:
+        main(arguments, program=program, source=Source("settings.CACHEMW", get_config))
+    except ImproperlyConfigured as error:
+        sys.exit(f"cachemw: {error}")
+
+
+def _without_django_s(arguments: Sequence[str]) -> list[str]:
+    """Leave out what `manage.py` has read already, and every one of its commands may be given."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--settings")
+    parser.add_argument("--pythonpath")
+    return parser.parse_known_args(arguments)[1]
