@@ -25,7 +25,7 @@ from cachemw.explain import Explanation, explain
 from cachemw.forking import reset_in_children
 from cachemw.graphql import resolve_languages
 from cachemw.identity import Identify, resolve_identities
-from cachemw.inspection import Inspection, Preview
+from cachemw.inspection import PATIENCE, Inspection, Preview
 from cachemw.invalidation.graph import Graph
 from cachemw.invalidation.log import InvalidationLog, LocalLog
 from cachemw.invalidation.purges import Purge, PurgeResult
@@ -36,6 +36,7 @@ from cachemw.rollout.flags import Flags
 from cachemw.shared import connect
 from cachemw.stores.memory import SLICE
 from cachemw.telemetry.counters import UNLISTED, Counters, Stats
+from cachemw.telemetry.fleet import FleetStats
 from cachemw.telemetry.logs import Logs, configure, logger_of
 from cachemw.telemetry.otel import instrument
 from cachemw.telemetry.spans import mark_server_span
@@ -87,7 +88,7 @@ class Cache:
         self.background = Background(config.refresh_workers)
         self._shared = connect(config, self.clock, self.count, self.logs) if config.redis else None
         self.log: InvalidationLog = (
-            self._shared.log if self._shared else LocalLog(config.log.floors)
+            self._shared.log if self._shared else LocalLog(config.log.floors, self.clock.time)
         )
         self.memory = make_memory(
             config.memory, self.clock, self.log.floors, self.counters, self.logs, self.background
@@ -187,14 +188,16 @@ class Cache:
         routes: Iterable[str] = (),
         everything: bool = False,
         within: float | None = None,
+        patience: float = PATIENCE,
     ) -> Preview:
         """Say what a purge would touch, in Redis and in this process, and purge nothing.
 
         Looks at every entry there is, for `within` seconds at most, and blocks: in an event loop
-        call it in a thread. Raises what `purge` raises, and StoreUnavailable where Redis is away.
+        call it in a thread. Raises what `purge` raises, and StoreUnavailable where Redis is away
+        or does not answer for `patience` seconds.
         """
         wanted = self._purge(tags, urls, routes, everything, soft=False)
-        return self.inspection.preview(wanted, within=within)
+        return self.inspection.preview(wanted, within=within, patience=patience)
 
     def invalidate(self, tags: tuple[str, ...]) -> None:
         """Purge what an unsafe request changed, before its answer goes out; waits for a moment only."""
@@ -354,6 +357,13 @@ class Cache:
     def stats(self) -> Stats:
         """Give this process's counts since it started, and its gauges now."""
         return self.counters.snapshot(self._gauges)
+
+    def fleet_stats(self) -> FleetStats | None:
+        """Give what the processes of the fleet have counted; None where there is no Redis.
+
+        Blocks, for at most the Redis deadline. Raises StoreUnavailable.
+        """
+        return self._shared.fleet_stats() if self._shared else None
 
     def leads_refresh(self, fetch: Fetch) -> bool:
         """Say whether this process is to renew a stale answer, and not another one; in a thread."""

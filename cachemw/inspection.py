@@ -23,10 +23,10 @@ from cachemw.invalidation.purges import Purge
 from cachemw.stores.memory import MemoryTier
 from cachemw.stores.scanning import Scanned, Scanner
 
-__all__ = ["Inspection", "Preview", "StoredEntry", "Touched"]
+__all__ = ["PATIENCE", "Inspection", "Preview", "StoredEntry", "Touched"]
 
-_PATIENCE = 2.0
-"""Seconds that the log has to be heard from; as long as a person waits for one reply of Redis."""
+PATIENCE = 2.0
+"""Seconds that the log has to be heard from, and that one reply of Redis may take: a person waits."""
 _PAUSE = 0.005
 
 
@@ -112,7 +112,12 @@ class Inspection:
         return _carrying(self._in_memory(), wanted)
 
     def shared(
-        self, *, tags: Iterable[str] = (), urls: Iterable[str] = (), routes: Iterable[str] = ()
+        self,
+        *,
+        tags: Iterable[str] = (),
+        urls: Iterable[str] = (),
+        routes: Iterable[str] = (),
+        patience: float = PATIENCE,
     ) -> Iterator[StoredEntry]:
         """Give the entries in Redis; all, or those that a purge by the same words would touch.
 
@@ -121,17 +126,19 @@ class Inspection:
         wrong word what `Cache.purge` raises.
         """
         wanted = purged_tags(self._engine, tags=tags, urls=urls, routes=routes)
-        self.hear()
-        return _carrying(self._in_redis(), wanted)
+        self.hear(patience)
+        return _carrying(self._in_redis(patience), wanted)
 
-    def preview(self, purge: Purge, *, within: float | None = None) -> Preview:
+    def preview(
+        self, purge: Purge, *, within: float | None = None, patience: float = PATIENCE
+    ) -> Preview:
         """Count what a purge would touch; stop looking after `within` seconds."""
         ends = None if within is None else time.monotonic() + within
         memory, whole = _count(_carrying(self._in_memory(), purge.tags or ()), ends)
         if self._scanner is None:
             return Preview(tags=purge.tags, memory=memory, redis=None, complete=whole)
-        self.hear()
-        redis, all_of_it = _count(_carrying(self._in_redis(), purge.tags or ()), ends)
+        self.hear(patience)
+        redis, all_of_it = _count(_carrying(self._in_redis(patience), purge.tags or ()), ends)
         return Preview(tags=purge.tags, memory=memory, redis=redis, complete=whole and all_of_it)
 
     def under(self, key: str) -> StoredEntry | None:
@@ -145,19 +152,19 @@ class Inspection:
         digest = bytes.fromhex(key)
         return next(self._records(self._scanner.under(digest, self._engine.keys.of)), None)
 
-    def hear(self) -> None:
+    def hear(self, patience: float = PATIENCE) -> None:
         """Follow the log, and wait until it has said what is purged; raises StoreUnavailable."""
         self._log.start()
-        ends = time.monotonic() + _PATIENCE
+        ends = time.monotonic() + patience
         while not self._log.judges_shared:
             if time.monotonic() >= ends:
                 raise StoreUnavailable("the log of purges is not heard")
             time.sleep(_PAUSE)
 
-    def _in_redis(self) -> Iterator[StoredEntry]:
+    def _in_redis(self, patience: float) -> Iterator[StoredEntry]:
         if self._scanner is None:
             return iter(())
-        return self._records(self._scanner.entries(self._engine.keys.of))
+        return self._records(self._scanner.entries(self._engine.keys.of, patience))
 
     def _records(self, found: Iterator[Scanned]) -> Iterator[StoredEntry]:
         for scanned in found:

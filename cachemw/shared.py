@@ -71,6 +71,11 @@ class Shared:
         except StoreError:
             self.hooks.count("store_error", "publish")
 
+    def fleet_stats(self) -> fleet.FleetStats:
+        """Give what the processes of the fleet have counted; raises StoreUnavailable."""
+        node = self.nodes.found(fleet.name_of(self.config.namespace).encode())
+        return fleet.read(node.sync(), self.config.namespace)
+
     def gauges(self) -> dict[str, Callable[[], float | None]]:
         """Give what is to be read of these parts, by the names of `Gauges`."""
         return {

@@ -20,7 +20,6 @@ from cachemw.cli.options import (
 )
 from cachemw.config import Config
 from cachemw.inspection import Preview, Touched
-from cachemw.invalidation.purges import PurgeResult
 
 __all__ = ["purge"]
 
@@ -85,7 +84,7 @@ def purge(
             result = cache.purge(**words, soft=soft)
     finally:
         cache.close()
-    click.echo(json.dumps(asdict(result)) if as_json else _sentence(result, soft))
+    click.echo(json.dumps(asdict(result)) if as_json else result.sentence(soft=soft))
 
 
 def _preview(config: Config, words: dict[str, Any], as_json: bool) -> None:
@@ -107,23 +106,3 @@ def _foretold(preview: Preview, touched: Touched) -> str:
         lines += [f"  {tag}" for tag in preview.tags]
     lines.append("Nothing was purged.")
     return "\n".join(lines)
-
-
-def _sentence(result: PurgeResult, soft: bool) -> str:
-    what = "Purged softly" if soft else "Purged"
-    if result.everything:
-        what = "Redis refused the record, so everything was purged in its place"
-    if result.confirmed and not result.reached:
-        return f"{what}. Confirmed: no process is running; those that start will know of it."
-    if result.confirmed:
-        return f"{what}. Confirmed by {_processes(result.reached)}."
-    if result.everything:
-        return f"{what}. Processes notice when they next look at the log."
-    told = f"{what}: it is in the log. {_processes(result.reached).capitalize()} applied it"
-    if not result.waiting:
-        return f"{told}; the log has only just begun, others may still be on their way back to it."
-    return f"{told}, {_processes(result.waiting)} had not answered yet."
-
-
-def _processes(count: int) -> str:
-    return "1 process" if count == 1 else f"{count} processes"

@@ -92,6 +92,11 @@ class Appender:
         """Purges waiting for Redis to come back."""
         return len(self._queue) + self._queue_all
 
+    def waiting(self) -> list[Purge]:
+        """Give the purges that wait for Redis to come back, in order."""
+        with self._lock:
+            return [Purge(tags=None)] if self._queue_all else list(self._queue.copy())
+
     def purge(self, purge: Purge) -> PurgeResult:
         """Append a purge; wait at most its patience for every process to apply it."""
         if self._must_wait(purge):

@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 import os
 import threading
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 from cachemw.invalidation.floors import Floors
 from cachemw.invalidation.purges import Purge, PurgeResult
+from cachemw.invalidation.recent import PastPurge, Recent
 
 __all__ = ["InvalidationLog", "LocalLog", "process_id"]
 
@@ -44,6 +47,9 @@ class InvalidationLog(Protocol):
     async def apurge(self, purge: Purge) -> PurgeResult:
         """Append a purge and wait, bounded, for its confirmation."""
 
+    def recent(self) -> list[PastPurge]:
+        """Give the last purges that this process knows of, newest first."""
+
     def reset_after_fork(self) -> None:
         """Begin anew in a child process."""
 
@@ -57,10 +63,12 @@ class LocalLog:
     live = True
     judges_shared = True
 
-    def __init__(self, floors: int) -> None:
+    def __init__(self, floors: int, clock: Callable[[], float] = time.time) -> None:
         self.floors = Floors(floors)
         self.trusted_until = math.inf
         self._lock = threading.Lock()
+        self._recent = Recent()
+        self._clock = clock
 
     def start(self) -> None:
         """Do nothing: there is nothing to follow."""
@@ -73,11 +81,16 @@ class LocalLog:
         """Apply a purge to this process."""
         with self._lock:
             self.floors.apply(self.floors.position + 1, purge.tags, soft=purge.soft)
+            self._recent.add(purge, self._clock())
         return PurgeResult(status="confirmed", reached=1)
 
     async def apurge(self, purge: Purge) -> PurgeResult:
         """Apply a purge to this process."""
         return self.purge(purge)
+
+    def recent(self) -> list[PastPurge]:
+        """Give the last purges of this process, newest first."""
+        return self._recent.newest_first()
 
     def reset_after_fork(self) -> None:
         """Make the lock anew: the parent's may have been held by a thread that is not here."""

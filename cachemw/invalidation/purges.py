@@ -42,3 +42,30 @@ class PurgeResult:
     def confirmed(self) -> bool:
         """Whether nothing purged can be served by any connected process any more."""
         return self.status == "confirmed"
+
+    def sentence(self, *, soft: bool = False) -> str:
+        """Say it for a person; `soft` is what kind of purge it was."""
+        what = "Purged softly" if soft else "Purged"
+        if self.everything:
+            what = "Redis refused the record, so everything was purged in its place"
+        if self.status == "queued":
+            return (
+                f"{what} in this process. Redis cannot be reached: the others hear of it when it is"
+                " back."
+            )
+        if self.confirmed and not self.reached:
+            return f"{what}. Confirmed: no process is running; those that start will know of it."
+        if self.confirmed:
+            return f"{what}. Confirmed by {_processes(self.reached)}."
+        if self.everything:
+            return f"{what}. Processes notice when they next look at the log."
+        told = f"{what}: it is in the log. {_processes(self.reached).capitalize()} applied it"
+        if not self.waiting:
+            return (
+                f"{told}; the log has only just begun, others may still be on their way back to it."
+            )
+        return f"{told}, {_processes(self.waiting)} had not answered yet."
+
+
+def _processes(count: int) -> str:
+    return "1 process" if count == 1 else f"{count} processes"

@@ -38,7 +38,14 @@ from cachemw.invalidation.floors import NO_EPOCH, Floors
 from cachemw.invalidation.followers import SETTLE, Followers, unless_refused
 from cachemw.invalidation.log import process_id
 from cachemw.invalidation.purges import Purge, PurgeResult
-from cachemw.invalidation.records import FlagsRecord, number, read_record, stream_id
+from cachemw.invalidation.recent import PastPurge, Recent
+from cachemw.invalidation.records import (
+    FlagsRecord,
+    appended_at,
+    number,
+    read_record,
+    stream_id,
+)
 from cachemw.invalidation.stream import Stream, record_of
 from cachemw.invalidation.trail import Trail
 from cachemw.stores.node import Node
@@ -134,6 +141,7 @@ class RedisLog:
         self._settled_at = 0.0
         self._cursor = 0
         self._trail = Trail()
+        self._recent = Recent()
         self._trimmed_at = 0.0
 
     @property
@@ -166,6 +174,11 @@ class RedisLog:
     async def apurge(self, purge: Purge) -> PurgeResult:
         """Append a purge; wait at most `confirm_wait` seconds for every process to apply it."""
         return await self.appender.apurge(purge)
+
+    def recent(self) -> list[PastPurge]:
+        """Give the last purges: those that wait for Redis, then those that were read from the log."""
+        waiting = [PastPurge.of(purge, None) for purge in self.appender.waiting()]
+        return waiting[::-1] + self._recent.newest_first()
 
     def reset_after_fork(self) -> None:
         """Begin anew in a child: the thread stayed behind, and the connections are the parent's."""
@@ -249,6 +262,7 @@ class RedisLog:
             self._cursor = first if trimmed else 0
             self.floors.begin(epoch, self._cursor)
             self._trail.clear()
+            self._recent.clear()
             # The first retained record itself has still to be read.
             self._cursor = max(0, self._cursor - 1)
         elif trimmed and self._cursor < first:
@@ -325,6 +339,7 @@ class RedisLog:
             self.floors.advance(record_number)
         else:
             self.floors.apply(record_number, record.tags, soft=record.soft)
+            self._recent.add(record, appended_at(record_number))
         self._cursor = record_number
         self._trail.add(record_number, fields)
         self._hooks.count("log_records", "")

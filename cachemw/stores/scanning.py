@@ -64,14 +64,16 @@ class Scanner:
         self._server_clock = server_clock
         self._monotonic = monotonic
 
-    def entries(self, identify: Callable[[bytes], Key]) -> Iterator[Scanned]:
+    def entries(
+        self, identify: Callable[[bytes], Key], patience: float = _PATIENCE
+    ) -> Iterator[Scanned]:
         """Yield what is stored; `identify` makes the key of a full one. Blocks.
 
         Raises StoreUnavailable when a server does not answer, or its time is not known.
         """
         with _mapped_errors():
             for node in self._nodes.every():
-                with closing(node.alone(_PATIENCE)) as client:
+                with closing(node.alone(patience)) as client:
                     for names in self._names(client):
                         for name, value in self._values(client, names):
                             yield from self._opened(name, value, identify)
