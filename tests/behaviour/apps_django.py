@@ -20,7 +20,12 @@ from .language import PATIENCE, Asked, Origin, Said, angled
 def configure() -> None:
     """Configure Django, once per process; tests lay their own settings over these."""
     if not settings.configured:
-        settings.configure(LOGGING_CONFIG=None, SECRET_KEY="nothing is signed", USE_TZ=True)
+        settings.configure(
+            DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+            LOGGING_CONFIG=None,
+            SECRET_KEY="nothing is signed",
+            USE_TZ=True,
+        )
         django.setup()
 
 

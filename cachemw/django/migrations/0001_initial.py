@@ -1,0 +1,35 @@
+"""The model that the admin's page and its permissions are of; it makes no table."""
+
+from __future__ import annotations
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    """Written by `makemigrations`, and in this project's style."""
+
+    initial = True
+
+    operations = (
+        migrations.CreateModel(
+            name="Cache",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "response cache",
+                "verbose_name_plural": "response cache",
+                "permissions": (
+                    ("view_cache", "Can view the response cache"),
+                    ("purge_cache", "Can purge the response cache"),
+                ),
+                "managed": False,
+                "default_permissions": (),
+            },
+        ),
+    )
