@@ -6,6 +6,7 @@ hold no answer, and only say which request fields select one, are left out.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -21,9 +22,9 @@ from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.log import InvalidationLog
 from cachemw.invalidation.purges import Purge
 from cachemw.stores.memory import MemoryTier
-from cachemw.stores.scanning import Scanned, Scanner
+from cachemw.stores.scanning import Scanned, Scanner, TimeIsUpError
 
-__all__ = ["PATIENCE", "Inspection", "Preview", "StoredEntry", "Touched"]
+__all__ = ["PATIENCE", "Inspection", "Preview", "StoredEntry", "TimeIsUpError", "Touched"]
 
 PATIENCE = 2.0
 """Seconds that the log has to be heard from, and that one reply of Redis may take: a person waits."""
@@ -118,27 +119,29 @@ class Inspection:
         urls: Iterable[str] = (),
         routes: Iterable[str] = (),
         patience: float = PATIENCE,
+        within: float = math.inf,
     ) -> Iterator[StoredEntry]:
         """Give the entries in Redis; all, or those that a purge by the same words would touch.
 
         None where there is no Redis. Follows the log first, if this process does not, for without
-        it nobody knows what is purged. Raises StoreUnavailable, also while going on, and for a
-        wrong word what `Cache.purge` raises.
+        it nobody knows what is purged. Raises StoreUnavailable, also while going on, TimeIsUpError
+        after `within` seconds, and for a wrong word what `Cache.purge` raises.
         """
         wanted = purged_tags(self._engine, tags=tags, urls=urls, routes=routes)
         self.hear(patience)
-        return _carrying(self._in_redis(patience), wanted)
+        return _carrying(self._in_redis(patience, time.monotonic() + within), wanted)
 
     def preview(
         self, purge: Purge, *, within: float | None = None, patience: float = PATIENCE
     ) -> Preview:
         """Count what a purge would touch; stop looking after `within` seconds."""
-        ends = None if within is None else time.monotonic() + within
+        ends = math.inf if within is None else time.monotonic() + within
         memory, whole = _count(_carrying(self._in_memory(), purge.tags or ()), ends)
         if self._scanner is None:
             return Preview(tags=purge.tags, memory=memory, redis=None, complete=whole)
         self.hear(patience)
-        redis, all_of_it = _count(_carrying(self._in_redis(patience), purge.tags or ()), ends)
+        found = self._in_redis(patience, ends)
+        redis, all_of_it = _count(_carrying(found, purge.tags or ()), ends)
         return Preview(tags=purge.tags, memory=memory, redis=redis, complete=whole and all_of_it)
 
     def under(self, key: str) -> StoredEntry | None:
@@ -161,10 +164,11 @@ class Inspection:
                 raise StoreUnavailable("the log of purges is not heard")
             time.sleep(_PAUSE)
 
-    def _in_redis(self, patience: float) -> Iterator[StoredEntry]:
+    def _in_redis(self, patience: float, ends: float) -> Iterator[StoredEntry]:
         if self._scanner is None:
             return iter(())
-        return self._records(self._scanner.entries(self._engine.keys.of, patience))
+        found = self._scanner.entries(self._engine.keys.of, patience=patience, ends=ends)
+        return self._records(found)
 
     def _records(self, found: Iterator[Scanned]) -> Iterator[StoredEntry]:
         for scanned in found:
@@ -232,16 +236,18 @@ def _rejected(scanned: Scanned, reason: str) -> StoredEntry:
     return StoredEntry(url="", verdict="rejected", reason=reason, name=scanned.name)
 
 
-def _count(found: Iterator[StoredEntry], ends: float | None) -> tuple[Touched, bool]:
+def _count(found: Iterator[StoredEntry], ends: float) -> tuple[Touched, bool]:
     """Count what is not purged yet, and say whether that is all."""
     size, routes, whole = 0, Counter[str](), True
-    for each in found:
-        if each.verdict in ("valid", "stale"):
-            size += each.size
-            routes[each.route] += 1
-        if ends is not None and time.monotonic() >= ends:
-            whole = False
-            break
+    try:
+        for each in found:
+            if each.verdict in ("valid", "stale"):
+                size += each.size
+                routes[each.route] += 1
+            if time.monotonic() >= ends:
+                raise TimeIsUpError
+    except TimeIsUpError:
+        whole = False
     return Touched(entries=routes.total(), size=size, routes=dict(routes)), whole
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from cachemw.cache import Cache
 from cachemw.errors import StoreUnavailable
-from cachemw.inspection import StoredEntry
+from cachemw.inspection import StoredEntry, TimeIsUpError
 
 if TYPE_CHECKING:
     from cachemw.invalidation.recent import PastPurge
@@ -112,6 +112,16 @@ class _Survey:
     more: bool = False
     complete: bool = True
 
+    def add(self, entry: StoredEntry, wanted: frozenset[str]) -> None:
+        if entry.verdict in ("valid", "stale"):
+            self.entries[entry.route] += 1
+            self.sizes[entry.route] += entry.size
+        if entry.carries(wanted):
+            if len(self.found) < _FOUND:
+                self.found.append(entry)
+            else:
+                self.more = True
+
 
 def patience(cache: Cache) -> float:
     """Give the seconds that a reply of Redis may take while somebody waits for a page."""
@@ -135,25 +145,21 @@ def _of_fleet(cache: Cache, wanted: frozenset[str]) -> Overview:
     fleet = cache.fleet_stats()
     assert fleet is not None
     live = sum(process.live for process in fleet.processes)
-    stored = _survey(cache.inspection.shared(patience=patience(cache)), wanted)
+    entries = cache.inspection.shared(patience=patience(cache), within=LOOK)
+    stored = _survey(entries, wanted)
     return _overview(cache, fleet.stats, live, stored, "")
 
 
 def _survey(entries: Iterable[StoredEntry], wanted: frozenset[str]) -> _Survey:
     ends = time.monotonic() + LOOK
     survey = _Survey(Counter(), Counter(), [])
-    for entry in entries:
-        if entry.verdict in ("valid", "stale"):
-            survey.entries[entry.route] += 1
-            survey.sizes[entry.route] += entry.size
-        if wanted and entry.carries(wanted):
-            if len(survey.found) < _FOUND:
-                survey.found.append(entry)
-            else:
-                survey.more = True
-        if time.monotonic() >= ends:
-            survey.complete = False
-            break
+    try:
+        for entry in entries:
+            survey.add(entry, wanted)
+            if time.monotonic() >= ends:
+                raise TimeIsUpError
+    except TimeIsUpError:
+        survey.complete = False
     return survey
 
 

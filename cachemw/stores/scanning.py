@@ -9,6 +9,8 @@ table of keys larger or smaller, SCAN may give a name twice.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -23,7 +25,7 @@ from cachemw.stores.names import name_of
 from cachemw.stores.nodes import Nodes
 from cachemw.stores.redis import FORMAT, ServerClock
 
-__all__ = ["Scanned", "Scanner"]
+__all__ = ["Scanned", "Scanner", "TimeIsUpError"]
 
 _NAMES = 1000
 """Names that a server looks at for one SCAN: less than a millisecond, in which it does nothing else."""
@@ -46,6 +48,10 @@ class Scanned(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class TimeIsUpError(Exception):
+    """There was no time to look at all there is."""
+
+
 class Scanner:
     """Looks through the entries of one namespace."""
 
@@ -65,11 +71,17 @@ class Scanner:
         self._monotonic = monotonic
 
     def entries(
-        self, identify: Callable[[bytes], Key], patience: float = _PATIENCE
+        self,
+        identify: Callable[[bytes], Key],
+        *,
+        patience: float = _PATIENCE,
+        ends: float = math.inf,
     ) -> Iterator[Scanned]:
         """Yield what is stored; `identify` makes the key of a full one. Blocks.
 
-        Raises StoreUnavailable when a server does not answer, or its time is not known.
+        Raises StoreUnavailable when a server does not answer for `patience` seconds, or its time is
+        not known, and TimeIsUpError at the monotonic time `ends`: whoever takes what is yielded would
+        not notice, where a server is full of others' keys.
         """
         with _mapped_errors():
             for node in self._nodes.every():
@@ -77,6 +89,8 @@ class Scanner:
                     for names in self._names(client):
                         for name, value in self._values(client, names):
                             yield from self._opened(name, value, identify)
+                        if time.monotonic() >= ends:
+                            raise TimeIsUpError
 
     def under(self, digest: bytes, identify: Callable[[bytes], Key]) -> Iterator[Scanned]:
         """Yield what is stored under one key, if anything; raises as `entries` does."""

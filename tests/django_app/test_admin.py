@@ -190,6 +190,22 @@ def test_a_hundred_are_shown_and_that_there_are_more(open_shop: OpenShop) -> Non
     assert row(page(client), "products")[8] == "101"
 
 
+@pytest.mark.parametrize("memory_only", [False, True], ids=["redis", "memory only"])
+def test_a_look_that_takes_too_long_ends_and_says_so(
+    open_shop: OpenShop, redis_url: str, memory_only: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = open_shop("" if memory_only else redis_url)
+    shop.visit("/products/1", "/products/2")
+    monkeypatch.setattr("cachemw.django.overview.LOOK", 0.0)
+    monkeypatch.setattr("cachemw.django.admin.LOOK", 0.0)
+    client = shop.login("purge_cache")
+    shown = text(page(client, by="tag", q="product:3"))
+    assert "There was no time to look at all that is stored" in shown
+    assert "There is none among those that there was time to look at." in shown
+    preview = purge(client, everything="on", confirmed=False)
+    assert "there was no time to look at all" in text(preview.content.decode())
+
+
 def test_a_word_that_cannot_be_one_is_told_beside_it(open_shop: OpenShop) -> None:
     client = open_shop().login("view_cache")
     assert "no route is named 'nothing'" in text(page(client, by="route", q="nothing"))

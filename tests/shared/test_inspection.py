@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from cachemw import Cache
 from cachemw.errors import StoreUnavailable
-from cachemw.inspection import StoredEntry, Touched
+from cachemw.inspection import StoredEntry, TimeIsUpError, Touched
 from cachemw.testing import RedisCluster, RedisServer
 
 from .following import FOLLOWERS, records
@@ -373,3 +373,16 @@ def test_a_preview_raises_what_a_purge_does(mistake: dict[str, Any]) -> None:
             call(**mistake)
         raised.append((type(caught.value), str(caught.value)))
     assert raised[0] == raised[1]
+
+
+def test_a_look_ends_in_time_also_among_the_keys_of_others(redis_url: str) -> None:
+    """Fails when only what is ours is counted on to notice the time: a server may be full of theirs."""
+    with looking(redis_url) as cache:
+        cache.inspection.hear()
+        client = cache._shared.nodes.found(b"other").sync()  # type: ignore[union-attr]
+        client.set("other", "of another application")
+        preview = cache.preview(everything=True, within=0.0)
+        assert not preview.complete
+        with pytest.raises(TimeIsUpError):
+            list(cache.inspection.shared(within=0.0))
+        assert cache.preview(everything=True, within=60.0).complete
