@@ -13,4 +13,3 @@ class CachemwConfig(AppConfig):
     name = "cachemw.django"
     label = "cachemw"
     verbose_name = "Response cache"
-    default_auto_field = "django.db.models.BigAutoField"
