@@ -13,20 +13,31 @@ from cachemw.cache import Cache
 from cachemw.config import Config, config_from_django
 from cachemw.errors import ConfigError
 
-__all__ = ["get_cache", "get_config"]
+__all__ = ["get_cache", "get_config", "is_being_made_here"]
 
 _lock = threading.Lock()
 _cache: Cache | None = None
+_maker: int | None = None
+"""The thread that is making it."""
 
 
 def get_cache() -> Cache:
     """Give this process's cache. Raises ImproperlyConfigured with every mistake in the setting."""
-    global _cache
+    global _cache, _maker
     if _cache is None:
         with _lock:
             if _cache is None:
-                _cache = _make()
+                _maker = threading.get_ident()
+                try:
+                    _cache = _make()
+                finally:
+                    _maker = None
     return _cache
+
+
+def is_being_made_here() -> bool:
+    """Whether this thread is making the cache: what that imports may use a database, and ask for it."""
+    return _maker == threading.get_ident()
 
 
 def get_config() -> Config:
@@ -40,9 +51,22 @@ def get_config() -> Config:
 
 def _make() -> Cache:
     try:
-        return Cache(get_config())
+        cache = Cache(get_config())
     except ConfigError as error:
         raise ImproperlyConfigured(str(error)) from error
+    if cache.config.recording.database:
+        _record(cache)
+    return cache
+
+
+def _record(cache: Cache) -> None:
+    """Record what is read from databases, also where `cachemw.django` is no installed application."""
+    try:
+        from cachemw.django.recorder import install
+    except ModuleNotFoundError:  # the extra `recorder` is for those who want it
+        cache.logs.failed("recorder_missing")
+        return
+    install()
 
 
 def _forget(*, setting: str, **_: Any) -> None:

@@ -1,0 +1,169 @@
+"""What the models of a Django project say of its tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from django.apps import apps
+from django.db import models
+from django.db.models.signals import class_prepared
+
+from cachemw.integrations.observed import Kind
+from cachemw.integrations.rows import UNKNOWN, Schema, Table, key_tag, spell, table_tag
+from cachemw.integrations.statements import table_name
+
+__all__ = ["describe", "keys_of", "schema"]
+
+_KINDS: dict[str, Kind] = {
+    "AutoField": "number",
+    "BigAutoField": "number",
+    "SmallAutoField": "number",
+    "IntegerField": "number",
+    "BigIntegerField": "number",
+    "SmallIntegerField": "number",
+    "PositiveIntegerField": "number",
+    "PositiveBigIntegerField": "number",
+    "PositiveSmallIntegerField": "number",
+    "UUIDField": "uuid",
+    "CharField": "text",
+    "SlugField": "text",
+    "TextField": "text",
+}
+_schema: Schema | None = None
+
+
+def schema() -> Schema:
+    """Give the tables of all models; before all of them are loaded, none."""
+    global _schema
+    if _schema is None:
+        if not apps.models_ready:
+            return {}
+        _schema = _read()
+    return _schema
+
+
+def _forget(**_: Any) -> None:
+    global _schema
+    _schema = None
+
+
+class_prepared.connect(_forget, dispatch_uid="cachemw.django.schema")
+
+
+def _read() -> Schema:
+    tables: dict[str, Table] = {}
+    own = [model for model in apps.get_models(include_auto_created=True) if not model._meta.proxy]
+    for model in own:
+        name = table_name(model._meta.db_table)
+        table = _table(model)
+        tables[name] = table if name not in tables else _agreed(tables[name], table)
+    for model in own:
+        for field in _references(model):
+            if _acts(field):
+                _add_action(tables, model, field)
+    return tables
+
+
+def _table(model: type[models.Model]) -> Table:
+    key: Any = model._meta.pk
+    foreign = _references(model)
+    known = [field for field in (key, *foreign) if field is not None and field.column]
+    return Table(
+        key=key.column.casefold() if key in known else None,
+        foreign=frozenset(field.column.casefold() for field in foreign),
+        kinds={field.column.casefold(): kind for field in known if (kind := _kind(field))},
+        generated=isinstance(key, models.AutoField),
+    )
+
+
+def _agreed(one: Table, other: Table) -> Table:
+    """Say of a table what two models of it agree on."""
+    return Table(
+        key=one.key if one.key == other.key else None,
+        foreign=one.foreign | other.foreign,
+        kinds={
+            column: kind
+            for column, kind in {**one.kinds, **other.kinds}.items()
+            if one.kinds.get(column, kind) == other.kinds.get(column, kind)
+        },
+        generated=one.generated and other.generated,
+    )
+
+
+def _references(model: type[models.Model]) -> list[Any]:
+    return [each for each in model._meta.local_concrete_fields if each.is_relation]
+
+
+def _kind(field: Any) -> Kind | None:
+    """Say how a column compares; not at all where the project has made it up itself."""
+    while field.is_relation:
+        field = field.target_field
+    django: Any = next(
+        each for each in type(field).__mro__ if each.__module__.startswith("django.db.")
+    )
+    if type(field).db_type is not django.db_type or getattr(field, "db_collation", None):
+        return None
+    return _KINDS.get(field.get_internal_type())
+
+
+def _acts(field: Any) -> bool:
+    """Whether the database itself may change rows when the row goes that they refer to."""
+    # DO_NOTHING is what one says where it does, and Django 6 has names for it that begin with DB_.
+    return not field.model._meta.managed or field.remote_field.on_delete not in _BY_DJANGO
+
+
+_BY_DJANGO = (models.CASCADE, models.SET_NULL, models.SET_DEFAULT, models.PROTECT, models.RESTRICT)
+
+
+def _add_action(tables: dict[str, Table], model: type[models.Model], field: Any) -> None:
+    parent = table_name(field.related_model._meta.db_table)
+    if parent in tables:
+        old = tables[parent]
+        tables[parent] = replace(
+            old,
+            cascades=old.cascades | {table_name(model._meta.db_table)},
+            referenced=old.referenced | {field.target_field.column.casefold()},
+        )
+
+
+# -- instances -------------------------------------------------------------------------------------
+
+
+def keys_of(instance: models.Model) -> dict[str, str | None]:
+    """Give the tables that hold a row of an instance, and its key there where it is sure."""
+    found: dict[str, str | None] = {}
+    known = schema()
+    for model in _tables_of(type(instance)):
+        name, key = table_name(model._meta.db_table), model._meta.pk
+        table = known.get(name)
+        if table is None or table.key is None or key is None:
+            found[name] = None
+        else:
+            found[name] = spell(table.kinds.get(table.key), getattr(instance, key.attname, None))
+    return found
+
+
+def _tables_of(model: type[models.Model]) -> list[type[models.Model]]:
+    concrete = model._meta.concrete_model
+    if concrete is None:
+        return []
+    return [concrete, *(parent for parent in concrete._meta.all_parents if not parent._meta.proxy)]
+
+
+def describe(thing: object) -> tuple[str, tuple[str, ...]] | None:
+    """Say what `depends_on` means by a model or an instance of one; None for anything else."""
+    if isinstance(thing, type) and issubclass(thing, models.Model):
+        tags = [table_tag(table_name(model._meta.db_table)) for model in _tables_of(thing)]
+    elif isinstance(thing, models.Model):
+        keys = keys_of(thing)
+        if len(keys) == 1:
+            ((table, key),) = keys.items()
+            return table_tag(table), (() if key is None else (key_tag(table, key),))
+        tags = [key_tag(table, key) if key else table_tag(table) for table, key in keys.items()]
+    else:
+        return None
+    if len(tags) == 1:
+        return tags[0], ()
+    # Rows in several tables are parts of no single one: very many of them are whatever there is.
+    return (UNKNOWN, tuple(tags)) if tags else None

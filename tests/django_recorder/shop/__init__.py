@@ -1,0 +1,1 @@
+"""An application whose data the recorder watches."""
