@@ -21,6 +21,7 @@ from bench.hits import hits
 from bench.memory import memory
 from bench.misses import misses
 from bench.policies import policies
+from bench.recorder import recorder
 from bench.redis_hits import redis_hits
 from bench.report import Measured
 from bench.rows import Group, Row, failed
@@ -32,6 +33,7 @@ __all__ = ["GROUPS", "main"]
 GROUPS: dict[str, Group] = {
     "hits": hits,
     "django": django_hits,
+    "recorder": recorder,
     "servers": servers,
     "redis": redis_hits,
     "misses": misses,

@@ -59,8 +59,12 @@ class Constant:
 
 
 def configure() -> None:
-    """Set Django up for this process."""
+    """Set Django up for this process, once."""
+    if settings.configured:
+        return
+    memory = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
     settings.configure(
+        DATABASES={"default": {**memory}, "bare": {**memory}},
         ROOT_URLCONF=__name__,
         ALLOWED_HOSTS=["shop.example"],
         SECRET_KEY="x" * 50,
