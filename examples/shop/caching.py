@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .database import Row
-from .writes import Written
+from .forms import Row, Written
 
 if TYPE_CHECKING:
     from cachemw import Cache

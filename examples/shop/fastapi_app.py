@@ -12,29 +12,46 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from sqlalchemy.orm import sessionmaker
 from starlette.concurrency import run_in_threadpool
 
-from . import Shop, ShopError, Shown, Written, caching, open_shop
+from . import caching, seed
+from . import sqlalchemy_reads as reads
+from . import sqlalchemy_writes as writes
+from .forms import ShopError, Shown, Written
+from .tables import open_engine
 
 Form = Annotated[Any, Body()]
+Read = Callable[..., Shown]
+Write = Callable[..., Written]
 
 
 def create_app() -> FastAPI:
     """Make the application, with the cache around it unless `SHOP_CACHE=off`."""
-    shop, cache = open_shop(), caching.open_cache()
+    cache = caching.open_cache()
+    engine = open_engine(seed.ensure(seed.default_path()))
+    sessions = sessionmaker(engine)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        shop.close()
+        engine.dispose()
 
-    async def write(change: Callable[..., Written], *args: Any) -> JSONResponse:
-        written = await run_in_threadpool(change, *args)
+    def show(read: Read, *args: Any) -> Response:
+        with sessions() as db:
+            return respond(read(db, *args))
+
+    def change(write: Write, *args: Any) -> Written:
+        with sessions.begin() as db:
+            return write(db, *args)
+
+    async def change_and_purge(write: Write, *args: Any) -> Response:
+        written = await run_in_threadpool(change, write, *args)
         return JSONResponse(await caching.apurge(cache, written))
 
     app = FastAPI(title="Shop", lifespan=lifespan)
-    app.include_router(reading(shop))
-    app.include_router(writing(shop, write))
+    app.include_router(reading(show))
+    app.include_router(writing(change_and_purge))
     app.add_exception_handler(ShopError, on_problem)
     app.add_exception_handler(RequestValidationError, on_malformed)
     if cache is not None:
@@ -44,78 +61,76 @@ def create_app() -> FastAPI:
     return app
 
 
-def reading(shop: Shop) -> APIRouter:
+def reading(show: Callable[..., Response]) -> APIRouter:
     """Return the routes that show something."""
     router = APIRouter()
-    reads = shop.reads
 
     @router.get("/products")
     def products(page: str = "1", sort: str = "name", category: str | None = None) -> Response:
-        return respond(reads.products(page=page, sort=sort, category=category))
+        return show(reads.products, page, sort, category)
 
     @router.get("/products/{number:int}")
     def product(number: int) -> Response:
-        return respond(reads.product(number))
+        return show(reads.product, number)
 
     @router.get("/orders")
     def orders(customer: str = "") -> Response:
-        return respond(reads.orders(customer))
+        return show(reads.orders, customer)
 
     @router.get("/orders/{number:int}")
     def order(number: int) -> Response:
-        return respond(reads.order(number))
+        return show(reads.order, number)
 
     @router.get("/customers/{number:int}")
     def customer(number: int) -> Response:
-        return respond(reads.customer(number))
+        return show(reads.customer, number)
 
     @router.get("/catalog")
     def catalog() -> Response:
-        return respond(reads.catalog())
+        return show(reads.catalog)
 
     @router.get("/catalog/{category}")
     def category(category: str) -> Response:
-        return respond(reads.category(category))
+        return show(reads.category, category)
 
     @router.get("/recommendations/{number:int}")
     def recommendations(number: int) -> Response:
-        return respond(reads.recommendations(number))
+        return show(reads.recommendations, number)
 
     @router.get("/inventory/{number:int}")
     def inventory(number: int) -> Response:
-        return respond(reads.inventory(number))
+        return show(reads.inventory, number)
 
     @router.get("/metrics")
     def metrics() -> Response:
-        return respond(reads.metrics())
+        return show(reads.metrics)
 
     @router.get("/healthcheck")
     def healthcheck() -> Response:
-        return respond(reads.health())
+        return show(reads.health)
 
     @router.get("/logs")
     def logs() -> Response:
-        return respond(reads.logs())
+        return show(reads.logs)
 
     return router
 
 
-def writing(shop: Shop, write: Callable[..., Awaitable[Response]]) -> APIRouter:
+def writing(change: Callable[..., Awaitable[Response]]) -> APIRouter:
     """Return the routes that change something."""
     router = APIRouter()
-    writes = shop.writes
 
     @router.api_route("/products/{number:int}", methods=["PUT", "PATCH"])
     async def set_price(number: int, form: Form) -> Response:
-        return await write(writes.set_price, number, form)
+        return await change(writes.set_price, number, form)
 
     @router.post("/inventory/{number:int}")
     async def set_stock(number: int, form: Form) -> Response:
-        return await write(writes.set_stock, number, form)
+        return await change(writes.set_stock, number, form)
 
     @router.post("/orders")
     async def place_order(form: Form) -> Response:
-        return await write(writes.place_order, form)
+        return await change(writes.place_order, form)
 
     return router
 

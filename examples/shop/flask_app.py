@@ -6,21 +6,34 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
+from sqlalchemy.orm import sessionmaker
 
-from . import Shop, ShopError, Shown, Written, caching, open_shop
+from . import caching, seed
+from . import sqlalchemy_reads as reads
+from . import sqlalchemy_writes as writes
+from .forms import ShopError, Shown, Written
+from .tables import open_engine
 
 
 def create_app() -> Flask:
     """Make the application, with the cache around it unless `SHOP_CACHE=off`."""
-    shop, cache = open_shop(), caching.open_cache()
+    cache = caching.open_cache()
+    sessions = sessionmaker(open_engine(seed.ensure(seed.default_path())))
 
-    def write(change: Callable[..., Written], *args: Any) -> Response:
-        return jsonify(caching.purge(cache, change(*args, request.get_json(force=True))))
+    def show(read: Callable[..., Shown], *args: Any) -> Response:
+        with sessions() as db:
+            return respond(read(db, *args))
+
+    def change(write: Callable[..., Written], *args: Any) -> Response:
+        form = request.get_json(force=True)
+        with sessions.begin() as db:
+            written = write(db, *args, form)
+        return jsonify(caching.purge(cache, written))
 
     app = Flask(__name__)
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    add_reads(app, shop)
-    add_writes(app, shop, write)
+    add_reads(app, show)
+    add_writes(app, change)
     app.register_error_handler(ShopError, on_problem)
     app.register_error_handler(
         400, lambda _: on_problem(ShopError(400, "the body must be a JSON object"))
@@ -33,76 +46,74 @@ def create_app() -> Flask:
     return app
 
 
-def add_reads(app: Flask, shop: Shop) -> None:
+def add_reads(app: Flask, show: Callable[..., Response]) -> None:
     """Add the routes that show something."""
-    reads = shop.reads
 
     @app.get("/products")
     def products() -> Response:
         asked = request.args
         page, sort = asked.get("page", "1"), asked.get("sort", "name")
-        return respond(reads.products(page=page, sort=sort, category=asked.get("category")))
+        return show(reads.products, page, sort, asked.get("category"))
 
     @app.get("/products/<int:number>")
     def product(number: int) -> Response:
-        return respond(reads.product(number))
+        return show(reads.product, number)
 
     @app.get("/orders")
     def orders() -> Response:
-        return respond(reads.orders(request.args.get("customer", "")))
+        return show(reads.orders, request.args.get("customer", ""))
 
     @app.get("/orders/<int:number>")
     def order(number: int) -> Response:
-        return respond(reads.order(number))
+        return show(reads.order, number)
 
     @app.get("/customers/<int:number>")
     def customer(number: int) -> Response:
-        return respond(reads.customer(number))
+        return show(reads.customer, number)
 
     @app.get("/catalog")
     def catalog() -> Response:
-        return respond(reads.catalog())
+        return show(reads.catalog)
 
     @app.get("/catalog/<category>")
     def category(category: str) -> Response:
-        return respond(reads.category(category))
+        return show(reads.category, category)
 
     @app.get("/recommendations/<int:number>")
     def recommendations(number: int) -> Response:
-        return respond(reads.recommendations(number))
+        return show(reads.recommendations, number)
 
     @app.get("/inventory/<int:number>")
     def inventory(number: int) -> Response:
-        return respond(reads.inventory(number))
+        return show(reads.inventory, number)
 
     @app.get("/metrics")
     def metrics() -> Response:
-        return respond(reads.metrics())
+        return show(reads.metrics)
 
     @app.get("/healthcheck")
     def healthcheck() -> Response:
-        return respond(reads.health())
+        return show(reads.health)
 
     @app.get("/logs")
     def logs() -> Response:
-        return respond(reads.logs())
+        return show(reads.logs)
 
 
-def add_writes(app: Flask, shop: Shop, write: Callable[..., Response]) -> None:
+def add_writes(app: Flask, change: Callable[..., Response]) -> None:
     """Add the routes that change something."""
-    writes = shop.writes
 
     @app.route("/products/<int:number>", methods=["PUT", "PATCH"])
     def set_price(number: int) -> Response:
-        return write(writes.set_price, number)
+        return change(writes.set_price, number)
 
     @app.post("/inventory/<int:number>")
     def set_stock(number: int) -> Response:
-        return write(writes.set_stock, number)
+        return change(writes.set_stock, number)
 
     @app.post("/orders")
     def place_order() -> Response:
-        return write(writes.place_order)
+        return change(writes.place_order)
 
 
 def respond(shown: Shown) -> Response:

