@@ -15,7 +15,7 @@ from cachemw.errors import (
     StoreUnavailable,
 )
 from cachemw.invalidation.purges import PurgeResult
-from cachemw.recording import depends_on, tag, tagged
+from cachemw.recording import depends_on, tag, tagged, unrecorded
 
 __all__ = [
     "Cache",
@@ -33,6 +33,7 @@ __all__ = [
     "depends_on",
     "tag",
     "tagged",
+    "unrecorded",
 ]
 
 __version__ = "0.1.0"

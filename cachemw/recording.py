@@ -14,8 +14,9 @@ import functools
 import inspect
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Any, TypeVar
 
@@ -31,6 +32,7 @@ __all__ = [
     "describers",
     "tag",
     "tagged",
+    "unrecorded",
 ]
 
 _MAX_PARTS = 64
@@ -117,6 +119,20 @@ class Unrecorded:
 
 
 UNRECORDED = Unrecorded()
+
+
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """Surround reads whose changes are to purge nothing: figures as old as the lifetime allows.
+
+    Decorates functions too, though not coroutine functions: `@unrecorded()`. What is written inside
+    purges as everywhere.
+    """
+    token = current.set(None)
+    try:
+        yield
+    finally:
+        current.reset(token)
 
 
 def tag(*tags: str) -> None:

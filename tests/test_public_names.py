@@ -26,6 +26,7 @@ PUBLIC = {
         "depends_on",
         "tag",
         "tagged",
+        "unrecorded",
     ],
     "cachemw.asgi": ["CacheMiddleware"],
     "cachemw.django": ["CacheMiddleware", "get_cache"],

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 
 from cachemw import TagError, depends_on, tag, tagged
-from cachemw.recording import Recording, carry_into_threads, current
+from cachemw.recording import Recording, carry_into_threads, current, unrecorded
 
 
 @pytest.fixture
@@ -72,6 +73,21 @@ def test_the_whole_stands_for_its_parts(recording: Recording) -> None:
 
 
 # -- wherever it is read ---------------------------------------------------------------------------
+
+
+def test_what_is_unrecorded_is_not_noted_and_what_follows_is(recording: Recording) -> None:
+    @unrecorded()
+    def look_up() -> int:
+        tag("a")
+        return 7
+
+    with unrecorded():
+        tag("b")
+    assert look_up() == 7
+    with suppress(RuntimeError), unrecorded():
+        raise RuntimeError
+    tag("c")
+    assert recording.close() == ("c",)
 
 
 def test_tasks_and_their_threads_note_for_the_answer(recording: Recording) -> None:
