@@ -71,6 +71,7 @@ def _table(model: type[models.Model]) -> Table:
     known = [field for field in (key, *foreign) if field is not None and field.column]
     return Table(
         key=key.column.casefold() if key in known else None,
+        composite=key is not None and not key.column,
         foreign=frozenset(field.column.casefold() for field in foreign),
         kinds={field.column.casefold(): kind for field in known if (kind := _kind(field))},
         generated=isinstance(key, models.AutoField),
@@ -81,6 +82,7 @@ def _agreed(one: Table, other: Table) -> Table:
     """Say of a table what two models of it agree on."""
     return Table(
         key=one.key if one.key == other.key else None,
+        composite=one.composite and other.composite,
         foreign=one.foreign | other.foreign,
         kinds={
             column: kind

@@ -69,6 +69,8 @@ class Table:
 
     key: str | None = None
     """The primary key, where that is one column."""
+    composite: bool = False
+    """Whether the primary key is several columns: no row is ever known by its key then."""
     foreign: frozenset[str] = frozenset()
     """The columns with foreign keys."""
     kinds: Mapping[str, Kind] = field(default_factory=dict)
@@ -387,10 +389,10 @@ class Changes:
             kind = table.kinds.get(table.key or "")
             for number in range(count):
                 spelt = spell(kind, given.nth(key, number, kind))
-                if spelt is None:
-                    rows.unknown += 1
-                else:
+                if spelt is not None:
                     rows.name({spelt})
+                elif not table.composite:
+                    rows.unknown += 1
                 for column in table.foreign:
                     self._refer(write.table, column, table, values.get(column), number, given)
 

@@ -27,6 +27,11 @@ SCHEMA: Schema = {
     ),
     "c": Table(key="id", kinds={"id": "uuid"}, cascades=frozenset({"d"})),
     "d": Table(key="slug", kinds={"slug": "text"}, cascades=frozenset({"c", "a"})),
+    "links": Table(
+        composite=True,
+        foreign=frozenset({"a_id", "b_id"}),
+        kinds={"a_id": "number", "b_id": "number"},
+    ),
     "pairs": Table(foreign=frozenset({"a_id"}), kinds={"a_id": "number"}),
 }
 
@@ -269,6 +274,12 @@ def test_a_table_with_an_odd_name_cannot_take_anothers_tag(name: str) -> None:
 
 def test_long_names_stay_tags() -> None:
     assert len(table_tag("x" * 500)) == 256
+
+
+def test_an_insert_purges_no_keys_of_a_table_whose_rows_have_none_of_one_column() -> None:
+    sql = "INSERT INTO links (a_id, b_id, n) VALUES (?, ?, 1)"
+    assert purged(sql, [5, 7]) == {"db:?", "db:links", "db:links:by:a_id=5", "db:links:by:b_id=7"}
+    assert "db:pairs:*" in purged("INSERT INTO pairs (a_id) VALUES (?)", [5])  # it may have a key
 
 
 # Keys that are told afterwards ---------------------------------------------------------------------
