@@ -64,9 +64,8 @@ def test_a_short_demo_fails_nothing_serves_nothing_purged_and_leaves_nothing(
     found = json.loads(figures.read_text())
     assert done.returncode == (0 if found["met"] else 1)
     assert found["before"]["failures"] == found["after"]["failures"] == []
-    assert found["after"]["stale_confirmed"] == 0, found["after"]["stale_examples"]
-    assert found["before"]["stale_other"] == 0
-    assert found["after"]["stale_queued_age"] <= found["partition_limit"]
+    assert found["before"]["stale"] == found["after"]["stale"] == 0, found["after"]
+    assert found["after"]["stale_away_age"] <= found["partition_limit"]
     assert found["after"]["tiers"]["memory"] > 0
     assert found["after"]["tiers"]["shared"] > 0
     assert found["before"]["tiers"] == {"origin": found["before"]["reads"]}

@@ -30,6 +30,7 @@ from cachemw.cli.demo.processes import (
 )
 from cachemw.cli.demo.replay import Replay, saturate
 from cachemw.cli.demo.report import Screen, draw_figures, print_figures
+from cachemw.cli.demo.staleness import BOUND
 from cachemw.cli.demo.traffic import SEED, Call, World, make_traffic
 
 if TYPE_CHECKING:
@@ -258,7 +259,10 @@ async def _replay(stage: _Stage, name: str, replay: Replay, calls: list[Call], c
 
 async def _break(stage: _Stage, valkey: RedisServer, replay: Replay) -> Outage:
     """Kill Valkey in the middle of the run, and bring it back, empty, after a while."""
-    await asyncio.sleep(stage.warm_up + OUTAGE_AT * stage.seconds)
+    at = stage.warm_up + OUTAGE_AT * stage.seconds
+    await asyncio.sleep(at - BOUND)
+    replay.away = True
+    await asyncio.sleep(BOUND)
     start = replay.elapsed
     await asyncio.to_thread(valkey.kill)
     stage.screen.say(f"[yellow]{start:.1f} s: Valkey is killed[/yellow]")
@@ -266,6 +270,8 @@ async def _break(stage: _Stage, valkey: RedisServer, replay: Replay) -> Outage:
     await asyncio.to_thread(valkey.start)
     end = replay.elapsed
     stage.screen.say(f"[yellow]{end:.1f} s: Valkey is back, and empty[/yellow]")
+    await asyncio.sleep(BOUND)
+    replay.away = False
     return Outage(start=start, end=end)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cachemw.cli.demo.client import Pool, Reply, RequestError
-from cachemw.cli.demo.staleness import Versions, changed_by, shown_by
+from cachemw.cli.demo.staleness import BOUND, Versions, changed_by, shown_by
 from cachemw.cli.demo.traffic import Call, checks_after
 
 __all__ = ["ORIGIN", "Replay", "Sample", "saturate"]
@@ -42,8 +42,8 @@ class Replay:
     """Seconds at the start that are judged (failures, staleness) but not measured."""
     samples: list[Sample] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    purges: dict[str, int] = field(default_factory=dict)
-    """What the writes' purges said, counted."""
+    away: bool = False
+    """Whether Valkey is away now, or about to be: what is written may reach other processes late."""
     versions: Versions = field(default_factory=Versions)
     started: float = 0.0
     """On the monotonic clock."""
@@ -58,11 +58,15 @@ class Replay:
         self.started = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
             for call in calls:
-                if (wait := call.at - self.elapsed) > 0:
-                    await asyncio.sleep(wait)
+                await self._until(call.at)
                 tasks.create_task(self._send(call, tasks))
 
+    async def _until(self, due: float) -> None:
+        if (wait := due - self.elapsed) > 0:
+            await asyncio.sleep(wait)
+
     async def _send(self, call: Call, tasks: asyncio.TaskGroup) -> None:
+        await self._until(call.at)  # a check may be for later
         sent = self.elapsed
         try:
             reply = await self.pool.request(call.worker, call.method, call.path, call.body)
@@ -80,16 +84,18 @@ class Replay:
             for check in self._note_write(call, reply, answered):
                 tasks.create_task(self._send(check, tasks))
         else:
-            self.versions.read(call.path, shown_by(call.kind, call.path, reply.body), sent)
+            shown = shown_by(call.kind, call.path, reply.body)
+            self.versions.read(call.path, shown, sent, worker=call.worker)
 
     def _note_write(self, call: Call, reply: Reply, answered: float) -> list[Call]:
-        answer = json.loads(reply.body)
-        purge = answer["purge"]
-        self.purges[purge] = self.purges.get(purge, 0) + 1
-        changed = changed_by(call.kind, answer)
+        changed = changed_by(call.kind, json.loads(reply.body))
         for subject, version in changed.items():
-            self.versions.wrote(subject, version, purge, answered)
-        return checks_after(list(changed), answered, self.pool.workers)
+            self.versions.wrote(subject, version, answered, worker=call.worker, away=self.away)
+        due = [
+            answered + (0 if worker == call.worker else BOUND)
+            for worker in range(self.pool.workers)
+        ]
+        return checks_after(list(changed), due)
 
 
 def _tier(reply: Reply) -> str:

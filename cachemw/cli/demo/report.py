@@ -13,6 +13,7 @@ from rich.table import Table
 
 from cachemw.cli.demo.figures import Figures, Latency, Run
 from cachemw.cli.demo.replay import ORIGIN, Replay
+from cachemw.cli.demo.staleness import BOUND
 
 __all__ = ["Screen", "draw_figures", "print_figures"]
 
@@ -157,17 +158,15 @@ def _notes(figures: Figures) -> str:
     before, after, outage = figures.before, figures.after, figures.outage
     back = outage.shared_again
     again = "not used again" if back is None else f"used again {back:.1f} s after its return"
-    purges = ", ".join(f"{count} {status}" for status, count in sorted(after.purges.items()))
     return "\n".join(
         (
             f"The shop ran {before.origin_reads:,} reads without the cache and "
             f"{after.origin_reads:,} with it, by its own count.",
             f"Valkey was killed at {outage.start:.1f} s and back, empty, at {outage.end:.1f} s; "
             f"it was {again}.",
-            f"Writes, warm-up included, by what their purge said: {purges}. "
-            f"Older answers: {after.stale_confirmed} after a confirmed purge, "
-            f"{after.stale_appended} after one appended but not yet confirmed, "
-            f"{after.stale_queued} after one queued while Valkey was away.",
+            f"A write must show at once in its own process, and {BOUND:g} s later in the other one."
+            f" {after.stale} of {after.judged} answers did not, and {after.stale_away} to writes "
+            "while Valkey was away.",
         )
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
@@ -143,12 +143,14 @@ def make_traffic(
     return calls
 
 
-def checks_after(subjects: list[str], at: float, workers: int) -> list[Call]:
-    """Return reads of what a write changed, one at each process: whoever is told must show it."""
+def checks_after(subjects: list[str], due: Sequence[float]) -> list[Call]:
+    """Return reads of what a write changed, one at each process, by when each of them must show it."""
     shown_by = {"product": "/products/", "inventory": "/inventory/", "customer": "/customers/"}
     calls = []
     for subject in subjects:
         kind, _, number = subject.partition(":")
         path = f"{shown_by[kind]}{number}"
-        calls += [Call(at=at, worker=worker, kind="check", path=path) for worker in range(workers)]
+        calls += [
+            Call(at=at, worker=worker, kind="check", path=path) for worker, at in enumerate(due)
+        ]
     return calls
