@@ -168,7 +168,7 @@ class _Tree:
             return
         sole = names[0] if len(sources) == 1 and names else None
         restricted: dict[str, list[Equals]] = {name: [] for name in names}
-        for conjunct in _conjuncts(where.this):
+        for conjunct in _operands(where.this, exp.And):
             said = _equality(conjunct)
             if said is None:
                 continue
@@ -330,11 +330,12 @@ def _joined_to(source: Node) -> Iterator[Node]:
     yield from source.args.get("laterals") or ()
 
 
-def _conjuncts(condition: Node) -> Iterator[Node]:
+def _operands(condition: Node, operator: type[exp.And] | type[exp.Or]) -> Iterator[Node]:
+    """Give what AND or OR joins, brackets left out; a condition of another kind is all there is."""
     ahead = [condition]
     while ahead:
         each = ahead.pop()
-        if isinstance(each, exp.And):
+        if isinstance(each, operator):
             ahead += (each.expression, each.this)
         elif isinstance(each, exp.Paren):
             ahead.append(each.this)
@@ -343,6 +344,17 @@ def _conjuncts(condition: Node) -> Iterator[Node]:
 
 
 def _equality(conjunct: Node) -> tuple[str, Equals] | None:
+    """Read a condition on one column; alternatives that are all of the same are one on their values."""
+    said = [_comparison(each) for each in _operands(conjunct, exp.Or)]
+    known = [each for each in said if each is not None]
+    places = {(table, equals.column) for table, equals in known}
+    if len(known) < len(said) or len(places) > 1:
+        return None
+    ((table, column),) = places
+    return table, Equals(column, tuple(value for _, equals in known for value in equals.values))
+
+
+def _comparison(conjunct: Node) -> tuple[str, Equals] | None:
     """Read `table.column = value` or `IN (values)`; the table is empty where it is not said."""
     column: Node
     if type(conjunct) is exp.EQ:

@@ -102,6 +102,7 @@ RESTRICTED = {
         " a.p = t.id) SELECT * FROM t",
         {"a[id]", "a", "t"},
     ),
+    "OR of one column": ("SELECT * FROM a WHERE (a.id = %s OR a.id IN (2, 3)) AND x", {"a[id]"}),
     "a cursor": ("DECLARE c NO SCROLL CURSOR FOR SELECT * FROM a WHERE id = 5", {"a[id]"}),
     "a comment": ("/* route='x?' */ SELECT * FROM a -- b\nWHERE a.id = %s", {"a[id]"}),
 }
@@ -115,6 +116,11 @@ def test_a_condition_that_all_rows_must_meet_restricts_its_table(case: str) -> N
 
 WHOLE = {
     "OR": ("SELECT * FROM a WHERE a.id = %s OR a.x = 1", {"a"}),
+    "OR of two columns": ("SELECT * FROM a WHERE a.id = %s OR a.x = 1 OR a.id = 2", {"a"}),
+    "OR of one column of two tables": (
+        "SELECT * FROM a, b WHERE a.id = %s OR b.id = %s",
+        {"a", "b"},
+    ),
     "OR in brackets": ("SELECT * FROM a WHERE (a.id = %s OR a.x = 1) AND a.y = 2", {"a[y]"}),
     "NOT": ("SELECT * FROM a WHERE NOT a.id = %s", {"a"}),
     "NOT in brackets": ("SELECT * FROM a WHERE NOT (a.id = %s)", {"a"}),
