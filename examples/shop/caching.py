@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .forms import Row, Written
-
 if TYPE_CHECKING:
     from cachemw import Cache
 
@@ -26,15 +24,3 @@ def open_cache() -> Cache | None:
     from cachemw import Cache
 
     return Cache.from_file(CONFIG)
-
-
-def purge(cache: Cache | None, written: Written) -> Row:
-    """Purge what a write made out of date; the answer says how far that got."""
-    status = cache.purge(tags=written.tags, urls=written.urls).status if cache else "off"
-    return {**written.body, "purge": status}
-
-
-async def apurge(cache: Cache | None, written: Written) -> Row:
-    """Purge what a write made out of date; the answer says how far that got."""
-    status = (await cache.apurge(tags=written.tags, urls=written.urls)).status if cache else "off"
-    return {**written.body, "purge": status}

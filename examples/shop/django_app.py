@@ -29,6 +29,7 @@ def create_app() -> Callable[..., Any]:
     chosen = dict(SETTINGS, DATABASES={"default": database(seed.ensure(seed.default_path()))})
     if caching.is_on():
         chosen["MIDDLEWARE"] = ["cachemw.django.CacheMiddleware", *SETTINGS["MIDDLEWARE"]]
+        chosen["INSTALLED_APPS"] = ["cachemw.django", *SETTINGS["INSTALLED_APPS"]]
         chosen["CACHEMW"] = caching.CONFIG
     settings.configure(**chosen)
     return get_wsgi_application()

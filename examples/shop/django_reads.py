@@ -1,7 +1,8 @@
 """What the shop shows, by Django's ORM.
 
-Figures and rankings are sums over thousands of rows. They say which rows to show; those are then
-read by their keys.
+Figures and rankings are sums over thousands of rows, and may be as old as an answer's lifetime
+allows: they are not recorded. They say which rows to show; those are then read by their keys, so
+that what a page says of a product, a customer or an order is never out of date.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Iterable
 from django.db import connection
 from django.db.models import Avg, Count, F, Max, Min, QuerySet, Sum
 from django.db.models.functions import Round
+
+from cachemw import unrecorded
 
 from . import origin
 from .forms import PAGE, RECENT, SEASON, Row, Shown, check_sort, number, required
@@ -77,7 +80,7 @@ def category(slug: str) -> Shown:
 def recommendations(product: int) -> Shown:
     """Return what customers who bought this product also bought."""
     required(Product.objects.filter(id=product).values("id").first(), "product")
-    return {"product": product, "items": _products(_bought_together(product), "name", "brand")}
+    return {"product": product, "items": _bought_together(product)}
 
 
 @origin.counted
@@ -124,7 +127,7 @@ def order(order: int) -> Shown:
     """Return an order with its lines."""
     found = Order.objects.filter(id=order).values("id", "customer", "day", "total")
     body = required(found.first(), "order")
-    items = Item.objects.filter(order=order).order_by("product").prefetch_related("product")
+    items = Item.objects.filter(order=order).order_by("product_id").prefetch_related("product")
     lines = [
         {
             "product": item.product_id,
@@ -138,6 +141,7 @@ def order(order: int) -> Shown:
 
 
 @origin.counted
+@unrecorded()
 def metrics() -> Shown:
     """Return the shop's own figures in the Prometheus text format."""
     figures = {
@@ -174,6 +178,7 @@ def _products(listed: Iterable[Row], *columns: str) -> list[Row]:
 # -- figures and rankings --------------------------------------------------------------------------
 
 
+@unrecorded()
 def _brands(category: str | None) -> list[Row]:
     brands = _within(category).values("brand").order_by("brand")
     return list(brands.annotate(products=Count("*"), cheapest=Min("price")))
@@ -183,6 +188,7 @@ def _within(category: str | None) -> QuerySet[Product]:
     return Product.objects.filter(category__slug=category) if category else Product.objects.all()
 
 
+@unrecorded()
 def _listed(sort: str, category: str | None, *, skip: int) -> list[Row]:
     """Return which products a page of a list shows."""
     if sort != "popular":
@@ -195,11 +201,13 @@ def _listed(sort: str, category: str | None, *, skip: int) -> list[Row]:
     return list(ranked.order_by("-sold_recently", "id")[skip : skip + PAGE])
 
 
+@unrecorded()
 def _place(category: Category, sold: int) -> int:
     better = Item.objects.filter(product__category=category).values("product")
     return better.annotate(sold=Sum("quantity")).filter(sold__gt=sold).count() + 1
 
 
+@unrecorded()
 def _figures_by_category() -> dict[int, Row]:
     figures = Product.objects.values("category_id").annotate(
         products=Count("*"),
@@ -210,36 +218,43 @@ def _figures_by_category() -> dict[int, Row]:
     return {row.pop("category_id"): row for row in figures}
 
 
+@unrecorded()
 def _sold_by_category() -> dict[int, int]:
     recent = Item.objects.filter(order__day__gte=RECENT)
     units = recent.values("product__category").annotate(units=Sum("quantity"))
     return dict(units.values_list("product__category", "units"))
 
 
+@unrecorded()
 def _best_sellers(category: int) -> list[Row]:
     sold = Item.objects.filter(product__category=category).values(id=F("product_id"))
     return list(sold.annotate(sold=Sum("quantity")).order_by("-sold", "id")[:10])
 
 
+@unrecorded()
 def _price_bands(category: int) -> list[Row]:
     bands = Product.objects.filter(category=category).values(from_price=F("price") / 10000 * 100)
     return list(bands.annotate(products=Count("*")).order_by("from_price"))
 
 
+@unrecorded()
 def _bought_together(product: int) -> list[Row]:
     first = Order.objects.filter(day__gte=SEASON).aggregate(id=Min("id"))["id"] or 1
-    also = F("order__customer__orders__items__product_id")
-    bought = Item.objects.filter(product=product, order_id__gte=first).values(id=also)
-    ranked = bought.exclude(id=product).annotate(together=Count("*"))
+    also = "order__customer__orders__items__product"
+    bought = Item.objects.filter(product=product, order_id__gte=first)
+    shown = bought.values(id=F(also), name=F(f"{also}__name"), brand=F(f"{also}__brand"))
+    ranked = shown.exclude(id=product).annotate(together=Count("*"))
     return list(ranked.order_by("-together", "id")[:12])
 
 
+@unrecorded()
 def _sold_recently(product: int) -> int:
     recent = Item.objects.filter(product=product, order__day__gte=RECENT)
     units: int = recent.aggregate(units=Sum("quantity", default=0))["units"]
     return units
 
 
+@unrecorded()
 def _favourites(customer: int) -> list[Row]:
     slug = F("product__category__slug")
     units = Item.objects.filter(order__customer=customer).values(slug=slug)

@@ -10,10 +10,9 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.urls import path
 
-from . import caching
 from . import django_reads as reads
 from . import django_writes as writes
-from .forms import ShopError, Shown, Written
+from .forms import Row, ShopError, Shown
 
 View = Callable[..., HttpResponse]
 
@@ -52,8 +51,8 @@ def reading(read: Callable[[Any], Shown]) -> View:
     return show
 
 
-def writing(change: Callable[..., Written]) -> View:
-    """Make a view of a write: change, purge, answer."""
+def writing(change: Callable[..., Row]) -> View:
+    """Make a view of a write."""
 
     @wraps(change)
     def write(request: HttpRequest, *captured: Any) -> HttpResponse:
@@ -61,18 +60,9 @@ def writing(change: Callable[..., Written]) -> View:
             form = json.loads(request.body)
         except ValueError:
             raise ShopError(400, "the body must be a JSON object") from None
-        return JsonResponse(caching.purge(current_cache(), change(*captured, form)))
+        return JsonResponse(change(*captured, form))
 
     return write
-
-
-def current_cache() -> Any:
-    """Return the cache that the middleware uses, or None."""
-    if not caching.is_on():
-        return None
-    from cachemw.django import get_cache
-
-    return get_cache()
 
 
 def list_products(query: Any) -> Shown:

@@ -5,35 +5,34 @@ from __future__ import annotations
 from django.db.models import F
 from django.db.transaction import atomic
 
-from .forms import Row, ShopError, Written, basket, required, whole
+from .forms import Row, ShopError, basket, required, whole
 from .models import Customer, Event, Inventory, Item, Order, Product
 from .schema import TODAY
 
 
 @atomic
-def set_price(product: int, form: object) -> Written:
+def set_price(product: int, form: object) -> Row:
     """Change a product's price: `{"price": cents}`."""
     price = whole(form, "price", least=1)
     rows = Product.objects.filter(id=product)
     rows.update(price=price, version=F("version") + 1)
     body = required(rows.values("id", "price", "version").first(), "product")
     Event.objects.create(kind="price", subject=f"product:{product}")
-    category = rows.values_list("category__slug", flat=True).get()
-    return Written(body, (f"product:{product}", f"category:{category}"))
+    return body
 
 
 @atomic
-def set_stock(product: int, form: object) -> Written:
+def set_stock(product: int, form: object) -> Row:
     """Change a product's stock: `{"stock": units}`."""
     stock = whole(form, "stock", least=0)
     Inventory.objects.filter(product=product).update(stock=stock, version=F("version") + 1)
     body = _stock(product)
     Event.objects.create(kind="stock", subject=f"inventory:{product}")
-    return Written(body, (f"inventory:{product}",))
+    return body
 
 
 @atomic
-def place_order(form: object) -> Written:
+def place_order(form: object) -> Row:
     """Order `{"customer": id, "items": [{"product": id, "quantity": units}]}` from stock."""
     customer, units = whole(form, "customer", least=1), basket(form)
     buyer = Customer.objects.filter(id=customer)
@@ -42,9 +41,7 @@ def place_order(form: object) -> Written:
     stock = [_take(product, quantity) for product, quantity in units.items()]
     order = _record(customer, units)
     Event.objects.create(kind="order", subject=f"order:{order.id}")
-    body = {"id": order.id, "total": order.total, "customer": bought_by, "stock": stock}
-    tags = (f"customer:{customer}", *(f"inventory:{product}" for product in units))
-    return Written(body, tags, (f"/orders?customer={customer}",))
+    return {"id": order.id, "total": order.total, "customer": bought_by, "stock": stock}
 
 
 def _take(product: int, quantity: int) -> Row:

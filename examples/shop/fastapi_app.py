@@ -1,11 +1,11 @@
 """The shop under FastAPI: `uvicorn --factory shop.fastapi_app:create_app`.
 
-Reads are plain functions, which FastAPI runs in its thread pool: SQLite blocks.
+Its functions are plain ones, which FastAPI runs in its thread pool: SQLite blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -13,17 +13,16 @@ from fastapi import APIRouter, Body, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from sqlalchemy.orm import sessionmaker
-from starlette.concurrency import run_in_threadpool
 
 from . import caching, seed
 from . import sqlalchemy_reads as reads
 from . import sqlalchemy_writes as writes
-from .forms import ShopError, Shown, Written
-from .tables import open_engine
+from .forms import Row, ShopError, Shown
+from .tables import Base, open_engine
 
 Form = Annotated[Any, Body()]
 Read = Callable[..., Shown]
-Write = Callable[..., Written]
+Write = Callable[..., Row]
 
 
 def create_app() -> FastAPI:
@@ -41,22 +40,20 @@ def create_app() -> FastAPI:
         with sessions() as db:
             return respond(read(db, *args))
 
-    def change(write: Write, *args: Any) -> Written:
+    def change(write: Write, *args: Any) -> Response:
         with sessions.begin() as db:
-            return write(db, *args)
-
-    async def change_and_purge(write: Write, *args: Any) -> Response:
-        written = await run_in_threadpool(change, write, *args)
-        return JSONResponse(await caching.apurge(cache, written))
+            return JSONResponse(write(db, *args))
 
     app = FastAPI(title="Shop", lifespan=lifespan)
     app.include_router(reading(show))
-    app.include_router(writing(change_and_purge))
+    app.include_router(writing(change))
     app.add_exception_handler(ShopError, on_problem)
     app.add_exception_handler(RequestValidationError, on_malformed)
     if cache is not None:
+        from cachemw.integrations.sqlalchemy import record
         from cachemw.starlette import CacheMiddleware
 
+        record(engine, cache, Base.metadata)  # what is written purges what was built from it
         app.add_middleware(CacheMiddleware, cache=cache)
     return app
 
@@ -116,21 +113,21 @@ def reading(show: Callable[..., Response]) -> APIRouter:
     return router
 
 
-def writing(change: Callable[..., Awaitable[Response]]) -> APIRouter:
+def writing(change: Callable[..., Response]) -> APIRouter:
     """Return the routes that change something."""
     router = APIRouter()
 
     @router.api_route("/products/{number:int}", methods=["PUT", "PATCH"])
-    async def set_price(number: int, form: Form) -> Response:
-        return await change(writes.set_price, number, form)
+    def set_price(number: int, form: Form) -> Response:
+        return change(writes.set_price, number, form)
 
     @router.post("/inventory/{number:int}")
-    async def set_stock(number: int, form: Form) -> Response:
-        return await change(writes.set_stock, number, form)
+    def set_stock(number: int, form: Form) -> Response:
+        return change(writes.set_stock, number, form)
 
     @router.post("/orders")
-    async def place_order(form: Form) -> Response:
-        return await change(writes.place_order, form)
+    def place_order(form: Form) -> Response:
+        return change(writes.place_order, form)
 
     return router
 

@@ -11,24 +11,24 @@ from sqlalchemy.orm import sessionmaker
 from . import caching, seed
 from . import sqlalchemy_reads as reads
 from . import sqlalchemy_writes as writes
-from .forms import ShopError, Shown, Written
-from .tables import open_engine
+from .forms import Row, ShopError, Shown
+from .tables import Base, open_engine
 
 
 def create_app() -> Flask:
     """Make the application, with the cache around it unless `SHOP_CACHE=off`."""
     cache = caching.open_cache()
-    sessions = sessionmaker(open_engine(seed.ensure(seed.default_path())))
+    engine = open_engine(seed.ensure(seed.default_path()))
+    sessions = sessionmaker(engine)
 
     def show(read: Callable[..., Shown], *args: Any) -> Response:
         with sessions() as db:
             return respond(read(db, *args))
 
-    def change(write: Callable[..., Written], *args: Any) -> Response:
+    def change(write: Callable[..., Row], *args: Any) -> Response:
         form = request.get_json(force=True)
         with sessions.begin() as db:
-            written = write(db, *args, form)
-        return jsonify(caching.purge(cache, written))
+            return jsonify(write(db, *args, form))
 
     app = Flask(__name__)
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -40,8 +40,10 @@ def create_app() -> Flask:
     )
     app.register_error_handler(404, lambda _: on_problem(ShopError(404, "Not Found")))
     if cache is not None:
+        from cachemw.integrations.sqlalchemy import record
         from cachemw.wsgi import CacheMiddleware
 
+        record(engine, cache, Base.metadata)  # what is written purges what was built from it
         app.wsgi_app = CacheMiddleware(app.wsgi_app, cache=cache)  # type: ignore[method-assign]
     return app
 

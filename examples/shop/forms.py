@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from .schema import TODAY
 
@@ -16,14 +16,6 @@ PAGE = 24
 RECENT = TODAY - 14
 SEASON = TODAY - 365
 SORTS = ("name", "price", "-price", "rating", "popular")
-
-
-class Written(NamedTuple):
-    """What a write answers, and the tags and URLs of what is out of date now."""
-
-    body: Row
-    tags: tuple[str, ...]
-    urls: tuple[str, ...] = ()
 
 
 class ShopError(Exception):

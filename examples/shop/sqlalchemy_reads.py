@@ -1,7 +1,8 @@
 """What the shop shows, by SQLAlchemy.
 
-Figures and rankings are sums over thousands of rows. They say which rows to show; those are then
-read by their keys.
+Figures and rankings are sums over thousands of rows, and may be as old as an answer's lifetime
+allows: they are not recorded. They say which rows to show; those are then read by their keys, so
+that what a page says of a product, a customer or an order is never out of date.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, aliased, selectinload
+
+from cachemw import unrecorded
 
 from . import origin
 from .forms import PAGE, RECENT, SEASON, Row, Shown, check_sort, number, required
@@ -89,8 +92,7 @@ def category(db: Session, slug: str) -> Shown:
 def recommendations(db: Session, product: int) -> Shown:
     """Return what customers who bought this product also bought."""
     required(_row(db, select(Product.id).where(Product.id == product)), "product")
-    items = _products(db, _bought_together(db, product), Product.name, Product.brand)
-    return {"product": product, "items": items}
+    return {"product": product, "items": _bought_together(db, product)}
 
 
 @origin.counted
@@ -153,6 +155,7 @@ def order(db: Session, order: int) -> Shown:
 
 
 @origin.counted
+@unrecorded()
 def metrics(db: Session) -> Shown:
     """Return the shop's own figures in the Prometheus text format."""
     active = select(func.count(Order.customer_id.distinct())).where(Order.day >= RECENT)
@@ -199,6 +202,7 @@ def _products(db: Session, listed: list[Row], *columns: Any) -> list[Row]:
 # -- figures and rankings --------------------------------------------------------------------------
 
 
+@unrecorded()
 def _brands(db: Session, category: str | None) -> list[Row]:
     figures = (func.count().label("products"), func.min(Product.price).label("cheapest"))
     brands = select(Product.brand, *figures).group_by(Product.brand).order_by(Product.brand)
@@ -211,6 +215,7 @@ def _within(query: Query, category: str | None) -> Query:
     return query.join(Category, Category.id == Product.category_id).where(Category.slug == category)
 
 
+@unrecorded()
 def _listed(db: Session, sort: str, category: str | None, *, skip: int) -> list[Row]:
     """Return which products a page of a list shows."""
     if sort == "popular":
@@ -223,12 +228,14 @@ def _listed(db: Session, sort: str, category: str | None, *, skip: int) -> list[
     return _rows(db, ranked.limit(PAGE).offset(skip))
 
 
+@unrecorded()
 def _place(db: Session, category: int, sold: int) -> int:
     sales = select(Product.id).join_from(Product, Item).where(Product.category_id == category)
     better = sales.group_by(Product.id).having(sold < UNITS)
     return db.scalars(select(func.count() + 1).select_from(better.subquery())).one()
 
 
+@unrecorded()
 def _figures_by_category(db: Session) -> dict[int, Row]:
     figures = select(
         Product.category_id,
@@ -240,46 +247,53 @@ def _figures_by_category(db: Session) -> dict[int, Row]:
     return {row.pop("category_id"): row for row in _rows(db, figures.group_by(Product.category_id))}
 
 
+@unrecorded()
 def _sold_by_category(db: Session) -> dict[int, int]:
     sales = select(Product.category_id, UNITS).join_from(Product, Item).join_from(Item, Order)
     recent = sales.where(Order.day >= RECENT).group_by(Product.category_id)
     return {row.category_id: row[1] for row in db.execute(recent)}
 
 
+@unrecorded()
 def _best_sellers(db: Session, category: int) -> list[Row]:
     query = select(Product.id, UNITS.label("sold")).join_from(Product, Item)
     query = query.where(Product.category_id == category).group_by(Product.id)
     return _rows(db, query.order_by(UNITS.desc(), Product.id).limit(10))
 
 
+@unrecorded()
 def _price_bands(db: Session, category: int) -> list[Row]:
     band = (Product.price // 10000 * 100).label("from_price")
     query = select(band, func.count().label("products")).where(Product.category_id == category)
     return _rows(db, query.group_by(band).order_by(band))
 
 
+@unrecorded()
 def _bought_together(db: Session, product: int) -> list[Row]:
     """Rank the products in other orders of the customers who ordered this one."""
     theirs, also = aliased(Order), aliased(Item)
     first = db.scalar(select(func.min(Order.id)).where(Order.day >= SEASON)) or 1
     together = func.count().label("together")
     query = (
-        select(also.product_id.label("id"), together)
+        select(Product.id, Product.name, Product.brand, together)
         .join_from(Item, Order)
         .join(theirs, theirs.customer_id == Order.customer_id)
         .join(also, also.order_id == theirs.id)
+        .join(Product, Product.id == also.product_id)
         .where(Item.product_id == product, Item.order_id >= first, also.product_id != product)
-        .group_by(also.product_id)
-        .order_by(together.desc(), also.product_id)
+        .group_by(Product.id)
+        .order_by(together.desc(), Product.id)
     )
     return _rows(db, query.limit(12))
 
 
+@unrecorded()
 def _sold_recently(db: Session, product: int) -> int:
     query = select(func.coalesce(UNITS, 0)).join_from(Item, Order)
     return db.scalars(query.where(Item.product_id == product, Order.day >= RECENT)).one()
 
 
+@unrecorded()
 def _favourites(db: Session, customer: int) -> list[Row]:
     query = select(Category.slug, UNITS.label("units")).join_from(Category, Product)
     query = query.join_from(Product, Item).join_from(Item, Order).group_by(Category.slug)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from .forms import Row, ShopError, Written, basket, required, whole
+from .forms import Row, ShopError, basket, required, whole
 from .schema import TODAY
-from .tables import Category, Customer, Event, Inventory, Item, Order, Product
+from .tables import Customer, Event, Inventory, Item, Order, Product
 
 STOCK = (Inventory.product_id.label("product"), Inventory.stock, Inventory.version)
 
 
-def set_price(db: Session, product: int, form: object) -> Written:
+def set_price(db: Session, product: int, form: object) -> Row:
     """Change a product's price: `{"price": cents}`."""
     price = whole(form, "price", least=1)
     change = update(Product).where(Product.id == product)
@@ -20,22 +20,20 @@ def set_price(db: Session, product: int, form: object) -> Written:
     changed = db.execute(change.returning(Product.id, Product.price, Product.version))
     body = required(changed.mappings().one_or_none(), "product")
     db.add(Event(kind="price", subject=f"product:{product}"))
-    slug = select(Category.slug).join(Product, Product.category_id == Category.id)
-    category = db.scalars(slug.where(Product.id == product)).one()
-    return Written(body, (f"product:{product}", f"category:{category}"))
+    return body
 
 
-def set_stock(db: Session, product: int, form: object) -> Written:
+def set_stock(db: Session, product: int, form: object) -> Row:
     """Change a product's stock: `{"stock": units}`."""
     stock = whole(form, "stock", least=0)
     change = update(Inventory).where(Inventory.product_id == product)
     change = change.values(stock=stock, version=Inventory.version + 1)
     body = required(db.execute(change.returning(*STOCK)).mappings().one_or_none(), "product")
     db.add(Event(kind="stock", subject=f"inventory:{product}"))
-    return Written(body, (f"inventory:{product}",))
+    return body
 
 
-def place_order(db: Session, form: object) -> Written:
+def place_order(db: Session, form: object) -> Row:
     """Order `{"customer": id, "items": [{"product": id, "quantity": units}]}` from stock."""
     customer, units = whole(form, "customer", least=1), basket(form)
     counted = update(Customer).where(Customer.id == customer)
@@ -45,9 +43,7 @@ def place_order(db: Session, form: object) -> Written:
     stock = [_take(db, product, quantity) for product, quantity in units.items()]
     order = _record(db, customer, units)
     db.add(Event(kind="order", subject=f"order:{order.id}"))
-    body = {"id": order.id, "total": order.total, "customer": buyer, "stock": stock}
-    tags = (f"customer:{customer}", *(f"inventory:{product}" for product in units))
-    return Written(body, tags, (f"/orders?customer={customer}",))
+    return {"id": order.id, "total": order.total, "customer": buyer, "stock": stock}
 
 
 def _take(db: Session, product: int, quantity: int) -> Row:

@@ -103,7 +103,7 @@ def test_a_read_is_judged_by_the_writes_that_it_must_show(
         ("inventory", "/inventory/7", {"product": 7, "version": 4}, {"inventory:7": 4}),
         ("category", "/catalog/a", {"items": [{"id": 7, "version": 2}]}, {"product:7": 2}),
         ("orders", "/orders?customer=3", {"customer": {"id": 3, "version": 2}}, {"customer:3": 2}),
-        ("products", "/products", {"items": [{"id": 7, "version": 2}]}, {}),
+        ("products", "/products", {"items": [{"id": 7, "version": 2}]}, {"product:7": 2}),
     ],
 )
 def test_what_an_answer_shows_is_read_out_of_it(

@@ -128,6 +128,7 @@ def _placed(answer: Any) -> _Pairs:
 _KIND_BY_PREFIX = {"products": "product", "inventory": "inventory", "customers": "customer"}
 _SHOWN = {
     "product": _product,
+    "products": _items,
     "category": _items,
     "inventory": _inventory,
     "customer": _customer,
