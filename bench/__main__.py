@@ -27,6 +27,7 @@ from bench.report import Measured
 from bench.rows import Group, Row, failed
 from bench.scale import scale
 from bench.servers import servers
+from bench.sqlalchemy_recorder import sqlalchemy_recorder
 
 __all__ = ["GROUPS", "main"]
 
@@ -42,6 +43,7 @@ GROUPS: dict[str, Group] = {
     "fleet": fleet,
     "policies": policies,
     "flood": flood,
+    "sqlalchemy": sqlalchemy_recorder,
 }
 _HERE = Path(__file__).parent
 _PAGE = _HERE.parent / "docs" / "benchmarks.md"
