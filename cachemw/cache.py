@@ -210,11 +210,15 @@ class Cache:
     async def ainvalidate(self, tags: tuple[str, ...]) -> None:
         """Purge as `invalidate` does, without blocking the event loop."""
         self.count("purge", "change")
+        purge = Purge(tags=self._graph.expand(tags), patience=_CHANGE_WAIT)
         try:
-            purge = Purge(tags=self._graph.expand(tags), patience=_CHANGE_WAIT)
             await self.log.apurge(purge)
         except Exception:
             self.logs.failed("invalidate_failed")
+        except BaseException:  # cancelled on its way: nobody can say whether it arrived
+            if not self.background.submit(lambda: self.log.purge(purge)):
+                self.invalidate(tags)
+            raise
 
     def _purge(
         self,

@@ -279,9 +279,6 @@ class Recorder:
             return await_only(self._cache.ainvalidate(tags))
         except MissingGreenlet:  # the pool ends a connection by itself, outside of any task
             return self._cache.invalidate(tags)
-        except BaseException:  # cancelled on its way: nobody could say whether it arrived
-            self._cache.invalidate(tags)
-            raise
 
 
 def _around(surround: Callable[..., AbstractContextManager[None]]) -> Callable[[_Method], _Method]:

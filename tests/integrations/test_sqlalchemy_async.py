@@ -95,29 +95,6 @@ async def rename(engine: AsyncEngine) -> None:
         await db.execute(update(Book).where(Book.id == 1).values(title="c"))
 
 
-def test_a_purge_that_is_cancelled_on_its_way_is_made_all_the_same(tmp_path: Path) -> None:
-    """A client that goes away cancels its request. Fails without the purge in the `except`."""
-    purges = Purges()
-
-    async def main() -> None:
-        async with library(tmp_path, purges) as engine:
-            began = asyncio.Event()
-
-            async def never_arrive(_: tuple[str, ...]) -> None:
-                began.set()
-                await asyncio.Event().wait()
-
-            purges.cache.ainvalidate = never_arrive  # type: ignore[method-assign]
-            task = asyncio.create_task(rename(engine))
-            await began.wait()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert purges.take() == [BOOK_1]
-
-    asyncio.run(main())
-
-
 def test_what_is_rolled_back_or_cancelled_before_its_commit_is_not_purged(tmp_path: Path) -> None:
     purges = Purges()
 
