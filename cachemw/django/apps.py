@@ -6,10 +6,10 @@ only this to purge what it changes.
 
 from __future__ import annotations
 
-import logging
-
 from django.apps import AppConfig
 from django.conf import settings
+
+from cachemw.django.registry import record_queries
 
 __all__ = ["CachemwConfig"]
 
@@ -23,11 +23,5 @@ class CachemwConfig(AppConfig):
 
     def ready(self) -> None:
         """Observe database connections from now on, where the project has a cache."""
-        if not hasattr(settings, "CACHEMW"):
-            return
-        try:
-            from cachemw.django.recorder import install
-        except ModuleNotFoundError as error:  # the extra `recorder` is for those who want it
-            logging.getLogger("cachemw.faults").info(f"event=recorder_missing module={error.name}")
-            return
-        install()
+        if hasattr(settings, "CACHEMW"):
+            record_queries()

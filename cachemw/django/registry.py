@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import threading
 from typing import Any
 
@@ -13,8 +15,9 @@ from cachemw.cache import Cache
 from cachemw.config import Config, config_from_django
 from cachemw.errors import ConfigError
 
-__all__ = ["get_cache", "get_config", "is_being_made_here"]
+__all__ = ["get_cache", "get_config", "is_being_made_here", "record_queries"]
 
+_FAULTS = logging.getLogger("cachemw.faults")
 _lock = threading.Lock()
 _cache: Cache | None = None
 _maker: int | None = None
@@ -55,16 +58,17 @@ def _make() -> Cache:
     except ConfigError as error:
         raise ImproperlyConfigured(str(error)) from error
     if cache.config.recording.database:
-        _record(cache)
+        record_queries()
     return cache
 
 
-def _record(cache: Cache) -> None:
-    """Record what is read from databases, also where `cachemw.django` is no installed application."""
+@functools.cache
+def record_queries() -> None:
+    """Record what is read from databases, once for each process, where the extra is installed."""
     try:
         from cachemw.django.recorder import install
-    except ModuleNotFoundError:  # the extra `recorder` is for those who want it
-        cache.logs.failed("recorder_missing")
+    except ModuleNotFoundError as error:
+        _FAULTS.warning(f"event=recorder_missing module={error.name}: nothing is purged by itself")
         return
     install()
 

@@ -60,6 +60,8 @@ SETTINGS: dict[str, Any] = {
 def config(url: str = "", **changes: Any) -> dict[str, Any]:
     """Give a configuration over this server; without one, of memory only."""
     options: dict[str, Any] = {"namespace": "admin", "routes": ROUTES}
+    # What the admin itself writes would be purged beside what the tests purge, and shown with it.
+    options["recording"] = {"database": False}
     if url:
         # The machine is shared and slow at times; what deadlines cost is measured where it matters.
         options["redis"] = {"url": url, "deadline": "2s"}

@@ -23,7 +23,12 @@ APPS = [f"{__package__}.shop", "cachemw.django"]
 
 def _configure() -> None:
     if not settings.configured:
-        settings.configure(LOGGING_CONFIG=None, SECRET_KEY="nothing is signed", USE_TZ=True)
+        settings.configure(  # as the other tests do, which may come after these or before
+            DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+            LOGGING_CONFIG=None,
+            SECRET_KEY="nothing is signed",
+            USE_TZ=True,
+        )
         django.setup()
 
 

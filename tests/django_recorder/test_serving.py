@@ -85,6 +85,44 @@ def test_a_worker_that_serves_nothing_purges_and_ends(
         cache.close()
 
 
+WITHOUT = """
+import sys
+
+sys.modules["sqlglot"] = None  # as if it were not installed
+import django
+from django.conf import settings
+
+settings.configure(
+    INSTALLED_APPS=["cachemw.django"],
+    CACHEMW={"routes": [{"path": "/a", "ttl": "1m", "cookies": []}]},
+    ALLOWED_HOSTS=["*"],
+    MIDDLEWARE=["cachemw.django.CacheMiddleware"],
+    ROOT_URLCONF=__name__,
+    LOGGING_CONFIG=None,
+)
+django.setup()
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import path
+
+urlpatterns = [path("a", lambda request: HttpResponse("a"))]
+client = Client(headers={"host": "shop.example"})
+print([client.get("/a").headers["Cache-Status"] for _ in range(2)])
+"""
+
+
+def test_without_the_extra_everything_else_works_and_the_log_says_so() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", WITHOUT],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.count("; hit") == 1
+    assert done.stderr.count("recorder_missing") == 1
+
+
 def _work(database: str, redis: str) -> None:
     # The application is named as in this process, where a test runner has found it by its folder.
     applications = ",".join(conftest.APPS).replace(conftest.__package__ or "", "django_recorder")
