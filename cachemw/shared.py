@@ -131,6 +131,7 @@ def connect(config: Config, clock: Clock, count: Callable[[str, str], None], log
     hooks.count = teller.tell
     hooks.lost = logs.log_lost
     hooks.regained = logs.log_regained
+    hooks.unsent = logs.purges_unsent
     log = RedisLog(nodes, config.namespace, config.log, hooks, clock.monotonic)
     secrets = config.secret or (f"cachemw:{config.namespace}",)
     codec = Codec(

@@ -82,6 +82,8 @@ class Hooks:
         """The log is followed, for the first time or again."""
         self.lost: Callable[[str], None] = lambda error: None
         self.regained: Callable[[float, int], None] = lambda seconds, records: None
+        self.unsent: Callable[[int], None] = lambda count: None
+        """The log is closed, and so many purges were never appended."""
         self.count: Callable[[str, str], None] = lambda event, reason: None
 
 
@@ -398,10 +400,21 @@ class RedisLog:
             raise ValueError("the server's clock was set back")
 
     def close(self) -> None:
-        """Stop following; waits at most about a poll for the thread."""
+        """Stop following; waits at most about a poll for the thread, and a deadline for what is queued."""
         self._stopping.set()
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
             thread.join(self._config.poll + 1.0)
         self.live = False
         self._stopping = threading.Event()  # a closed log can be started again
+        if self.appender.queued:
+            self._append_last()
+
+    def _append_last(self) -> None:
+        """Append what waits for Redis: this process may not be there any more when it is back."""
+        try:
+            node = self._nodes.found(self._stream.key)
+            with closing(node.alone(self._nodes.config.deadline)) as client:
+                self.appender.drain(client)
+        except Exception:
+            self._hooks.unsent(self.appender.queued)

@@ -229,6 +229,10 @@ class Logs:
         """Warn that the log is followed again after this time, and how much had been missed."""
         self._fault("log_regained", {"seconds": round(seconds, 3), "records": records})
 
+    def purges_unsent(self, count: int) -> None:
+        """Warn that this process has ended with purges that Redis was not there to take."""
+        self._fault("purges_unsent", {"count": count})
+
     def memory_pressure(self, level: str, size: int, limit: int, shed: int) -> None:
         """Warn that the memory tier is over the bytes at which this level of pressure begins."""
         fields: Fields = {"level": level, "bytes": size, "limit": limit, "shed": shed}

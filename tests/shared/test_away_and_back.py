@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cachemw.testing import RedisServer
+from cachemw.testing import ChaosProxy, RedisServer
 
 from .following import held_up
 from .kit import Caches, Site, until
@@ -82,3 +82,31 @@ def test_flags_set_while_redis_is_away_give_way_to_newer_ones(
     cache.flags.receive(b'{"revision": 9, "kill": false, "classes": {}, "routes": {}}')
     cache.flags.publish_pending()
     assert cache.flags.states()["low"] == "on"
+
+
+def test_a_process_that_ends_sends_what_it_has_queued(
+    own_caches: Caches, own_redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Guard: `_append_last`. The follower would only have come to it a minute later.
+    monkeypatch.setattr("cachemw.invalidation.redis_log._RETRY", 60.0)
+    with ChaosProxy(own_redis_server.url) as proxy:
+        cache = Caches(proxy.url).make()
+        proxy.refuse()
+        proxy.cut()
+        until(lambda: not cache.log.live)
+        assert cache.purge(tags=["a-last-one"]).status == "queued"
+        proxy.normal()
+        cache.close()
+    assert "a-last-one" in str(own_redis_server.command("XRANGE", "cachemw:{shared}:log", "-", "+"))
+
+
+def test_a_process_that_ends_says_what_it_could_not_send(
+    own_caches: Caches, own_redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = own_caches.make()
+    own_redis_server.kill()
+    until(lambda: not cache.log.live)
+    for tag in ("a", "b"):
+        assert cache.purge(tags=[tag]).status == "queued"
+    cache.close()
+    assert "event=purges_unsent count=2" in caplog.text
