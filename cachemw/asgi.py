@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from random import random
 from typing import Any
 from urllib.parse import quote
 
@@ -55,6 +56,7 @@ class CacheMiddleware:
         self.app = app
         self.cache = cache
         self._names = cache.engine.watched.names
+        self._engine = cache.engine
         self._bodied = cache.engine.bodied
         self._hit = cache.engine.hit_in_memory
         self._monotonic = cache.clock.monotonic
@@ -83,7 +85,8 @@ class CacheMiddleware:
             scope.get("raw_path"),
             scope["query_string"],
         )
-        if method == "GET":
+        held_out = self._engine.holdout > 0.0 and random() < self._engine.holdout
+        if method == "GET" and not held_out:
             try:
                 found = self._hit(target, extra, headers, now)
                 fields_out = self._hit_fields(found[0], now) if found else []
@@ -97,7 +100,7 @@ class CacheMiddleware:
                 await send({"type": "http.response.body", "body": entry.body})
                 self.cache.finish_hit(plan.route, status, now)
                 return
-        await self._slow(scope, receive, send, fields, target, extra, now)
+        await self._slow(scope, receive, send, fields, target, extra, now, held_out)
 
     async def _slow(
         self,
@@ -108,6 +111,7 @@ class CacheMiddleware:
         target: Target,
         extra: Extra | None,
         now: float,
+        held_out: bool,
     ) -> None:
         cache = self.cache
         cache.start()
@@ -121,7 +125,7 @@ class CacheMiddleware:
                     receive = incoming = Incoming(receive)
                     request = replace(request, content=await incoming.read(limit))
                     asked_at = self._monotonic()
-            flow = on_request(cache.engine, request, target, extra, asked_at)
+            flow = on_request(cache.engine, request, target, extra, asked_at, held_out=held_out)
             decision = await arun(flow, cache.performer.aperform)
             answer = rendered(cache, decision) if isinstance(decision, Serve) else None
         except Exception:  # a fault of ours must not become the client's (I3)

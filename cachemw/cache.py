@@ -108,6 +108,8 @@ class Cache:
             classes=config.flags,
             route_flags=config.route_flags,
             kill=config.kill,
+            holdout=config.holdout,
+            hold_out=self._hold_out,
             exchange=self._shared.log.flags.exchange if self._shared else None,
         )
         self.performer = (
@@ -136,6 +138,9 @@ class Cache:
     def from_dict(cls, mapping: Mapping[str, Any], **options: Any) -> Self:
         """Make a cache from a mapping with the keys of the file."""
         return cls(config_from(mapping), **options)
+
+    def _hold_out(self, share: float) -> None:
+        self.engine.holdout = share
 
     # -- purging ---------------------------------------------------------------------------------
 

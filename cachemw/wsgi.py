@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
+from random import random
 from typing import Any
 
 from msgspec.structs import replace
@@ -53,6 +54,7 @@ class CacheMiddleware:
         self._hit = cache.engine.hit_in_memory
         self._hit_fields = hit_fields(cache.engine.settings, "memory")
         self._monotonic = cache.clock.monotonic
+        self._engine = cache.engine
         self._bodied = cache.engine.bodied
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -62,7 +64,8 @@ class CacheMiddleware:
         raw = raw_target(environ)
         target = self._reader.target(environ, scheme, raw)
         extra = self._reader.watched(environ)
-        if environ["REQUEST_METHOD"] == "GET":
+        held_out = self._engine.holdout > 0.0 and random() < self._engine.holdout
+        if environ["REQUEST_METHOD"] == "GET" and not held_out:
             try:
                 found = self._hit(target, extra, None, now)
                 headers = self._hit_fields(found[0], now) if found else []
@@ -88,7 +91,7 @@ class CacheMiddleware:
                 if limit is not None:
                     request = replace(request, content=read_input(environ, limit))
                     asked_at = self._monotonic()
-            flow = on_request(cache.engine, request, target, extra, asked_at)
+            flow = on_request(cache.engine, request, target, extra, asked_at, held_out=held_out)
             decision = run(flow, cache.performer.perform)
             answer = rendered(cache, decision) if isinstance(decision, Serve) else None
         except Exception:  # a fault of ours must not become the client's (I3)

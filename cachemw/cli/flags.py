@@ -43,8 +43,8 @@ def flags(ctx: click.Context, path: Where) -> None:
 def set_flags(ctx: click.Context, path: Where, settings: tuple[str, ...]) -> None:
     """Set flags in every process, within a second.
 
-    NAME is low, medium, high, route:NAME or kill; STATE is on, off, or default for what the
-    configuration says.
+    NAME is low, medium, high, route:NAME, kill or holdout; STATE is on, off, canary 10%, for the
+    holdout a share such as 2%, or default for what the configuration says.
     """
     given = ctx.get_parameter_source("path")
     if given is not ParameterSource.COMMANDLINE and ctx.parent is not None:
@@ -93,7 +93,9 @@ def _print(config: Config, current: Flags) -> None:
         configured = config.route_flags.get(route.name) or ("on" if route.enabled else "off")
         flag = f"route:{route.name}"
         rows.append([flag, configured, live.routes.get(route.name, "-"), states[flag]])
+    holdout = "-" if live.holdout is None else f"{live.holdout * 100:g}%"
+    held_out = ["holdout", f"{config.holdout * 100:g}%", holdout, states["holdout"]]
     killed = ["kill", "on" if config.kill else "off", "on" if live.kill else "-", states["kill"]]
     if current.killed:
         rows = [[*row[:3], "off"] for row in rows]
-    output().print(table(["flag", "configured", "live", "effective"], [*rows, killed]))
+    output().print(table(["flag", "configured", "live", "effective"], [*rows, held_out, killed]))

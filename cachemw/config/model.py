@@ -250,7 +250,7 @@ class Config(Settings):
     flags: Setting[Mapping[str, str], dict[str, str]] = option(
         mapping_of(v.FLAG, check=v.RISK_KEY, default=dict.fromkeys(v.RISKS, "on")),
         factory=dict,
-        help='Risk classes to "on" or "off". Left out: "on".',
+        help='Risk classes to "on", "off" or "canary 10%". Left out: "on".',
     )
     consistency: Setting[Mapping[str, str], dict[str, Consistency]] = option(
         mapping_of(v.CONSISTENCY, check=v.RISK_KEY, default=dict.fromkeys(v.RISKS, "bounded")),
@@ -260,7 +260,12 @@ class Config(Settings):
     route_flags: Setting[Mapping[str, str], dict[str, str]] = option(
         mapping_of(v.FLAG, check=v.ROUTE_NAME),
         factory=dict,
-        help='Routes, by name, to "on" or "off".',
+        help='Routes, by name, to "on", "off" or "canary 10%"; the smaller share counts.',
+    )
+    holdout: Setting[str | float, float] = option(
+        v.HOLDOUT,
+        default=0.0,
+        help="The share of requests that goes past the cache, by chance, to compare with.",
     )
     kill: Setting[bool, bool] = option(
         v.boolean, default=False, help="Turns the whole cache off, whatever the flags say."

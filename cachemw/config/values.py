@@ -11,6 +11,7 @@ from cachemw.errors import Problem
 from . import units
 from .decode import Parser, list_of
 from .dependencies import parse_node
+from .flag import parse_flag, parse_holdout
 from .show import did_you_mean, either, show
 from .template import parse_template
 
@@ -24,6 +25,7 @@ __all__ = [
     "FIELD_NAMES",
     "FLAG",
     "FRACTION",
+    "HOLDOUT",
     "IDENTITY",
     "IGNORED_PARAMETERS",
     "KEY",
@@ -258,7 +260,8 @@ TOKENS = _one_or_several(
 )
 ENDPOINT_PATH = matching(r"/[A-Za-z0-9._~/-]+", 'a plain path such as "/.cachemw/purge"')
 RISK = choice(*RISKS)
-FLAG = choice("on", "off")
+FLAG = Parser(parse_flag, '"on", "off" or a share of keys as "canary 10%"')
+HOLDOUT = Parser(parse_holdout, 'a share of requests as "2%"')
 CONSISTENCY = choice("bounded", "strict")
 LEVEL = choice("debug", "info", "warning", "error")
 KEY = matching("[A-Za-z0-9_.-]{1,64}", "1 to 64 letters, digits, dots, dashes or underscores")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from random import random
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -54,8 +55,9 @@ class CacheMiddleware:
         """Be made by Django, with the next middleware or the view's handler."""
         self.get_response = get_response
         self.cache = get_cache()
-        self._reader = EnvironReader(self.cache.engine.watched.names, decoded=True)
-        self._hit_fields = hit_fields(self.cache.engine.settings, "memory")
+        self._engine = self.cache.engine
+        self._reader = EnvironReader(self._engine.watched.names, decoded=True)
+        self._hit_fields = hit_fields(self._engine.settings, "memory")
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
@@ -70,14 +72,17 @@ class CacheMiddleware:
 
     def _answer(self, request: HttpRequest) -> HttpResponseBase:
         now = self.cache.clock.monotonic()
-        target, extra, hit = self._fast(request, now)
+        held_out = self._engine.holdout > 0.0 and random() < self._engine.holdout
+        target, extra, hit = self._fast(request, now, held_out)
         if hit is not None:
             return hit
         order = self._ordered(request)
         if order is not None:
             return _answered(carry_out(self.cache, order))
         try:
-            decision = run(self._flow(request, target, extra, now), self.cache.performer.perform)
+            decision = run(
+                self._flow(request, target, extra, now, held_out), self.cache.performer.perform
+            )
             answer = rendered(self.cache, decision) if isinstance(decision, Serve) else None
         except Exception:  # a fault of ours must not become the client's (I3)
             self._failed(now)
@@ -138,14 +143,15 @@ class CacheMiddleware:
 
     async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
         now = self.cache.clock.monotonic()
-        target, extra, hit = self._fast(request, now)
+        held_out = self._engine.holdout > 0.0 and random() < self._engine.holdout
+        target, extra, hit = self._fast(request, now, held_out)
         if hit is not None:
             return hit
         order = self._ordered(request)
         if order is not None:
             return _answered(await acarry_out(self.cache, order))
         try:
-            flow = self._flow(request, target, extra, now)
+            flow = self._flow(request, target, extra, now, held_out)
             decision = await arun(flow, self.cache.performer.aperform)
             answer = rendered(self.cache, decision) if isinstance(decision, Serve) else None
         except Exception:
@@ -203,16 +209,16 @@ class CacheMiddleware:
     # -- both ------------------------------------------------------------------------------------
 
     def _fast(
-        self, request: HttpRequest, now: float
+        self, request: HttpRequest, now: float, held_out: bool
     ) -> tuple[Target, Extra | None, HttpResponseBase | None]:
         """Read the target, and answer it out of memory if that is all it takes."""
         meta = request.META
         target = self._reader.target(meta, scheme_of(request), raw_of(request))
         extra = self._reader.watched(meta)
-        if request.method != "GET":
+        if held_out or request.method != "GET":
             return target, extra, None
         try:
-            found = self.cache.engine.hit_in_memory(target, extra, None, now)
+            found = self._engine.hit_in_memory(target, extra, None, now)
             headers = self._hit_fields(found[0], now) if found else []
         except Exception:  # a fault of ours: the way around the cache is open (I3)
             self.cache.logs.failed("hit_failed")
@@ -240,16 +246,23 @@ class CacheMiddleware:
             asked = replace(asked, content=read_body(request, MAX_BODY))
         return asked
 
-    def _flow(self, request: HttpRequest, target: Target, extra: Extra | None, now: float) -> Any:
+    def _flow(
+        self,
+        request: HttpRequest,
+        target: Target,
+        extra: Extra | None,
+        now: float,
+        held_out: bool,
+    ) -> Any:
         self.cache.start()
-        engine = self.cache.engine
+        engine = self._engine
         asked = self._reader.request(request.META, scheme_of(request), raw_of(request))
         if asked.method in engine.bodied:
             limit = body_limit(engine, asked, target)
             if limit is not None:
                 asked = replace(asked, content=read_body(request, limit))
                 now = self.cache.clock.monotonic()
-        return on_request(engine, asked, target, extra, now)
+        return on_request(engine, asked, target, extra, now, held_out=held_out)
 
     def _served(self, served: Serve, answer: Answer | None, started: float) -> HttpResponseBase:
         assert answer is not None

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from cachemw.config.flag import FULL
 from cachemw.engine.bodies import body_part, body_reason
 from cachemw.engine.engine import Engine
 from cachemw.engine.entry import Key
@@ -119,9 +120,14 @@ def ask(engine: Engine, request: Request, target: Target, extra: Extra | None) -
         operation = route.language.operation(request, plan.query)
         if operation != "query":
             return Pass(route, "operation", mutates=operation == "mutation")
+    asked: Ask | Pass
     if extra is None and route.identity is None and request.method not in route.bodied:
-        return _impersonal(plan, request)
-    return _personal(engine, plan, request, extra or ())
+        asked = _impersonal(plan, request)
+    else:
+        asked = _personal(engine, plan, request, extra or ())
+    if route.share != FULL and isinstance(asked, Ask) and not route.takes(asked.key):
+        return Pass(route, "canary", off=True)
+    return asked
 
 
 def _screened(engine: Engine, route: RouteState, request: Request, *, watched: bool) -> str | None:

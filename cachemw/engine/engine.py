@@ -12,6 +12,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from cachemw.config.flag import FULL
 from cachemw.engine.entry import MARKER, Entry, HeaderPairs, Key, Position, Verdict
 from cachemw.engine.flights import Flights
 from cachemw.engine.keys import KeyMaker
@@ -145,6 +146,8 @@ class Engine:
         self._variants = variants
         self._young: dict[Target, Plan] = {}
         self._old: dict[Target, Plan] = {}
+        self.holdout = 0.0
+        """The share of requests that front doors send past the cache, to compare the others with."""
         self._memo_bytes = memo_bytes
         """The weight of each of the two, at most."""
         self._weight = 0
@@ -168,7 +171,7 @@ class Engine:
             if plan is None:
                 return None
         route = plan.route
-        if not route.on:
+        if route.share != FULL and not route.takes(plan.key):
             return None
         entry = self.memory.get(plan.key.digest)
         if entry is None:

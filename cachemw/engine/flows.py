@@ -5,7 +5,8 @@ to `on_head`, `on_complete` or `on_error`. Flows are generators: they yield effe
 performs them and sends the results back with the time at which they came. The rules of
 `on_request`, the first that applies:
 
-1. no route, or something in the request that must not be cached: **pass**;
+1. no route, or something in the request that must not be cached: **pass**; a key that the flags do
+   not let in: **off**; a request that chance has chosen to compare the others with: **control**;
 2. the route is strict and the log is not heard: go to the application, with nothing from before;
 3. an entry in memory that may be served: **hit**; where it is stale, refresh it in the background
    if nobody else does;
@@ -47,12 +48,20 @@ __all__ = ["on_request", "refreshing"]
 
 
 def on_request(
-    engine: Engine, request: Request, target: Target, extra: Extra | None, now: float
+    engine: Engine,
+    request: Request,
+    target: Target,
+    extra: Extra | None,
+    now: float,
+    *,
+    held_out: bool = False,
 ) -> Flow[Serve | Forward]:
-    """Serve or forward a request that the fast path did not answer."""
+    """Serve or forward a request that the fast path did not answer; `held_out` keeps it out."""
     asked = ask(engine, request, target, extra)
     if isinstance(asked, Pass):
         return _pass(asked, request)
+    if held_out:
+        return Forward(route=asked.route, outcome=Outcome.CONTROL, reason="holdout")
     if engine.is_cut_off(asked.route, now):
         return _cut_off(engine, asked, now)
     found = in_memory(engine, asked, now)

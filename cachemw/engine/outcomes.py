@@ -11,7 +11,7 @@ from typing import Literal
 
 __all__ = ["Family", "Outcome", "Tier"]
 
-Family = Literal["hit", "stale", "miss", "pass", "off", "refresh"]
+Family = Literal["hit", "stale", "miss", "pass", "off", "refresh", "control"]
 Tier = Literal["memory", "shared", "flight", "origin"]
 
 
@@ -48,6 +48,8 @@ class Outcome(IntEnum):
     REVALIDATED = 12, "miss", "origin", True
     # The client asked for a stored answer or none (only-if-cached), and there was none.
     UNSATISFIED = 13, "miss", "memory", False
+    # Held out by chance, so that what the cache does can be told from what the hour does.
+    CONTROL = 14, "control", "origin", True
 
     def __new__(cls, value: int, outcome: Family, tier: Tier, calls_origin: bool) -> Outcome:
         """Make the member equal to its cell's number."""

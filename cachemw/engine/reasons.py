@@ -22,6 +22,8 @@ FORWARDED = {
     "off": Reason(
         "bypass", "the route is switched off, by a flag, its configuration or the kill switch"
     ),
+    "canary": Reason("bypass", "the route's flag lets a share of the keys in, and not this one"),
+    "holdout": Reason("bypass", "chance has chosen this request to compare the others with"),
     "cut-off": Reason(
         "bypass", "the log of purges is not heard, and the route's consistency is strict"
     ),

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from cachemw.config.flag import FULL
 from cachemw.engine.entry import Key
 from cachemw.engine.query import QueryReader
 from cachemw.http.fields import Pair, cookie_pairs
@@ -95,8 +96,18 @@ class RouteState:
     """The tag that every entry of the route carries."""
     families: tuple[str, ...] | None
     """Those of its tags, for values without colons; None where a value of the path is part of one."""
-    on: bool = True
-    """Whether flags and kill switch let this route use the cache right now."""
+    share: int = FULL
+    """How many of FULL keys the flags and the kill switch let use the cache right now."""
+
+    @property
+    def on(self) -> bool:
+        """Whether any may."""
+        return self.share > 0
+
+    def takes(self, key: Key) -> bool:
+        """Say whether a key is among those that may: one that is stays so while the share grows."""
+        # The digest is keyed and even: no client can choose on which side a key falls.
+        return self.share == FULL or int.from_bytes(key.digest[:4], "big") % FULL < self.share
 
 
 class Plan(Struct, kw_only=True, eq=False):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from cachemw.config import Config, Route
+from cachemw.config.flag import FULL
 from cachemw.config.template import parse_template
 from cachemw.config.values import BODIED_METHODS
 from cachemw.engine.query import query_reader
@@ -72,7 +73,7 @@ def _make(
         invalidates=route.invalidates,
         own_tag=route_tag(route.name),
         families=_families(route.tags),
-        on=route.enabled,
+        share=FULL if route.enabled else 0,
     )
 
 

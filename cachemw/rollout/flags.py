@@ -1,10 +1,14 @@
-"""Flags: each risk class and each route, off or on, by configuration and live; the kill switch over all.
+"""Flags: how far each risk class and each route is let into the cache, by configuration and live.
 
-A route uses the cache when nothing says otherwise, in this order:
+A state is `off`, `on`, or `canary 10%`: of that share of the keys, always the same ones, and more of
+them as it grows. What counts for a route is the smallest share that any of these gives it:
 
 1. the kill switch, set in the environment or the configuration (it cannot be lifted live), or live;
 2. its risk class: the live setting, else the configured one;
 3. the route itself: the live setting, else the configured flag, else its `enabled`.
+
+Beside them stands the *holdout*: a share of requests, drawn anew each time, that goes past the cache
+so that there is something to compare with.
 
 The live settings are one small document, replaced as a whole and numbered by `revision`: of two
 documents the higher revision counts, so late news cannot undo newer. Whoever changes it starts from
@@ -17,17 +21,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
+from cachemw.config.flag import parse_flag, parse_holdout, share_of, state_of
 from cachemw.engine.routes import RouteState
 from cachemw.errors import CacheError
 
 __all__ = ["RISKS", "Change", "FlagError", "Flags", "LiveFlags", "changed_flags"]
 
 RISKS = ("low", "medium", "high")
-State = Literal["off", "on"]
+HOLDOUT = "holdout"
+_DEFAULT = "default"
 
 Change = Callable[[bytes | None], bytes]
 """Makes the live flags' next document out of the one that Redis has, or None where it has none."""
@@ -42,8 +48,9 @@ class LiveFlags(msgspec.Struct, frozen=True, kw_only=True):
 
     revision: int = 0
     kill: bool = False
-    classes: dict[str, State] = {}
-    routes: dict[str, State] = {}
+    classes: dict[str, str] = {}
+    routes: dict[str, str] = {}
+    holdout: float | None = None
 
 
 def changed_flags(
@@ -53,31 +60,42 @@ def changed_flags(
 ) -> LiveFlags:
     """Give the live flags with these settings changed, or raise FlagError naming every mistake.
 
-    A name is a risk class, `kill`, or `route:NAME`; a state is `on`, `off`, or `default` for what
-    the configuration says.
+    A name is a risk class, `route:NAME`, `kill` or `holdout`. A state is one of those above, for
+    `kill` on or off, for `holdout` a share such as `2%`, and `default` for what the configuration says.
     """
-    kill, classes, routes = live.kill, dict(live.classes), dict(live.routes)
+    kill, holdout, classes, routes = live.kill, live.holdout, dict(live.classes), dict(live.routes)
     mistakes = []
     for name, state in settings.items():
         table, key = (routes, name[6:]) if name.startswith("route:") else (classes, name)
-        known = route_names if table is routes else (*RISKS, "kill")
-        if key not in known:
-            mistakes.append(f"{name!r} is no flag; there are {', '.join(_names(route_names))}")
-        elif state not in ("on", "off", "default"):
-            mistakes.append(f"{name}: {state!r} is no state; a flag is on, off or default")
-        elif name == "kill":
-            kill = state == "on"
-        elif state == "default":
-            table.pop(key, None)
-        else:
-            table[key] = "on" if state == "on" else "off"
+        known = route_names if table is routes else (*RISKS, "kill", HOLDOUT)
+        try:
+            if key not in known:
+                mistakes.append(f"{name!r} is no flag; there are {', '.join(_names(route_names))}")
+            elif name == "kill":
+                kill = _read_switch(state)
+            elif name == HOLDOUT:
+                holdout = None if state == _DEFAULT else parse_holdout(state)
+            elif state == _DEFAULT:
+                table.pop(key, None)
+            else:
+                table[key] = parse_flag(state)
+        except ValueError as error:
+            mistakes.append(f"{name}: {error}")
     if mistakes:
         raise FlagError("; ".join(mistakes))
-    return LiveFlags(revision=live.revision + 1, kill=kill, classes=classes, routes=routes)
+    return LiveFlags(
+        revision=live.revision + 1, kill=kill, classes=classes, routes=routes, holdout=holdout
+    )
+
+
+def _read_switch(state: str) -> bool:
+    if state not in ("on", "off", _DEFAULT):
+        raise ValueError(f"{state!r} is no state; the kill switch is on, off or default")
+    return state == "on"
 
 
 def _names(route_names: Sequence[str]) -> list[str]:
-    return [*RISKS, "kill", *(f"route:{name}" for name in route_names)]
+    return [*RISKS, "kill", HOLDOUT, *(f"route:{name}" for name in route_names)]
 
 
 def _read(document: bytes | None) -> LiveFlags | None:
@@ -98,9 +116,11 @@ class Flags:
         classes: Mapping[str, str],
         route_flags: Mapping[str, str],
         kill: bool,
+        holdout: float = 0.0,
+        hold_out: Callable[[float], object] = lambda share: None,
         exchange: Callable[[Change], bytes | None] | None,
     ) -> None:
-        """Begin with the configuration's flags.
+        """Begin with the configuration's flags; `hold_out` hears of the share of requests to hold out.
 
         `exchange` applies a change to the fleet's document in one step and gives what it wrote, or
         None when Redis could not be told; without it there is no fleet.
@@ -108,8 +128,10 @@ class Flags:
         self._routes = routes
         self._classes = dict(classes)
         self._route_flags = dict(route_flags)
-        self._enabled = {route.name: route.on for route in routes}
+        self._enabled = {route.name: route.share for route in routes}
         self._killed = kill
+        self._holdout = holdout
+        self._hold_out = hold_out
         self._exchange = exchange
         self._lock = threading.Lock()
         self.live = LiveFlags()
@@ -180,26 +202,35 @@ class Flags:
         return msgspec.json.encode(self.live)
 
     def states(self) -> dict[str, str]:
-        """Give the effective state of every flag: the classes, then the routes, then the kill switch."""
-        states = {risk: "on" if self._class_on(risk) else "off" for risk in RISKS}
-        states |= {f"route:{route.name}": "on" if route.on else "off" for route in self._routes}
-        return {**states, "kill": "on" if self.killed else "off"}
+        """Give the effective state of every flag: classes, routes, kill switch and holdout."""
+        states = {risk: state_of(self._class_share(risk)) for risk in RISKS}
+        states |= {f"route:{route.name}": state_of(route.share) for route in self._routes}
+        states["kill"] = "on" if self.killed else "off"
+        return {**states, HOLDOUT: f"{self.holdout * 100:g}%" if self.holdout else "off"}
+
+    @property
+    def holdout(self) -> float:
+        """The share of requests that goes past the cache."""
+        live = self.live.holdout
+        return self._holdout if live is None else live
 
     @property
     def killed(self) -> bool:
         """Whether the kill switch is on."""
         return self._killed or self.live.kill
 
-    def _class_on(self, risk: str) -> bool:
-        return (self.live.classes.get(risk) or self._classes.get(risk, "on")) == "on"
+    def _class_share(self, risk: str) -> int:
+        return share_of(self.live.classes.get(risk) or self._classes.get(risk, "on"))
 
-    def _route_on(self, name: str) -> bool:
+    def _route_share(self, name: str) -> int:
         state: Any = self.live.routes.get(name) or self._route_flags.get(name)
-        return self._enabled[name] if state is None else state == "on"
+        return self._enabled[name] if state is None else share_of(state)
 
     def _refresh(self) -> None:
         for route in self._routes:
-            route.on = not self.killed and self._class_on(route.risk) and self._route_on(route.name)
+            share = min(self._class_share(route.risk), self._route_share(route.name))
+            route.share = 0 if self.killed else share
+        self._hold_out(self.holdout)
 
     def reset_after_fork(self) -> None:
         """Make the lock anew."""

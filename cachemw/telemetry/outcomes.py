@@ -29,7 +29,7 @@ EventName = Literal[
     "bad_tags",
 ]
 
-FAMILIES: Final[tuple[Family, ...]] = ("hit", "stale", "miss", "pass", "off", "refresh")
+FAMILIES: Final[tuple[Family, ...]] = ("hit", "stale", "miss", "pass", "off", "refresh", "control")
 
 
 FAMILY_OF: Final = tuple(FAMILIES.index(outcome.outcome) for outcome in Outcome)

@@ -32,6 +32,7 @@ def test_the_table_has_what_is_configured_set_live_and_in_effect(run: Run, fleet
         "route:products": ["on", "-", "on"],
         "route:orders": ["on", "-", "on"],
         "route:mine": ["on", "-", "on"],
+        "holdout": ["0%", "-", "off"],
         "kill": ["off", "-", "off"],
     }
 
@@ -42,6 +43,9 @@ def test_the_table_has_what_is_configured_set_live_and_in_effect(run: Run, fleet
         (("low=off",), {"low": ["on", "off", "off"], "route:products": ["on", "-", "off"]}),
         (("route:orders=off",), {"route:orders": ["on", "off", "off"]}),
         (("low=off", "low=off", "high=on"), {"high": ["on", "on", "on"]}),
+        (("low=canary 2.50%",), {"low": ["on", "canary 2.5%", "canary 2.5%"]}),
+        (("holdout=2%",), {"holdout": ["0%", "2%", "2%"]}),
+        (("holdout=2%", "low=off"), {"holdout": ["0%", "2%", "2%"], "low": ["on", "off", "off"]}),
         (("kill=on",), {"kill": ["off", "on", "on"], "medium": ["on", "-", "off"]}),
     ],
     ids=" ".join,
@@ -159,7 +163,7 @@ def test_the_configuration_can_stand_before_or_behind_set(
         (("low=on", "low=off"), 2, "low is given twice"),
         (("lwo=on",), 1, "'lwo' is no flag"),
         (("route:nope=on",), 1, "'route:nope' is no flag"),
-        (("low=perhaps",), 1, "'perhaps' is no state"),
+        (("low=perhaps",), 1, 'low: expected "on", "off" or a share'),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )

@@ -188,7 +188,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "a flag that is a switch": (
         "[flags]\nlow = true",
-        ['flags.low: expected "on" or "off", got true'],
+        ['flags.low: expected "on", "off" or a share of keys as "canary 10%", got true'],
     ),
     "a flag for no route": (
         route() + '[route_flags]\np-di = "off"',
@@ -383,6 +383,15 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
             ' spaces and commas, got ""',
             "dependencies.c: expected at least one, got an empty list",
             'dependencies.d: expected a list, got "b"',
+        ],
+    ),
+    "canaries and holdouts that are none": (
+        'holdout = "60%"\n[flags]\nlow = "canary 0%"\nmedium = "canary 100%"\nhigh = "10%"',
+        [
+            'flags.low: "canary 0%": a canary is some of the keys; say "on" or "off" instead',
+            'flags.medium: "canary 100%": a canary is some of the keys; say "on" or "off" instead',
+            'flags.high: expected "on", "off" or a share of keys as "canary 10%", got "10%"',
+            'holdout: expected a share of requests of at most "50%", got "60%"',
         ],
     ),
     "a method twice": (

@@ -156,7 +156,7 @@ def test_what_says_no_changes_nothing(value: str) -> None:
         ),
         (
             {"CACHEMW_FLAGS": "low=of"},
-            ['CACHEMW_FLAGS: expected "on" or "off", got "of", did you mean "off"?'],
+            ['CACHEMW_FLAGS: expected "on", "off" or a share of keys as "canary 10%", got "of"'],
         ),
         (
             {"CACHEMW_FLAGS": "low,route:=on"},

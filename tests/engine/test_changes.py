@@ -79,7 +79,7 @@ def test_a_path_without_a_route_is_none_of_ours(kit: Kit) -> None:
 
 
 def test_a_route_that_is_off_may_come_back(kit: Kit) -> None:
-    kit.engine.routes[0].on = False
+    kit.engine.routes[0].share = 0
     assert purged(kit, 200) == {"@shop.example/products/1"}
 
 
