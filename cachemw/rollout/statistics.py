@@ -1,81 +1,74 @@
 """The statistics of guardrails: tests that may be looked at all the time, and stay right.
 
-A threshold that is looked at every 30 seconds is crossed by chance sooner or later, so evidence is
-gathered as *e-values*: bets against "there is no harm" that nobody expects to win money with while it
-is true. A bet's capital above 1/alpha is then as rare as alpha, however often one looks (Ville 1939;
-Ramdas, Grünwald, Vovk and Shafer, Statistical Science 2023). Harm may begin late, when bets that
-began early are long lost: a `Detector` begins another one every few minutes and adds them all up
-(Shin, Ramdas and Rinaldo, "E-detectors", 2024), which is as rare as alpha if 1/alpha is multiplied by
-their number.
+A threshold that is looked at every 30 seconds is crossed by chance sooner or later. So evidence is
+gathered as bets against "there is no harm", which nobody expects to win money by while that is true:
+a capital of 1/alpha is then as rare as alpha, however often one looks (Ville 1939; Ramdas, Grünwald,
+Vovk and Shafer, "Game-theoretic statistics and safe anytime-valid inference", Statistical Science
+2023). Harm may begin late, when bets that began early are long lost: a `Detector` begins another one
+every few minutes and adds their capitals up (Shin, Ramdas and Rinaldo, "E-detectors", NEJSDS 2024),
+which is as rare as alpha if as many times the capital is asked for as bets are begun.
 
-What is bet on:
+All that is bet on is one stream of yes and no, of which yes has, without harm, at most a known
+probability:
 
-- **two arms** (errors, slow answers): requests are put in an arm by chance, the treatment with the
-  probability `share`. Without harm a *bad* one comes from the treatment with that probability or a
-  lower one, whatever makes answers bad at that hour. So bad answers are counted by arm, and no rate
-  needs to be known or to stay the same (Wald, Sequential Analysis, 1947, §5.3: double dichotomies);
-- **one arm** (hits): without harm each request is a hit with at least the probability `least`.
+- **errors and slow answers, of two arms**: a request is treated with the probability `share`, drawn by
+  chance. Without harm a *bad* answer was treated with that probability or a lower one, whatever makes
+  answers bad at that hour: only bad answers are counted, by arm, and no rate needs to be known, or to
+  stay the same (Wald, "Sequential Analysis", 1947, §6.2: double dichotomies);
+- **misses, of one arm**: without harm a request misses with at most the probability that is allowed.
 
-Both are one stream of yes and no with a known greatest probability of yes, and the bet is the
-likelihood ratio of greater ones, averaged over several (Robbins 1970). It is a supermartingale for
-every stream whose probability is no greater, also for one that moves.
+The bet is the likelihood ratio of a greater probability, averaged over several of them (Robbins 1970).
+Its expectation is at most one under every smaller probability, also under one that moves.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-__all__ = ["Detector", "log_e_value", "threshold"]
+__all__ = ["Detector", "threshold"]
 
-_ALTERNATIVES = tuple(0.8**power for power in range(1, 17))
-"""By how much the probability of a *no* may be smaller: from a little to almost never."""
-
-
-def log_e_value(yes: int, no: int, most: float) -> float:
-    """Give the logarithm of the capital that was won by betting on more than `most` of yes.
-
-    `most` is the greatest probability of yes without harm, in (0, 1).
-    """
-    bets = []
-    for fraction in _ALTERNATIVES:
-        other = (1.0 - most) * fraction
-        bets.append(yes * math.log((1.0 - other) / most) + no * math.log(fraction))
-    return _log_sum(bets) - math.log(len(bets))
-
-
-def _log_sum(logarithms: Iterable[float]) -> float:
-    values = list(logarithms)
-    largest = max(values)
-    return largest + math.log(sum(math.exp(value - largest) for value in values))
-
-
-def threshold(alpha: float, starts: int) -> float:
-    """Give the logarithm that a detector's sum exceeds with at most the probability `alpha`.
-
-    `starts` is how many bets it begins while it is looked at.
-    """
-    return math.log(starts / alpha)
+_FRACTIONS = tuple(0.7**power for power in range(1, 9))
+"""What the probability of a no is multiplied by in each bet: from a little less to almost nothing."""
 
 
 class Detector:
-    """Bets on one stream, begun again and again: finds harm that begins late."""
+    """Bets on one stream, begun again and again."""
 
-    def __init__(self, most: float) -> None:
-        self.most = most
-        self._bets: list[tuple[int, int]] = []
-        """Of each bet that was begun: how many yes and how many no came since."""
+    def __init__(self) -> None:
+        self._wealth = [0.0] * len(_FRACTIONS)
+        """The logarithm of what one unit, bet from the first moment on, has become."""
+        self._starts: list[list[float]] = []
 
     def begin(self) -> None:
-        """Begin another bet, with what comes from now on."""
-        self._bets.append((0, 0))
+        """Begin another bet, on what comes from now on."""
+        self._starts.append(self._wealth.copy())
 
-    def add(self, yes: int, no: int) -> None:
-        """Count what came."""
-        self._bets = [(old_yes + yes, old_no + no) for old_yes, old_no in self._bets]
+    def add(self, yes: float, no: float, most: float) -> None:
+        """Count what came since, of a stream whose yes has at most the probability `most`."""
+        for index, fraction in enumerate(_FRACTIONS):
+            gain = yes * math.log((1.0 - (1.0 - most) * fraction) / most)
+            self._wealth[index] += gain + no * math.log(fraction)
 
-    def log_sum(self) -> float:
-        """Give the logarithm of the capital of all bets together; minus infinity before the first."""
-        if not self._bets:
-            return -math.inf
-        return _log_sum(log_e_value(yes, no, self.most) for yes, no in self._bets)
+    def capitals(self) -> list[float]:
+        """Give the logarithm of each bet's capital, in the order in which they were begun."""
+        return [
+            _log_mean([now - then for now, then in zip(self._wealth, start, strict=True)])
+            for start in self._starts
+        ]
+
+    def evidence(self) -> float:
+        """Give the logarithm of all capitals together; minus infinity before the first bet."""
+        capitals = self.capitals()
+        return _log_mean(capitals) + math.log(len(capitals)) if capitals else -math.inf
+
+
+def _log_mean(logarithms: Sequence[float]) -> float:
+    largest = max(logarithms)
+    total = sum(math.exp(each - largest) for each in logarithms)
+    return largest + math.log(total / len(logarithms))
+
+
+def threshold(alpha: float, bets: int) -> float:
+    """Give the evidence that is exceeded with at most the probability `alpha`, of so many bets."""
+    return math.log(bets / alpha)
