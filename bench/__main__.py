@@ -24,6 +24,7 @@ from bench.policies import policies
 from bench.recorder import recorder
 from bench.redis_hits import redis_hits
 from bench.report import Measured
+from bench.rollouts import rollouts
 from bench.rows import Group, Row, failed
 from bench.scale import scale
 from bench.servers import servers
@@ -44,6 +45,7 @@ GROUPS: dict[str, Group] = {
     "policies": policies,
     "flood": flood,
     "sqlalchemy": sqlalchemy_recorder,
+    "rollouts": rollouts,
 }
 _HERE = Path(__file__).parent
 _PAGE = _HERE.parent / "docs" / "benchmarks.md"

@@ -31,6 +31,8 @@ class Effort:
     """Requests in a trace."""
     flood: int
     """Random keys."""
+    runs: int
+    """Rollouts that are simulated."""
 
 
 FULL = Effort(
@@ -45,6 +47,7 @@ FULL = Effort(
     turns=10,
     trace=200_000,
     flood=1_000_000,
+    runs=300,
 )
 QUICK = Effort(
     rounds=7,
@@ -58,4 +61,5 @@ QUICK = Effort(
     turns=3,
     trace=50_000,
     flood=50_000,
+    runs=20,
 )

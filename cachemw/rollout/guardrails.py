@@ -1,32 +1,32 @@
 """Guardrails: what makes a rollout take itself back, judged on evidence and on the size of the harm.
 
 Each guardrail is told what the fleet has counted since the last look and gives a `Judgement`. It alarms
-where chance is no explanation any more (`statistics`) *and* the harm is at least its margin, counted
+where chance is no explanation any more (`statistics`) *and* the harm is at least its margin, measured
 from when the strongest evidence began: a difference that is certain and small is no reason to go back,
 and one that is large and uncertain is none yet.
 
 - `errors`: answers that failed, of the treated beside the held-out; half a percentage point more;
-- `latency`: answers slower than 1.2 times the control's 95th percentile; more than one in twenty;
-- `misses`: the same, of the requests that the cache did not answer;
+- `latency`: answers slower than the control's 95th percentile; the treated's own is a fifth above it;
+- `misses`: the same, of the requests that the memory of their process did not answer, or would not have;
 - `hits`: misses, beside the least hit rate; fewer hits than that;
 - `memory`: a process over 1.2 times what was planned, three looks in a row.
 
-The held-out requests are drawn by chance from the same hour and the same keys, so what harms both is no
-alarm. Misses are not drawn by chance (rare keys miss more, and may be slower): the third guardrail
-compares their share among slow answers with their share among all, and says so in its evidence.
+The held-out requests are drawn by chance from the same hour and the same keys, so what harms both arms
+is no alarm. That is why the control has misses, too: which keys miss is no matter of chance (rare ones
+do, and may be slower), so misses are to be compared with requests that would have been some.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Literal
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from cachemw.rollout.statistics import Detector, threshold
+from cachemw.rollout.statistics import CLOSE, SEVERAL, Detector, threshold
 
-__all__ = ["Errors", "Hits", "Judgement", "Latency", "Memory", "Tally", "Verdict"]
+__all__ = ["Guardrails", "Judgement", "Margins", "Tally", "Verdict"]
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 
@@ -43,11 +43,13 @@ class Tally(Struct, frozen=True, kw_only=True):
     control_failed: int = 0
     control_times: tuple[int, ...] = ()
     """Counts by the buckets of the bounds that the guardrails were made with."""
+    control_missed_times: tuple[int, ...] = ()
+    """Those of the control that the memory of their process would not have answered."""
     treated: int = 0
     treated_failed: int = 0
     treated_times: tuple[int, ...] = ()
     missed_times: tuple[int, ...] = ()
-    """Those of the treated that the application answered."""
+    """Those of the treated that the memory of their process did not answer."""
     hits: int = 0
     eligible: int = 0
     memory: float | None = None
@@ -62,11 +64,24 @@ class Judgement(Struct, frozen=True, kw_only=True):
     evidence: dict[str, float]
 
 
+class _Guardrail(Protocol):
+    def begin(self) -> None:
+        """Begin another bet."""
+
+    def add(self, tally: Tally) -> None:
+        """Count what came since the last look."""
+
+    def judge(self) -> Judgement:
+        """Say what is thought of all that came."""
+
+
 class _Bets:
     """A detector with totals beside it, so that the harm can be measured from when a bet began."""
 
-    def __init__(self, alpha: float, bets: int, width: int) -> None:
-        self._detector = Detector()
+    def __init__(
+        self, alpha: float, bets: int, width: int, fractions: Sequence[float] = SEVERAL
+    ) -> None:
+        self._detector = Detector(fractions)
         self._threshold = threshold(alpha, bets)
         self._bets_left = bets
         self._totals = [0.0] * width
@@ -134,7 +149,7 @@ class Errors:
 
 
 class Latency:
-    """Answers that are slower than the control's slowest in twenty ought to be."""
+    """Answers slower than all but one in twenty of the control's."""
 
     def __init__(
         self,
@@ -151,8 +166,9 @@ class Latency:
         self._bounds = bounds
         self._share = share
         self._margin = margin
-        self._bets = _Bets(alpha, bets, 4)
-        self._control: list[float] = [0.0] * (len(bounds) + 1)
+        self._buckets = len(bounds) + 1
+        self._bets = _Bets(alpha, bets, 2 * self._buckets)
+        self._control: list[float] = [0.0] * self._buckets
 
     def begin(self) -> None:
         """Begin another bet."""
@@ -160,44 +176,48 @@ class Latency:
 
     def add(self, tally: Tally) -> None:
         """Count what came, against the limit that the control had set before."""
-        limit = self._limit()
-        times = tally.treated_times if self.name == "latency" else tally.missed_times
-        if limit is not None and times and tally.control_times:
-            slow, control_slow = sum(times[limit:]), sum(tally.control_times[limit:])
-            count, control = sum(times), sum(tally.control_times)
-            # Misses come in no fixed proportion to the control: theirs is that of this look.
-            share = self._share if self.name == "latency" else _rate(count, count + control)
-            if 0.0 < share < 1.0:
-                self._bets.add(slow, control_slow, share, (count, slow, control, control_slow))
-        if tally.control_times:
-            pairs = zip(self._control, tally.control_times, strict=True)
-            self._control = [before + more for before, more in pairs]
+        if self.name == "latency":
+            treated, control = tally.treated_times, tally.control_times
+        else:
+            treated, control = tally.missed_times, tally.control_missed_times
+        if not treated or not control:
+            return
+        if sum(self._control) >= _FEWEST:
+            slow = _first_slow(self._control)
+            self._bets.add(
+                sum(treated[slow:]), sum(control[slow:]), self._share, (*treated, *control)
+            )
+        self._control = [before + more for before, more in zip(self._control, control, strict=True)]
 
     def judge(self) -> Judgement:
-        """Say whether more than one in twenty are slower than they ought to be."""
-        certain, evidence, (count, slow, control, control_slow) = self._bets.strongest()
-        limit = self._limit()
+        """Say whether the slowest in twenty of the treated are slower than the control's."""
+        certain, evidence, since = self._bets.strongest()
+        treated, control = since[: self._buckets], since[self._buckets :]
+        p95, base = self._quantile(treated), self._quantile(control)
         return _judgement(
             self.name,
-            fails=certain and _rate(slow, count) > _TAIL,
-            enough=control >= _FEWEST,
+            fails=certain and base > 0.0 and p95 >= (1.0 + self._margin) * base,
+            enough=sum(control) >= _FEWEST,
             evidence=evidence,
-            treated=_rate(slow, count),
-            control=_rate(control_slow, control),
-            **({} if limit is None else {"seconds": self._bounds[limit - 1]}),
+            treated=p95,
+            control=base,
         )
 
-    def _limit(self) -> int | None:
-        """Give the first bucket that is too slow; None where the control is too small to say."""
-        count = sum(self._control)
-        if count < _FEWEST:
-            return None
-        reached = (index for index, n in enumerate(accumulate(self._control)) if n >= 0.95 * count)
-        p95 = self._bounds[min(next(reached), len(self._bounds) - 1)]
-        wanted = p95 * (1.0 + self._margin)
-        return next(
-            (index + 1 for index, bound in enumerate(self._bounds) if bound >= wanted * 0.999), None
-        )
+    def _quantile(self, times: Sequence[float]) -> float:
+        """Give the 95th percentile in seconds, interpolated in its bucket; zero without any."""
+        wanted, below = (1.0 - _TAIL) * sum(times), 0.0
+        for index, count in enumerate(times[:-1]):
+            if count and below + count >= wanted:
+                lower = self._bounds[index - 1] if index else 0.0
+                return lower + (self._bounds[index] - lower) * (wanted - below) / count
+            below += count
+        return self._bounds[-1] if below else 0.0
+
+
+def _first_slow(times: Sequence[float]) -> int:
+    """Give the first bucket with no more than one in twenty at or above it."""
+    wanted = (1.0 - _TAIL) * sum(times)
+    return next(index + 1 for index, n in enumerate(accumulate(times)) if n >= wanted)
 
 
 class Hits:
@@ -208,7 +228,7 @@ class Hits:
     def __init__(self, *, least: float, alpha: float, bets: int) -> None:
         """`least` is the hit rate below which the cache is not worth it."""
         self._least = least
-        self._bets = _Bets(alpha, bets, 2)
+        self._bets = _Bets(alpha, bets, 2, CLOSE)
 
     def begin(self) -> None:
         """Begin another bet."""
@@ -268,3 +288,62 @@ def _judgement(
 ) -> Judgement:
     verdict: Verdict = "fail" if fails else "pass" if enough else "inconclusive"
     return Judgement(guardrail=name, verdict=verdict, evidence={"evidence": evidence, **numbers})
+
+
+class Margins(Struct, frozen=True, kw_only=True):
+    """How much harm is too much, and how sure one has to be of it."""
+
+    holdout: float
+    """The share of requests that is held out."""
+    errors: float = 0.005
+    """By how much the treated may fail more often (0.005: half a percentage point)."""
+    latency: float = 0.2
+    """By how much the treated may be slower."""
+    hits: float = 0.4
+    """The least hit rate."""
+    memory: float = 1.2
+    """The most memory, as a share of what was planned."""
+    alpha: float = 0.01
+    """The probability of an alarm without any harm, in all of the time that is watched."""
+    seconds: float = 4 * 3600.0
+    """For how long is watched."""
+
+
+class Guardrails:
+    """All guardrails of one phase."""
+
+    def __init__(self, margins: Margins, bounds: Sequence[float]) -> None:
+        """`bounds` are those of the histograms in a `Tally`, in seconds."""
+        bets = max(1, round(margins.seconds / _BET_EVERY))
+        share = 1.0 - margins.holdout
+        alpha = margins.alpha / _BETTING
+        latencies = [
+            Latency(
+                name, bounds=bounds, share=share, margin=margins.latency, alpha=alpha, bets=bets
+            )
+            for name in _LATENCIES
+        ]
+        self._all: tuple[_Guardrail, ...] = (
+            Errors(share=share, margin=margins.errors, alpha=alpha, bets=bets),
+            *latencies,
+            Hits(least=margins.hits, alpha=alpha, bets=bets),
+            Memory(most=margins.memory),
+        )
+        self._next_bet = 0.0
+
+    def look(self, tally: Tally, seconds: float) -> list[Judgement]:
+        """Take what the fleet has counted since the last look, and judge; `seconds` into the phase."""
+        if seconds >= self._next_bet:
+            self._next_bet = seconds + _BET_EVERY
+            for each in self._all:
+                each.begin()
+        for each in self._all:
+            each.add(tally)
+        return [each.judge() for each in self._all]
+
+
+_LATENCIES: tuple[Literal["latency", "misses"], ...] = ("latency", "misses")
+_BETTING = 4
+"""Guardrails that bet, and share the probability of a false alarm; memory is no matter of chance."""
+_BET_EVERY = 300.0
+"""Seconds. Harm that begins between two bets is found a little later, and each bet asks for more evidence."""

@@ -26,17 +26,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["Detector", "threshold"]
+__all__ = ["CLOSE", "SEVERAL", "Detector", "threshold"]
 
-_FRACTIONS = tuple(0.7**power for power in range(1, 9))
-"""What the probability of a no is multiplied by in each bet: from a little less to almost nothing."""
+SEVERAL = tuple(0.7**power for power in range(1, 9))
+"""What the probability of a no is multiplied by in each bet: harm of any size, great harm soonest."""
+CLOSE = (0.95, 0.9, 0.85, 0.75, 0.6, 0.4)
+"""The same for harm that may be small, where there is much to count."""
 
 
 class Detector:
     """Bets on one stream, begun again and again."""
 
-    def __init__(self) -> None:
-        self._wealth = [0.0] * len(_FRACTIONS)
+    def __init__(self, fractions: Sequence[float] = SEVERAL) -> None:
+        self._fractions = fractions
+        self._wealth = [0.0] * len(fractions)
         """The logarithm of what one unit, bet from the first moment on, has become."""
         self._starts: list[list[float]] = []
 
@@ -46,7 +49,7 @@ class Detector:
 
     def add(self, yes: float, no: float, most: float) -> None:
         """Count what came since, of a stream whose yes has at most the probability `most`."""
-        for index, fraction in enumerate(_FRACTIONS):
+        for index, fraction in enumerate(self._fractions):
             gain = yes * math.log((1.0 - (1.0 - most) * fraction) / most)
             self._wealth[index] += gain + no * math.log(fraction)
 

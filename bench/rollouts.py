@@ -1,0 +1,190 @@
+"""What the guardrails of a rollout do to healthy runs and to harmful ones, and what a plain rule does.
+
+Each run is simulated look by look, 30 seconds apart: requests come at random, chance holds some out, and
+times are drawn from a log-normal distribution. Harm begins after half an hour. Beside the guardrails
+stands the rule as it is often written: roll back as soon as one look shows the threshold crossed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from statistics import median
+
+import numpy as np
+
+from bench.effort import Effort
+from bench.rows import Row
+from cachemw.rollout.guardrails import Guardrails, Margins, Tally
+
+__all__ = ["rollouts"]
+
+_LOOK = 30.0
+_HOURS = 4.0
+_ONSET = 1800.0
+_LONGEST = 3600.0
+"""Seconds after which harm that was not found counts as missed."""
+_BOUNDS = tuple(1e-3 * 10 ** (step / 20) for step in range(81))
+"""A millisecond to ten seconds, twenty to the decade."""
+_MARGINS = Margins(holdout=0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What comes, and how the application answers."""
+
+    per_second: float = 50.0
+    errors: float = 0.001
+    spread: float = 0.6
+    """Of the logarithm of an answer's time, whose median is 50 ms."""
+    hits: float = 0.7
+    memory: float = 0.9
+    bursts: float = 0.0
+    """The share of looks in which three answers in ten fail, whatever the arm."""
+    wave: float = 0.0
+    """By how much everything is slower and faster over an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """What the treated get worse by."""
+
+    errors: float = 0.0
+    slower: float = 1.0
+    hits: float | None = None
+    memory: float | None = None
+
+
+def rollouts(effort: Effort) -> Iterator[Row]:
+    """Simulate everything in this group."""
+    rng = np.random.default_rng(7)
+    healthy = {
+        "healthy": Traffic(),
+        "healthy, 5 requests/s": Traffic(per_second=5.0),
+        "healthy, 1 % errors in bursts": Traffic(bursts=0.03),
+        "healthy, twice as slow and as fast over an hour": Traffic(wave=math.log(2.0)),
+    }
+    for name, traffic in healthy.items():
+        yield _false_alarms(name, traffic, effort.runs, rng)
+    busy = Traffic()
+    harms = {
+        "errors +2 points": (Harm(errors=0.02), "errors", 6.0),
+        "errors +2 points, of 0.5 %": (Harm(errors=0.02), "errors", 6.0),
+        "answers 30 % slower": (Harm(slower=1.3), "misses", None),
+        "answers 60 % slower": (Harm(slower=1.6), "misses", None),
+        "hit rate 35 %": (Harm(hits=0.35), "hits", None),
+        "memory 125 %": (Harm(memory=1.25), "memory", None),
+    }
+    for name, (harm, guardrail, limit) in harms.items():
+        traffic = replace(busy, errors=0.005) if "0.5 %" in name else busy
+        yield _found(name, traffic, harm, guardrail, limit, max(5, effort.runs // 5), rng)
+
+
+def _false_alarms(name: str, traffic: Traffic, runs: int, rng: np.random.Generator) -> Row:
+    alarms = sum(
+        _run(traffic, Harm(), rng, until=_HOURS * 3600)[0] is not None for _ in range(runs)
+    )
+    plain = sum(_plain_rule(traffic, rng) for _ in range(runs))
+    return Row(
+        what=f"guardrails, {name}: 4-hour runs rolled back",
+        measured=f"{100 * alarms / runs:.1f} % of {runs}; a plain threshold {100 * plain / runs:.0f} %",
+        must="≤ 1 %",
+        verdict="reached" if alarms <= 0.01 * runs else "NOT REACHED",
+        figures={"alarms": alarms, "plain": plain, "runs": runs},
+    )
+
+
+def _found(
+    name: str,
+    traffic: Traffic,
+    harm: Harm,
+    guardrail: str,
+    limit: float | None,
+    runs: int,
+    rng: np.random.Generator,
+) -> Row:
+    found = [_run(traffic, harm, rng, until=_ONSET + _LONGEST) for _ in range(runs)]
+    minutes = [math.inf if at is None else (at - _ONSET) / 60 for at, _ in found]
+    middle = median(minutes)
+    others = sum(bool(names - {guardrail}) for _, names in found)
+    verdict = "-" if limit is None else "reached" if middle < limit else "NOT REACHED"
+    return Row(
+        what=f"guardrails, {name}: found by {guardrail!r}",
+        measured=f"after {middle:.1f} min (median of {runs}), others alarmed in {others}",
+        must="" if limit is None else f"< {limit:g} min",
+        verdict=verdict,  # type: ignore[arg-type]
+        figures={"minutes": minutes, "others": others},
+    )
+
+
+def _run(
+    traffic: Traffic, harm: Harm, rng: np.random.Generator, *, until: float
+) -> tuple[float | None, set[str]]:
+    """Give when a run was rolled back, if it was, and by which guardrails."""
+    guardrails = Guardrails(_MARGINS, _BOUNDS)
+    seconds = 0.0
+    while seconds < until:
+        tally = _look(traffic, harm if seconds >= _ONSET else Harm(), rng, seconds)
+        failing = {
+            each.guardrail for each in guardrails.look(tally, seconds) if each.verdict == "fail"
+        }
+        seconds += _LOOK
+        if failing:
+            return seconds, failing
+    return None, set()
+
+
+def _look(traffic: Traffic, harm: Harm, rng: np.random.Generator, seconds: float) -> Tally:
+    count = rng.poisson(traffic.per_second * _LOOK)
+    control = rng.binomial(count, _MARGINS.holdout)
+    treated = count - control
+    hits = rng.binomial(treated, traffic.hits if harm.hits is None else harm.hits)
+    base = 0.3 if rng.random() < traffic.bursts else traffic.errors
+    middle = math.log(0.05) + traffic.wave * math.sin(seconds / 3600 * 2 * math.pi)
+    slow = _times(rng, treated - hits, middle + math.log(harm.slower), traffic.spread)
+    would_miss = rng.binomial(control, 1.0 - traffic.hits)
+    cold = _times(rng, would_miss, middle, traffic.spread)
+    warm = _times(rng, control - would_miss, middle, traffic.spread)
+    fast = np.zeros_like(slow)
+    fast[0] = hits
+    return Tally(
+        control=int(control),
+        control_failed=int(rng.binomial(control, base)),
+        control_times=tuple((cold + warm).tolist()),
+        control_missed_times=tuple(cold.tolist()),
+        treated=int(treated),
+        treated_failed=int(rng.binomial(treated, base + harm.errors)),
+        treated_times=tuple((slow + fast).tolist()),
+        missed_times=tuple(slow.tolist()),
+        hits=int(hits),
+        eligible=int(treated),
+        memory=traffic.memory if harm.memory is None else harm.memory,
+    )
+
+
+def _times(
+    rng: np.random.Generator, count: int, middle: float, spread: float
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    drawn = rng.lognormal(middle, spread, count)
+    buckets = np.searchsorted(np.array(_BOUNDS), drawn)
+    return np.bincount(buckets, minlength=len(_BOUNDS) + 1)
+
+
+def _plain_rule(traffic: Traffic, rng: np.random.Generator) -> bool:
+    """Say whether one look of a healthy run crosses a threshold: errors, p95 or hit rate."""
+    for number in range(int(_HOURS * 3600 / _LOOK)):
+        tally = _look(traffic, Harm(), rng, number * _LOOK)
+        if not tally.control or not tally.treated:
+            continue
+        more = tally.treated_failed / tally.treated - tally.control_failed / tally.control
+        slower = _p95(tally.missed_times) >= 1.2 * _p95(tally.control_times)
+        if more >= 0.005 or slower or tally.hits < 0.4 * tally.eligible:
+            return True
+    return False
+
+
+def _p95(times: tuple[int, ...]) -> float:
+    cumulative = np.cumsum(times)
+    index = int(np.searchsorted(cumulative, 0.95 * cumulative[-1]))
+    return _BOUNDS[min(index, len(_BOUNDS) - 1)]
