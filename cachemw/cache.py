@@ -50,6 +50,8 @@ _CLOSE_WAIT = 5.0
 _MAX_TASKS = 1000
 """Refreshes and writes to Redis under way in a process's event loops; more are dropped and counted."""
 
+_FAILED = 500
+"""The least status of an answer that failed."""
 _HIT = int(Outcome.HIT_MEMORY)
 
 
@@ -315,13 +317,16 @@ class Cache:
         status: int,
         started: float,
         reason: str = "",
+        *,
+        failed: bool = False,
     ) -> None:
         """Count one answered request, mark the server's span, and log the line if it is wanted.
 
-        `reason` says why the application was asked, if it was.
+        `reason` says why the application was asked, if it was; `failed` that it raised. An answer of
+        500 or above counts as failed too.
         """
         try:
-            self._tell(route, outcome, status, started, reason)
+            self._tell(route, outcome, status, started, reason, failed or status >= _FAILED)
         except Exception:
             self.logs.failed("telemetry_failed")
 
@@ -332,12 +337,15 @@ class Cache:
         status: int,
         started: float,
         reason: str,
+        failed: bool,
     ) -> None:
         seconds = self.clock.monotonic() - started
+        index = UNLISTED if route is None else route.index
+        self.counters.record(index, outcome, seconds)
+        if failed:
+            self.counters.fail(index, outcome)
         if route is None:
-            self.counters.record(UNLISTED, outcome, seconds)
             return
-        self.counters.record(route.index, outcome, seconds)
         mark_server_span(route.template, outcome.outcome, outcome.tier)
         self.logs.request(route.risk, route.template, outcome, status, seconds, reason)
         if outcome.outcome == "stale":

@@ -51,6 +51,7 @@ class Exchange:
         "forward",
         "outcome",
         "purge",
+        "raised",
         "recording",
         "started",
         "status",
@@ -64,6 +65,8 @@ class Exchange:
         self.started = started
         self.outcome = forward.outcome
         self.status = 0
+        self.raised = False
+        """Whether the application raised and nothing could stand in."""
         self.stood_in = False
         """Whether a stored answer went out in place of the application's."""
         self.stored: Stored | None = None
@@ -150,6 +153,7 @@ class Exchange:
 
         `sent` says that the head is out already: then nothing can stand in for the rest.
         """
+        self.raised = True
         if sent:
             if keeping := self._take_keeping():
                 fail(self.cache.engine, keeping.fetch, "exception")
@@ -164,6 +168,7 @@ class Exchange:
     def _stand_in(self, served: Serve) -> Answer:
         answer = render(self.cache.engine, served)
         self.stood_in = True
+        self.raised = False
         self.stored = served.stored
         if not (self.forward.fetch is not None and self.forward.fetch.refresh):
             self.outcome = served.outcome
@@ -185,4 +190,11 @@ class Exchange:
             if fetch.lease is not None and (lease := fetch.take_lease()):
                 self.cache.settle(lease, uncacheable=fetch.uncacheable)
         forward = self.forward
-        self.cache.finish(forward.route, self.outcome, self.status, self.started, forward.reason)
+        self.cache.finish(
+            forward.route,
+            self.outcome,
+            self.status,
+            self.started,
+            forward.reason,
+            failed=self.raised,
+        )

@@ -37,7 +37,7 @@ _ALONE = (
 _EVERY = 1.0
 """Seconds between two looks; processes report once a second."""
 _TIERS = ("memory", "shared", "flight", "origin")
-_OUTCOMES = ["requests", "hit rate", *FAMILIES]
+_OUTCOMES = ["requests", "failed", "hit rate", *FAMILIES]
 _PLACES = [*_TIERS, "saved", "p50", "p95", "p99"]
 _WIDE = 150
 """Columns that one table for all of it needs; a narrower terminal gets two."""
@@ -135,6 +135,7 @@ def _row(name: str, counted: Stats) -> dict[str, str]:
     return {
         "route": name,
         "requests": str(counted.total),
+        "failed": str(counted.failed) if counted.failed else "",
         "hit rate": "" if rate is None else f"{rate:.1%}",
         **{key: str(counts[key]) if counts.get(key) else "" for key in (*FAMILIES, *_TIERS)},
         "saved": str(counted.origin_calls_saved),

@@ -32,6 +32,7 @@ __all__ = ["Engine", "Floors", "Memory", "Settings", "Trust"]
 _CONCEALED = frozenset({b"cookie", b"authorization"})
 _NOT_FAST = _CONCEALED | REMOVED | CONDITIONAL
 
+_FAILED = 500
 _MEMO_SIZE = 16_384
 _HEAVY = 64
 """A plan may take at most this fraction of a generation of the memo."""
@@ -176,7 +177,7 @@ class Engine:
         entry = self.memory.get(plan.key.digest)
         if entry is None:
             return None
-        if entry.status == MARKER:
+        if not MARKER < entry.status < _FAILED:  # what has failed is counted, further on
             entry = self._fast_variant(entry, plan, headers)
             if entry is None:
                 return None
@@ -194,14 +195,19 @@ class Engine:
     def _fast_variant(
         self, marker: Entry, plan: Plan, headers: Sequence[Pair] | None
     ) -> Entry | None:
-        if headers is None or self.floors.judge(marker) is not Verdict.VALID:
+        if (
+            marker.status != MARKER
+            or headers is None
+            or self.floors.judge(marker) is not Verdict.VALID
+        ):
             return None
         names = tuple(name for name, _ in marker.vary)
         if not _NOT_FAST.isdisjoint(names):
             return None
         marker.visited = True
         key = plan.variants.get(selecting(names, Fields(headers))) if plan.variants else None
-        return None if key is None else self.memory.get(key.digest)
+        entry = None if key is None else self.memory.get(key.digest)
+        return None if entry is None or entry.status >= _FAILED else entry
 
     # -- trust in the log ------------------------------------------------------------------------
 

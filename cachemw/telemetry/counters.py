@@ -53,10 +53,12 @@ EventKey = tuple[EventName, str]
 class _Slot:
     """The cells that one thread at a time writes."""
 
-    __slots__ = ("cells", "events", "rows")
+    __slots__ = ("cells", "events", "failures", "rows")
 
     def __init__(self, routes: int) -> None:
         self.cells = [0] * (routes * WIDTH)
+        self.failures: dict[int, int] = {}
+        """Of the cells that count any, by their index."""
         self.rows: dict[int, list[float]] = {}
         """Histograms by `route * families + family`, made at the first observation."""
         self.events: dict[EventKey, int] = {}
@@ -173,6 +175,12 @@ class Counters:
         row[bisect_left(BOUNDS, seconds)] += 1
         row[-1] += seconds
 
+    def fail(self, route: int, outcome: int) -> None:
+        """Count that a request, which is counted already, was answered with a failure."""
+        slot = self.local.slot
+        cell = (route % len(self.route_names)) * WIDTH + outcome
+        slot.failures[cell] = slot.failures.get(cell, 0) + 1
+
     def event(self, name: EventName, reason: str = "", count: int = 1) -> None:
         """Count something that happened beside the requests; `reason` is a short, stable word."""
         events = self.local.slot.events
@@ -188,6 +196,7 @@ class Counters:
         return Stats(
             processes=1,
             requests=_requests(slots, self.route_names),
+            failures=_failures(slots, self.route_names),
             durations=_durations(slots, self.route_names),
             events=_events(slots),
             gauges=gauges.read() if gauges else {},
@@ -203,6 +212,17 @@ def _requests(slots: list[_Slot], names: tuple[str, ...]) -> dict[str, dict[str,
         totals = list(map(sum, zip(*rows, strict=True)))
         if any(totals):
             found[name] = {o.label: n for o, n in zip(Outcome, totals, strict=True) if n}
+    return found
+
+
+def _failures(slots: list[_Slot], names: tuple[str, ...]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for slot in slots:
+        for cell, count in slot.failures.copy().items():
+            route, outcome = divmod(cell, WIDTH)
+            label = Outcome(outcome).label
+            by_label = found.setdefault(names[route], {})
+            by_label[label] = by_label.get(label, 0) + count
     return found
 
 

@@ -176,8 +176,14 @@ class _Exporter:
         return ((ROUTE, OTHER_ROUTES),)
 
     def requests(self, _: CallbackOptions) -> Iterator[Observation]:
+        return self._by_label(self.read().requests)
+
+    def failures(self, _: CallbackOptions) -> Iterator[Observation]:
+        return self._by_label(self.read().failures)
+
+    def _by_label(self, counts: Mapping[str, Mapping[str, int]]) -> Iterator[Observation]:
         totals: dict[Series, float] = defaultdict(int)
-        for route, by_label in self.read().requests.items():
+        for route, by_label in counts.items():
             for label, count in by_label.items():
                 totals[self.labels(route), label] += count
         for (labels, label), total in totals.items():
@@ -231,6 +237,7 @@ class _Exporter:
         """Make every instrument once."""
         timed: tuple[tuple[str, Callback, str, str], ...] = (
             ("requests", self.requests, "{request}", "Requests by route, outcome and tier."),
+            ("requests.failed", self.failures, "{request}", "Those answered with a failure."),
             ("request.duration.bucket", self.buckets, "{request}", "Requests that took up to le."),
             ("request.duration.sum", self.sums, "s", "Time that requests took."),
             ("request.duration.count", self.counts, "{request}", "Requests that were timed."),

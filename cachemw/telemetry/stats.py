@@ -122,6 +122,9 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     processes: int = 0
     requests: dict[str, dict[str, int]] = {}
     """Route name -> outcome label -> count."""
+    failures: dict[str, dict[str, int]] = {}
+    """Route name -> outcome label -> how many of these were answered with 500 or above, or not at all
+    since the application raised."""
     durations: dict[str, dict[str, Histogram]] = {}
     """Route name -> outcome family -> histogram."""
     events: dict[str, dict[str, int]] = {}
@@ -133,6 +136,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         return Stats(
             processes=self.processes + other.processes,
             requests=_merge_nested(self.requests, other.requests, int.__add__),
+            failures=_merge_nested(self.failures, other.failures, int.__add__),
             durations=_merge_nested(self.durations, other.durations, Histogram.merge),
             events=_merge_nested(self.events, other.events, int.__add__),
             gauges={
@@ -142,10 +146,11 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def route(self, name: str) -> Stats:
-        """Return one route's requests and durations, without events and gauges."""
+        """Return one route's requests, failures and durations, without events and gauges."""
         return Stats(
             processes=self.processes,
             requests={name: self.requests[name]} if name in self.requests else {},
+            failures={name: self.failures[name]} if name in self.failures else {},
             durations={name: self.durations[name]} if name in self.durations else {},
         )
 
@@ -175,6 +180,17 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     def total(self) -> int:
         """Requests that clients made."""
         return sum(n for outcome, n in self._counts() if outcome is not Outcome.REFRESH)
+
+    @property
+    def failed(self) -> int:
+        """Requests that clients made and that were answered with a failure."""
+        refresh = Outcome.REFRESH.label
+        return sum(
+            count
+            for by_label in self.failures.values()
+            for label, count in by_label.items()
+            if label != refresh
+        )
 
     @property
     def origin_calls(self) -> int:
@@ -208,6 +224,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         plain: dict[str, Any] = msgspec.to_builtins(self)
         plain["summary"] = {
             "requests": self.total,
+            "failed": self.failed,
             "hit_rate": self.hit_rate,
             "origin_calls": self.origin_calls,
             "origin_calls_saved": self.origin_calls_saved,

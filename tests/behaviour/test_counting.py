@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -87,3 +88,98 @@ def test_a_client_that_goes_away_is_counted_once(open_door: OpenDoor) -> None:
         door.get(f"/p/{how}", hang_up_after=1, hang_up=how)
         door.until(door.idle)
     assert door.cache.stats().total == len(door.hang_ups)
+
+
+# -- failures --------------------------------------------------------------------------------------
+
+
+def failing(status: int = 500) -> Handler:
+    """Make a handler that fails at the second call."""
+    count = itertools.count(1)
+
+    def handler(asked: Asked) -> Said:
+        return Said(status=status if next(count) > 1 else 200, body=b"page")
+
+    return handler
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_answers_that_failed_are_counted_by_outcome(
+    open_door: OpenDoor, clock: FakeClock, status: int
+) -> None:
+    door = open_door({"/p": failing(status)}, name="it")
+    door.get("/p")
+    clock.advance(61)
+    assert [door.get("/p").status for _ in range(2)] == [status] * 2
+    stats = door.cache.stats()
+    assert (stats.failures, stats.failed) == ({"it": {"miss": 2}}, 2)
+
+
+@pytest.mark.parametrize("status", [200, 301, 404, 429])
+def test_what_is_the_clients_fault_has_not_failed(open_door: OpenDoor, status: int) -> None:
+    door = open_door({"/p": lambda asked: Said(status=status, body=b"page")})
+    door.get("/p")
+    assert door.cache.stats().failures == {}
+
+
+def test_an_error_from_the_cache_is_a_failure_each_time(open_door: OpenDoor) -> None:
+    # Fails where a failed entry is answered on the path that only counts hits.
+    said = [("Cache-Control", "max-age=60")]
+    door = open_door(
+        {"/p": lambda asked: Said(status=501, body=b"never", headers=said)},
+        config={"routes": [{"path": "/p", "name": "it", "ttl": "response"}]},
+    )
+    assert [door.get("/p").hit for _ in range(3)] == [False, True, True]
+    assert door.cache.stats().failures == {"it": {"miss": 1, "hit_memory": 2}}
+
+
+def test_an_error_that_varies_is_a_failure_each_time(open_door: OpenDoor) -> None:
+    said = [("Cache-Control", "max-age=60"), ("Vary", "Accept-Language")]
+    door = open_door(
+        {"/p": lambda asked: Said(status=501, body=b"never", headers=said)},
+        config={"routes": [{"path": "/p", "name": "it", "ttl": "response"}]},
+    )
+    for _ in range(4):
+        door.get("/p", {"Accept-Language": "de"})
+    assert door.cache.stats().failures == {"it": {"miss": 1, "hit_memory": 3}}
+
+
+def test_what_stands_in_for_a_failure_has_not_failed(open_door: OpenDoor, clock: FakeClock) -> None:
+    door = open_door({"/p": failing()}, stale_if_error="10m")
+    door.get("/p")
+    clock.advance(61)
+    assert door.get("/p").detail == "stale-if-error"
+    assert door.cache.stats().failed == 0
+
+
+def test_an_exception_is_a_failure_and_one_that_is_stood_in_for_is_none(
+    open_door: OpenDoor, clock: FakeClock
+) -> None:
+    count = itertools.count(1)
+
+    def handler(asked: Asked) -> Said:
+        if next(count) > 1:
+            raise RuntimeError("broken")
+        return Said(body=b"page")
+
+    door = open_door({"/p": handler, "/q": raising}, stale_if_error="10m")
+    door.get("/p")
+    clock.advance(61)
+    assert door.get("/p").detail == "stale-if-error"
+    assert door.cache.stats().failed == 0
+    door.get("/q")
+    assert door.cache.stats().failed == 1
+
+
+def raising(asked: Asked) -> Said:
+    raise RuntimeError("broken")
+
+
+def test_refreshes_that_fail_are_no_client_s(open_door: OpenDoor, clock: FakeClock) -> None:
+    door = open_door({"/p": failing()}, name="it", stale_while_revalidate="30s")
+    door.get("/p")
+    clock.advance(61)
+    door.get("/p")
+    door.until(lambda: door.calls == 2 and door.idle())
+    stats = door.cache.stats()
+    assert (stats.failures, stats.failed) == ({"it": {"refresh": 1}}, 0)

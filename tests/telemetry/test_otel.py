@@ -87,6 +87,14 @@ def test_requests_are_exported_by_route_outcome_and_tier(
     }
 
 
+def test_failures_are_exported_beside_the_requests(meters: Meters, counters: Counters) -> None:
+    instrument(counters, Gauges(), meters.provider)
+    counters.count(0, Outcome.MISS)
+    counters.fail(0, Outcome.MISS)
+    counters.fail(UNLISTED, Outcome.PASS)
+    assert list(meters.collect()["cachemw.requests.failed"].values()) == [1, 1]
+
+
 def test_counts_go_on_from_collection_to_collection(meters: Meters, counters: Counters) -> None:
     instrument(counters, Gauges(), meters.provider)
     seen = []
