@@ -12,6 +12,7 @@ from cachemw.background import Background, Tasks
 from cachemw.clock import Clock, SystemClock
 from cachemw.config import Config, config_from, load_config
 from cachemw.endpoint import endpoint_of
+from cachemw.engine.comparing import Difference
 from cachemw.engine.decisions import Fetch
 from cachemw.engine.drivers import arun, run
 from cachemw.engine.effects import Lease, Stored, save
@@ -35,9 +36,11 @@ from cachemw.recording import carry_into_threads
 from cachemw.rollout.flags import Flags
 from cachemw.shared import connect
 from cachemw.stores.memory import SLICE
+from cachemw.stores.shadows import ShadowTier
 from cachemw.telemetry.counters import UNLISTED, Counters, Stats
 from cachemw.telemetry.fleet import FleetStats
 from cachemw.telemetry.logs import Logs, configure, logger_of
+from cachemw.telemetry.mismatches import Mismatches
 from cachemw.telemetry.otel import instrument
 from cachemw.telemetry.spans import mark_server_span
 
@@ -95,8 +98,19 @@ class Cache:
         self.memory = make_memory(
             config.memory, self.clock, self.log.floors, self.counters, self.logs, self.background
         )
+        self._shadows = ShadowTier(config.memory.shadow_size)
+        self.mismatches = Mismatches()
+        """What routes in shadow would have got wrong."""
         self.engine = make_engine(
-            config, routes, self.clock, self.memory, self.log, self.count, self.refused
+            config,
+            routes,
+            self.clock,
+            self.memory,
+            self.log,
+            self.count,
+            self.refused,
+            self._shadows,
+            self.mismatched,
         )
         self.inspection = Inspection(
             engine=self.engine,
@@ -293,6 +307,8 @@ class Cache:
         self.counters.reset_after_fork()
         self.logs.reset_after_fork()
         self.memory.reset_after_fork()
+        self._shadows.reset_after_fork()
+        self.mismatches.reset_after_fork()
         self.engine.reset_after_fork()
         self.flags.reset_after_fork()
         self.background.reset_after_fork()
@@ -368,6 +384,16 @@ class Cache:
         try:
             self.counters.event("not_stored", reason)
             self.logs.not_stored(route.risk, route.template, reason)
+        except Exception:
+            self.logs.failed("telemetry_failed")
+
+    def mismatched(self, route: RouteState, difference: Difference) -> None:
+        """Count, keep and log that a route in shadow would have answered wrongly."""
+        try:
+            for kind in difference.kinds:
+                self.counters.event("shadow_mismatch", kind)
+            self.mismatches.add(route.name, difference)
+            self.logs.shadow_mismatch(route.risk, route.template, difference.places)
         except Exception:
             self.logs.failed("telemetry_failed")
 

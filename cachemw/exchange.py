@@ -23,6 +23,7 @@ from cachemw.engine.decisions import Forward, Serve
 from cachemw.engine.effects import Stored
 from cachemw.engine.keeping import Keeping, broke_off, fail, on_complete, refuse
 from cachemw.engine.rendering import Answer, render
+from cachemw.engine.shadowing import Shadowing, shadowed
 from cachemw.http.messages import Head
 from cachemw.recording import UNRECORDED, Recording, Unrecorded
 
@@ -78,7 +79,7 @@ class Exchange:
         if forward.fetch is not None:
             self.recording = recording = Recording()
             forward.fetch.recorded = recording.close
-        self._keeping: Keeping | None = None
+        self._keeping: Keeping | Shadowing | None = None
         self._pieces: list[bytes] = []
         self._size = 0
         self._finished = False
@@ -134,7 +135,10 @@ class Exchange:
         body, self._pieces = b"".join(self._pieces), []
         try:
             now = self.cache.clock.monotonic()
-            self.stored = on_complete(self.cache.engine, keeping, body, now)
+            if isinstance(keeping, Shadowing):
+                self.outcome = shadowed(self.cache.engine, keeping, body, now)
+            else:
+                self.stored = on_complete(self.cache.engine, keeping, body, now)
         except Exception:
             self.cache.logs.failed("store_failed")
 
@@ -146,7 +150,7 @@ class Exchange:
     def _take_keeping(self) -> Keeping | None:
         keeping, self._keeping = self._keeping, None
         self._pieces = []
-        return keeping
+        return None if isinstance(keeping, Shadowing) else keeping
 
     def fail(self, *, sent: bool) -> Answer | None:
         """Give a stale answer to send in place of the application's exception; None: let it out.
@@ -180,9 +184,8 @@ class Exchange:
         if self._finished:
             return
         self._finished = True
-        if self._keeping is not None:
-            broke_off(self.cache.engine, self._keeping)
-            self._keeping = None
+        if keeping := self._take_keeping():
+            broke_off(self.cache.engine, keeping)
         fetch = self.forward.fetch
         if fetch is not None:
             if fetch.flight is not None:

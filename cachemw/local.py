@@ -9,6 +9,7 @@ import cachetools
 from cachemw.background import Background
 from cachemw.clock import Clock
 from cachemw.config import Config, Memory
+from cachemw.engine.comparing import Difference
 from cachemw.engine.engine import Engine, Floors, Settings
 from cachemw.engine.entry import Entry, Verdict
 from cachemw.engine.flights import Flights
@@ -21,6 +22,7 @@ from cachemw.engine.variants import Variants
 from cachemw.invalidation.log import InvalidationLog
 from cachemw.stores.interning import intern_pairs
 from cachemw.stores.memory import MemoryTier
+from cachemw.stores.shadows import ShadowTier
 from cachemw.stores.trimming import trim
 from cachemw.telemetry.counters import Counters, Gauges
 from cachemw.telemetry.logs import Logs
@@ -83,6 +85,8 @@ def make_engine(
     log: InvalidationLog,
     count: Callable[[str, str], None],
     refused: Callable[[RouteState, str], None],
+    shadows: ShadowTier,
+    mismatched: Callable[[RouteState, Difference], None],
 ) -> Engine:
     """Make the engine over a process's memory and its log."""
     digest_secret = config.digest_secret or f"cachemw:{config.namespace}"
@@ -118,6 +122,8 @@ def make_engine(
         count=count,
         refused=refused,
         intern=intern_pairs,
+        shadows=shadows,
+        mismatched=mismatched,
     )
 
 

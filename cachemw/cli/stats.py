@@ -22,6 +22,7 @@ from cachemw.cli.options import (
     table,
 )
 from cachemw.config import Config
+from cachemw.engine.outcomes import Outcome
 from cachemw.stores.nodes import Nodes
 from cachemw.telemetry import fleet
 from cachemw.telemetry.fleet import FleetStats
@@ -36,6 +37,7 @@ _ALONE = (
 )
 _EVERY = 1.0
 """Seconds between two looks; processes report once a second."""
+_SHADOW = (Outcome.SHADOW_MISMATCH, Outcome.SHADOW_HIT)
 _TIERS = ("memory", "shared", "flight", "origin")
 _OUTCOMES = ["requests", "failed", "hit rate", *FAMILIES]
 _PLACES = [*_TIERS, "saved", "p50", "p95", "p99"]
@@ -107,6 +109,18 @@ def _document(found: FleetStats) -> dict[str, Any]:
     return {"stats": total, "processes": processes, "unreadable": found.unreadable}
 
 
+def _mismatching(total: Stats) -> list[str]:
+    """Name the routes in shadow that would have answered wrongly."""
+    lines = []
+    for name, counts in sorted(total.requests.items()):
+        wrong, right = (counts.get(o.label, 0) for o in _SHADOW)
+        if wrong:
+            lines.append(
+                f"In shadow, route {name} would have given {wrong} wrong answers in {wrong + right}."
+            )
+    return lines
+
+
 def _report(config: Config, found: FleetStats, width: int) -> RenderableType:
     total = found.stats
     live = sum(each.live for each in found.processes)
@@ -114,6 +128,7 @@ def _report(config: Config, found: FleetStats, width: int) -> RenderableType:
     lines = [f"Namespace {config.namespace}: {live} {plural} in the last ten seconds."]
     if found.unreadable:
         lines.append(f"{found.unreadable} more of another release of cachemw: not counted.")
+    lines += _mismatching(total)
     if not live:
         return Text("\n".join(lines))
     rows = [_row(name, total.route(name)) for name in sorted(total.requests)]

@@ -1,4 +1,4 @@
-"""How far a flag lets the cache in: "off", "canary 10%", "on"; and shares of requests, as "2%"."""
+"""How far a flag lets the cache in: "off", "shadow", "canary 10%", "on"; and shares of requests, as "2%"."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from decimal import Decimal
 
 from .show import show
 
-__all__ = ["FULL", "parse_flag", "parse_holdout", "share_of", "state_of"]
+__all__ = ["FULL", "OFF", "SHADOW", "parse_flag", "parse_holdout", "share_of", "state_of"]
 
 FULL = 10_000
-"""Shares are counted in hundredths of a per cent: all of them is "on", none is "off"."""
+"""Shares are counted in hundredths of a per cent: all of them is "on"."""
+SHADOW = 0
+"""None of the keys is answered, and what the cache would do is watched."""
+OFF = -1
 _MOST_HELD = 0.5
 """Of more than half of the requests nobody would call the rest the rule."""
 
@@ -20,12 +23,12 @@ _CANARY = re.compile(rf"canary\s+{_PER_CENT.pattern}", re.ASCII)
 
 def parse_flag(value: object) -> str:
     """Read a flag's state, in its one spelling; raises ValueError."""
-    if value in ("on", "off"):
+    if value in ("on", "off", "shadow"):
         return str(value)
     found = _CANARY.fullmatch(value) if isinstance(value, str) else None
     if found is None:
         raise ValueError(
-            f'expected "on", "off" or a share of keys as "canary 10%", got {show(value)}'
+            f'expected "on", "off", "shadow" or a share of keys as "canary 10%", got {show(value)}'
         )
     share = Decimal(found[1])
     if not 0 < share < 100:
@@ -34,17 +37,21 @@ def parse_flag(value: object) -> str:
 
 
 def share_of(flag: str) -> int:
-    """Give how many of FULL keys a state lets into the cache: none for a state that is not known."""
-    if flag == "on":
-        return FULL
+    """Give how many of FULL keys a state lets into the cache; OFF for a state that is not known."""
+    if flag in _PLAIN:
+        return _PLAIN[flag]
     found = _CANARY.fullmatch(flag)
-    return int(Decimal(found[1]) * 100) if found else 0
+    return int(Decimal(found[1]) * 100) if found else OFF
+
+
+_PLAIN = {"on": FULL, "shadow": SHADOW, "off": OFF}
+_NAMES = {share: flag for flag, share in _PLAIN.items()}
 
 
 def state_of(share: int) -> str:
     """Give the state that lets so many of FULL keys in."""
-    if share in (0, FULL):
-        return "on" if share else "off"
+    if share in _NAMES:
+        return _NAMES[share]
     return f"canary {(Decimal(share) / 100).normalize():f}%"
 
 

@@ -82,6 +82,11 @@ class Memory(Settings):
     max_size: Setting[Size, int] = option(
         v.positive_size, default="256MiB", help="The cap on stored bytes, in each process."
     )
+    shadow_size: Setting[Size, int] = option(
+        v.positive_size,
+        default="16MiB",
+        help="The cap on what routes in shadow would have stored, beside `max_size`.",
+    )
     planned_size: Setting[Size | None, int | None] = option(
         v.positive_size,
         default=None,
@@ -250,7 +255,7 @@ class Config(Settings):
     flags: Setting[Mapping[str, str], dict[str, str]] = option(
         mapping_of(v.FLAG, check=v.RISK_KEY, default=dict.fromkeys(v.RISKS, "on")),
         factory=dict,
-        help='Risk classes to "on", "off" or "canary 10%". Left out: "on".',
+        help='Risk classes to "on", "off", "shadow" or "canary 10%". Left out: "on".',
     )
     consistency: Setting[Mapping[str, str], dict[str, Consistency]] = option(
         mapping_of(v.CONSISTENCY, check=v.RISK_KEY, default=dict.fromkeys(v.RISKS, "bounded")),
@@ -260,7 +265,7 @@ class Config(Settings):
     route_flags: Setting[Mapping[str, str], dict[str, str]] = option(
         mapping_of(v.FLAG, check=v.ROUTE_NAME),
         factory=dict,
-        help='Routes, by name, to "on", "off" or "canary 10%"; the smaller share counts.',
+        help='Routes, by name, to "on", "off", "shadow" or "canary 10%"; the lesser counts.',
     )
     holdout: Setting[str | float, float] = option(
         v.HOLDOUT,

@@ -124,6 +124,11 @@ class Route(Settings):
     tags: Setting[Names, tuple[str, ...]] = option(
         v.TAGS, default=(), help="Names to purge by, such as `product:{id}`."
     )
+    volatile: Setting[Names, tuple[str, ...]] = option(
+        v.VOLATILE,
+        default=(),
+        help="What shadow is not to compare: response headers, and JSON paths as `$.items[*].age`.",
+    )
     invalidates: Setting[Names, tuple[str, ...]] = option(
         v.TAGS,
         default=(),

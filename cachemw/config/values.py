@@ -48,6 +48,7 @@ __all__ = [
     "TEMPLATE",
     "TOKENS",
     "TTL",
+    "VOLATILE",
     "boolean",
     "duration",
     "integer",
@@ -260,7 +261,7 @@ TOKENS = _one_or_several(
 )
 ENDPOINT_PATH = matching(r"/[A-Za-z0-9._~/-]+", 'a plain path such as "/.cachemw/purge"')
 RISK = choice(*RISKS)
-FLAG = Parser(parse_flag, '"on", "off" or a share of keys as "canary 10%"')
+FLAG = Parser(parse_flag, '"on", "off", "shadow" or a share of keys as "canary 10%"')
 HOLDOUT = Parser(parse_holdout, 'a share of requests as "2%"')
 CONSISTENCY = choice("bounded", "strict")
 LEVEL = choice("debug", "info", "warning", "error")
@@ -354,4 +355,17 @@ TAGS = names(Parser(_tag, "tags, which may hold parameters of the path"))
 RESPONSE_FIELDS = names(
     Parser(lambda value: _field_name(value).lower(), "names of response headers")
 )
+
+
+def _volatile(value: object) -> str:
+    expects = 'a response header, or a JSON path as "$.items[*].age"'
+    text = matching(rf"{_TOKEN}|\$.+", expects)(value)
+    if text.startswith("$") and not re.fullmatch(
+        r"\$(?:\.[A-Za-z_][A-Za-z0-9_-]*|\[(?:\*|\d+)\])+", text, re.ASCII
+    ):
+        raise ValueError(f"expected {expects}, got {show(value)}")
+    return text
+
+
+VOLATILE = names(Parser(_volatile, "response headers, and JSON paths"))
 NODES = names(Parser(parse_node, "tags that it is built from"), at_least=1)

@@ -19,6 +19,7 @@ from cachemw.engine.keeping import Keeping, fail, judge_head, refuse, still_coun
 from cachemw.engine.outcomes import Outcome
 from cachemw.engine.reasons import FORWARDED
 from cachemw.engine.rendering import CONDITIONAL_METHODS, Answer, Pairs, as_not_modified
+from cachemw.engine.shadowing import Shadowing, shadowing
 from cachemw.engine.tagging import take_tags
 from cachemw.engine.validation import by_head, validated
 from cachemw.http.cache_status import forwarded
@@ -37,7 +38,7 @@ class Relayed(Struct, frozen=True, kw_only=True):
     """The application's answer goes out."""
 
     answer: Answer
-    keeping: Keeping | None = None
+    keeping: Keeping | Shadowing | None = None
     stored: Stored | None = None
     """What the answer to a HEAD brought up to date, for the shared store."""
     purge: tuple[str, ...] = ()
@@ -62,6 +63,9 @@ def on_head(
     tags: tuple[str, ...] = ()
     if forward.route is not None and not engine.settings.tag_fields.isdisjoint(head.headers.names):
         head, tags = take_tags(engine, head)
+    if fetch is not None and fetch.shadow:
+        watched = shadowing(engine, fetch, head, tags, wall_now)
+        return Relayed(answer=_signed(engine, head, forward), keeping=watched)
     if fetch is None:
         purge = invalid_tags(engine, forward.change, head) if forward.change else ()
         return Relayed(answer=_signed(engine, head, forward), purge=purge)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from cachemw.config.flag import FULL
+from cachemw.config.flag import FULL, OFF, SHADOW
 from cachemw.engine.bodies import body_part, body_reason
 from cachemw.engine.engine import Engine
 from cachemw.engine.entry import Key
@@ -105,7 +105,7 @@ def ask(engine: Engine, request: Request, target: Target, extra: Extra | None) -
         route, params = plan.route, {}
     # In a language, what nobody reads may change something; it counts for unsafe methods alone.
     unread = route.language is not None
-    if not route.on:
+    if route.share == OFF:
         return Pass(route, "off", off=True, mutates=unread)
     if request.method not in route.methods:
         return Pass(route, "method", mutates=unread)
@@ -125,7 +125,7 @@ def ask(engine: Engine, request: Request, target: Target, extra: Extra | None) -
         asked = _impersonal(plan, request)
     else:
         asked = _personal(engine, plan, request, extra or ())
-    if route.share != FULL and isinstance(asked, Ask) and not route.takes(asked.key):
+    if SHADOW < route.share < FULL and isinstance(asked, Ask) and not route.takes(asked.key):
         return Pass(route, "canary", off=True)
     return asked
 

@@ -8,6 +8,7 @@ keyed with it; the body itself enters the key as a keyed digest.
 
 from __future__ import annotations
 
+from cachemw.config.flag import OFF
 from cachemw.engine.engine import Engine
 from cachemw.engine.keys import encode_parts
 from cachemw.engine.routes import RouteState, Target
@@ -31,7 +32,7 @@ def body_limit(engine: Engine, request: Request, target: Target) -> int | None:
         if match is None:
             return None
         route = engine.routes[match[0]]
-    if not route.on or request.method not in route.bodied:
+    if route.share == OFF or request.method not in route.bodied:
         return None
     if bypass_reason(request, engine.watched.suspicious, keyed=True) or _unread(route, request):
         return None

@@ -35,6 +35,8 @@ class Fetch(Struct, kw_only=True, eq=False):
     """Whether the application is asked, by our own conditions, if `stored` is still current."""
     refresh: bool = False
     """Whether this is our own call, for an answer that was served stale."""
+    shadow: bool = False
+    """Whether the answer is only watched."""
     recorded: Callable[[], tuple[str, ...]] = tuple
     """Gives the tags of what the application has read in this call; then the recording is over."""
 

@@ -13,6 +13,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from cachemw.config.flag import FULL
+from cachemw.engine.comparing import Difference, Seen
 from cachemw.engine.entry import MARKER, Entry, HeaderPairs, Key, Position, Verdict
 from cachemw.engine.flights import Flights
 from cachemw.engine.keys import KeyMaker
@@ -25,7 +26,7 @@ from cachemw.http.fields import Fields, Pair
 from cachemw.http.targeted import effective_control
 from cachemw.http.vary import Selecting, selecting
 
-__all__ = ["Engine", "Floors", "Memory", "Settings", "Trust"]
+__all__ = ["Engine", "Floors", "Memory", "Settings", "Shadow", "Shadows", "Trust"]
 
 # Selecting fields whose values in the raw request may differ from what the application saw, or
 # must not stand in clear in a stored entry.
@@ -66,6 +67,23 @@ class Floors(Protocol):
 
     def here(self) -> Position:
         """Give the position that an origin call beginning now must note."""
+
+
+class Shadows(Protocol):
+    """What routes in shadow would have stored."""
+
+    def get(self, key: bytes) -> Shadow | None:
+        """Give what would be stored under a digest."""
+
+    def put(self, key: bytes, shadow: Shadow) -> None:
+        """Keep one, in the place of others where there is no room."""
+
+
+class Shadow(Struct, frozen=True):
+    """What would be stored: an entry without its body, and what it is compared by."""
+
+    entry: Entry
+    seen: Seen
 
 
 class Trust(Protocol):
@@ -122,6 +140,8 @@ class Engine:
         count: Callable[[str, str], None],
         refused: Callable[[RouteState, str], None],
         intern: Callable[[HeaderPairs], HeaderPairs],
+        shadows: Shadows,
+        mismatched: Callable[[RouteState, Difference], None],
     ) -> None:
         self.settings = settings
         self.routes = routes
@@ -138,6 +158,9 @@ class Engine:
         """Counts an event by name and reason."""
         self.refused = refused
         """Hears of every answer that is not kept, and why."""
+        self.shadows = shadows
+        self.mismatched = mismatched
+        """Hears of every answer of a route in shadow that the cache would have got wrong."""
         self.intern = intern
         """Shares equal header pairs between entries."""
         self._uncacheable = uncacheable

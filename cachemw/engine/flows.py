@@ -6,7 +6,8 @@ performs them and sends the results back with the time at which they came. The r
 `on_request`, the first that applies:
 
 1. no route, or something in the request that must not be cached: **pass**; a key that the flags do
-   not let in: **off**; a request that chance has chosen to compare the others with: **control**;
+   not let in: **off**; a route in **shadow** is only watched; a request that chance has chosen to
+   compare the others with: **control**;
 2. the route is strict and the log is not heard: go to the application, with nothing from before;
 3. an entry in memory that may be served: **hit**; where it is stale, refresh it in the background
    if nobody else does;
@@ -28,6 +29,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from cachemw.config.flag import SHADOW
 from cachemw.engine.ask import Ask, Pass, ask
 from cachemw.engine.candidates import NOTHING, Found, candidate, in_memory, in_shared, stands_in
 from cachemw.engine.decisions import Fetch, Forward, Serve
@@ -39,6 +41,7 @@ from cachemw.engine.flights import Outcome as Waited
 from cachemw.engine.leasing import leased
 from cachemw.engine.outcomes import Outcome
 from cachemw.engine.routes import Extra, RouteState, Target
+from cachemw.engine.shadowing import shadow
 from cachemw.engine.validation import conditions_for
 from cachemw.errors import StoreError
 from cachemw.http.invalidation import is_unsafe
@@ -60,6 +63,8 @@ def on_request(
     asked = ask(engine, request, target, extra)
     if isinstance(asked, Pass):
         return _pass(asked, request)
+    if asked.route.share == SHADOW:
+        return shadow(engine, asked, now)
     if held_out:
         return Forward(route=asked.route, outcome=Outcome.CONTROL, reason="holdout")
     if engine.is_cut_off(asked.route, now):

@@ -26,6 +26,7 @@ from cachemw.http.vary import Selecting, varies_on
 __all__ = [
     "Keeping",
     "broke_off",
+    "entries_of",
     "fail",
     "judge_head",
     "keep",
@@ -146,7 +147,7 @@ def keep(engine: Engine, keeping: Keeping, body: bytes, now: float) -> tuple[Ent
     """Put an answer into memory and land its flight; give its entry and what the shared store gets."""
     fetch = keeping.fetch
     tags = tags_of(fetch, keeping.head.headers, keeping.tags)
-    entry, entries = _entries(engine, keeping, body, tags)
+    entry, entries = entries_of(engine, keeping, body, tags)
     if len(tags) - len(fetch.ask.plan.tags) > engine.settings.max_tags:
         refuse(engine, fetch, "too-many-tags")
         return entry, None
@@ -162,7 +163,7 @@ def keep(engine: Engine, keeping: Keeping, body: bytes, now: float) -> tuple[Ent
     return entry, Stored(entries, fetch.ask.route.name, fetch.take_lease())
 
 
-def _entries(
+def entries_of(
     engine: Engine, keeping: Keeping, body: bytes, tags: tuple[str, ...]
 ) -> tuple[Entry, tuple[tuple[Key, Entry], ...]]:
     """Make the entry and, where the answer varies, the marker that stands under the primary key."""

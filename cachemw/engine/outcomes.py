@@ -11,7 +11,7 @@ from typing import Literal
 
 __all__ = ["Family", "Outcome", "Tier"]
 
-Family = Literal["hit", "stale", "miss", "pass", "off", "refresh", "control"]
+Family = Literal["hit", "stale", "miss", "pass", "off", "refresh", "control", "shadow"]
 Tier = Literal["memory", "shared", "flight", "origin"]
 
 
@@ -50,6 +50,10 @@ class Outcome(IntEnum):
     UNSATISFIED = 13, "miss", "memory", False
     # Held out by chance, so that what the cache does can be told from what the hour does.
     CONTROL = 14, "control", "origin", True
+    # In shadow: what the cache would have done, had it been asked.
+    SHADOW_HIT = 15, "shadow", "origin", True
+    SHADOW_MISS = 16, "shadow", "origin", True
+    SHADOW_MISMATCH = 17, "shadow", "origin", True
 
     def __new__(cls, value: int, outcome: Family, tier: Tier, calls_origin: bool) -> Outcome:
         """Make the member equal to its cell's number."""

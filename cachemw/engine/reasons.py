@@ -23,6 +23,7 @@ FORWARDED = {
         "bypass", "the route is switched off, by a flag, its configuration or the kill switch"
     ),
     "canary": Reason("bypass", "the route's flag lets a share of the keys in, and not this one"),
+    "shadow": Reason("bypass", "the route is in shadow: what the cache would do is watched"),
     "holdout": Reason("bypass", "chance has chosen this request to compare the others with"),
     "cut-off": Reason(
         "bypass", "the log of purges is not heard, and the route's consistency is strict"
@@ -89,6 +90,7 @@ NOT_KEPT = {
     "write": "the application used write()",
     "message": "the server was sent a message that cannot be copied",
     "request": "the client said no-store, and the route honours it",
+    "too-many-tags": "the answer has more tags than recording.max_tags",
     "identity-error": "the route's identity function raised",
 }
 """Every reason of an answer that was not kept."""

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from cachemw.config.flag import FULL
+from cachemw.engine.comparing import Volatile
 from cachemw.engine.entry import Key
 from cachemw.engine.query import QueryReader
 from cachemw.http.fields import Pair, cookie_pairs
@@ -90,6 +91,8 @@ class RouteState:
     identity: Identify | None
     tags: tuple[str, ...]
     """Tag templates."""
+    volatile: Volatile
+    """What may differ between two answers that are alike."""
     invalidates: tuple[str, ...]
     """Templates of what an unsafe request to the route's path changes."""
     own_tag: str
@@ -97,12 +100,7 @@ class RouteState:
     families: tuple[str, ...] | None
     """Those of its tags, for values without colons; None where a value of the path is part of one."""
     share: int = FULL
-    """How many of FULL keys the flags and the kill switch let use the cache right now."""
-
-    @property
-    def on(self) -> bool:
-        """Whether any may."""
-        return self.share > 0
+    """How many of FULL keys the flags and the kill switch let use the cache right now, or SHADOW, or OFF."""
 
     def takes(self, key: Key) -> bool:
         """Say whether a key is among those that may: one that is stays so while the share grows."""

@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 from cachemw.config import Config, Route
-from cachemw.config.flag import FULL
+from cachemw.config.flag import FULL, OFF
 from cachemw.config.template import parse_template
 from cachemw.config.values import BODIED_METHODS
+from cachemw.engine.comparing import volatile_parts
 from cachemw.engine.query import query_reader
 from cachemw.engine.router import Router
 from cachemw.engine.routes import Identify, Language, RouteState
@@ -70,10 +71,11 @@ def _make(
         honours=route.client_directives == "honour",
         identity=identities[route.identity] if route.identity else None,
         tags=route.tags,
+        volatile=volatile_parts(route.volatile),
         invalidates=route.invalidates,
         own_tag=route_tag(route.name),
         families=_families(route.tags),
-        share=FULL if route.enabled else 0,
+        share=FULL if route.enabled else OFF,
     )
 
 

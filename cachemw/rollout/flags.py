@@ -1,7 +1,8 @@
 """Flags: how far each risk class and each route is let into the cache, by configuration and live.
 
-A state is `off`, `on`, or `canary 10%`: of that share of the keys, always the same ones, and more of
-them as it grows. What counts for a route is the smallest share that any of these gives it:
+A state is `off`, `on`, `shadow` (the application answers, and what the cache would do is watched) or
+`canary 10%`: of that share of the keys, always the same ones, and more of
+them as it grows. What counts for a route is the least that any of these gives it:
 
 1. the kill switch, set in the environment or the configuration (it cannot be lifted live), or live;
 2. its risk class: the live setting, else the configured one;
@@ -25,7 +26,7 @@ from typing import Any
 
 import msgspec
 
-from cachemw.config.flag import parse_flag, parse_holdout, share_of, state_of
+from cachemw.config.flag import OFF, parse_flag, parse_holdout, share_of, state_of
 from cachemw.engine.routes import RouteState
 from cachemw.errors import CacheError
 
@@ -229,7 +230,7 @@ class Flags:
     def _refresh(self) -> None:
         for route in self._routes:
             share = min(self._class_share(route.risk), self._route_share(route.name))
-            route.share = 0 if self.killed else share
+            route.share = OFF if self.killed else share
         self._hold_out(self.holdout)
 
     def reset_after_fork(self) -> None:

@@ -11,7 +11,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal
 
@@ -177,6 +177,16 @@ class Logs:
     def not_stored(self, risk: Risk, route: str, reason: str) -> None:
         """Say at INFO why responses are not stored: once per route and reason per minute."""
         self._note(risk, "not_stored", {"route": route, "reason": reason})
+
+    def shadow_mismatch(self, risk: Risk, route: str, places: Sequence[str]) -> None:
+        """Say at INFO where fresh answers differ from what would have been served: once a minute."""
+        logger = _LOGGERS[risk]
+        if logger.isEnabledFor(logging.INFO):
+            with self._lock:
+                first = self._recent.first(("shadow_mismatch", route))
+            if first:
+                fields: Fields = {"route": route, "places": "; ".join(places)}
+                _emit(logger, logging.INFO, "shadow_mismatch", fields)
 
     def _note(self, risk: Risk, event: str, fields: dict[str, str]) -> None:
         logger = _LOGGERS[risk]

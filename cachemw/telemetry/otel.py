@@ -80,6 +80,12 @@ _EVENTS: Final[dict[EventName, tuple[str, str, str, str]]] = {
         "Operations that the shared store failed or did not answer in time.",
     ),
     "dropped_stores": ("store.dropped", "{entry}", "", "Writes dropped from a full queue."),
+    "shadow_mismatch": (
+        "shadow.mismatches",
+        "{answer}",
+        "cachemw.kind",
+        "Answers of the application that differ from what would have been served.",
+    ),
     "bad_tags": ("tags.bad", "{tag}", "", "Tags in response fields that cannot be tags."),
     "variants_dropped": (
         "memory.variants.dropped",

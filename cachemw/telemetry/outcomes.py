@@ -27,9 +27,19 @@ EventName = Literal[
     "log_lines_dropped",
     "variants_dropped",
     "bad_tags",
+    "shadow_mismatch",
 ]
 
-FAMILIES: Final[tuple[Family, ...]] = ("hit", "stale", "miss", "pass", "off", "refresh", "control")
+FAMILIES: Final[tuple[Family, ...]] = (
+    "hit",
+    "stale",
+    "miss",
+    "pass",
+    "off",
+    "refresh",
+    "control",
+    "shadow",
+)
 
 
 FAMILY_OF: Final = tuple(FAMILIES.index(outcome.outcome) for outcome in Outcome)
@@ -64,5 +74,6 @@ EVENT_LABELS: Final[dict[EventName, str]] = {
     "log_lines_dropped": "",
     "variants_dropped": "",
     "bad_tags": "",
+    "shadow_mismatch": "kind",
 }
 """Event -> what its second word means; empty: it has none."""

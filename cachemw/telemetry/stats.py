@@ -257,7 +257,7 @@ _COLUMNS = ("route", "requests", "hit rate", "memory", "shared", "flight", "orig
 
 def _table_row(name: str, stats: Stats) -> tuple[str, ...]:
     rate = stats.hit_rate
-    latency = stats.latency("hit", "stale", "miss", "pass", "off", "control")
+    latency = stats.latency("hit", "stale", "miss", "pass", "off", "control", "shadow")
     p95 = latency.quantile(0.95) if latency else None
     tiers = stats.by_tier
     return (

@@ -163,7 +163,7 @@ def test_the_configuration_can_stand_before_or_behind_set(
         (("low=on", "low=off"), 2, "low is given twice"),
         (("lwo=on",), 1, "'lwo' is no flag"),
         (("route:nope=on",), 1, "'route:nope' is no flag"),
-        (("low=perhaps",), 1, 'low: expected "on", "off" or a share'),
+        (("low=perhaps",), 1, 'low: expected "on", "off", "shadow" or a share'),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )

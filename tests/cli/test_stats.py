@@ -118,3 +118,10 @@ def test_watching_on_a_terminal_draws_until_it_is_interrupted(
     os.close(screen)
     assert b"66.7%" in shown
     assert shown.partition(b"log_connected=1")[0].count("┏".encode()) == tables
+
+
+def test_a_route_that_would_be_wrong_in_shadow_is_named(run: Run, site: Site) -> None:
+    site.cache.flags.set({"route:products": "shadow"})
+    for _ in range(3):
+        site.get("/products/1")
+    until(lambda: "products would have given 2 wrong answers in 2" in run("stats").stdout)

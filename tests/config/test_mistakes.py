@@ -35,7 +35,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "unknown key with nothing near": (
         "[memory]\nzzz = 1",
-        ["memory.zzz: unknown key; known here: max_size, planned_size"],
+        ["memory.zzz: unknown key; known here: max_size, planned_size, shadow_size"],
     ),
     "unknown key in a route": (
         route('tag = ["a"]'),
@@ -188,7 +188,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "a flag that is a switch": (
         "[flags]\nlow = true",
-        ['flags.low: expected "on", "off" or a share of keys as "canary 10%", got true'],
+        ['flags.low: expected "on", "off", "shadow" or a share of keys as "canary 10%", got true'],
     ),
     "a flag for no route": (
         route() + '[route_flags]\np-di = "off"',
@@ -390,8 +390,19 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         [
             'flags.low: "canary 0%": a canary is some of the keys; say "on" or "off" instead',
             'flags.medium: "canary 100%": a canary is some of the keys; say "on" or "off" instead',
-            'flags.high: expected "on", "off" or a share of keys as "canary 10%", got "10%"',
+            'flags.high: expected "on", "off", "shadow" or a share of keys as "canary 10%", got "10%"',
             'holdout: expected a share of requests of at most "50%", got "60%"',
+        ],
+    ),
+    "what is volatile and is no place": (
+        route('volatile = ["X Y", "$", "$.a[x]", "$.a[*].b", "ok"]'),
+        [
+            'routes[0].volatile[0]: expected a response header, or a JSON path as "$.items[*].age",'
+            ' got "X Y"',
+            'routes[0].volatile[1]: expected a response header, or a JSON path as "$.items[*].age",'
+            ' got "$"',
+            'routes[0].volatile[2]: expected a response header, or a JSON path as "$.items[*].age",'
+            ' got "$.a[x]"',
         ],
     ),
     "a method twice": (

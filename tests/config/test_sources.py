@@ -156,7 +156,9 @@ def test_what_says_no_changes_nothing(value: str) -> None:
         ),
         (
             {"CACHEMW_FLAGS": "low=of"},
-            ['CACHEMW_FLAGS: expected "on", "off" or a share of keys as "canary 10%", got "of"'],
+            [
+                'CACHEMW_FLAGS: expected "on", "off", "shadow" or a share of keys as "canary 10%", got "of"'
+            ],
         ),
         (
             {"CACHEMW_FLAGS": "low,route:=on"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cachemw.config.flag import OFF
 from cachemw.engine.answers import Relayed
 
 from .kit import ROUTE, Field, Kit, get
@@ -79,7 +80,7 @@ def test_a_path_without_a_route_is_none_of_ours(kit: Kit) -> None:
 
 
 def test_a_route_that_is_off_may_come_back(kit: Kit) -> None:
-    kit.engine.routes[0].share = 0
+    kit.engine.routes[0].share = OFF
     assert purged(kit, 200) == {"@shop.example/products/1"}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cachemw.config.flag import OFF
 from cachemw.engine.answers import Relayed
 from cachemw.engine.decisions import Serve
 from cachemw.engine.effects import Lookup
@@ -68,7 +69,7 @@ def test_it_passes_untouched_and_unkept(kit: Kit, request_: Request, reason: str
 def test_a_route_that_is_off_lets_everything_past_even_what_is_stored(kit: Kit) -> None:
     """I6: a switched-off route serves nothing, on the fast path either."""
     kit.fill(get())
-    kit.engine.routes[0].share = 0
+    kit.engine.routes[0].share = OFF
     decision = forwarded(step(kit.flow(get())))
     assert (decision.outcome, decision.reason, decision.fetch) == (Outcome.OFF, "off", None)
     assert kit.hit(get()) is None

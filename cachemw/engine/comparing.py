@@ -1,0 +1,142 @@
+"""How a fresh answer differs from one that is stored: what is different, and never what it says.
+
+Places are told, values are not: a status, the name of a field, the path of a value in JSON. What is no
+plain name in a path may be somebody's, and is a star.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from cachemw.engine.entry import HeaderPairs
+
+__all__ = ["VOLATILE", "Difference", "Seen", "Volatile", "compare", "volatile_parts"]
+
+VOLATILE = frozenset(
+    {
+        *(b"age", b"content-length", b"date", b"expires", b"nel", b"report-to", b"server-timing"),
+        *(b"request-id", b"x-request-id", b"x-correlation-id", b"x-process-time", b"x-runtime"),
+        *(b"traceparent", b"tracestate", b"cache-status", b"via"),
+    }
+)
+"""Fields that are new in each answer, or made by whoever passes it on."""
+
+_MOST = 20
+"""Places told of one difference."""
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+_STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_-]*)|\[(\*|\d+)\]")
+
+Path = tuple[str, ...]
+
+
+class Difference(Struct, frozen=True):
+    """What differs: `status`, `header` or `body`, and where."""
+
+    kinds: tuple[str, ...]
+    places: tuple[str, ...]
+
+
+class Seen(Struct, frozen=True):
+    """One answer as it is compared."""
+
+    status: int
+    headers: HeaderPairs
+    digest: bytes
+    """Of the body."""
+    size: int
+    body: bytes
+    """Empty where it is too large to be kept beside its digest."""
+
+
+class Volatile(Struct, frozen=True):
+    """What a route declares to differ: fields, and paths in JSON."""
+
+    fields: frozenset[bytes]
+    paths: tuple[Path, ...]
+
+
+def volatile_parts(declared: tuple[str, ...]) -> Volatile:
+    """Read what a route declares: names of fields, and paths such as `$.items[*].age`."""
+    paths = tuple(
+        tuple(f".{name}" if name else f"[{index}]" for name, index in _STEP.findall(each))
+        for each in declared
+        if each.startswith("$")
+    )
+    fields = (each.lower().encode("ascii") for each in declared if not each.startswith("$"))
+    return Volatile(fields=VOLATILE.union(fields), paths=paths)
+
+
+def compare(stored: Seen, fresh: Seen, volatile: Volatile) -> Difference | None:
+    """Say how a fresh answer differs from a stored one, or give None."""
+    kinds: list[str] = []
+    places: list[str] = []
+    if stored.status != fresh.status:
+        kinds.append("status")
+        places.append(f"status {stored.status} -> {fresh.status}")
+    if names := _fields(stored.headers, fresh.headers, volatile.fields):
+        kinds.append("header")
+        places += names
+    if stored.digest != fresh.digest and (found := _body(stored, fresh, volatile.paths)):
+        kinds.append("body")
+        places += found
+    return Difference(tuple(kinds), tuple(places[:_MOST])) if kinds else None
+
+
+def _fields(stored: HeaderPairs, fresh: HeaderPairs, volatile: frozenset[bytes]) -> list[str]:
+    names = dict.fromkeys(name for name, _ in (*stored, *fresh) if name not in volatile)
+    return [
+        f"header {name.decode('latin-1')}"
+        for name in names
+        if [v for n, v in stored if n == name] != [v for n, v in fresh if n == name]
+    ]
+
+
+def _body(stored: Seen, fresh: Seen, volatile: tuple[Path, ...]) -> list[str]:
+    if stored.body and fresh.body:
+        try:
+            return _paths(stored.body, fresh.body, volatile)
+        except (msgspec.DecodeError, RecursionError):  # no JSON, or no honest one
+            pass
+    return [f"body, {stored.size} -> {fresh.size} bytes"]
+
+
+def _paths(stored: bytes, fresh: bytes, volatile: tuple[Path, ...]) -> list[str]:
+    differing = _differing(msgspec.json.decode(stored), msgspec.json.decode(fresh), ())
+    told = (path for path in differing if not any(_covers(each, path) for each in volatile))
+    return ["$" + "".join(path) for path in islice(told, _MOST)]
+
+
+def _differing(old: Any, new: Any, path: Path) -> Iterator[Path]:
+    """Give the paths of what differs, the deepest that hold all of it."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in {**old, **new}:
+            if name not in old or name not in new:
+                yield (*path, _told(name))
+            elif old[name] != new[name]:
+                yield from _differing(old[name], new[name], (*path, _told(name)))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            if one != other:
+                yield from _differing(one, other, (*path, f"[{index}]"))
+    else:
+        yield path
+
+
+def _told(name: str) -> str:
+    return f".{name}" if _PLAIN.fullmatch(name) else ".*"
+
+
+def _covers(declared: Path, path: Path) -> bool:
+    """Say whether a declared path is this one, or holds it."""
+    if len(declared) > len(path):
+        return False
+    return all(
+        want == step or (want == "[*]" and step.startswith("["))
+        for want, step in zip(declared, path, strict=False)
+    )

@@ -1,0 +1,81 @@
+"""How two answers differ: where, and never what they say."""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+from typing import Any
+
+import pytest
+
+from cachemw.engine.comparing import Seen, compare, volatile_parts
+
+
+def seen(body: Any = b"", *headers: tuple[bytes, bytes], status: int = 200) -> Seen:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Seen(status, headers, blake2b(raw, digest_size=16).digest(), len(raw), raw)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "places"),
+    [
+        ({"a": 1}, {"a": 1}, []),
+        ({"a": 1}, {"a": 2}, ["$.a"]),
+        ({"a": {"b": [1, 2]}}, {"a": {"b": [1, 3]}}, ["$.a.b[1]"]),
+        ({"a": [1]}, {"a": [1, 2]}, ["$.a"]),
+        ({"a": 1}, {"b": 1}, ["$.a", "$.b"]),
+        ({"a": 1, "b": 1}, {"b": 1, "a": 1}, []),
+        ([{"x": 1}], [{"x": None}], ["$[0].x"]),
+        ({"a": 1}, [1], ["$"]),
+        ({"bob@example.org": 1}, {"bob@example.org": 2}, ["$.*"]),
+        ({"x" * 41: 1}, {"x" * 41: 2}, ["$.*"]),
+        (b"<p>1</p>", b"<p>12</p>", ["body, 8 -> 9 bytes"]),
+        ({"a": 1}, b"not json", ["body, 8 -> 8 bytes"]),
+        ({"a": list(range(30))}, {"a": list(range(1, 31))}, [f"$.a[{n}]" for n in range(20)]),
+    ],
+    ids=repr,
+)
+def test_where_bodies_differ(old: Any, new: Any, places: list[str]) -> None:
+    found = compare(seen(old), seen(new), volatile_parts(()))
+    assert (list(found.places) if found else []) == places
+
+
+@pytest.mark.parametrize(
+    ("declared", "same"),
+    [
+        ("$.items[*].age", True),
+        ("$.items", True),
+        ("$.items[0].age", False),
+        ("$.items[1].age", True),
+        ("$.items[*]", True),
+        ("$.items[*].name", False),
+        ("$.item", False),
+        ("$.items[*].age.unix", False),
+    ],
+)
+def test_what_is_declared_is_not_compared(declared: str, same: bool) -> None:
+    old, new = ({"items": [{"age": 1}, {"age": age}]} for age in (2, 3))
+    assert (compare(seen(old), seen(new), volatile_parts((declared,))) is None) is same
+
+
+def test_fields_are_compared_with_all_their_values_in_order() -> None:
+    old = seen(b"", (b"a", b"1"), (b"a", b"2"), (b"b", b"1"), (b"date", b"x"))
+    new = seen(b"", (b"a", b"2"), (b"a", b"1"), (b"date", b"y"), (b"c", b""))
+    found = compare(old, new, volatile_parts(("C",)))
+    assert found is not None
+    assert found.kinds == ("header",)
+    assert found.places == ("header a", "header b")
+
+
+def test_a_body_too_large_to_be_kept_is_compared_by_its_digest() -> None:
+    old, new = (Seen(200, (), digest, 10**6, b"") for digest in (b"1", b"2"))
+    found = compare(old, new, volatile_parts(("$.a",)))
+    assert found is not None
+    assert found.places == ("body, 1000000 -> 1000000 bytes",)
+    assert compare(old, old, volatile_parts(())) is None
+
+
+def test_depth_is_no_way_to_make_it_fail() -> None:
+    deep = b"[" * 5000 + b"]" * 5000
+    other = b"[" * 5000 + b"1" + b"]" * 5000
+    assert compare(seen(deep), seen(other), volatile_parts(())) is not None
