@@ -229,6 +229,7 @@ MAY_IMPORT = {
     "environ": CORE,
     "testing": CORE,
     "integrations": {*CORE, "recording"},
+    "openfeature": {*CORE, "rollout"},
 }
 # The log of a fleet lives in Redis, and reaches it as the store does.
 EXCEPTIONS = {
@@ -312,6 +313,7 @@ EXTRAS = {
     "rich": {"cli"},
     "sqlalchemy": {"integrations"},
     "sqlglot": {"integrations"},
+    "openfeature": {"openfeature"},
 }
 
 
@@ -349,6 +351,7 @@ HEAVY = [
     "flask",
     "graphql",
     "hiredis",
+    "openfeature",
     "opentelemetry.sdk",
     "redis",
     "rich",

@@ -31,6 +31,7 @@ PUBLIC = {
     "cachemw.asgi": ["CacheMiddleware"],
     "cachemw.django": ["CacheMiddleware", "get_cache"],
     "cachemw.integrations.sqlalchemy": ["Recorder", "record"],
+    "cachemw.openfeature": ["CachemwProvider", "Driver"],
     "cachemw.starlette": ["CacheMiddleware"],
     "cachemw.testing": [
         "ChaosProxy",

@@ -1,12 +1,13 @@
 """Flags: how far each risk class and each route is let into the cache, by configuration and live.
 
-A state is `off`, `on`, `shadow` (the application answers, and what the cache would do is watched) or
-`canary 10%`: of that share of the keys, always the same ones, and more of
-them as it grows. What counts for a route is the least that any of these gives it:
+A state is `off`, `shadow` (the application answers, and what the cache would do is watched), `canary 10%`
+(that share of the keys, always the same ones, and more of them as it grows) or `on`. What counts for a
+route is the least that any of these gives it:
 
 1. the kill switch, set in the environment or the configuration (it cannot be lifted live), or live;
 2. its risk class: the live setting, else the configured one;
-3. the route itself: the live setting, else the configured flag, else its `enabled`.
+3. the route itself: the live setting, else the configured flag, else its `enabled`;
+4. another system of flags, where one drives this process (`cachemw.openfeature`), for class and route.
 
 Beside them stands the *holdout*: a share of requests, drawn anew each time, that goes past the cache
 so that there is something to compare with.
@@ -22,7 +23,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from contextlib import suppress
 
 import msgspec
 
@@ -136,6 +137,10 @@ class Flags:
         self._exchange = exchange
         self._lock = threading.Lock()
         self.live = LiveFlags()
+        self.driven: Mapping[str, str] = {}
+        """What another system of flags says, by name: states that have been checked."""
+        self.on_change: list[Callable[[], None]] = []
+        """Called, in whichever thread, when anything may have changed."""
         self._pending: dict[str, str] = {}
         """What was set while Redis was away, to be published when it is back."""
         self._refresh()
@@ -175,6 +180,14 @@ class Flags:
                 self._refresh()
         return True
 
+    def drive(self, driven: Mapping[str, str]) -> None:
+        """Let another system of flags say how far this process goes; of all that is said the least counts."""
+        with self._lock:
+            if driven == self.driven:
+                return
+            self.driven = dict(driven)
+            self._refresh()
+
     def kill(self) -> bool:
         """Turn the whole cache off, live."""
         return self.set({"kill": "on"})
@@ -213,25 +226,33 @@ class Flags:
     def holdout(self) -> float:
         """The share of requests that goes past the cache."""
         live = self.live.holdout
-        return self._holdout if live is None else live
+        if live is not None:
+            return live
+        driven = self.driven.get(HOLDOUT)
+        return self._holdout if driven is None else parse_holdout(driven)
 
     @property
     def killed(self) -> bool:
         """Whether the kill switch is on."""
-        return self._killed or self.live.kill
+        return self._killed or self.live.kill or self.driven.get("kill") == "on"
 
     def _class_share(self, risk: str) -> int:
-        return share_of(self.live.classes.get(risk) or self._classes.get(risk, "on"))
+        share = share_of(self.live.classes.get(risk) or self._classes.get(risk, "on"))
+        return min(share, share_of(self.driven.get(risk, "on")))
 
     def _route_share(self, name: str) -> int:
-        state: Any = self.live.routes.get(name) or self._route_flags.get(name)
-        return self._enabled[name] if state is None else share_of(state)
+        state = self.live.routes.get(name) or self._route_flags.get(name)
+        share = self._enabled[name] if state is None else share_of(state)
+        return min(share, share_of(self.driven.get(f"route:{name}", "on")))
 
     def _refresh(self) -> None:
         for route in self._routes:
             share = min(self._class_share(route.risk), self._route_share(route.name))
             route.share = OFF if self.killed else share
         self._hold_out(self.holdout)
+        for told in self.on_change:
+            with suppress(Exception):  # who listens may be at fault, and the flags have changed
+                told()
 
     def reset_after_fork(self) -> None:
         """Make the lock anew."""
