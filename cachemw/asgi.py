@@ -32,7 +32,7 @@ from cachemw.engine.routes import Extra, Target
 from cachemw.exchange import Exchange, rendered
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Content, Head, Request
-from cachemw.ordering import acarry_out
+from cachemw.ordering import acarry_out, ordered
 from cachemw.telemetry.spans import span_origin
 
 __all__ = ["CacheMiddleware"]
@@ -115,7 +115,10 @@ class CacheMiddleware:
     ) -> None:
         cache = self.cache
         cache.start()
-        if cache.endpoint is not None and await self._ordered(cache.endpoint, scope, receive, send):
+        if cache.endpoint is not None and (
+            order := ordered(cache, lambda: _request(scope, fields))
+        ):
+            await self._carry_out(cache.endpoint, order, receive, send)
             return
         try:
             request, asked_at = _request(scope, fields), now
@@ -140,21 +143,13 @@ class CacheMiddleware:
         exchange = Exchange(cache, decision, now)
         await _Relay(self, send, exchange).run(_rewritten(scope, decision), receive)
 
-    async def _ordered(
-        self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send
-    ) -> bool:
-        """Carry out what is ordered by HTTP, and say whether the request was an order."""
-        try:
-            request = _request(scope, dict(scope["headers"]))
-            if not endpoint.meets(request):
-                return False
-        except Exception:  # a fault of ours must not become the client's (I3)
-            self.cache.logs.failed("endpoint_failed")
-            return False
-        if endpoint.reads(request):
-            request = replace(request, content=await Incoming(receive).read(MAX_BODY))
-        await _send_answer(send, await acarry_out(self.cache, request))
-        return True
+    async def _carry_out(
+        self, endpoint: Endpoint, order: Request, receive: Receive, send: Send
+    ) -> None:
+        """Carry out what is ordered by HTTP, and answer."""
+        if endpoint.reads(order):
+            order = replace(order, content=await Incoming(receive).read(MAX_BODY))
+        await _send_answer(send, await acarry_out(self.cache, order))
 
     async def _serve(
         self, scope: Scope, send: Send, served: Serve, answer: Answer, started: float

@@ -30,7 +30,7 @@ from cachemw.environ import Environ, EnvironReader, apply_rewrite, native, raw_t
 from cachemw.exchange import Exchange, rendered
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Content, Head
-from cachemw.ordering import carry_out
+from cachemw.ordering import carry_out, ordered
 from cachemw.telemetry.spans import span_origin
 
 __all__ = ["CacheMiddleware"]
@@ -109,16 +109,12 @@ class CacheMiddleware:
         self, endpoint: Endpoint, environ: Environ, scheme: str, raw: str | None
     ) -> Answer | None:
         """Carry out what is ordered by HTTP; None: the request is no order."""
-        try:
-            request = self._reader.request(environ, scheme, raw)
-            if not endpoint.meets(request):
-                return None
-        except Exception:  # a fault of ours must not become the client's (I3)
-            self.cache.logs.failed("endpoint_failed")
+        order = ordered(self.cache, lambda: self._reader.request(environ, scheme, raw))
+        if order is None:
             return None
-        if endpoint.reads(request):
-            request = replace(request, content=read_input(environ, MAX_BODY))
-        return carry_out(self.cache, request)
+        if endpoint.reads(order):
+            order = replace(order, content=read_input(environ, MAX_BODY))
+        return carry_out(self.cache, order)
 
     def _serve(
         self,

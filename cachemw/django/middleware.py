@@ -37,7 +37,7 @@ from cachemw.engine.routes import Extra, Target
 from cachemw.environ import EnvironReader
 from cachemw.exchange import Exchange, rendered
 from cachemw.http.messages import Request
-from cachemw.ordering import acarry_out, carry_out
+from cachemw.ordering import acarry_out, carry_out, ordered
 from cachemw.telemetry.spans import span_origin
 
 __all__ = ["CacheMiddleware"]
@@ -235,16 +235,13 @@ class CacheMiddleware:
         endpoint = self.cache.endpoint
         if endpoint is None:
             return None
-        try:
-            asked = self._reader.request(request.META, scheme_of(request), raw_of(request))
-            if not endpoint.meets(asked):
-                return None
-        except Exception:  # a fault of ours must not become the client's (I3)
-            self.cache.logs.failed("endpoint_failed")
-            return None
-        if endpoint.reads(asked):
-            asked = replace(asked, content=read_body(request, MAX_BODY))
-        return asked
+        order = ordered(
+            self.cache,
+            lambda: self._reader.request(request.META, scheme_of(request), raw_of(request)),
+        )
+        if order is not None and endpoint.reads(order):
+            order = replace(order, content=read_body(request, MAX_BODY))
+        return order
 
     def _flow(
         self,
