@@ -44,6 +44,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+_NO_FIELDS = Fields([])
 _BEFORE_START = frozenset({"http.response.early_hint", "http.response.debug", "http.response.push"})
 """Messages that come before, and have nothing to do with, the response itself."""
 
@@ -207,13 +208,15 @@ class CacheMiddleware:
 class _Relay:
     """Passes the messages of one call of the application on, through its exchange."""
 
-    __slots__ = ("_exchange", "_held", "_middleware", "_replaced", "_send", "_sent")
+    __slots__ = ("_exchange", "_fields", "_held", "_middleware", "_replaced", "_send", "_sent")
 
     def __init__(self, middleware: CacheMiddleware, send: Send, exchange: Exchange) -> None:
         self._middleware = middleware
         self._send = send
         self._exchange = exchange
         self._held: Message | None = None
+        self._fields = _NO_FIELDS
+        """Of the message that is held."""
         self._sent = False
         self._replaced = False
 
@@ -234,28 +237,37 @@ class _Relay:
     async def relay(self, message: Message) -> None:
         """Take one message from the application."""
         kind = message["type"]
-        if kind == "http.response.body":
-            await self._on_body(message)
-        elif kind == "http.response.start":
-            self._held = message
-            if self._exchange.forward.fetch is None or not _is_of_a_piece(message):
-                await self._flush()
-        elif kind in _BEFORE_START:
-            await self._send(message)
-        else:
-            # pathsend, zerocopysend, trailers, or of another age: what cannot be copied is not kept.
-            await self._flush()
-            self._exchange.stop("message")
-            if not self._replaced:
+        try:
+            if kind == "http.response.body":
+                await self._on_body(message)
+            elif kind == "http.response.start":
+                await self._on_start(message)
+            elif kind in _BEFORE_START:
                 await self._send(message)
+            else:
+                # pathsend, zerocopysend, trailers, or of another age: what cannot be copied is not kept.
+                await self._flush()
+                self._exchange.stop("message")
+                if not self._replaced:
+                    await self._send(message)
+        except OSError:  # the client is gone, which says nothing of the next one's answer
+            self._exchange.finish()
+            raise
+
+    async def _on_start(self, message: Message) -> None:
+        """Hold the start of a response that says how long it is, and has nothing behind it."""
+        self._held, self._fields = message, Fields(_pairs(message.get("headers", ())))
+        is_of_a_piece = b"content-length" in self._fields and not message.get("trailers")
+        if self._exchange.forward.fetch is None or not is_of_a_piece:
+            await self._flush()
 
     async def _flush(self, body: bytes | None = None) -> None:
         """Decide on the held start of the response, and send what is decided."""
         message, self._held = self._held, None
         if message is None:
             return
-        fields = Fields(_pairs(message.get("headers", ())))
-        answer = self._exchange.decide(Head(status=message["status"], headers=fields), body)
+        head = Head(status=message["status"], headers=self._fields)
+        answer = self._exchange.decide(head, body)
         if self._exchange.purge:
             await self._middleware.cache.ainvalidate(self._exchange.purge)
         if answer.body is not None:
@@ -264,15 +276,7 @@ class _Relay:
         self._sent = True
         if message.get("trailers"):
             self._exchange.stop("trailers")
-        await self._pass_on({**message, "status": answer.status, "headers": answer.headers})
-
-    async def _pass_on(self, message: Message) -> None:
-        """Send to the client. That it is gone says nothing of the next one's answer."""
-        try:
-            await self._send(message)
-        except OSError:
-            self._exchange.finish()
-            raise
+        await self._send({**message, "status": answer.status, "headers": answer.headers})
 
     async def _replace(self, answer: Answer) -> None:
         """Send a whole answer of ours; what the application still sends goes nowhere."""
@@ -290,7 +294,7 @@ class _Relay:
             if not more:  # the memory tier has the entry before the client has the last byte
                 exchange.complete()
         if not self._replaced:
-            await self._pass_on(message)
+            await self._send(message)
         if exchange.stored is not None:
             stored, exchange.stored = exchange.stored, None
             self._middleware.save_later(stored)
@@ -330,13 +334,6 @@ def _pairs(headers: Iterable[tuple[bytes, bytes]]) -> list[Pair]:
         )
         for name, value in headers
     ]
-
-
-def _is_of_a_piece(message: Message) -> bool:
-    """Whether a head may wait for the body: it says how long it is, and nothing comes behind it."""
-    return not message.get("trailers") and any(
-        bytes(name).lower() == b"content-length" for name, _ in message.get("headers", ())
-    )
 
 
 def _request(scope: Scope, fields: dict[bytes, bytes]) -> Request:
