@@ -316,17 +316,22 @@ class Guardrails:
         """`bounds` are those of the histograms in a `Tally`, in seconds."""
         bets = max(1, round(margins.seconds / _BET_EVERY))
         share = 1.0 - margins.holdout
-        alpha = margins.alpha / _BETTING
+        alpha = {name: margins.alpha * part for name, part in _PARTS.items()}
         latencies = [
             Latency(
-                name, bounds=bounds, share=share, margin=margins.latency, alpha=alpha, bets=bets
+                name,
+                bounds=bounds,
+                share=share,
+                margin=margins.latency,
+                alpha=alpha[name],
+                bets=bets,
             )
             for name in _LATENCIES
         ]
         self._all: tuple[_Guardrail, ...] = (
-            Errors(share=share, margin=margins.errors, alpha=alpha, bets=bets),
+            Errors(share=share, margin=margins.errors, alpha=alpha["errors"], bets=bets),
             *latencies,
-            Hits(least=margins.hits, alpha=alpha, bets=bets),
+            Hits(least=margins.hits, alpha=alpha["hits"], bets=bets),
             Memory(most=margins.memory),
         )
         self._next_bet = 0.0
@@ -343,7 +348,7 @@ class Guardrails:
 
 
 _LATENCIES: tuple[Literal["latency", "misses"], ...] = ("latency", "misses")
-_BETTING = 4
-"""Guardrails that bet, and share the probability of a false alarm; memory is no matter of chance."""
+_PARTS = {"errors": 0.4, "latency": 0.2, "misses": 0.2, "hits": 0.2}
+"""How the probability of a false alarm is divided; memory is no matter of chance."""
 _BET_EVERY = 300.0
 """Seconds. Harm that begins between two bets is found a little later, and each bet asks for more evidence."""

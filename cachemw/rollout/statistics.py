@@ -28,7 +28,7 @@ from collections.abc import Sequence
 
 __all__ = ["CLOSE", "SEVERAL", "Detector", "threshold"]
 
-SEVERAL = tuple(0.7**power for power in range(1, 9))
+SEVERAL = (0.7, 0.5, 0.35, 0.2, 0.1, 0.04)
 """What the probability of a no is multiplied by in each bet: harm of any size, great harm soonest."""
 CLOSE = (0.95, 0.9, 0.85, 0.75, 0.6, 0.4)
 """The same for harm that may be small, where there is much to count."""
