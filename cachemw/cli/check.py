@@ -76,7 +76,7 @@ def warnings(config: Config, states: dict[str, str]) -> list[str]:
         f"route {route.name!r} ({_path(route)}) looks like a health check and is cached:"
         " a cached health check hides a failure for as long as it lives"
         for route in config.routes
-        if states[f"route:{route.name}"] == "on" and _looks_like_a_health_check(route)
+        if states[f"route:{route.name}"] != "off" and _looks_like_a_health_check(route)
     ]
 
 
@@ -159,4 +159,4 @@ def _as_dict(route: Route, state: str) -> dict[str, Any]:
         "name path mount risk kind ttl negative_ttl stale_while_revalidate stale_if_error methods"
         " query ignore_query vary cookies identity tags max_size"
     )
-    return {name: getattr(route, name) for name in names.split()} | {"on": state == "on"}
+    return {name: getattr(route, name) for name in names.split()} | {"state": state}

@@ -64,7 +64,7 @@ def test_json_has_every_route(run: Run, write: Write) -> None:
     output = run("check", path, "--json").stdout
     found = json.loads(output)
     assert (found["ok"], found["warnings"]) == (True, [])
-    assert [route["on"] for route in found["routes"]] == [True, False, True]
+    assert [route["state"] for route in found["routes"]] == ["on", "off", "on"]
     assert found["routes"][0]["ttl"] == 90
     assert found["routes"][1]["cookies"] == []
     assert "hidden" not in output
@@ -113,12 +113,20 @@ def test_a_cached_health_check_is_warned_of(
     assert bool(json.loads(run("check", "--json").stdout)["warnings"]) is warned
 
 
+@pytest.mark.parametrize("state", ["shadow", "canary 5%"])
+def test_one_that_is_on_its_way_to_be_cached_is_warned_of_too(
+    run: Run, write: Write, state: str
+) -> None:
+    path = write(f'[[routes]]\npath = "/health"\nttl = "5s"\n[flags]\nhigh = "{state}"\n')
+    assert "looks like a health check" in run("check", path).stderr
+
+
 def test_the_environment_is_laid_over_the_file(
     run: Run, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write('[[routes]]\nname = "a"\npath = "/a"\nttl = "5s"\nrisk = "low"\n')
     monkeypatch.setenv("CACHEMW_FLAGS", "low=off")
-    assert json.loads(run("check", "--json").stdout)["routes"][0]["on"] is False
+    assert json.loads(run("check", "--json").stdout)["routes"][0]["state"] == "off"
     monkeypatch.setenv("CACHEMW_KILL", "1")
     assert "kill switch is on" in run("check").stdout
 
