@@ -20,6 +20,7 @@ from openfeature.flag_evaluation import FlagResolutionDetails, Reason
 from openfeature.provider import AbstractProvider, Metadata
 
 from cachemw.config.flag import FULL, parse_flag, parse_holdout, share_of
+from cachemw.forking import reset_in_children
 from cachemw.rollout.flags import HOLDOUT, RISKS
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class Driver:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        reset_in_children(self)
 
     def start(self) -> None:
         """Ask now, in this thread, and again in the background: when it changes, and every second."""
@@ -144,8 +146,17 @@ class Driver:
         self._client.add_handler(ProviderEvent.PROVIDER_READY, self._told)
         self._try()
         self._stopping.clear()
+        self._begin()
+
+    def _begin(self) -> None:
         self._thread = threading.Thread(target=self._run, name="cachemw-openfeature", daemon=True)
         self._thread.start()
+
+    def reset_after_fork(self) -> None:
+        """Go on asking in a child process, from a thread of its own."""
+        self._wake, self._stopping = threading.Event(), threading.Event()
+        if self._thread is not None:
+            self._begin()
 
     def stop(self) -> None:
         """Stop asking, and let the flags be as they are without it."""

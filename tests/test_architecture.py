@@ -229,7 +229,7 @@ MAY_IMPORT = {
     "environ": CORE,
     "testing": CORE,
     "integrations": {*CORE, "recording"},
-    "openfeature": {*CORE, "rollout"},
+    "openfeature": {*CORE, "forking", "rollout"},
 }
 # The log of a fleet lives in Redis, and reaches it as the store does.
 EXCEPTIONS = {

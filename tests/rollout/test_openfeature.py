@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -206,3 +208,34 @@ def test_when_it_is_stopped_the_others_alone_count(
     driver.stop()
     assert state(cache, "low") == "on"
     driver.stop()  # once more does no harm
+
+
+FORKED = """
+import os, time, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+from openfeature import api
+from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider
+from cachemw import Cache
+from cachemw.openfeature import Driver
+
+flags = {}
+api.set_provider(InMemoryProvider(flags), domain="theirs")
+cache = Cache.from_dict({"routes": [{"path": "/a", "ttl": "1m", "risk": "low"}]})
+driver = Driver(cache, api.get_client("theirs"))
+driver.start()
+child = os.fork()
+if child:
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+api.get_client("theirs").provider._flags["cachemw.low"] = InMemoryFlag("only", {"only": "off"})
+ends = time.monotonic() + 10
+while cache.flags.states()["low"] != "off":
+    if time.monotonic() > ends:
+        os._exit(1)
+    time.sleep(0.01)
+os._exit(0)
+"""
+
+
+def test_a_forked_worker_is_driven_too() -> None:
+    # Guard: `Driver.reset_after_fork`; the parent's thread is not in the child.
+    assert subprocess.run([sys.executable, "-c", FORKED], timeout=60, check=False).returncode == 0
