@@ -1,7 +1,8 @@
 """How a fresh answer differs from one that is stored: what is different, and never what it says.
 
-Places are told, values are not: a status, the name of a field, the path of a value in JSON. What is no
-plain name in a path may be somebody's, and is a star.
+Places are told, values are not: a status, the name of a field, the path of a value in JSON. A name in a
+path may be somebody's as well, where a mapping goes by customers or tokens: what does not look like a
+word, or is in one of the two answers alone, is a star.
 """
 
 from __future__ import annotations
@@ -29,7 +30,11 @@ VOLATILE = frozenset(
 
 _MOST = 20
 """Places told of one difference."""
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+_LONGEST = 200
+"""Characters told of one place: a document may be deep."""
+_PLAIN = re.compile(r"\.[A-Za-z_][A-Za-z_-]{0,30}[0-9]{0,2}")
+"""A step to a name that looks like a word; identifiers and tokens have more digits."""
+_FIELD = re.compile(rb"[a-z][a-z0-9-]{0,39}")
 _STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_-]*)|\[(\*|\d+)\]")
 
 Path = tuple[str, ...]
@@ -91,7 +96,7 @@ def compare(stored: Seen, fresh: Seen, volatile: Volatile) -> Difference | None:
 def _fields(stored: HeaderPairs, fresh: HeaderPairs, volatile: frozenset[bytes]) -> list[str]:
     names = dict.fromkeys(name for name, _ in (*stored, *fresh) if name not in volatile)
     return [
-        f"header {name.decode('latin-1')}"
+        f"header {name.decode('ascii') if _FIELD.fullmatch(name) else '*'}"
         for name in names
         if [v for n, v in stored if n == name] != [v for n, v in fresh if n == name]
     ]
@@ -108,28 +113,53 @@ def _body(stored: Seen, fresh: Seen, volatile: tuple[Path, ...]) -> list[str]:
 
 def _paths(stored: bytes, fresh: bytes, volatile: tuple[Path, ...]) -> list[str]:
     differing = _differing(msgspec.json.decode(stored), msgspec.json.decode(fresh), ())
-    told = (path for path in differing if not any(_covers(each, path) for each in volatile))
-    return ["$" + "".join(path) for path in islice(told, _MOST)]
+    counting = (
+        _told(path, one_sided)
+        for path, one_sided in differing
+        if not any(_covers(each, path) for each in volatile)
+    )
+    return list(dict.fromkeys(islice(counting, _MOST)))
 
 
-def _differing(old: Any, new: Any, path: Path) -> Iterator[Path]:
-    """Give the paths of what differs, the deepest that hold all of it."""
+def _differing(old: Any, new: Any, path: Path) -> Iterator[tuple[Path, bool]]:
+    """Give the paths of what differs, the deepest that hold all of it.
+
+    With each goes whether only one of the two has what its last step names.
+    """
     if isinstance(old, dict) and isinstance(new, dict):
         for name in {**old, **new}:
+            step = (*path, f".{name}")
             if name not in old or name not in new:
-                yield (*path, _told(name))
-            elif old[name] != new[name]:
-                yield from _differing(old[name], new[name], (*path, _told(name)))
+                yield step, True
+            elif not _same(old[name], new[name]):
+                yield from _differing(old[name], new[name], step)
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for index, (one, other) in enumerate(zip(old, new, strict=True)):
-            if one != other:
+            if not _same(one, other):
                 yield from _differing(one, other, (*path, f"[{index}]"))
-    else:
-        yield path
+    elif not _same(old, new):
+        yield path, False
 
 
-def _told(name: str) -> str:
-    return f".{name}" if _PLAIN.fullmatch(name) else ".*"
+def _same(old: Any, new: Any) -> bool:
+    """Say whether two values are written alike: to Python true is 1, and 1 is 1.0."""
+    return old == new and _written(old) == _written(new)
+
+
+def _written(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="sorted")
+
+
+def _told(path: Path, one_sided: bool) -> str:
+    """Write a path without a name that could be somebody's.
+
+    What only one of two answers has may be what that one is about: a customer, a token.
+    """
+    steps = [step if step.startswith("[") or _PLAIN.fullmatch(step) else ".*" for step in path]
+    if one_sided:
+        steps[-1] = ".*"
+    told = "$" + "".join(steps)
+    return told if len(told) <= _LONGEST else f"{told[:_LONGEST]}…"
 
 
 def _covers(declared: Path, path: Path) -> bool:

@@ -23,7 +23,15 @@ def seen(body: Any = b"", *headers: tuple[bytes, bytes], status: int = 200) -> S
         ({"a": 1}, {"a": 2}, ["$.a"]),
         ({"a": {"b": [1, 2]}}, {"a": {"b": [1, 3]}}, ["$.a.b[1]"]),
         ({"a": [1]}, {"a": [1, 2]}, ["$.a"]),
-        ({"a": 1}, {"b": 1}, ["$.a", "$.b"]),
+        ({"a": 1}, {"b": 1}, ["$.*"]),
+        ({"c": {"alice": 1}}, {"c": {"bob": 1}}, ["$.c.*"]),
+        ({"sk_live_4242": 1}, {"sk_live_4242": 2}, ["$.*"]),
+        ({"line2": 1}, {"line2": 2}, ["$.line2"]),
+        ({"paid": True}, {"paid": 1}, ["$.paid"]),
+        ({"paid": [{"n": 0}]}, {"paid": [{"n": False}]}, ["$.paid[0].n"]),
+        ({"n": 1}, {"n": 1.0}, ["$.n"]),
+        (b"true", b"1", ["$"]),
+        (b'{"a": 1}', b'{ "a" :1}', []),
         ({"a": 1, "b": 1}, {"b": 1, "a": 1}, []),
         ([{"x": 1}], [{"x": None}], ["$[0].x"]),
         ({"a": 1}, [1], ["$"]),
@@ -56,6 +64,24 @@ def test_where_bodies_differ(old: Any, new: Any, places: list[str]) -> None:
 def test_what_is_declared_is_not_compared(declared: str, same: bool) -> None:
     old, new = ({"items": [{"age": 1}, {"age": age}]} for age in (2, 3))
     assert (compare(seen(old), seen(new), volatile_parts((declared,))) is None) is same
+
+
+def test_what_is_declared_by_a_name_that_is_not_told_is_not_compared() -> None:
+    old, new = ({"sha256": n, "n": {"sk_live_4242": n}} for n in (1, 2))
+    assert compare(seen(old), seen(new), volatile_parts(("$.sha256", "$.n"))) is None
+    found = compare(seen(old), seen(new), volatile_parts(("$.n",)))
+    assert found is not None
+    assert found.places == ("$.*",)
+
+
+def test_a_place_is_told_in_a_few_words_however_deep_it_is() -> None:
+    old, new = (b'{"member":' * 100 + n + b"}" * 100 for n in (b"1", b"2"))
+    found = compare(seen(old), seen(new), volatile_parts(()))
+    assert found is not None
+    assert len(found.places[0]) == 201
+    odd = compare(seen(b""), seen(b"", (b"x_alice@example", b"1")), volatile_parts(()))
+    assert odd is not None
+    assert odd.places == ("header *",)
 
 
 def test_fields_are_compared_with_all_their_values_in_order() -> None:
