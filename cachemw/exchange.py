@@ -122,10 +122,12 @@ class Exchange:
         if keeping is None or not piece:
             return
         self._size += len(piece)
-        if self._size > keeping.max_size:
-            self.stop("too-large")
-        else:
+        if self._size <= keeping.max_size:
             self._pieces.append(bytes(piece))
+        elif isinstance(keeping, Shadowing):
+            self._pieces = []  # that it has outgrown what is kept is all that need be known
+        else:
+            self.stop("too-large")
 
     def complete(self) -> None:
         """Keep the whole body: from now on the memory tier has it."""
@@ -136,7 +138,8 @@ class Exchange:
         try:
             now = self.cache.clock.monotonic()
             if isinstance(keeping, Shadowing):
-                self.outcome = shadowed(self.cache.engine, keeping, body, now)
+                whole = body if self._size <= keeping.max_size else None
+                self.outcome = shadowed(self.cache.engine, keeping, whole, self._size, now)
             else:
                 self.stored = on_complete(self.cache.engine, keeping, body, now)
         except Exception:

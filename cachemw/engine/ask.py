@@ -66,6 +66,8 @@ class Ask(Struct, kw_only=True, eq=False):
     """Whether a part of the answer is asked for."""
     directives: RequestControl | None = None
     """What the client asks of caches, where the route honours it and anything is asked."""
+    in_shadow: bool = False
+    """Whether nothing that is stored may answer it, and the application's answer is only watched."""
 
     @property
     def speaks_for_all(self) -> bool:
@@ -125,9 +127,18 @@ def ask(engine: Engine, request: Request, target: Target, extra: Extra | None) -
         asked = _impersonal(plan, request)
     else:
         asked = _personal(engine, plan, request, extra or ())
-    if SHADOW < route.share < FULL and isinstance(asked, Ask) and not route.takes(asked.key):
-        return Pass(route, "canary", off=True)
+    if route.share != FULL and isinstance(asked, Ask):
+        return _let_in(route, asked)
     return asked
+
+
+def _let_in(route: RouteState, asked: Ask) -> Ask | Pass:
+    """Say how far a request is let in; once, since flags change meanwhile."""
+    share = route.share
+    if share == SHADOW:
+        asked.in_shadow = True
+        return asked
+    return asked if share != OFF and route.takes(asked.key) else Pass(route, "canary", off=True)
 
 
 def _screened(engine: Engine, route: RouteState, request: Request, *, watched: bool) -> str | None:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from cachemw.engine.ask import Ask, Rewrite
 from cachemw.engine.effects import Lease, Stored
+from cachemw.engine.engine import Shadow
 from cachemw.engine.entry import Entry, Position
 from cachemw.engine.flights import Flight
 from cachemw.engine.outcomes import Outcome
@@ -37,6 +38,10 @@ class Fetch(Struct, kw_only=True, eq=False):
     """Whether this is our own call, for an answer that was served stale."""
     shadow: bool = False
     """Whether the answer is only watched."""
+    would: Shadow | None = None
+    """In shadow: what would have been served instead of it."""
+    would_renew: bool = False
+    """Whether that is stale, and would have been renewed in the background."""
     recorded: Callable[[], tuple[str, ...]] = tuple
     """Gives the tags of what the application has read in this call; then the recording is over."""
 

@@ -29,7 +29,6 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from cachemw.config.flag import SHADOW
 from cachemw.engine.ask import Ask, Pass, ask
 from cachemw.engine.candidates import NOTHING, Found, candidate, in_memory, in_shared, stands_in
 from cachemw.engine.decisions import Fetch, Forward, Serve
@@ -63,7 +62,7 @@ def on_request(
     asked = ask(engine, request, target, extra)
     if isinstance(asked, Pass):
         return _pass(asked, request)
-    if asked.route.share == SHADOW:
+    if asked.in_shadow:
         return shadow(engine, asked, now)
     if held_out:
         return Forward(route=asked.route, outcome=Outcome.CONTROL, reason="holdout")

@@ -28,9 +28,11 @@ __all__ = [
     "broke_off",
     "entries_of",
     "fail",
+    "has_too_many_tags",
     "judge_head",
     "keep",
     "on_complete",
+    "refusal",
     "refuse",
     "still_counts",
     "with_entity_tag",
@@ -120,19 +122,28 @@ def broke_off(engine: Engine, keeping: Keeping) -> None:
 
 def on_complete(engine: Engine, keeping: Keeping, body: bytes, now: float) -> Stored | None:
     """Keep a complete answer in memory, and land its flight. Call before the last byte goes out."""
-    length = keeping.head.headers.first(b"content-length")
-    if length is not None and length != b"%d" % len(body):
-        refuse(engine, keeping.fetch, "length")
-        return None
-    if not keeping.judged_whole and not _is_readable(keeping.fetch.ask.route, keeping.head, body):
-        refuse(engine, keeping.fetch, "graphql-errors")
+    reason = refusal(keeping, body, now)
+    if reason is not None:
+        refuse(engine, keeping.fetch, reason)
         return None
     if not keeping.judged_whole:  # else it has one
         keeping.head = with_entity_tag(keeping.head, body)
-    if now >= keeping.born + keeping.lifetime.kept:
-        refuse(engine, keeping.fetch, "stale")
-        return None
     return keep(engine, keeping, body, now)[1]
+
+
+def refusal(keeping: Keeping, body: bytes, now: float) -> str | None:
+    """Say why an answer is not kept after all, now that its body is there; or None."""
+    length = keeping.head.headers.first(b"content-length")
+    if length is not None and length != b"%d" % len(body):
+        return "length"
+    if not keeping.judged_whole and not _is_readable(keeping.fetch.ask.route, keeping.head, body):
+        return "graphql-errors"
+    return "stale" if now >= keeping.born + keeping.lifetime.kept else None
+
+
+def has_too_many_tags(engine: Engine, fetch: Fetch, tags: tuple[str, ...]) -> bool:
+    """Say whether an answer, and what was read for it, has more tags than one may have."""
+    return len(tags) - len(fetch.ask.plan.tags) > engine.settings.max_tags
 
 
 def with_entity_tag(head: Head, body: bytes) -> Head:
@@ -148,9 +159,11 @@ def keep(engine: Engine, keeping: Keeping, body: bytes, now: float) -> tuple[Ent
     fetch = keeping.fetch
     tags = tags_of(fetch, keeping.head.headers, keeping.tags)
     entry, entries = entries_of(engine, keeping, body, tags)
-    if len(tags) - len(fetch.ask.plan.tags) > engine.settings.max_tags:
+    if has_too_many_tags(engine, fetch, tags):
         refuse(engine, fetch, "too-many-tags")
         return entry, None
+    if entry.vary:
+        engine.limit_variants(fetch.ask.plan, entries[-1][0])
     for _, each in entries:
         engine.memory.put(each)
     engine.set_uncacheable(fetch.digest, False)
@@ -176,7 +189,6 @@ def entries_of(
     entry = _entry(keeping, key, head.status, fields, body, wanted, tags)
     if not wanted:
         return entry, ((key, entry),)
-    engine.limit_variants(plan, key)
     vary = tuple((name, None) for name in names)
     marker = _entry(keeping, plan.key, MARKER, (), b"", vary, tags)
     return entry, ((plan.key, marker), (key, entry))

@@ -19,7 +19,7 @@ from cachemw.engine.comparing import Difference, Seen, compare
 from cachemw.engine.decisions import Fetch, Forward
 from cachemw.engine.engine import Engine, Shadow
 from cachemw.engine.entry import MARKER, HeaderPairs, Verdict
-from cachemw.engine.keeping import Keeping, entries_of, judge_head
+from cachemw.engine.keeping import Keeping, entries_of, has_too_many_tags, judge_head, refusal
 from cachemw.engine.outcomes import Outcome
 from cachemw.engine.tagging import tags_of
 from cachemw.http.cache_control import CacheControl
@@ -31,6 +31,8 @@ __all__ = ["Shadowing", "shadow", "shadowed", "shadowing"]
 
 _KEPT_BODY = 256 * 1024
 """Bytes; of a larger body the digest is kept, which says that it differs, and not where."""
+_SAYS_NOTHING = frozenset({206, 304, 500, 502, 503, 504})
+"""Parts, answers to a client's own conditions, and failures: none is about what the cache holds."""
 
 
 class Shadowing(Struct, kw_only=True, eq=False):
@@ -39,8 +41,6 @@ class Shadowing(Struct, kw_only=True, eq=False):
     fetch: Fetch
     head: Head
     control: CacheControl
-    would: Shadow | None
-    """What the cache would have served."""
     keeping: Keeping | None
     """None: it would not be stored."""
 
@@ -53,7 +53,9 @@ class Shadowing(Struct, kw_only=True, eq=False):
 def shadow(engine: Engine, asked: Ask, now: float) -> Forward:
     """Forward a request as it came, and watch what comes of it."""
     fetch = Fetch(ask=asked, position=engine.floors.here(), started=now, shadow=True)
-    return Forward(route=asked.route, outcome=Outcome.SHADOW_MISS, reason="shadow", fetch=fetch)
+    fetch.would, fetch.would_renew = _would_serve(engine, asked, now)
+    outcome = Outcome.SHADOW_MISS if fetch.would is None else Outcome.SHADOW_HIT
+    return Forward(route=asked.route, outcome=outcome, reason="shadow", fetch=fetch)
 
 
 def shadowing(
@@ -61,67 +63,75 @@ def shadowing(
 ) -> Shadowing | None:
     """Begin to watch an answer, by its head; None: there is nothing to be seen in it."""
     asked = fetch.ask
-    if asked.request.method == "HEAD" or head.status == 304 or asked.ranged:
+    if asked.request.method == "HEAD" or head.status in _SAYS_NOTHING or asked.ranged:
         return None
-    would = _would_serve(engine, asked, fetch.started)
     control = engine.control(head.headers)
     judged = judge_head(fetch, head, control, wall_now, None)
     keeping = None
     if isinstance(judged, Refused):
         engine.refused(asked.route, judged.reason)
-        if would is None:
+        if fetch.would is None:
             return None
     else:
         born = fetch.started - initial_age(head.headers, wall_now)
         keeping = Keeping(
             fetch=fetch, head=head, control=control, lifetime=judged, born=born, tags=tags
         )
-    return Shadowing(fetch=fetch, head=head, control=control, would=would, keeping=keeping)
+    return Shadowing(fetch=fetch, head=head, control=control, keeping=keeping)
 
 
-def _would_serve(engine: Engine, asked: Ask, now: float) -> Shadow | None:
+def _would_serve(engine: Engine, asked: Ask, now: float) -> tuple[Shadow | None, bool]:
+    """Give what would be served, and whether it is stale."""
     found = engine.shadows.get(asked.plan.key.digest)
     if found is not None and found.entry.status == MARKER:
         if engine.floors.judge(found.entry) is Verdict.DEAD or now >= found.entry.dies_at:
-            return None
+            return None, False
         names = tuple(name for name, _ in found.entry.vary)
         key = engine.variant_key(asked.plan, engine.selecting(names, asked.headers))
         found = engine.shadows.get(key.digest)
     if found is None:
-        return None
-    outcome = Outcome.SHADOW_HIT
-    served = candidate(engine, asked, found.entry, now, outcome, outcome).served
-    return found if served is not None else None
+        return None, False
+    fresh, stale = Outcome.HIT_MEMORY, Outcome.STALE_MEMORY
+    served = candidate(engine, asked, found.entry, now, fresh, stale).served
+    return (None, False) if served is None else (found, served.outcome is stale)
 
 
-def shadowed(engine: Engine, watched: Shadowing, body: bytes, now: float) -> Outcome:
-    """Compare a whole answer with what the cache would have served; keep it if that was wrong, or nothing."""
-    fetch, keeping, would = watched.fetch, watched.keeping, watched.would
-    digest = blake2b(body, digest_size=16).digest()
-    kept = body if len(body) <= _KEPT_BODY else b""
+def shadowed(
+    engine: Engine, watched: Shadowing, body: bytes | None, size: int, now: float
+) -> Outcome:
+    """Compare a whole answer with what the cache would have served; keep it if that was wrong, or nothing.
+
+    `body` is None where its `size` is more than the route keeps: then it is not what is kept.
+    """
+    fetch, would = watched.fetch, watched.fetch.would
     fresh = Seen(
         status=watched.head.status,
         headers=_compared(watched),
-        digest=digest,
-        size=len(body),
-        body=kept,
+        digest=b"" if body is None else blake2b(body, digest_size=16).digest(),
+        size=size,
+        body=body if body is not None and size <= _KEPT_BODY else b"",
     )
     difference: Difference | None = None
     if would is not None:
         difference = compare(would.seen, fresh, fetch.ask.route.volatile)
         if difference is not None:
             engine.mismatched(fetch.ask.route, difference)
-    if (
-        keeping is not None
-        and (would is None or difference)
-        and now < keeping.born + keeping.lifetime.kept
-    ):
-        tags = tags_of(fetch, keeping.head.headers, keeping.tags)
-        for key, entry in entries_of(engine, keeping, b"", tags)[1]:
-            engine.shadows.put(key.digest, Shadow(entry, fresh))
+    if body is not None and (would is None or fetch.would_renew or difference is not None):
+        _keep(engine, watched.keeping, fresh, body, now)
     if would is None:
         return Outcome.SHADOW_MISS
     return Outcome.SHADOW_MISMATCH if difference else Outcome.SHADOW_HIT
+
+
+def _keep(engine: Engine, keeping: Keeping | None, fresh: Seen, body: bytes, now: float) -> None:
+    """Keep what can be compared of an answer, by the rules by which it would be stored."""
+    if keeping is None or refusal(keeping, body, now) is not None:
+        return
+    tags = tags_of(keeping.fetch, keeping.head.headers, keeping.tags)
+    if has_too_many_tags(engine, keeping.fetch, tags):
+        return
+    for key, entry in entries_of(engine, keeping, b"", tags)[1]:
+        engine.shadows.put(key.digest, Shadow(entry, fresh))
 
 
 def _compared(watched: Shadowing) -> HeaderPairs:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cachemw import tag
+from cachemw.engine import flows
 from cachemw.testing import FakeClock
 
 from .conftest import OpenDoor
@@ -185,6 +186,8 @@ def test_errors_and_exceptions_go_out_as_they_are(open_door: OpenDoor) -> None:
     assert [door.get("/p").status for _ in range(2)] == [200, 500]
     assert door.get("/p").failed
     assert door.cache.stats().failed == 2
+    # Without _SAYS_NOTHING the failure would be a mismatch: on, nobody would have met it.
+    assert labels(door) == {"shadow_miss": 1, "shadow_hit": 2}
 
 
 def test_a_condition_is_the_applications_to_answer(open_door: OpenDoor) -> None:
@@ -197,7 +200,91 @@ def test_a_condition_is_the_applications_to_answer(open_door: OpenDoor) -> None:
     door.get("/p")
     assert door.get("/p", {"If-None-Match": '"1"'}).status == 304
     assert door.ask(Call(target="/p", method="HEAD")).status == 200
-    assert labels(door) == {"shadow_miss": 3}
+    assert labels(door) == {"shadow_miss": 1, "shadow_hit": 2}
+
+
+def test_a_stale_answer_would_have_been_renewed(open_door: OpenDoor, clock: FakeClock) -> None:
+    # Fails without `would_renew`: the second answer would be stale, and over, with the first.
+    door = watched(open_door, constant(), stale_while_revalidate="60s")
+    for _ in range(3):
+        door.get("/p")
+        clock.advance(70)
+    assert labels(door) == {"shadow_miss": 1, "shadow_hit": 2}
+
+
+def test_an_answer_that_outgrows_what_is_kept_is_compared_all_the_same(
+    open_door: OpenDoor,
+) -> None:
+    bodies = iter([[b"small"], [b"x" * 60, b"y" * 60], [b"small"]])
+    door = watched(open_door, lambda asked: Said(body=iter(next(bodies))), max_size=100)
+    replies = [door.get("/p").body for _ in range(3)]
+    assert replies[1] == b"x" * 60 + b"y" * 60
+    assert labels(door) == {"shadow_miss": 1, "shadow_mismatch": 1, "shadow_hit": 1}
+    assert door.cache.mismatches.report() == {"it": {"body, 5 -> 120 bytes": 1}}
+
+
+def test_an_answer_with_too_many_tags_would_not_be_stored(open_door: OpenDoor) -> None:
+    # Fails without the look at the tags in `shadowing._keep`.
+    def handler(asked: Asked) -> bytes:
+        tag("one", "two", "three")
+        return b"page"
+
+    settings = {"flags": {"low": "shadow"}, "recording": {"max_tags": 2}}
+    door = open_door({"/p": handler}, risk="low", settings=settings)
+    door.get("/p")
+    door.get("/p")
+    assert labels(door) == {"shadow_miss": 2}
+
+
+def test_an_answer_that_reports_errors_would_not_be_stored(open_door: OpenDoor) -> None:
+    # Fails without `refusal` in `shadowing._keep`.
+    door = watched(
+        open_door,
+        constant(
+            body=b'{"errors": [{"message": "no"}], "data": null}',
+            headers=[("Content-Type", "application/json")],
+        ),
+        body="graphql",
+        methods=["GET", "POST"],
+    )
+    for _ in range(2):
+        door.get("/p?query=%7Ba%7D")
+    assert labels(door) == {"shadow_miss": 2}
+
+
+def test_names_that_could_be_somebodys_are_not_told(
+    open_door: OpenDoor, caplog: pytest.LogCaptureFixture
+) -> None:
+    # I1: a mapping by customer names whoever asks.
+    names = iter(["alice", "bob"])
+
+    def handler(asked: Asked) -> bytes:
+        return json.dumps({"carts": {next(names): 1}}).encode()
+
+    caplog.set_level("DEBUG")
+    door = watched(open_door, handler)
+    door.get("/p")
+    door.get("/p")
+    assert door.cache.mismatches.report() == {"it": {"$.carts.*": 1}}
+    assert "alice" not in caplog.text
+    assert "bob" not in caplog.text
+
+
+def test_a_flag_that_changes_while_a_request_is_judged_lets_no_key_in(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails where the share is read a second time after `ask`: the key is in no canary of 0.01 %.
+    door = watched(open_door, constant())
+    judged = flows.ask
+
+    def ask(*arguments: Any) -> Any:
+        asked = judged(*arguments)
+        door.cache.flags.set(low="canary 0.01%")
+        return asked
+
+    monkeypatch.setattr(flows, "ask", ask)
+    assert door.get("/p").detail == "shadow"
+    assert len(door.cache.memory) == 0
 
 
 def test_a_write_purges_what_the_shadow_holds(open_door: OpenDoor) -> None:
