@@ -141,6 +141,7 @@ PURE = {
     "types",
     "typing",
     "urllib.parse",
+    "zlib",  # bytes to bytes
 }
 FILES = {"cachemw.config.sources": {"os", "pathlib", "tomllib"}}
 """The one module that the core's imports reach and that reads files: where configuration comes from."""

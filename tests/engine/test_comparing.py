@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 from hashlib import blake2b
 from typing import Any
@@ -99,6 +101,44 @@ def test_a_body_too_large_to_be_kept_is_compared_by_its_digest() -> None:
     assert found is not None
     assert found.places == ("body, 1000000 -> 1000000 bytes",)
     assert compare(old, old, volatile_parts(())) is None
+
+
+def packed(body: bytes, name: str) -> bytes:
+    """Compress as Django does: a file name of random length hides how well it compresses."""
+    out = io.BytesIO()
+    with gzip.GzipFile(name, "wb", fileobj=out, mtime=0) as file:
+        file.write(body)
+    return out.getvalue()
+
+
+GZIP = (b"content-encoding", b"gzip")
+
+
+def test_compressed_bodies_are_compared_by_what_is_in_them() -> None:
+    old, new = (seen(packed(b'{"a": 1}', name), GZIP) for name in ("x", "xyz"))
+    assert old.digest != new.digest
+    assert compare(old, new, volatile_parts(())) is None
+    found = compare(old, seen(packed(b'{"a": 2}', "x"), GZIP), volatile_parts(()))
+    assert found is not None
+    assert found.places == ("$.a",)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"no gzip", packed(b"x" * 100, "x")[:-9], packed(b"x" * (2 << 20), "x")],
+    ids=["not-gzip", "truncated", "bomb"],
+)
+def test_what_cannot_be_unpacked_in_bounds_is_compared_as_it_is(body: bytes) -> None:
+    found = compare(seen(body, GZIP), seen(body + b"x", GZIP), volatile_parts(()))
+    assert found is not None
+    assert found.kinds == ("body",)
+    assert found.places == (f"body, {len(body)} -> {len(body) + 1} bytes",)
+
+
+def test_fields_made_from_the_body_are_left_to_it() -> None:
+    old, new = (seen({"at": n}, (b"etag", b'"%d"' % n)) for n in (1, 2))
+    assert compare(old, new, volatile_parts(("$.at",))) is None
+    assert compare(old, new, volatile_parts(())) is not None
 
 
 def test_depth_is_no_way_to_make_it_fail() -> None:
