@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cachemw.engine.entry import Entry, Position
 from cachemw.engine.pressure import Change, Level
+from cachemw.stores import interning
 from cachemw.stores.cost import cost
 from cachemw.stores.interning import intern_pairs
 from cachemw.stores.memory import MemoryTier
@@ -618,7 +619,13 @@ def fill(count: int, largest: int) -> tuple[MemoryTier, int]:
 
 
 @pytest.mark.parametrize("largest", [1_000, 4_000])
-def test_the_size_is_honest_and_an_entry_costs_1200_bytes_over_its_body(largest: int) -> None:
+def test_the_size_is_honest_and_an_entry_costs_1200_bytes_over_its_body(
+    largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The tables of what entries share never forget: other tests may have filled them.
+    for table in ("_pairs", "_names"):
+        monkeypatch.setattr(interning, table, {})
+    monkeypatch.setattr(interning, "_seen_once", set())
     tier, used = fill(20_000, largest)
     assert len(tier) == 20_000
     assert tier.size == pytest.approx(used, rel=0.15)
