@@ -86,7 +86,8 @@ class CacheMiddleware:
             scope.get("raw_path"),
             scope["query_string"],
         )
-        held_out = self._engine.holdout > 0.0 and random() < self._engine.holdout
+        holdout = self._engine.holdout
+        held_out = holdout > 0.0 and random() < holdout
         if method == "GET" and not held_out:
             try:
                 found = self._hit(target, extra, headers, now)

@@ -64,7 +64,8 @@ class CacheMiddleware:
         raw = raw_target(environ)
         target = self._reader.target(environ, scheme, raw)
         extra = self._reader.watched(environ)
-        held_out = self._engine.holdout > 0.0 and random() < self._engine.holdout
+        holdout = self._engine.holdout
+        held_out = holdout > 0.0 and random() < holdout
         if environ["REQUEST_METHOD"] == "GET" and not held_out:
             try:
                 found = self._hit(target, extra, None, now)

@@ -72,7 +72,8 @@ class CacheMiddleware:
 
     def _answer(self, request: HttpRequest) -> HttpResponseBase:
         now = self.cache.clock.monotonic()
-        held_out = self._engine.holdout > 0.0 and random() < self._engine.holdout
+        holdout = self._engine.holdout
+        held_out = holdout > 0.0 and random() < holdout
         target, extra, hit = self._fast(request, now, held_out)
         if hit is not None:
             return hit
@@ -143,7 +144,8 @@ class CacheMiddleware:
 
     async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
         now = self.cache.clock.monotonic()
-        held_out = self._engine.holdout > 0.0 and random() < self._engine.holdout
+        holdout = self._engine.holdout
+        held_out = holdout > 0.0 and random() < holdout
         target, extra, hit = self._fast(request, now, held_out)
         if hit is not None:
             return hit

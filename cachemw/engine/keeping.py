@@ -216,8 +216,12 @@ def _entry(
     tags: tuple[str, ...],
 ) -> Entry:
     plan, lifetime, born = keeping.fetch.ask.plan, keeping.lifetime, keeping.born
-    fresh_until = born + lifetime.fresh
+    fresh_until = stale_until = stale_error_until = dies_at = born + lifetime.fresh
     # Times that are equal share one object: there may be a million entries.
+    if lifetime.kept != lifetime.fresh:
+        stale_until = _later(fresh_until, lifetime.stale_while_revalidate)
+        stale_error_until = _later(fresh_until, lifetime.stale_if_error)
+        dies_at = _later(fresh_until, lifetime.kept - lifetime.fresh)
     return Entry(
         key=key.digest,
         status=status,
@@ -226,9 +230,9 @@ def _entry(
         vary=vary,
         born=born,
         fresh_until=fresh_until,
-        stale_until=_later(fresh_until, lifetime.stale_while_revalidate),
-        stale_error_until=_later(fresh_until, lifetime.stale_if_error),
-        dies_at=_later(fresh_until, lifetime.kept - lifetime.fresh),
+        stale_until=stale_until,
+        stale_error_until=stale_error_until,
+        dies_at=dies_at,
         route=plan.route.name,
         position=keeping.fetch.position,
         tags=tags,
