@@ -224,22 +224,24 @@ class Cache:
         """Purge what an unsafe request changed, before its answer goes out; waits for a moment only."""
         self.count("purge", "change")
         try:
-            self.log.purge(Purge(tags=self._graph.expand(tags), patience=_CHANGE_WAIT))
+            self.log.purge(self._changed(tags))
         except Exception:
             self.logs.failed("invalidate_failed")
 
     async def ainvalidate(self, tags: tuple[str, ...]) -> None:
         """Purge as `invalidate` does, without blocking the event loop."""
         self.count("purge", "change")
-        purge = Purge(tags=self._graph.expand(tags), patience=_CHANGE_WAIT)
         try:
-            await self.log.apurge(purge)
+            await self.log.apurge(self._changed(tags))
         except Exception:
             self.logs.failed("invalidate_failed")
         except BaseException:  # cancelled on its way: nobody can say whether it arrived
-            if not self.background.submit(lambda: self.log.purge(purge)):
+            if not self.background.submit(lambda: self.log.purge(self._changed(tags))):
                 self.invalidate(tags)
             raise
+
+    def _changed(self, tags: tuple[str, ...]) -> Purge:
+        return Purge(tags=self._graph.expand(tags), patience=_CHANGE_WAIT)
 
     def _purge(
         self,

@@ -31,7 +31,7 @@ from cachemw.integrations import rows
 from cachemw.integrations.sqlalchemy import Recorder, record
 from cachemw.recording import depends_on
 
-from .library import Author, Base, Book, Loan, Purges, Review, recorded
+from .books import Author, Base, Book, Loan, Purges, Review, recorded
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def purges() -> Purges:
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     """A database of one author with two books, and another author."""
-    url = f"sqlite:///{tmp_path / 'library.db'}"
+    url = f"sqlite:///{tmp_path / 'books.db'}"
     engine = create_engine(url)
     Base.metadata.create_all(engine)
     with Session(engine) as db, db.begin():

@@ -15,14 +15,14 @@ from sqlalchemy.orm import selectinload
 from cachemw.integrations.sqlalchemy import record
 from cachemw.recording import current
 
-from .library import Author, Base, Book, Purges, recorded
+from .books import Author, Base, Book, Purges, recorded
 
 BOOK_1 = ["db:?", "db:book", "db:book:1", "db:book:by:*"]
 
 
 @asynccontextmanager
-async def library(tmp_path: Path, purges: Purges) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'library.db'}")
+async def database(tmp_path: Path, purges: Purges) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'books.db'}")
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     async with AsyncSession(engine) as db, db.begin():
@@ -37,7 +37,7 @@ async def library(tmp_path: Path, purges: Purges) -> AsyncIterator[AsyncEngine]:
 
 def test_a_recording_is_seen_inside_of_a_greenlet(tmp_path: Path) -> None:
     async def main() -> None:
-        async with library(tmp_path, Purges()) as engine, engine.connect() as connection:
+        async with database(tmp_path, Purges()) as engine, engine.connect() as connection:
             with recorded():
                 outside = current.get()
                 inside = await connection.run_sync(lambda _: current.get())
@@ -57,7 +57,7 @@ def test_what_an_async_session_reads_is_noted_for_its_own_task(tmp_path: Path) -
         return tags
 
     async def main() -> None:
-        async with library(tmp_path, Purges()) as engine:
+        async with database(tmp_path, Purges()) as engine:
             ones, twos = await asyncio.gather(read(engine, 1), read(engine, 2))
         assert ones == ["db:author:1", "db:book:1", "db:book:by:author_id=1"]
         assert twos == ["db:author:2", "db:book:2"]  # no such author, so no books were looked for
@@ -70,7 +70,7 @@ def test_a_commit_in_an_event_loop_awaits_its_purge(tmp_path: Path) -> None:
     purges = Purges()
 
     async def main() -> None:
-        async with library(tmp_path, purges) as engine:
+        async with database(tmp_path, purges) as engine:
             may_end, began = asyncio.Event(), asyncio.Event()
             purge = purges.cache.ainvalidate
 
@@ -99,7 +99,7 @@ def test_what_is_rolled_back_or_cancelled_before_its_commit_is_not_purged(tmp_pa
     purges = Purges()
 
     async def main() -> None:
-        async with library(tmp_path, purges) as engine:
+        async with database(tmp_path, purges) as engine:
             written = asyncio.Event()
 
             async def write_and_wait() -> None:
@@ -123,7 +123,7 @@ def test_statements_that_commit_by_themselves_are_purged_in_an_event_loop(tmp_pa
     purges = Purges()
 
     async def main() -> None:
-        async with library(tmp_path, purges) as engine:
+        async with database(tmp_path, purges) as engine:
             automatic = engine.execution_options(isolation_level="AUTOCOMMIT")
             async with automatic.connect() as connection:
                 await connection.execute(update(Book).where(Book.id == 1).values(title="c"))
@@ -136,9 +136,7 @@ def test_statements_that_commit_by_themselves_are_purged_in_an_event_loop(tmp_pa
 
 def test_one_engine_serves_several_event_loops_one_after_the_other(tmp_path: Path) -> None:
     purges = Purges()
-    engine = create_async_engine(
-        f"sqlite+aiosqlite:///{tmp_path / 'library.db'}", poolclass=NullPool
-    )
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'books.db'}", poolclass=NullPool)
     record(engine, purges.cache, Base.metadata)
 
     async def main() -> None:

@@ -18,7 +18,7 @@ from cachemw import Cache
 from cachemw.integrations.sqlalchemy import record
 from cachemw.starlette import CacheMiddleware
 
-from .library import Author, Base, Book
+from .books import Author, Base, Book
 
 CONFIG = {
     "routes": [
@@ -86,7 +86,7 @@ class Client:
 
 @asynccontextmanager
 async def running(tmp_path: Path) -> AsyncIterator[Client]:
-    path = tmp_path / "library.db"
+    path = tmp_path / "books.db"
     engine = create_engine(f"sqlite:///{path}")
     async_engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
     Base.metadata.create_all(engine)

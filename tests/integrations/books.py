@@ -1,4 +1,4 @@
-"""A small library of mapped classes over SQLite, and a cache that tells what was purged from it."""
+"""A few mapped classes over SQLite, and a cache that tells what was purged from it."""
 
 from __future__ import annotations
 
