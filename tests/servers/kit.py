@@ -39,9 +39,10 @@ _GUNICORN_ASGI = (
     "--no-control-socket",
 )
 _DJANGO = ("gunicorn", "apps_django:wsgi_app", *_GUNICORN[2:], "--no-control-socket")
-_TWO = ("--port", "0", "--workers", "2", "--no-use-colors")
+# A connection that a test keeps while it waits for something else: uvicorn would end it after 5 s.
+_TWO = ("--port", "0", "--workers", "2", "--no-use-colors", "--timeout-keep-alive", "30")
 COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
-    "uvicorn": (2, (*_UVICORN, "--port", "0", "--workers", "2", "--no-use-colors")),
+    "uvicorn": (2, (*_UVICORN, *_TWO)),
     "gunicorn": (2, (*_GUNICORN, *_THREADS, "--workers", "2", "--no-control-socket")),
     "preload": (4, (*_GUNICORN, *_THREADS, "--workers", "4", "--no-control-socket", "--preload")),
     "gevent": (2, (*_GUNICORN, *_GREENLETS, "--workers", "2")),
