@@ -17,6 +17,7 @@ import numpy as np
 from bench.effort import Effort
 from bench.rows import Row
 from cachemw.rollout.guardrails import Guardrails, Margins, Tally
+from cachemw.telemetry.outcomes import BOUNDS
 
 __all__ = ["rollouts"]
 
@@ -25,8 +26,6 @@ _HOURS = 4.0
 _ONSET = 1800.0
 _LONGEST = 3600.0
 """Seconds after which harm that was not found counts as missed."""
-_BOUNDS = tuple(1e-3 * 10 ** (step / 20) for step in range(81))
-"""A millisecond to ten seconds, twenty to the decade."""
 _MARGINS = Margins(holdout=0.05)
 
 
@@ -122,7 +121,7 @@ def _run(
     traffic: Traffic, harm: Harm, rng: np.random.Generator, *, until: float
 ) -> tuple[float | None, set[str]]:
     """Give when a run was rolled back, if it was, and by which guardrails."""
-    guardrails = Guardrails(_MARGINS, _BOUNDS)
+    guardrails = Guardrails(_MARGINS, BOUNDS)
     seconds = 0.0
     while seconds < until:
         tally = _look(traffic, harm if seconds >= _ONSET else Harm(), rng, seconds)
@@ -167,8 +166,8 @@ def _times(
     rng: np.random.Generator, count: int, middle: float, spread: float
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     drawn = rng.lognormal(middle, spread, count)
-    buckets = np.searchsorted(np.array(_BOUNDS), drawn)
-    return np.bincount(buckets, minlength=len(_BOUNDS) + 1)
+    buckets = np.searchsorted(np.array(BOUNDS), drawn)
+    return np.bincount(buckets, minlength=len(BOUNDS) + 1)
 
 
 def _plain_rule(traffic: Traffic, rng: np.random.Generator) -> bool:
@@ -187,4 +186,4 @@ def _plain_rule(traffic: Traffic, rng: np.random.Generator) -> bool:
 def _p95(times: tuple[int, ...]) -> float:
     cumulative = np.cumsum(times)
     index = int(np.searchsorted(cumulative, 0.95 * cumulative[-1]))
-    return _BOUNDS[min(index, len(_BOUNDS) - 1)]
+    return BOUNDS[min(index, len(BOUNDS) - 1)]

@@ -65,7 +65,7 @@ def on_request(
     if asked.in_shadow:
         return shadow(engine, asked, now)
     if held_out:
-        return Forward(route=asked.route, outcome=Outcome.CONTROL, reason="holdout")
+        return _held_out(engine, asked, now)
     if engine.is_cut_off(asked.route, now):
         return _cut_off(engine, asked, now)
     found = in_memory(engine, asked, now)
@@ -79,6 +79,13 @@ def on_request(
     if found.stored is not None and found.stored.fresh_until <= found.stored.born:
         return _forward(engine, asked, now, Outcome.MISS, "stale", found)
     return (yield from _together(engine, asked, now, found))
+
+
+def _held_out(engine: Engine, asked: Ask, now: float) -> Forward:
+    """Go past the cache, and note only whether it would have been a hit in memory."""
+    would_hit = in_memory(engine, asked, now).served is not None
+    outcome = Outcome.CONTROL_HIT if would_hit else Outcome.CONTROL_MISS
+    return Forward(route=asked.route, outcome=outcome, reason="holdout")
 
 
 def _pass(passed: Pass, request: Request) -> Forward:
@@ -128,7 +135,7 @@ def _alone(
             pass
     if found.served is not None:
         return _with_refresh(engine, found.served)
-    outcome = Outcome.PASS if asked.personal else Outcome.MISS
+    outcome = Outcome.PERSONAL if asked.personal else Outcome.MISS
     return _unless_cached(asked, now) or _forward(engine, asked, now, outcome, reason, found)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from cachemw.engine.outcomes import Outcome
-from cachemw.telemetry.outcomes import BOUNDS, EVENT_LABELS, FAMILIES, FAMILY_OF, EventName
+from cachemw.telemetry.outcomes import BOUNDS, EVENT_LABELS, EventName
 from cachemw.telemetry.stats import Gauges, Histogram, Stats
 
 __all__ = [
@@ -44,7 +44,6 @@ MAX_REASONS: Final = 32
 OTHER: Final = "other"
 """Where the reasons beyond MAX_REASONS are counted."""
 
-_FAMILIES: Final = len(FAMILIES)
 _ROW: Final = len(BOUNDS) + 2  # a cell per bucket, one for what is longer, and the sum of seconds
 
 EventKey = tuple[EventName, str]
@@ -60,7 +59,7 @@ class _Slot:
         self.failures: dict[int, int] = {}
         """Of the cells that count any, by their index."""
         self.rows: dict[int, list[float]] = {}
-        """Histograms by `route * families + family`, made at the first observation."""
+        """Histograms by the index of the cell, made at the first observation."""
         self.events: dict[EventKey, int] = {}
 
 
@@ -153,9 +152,9 @@ class Counters:
         self.local.cells[route * WIDTH + outcome] += 1
 
     def observe(self, route: int, outcome: int, seconds: float) -> None:
-        """Add a duration to the histogram of the route and the outcome's family."""
+        """Add a duration to the histogram of the route and the outcome."""
         rows = self.local.slot.rows
-        index = route * _FAMILIES + FAMILY_OF[outcome]
+        index = route * WIDTH + outcome
         try:
             row = rows[index]
         except KeyError:
@@ -166,8 +165,8 @@ class Counters:
     def record(self, route: int, outcome: int, seconds: float) -> None:
         """Count one request and its duration: `count` and `observe` in one call."""
         slot = self.local.slot
-        slot.cells[route * WIDTH + outcome] += 1
-        index = route * _FAMILIES + FAMILY_OF[outcome]
+        index = route * WIDTH + outcome
+        slot.cells[index] += 1
         try:
             row = slot.rows[index]
         except KeyError:
@@ -231,13 +230,13 @@ def _durations(slots: list[_Slot], names: tuple[str, ...]) -> dict[str, dict[str
     for slot in slots:
         # `copy` is one step of the interpreter, so a thread adding a key meanwhile does no harm.
         for index, row in slot.rows.copy().items():
-            rows.setdefault(index % (len(names) * _FAMILIES), []).append(row)
+            rows.setdefault(index % (len(names) * WIDTH), []).append(row)
     found: dict[str, dict[str, Histogram]] = {}
     for index in sorted(rows):
-        route, family = divmod(index, _FAMILIES)
+        route, outcome = divmod(index, WIDTH)
         *buckets, seconds = map(sum, zip(*rows[index], strict=True))
         histogram = Histogram(tuple(map(int, buckets)), round(seconds * 1e9))
-        found.setdefault(names[route], {})[FAMILIES[family]] = histogram
+        found.setdefault(names[route], {})[Outcome(outcome).label] = histogram
     return found
 
 

@@ -8,6 +8,7 @@ bound in `le`, beside their sum and count.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,7 +23,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observa
 
 from cachemw.engine.outcomes import Outcome
 from cachemw.telemetry.counters import Counters
-from cachemw.telemetry.outcomes import BOUNDS, EventName
+from cachemw.telemetry.outcomes import BOUNDS, EXPORTED, FAMILIES, EventName
 from cachemw.telemetry.spans import (
     HTTP_ROUTE,
     OUTCOME,
@@ -199,10 +200,11 @@ class _Exporter:
 
     def buckets(self, _: CallbackOptions) -> Iterator[Observation]:
         """Yield cumulative counts, not by route: that would be 126 series for each."""
-        bounds = (*(f"{bound:g}" for bound in BOUNDS), "+Inf")
         for family, histogram in _families(self.read()).items():
-            for bound, count in zip(bounds, accumulate(histogram.buckets), strict=True):
-                yield Observation(count, {OUTCOME: family, "le": bound})
+            counts = dict(zip((*BOUNDS, math.inf), accumulate(histogram.buckets), strict=True))
+            for bound in (*EXPORTED, math.inf):
+                le = "+Inf" if bound == math.inf else f"{bound:g}"
+                yield Observation(counts[bound], {OUTCOME: family, "le": le})
 
     def sums(self, _: CallbackOptions) -> Iterator[Observation]:
         return self._durations(lambda histogram: histogram.seconds)
@@ -212,9 +214,9 @@ class _Exporter:
 
     def _durations(self, value: Callable[[Histogram], float]) -> Iterator[Observation]:
         totals: dict[Series, float] = defaultdict(int)
-        for route, by_family in self.read().durations.items():
-            for family, histogram in by_family.items():
-                totals[self.labels(route), family] += value(histogram)
+        for route, by_label in self.read().durations.items():
+            for label, histogram in by_label.items():
+                totals[self.labels(route), Outcome[label.upper()].outcome] += value(histogram)
         for (labels, family), total in totals.items():
             yield Observation(total, {**dict(labels), OUTCOME: family})
 
@@ -263,8 +265,7 @@ class _Exporter:
 
 
 def _families(stats: Stats) -> dict[str, Histogram]:
-    families = dict.fromkeys(f for by_family in stats.durations.values() for f in by_family)
-    return {family: found for family in families if (found := stats.latency(family)) is not None}
+    return {family: found for family in FAMILIES if (found := stats.latency(family)) is not None}
 
 
 class Instrumentation:

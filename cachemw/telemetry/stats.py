@@ -126,7 +126,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """Route name -> outcome label -> how many of these were answered with 500 or above, or not at all
     since the application raised."""
     durations: dict[str, dict[str, Histogram]] = {}
-    """Route name -> outcome family -> histogram."""
+    """Route name -> outcome label -> histogram."""
     events: dict[str, dict[str, int]] = {}
     """Event -> reason, or an empty string -> count."""
     gauges: dict[str, float] = {}
@@ -213,9 +213,9 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     def latency(self, *families: str) -> Histogram | None:
         """Merge all routes' histograms of these outcome families; None without observations."""
         merged: Histogram | None = None
-        for by_family in self.durations.values():
-            for family in families:
-                if found := by_family.get(family):
+        for by_label in self.durations.values():
+            for label, found in by_label.items():
+                if label in _BY_LABEL and _BY_LABEL[label].outcome in families:
                     merged = merged.merge(found) if merged else found
         return merged
 

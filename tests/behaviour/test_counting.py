@@ -36,8 +36,8 @@ HEAD: Asking = {"method": "HEAD"}
         ("/whole", [HEAD, PLAIN, HEAD], {"miss": 2, "hit_memory": 1}),
         ("/refused", [PLAIN, PLAIN], {"miss": 1, "hit_for_miss": 1}),
         ("/broken", [PLAIN, PLAIN], {"miss": 2}),
-        ("/whole", [RANGE, COOKIE, PLAIN], {"miss": 1, "pass": 1, "hit_memory": 1}),
-        ("/streamed", [RANGE, COOKIE, PLAIN], {"miss": 1, "pass": 1, "hit_memory": 1}),
+        ("/whole", [RANGE, COOKIE, PLAIN], {"miss": 1, "personal": 1, "hit_memory": 1}),
+        ("/streamed", [RANGE, COOKIE, PLAIN], {"miss": 1, "personal": 1, "hit_memory": 1}),
     ],
 )
 def test_a_request_is_counted_once(

@@ -198,7 +198,7 @@ def test_a_known_client_neither_leads_nor_follows(kit: Kit, field: tuple[bytes, 
     lookup(step(flow))
     assert kit.open_flights == 0
     decision = forwarded(step(flow, (None, kit.now)))
-    assert decision.outcome is Outcome.PASS
+    assert decision.outcome is Outcome.PERSONAL
     assert decision.reason == field[0].decode()
     assert decision.fetch is not None
     assert decision.fetch.flight is None
@@ -292,7 +292,7 @@ def test_without_a_shared_store_a_miss_asks_for_nothing() -> None:
     decision = forwarded(step(kit.flow(get())))
     assert decision.fetch is not None
     assert decision.fetch.flight is not None
-    assert forwarded(step(kit.flow(get("/products/1", TOKEN)))).outcome is Outcome.PASS
+    assert forwarded(step(kit.flow(get("/products/1", TOKEN)))).outcome is Outcome.PERSONAL
 
 
 def test_what_another_thread_landed_in_between_is_found_by_the_next_leader(kit: Kit) -> None:

@@ -13,7 +13,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from cachemw.telemetry.counters import UNLISTED, Counters, Outcome
 from cachemw.telemetry.otel import instrument
-from cachemw.telemetry.outcomes import BOUNDS, EVENT_LABELS
+from cachemw.telemetry.outcomes import EVENT_LABELS, EXPORTED
 from cachemw.telemetry.stats import Gauges
 
 Series = dict[tuple[tuple[str, Any], ...], float]
@@ -113,7 +113,7 @@ def test_durations_are_cumulative_buckets_with_sum_and_count(
     found = meters.collect()
     buckets = found["cachemw.request.duration.bucket"]
     by_bound = {dict(key)["le"]: value for key, value in buckets.items()}
-    assert len(by_bound) == len(BOUNDS) + 1
+    assert len(by_bound) == len(EXPORTED) + 1
     assert [by_bound[le] for le in ("1e-05", "2.5e-05", "0.001", "0.0025", "30", "+Inf")] == [
         *(0, 1, 1, 2, 2, 3)
     ]
