@@ -84,7 +84,7 @@ class _Bets:
         self._detector = Detector(fractions)
         self._threshold = threshold(alpha, bets)
         self._bets_left = bets
-        self._totals = [0.0] * width
+        self.totals = [0.0] * width
         self._starts: list[list[float]] = []
 
     def begin(self) -> None:
@@ -92,22 +92,27 @@ class _Bets:
         if self._bets_left:
             self._bets_left -= 1
             self._detector.begin()
-            self._starts.append(self._totals.copy())
+            self._starts.append(self.totals.copy())
 
     def add(self, yes: float, no: float, most: float, totals: Sequence[float]) -> None:
         """Count what came, and the totals that the harm is measured by."""
-        self._totals = [a + b for a, b in zip(self._totals, totals, strict=True)]
+        self.totals = [a + b for a, b in zip(self.totals, totals, strict=True)]
         self._detector.add(yes, no, most)
 
     def strongest(self) -> tuple[bool, float, list[float]]:
-        """Say whether the evidence is enough, give it, and the totals since the best bet began."""
+        """Say whether there is evidence of harm, how much of what is needed, and the totals to measure by.
+
+        Those are since the best bet began where there is evidence, and else of all that came.
+        """
         capitals = self._detector.capitals()
         if not capitals:
-            return False, 0.0, self._totals
+            return False, 0.0, self.totals
         evidence = self._detector.evidence()
+        if evidence <= self._threshold:
+            return False, evidence / self._threshold, self.totals
         start = self._starts[capitals.index(max(capitals))]
-        since = [now - then for now, then in zip(self._totals, start, strict=True)]
-        return evidence > self._threshold, evidence / self._threshold, since
+        since = [now - then for now, then in zip(self.totals, start, strict=True)]
+        return True, evidence / self._threshold, since
 
 
 def _rate(count: float, of: float) -> float:
@@ -141,7 +146,7 @@ class Errors:
         return _judgement(
             self.name,
             fails=certain and rate - base >= self._margin,
-            enough=control >= _FEWEST,
+            enough=self._bets.totals[2] >= _FEWEST,
             evidence=evidence,
             treated=rate,
             control=base,
@@ -197,7 +202,7 @@ class Latency:
         return _judgement(
             self.name,
             fails=certain and base > 0.0 and p95 >= (1.0 + self._margin) * base,
-            enough=sum(control) >= _FEWEST,
+            enough=sum(self._control) >= _FEWEST,
             evidence=evidence,
             treated=p95,
             control=base,
@@ -245,7 +250,7 @@ class Hits:
         return _judgement(
             self.name,
             fails=certain and _rate(hits, eligible) < self._least,
-            enough=eligible >= _FEWEST,
+            enough=self._bets.totals[1] >= _FEWEST,
             evidence=evidence,
             rate=_rate(hits, eligible),
         )
@@ -307,6 +312,9 @@ class Margins(Struct, frozen=True, kw_only=True):
     """The probability of an alarm without any harm, in all of the time that is watched."""
     seconds: float = 4 * 3600.0
     """For how long is watched."""
+    bet_every: float = 300.0
+    """Seconds. Harm that begins between two bets is found a little later, and each bet asks for more
+    evidence."""
 
 
 class Guardrails:
@@ -314,7 +322,8 @@ class Guardrails:
 
     def __init__(self, margins: Margins, bounds: Sequence[float]) -> None:
         """`bounds` are those of the histograms in a `Tally`, in seconds."""
-        bets = max(1, round(margins.seconds / _BET_EVERY))
+        self._bet_every = margins.bet_every
+        bets = max(1, round(margins.seconds / margins.bet_every))
         share = 1.0 - margins.holdout
         alpha = {name: margins.alpha * part for name, part in _PARTS.items()}
         latencies = [
@@ -339,7 +348,7 @@ class Guardrails:
     def look(self, tally: Tally, seconds: float) -> list[Judgement]:
         """Take what the fleet has counted since the last look, and judge; `seconds` into the phase."""
         if seconds >= self._next_bet:
-            self._next_bet = seconds + _BET_EVERY
+            self._next_bet = seconds + self._bet_every
             for each in self._all:
                 each.begin()
         for each in self._all:
@@ -350,5 +359,3 @@ class Guardrails:
 _LATENCIES: tuple[Literal["latency", "misses"], ...] = ("latency", "misses")
 _PARTS = {"errors": 0.4, "latency": 0.2, "misses": 0.2, "hits": 0.2}
 """How the probability of a false alarm is divided; memory is no matter of chance."""
-_BET_EVERY = 300.0
-"""Seconds. Harm that begins between two bets is found a little later, and each bet asks for more evidence."""
