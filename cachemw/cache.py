@@ -35,6 +35,7 @@ from cachemw.performer import Performer
 from cachemw.recording import carry_into_threads
 from cachemw.rollout.flags import Flags
 from cachemw.shared import connect
+from cachemw.steering import make_rollout
 from cachemw.stores.memory import SLICE
 from cachemw.stores.shadows import ShadowTier
 from cachemw.telemetry.counters import UNLISTED, Counters, Stats
@@ -127,6 +128,9 @@ class Cache:
             holdout=config.holdout,
             hold_out=self._hold_out,
             exchange=self._shared.log.flags.exchange if self._shared else None,
+        )
+        self.rollout = make_rollout(
+            config, self.clock, self.flags, self.log, self.logs, self._shared, self.stats
         )
         self.performer = (
             Performer(self.clock, self.log, self._shared.tier, self._shared.leases)
@@ -287,6 +291,7 @@ class Cache:
 
     def close(self) -> None:
         """Stop the follower and the background threads, and close connections; can start again."""
+        self.rollout.close()
         self.background.close(_CLOSE_WAIT)
         self.log.close()
         if self._shared:
@@ -313,6 +318,7 @@ class Cache:
         self.mismatches.reset_after_fork()
         self.engine.reset_after_fork()
         self.flags.reset_after_fork()
+        self.rollout.reset_after_fork()
         self.background.reset_after_fork()
         self.tasks.reset_after_fork()
         self.servers.clear()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cachemw.clock import Clock
 from cachemw.config import Config
 from cachemw.errors import StoreError
 from cachemw.invalidation.redis_log import Hooks, RedisLog
+from cachemw.invalidation.rollout_store import RolloutDocuments
 from cachemw.rollout.flags import Flags
 from cachemw.stores.codec import Codec
 from cachemw.stores.commands import Commands
@@ -28,6 +29,10 @@ __all__ = ["Shared", "connect"]
 
 _PUBLISH_EVERY = 1.0
 """Seconds between a process's reports to the fleet's statistics."""
+_LOOK_EVERY = 2.0
+"""Seconds between two looks whether there is a rollout to control."""
+_PATIENCE = 2.0
+"""Seconds that Redis has to answer where nobody waits."""
 _STATES = {"closed": 0.0, "half-open": 1.0, "open": 2.0}
 """How the breaker's state is told as a number."""
 
@@ -44,7 +49,11 @@ class Shared:
     leases: Leases
     log: RedisLog
     hooks: Hooks
+    rollout: RolloutDocuments
+    rollout_active: list[Callable[[], None]] = field(default_factory=list)
+    """Called now and then while there is a rollout that somebody has to control."""
     published_at: float = 0.0
+    looked_at: float = 0.0
 
     def attach(self, flags: Flags, stats: Callable[[], bytes]) -> None:
         """Let the log feed the flags, and publish this process's statistics."""
@@ -63,11 +72,17 @@ class Shared:
             self.leases.pay()
             self.leases.renew()
         now = self.clock.monotonic()
+        if self.rollout_active and now - self.looked_at >= _LOOK_EVERY:
+            self.looked_at = now
+            if self.rollout.is_active(client):
+                for told in self.rollout_active:
+                    told()
         if now - self.published_at < _PUBLISH_EVERY:
             return
         self.published_at = now
         try:
-            fleet.publish(client, self.config.namespace, self.log.me, stats())
+            component = self.config.component
+            fleet.publish(client, self.config.namespace, self.log.me, component, stats())
         except StoreError:
             self.hooks.count("store_error", "publish")
 
@@ -75,6 +90,12 @@ class Shared:
         """Give what the processes of the fleet have counted; raises StoreUnavailable."""
         node = self.nodes.found(fleet.name_of(self.config.namespace).encode())
         return fleet.read(node.sync(), self.config.namespace)
+
+    def fleet_processes(self) -> tuple[fleet.ProcessStats, ...]:
+        """Give what each process has counted, with more patience than a request has."""
+        node = self.nodes.found(fleet.name_of(self.config.namespace).encode())
+        with closing(node.alone(_PATIENCE)) as client:
+            return fleet.read(client, self.config.namespace).processes
 
     def gauges(self) -> dict[str, Callable[[], float | None]]:
         """Give what is to be read of these parts, by the names of `Gauges`."""
@@ -163,4 +184,5 @@ def connect(config: Config, clock: Clock, count: Callable[[str, str], None], log
         remembered=config.coalesce.hit_for_miss,
         monotonic=clock.monotonic,
     )
-    return Shared(config, clock, nodes, tier, scanner, leases, log, hooks)
+    rollout = RolloutDocuments(config.namespace, log.stream, nodes, lambda: log.me)
+    return Shared(config, clock, nodes, tier, scanner, leases, log, hooks, rollout)

@@ -238,6 +238,7 @@ EXCEPTIONS = {
     ("cachemw.invalidation.redis_log", "cachemw.stores.nodes"),
     ("cachemw.invalidation.appending", "cachemw.stores.nodes"),
     ("cachemw.invalidation.flag_store", "cachemw.stores.nodes"),
+    ("cachemw.invalidation.rollout_store", "cachemw.stores.nodes"),
 }
 
 
@@ -251,7 +252,7 @@ def test_a_layer_imports_only_what_is_below_it(name: str) -> None:
             assert allowed, f"{module} imports {other}"
 
 
-JOINTS = {"cache", "inspection", "local", "shared", "performer"}
+JOINTS = {"cache", "inspection", "local", "shared", "performer", "steering"}
 SIBLINGS = {"stores", "invalidation", "rollout", "telemetry"}
 DOORS = {"asgi", "wsgi", "starlette", "django"}
 TOPS = {"cachemw", "cli", "management", "__main__"}
@@ -282,7 +283,8 @@ def test_stores_log_rollout_and_telemetry_are_joined_in_one_place() -> None:
 
 def test_only_front_doors_and_tools_import_the_cache() -> None:
     assert importers("cache") <= DOORS | TOPS | {"exchange", "ordering"}
-    assert importers("local", "shared", "performer") == {"cache"}
+    assert importers("local", "performer", "steering") == {"cache"}
+    assert importers("shared") == {"cache", "steering"}
     assert importers("exchange", "ordering") <= DOORS
 
 

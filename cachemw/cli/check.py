@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, Literal
 
 import click
@@ -19,15 +18,12 @@ from cachemw.cli.options import (
     table,
 )
 from cachemw.config import Config, Route
+from cachemw.config.suspects import health_check_warning
 from cachemw.engine.setup import make_routes
 from cachemw.errors import ConfigError
 from cachemw.rollout.flags import Flags
 
 __all__ = ["check", "configured_flags", "warnings"]
-
-_HEALTH = frozenset({"health", "healthcheck", "healthz", "liveness", "readiness"})
-_HEALTH_AT_THE_END = frozenset({"live", "livez", "ping", "ready", "readyz"})
-"""Words that are about health only where nothing follows: `/live/scores` is about something else."""
 
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "m"))
 
@@ -73,19 +69,10 @@ def configured_flags(config: Config) -> Flags:
 def warnings(config: Config, states: dict[str, str]) -> list[str]:
     """Give what is allowed and hardly ever meant."""
     return [
-        f"route {route.name!r} ({_path(route)}) looks like a health check and is cached:"
-        " a cached health check hides a failure for as long as it lives"
+        warning
         for route in config.routes
-        if states[f"route:{route.name}"] != "off" and _looks_like_a_health_check(route)
+        if states[f"route:{route.name}"] != "off" and (warning := health_check_warning(route))
     ]
-
-
-def _looks_like_a_health_check(route: Route) -> bool:
-    for pieces in (route.path.strip("/").split("/"), re.split(r"[-_.]", route.name)):
-        words = [re.sub(r"[-_.]", "", piece).lower() for piece in pieces]
-        if not _HEALTH.isdisjoint(words) or words[-1] in _HEALTH_AT_THE_END:
-            return True
-    return False
 
 
 def _print(path: Where, config: Config, states: dict[str, str]) -> None:

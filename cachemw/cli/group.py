@@ -8,11 +8,13 @@ import click
 
 import cachemw
 from cachemw.cli.check import check
+from cachemw.cli.controller import controller
 from cachemw.cli.explain import explain
 from cachemw.cli.flags import flags
 from cachemw.cli.inspect import inspect
 from cachemw.cli.options import Problems
 from cachemw.cli.purge import purge
+from cachemw.cli.rollout import rollout
 from cachemw.cli.stats import stats
 from cachemw.cli.tags import tags
 from cachemw.errors import CacheError, ConfigError
@@ -68,8 +70,8 @@ def _without(package: str) -> click.Command:
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(cachemw.__version__, prog_name="cachemw")
 def group() -> None:
-    """Check, inspect, purge, switch and watch the cache of a fleet of processes."""
+    """Check, inspect, purge, switch, roll out and watch the cache of a fleet of processes."""
 
 
-for _command in (check, explain, flags, inspect, purge, stats, tags):
+for _command in (check, controller, explain, flags, inspect, purge, rollout, stats, tags):
     group.add_command(_command)

@@ -35,6 +35,7 @@ __all__ = [
     "Memory",
     "Recording",
     "Redis",
+    "Rollout",
 ]
 
 
@@ -212,6 +213,23 @@ class Endpoint(Settings):
 
 
 @settings
+class Rollout(Settings):
+    """How a staged rollout is controlled, and who hears of it."""
+
+    controller: Setting[bool, bool] = option(
+        v.boolean,
+        default=True,
+        help="Whether serving processes control a rollout; if not, `cachemw controller` must run.",
+    )
+    webhook: Setting[str | None, str | None] = option(
+        v.WEBHOOK,
+        default=None,
+        repr=False,
+        help="Told of every decision in JSON, as Slack takes it. Never shown.",
+    )
+
+
+@settings
 class Config(Settings):
     """Everything one cache is configured with."""
 
@@ -240,6 +258,14 @@ class Config(Settings):
     )
     endpoint: Setting[Endpoint | Written, Endpoint] = option(
         table(Endpoint), factory=dict, help="Purging by HTTP."
+    )
+    rollout: Setting[Rollout | Written, Rollout] = option(
+        table(Rollout), factory=dict, help="The control of a staged rollout."
+    )
+    component: Setting[str, str] = option(
+        v.KEY,
+        default="api",
+        help="What this process is a part of; phases of a rollout may ask for it to be there.",
     )
     dependencies: Setting[Mapping[str, Sequence[str]], dict[str, tuple[str, ...]]] = option(
         mapping_of(v.NODES, check=v.node),

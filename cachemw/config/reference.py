@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from .decode import Option, Settings, options_of
-from .model import Coalesce, Compression, Config, Endpoint, Log, Memory, Recording, Redis
+from .model import Coalesce, Compression, Config, Endpoint, Log, Memory, Recording, Redis, Rollout
 from .route import Kind, Route
 
 __all__ = ["embed", "markdown"]
@@ -27,6 +27,7 @@ _SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     ("`[compression]`", Compression),
     ("`[recording]`", Recording),
     ("`[endpoint]`", Endpoint),
+    ("`[rollout]`", Rollout),
     ("`[kinds.NAME]`", Kind),
     ("`[[routes]]`", Route),
 )

@@ -19,7 +19,7 @@ from .decode import table
 from .model import Config
 from .show import key, show
 
-__all__ = ["VARIABLES", "config_from", "config_from_django", "load_config"]
+__all__ = ["VARIABLES", "config_from", "config_from_django", "load_config", "read_toml"]
 
 Environment = Mapping[str, str]
 Document = dict[str, Any]
@@ -31,8 +31,7 @@ _POSITION = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)
 
 def load_config(path: str | os.PathLike[str], *, environ: Environment | None = None) -> Config:
     """Read a TOML file. Raises ConfigError, also for a file that cannot be read."""
-    source = os.fspath(path)
-    return config_from(_read(Path(path), source), source=source, environ=environ)
+    return config_from(read_toml(path), source=os.fspath(path), environ=environ)
 
 
 def config_from(
@@ -66,16 +65,17 @@ def config_from_django(value: object, *, environ: Environment | None = None) -> 
     raise ConfigError([Problem("CACHEMW", message)], "settings")
 
 
-def _read(path: Path, source: str) -> Document:
+def read_toml(path: str | os.PathLike[str]) -> Document:
+    """Read a TOML file as it is. Raises ConfigError."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         problem = Problem("", f"cannot be read: {error.strerror}")
     except UnicodeDecodeError as error:
         problem = Problem(f"byte {error.start}", "not UTF-8, which TOML must be")
     except tomllib.TOMLDecodeError as error:
         problem = _syntax_problem(str(error))
-    raise ConfigError([problem], source)
+    raise ConfigError([problem], os.fspath(path))
 
 
 def _syntax_problem(message: str) -> Problem:
@@ -163,6 +163,8 @@ VARIABLES: dict[str, Callable[[_Overlay, str, str], None]] = {
     "CACHEMW_DIGEST_SECRET": _put("digest_secret"),
     "CACHEMW_ENDPOINT_TOKEN": _put("token", inside="endpoint", read=_one_or_several),
     "CACHEMW_MEMORY_MAX_SIZE": _put("max_size", inside="memory", read=_number_or_text),
+    "CACHEMW_COMPONENT": _put("component"),
+    "CACHEMW_WEBHOOK": _put("webhook", inside="rollout"),
     "CACHEMW_FLAGS": _put_flags,
     "CACHEMW_KILL": _put_kill,
 }

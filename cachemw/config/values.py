@@ -49,9 +49,12 @@ __all__ = [
     "TOKENS",
     "TTL",
     "VOLATILE",
+    "WEBHOOK",
     "boolean",
+    "choice",
     "duration",
     "integer",
+    "names",
     "node",
     "positive_duration",
     "positive_size",
@@ -252,6 +255,14 @@ def _bearer_token(value: object) -> str:
     return token
 
 
+def _webhook(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"https?://[!-~]+", value):
+        raise ValueError(
+            "expected an http:// or https:// URL, got something else"
+        )  # it is a secret
+    return value
+
+
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 
 SECRET = Parser(_secret, f"at least {_SECRET_LENGTH} characters")
@@ -260,6 +271,7 @@ TOKENS = _one_or_several(
     Parser(_bearer_token, f"at least {_SECRET_LENGTH} letters, digits or -._~+/")
 )
 ENDPOINT_PATH = matching(r"/[A-Za-z0-9._~/-]+", 'a plain path such as "/.cachemw/purge"')
+WEBHOOK = Parser(_webhook, "an http:// or https:// URL")
 RISK = choice(*RISKS)
 FLAG = Parser(parse_flag, '"on", "off", "shadow" or a share of keys as "canary 10%"')
 HOLDOUT = Parser(parse_holdout, 'a share of requests as "2%"')

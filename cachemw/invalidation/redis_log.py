@@ -106,15 +106,15 @@ class RedisLog:
         """What to add to the monotonic clock for the server's time."""
         self.only_listens = False
         """Whether this process serves nobody: no purge need wait for it, and nobody counts it."""
-        self._stream = Stream(namespace, config.max_records)
+        self.stream = Stream(namespace, config.max_records)
         self._followers = Followers(f"cachemw:{{{namespace}}}:followers".encode(), config.poll)
         self._nodes = nodes
         self._config = config
         self._hooks = hooks
         self._monotonic = monotonic
-        self.flags = FlagStore(namespace, self._stream, nodes, self._count)
+        self.flags = FlagStore(namespace, self.stream, nodes, self._count)
         self.appender = Appender(
-            self._stream,
+            self.stream,
             self._followers,
             self,
             nodes,
@@ -225,7 +225,7 @@ class RedisLog:
             node: Node | None = None
             try:
                 self._nodes.keep_up()
-                node = self._nodes.of(self._stream.key)
+                node = self._nodes.of(self.stream.key)
                 with closing(node.alone(self._patience)) as client:
                     self._join(client, node)
                     while not stopping.is_set():
@@ -251,13 +251,13 @@ class RedisLog:
 
     def _join(self, client: redis.Redis, node: Node) -> None:
         """Find out whether the log is the one we know, and catch up with it."""
-        epoch = self._stream.epoch(client)
-        if epoch == self.floors.epoch and (lost := self._trail.missing(self._stream, client)):
+        epoch = self.stream.epoch(client)
+        if epoch == self.floors.epoch and (lost := self._trail.missing(self.stream, client)):
             self.unsettle()  # nobody who followed it may count as having heard of anything new
-            if not self._trail.give_back(self._stream, client, self.floors, lost):
-                epoch = self._stream.new_epoch(client)
+            if not self._trail.give_back(self.stream, client, self.floors, lost):
+                epoch = self.stream.new_epoch(client)
             self._hooks.count("log_losses", "")
-        first, trimmed = self._stream.extent(client)
+        first, trimmed = self.stream.extent(client)
         if epoch != self.floors.epoch:
             if self.floors.epoch != NO_EPOCH:
                 self.unsettle()
@@ -305,7 +305,7 @@ class RedisLog:
         if not self.only_listens:
             self._hooks.tick(client)
         self._nodes.keep_up()
-        if self._nodes.of(self._stream.key) is not node:
+        if self._nodes.of(self.stream.key) is not node:
             raise ValueError("the log is on another server now")
 
     def _probe(self, node: Node) -> None:
@@ -319,14 +319,14 @@ class RedisLog:
         if self.server_shift is not None and now >= self._trimmed_at:
             self._trimmed_at = now + _TRIM_EVERY * (0.5 + random.random())
             with unless_refused():
-                self._stream.trim(client, now + self.server_shift - self._config.max_age)
+                self.stream.trim(client, now + self.server_shift - self._config.max_age)
 
     def _read(self, client: redis.Redis, block: int | None) -> int:
         return self._apply_all(client.xread(self._unread, count=_BATCH, block=block))
 
     @property
     def _unread(self) -> dict[Any, Any]:
-        return {self._stream.key: stream_id(self._cursor)}
+        return {self.stream.key: stream_id(self._cursor)}
 
     def _apply_all(self, found: Any) -> int:
         records = found[0][1] if found else []
@@ -353,10 +353,10 @@ class RedisLog:
         """
         began = self._monotonic()
         pipeline = client.pipeline(transaction=False)
-        pipeline.mget(self._stream.epoch_key)
-        pipeline.type(self._stream.key)
+        pipeline.mget(self.stream.epoch_key)
+        pipeline.type(self.stream.key)
         boundary = stream_id(self._trail.boundary)
-        pipeline.xrange(self._stream.key, boundary, boundary)
+        pipeline.xrange(self.stream.key, boundary, boundary)
         pipeline.xread(self._unread, count=_BATCH)
         pipeline.time()
         epochs, kind, found, unread, time_there = pipeline.execute(raise_on_error=False)
@@ -372,7 +372,7 @@ class RedisLog:
         # A connection that broke between two commands is made anew without a word to us, perhaps to
         # another server: that records which we have applied are gone shows here, or never.
         if not self._trail.is_boundary(record_of(found)) and self._trail.missing(
-            self._stream, client
+            self.stream, client
         ):
             raise ValueError("the log has lost records")
         behind = self._apply_all(unread) == _BATCH
@@ -396,7 +396,7 @@ class RedisLog:
         """Learn the server's time; entries that were stored before it went back would live too long."""
         before, self.server_shift = self.server_shift, shift
         if before is not None and shift < before - _STEP:
-            self._stream.new_epoch(client)
+            self.stream.new_epoch(client)
             raise ValueError("the server's clock was set back")
 
     def close(self) -> None:
@@ -413,7 +413,7 @@ class RedisLog:
     def _append_last(self) -> None:
         """Append what waits for Redis: this process may not be there any more when it is back."""
         try:
-            node = self._nodes.found(self._stream.key)
+            node = self._nodes.found(self.stream.key)
             with closing(node.alone(self._nodes.config.deadline)) as client:
                 self.appender.drain(client)
         except Exception:

@@ -17,7 +17,7 @@ from cachemw.telemetry.stats import Stats
 
 __all__ = ["FleetClient", "FleetStats", "ProcessStats", "name_of", "publish", "read"]
 
-SHAPE: Final = 1
+SHAPE: Final = 2
 """The form of a field; another release's form is counted as unreadable and left alone."""
 
 LIVE_SECONDS: Final = 10.0
@@ -50,6 +50,7 @@ class _Field(msgspec.Struct, frozen=True, array_like=True):
     shape: int
     at_ms: int
     stats: bytes
+    component: str
 
 
 class ProcessStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +60,8 @@ class ProcessStats(msgspec.Struct, frozen=True, kw_only=True):
     age: float
     """Seconds since its last heartbeat."""
     live: bool
+    component: str
+    """What it is a part of, by its configuration."""
     stats: Stats
 
 
@@ -76,7 +79,9 @@ class FleetStats(msgspec.Struct, frozen=True, kw_only=True):
     """Fields of another release, or damaged."""
 
 
-def publish(client: FleetClient, namespace: str, process_id: str, stats_bytes: bytes) -> None:
+def publish(
+    client: FleetClient, namespace: str, process_id: str, component: str, stats_bytes: bytes
+) -> None:
     """Report this process's `Stats.encode()`; raises StoreUnavailable.
 
     A process's first report also clears away what dead ones left, so restarts cannot pile up.
@@ -84,7 +89,7 @@ def publish(client: FleetClient, namespace: str, process_id: str, stats_bytes: b
     key = name_of(namespace)
     with _mapped_errors():
         now_ms = _now_ms(client)
-        field = msgspec.msgpack.encode(_Field(SHAPE, now_ms, stats_bytes))
+        field = msgspec.msgpack.encode(_Field(SHAPE, now_ms, stats_bytes, component))
         if client.hset(key, process_id, field):
             _forget(client, key, client.hgetall(key), now_ms)
         client.expire(key, _KEY_TTL)
@@ -130,7 +135,13 @@ def _process(name: bytes, value: bytes, now_ms: int) -> ProcessStats:
         raise ValueError(f"shape {field.shape}")
     age = max(0, now_ms - field.at_ms) / 1e3
     stats = Stats.decode(field.stats)
-    return ProcessStats(id=name.decode(), age=age, live=age <= LIVE_SECONDS, stats=stats)
+    return ProcessStats(
+        id=name.decode(),
+        age=age,
+        live=age <= LIVE_SECONDS,
+        component=field.component,
+        stats=stats,
+    )
 
 
 def _forget(client: FleetClient, key: str, found: Mapping[bytes, bytes], now_ms: int) -> set[bytes]:

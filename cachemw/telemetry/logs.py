@@ -243,6 +243,15 @@ class Logs:
         """Warn that this process has ended with purges that Redis was not there to take."""
         self._fault("purges_unsent", {"count": count})
 
+    def rollout(self, action: str, phase: str, step: str, reason: str) -> None:
+        """Warn that a rollout was moved, and why."""
+        fields: Fields = {"action": action, "phase": phase, "step": step, "reason": reason}
+        self._fault("rollout", fields)
+
+    def webhook_failed(self, error: str) -> None:
+        """Warn that nobody could be told of it: once per error per minute."""
+        self._warn_once("webhook_failed", error)
+
     def memory_pressure(self, level: str, size: int, limit: int, shed: int) -> None:
         """Warn that the memory tier is over the bytes at which this level of pressure begins."""
         fields: Fields = {"level": level, "bytes": size, "limit": limit, "shed": shed}

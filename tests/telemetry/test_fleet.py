@@ -35,16 +35,16 @@ def age(client: Redis, namespace: str, process_id: str, seconds: float) -> None:
     key = fleet.name_of(namespace)
     field = client.hget(key, process_id)
     assert isinstance(field, bytes)
-    shape, at_ms, stats = msgspec.msgpack.decode(field)
-    client.hset(key, process_id, msgspec.msgpack.encode([shape, at_ms - seconds * 1000, stats]))
+    shape, at_ms, *rest = msgspec.msgpack.decode(field)
+    client.hset(key, process_id, msgspec.msgpack.encode([shape, at_ms - seconds * 1000, *rest]))
 
 
 def test_the_fleet_is_the_sum_of_its_processes(
     client: Redis, redis_url: str, namespace: str
 ) -> None:
-    publish(client, namespace, "a", statistics(1).encode())
-    publish(client, namespace, "b", statistics(2).encode())
-    publish(client, namespace, "b", statistics(3).encode())
+    publish(client, namespace, "a", "api", statistics(1).encode())
+    publish(client, namespace, "b", "api", statistics(2).encode())
+    publish(client, namespace, "b", "api", statistics(3).encode())
     for source in (redis_url, client):
         found = read(source, namespace)
         assert found.stats == Stats(processes=2, requests={"products": {"hit_memory": 4}})
@@ -60,13 +60,13 @@ def test_nobody_there_is_an_empty_fleet(redis_url: str, namespace: str) -> None:
 
 
 def test_namespaces_are_apart(client: Redis, redis_url: str, namespace: str) -> None:
-    publish(client, namespace, "a", statistics(1).encode())
+    publish(client, namespace, "a", "api", statistics(1).encode())
     assert read(redis_url, f"{namespace}-other").processes == ()
 
 
 def test_a_silent_process_is_listed_but_not_counted(client: Redis, namespace: str) -> None:
     for name in ("live", "silent"):
-        publish(client, namespace, name, statistics(1).encode())
+        publish(client, namespace, name, "api", statistics(1).encode())
     age(client, namespace, "silent", 11)
     found = read(client, namespace)
     assert found.stats.total == 1
@@ -78,7 +78,7 @@ def test_a_process_that_ended_an_hour_ago_is_dropped_by_reading(
     client: Redis, namespace: str
 ) -> None:
     for name in ("live", "dead"):
-        publish(client, namespace, name, statistics(1).encode())
+        publish(client, namespace, name, "api", statistics(1).encode())
     age(client, namespace, "dead", 3601)
     assert [process.id for process in read(client, namespace).processes] == ["live"]
     assert client.hkeys(fleet.name_of(namespace)) == [b"live"]
@@ -89,15 +89,15 @@ def test_restarting_processes_do_not_pile_up_when_nobody_reads(
 ) -> None:
     """Fails without the clearing at a process's first report."""
     for number in range(5):
-        publish(client, namespace, f"worker{number}", statistics(1).encode())
+        publish(client, namespace, f"worker{number}", "api", statistics(1).encode())
         age(client, namespace, f"worker{number}", 3601)
-    publish(client, namespace, "worker5", statistics(1).encode())
+    publish(client, namespace, "worker5", "api", statistics(1).encode())
     assert client.hkeys(fleet.name_of(namespace)) == [b"worker5"]
     assert 0 < client.ttl(fleet.name_of(namespace)) <= 7200
 
 
 def packed(shape: int, stats: bytes, at_ms: int = 2**45) -> bytes:
-    return msgspec.msgpack.encode([shape, at_ms, stats])
+    return msgspec.msgpack.encode([shape, at_ms, stats, "api"])
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_what_cannot_be_read_is_counted_and_left_alone(
 ) -> None:
     histogram = Histogram((1,) * 21, 3)
     good = Stats(processes=1, durations={"products": {"hit": histogram}})
-    publish(client, namespace, "a", good.encode())
+    publish(client, namespace, "a", "api", good.encode())
     client.hset(fleet.name_of(namespace), "b", value)
     found = read(client, namespace)
     assert (found.stats, found.unreadable) == (good, 1)
@@ -131,7 +131,7 @@ def test_an_unreachable_server_is_our_error_and_soon() -> None:
     with pytest.raises(StoreUnavailable, match="ConnectionError"):
         read(unreachable, "shop")
     with Redis.from_url(unreachable) as client, pytest.raises(StoreUnavailable):
-        publish(client, "shop", "a", b"")
+        publish(client, "shop", "a", "api", b"")
 
 
 def test_importing_telemetry_imports_no_redis() -> None:

@@ -1,0 +1,190 @@
+"""What a look at the fleet makes of a rollout. Rules, the first that applies:
+
+1. a guardrail that is watched fails: **roll back** the phase; of the phases before it, everything;
+2. one that is in dry run fails, or a route in shadow will be of no use: say so, once;
+3. the rollout is paused or waits, or a component is missing: nothing comes nearer;
+4. the step's time is not over: go on watching;
+5. in shadow: **go on**, without the routes that would have answered wrongly; if that is all of them,
+   **roll back**;
+6. every guardrail has the evidence that it needs, and passes: **go on**;
+7. the evidence has not come for as long as the plan holds: **pause**;
+8. else **hold**.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from cachemw.config.plan import Plan
+from cachemw.rollout.guardrails import Judgement
+from cachemw.rollout.state import (
+    Group,
+    Look,
+    Move,
+    Shadowed,
+    State,
+    advance,
+    hold,
+    pause,
+    record_of,
+    roll_back,
+)
+
+__all__ = ["Seen", "decide"]
+
+_ENOUGH = 20
+"""Requests that a route in shadow must have had before its never answering says something."""
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What a look has found."""
+
+    seconds: float
+    """For which the fleet was watched since the last look."""
+    judged: dict[Group, tuple[Judgement, ...]] = {}
+    look: Look | None = None
+    shadow: Mapping[str, Shadowed] = {}
+    """What the phase's routes would have done, by name, since the phase began."""
+    missing: tuple[str, ...] = ()
+    """Components of which no process is there."""
+
+
+def decide(state: State, plan: Plan, seen: Seen, at: float, by: str) -> Move:
+    """Give the move that a look makes."""
+    looked = replace(state, judged=seen.judged, phase_watched=state.phase_watched + seen.seconds)
+    move = _decide(looked, plan, seen, at, by)
+    return replace(move, look=seen.look)
+
+
+def _decide(state: State, plan: Plan, seen: Seen, at: float, by: str) -> Move:
+    phase = plan.phases[state.phase]
+    if failing := _failing(state, plan, seen, acting=True):
+        group, judgement = failing[0]
+        return _go_back(state, plan, at, by, group, judgement)
+    if said := _untold(state, plan, seen, at, by):
+        return said
+    if state.status != "running" or seen.missing:
+        missing = " and ".join(f"no {name} is there" for name in seen.missing)
+        return _watched(state, 0.0, missing or state.reason)
+    state = replace(state, watched=state.watched + seen.seconds)
+    if state.watched < phase.step_seconds:
+        return _watched(state, 0.0, "")
+    if phase.steps[state.step] == "shadow":
+        return _after_shadow(state, plan, seen, at, by)
+    return _at_the_end(state, plan, seen, at, by)
+
+
+def _watched(state: State, held: float, reason: str) -> Move:
+    return Move(
+        state=replace(state, revision=state.revision + 1, held=state.held + held, reason=reason)
+    )
+
+
+def _judgements(state: State, plan: Plan, seen: Seen) -> Iterator[tuple[Group, Judgement]]:
+    """Give what counts, with its group. A phase that is in shadow has let nobody in yet."""
+    watch = plan.phases[state.phase].watch
+    in_shadow = plan.phases[state.phase].steps[state.step] == "shadow"
+    for group, judgements in seen.judged.items():
+        for judgement in judgements:
+            if judgement.guardrail in watch and not (group == "phase" and in_shadow):
+                yield group, judgement
+
+
+def _failing(
+    state: State, plan: Plan, seen: Seen, *, acting: bool
+) -> list[tuple[Group, Judgement]]:
+    dry = plan.guardrails.dry_run
+    return [
+        (group, judgement)
+        for group, judgement in _judgements(state, plan, seen)
+        if judgement.verdict == "fail" and (judgement.guardrail not in dry) is acting
+    ]
+
+
+def _numbers(judgement: Judgement) -> dict[str, Any]:
+    """Give what a judgement was made on, for the record."""
+    return {"guardrail": judgement.guardrail, **judgement.evidence}
+
+
+def _go_back(
+    state: State, plan: Plan, at: float, by: str, group: Group, judgement: Judgement
+) -> Move:
+    reason = f"guardrail {judgement.guardrail} failed"
+    if group == "before":
+        reason += " on the routes of the phases before"
+    return roll_back(
+        state,
+        plan,
+        at,
+        by,
+        reason,
+        everything=group == "before",
+        numbers=_numbers(judgement),
+    )
+
+
+def _untold(state: State, plan: Plan, seen: Seen, at: float, by: str) -> Move | None:
+    """Tell what nobody has been told of in this attempt yet, one thing at a look."""
+    for _, judgement in _failing(state, plan, seen, acting=False):
+        what = f"dry run: {judgement.guardrail}"
+        if what not in state.told:
+            reason = f"guardrail {judgement.guardrail} failed, and is in dry run"
+            return _tell(state, plan, at, by, what, "would roll back", reason, _numbers(judgement))
+    for name, shadowed in sorted(seen.shadow.items()):
+        what = f"useless: {name}"
+        if not shadowed.hits and shadowed.misses >= _ENOUGH and what not in state.told:
+            reason = (
+                f"route {name!r} would have answered none of {shadowed.misses} requests: its answers"
+                " are not stored (see `cachemw stats` and `explain`), or nobody asks twice"
+            )
+            return _tell(state, plan, at, by, what, "warn", reason, {"misses": shadowed.misses})
+    return None
+
+
+def _tell(
+    state: State,
+    plan: Plan,
+    at: float,
+    by: str,
+    what: str,
+    action: str,
+    reason: str,
+    numbers: dict[str, Any],
+) -> Move:
+    told = replace(state, revision=state.revision + 1, told=(*state.told, what))
+    record = record_of(told, plan, at, by, action, reason=reason, numbers=numbers)
+    return Move(state=told, record=record)
+
+
+def _after_shadow(state: State, plan: Plan, seen: Seen, at: float, by: str) -> Move:
+    wrong = {name: each for name, each in seen.shadow.items() if each.mismatches}
+    numbers = {name: each.mismatches for name, each in wrong.items()}
+    listed = ", ".join(repr(name) for name in wrong)
+    if wrong and len(wrong) == len(seen.shadow):
+        reason = f"every route in shadow would have answered wrongly: {listed}"
+        return roll_back(state, plan, at, by, reason, numbers=numbers)
+    reason = "what was watched in shadow was right"
+    if wrong:
+        reason = f"what was watched in shadow was right, but for {listed}: kept in shadow"
+    return advance(state, plan, at, by, reason, refused=tuple(wrong), numbers=numbers)
+
+
+def _at_the_end(state: State, plan: Plan, seen: Seen, at: float, by: str) -> Move:
+    dry = plan.guardrails.dry_run
+    unsure = [
+        f"{judgement.guardrail} ({group})" if group == "before" else judgement.guardrail
+        for group, judgement in _judgements(state, plan, seen)
+        if judgement.verdict == "inconclusive" and judgement.guardrail not in dry
+    ]
+    if not unsure:
+        numbers = {judgement.guardrail: judgement.evidence for judgement in seen.judged["phase"]}
+        return advance(state, plan, at, by, "every guardrail passed", numbers=numbers)
+    reason = f"not enough evidence: {', '.join(unsure)}"
+    held = replace(state, held=state.held + seen.seconds)
+    if held.held > plan.hold:
+        return pause(held, plan, at, by, f"{reason} in {plan.hold:g} s")
+    return hold(held, plan, at, by, reason)

@@ -1,0 +1,161 @@
+"""A look goes on, holds, pauses or rolls back: by evidence and by nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from cachemw.rollout.deciding import Seen, decide
+from cachemw.rollout.guardrails import Judgement, Verdict
+from cachemw.rollout.state import Group, Move, Shadowed, State
+
+from .plans import AT, BY, begun, plan, written
+
+PLAN = plan()
+STEP = 40 / 3  # seconds, of each step
+
+
+def judged(group: Group = "phase", **verdicts: Verdict) -> dict[Group, tuple[Judgement, ...]]:
+    names = ("errors", "latency", "misses", "hits", "memory")
+    wanted = {**dict.fromkeys(names, "pass"), **verdicts}
+    found = tuple(
+        Judgement(guardrail=name, verdict=verdict, evidence={"evidence": 1.5})  # type: ignore[arg-type]
+        for name, verdict in wanted.items()
+    )
+    healthy = tuple(Judgement(guardrail=name, verdict="pass", evidence={}) for name in names)
+    return {"phase": healthy, group: found}
+
+
+def at(phase: int = 0, step: int = 1, **changed: Any) -> State:
+    return replace(begun(), phase=phase, step=step, **changed)
+
+
+def look(state: State, seen: Seen | None = None, **plan_changed: Any) -> Move:
+    asked = plan(**plan_changed) if plan_changed else PLAN
+    return decide(state, asked, seen or Seen(seconds=1.0, judged=judged()), AT, BY)
+
+
+def test_before_its_time_is_over_a_step_goes_on_being_watched() -> None:
+    move = look(at(watched=3.0))
+    assert (move.state.watched, move.state.phase_watched) == (4.0, 1.0)
+    assert (move.record, move.flags) == (None, {})
+
+
+def test_when_its_time_is_over_and_everything_passes_it_goes_on() -> None:
+    move = look(at(watched=STEP - 0.5))
+    assert (move.state.step, move.flags) == (2, {"low": "on"})
+    assert move.record is not None
+    assert move.record.numbers["errors"] == {"evidence": 1.5}
+
+
+@pytest.mark.parametrize("name", ["errors", "latency", "misses", "hits", "memory"])
+def test_a_guardrail_that_fails_rolls_back_at_once(name: str) -> None:
+    move = look(at(watched=0.0), Seen(seconds=1.0, judged=judged(**{name: "fail"})))
+    assert move.state.status == "rolled back"
+    assert (move.flags["low"], move.purged) == ("off", ("low",))
+    assert move.record is not None
+    assert move.record.reason == f"guardrail {name} failed"
+    assert move.record.numbers == {"guardrail": name, "evidence": 1.5}
+
+
+@pytest.mark.parametrize("status", ["paused", "waiting"])
+def test_also_what_stands_still_is_rolled_back(status: Any) -> None:
+    move = look(at(status=status), Seen(seconds=1.0, judged=judged(errors="fail")))
+    assert move.state.status == "rolled back"
+
+
+def test_harm_on_the_routes_of_earlier_phases_takes_everything_back() -> None:
+    move = look(at(phase=1), Seen(seconds=1.0, judged=judged("before", hits="fail")))
+    assert move.purged == ("low", "medium", "high")
+    assert move.record is not None
+    assert "of the phases before" in move.record.reason
+
+
+def test_a_guardrail_that_the_phase_does_not_watch_is_no_reason() -> None:
+    phases = [{**written()["phases"][0], "watch": ["errors"]}]
+    move = look(at(), Seen(seconds=1.0, judged=judged(hits="fail")), phases=phases)
+    assert move.state.status == "running"
+
+
+def test_one_in_dry_run_is_told_of_once_and_neither_acts_nor_holds() -> None:
+    dry = {"guardrails": {"dry_run": ["hits"]}}
+    seen = Seen(seconds=1.0, judged=judged(hits="fail"))
+    first = look(at(watched=STEP), seen, **dry)
+    assert first.record is not None
+    assert (first.record.action, first.state.status) == ("would roll back", "running")
+    second = look(first.state, seen, **dry)
+    assert second.state.step == 2
+    unsure = Seen(seconds=1.0, judged=judged(hits="inconclusive"))
+    assert look(at(watched=STEP), unsure, **dry).state.step == 2
+
+
+def test_without_evidence_it_holds_says_so_once_and_then_pauses() -> None:
+    unsure = Seen(seconds=4.0, judged=judged(latency="inconclusive"))
+    state, said = at(watched=STEP), []
+    for _ in range(4):
+        move = look(state, unsure)
+        state = move.state
+        said.append((state.status, move.record.action if move.record else None))
+    assert said == [
+        ("running", "hold"),
+        ("running", None),
+        ("paused", "pause"),
+        ("paused", None),
+    ]
+    assert "latency" in state.reason
+    assert state.step == 1
+
+
+def test_evidence_that_comes_late_still_counts() -> None:
+    held = look(at(watched=STEP), Seen(seconds=4.0, judged=judged(hits="inconclusive"))).state
+    assert look(held).state.step == 2
+
+
+@pytest.mark.parametrize("changed", [{"status": "paused"}, {"status": "waiting"}])
+def test_what_stands_still_comes_no_nearer(changed: dict[str, Any]) -> None:
+    move = look(at(watched=STEP, **changed))
+    assert (move.state.watched, move.state.step, move.record) == (STEP, 1, None)
+
+
+def test_while_a_component_is_missing_no_time_counts() -> None:
+    seen = Seen(seconds=1.0, judged=judged(), missing=("workers",))
+    move = look(at(watched=STEP), seen)
+    assert (move.state.watched, move.state.reason) == (STEP, "no workers is there")
+
+
+def shadow(**routes: Shadowed) -> Seen:
+    return Seen(seconds=1.0, judged=judged(hits="inconclusive"), shadow=routes)
+
+
+def test_after_shadow_the_routes_that_were_right_go_on() -> None:
+    right, wrong = Shadowed(hits=30, misses=5), Shadowed(hits=30, misses=5, mismatches=2)
+    move = look(at(step=0, watched=STEP), shadow(orders=wrong, products=right))
+    assert move.flags == {"low": "canary 10%", "route:orders": "shadow"}
+    assert move.record is not None
+    assert "'orders': kept in shadow" in move.record.reason
+    assert move.record.numbers == {"orders": 2}
+
+
+def test_if_every_route_would_be_wrong_it_goes_back() -> None:
+    move = look(at(step=0, watched=STEP), shadow(orders=Shadowed(hits=9, mismatches=1)))
+    assert move.state.status == "rolled back"
+    assert move.record is not None
+    assert "'orders'" in move.record.reason
+
+
+def test_a_route_whose_answers_are_of_no_use_is_named_once() -> None:
+    seen = shadow(account=Shadowed(misses=25), products=Shadowed(hits=20, misses=5))
+    first = look(at(step=0), seen)
+    assert first.record is not None
+    assert first.record.action == "warn"
+    assert "'account' would have answered none of 25" in first.record.reason
+    assert look(first.state, seen).record is None
+
+
+def test_in_shadow_the_phase_itself_is_not_judged_and_the_earlier_ones_are() -> None:
+    own = Seen(seconds=1.0, judged=judged(hits="fail"))
+    assert look(at(phase=1, step=0), own).state.status == "running"
+    earlier = Seen(seconds=1.0, judged=judged("before", hits="fail"))
+    assert look(at(phase=1, step=0), earlier).state.status == "rolled back"
