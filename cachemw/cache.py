@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 from cachemw.background import Background, Tasks
@@ -143,7 +143,10 @@ class Cache:
         if self._shared:
             self._shared.attach(self.flags, self._stats_bytes)
         templates = {route.name: route.path for route in config.routes}
-        more = self._shared.gauges() if self._shared else {}
+        more: dict[str, Callable[[], float | None]] = {
+            "flags_revision": lambda: self.flags.live.revision,
+            **(self._shared.gauges() if self._shared else {}),
+        }
         self._gauges = gauges(self.memory, config.memory, self.engine, more)
         instrument(self.counters, self._gauges, templates=templates)
         reset_in_children(self)

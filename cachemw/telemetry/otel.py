@@ -150,6 +150,7 @@ _GAUGES: Final[dict[str, tuple[str, str, bool, str]]] = {
     ),
     "waiters": ("flight.waiters", "{request}", True, "Requests waiting for a leader."),
     "queue": ("store.queue", "{entry}", True, "Stores waiting for the shared tier."),
+    "flags_revision": ("flags.revision", "1", False, "The revision of the live flags that count."),
 }
 
 

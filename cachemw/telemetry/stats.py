@@ -44,6 +44,8 @@ class Gauges:
     waiters: Callable[[], float | None] = _unknown
     queue: Callable[[], float | None] = _unknown
     """Stores waiting to be written to the shared tier."""
+    flags_revision: Callable[[], float | None] = _unknown
+    """The revision of the live flags that count: the least over all processes has reached everybody."""
 
     def read(self) -> dict[str, float]:
         """Return the values that can be read now, by gauge name."""
@@ -71,6 +73,7 @@ _GAUGE_MERGE: Final[dict[str, Callable[[float, float], float]]] = {
     "log_connected": min,
     "log_age": max,
     "log_partition_limit": max,
+    "flags_revision": min,
 }
 
 

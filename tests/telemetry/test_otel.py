@@ -148,13 +148,19 @@ def test_gauges_are_read_at_collection_and_a_failing_one_is_left_out(
         raise RuntimeError("no value")
 
     used = [100]
-    gauges = Gauges(memory_bytes=lambda: used[0], log_age=lambda: 1.5, queue=broken)
+    gauges = Gauges(
+        memory_bytes=lambda: used[0],
+        log_age=lambda: 1.5,
+        queue=broken,
+        flags_revision=lambda: 7,
+    )
     instrument(counters, gauges, meters.provider)
     assert meters.collect()["cachemw.memory.usage"] == {(): 100}
     used[0] = 60
     found = meters.collect()
     assert found["cachemw.memory.usage"] == {(): 60}
     assert found["cachemw.log.age"] == {(): 1.5}
+    assert found["cachemw.flags.revision"] == {(): 7}
     assert "cachemw.store.queue" not in found
 
 

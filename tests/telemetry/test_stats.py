@@ -96,6 +96,7 @@ def test_other_bytes_are_a_value_error_or_statistics(data: bytes) -> None:
         ({"breaker": 0.0}, {"breaker": 2.0}, {"breaker": 2.0}),
         ({"log_connected": 1.0}, {"log_connected": 0.0}, {"log_connected": 0.0}),
         ({"log_age": 0.5}, {"log_age": 31.0}, {"log_age": 31.0}),
+        ({"flags_revision": 4.0}, {"flags_revision": 3.0}, {"flags_revision": 3.0}),
         (
             {"log_partition_limit": 5.0},
             {"log_partition_limit": 30.0},
