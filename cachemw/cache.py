@@ -40,7 +40,7 @@ from cachemw.stores.memory import SLICE
 from cachemw.stores.shadows import ShadowTier
 from cachemw.telemetry.counters import UNLISTED, Counters, Stats
 from cachemw.telemetry.fleet import FleetStats
-from cachemw.telemetry.logs import Logs, configure, logger_of
+from cachemw.telemetry.logs import Logs, logger_of, set_level
 from cachemw.telemetry.mismatches import Mismatches
 from cachemw.telemetry.otel import instrument
 from cachemw.telemetry.spans import mark_server_span
@@ -81,7 +81,6 @@ class Cache:
             request_lines_per_second=config.log_rate,
             on_drop=lambda: self.counters.event("log_lines_dropped"),
         )
-        configure(config.log_levels)
         self._monotonic = self.clock.monotonic
         self._is_logged = [logger_of(route.risk).isEnabledFor for route in config.routes]
         routes = make_routes(
@@ -127,6 +126,8 @@ class Cache:
             kill=config.kill,
             holdout=config.holdout,
             hold_out=self._hold_out,
+            levels=config.log_levels,
+            set_level=set_level,
             exchange=self._shared.log.flags.exchange if self._shared else None,
         )
         self.rollout = make_rollout(

@@ -21,7 +21,7 @@ from openfeature.provider import AbstractProvider, Metadata
 
 from cachemw.config.flag import FULL, parse_flag, parse_holdout, share_of
 from cachemw.forking import reset_in_children
-from cachemw.rollout.flags import HOLDOUT, RISKS
+from cachemw.rollout.live import HOLDOUT, RISKS
 
 if TYPE_CHECKING:
     from openfeature.client import OpenFeatureClient

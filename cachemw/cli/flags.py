@@ -16,7 +16,8 @@ from cachemw.cli.options import (
 )
 from cachemw.cli.options import read_config as read
 from cachemw.config import Config
-from cachemw.rollout.flags import RISKS, Flags
+from cachemw.rollout.flags import Flags
+from cachemw.rollout.live import HOLDOUT, RISKS
 
 __all__ = ["flags"]
 
@@ -43,8 +44,9 @@ def flags(ctx: click.Context, path: Where) -> None:
 def set_flags(ctx: click.Context, path: Where, settings: tuple[str, ...]) -> None:
     """Set flags in every process, within a second.
 
-    NAME is low, medium, high, route:NAME, kill or holdout; STATE is on, off, canary 10%, for the
-    holdout a share such as 2%, or default for what the configuration says.
+    NAME is low, medium, high, route:NAME, kill, holdout or level:RISK; STATE is on, off, shadow,
+    canary 10%, for the holdout a share such as 2%, for a level debug, info, warning or error, or
+    default for what the configuration says.
     """
     given = ctx.get_parameter_source("path")
     if given is not ParameterSource.COMMANDLINE and ctx.parent is not None:
@@ -84,18 +86,30 @@ def _live(config: Config, wanted: dict[str, str] | None = None) -> Flags:
 
 
 def _print(config: Config, current: Flags) -> None:
+    console = output()
+    columns = ["flag", "configured", "live", "effective"]
+    console.print(table(columns, [*_rows(config, current), *_other_rows(config, current)]))
+    console.print(f"Revision {current.live.revision}.")
+
+
+def _rows(config: Config, current: Flags) -> list[list[str]]:
+    """Give the rows of the flags that the kill switch turns off."""
     states, live = current.states(), current.live
-    rows = [
-        [risk, config.flags.get(risk, "on"), live.classes.get(risk, "-"), states[risk]]
-        for risk in RISKS
-    ]
+    rows = [(risk, config.flags.get(risk, "on"), live.classes.get(risk, "-")) for risk in RISKS]
     for route in config.routes:
         configured = config.route_flags.get(route.name) or ("on" if route.enabled else "off")
-        flag = f"route:{route.name}"
-        rows.append([flag, configured, live.routes.get(route.name, "-"), states[flag]])
+        rows.append((f"route:{route.name}", configured, live.routes.get(route.name, "-")))
+    return [[*row, "off" if current.killed else states[row[0]]] for row in rows]
+
+
+def _other_rows(config: Config, current: Flags) -> list[list[str]]:
+    states, live = current.states(), current.live
     holdout = "-" if live.holdout is None else f"{live.holdout * 100:g}%"
-    held_out = ["holdout", f"{config.holdout * 100:g}%", holdout, states["holdout"]]
-    killed = ["kill", "on" if config.kill else "off", "on" if live.kill else "-", states["kill"]]
-    if current.killed:
-        rows = [[*row[:3], "off"] for row in rows]
-    output().print(table(["flag", "configured", "live", "effective"], [*rows, held_out, killed]))
+    rows = [
+        (HOLDOUT, f"{config.holdout * 100:g}%", holdout, states[HOLDOUT]),
+        ("kill", "on" if config.kill else "off", "on" if live.kill else "-", states["kill"]),
+    ]
+    for risk, level in current.levels.items():
+        configured = config.log_levels.get(risk, "-")
+        rows.append((f"level:{risk}", configured, live.levels.get(risk, "-"), level))
+    return [list(row) for row in rows]

@@ -10,13 +10,14 @@ route is the least that any of these gives it:
 4. another system of flags, where one drives this process (`cachemw.openfeature`), for class and route.
 
 Beside them stands the *holdout*: a share of requests, drawn anew each time, that goes past the cache
-so that there is something to compare with.
+so that there is something to compare with. And there are the *levels* of the log lines of each risk
+class: live, else configured.
 
-The live settings are one small document, replaced as a whole and numbered by `revision`: of two
-documents the higher revision counts, so late news cannot undo newer. Whoever changes it starts from
-what Redis has at that moment, so two operators at once both get what they asked for. What Redis
-could not be told keeps its revision: the fleet's next document replaces it. Requests read one
-attribute of their route; it is worked out here when something changes.
+The live settings are one small document (`rollout.live`). The higher revision counts, so late news
+cannot undo newer. Whoever changes it starts from what Redis has at that moment, so two operators at
+once both get what they asked for. What Redis could not be told keeps its revision: the fleet's next
+document replaces it. Requests read one attribute of their route; it is worked out here when
+something changes.
 """
 
 from __future__ import annotations
@@ -27,85 +28,19 @@ from contextlib import suppress
 
 import msgspec
 
-from cachemw.config.flag import OFF, parse_flag, parse_holdout, share_of, state_of
+from cachemw.config.flag import OFF, parse_holdout, share_of, state_of
 from cachemw.engine.routes import RouteState
-from cachemw.errors import CacheError
+from cachemw.rollout.live import (
+    HOLDOUT,
+    RISKS,
+    Change,
+    LiveFlags,
+    changed_flags,
+    read_document,
+    write_document,
+)
 
-__all__ = ["RISKS", "Change", "FlagError", "Flags", "LiveFlags", "changed_flags"]
-
-RISKS = ("low", "medium", "high")
-HOLDOUT = "holdout"
-_DEFAULT = "default"
-
-Change = Callable[[bytes | None], bytes]
-"""Makes the live flags' next document out of the one that Redis has, or None where it has none."""
-
-
-class FlagError(CacheError, ValueError):
-    """A flag that does not exist, or a state that it cannot have."""
-
-
-class LiveFlags(msgspec.Struct, frozen=True, kw_only=True):
-    """What was set live, over the configuration."""
-
-    revision: int = 0
-    kill: bool = False
-    classes: dict[str, str] = {}
-    routes: dict[str, str] = {}
-    holdout: float | None = None
-
-
-def changed_flags(
-    live: LiveFlags,
-    route_names: Sequence[str],
-    settings: Mapping[str, str],
-) -> LiveFlags:
-    """Give the live flags with these settings changed, or raise FlagError naming every mistake.
-
-    A name is a risk class, `route:NAME`, `kill` or `holdout`. A state is one of those above, for
-    `kill` on or off, for `holdout` a share such as `2%`, and `default` for what the configuration says.
-    """
-    kill, holdout, classes, routes = live.kill, live.holdout, dict(live.classes), dict(live.routes)
-    mistakes = []
-    for name, state in settings.items():
-        table, key = (routes, name[6:]) if name.startswith("route:") else (classes, name)
-        known = route_names if table is routes else (*RISKS, "kill", HOLDOUT)
-        try:
-            if key not in known:
-                mistakes.append(f"{name!r} is no flag; there are {', '.join(_names(route_names))}")
-            elif name == "kill":
-                kill = _read_switch(state)
-            elif name == HOLDOUT:
-                holdout = None if state == _DEFAULT else parse_holdout(state)
-            elif state == _DEFAULT:
-                table.pop(key, None)
-            else:
-                table[key] = parse_flag(state)
-        except ValueError as error:
-            mistakes.append(f"{name}: {error}")
-    if mistakes:
-        raise FlagError("; ".join(mistakes))
-    return LiveFlags(
-        revision=live.revision + 1, kill=kill, classes=classes, routes=routes, holdout=holdout
-    )
-
-
-def _read_switch(state: str) -> bool:
-    if state not in ("on", "off", _DEFAULT):
-        raise ValueError(f"{state!r} is no state; the kill switch is on, off or default")
-    return state == "on"
-
-
-def _names(route_names: Sequence[str]) -> list[str]:
-    return [*RISKS, "kill", HOLDOUT, *(f"route:{name}" for name in route_names)]
-
-
-def _read(document: bytes | None) -> LiveFlags | None:
-    """Read a document; None for one that is not there or cannot be read."""
-    try:
-        return None if document is None else msgspec.json.decode(document, type=LiveFlags)
-    except msgspec.MsgspecError:
-        return None
+__all__ = ["Flags"]
 
 
 class Flags:
@@ -120,10 +55,14 @@ class Flags:
         kill: bool,
         holdout: float = 0.0,
         hold_out: Callable[[float], object] = lambda share: None,
+        levels: Mapping[str, str] | None = None,
+        set_level: Callable[[str, str], object] = lambda risk, level: None,
         exchange: Callable[[Change], bytes | None] | None,
     ) -> None:
-        """Begin with the configuration's flags; `hold_out` hears of the share of requests to hold out.
+        """Begin with the configuration's flags and levels.
 
+        `hold_out` hears of the share of requests to hold out, `set_level` of each risk class whose
+        level of log lines is another than before.
         `exchange` applies a change to the fleet's document in one step and gives what it wrote, or
         None when Redis could not be told; without it there is no fleet.
         """
@@ -134,6 +73,9 @@ class Flags:
         self._killed = kill
         self._holdout = holdout
         self._hold_out = hold_out
+        self._levels = dict(levels or {})
+        self._set_level = set_level
+        self._levels_told: dict[str, str] = {}
         self._exchange = exchange
         self._lock = threading.Lock()
         self.live = LiveFlags()
@@ -153,7 +95,7 @@ class Flags:
         back, unless somebody has changed the flags by then. Raises FlagError.
         """
         wanted = {**(settings or {}), **classes}
-        names = [route.name for route in self._routes]
+        names = self.route_names
         with self._lock:
             before = self.live
             changed = changed_flags(before, names, wanted)
@@ -165,12 +107,12 @@ class Flags:
             return True
 
         def change(stored: bytes | None) -> bytes:
-            theirs = _read(stored)
+            theirs = read_document(stored)
             behind = theirs is None or theirs.revision < before.revision
             newest = before if behind or theirs is None else theirs
-            return msgspec.json.encode(changed_flags(newest, names, wanted))
+            return write_document(changed_flags(newest, names, wanted))
 
-        written = _read(self._exchange(change))
+        written = read_document(self._exchange(change))
         with self._lock:
             if written is None:
                 self._pending |= wanted
@@ -194,7 +136,7 @@ class Flags:
 
     def receive(self, document: bytes) -> None:
         """Take over live flags that another process set; what cannot be read changes nothing."""
-        received = _read(document)
+        received = read_document(document)
         with self._lock:
             if received is not None and received.revision > self.live.revision:
                 self.live = received
@@ -210,10 +152,10 @@ class Flags:
 
     def newest(self, stored: bytes | None) -> bytes | None:
         """Give the newer of a stored document and the flags here; None: nothing was ever set."""
-        theirs = _read(stored)
+        theirs = read_document(stored)
         if not self.live.revision or (theirs and theirs.revision >= self.live.revision):
             return stored
-        return msgspec.json.encode(self.live)
+        return write_document(self.live)
 
     def states(self) -> dict[str, str]:
         """Give the effective state of every flag: classes, routes, kill switch and holdout."""
@@ -221,6 +163,16 @@ class Flags:
         states |= {f"route:{route.name}": state_of(route.share) for route in self._routes}
         states["kill"] = "on" if self.killed else "off"
         return {**states, HOLDOUT: f"{self.holdout * 100:g}%" if self.holdout else "off"}
+
+    @property
+    def route_names(self) -> list[str]:
+        """The names of the routes that have flags."""
+        return [route.name for route in self._routes]
+
+    @property
+    def levels(self) -> dict[str, str]:
+        """The level of log lines by risk class, of those that have one."""
+        return {**self._levels, **self.live.levels}
 
     @property
     def holdout(self) -> float:
@@ -250,9 +202,16 @@ class Flags:
             share = min(self._class_share(route.risk), self._route_share(route.name))
             route.share = OFF if self.killed else share
         self._hold_out(self.holdout)
+        self._tell_levels()
         for told in self.on_change:
             with suppress(Exception):  # who listens may be at fault, and the flags have changed
                 told()
+
+    def _tell_levels(self) -> None:
+        before, self._levels_told = self._levels_told, self.levels
+        for risk, level in self._levels_told.items() - before.items():
+            with suppress(ValueError):  # a class or a level of a later release
+                self._set_level(risk, level)
 
     def reset_after_fork(self) -> None:
         """Make the lock anew."""

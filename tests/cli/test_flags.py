@@ -34,6 +34,9 @@ def test_the_table_has_what_is_configured_set_live_and_in_effect(run: Run, fleet
         "route:mine": ["on", "-", "on"],
         "holdout": ["0%", "-", "off"],
         "kill": ["off", "-", "off"],
+        "level:low": ["info", "-", "info"],
+        "level:medium": ["info", "-", "info"],
+        "level:high": ["info", "-", "info"],
     }
 
 
@@ -46,6 +49,7 @@ def test_the_table_has_what_is_configured_set_live_and_in_effect(run: Run, fleet
         (("low=canary 2.50%",), {"low": ["on", "canary 2.5%", "canary 2.5%"]}),
         (("holdout=2%",), {"holdout": ["0%", "2%", "2%"]}),
         (("holdout=2%", "low=off"), {"holdout": ["0%", "2%", "2%"], "low": ["on", "off", "off"]}),
+        (("level:low=debug",), {"level:low": ["info", "debug", "debug"], "low": ["on", "-", "on"]}),
         (("kill=on",), {"kill": ["off", "on", "on"], "medium": ["on", "-", "off"]}),
     ],
     ids=" ".join,
@@ -56,6 +60,13 @@ def test_what_is_set_shows(
     shown = rows(run("flags", "set", *settings).stdout)
     assert changed.items() <= shown.items()
     assert rows(run("flags").stdout) == shown
+
+
+def test_the_revision_is_told_that_the_processes_must_come_to(run: Run, site: Site) -> None:
+    assert "Revision 0." in run("flags").stdout
+    run("flags", "set", "low=off")
+    assert "Revision 2." in run("flags", "set", "high=off").stdout
+    until(lambda: site.cache.stats().gauges["flags_revision"] == 2)
 
 
 def test_a_running_process_takes_it_over_within_a_second(run: Run, site: Site) -> None:
@@ -163,6 +174,7 @@ def test_the_configuration_can_stand_before_or_behind_set(
         (("low=on", "low=off"), 2, "low is given twice"),
         (("lwo=on",), 1, "'lwo' is no flag"),
         (("route:nope=on",), 1, "'route:nope' is no flag"),
+        (("level:low=loud",), 1, "level:low: expected"),
         (("low=perhaps",), 1, 'low: expected "on", "off", "shadow" or a share'),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
