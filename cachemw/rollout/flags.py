@@ -157,6 +157,11 @@ class Flags:
             return stored
         return write_document(self.live)
 
+    def amended(self, stored: bytes | None, settings: Mapping[str, str]) -> LiveFlags:
+        """Give the newer of a stored document and the flags here, with these settings changed."""
+        newest = read_document(self.newest(stored)) or LiveFlags()
+        return changed_flags(newest, self.route_names, settings)
+
     def states(self) -> dict[str, str]:
         """Give the effective state of every flag: classes, routes, kill switch and holdout."""
         states = {risk: state_of(self._class_share(risk)) for risk in RISKS}

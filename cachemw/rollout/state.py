@@ -326,9 +326,11 @@ def pause(state: State, plan: Plan, at: float, by: str, reason: str) -> Move:
 
 def hold(state: State, plan: Plan, at: float, by: str, reason: str) -> Move:
     """Say once that a step is over and that its evidence is not there."""
-    held = replace(state, revision=state.revision + 1, reason=reason, told=(*state.told, _HOLD))
-    record = record_of(held, plan, at, by, "hold", reason=reason)
-    return Move(state=held, record=None if _HOLD in state.told else record)
+    held = replace(state, revision=state.revision + 1, reason=reason)
+    if _HOLD in state.told:
+        return Move(state=held)
+    told = replace(held, told=(*state.told, _HOLD))
+    return Move(state=told, record=record_of(told, plan, at, by, "hold", reason=reason))
 
 
 _HOLD = "hold"

@@ -92,7 +92,7 @@ class Site:
         assert found is not None
         return found
 
-    def seconds(self, count: int, requests: int = 60) -> Site:
+    def seconds(self, count: int, requests: int = 300) -> Site:
         """Let time go by, a second at a time, with requests for the route of the present phase."""
         for _ in range(count):
             states = self.flags.states()
