@@ -174,6 +174,8 @@ class Latency:
         self._buckets = len(bounds) + 1
         self._bets = _Bets(alpha, bets, 2 * self._buckets)
         self._control: list[float] = [0.0] * self._buckets
+        self._compared = 0.0
+        """Answers of the control, of which those are a part."""
 
     def begin(self) -> None:
         """Begin another bet."""
@@ -185,6 +187,7 @@ class Latency:
             treated, control = tally.treated_times, tally.control_times
         else:
             treated, control = tally.missed_times, tally.control_missed_times
+        self._compared += sum(tally.control_times)
         if not treated or not control:
             return
         if sum(self._control) >= _FEWEST:
@@ -202,11 +205,16 @@ class Latency:
         return _judgement(
             self.name,
             fails=certain and base > 0.0 and p95 >= (1.0 + self._margin) * base,
-            enough=sum(self._control) >= _FEWEST,
+            enough=self._compared >= _FEWEST and (self._rare or sum(self._control) >= _FEWEST),
             evidence=evidence,
             treated=p95,
             control=base,
         )
+
+    @property
+    def _rare(self) -> bool:
+        """Whether so few miss that no percentile of all answers can show it, however slow they are."""
+        return sum(self._control) < _TAIL * self._compared
 
     def _quantile(self, times: Sequence[float]) -> float:
         """Give the 95th percentile in seconds, interpolated in its bucket; zero without any."""

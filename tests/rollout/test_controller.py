@@ -82,7 +82,7 @@ class Site:
 
     def start(self, **changed: Any) -> Site:
         document = plan_written(**changed)
-        begun = plan(**{k: v for k, v in document.items()})
+        begun = plan(**document)
         self.store.commit(lambda before: begin(begun, document, before, AT, BY, ""))
         return self
 

@@ -65,6 +65,14 @@ def test_a_healthy_phase_passes() -> None:
     assert {name: each.verdict for name, each in phase.last.items()} == dict.fromkeys(NAMES, "pass")
 
 
+def test_where_hardly_anything_misses_nobody_waits_for_misses() -> None:
+    """Fails without `_rare`: a cache that answers everything would never be rolled out."""
+    rare: dict[str, Any] = {"control_missed_times": times(1, 0), "missed_times": times(4, 0)}
+    last = Phase().looks(60, **rare).last
+    assert last["misses"].verdict == "pass"
+    assert Phase().looks(1, **rare).last["misses"].verdict == "inconclusive"
+
+
 HARM: dict[str, dict[str, Any]] = {
     "errors": {"treated_failed": 60},
     "latency": {"treated_times": times(1900, 300)},
