@@ -19,7 +19,14 @@ from .decode import table
 from .model import Config
 from .show import key, show
 
-__all__ = ["VARIABLES", "config_from", "config_from_django", "load_config", "read_toml"]
+__all__ = [
+    "VARIABLES",
+    "config_from",
+    "config_from_django",
+    "load_config",
+    "parse_toml",
+    "read_toml",
+]
 
 Environment = Mapping[str, str]
 Document = dict[str, Any]
@@ -68,14 +75,24 @@ def config_from_django(value: object, *, environ: Environment | None = None) -> 
 def read_toml(path: str | os.PathLike[str]) -> Document:
     """Read a TOML file as it is. Raises ConfigError."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        data = Path(path).read_bytes()
     except OSError as error:
         problem = Problem("", f"cannot be read: {error.strerror}")
+        raise ConfigError([problem], os.fspath(path)) from None
+    return parse_toml(data, os.fspath(path))
+
+
+def parse_toml(data: bytes, source: str) -> Document:
+    """Read what a TOML file holds. Raises ConfigError for whatever is none."""
+    try:
+        return tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         problem = Problem(f"byte {error.start}", "not UTF-8, which TOML must be")
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # of TOML, or of an integer with thousands of digits
         problem = _syntax_problem(str(error))
-    raise ConfigError([problem], os.fspath(path))
+    except RecursionError:
+        problem = _syntax_problem("nested too deeply")
+    raise ConfigError([problem], source)
 
 
 def _syntax_problem(message: str) -> Problem:
