@@ -33,6 +33,7 @@ from cachemw.invalidation.purges import Purge, PurgeResult
 from cachemw.local import gauges, make_engine, make_memory
 from cachemw.performer import Performer
 from cachemw.recording import carry_into_threads
+from cachemw.rollout.files import files_of
 from cachemw.rollout.flags import Flags
 from cachemw.shared import connect
 from cachemw.steering import make_rollout
@@ -132,6 +133,13 @@ class Cache:
         )
         self.rollout = make_rollout(
             config, self.clock, self.flags, self.log, self.logs, self._shared, self.stats
+        )
+        self._files = files_of(
+            config,
+            self.flags,
+            refused=self.logs.flags_file_refused,
+            count=self.count,
+            failed=self.logs.failed,
         )
         self.performer = (
             Performer(self.clock, self.log, self._shared.tier, self._shared.leases)
@@ -287,8 +295,9 @@ class Cache:
     # -- life ------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to follow the invalidation log in this process, if that has not begun."""
+        """Begin to follow the log, and this machine's files, in this process, if that has not begun."""
         try:
+            self._files.start()  # first: the log is to be told of what the mirror remembers
             self.log.start()
         except Exception:  # no thread to be had, perhaps: the next request tries again
             self.logs.failed("start_failed")
@@ -298,6 +307,7 @@ class Cache:
         self.rollout.close()
         self.background.close(_CLOSE_WAIT)
         self.log.close()
+        self._files.close()  # last: the log may have had news for the mirror
         if self._shared:
             self._shared.nodes.close()
 
@@ -323,6 +333,7 @@ class Cache:
         self.engine.reset_after_fork()
         self.flags.reset_after_fork()
         self.rollout.reset_after_fork()
+        self._files.reset_after_fork()
         self.background.reset_after_fork()
         self.tasks.reset_after_fork()
         self.servers.clear()

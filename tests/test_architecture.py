@@ -205,6 +205,20 @@ def test_the_core_has_no_coroutine_but_the_driver(module: str) -> None:
     assert bool(asynchronous) is (module == "cachemw.engine.drivers")
 
 
+DISK = {"io", "os", "pathlib", "shutil", "tempfile"}
+
+
+@pytest.mark.parametrize("module", in_layers("rollout"))
+def test_one_module_of_the_rollout_touches_files(module: str) -> None:
+    called = {
+        ast.unparse(node.func)
+        for node, _ in runtime_nodes(MODULES[module])
+        if isinstance(node, ast.Call)
+    }
+    touches = bool(foreign(module) & DISK) or "open" in called
+    assert touches is (module == "cachemw.rollout.files")
+
+
 # Layers -------------------------------------------------------------------------------------------
 
 CORE = {"errors", "config", "http", "engine"}

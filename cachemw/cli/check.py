@@ -20,7 +20,8 @@ from cachemw.cli.options import (
 from cachemw.config import Config, Route
 from cachemw.config.suspects import health_check_warning
 from cachemw.engine.setup import make_routes
-from cachemw.errors import ConfigError
+from cachemw.errors import ConfigError, Problem
+from cachemw.rollout.files import read_flags
 from cachemw.rollout.flags import Flags
 
 __all__ = ["check", "configured_flags", "warnings"]
@@ -39,6 +40,7 @@ def check(config: Where, as_json: bool) -> None:
     """
     try:
         read = read_config(config)
+        _check_flags_file(read, str(config))
     except ConfigError as error:
         if as_json:
             found = [{"path": each.path, "message": each.message} for each in error.problems]
@@ -52,6 +54,18 @@ def check(config: Where, as_json: bool) -> None:
     _print(config, read, states)
     for note in notes:
         click.echo(f"warning: {note}", err=True)
+
+
+def _check_flags_file(config: Config, source: str) -> None:
+    """Read the file of flags that the configuration names, as it is on this machine."""
+    path = config.flags_file
+    if path is None:
+        return
+    try:
+        read_flags(path, [route.name for route in config.routes])
+    except ConfigError as error:
+        problems = [Problem("flags_file", f"{path}: {each}") for each in error.problems]
+        raise ConfigError(problems, source) from error
 
 
 def configured_flags(config: Config) -> Flags:

@@ -87,7 +87,7 @@ def _live(config: Config, wanted: dict[str, str] | None = None) -> Flags:
 
 def _print(config: Config, current: Flags) -> None:
     console = output()
-    columns = ["flag", "configured", "live", "effective"]
+    columns = ["flag", "configured", "live", "local", "effective"]
     console.print(table(columns, [*_rows(config, current), *_other_rows(config, current)]))
     console.print(f"Revision {current.live.revision}.")
 
@@ -99,7 +99,10 @@ def _rows(config: Config, current: Flags) -> list[list[str]]:
     for route in config.routes:
         configured = config.route_flags.get(route.name) or ("on" if route.enabled else "off")
         rows.append((f"route:{route.name}", configured, live.routes.get(route.name, "-")))
-    return [[*row, "off" if current.killed else states[row[0]]] for row in rows]
+    return [
+        [*row, _local(config, current, row[0]), "off" if current.killed else states[row[0]]]
+        for row in rows
+    ]
 
 
 def _other_rows(config: Config, current: Flags) -> list[list[str]]:
@@ -112,4 +115,9 @@ def _other_rows(config: Config, current: Flags) -> list[list[str]]:
     for risk, level in current.levels.items():
         configured = config.log_levels.get(risk, "-")
         rows.append((f"level:{risk}", configured, live.levels.get(risk, "-"), level))
-    return [list(row) for row in rows]
+    return [[*row[:3], _local(config, current, row[0]), row[3]] for row in rows]
+
+
+def _local(config: Config, current: Flags, name: str) -> str:
+    """Give what this machine's file says; nothing where the configuration names none."""
+    return "" if config.flags_file is None else str(current.local.get(name, "-"))

@@ -301,6 +301,16 @@ class Config(Settings):
     kill: Setting[bool, bool] = option(
         v.boolean, default=False, help="Turns the whole cache off, whatever the flags say."
     )
+    flags_file: Setting[str | None, str | None] = option(
+        v.PATH,
+        default=None,
+        help="A TOML file whose flags count on this machine in place of the live ones.",
+    )
+    flags_mirror: Setting[str | None, str | None] = option(
+        v.PATH,
+        default=None,
+        help="Where the live flags are kept on this machine, for a start while Redis is away.",
+    )
     log_levels: Setting[Mapping[str, str], dict[str, str]] = option(
         mapping_of(v.LEVEL, check=v.RISK_KEY, default=dict.fromkeys(v.RISKS, "info")),
         factory=dict,

@@ -183,5 +183,7 @@ VARIABLES: dict[str, Callable[[_Overlay, str, str], None]] = {
     "CACHEMW_COMPONENT": _put("component"),
     "CACHEMW_WEBHOOK": _put("webhook", inside="rollout"),
     "CACHEMW_FLAGS": _put_flags,
+    "CACHEMW_FLAGS_FILE": _put("flags_file"),
+    "CACHEMW_FLAGS_MIRROR": _put("flags_mirror"),
     "CACHEMW_KILL": _put_kill,
 }

@@ -35,6 +35,7 @@ __all__ = [
     "NAMESPACE",
     "NODES",
     "PARAMETERS",
+    "PATH",
     "POLL",
     "RESPONSE_FIELDS",
     "RISK",
@@ -217,6 +218,16 @@ def _template(value: object) -> str:
 
 
 TEMPLATE = Parser(_template, "a path template")
+
+
+def _path(value: object) -> str:
+    path = text("the path of a file")(value)
+    if "\0" in path:  # no system has such a file
+        raise ValueError(f"expected the path of a file, got {show(path)}")
+    return path
+
+
+PATH = Parser(_path, "the path of a file")
 
 
 def _secret(value: object) -> str:

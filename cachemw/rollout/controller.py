@@ -64,9 +64,10 @@ class Controller:
         self._clock = clock
         self._name = name
         self._tell = tell
-        self._forget()
+        self.forget()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Forget the evidence: another controller goes on, or nothing is left to do."""
         self._evidence: Evidence | None = None
         self._after: Growth | None = None
         self._looked_at = 0.0
@@ -79,11 +80,11 @@ class Controller:
         """
         state = self._store.read()
         if state is None or not state.needs_controller:
-            self._forget()
+            self.forget()
             self._store.resign()
             return None
         if not self._store.lead():
-            self._forget()
+            self.forget()
             return _TURN
         plan = plan_of(state)
         return self._watch(state, plan) if state.active else self._check(state, plan)

@@ -4,19 +4,22 @@ A state is `off`, `shadow` (the application answers, and what the cache would do
 (that share of the keys, always the same ones, and more of them as it grows) or `on`. What counts for a
 route is the least that any of these gives it:
 
-1. the kill switch, set in the environment or the configuration (it cannot be lifted live), or live;
-2. its risk class: the live setting, else the configured one;
-3. the route itself: the live setting, else the configured flag, else its `enabled`;
+1. the kill switch, set in the environment or the configuration (it cannot be lifted live), in this
+   machine's file, or live: a kill anywhere kills;
+2. its risk class: this machine's file, else the live setting, else the configured one;
+3. the route itself: this machine's file, else the live setting, else the configured flag, else its
+   `enabled`;
 4. another system of flags, where one drives this process (`cachemw.openfeature`), for class and route.
 
 Beside them stands the *holdout*: a share of requests, drawn anew each time, that goes past the cache
 so that there is something to compare with. And there are the *levels* of the log lines of each risk
-class: live, else configured.
+class: this machine's file, else live, else configured.
 
 The live settings are one small document (`rollout.live`). The higher revision counts, so late news
 cannot undo newer. Whoever changes it starts from what Redis has at that moment, so two operators at
 once both get what they asked for. What Redis could not be told keeps its revision: the fleet's next
-document replaces it. Requests read one attribute of their route; it is worked out here when
+document replaces it. What this machine's file says (`rollout.files`) is laid over the document here,
+and never becomes part of it. Requests read one attribute of their route; it is worked out here when
 something changes.
 """
 
@@ -79,6 +82,10 @@ class Flags:
         self._exchange = exchange
         self._lock = threading.Lock()
         self.live = LiveFlags()
+        self.local: Mapping[str, object] = {}
+        """What this machine's file says, by name: states that have been checked."""
+        self._counting = self.live
+        """The live flags with this machine's file laid over them."""
         self.driven: Mapping[str, str] = {}
         """What another system of flags says, by name: states that have been checked."""
         self.on_change: list[Callable[[], None]] = []
@@ -121,6 +128,13 @@ class Flags:
                 self.live = written
                 self._refresh()
         return True
+
+    def override(self, local: Mapping[str, object]) -> None:
+        """Let this machine's file count in place of what was set live; raises FlagError."""
+        changed_flags(LiveFlags(), self.route_names, local)
+        with self._lock:
+            self.local = dict(local)
+            self._refresh()
 
     def drive(self, driven: Mapping[str, str]) -> None:
         """Let another system of flags say how far this process goes; of all that is said the least counts."""
@@ -177,12 +191,12 @@ class Flags:
     @property
     def levels(self) -> dict[str, str]:
         """The level of log lines by risk class, of those that have one."""
-        return {**self._levels, **self.live.levels}
+        return {**self._levels, **self._counting.levels}
 
     @property
     def holdout(self) -> float:
         """The share of requests that goes past the cache."""
-        live = self.live.holdout
+        live = self._counting.holdout
         if live is not None:
             return live
         driven = self.driven.get(HOLDOUT)
@@ -191,18 +205,20 @@ class Flags:
     @property
     def killed(self) -> bool:
         """Whether the kill switch is on."""
-        return self._killed or self.live.kill or self.driven.get("kill") == "on"
+        said = self.live.kill or self._counting.kill or self.driven.get("kill") == "on"
+        return self._killed or said
 
     def _class_share(self, risk: str) -> int:
-        share = share_of(self.live.classes.get(risk) or self._classes.get(risk, "on"))
+        share = share_of(self._counting.classes.get(risk) or self._classes.get(risk, "on"))
         return min(share, share_of(self.driven.get(risk, "on")))
 
     def _route_share(self, name: str) -> int:
-        state = self.live.routes.get(name) or self._route_flags.get(name)
+        state = self._counting.routes.get(name) or self._route_flags.get(name)
         share = self._enabled[name] if state is None else share_of(state)
         return min(share, share_of(self.driven.get(f"route:{name}", "on")))
 
     def _refresh(self) -> None:
+        self._counting = changed_flags(self.live, self.route_names, self.local)
         for route in self._routes:
             share = min(self._class_share(route.risk), self._route_share(route.name))
             route.share = OFF if self.killed else share

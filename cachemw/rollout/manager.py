@@ -55,7 +55,9 @@ class Rollout:
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """Begin without a thread: it stayed with the parent."""
+        """Begin without a thread, and without what the parent's had seen."""
+        self._store.reset_after_fork()
+        self._controller.forget()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()

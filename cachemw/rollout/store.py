@@ -54,6 +54,9 @@ class Store(Protocol):
     def probe(self) -> str:
         """Try the store; give what is wrong with it, nothing where all is well."""
 
+    def reset_after_fork(self) -> None:
+        """Begin anew in a child process."""
+
 
 class LocalStore:
     """The rollout of one process. Thread-safe."""
@@ -166,6 +169,10 @@ class SharedStore:
         self._documents = documents
         self._flags = flags
         self._tags_of = tags_of
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """Forget what the parent has seen."""
         self._known: State | None = None
         """The newest state that this process has seen: Redis may lose its own."""
 

@@ -38,6 +38,8 @@ REQUEST_LINES_PER_SECOND: Final = 200
 REPEAT_SECONDS: Final = 60.0
 MAX_NOTES: Final = 1024
 """Distinct notes remembered, so that no route or reason is told twice in REPEAT_SECONDS."""
+MAX_MISTAKES: Final = 20
+"""Mistakes told of one file: one with more is no file of flags."""
 
 _LOGGERS: Final = {risk: logging.getLogger(f"cachemw.{risk}") for risk in RISKS}
 _FAULTS: Final = logging.getLogger("cachemw.faults")
@@ -222,6 +224,12 @@ class Logs:
         if first:
             structured: Fields = {"event": event}
             _FAULTS.error(f"event={event}", exc_info=True, extra={"cachemw": structured})
+
+    def flags_file_refused(self, path: str, mistakes: Sequence[str]) -> None:
+        """Warn that this machine's file of flags changes nothing, and of every mistake in it."""
+        shown = "; ".join(mistakes[:MAX_MISTAKES])
+        more = f"; and {len(mistakes) - MAX_MISTAKES} more" if len(mistakes) > MAX_MISTAKES else ""
+        self._fault("flags_file_refused", {"path": path, "mistakes": shown + more})
 
     def breaker_opened(self, failures: int) -> None:
         """Warn that the shared store is left alone after this many failures in a row."""

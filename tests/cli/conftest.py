@@ -23,6 +23,8 @@ def _no_settings_of_the_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         "DIGEST_SECRET",
         "ENDPOINT_TOKEN",
         "FLAGS",
+        "FLAGS_FILE",
+        "FLAGS_MIRROR",
         "KILL",
         "CONFIG",
         "MEMORY_MAX_SIZE",

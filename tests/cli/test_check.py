@@ -131,6 +131,20 @@ def test_the_environment_is_laid_over_the_file(
     assert "kill switch is on" in run("check").stdout
 
 
+def test_the_file_of_flags_is_checked_too(run: Run, write: Write, tmp_path: Path) -> None:
+    write(f'flags_file = "flags.toml"\n{ROUTES}')
+    run("check")  # missing, it says nothing
+    flags = tmp_path / "flags.toml"
+    flags.write_text('"route:product" = "off"\n')
+    run("check")
+    flags.write_text('"route:products" = "off"\nlow = "of"\n')
+    first, second = run("check", code=1).stderr.splitlines()
+    assert first.startswith("cachemw.toml: flags_file: flags.toml: 'route:products' is no flag")
+    assert second.startswith("cachemw.toml: flags_file: flags.toml: low: expected")
+    found = json.loads(run("check", "--json", code=1).stdout)
+    assert [problem["path"] for problem in found["problems"]] == ["flags_file", "flags_file"]
+
+
 def test_the_file_is_the_argument_or_the_variable_or_here(
     run: Run, write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

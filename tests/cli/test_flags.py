@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -19,7 +20,7 @@ NOBODY = {"a_module_that_is_not_here:who": lambda request: None}
 
 
 def rows(output: str) -> dict[str, list[str]]:
-    """Read the table: flag -> configured, live, effective."""
+    """Read the table: flag -> configured, live, local where there is a file for it, effective."""
     cells = [line.strip("│").split("│") for line in output.splitlines() if line.startswith("│")]
     return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in cells}
 
@@ -67,6 +68,30 @@ def test_the_revision_is_told_that_the_processes_must_come_to(run: Run, site: Si
     run("flags", "set", "low=off")
     assert "Revision 2." in run("flags", "set", "high=off").stdout
     until(lambda: site.cache.stats().gauges["flags_revision"] == 2)
+
+
+@pytest.fixture
+def flags_file(fleet_file: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Name a file of flags in the environment, as on one machine of a fleet."""
+    path = Path(fleet_file).with_name("flags.toml")
+    monkeypatch.setenv("CACHEMW_FLAGS_FILE", str(path))
+    return path
+
+
+def test_what_this_machines_file_says_has_a_column(run: Run, flags_file: Path) -> None:
+    assert rows(run("flags").stdout)["low"] == ["on", "-", "-", "on"]
+    flags_file.write_text(
+        'low = "on"\n"route:orders" = "off"\nholdout = "0%"\n"level:low" = "debug"\n'
+    )
+    shown = rows(run("flags", "set", "low=off", "holdout=2%").stdout)
+    assert shown["low"] == ["on", "off", "on", "on"]
+    assert shown["route:orders"] == ["on", "-", "off", "off"]
+    assert shown["holdout"] == ["0%", "2%", "0%", "off"]
+    assert shown["level:low"] == ["info", "-", "debug", "debug"]
+    flags_file.write_text('kill = "on"')
+    shown = rows(run("flags").stdout)
+    assert shown["kill"] == ["off", "-", "on", "on"]
+    assert shown["medium"] == ["on", "-", "-", "off"]
 
 
 def test_a_running_process_takes_it_over_within_a_second(run: Run, site: Site) -> None:

@@ -201,6 +201,13 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
             'did you mean "warning"?'
         ],
     ),
+    "files of flags that are none": (
+        'flags_file = ""\nflags_mirror = "a\\u0000b"',
+        [
+            "flags_file: expected the path of a file, got an empty string",
+            'flags_mirror: expected the path of a file, got "a\\u0000b"',
+        ],
+    ),
     # Paths.
     "no path": (
         '[[routes]]\nttl = "60s"',

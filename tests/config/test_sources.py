@@ -30,6 +30,8 @@ def test_the_environment_wins_over_the_document() -> None:
             "CACHEMW_DIGEST_SECRET": "of the digests, all",
             "CACHEMW_MEMORY_MAX_SIZE": "1MiB",
             "CACHEMW_FLAGS": "low=on, medium=off,route:products=off,",
+            "CACHEMW_FLAGS_FILE": "/etc/shop/flags.toml",
+            "CACHEMW_FLAGS_MIRROR": "/var/lib/shop/flags.json",
         },
     )
     assert (config.namespace, config.secret) == ("b", ("0123456789abcdef",))
@@ -39,6 +41,8 @@ def test_the_environment_wins_over_the_document() -> None:
     assert (config.memory.max_size, config.memory.planned_size) == (2**20, 5)
     assert config.flags == {"low": "on", "medium": "off", "high": "on"}
     assert config.route_flags == {"products": "off"}
+    assert config.flags_file == "/etc/shop/flags.toml"
+    assert config.flags_mirror == "/var/lib/shop/flags.json"
 
 
 def test_the_environment_leaves_the_document_as_it_was() -> None:

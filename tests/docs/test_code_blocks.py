@@ -7,6 +7,7 @@ as `cachemw.toml`. A comment before a block changes that:
     <!-- needs: django redis -->     run the page only where these packages are installed
     <!-- not run: why -->            leave this block out
     <!-- same as: file -->           leave it out, the file is run (tests/real)
+    <!-- flags of: routes -->        a file of flags, for routes of these names
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import click
 import pytest
 
 from cachemw.config import Config, config_from
+from cachemw.rollout.files import read_flags
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("README.md")])
@@ -33,7 +35,7 @@ TESTED_ELSEWHERE = {"configuration.md"}
 """Pages whose configurations tests/config loads."""
 
 _FENCE = re.compile(
-    r"^(?:<!-- (?P<mark>needs|not run|same as): (?P<words>[^\n]+) -->\n)?"
+    r"^(?:<!-- (?P<mark>needs|not run|same as|flags of): (?P<words>[^\n]+) -->\n)?"
     r"```(?P<language>\w+)\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -111,6 +113,13 @@ def test_the_python_of_a_page_runs(page: Path, tmp_path: Path) -> None:
 )
 def test_a_configuration_that_is_shown_loads(block: Block) -> None:
     assert isinstance(config_from(tomllib.loads(block.code), environ={}), Config)
+
+
+@pytest.mark.parametrize("block", [block for block in ALL if block.mark == "flags of"], ids=str)
+def test_a_file_of_flags_that_is_shown_is_right(block: Block, tmp_path: Path) -> None:
+    path = tmp_path / "flags.toml"
+    path.write_text(block.code, encoding="utf-8")
+    assert read_flags(str(path), block.words.split())
 
 
 COMMANDS = [

@@ -1,0 +1,184 @@
+"""The mirror of the live flags on one machine: newer replaces older, as a whole, and no fault is raised."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cachemw import Cache
+from cachemw.rollout.files import Mirror
+from cachemw.rollout.flags import Flags
+from cachemw.rollout.live import LiveFlags, write_document
+
+ROUTES = [{"name": "products", "path": "/products/{id}", "ttl": "60s", "risk": "low"}]
+
+
+def flags_at(revision: int, **classes: str) -> Flags:
+    """Give the flags of a process that has heard of a revision; 0: of none."""
+    flags = Flags([], classes={}, route_flags={}, kill=False, exchange=None)
+    flags.receive(write_document(LiveFlags(revision=revision, classes=classes)))
+    return flags
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "flags.json"
+
+
+class Machine:
+    """Processes that share a mirror, and what they counted."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.counted: Counter[tuple[str, str]] = Counter()
+
+    def mirror(self, flags: Flags, namespace: str = "shop") -> Mirror:
+        def count(event: str, reason: str) -> None:
+            self.counted[event, reason] += 1
+
+        return Mirror(str(self.path), namespace, flags, count)
+
+    def restarted(self, namespace: str = "shop") -> LiveFlags:
+        """Give what a process knows that starts now."""
+        flags = flags_at(0)
+        self.mirror(flags, namespace).take_over()
+        return flags.live
+
+
+@pytest.fixture
+def machine(path: Path) -> Machine:
+    return Machine(path)
+
+
+def test_what_is_kept_is_taken_over(machine: Machine) -> None:
+    live = LiveFlags(
+        revision=3,
+        kill=True,
+        classes={"low": "off"},
+        routes={"products": "shadow"},
+        holdout=0.02,
+        levels={"high": "debug"},
+    )
+    flags = flags_at(0)
+    flags.receive(write_document(live))
+    machine.mirror(flags).keep()
+    assert machine.restarted() == live
+    assert [each.name for each in machine.path.parent.iterdir()] == [machine.path.name]
+
+
+def test_nothing_that_was_never_set_is_kept(machine: Machine) -> None:
+    machine.mirror(flags_at(0)).keep()
+    assert not machine.path.exists()
+
+
+def test_an_older_revision_replaces_no_newer_one(machine: Machine) -> None:
+    machine.mirror(flags_at(5, low="off")).keep()
+    machine.mirror(flags_at(4, low="on")).keep()
+    assert machine.restarted().classes == {"low": "off"}
+    machine.mirror(flags_at(6, low="shadow")).keep()
+    assert machine.restarted().classes == {"low": "shadow"}
+
+
+def test_a_process_that_knows_better_takes_nothing_over(machine: Machine) -> None:
+    machine.mirror(flags_at(5, low="off")).keep()
+    flags = flags_at(6, low="shadow")
+    machine.mirror(flags).take_over()
+    assert flags.live.classes == {"low": "shadow"}
+
+
+def test_another_fleets_mirror_counts_as_none(machine: Machine) -> None:
+    machine.mirror(flags_at(9, low="off"), "theirs").keep()
+    assert machine.restarted("ours").revision == 0
+    machine.mirror(flags_at(2, low="shadow"), "ours").keep()
+    assert machine.restarted("ours").revision == 2
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [b"", b"\xff" * 100, b'{"namespace": "shop"}', b'{"x": ' + b"[" * 100_000, b" " * 1_000_000],
+    ids=["empty", "no UTF-8", "half", "deep", "large"],
+)
+def test_a_mirror_that_cannot_be_read_counts_as_none_and_is_replaced(
+    path: Path, rubbish: bytes
+) -> None:
+    path.write_bytes(rubbish)
+    cache = Cache.from_dict({"namespace": "shop", "routes": ROUTES, "flags_mirror": str(path)})
+    assert cache.flags.live.revision == 0
+    cache.start()
+    cache.flags.set(low="off")
+    cache.close()
+    assert Machine(path).restarted().classes == {"low": "off"}
+
+
+def test_a_failure_is_counted_and_tried_again(machine: Machine) -> None:
+    machine.path = machine.path.parent / "folder" / "flags.json"
+    mirror = machine.mirror(flags_at(1, low="off"))
+    mirror.keep()
+    mirror.keep()
+    assert machine.counted == {("store_error", "flags_mirror"): 2}
+    machine.path.parent.mkdir()
+    mirror.keep()
+    assert machine.restarted().revision == 1
+
+
+def test_a_failure_leaves_nothing_lying_about(machine: Machine) -> None:
+    (machine.path / "in the way").mkdir(parents=True)
+    machine.mirror(flags_at(1)).keep()
+    assert machine.counted == {("store_error", "flags_mirror"): 1}
+    assert [each.name for each in machine.path.parent.iterdir()] == [machine.path.name]
+
+
+def test_whoever_restarts_may_read_it(machine: Machine) -> None:
+    # Guard: `_MODE`. A file that root made would be closed to the application's user.
+    machine.mirror(flags_at(1)).keep()
+    assert stat.S_IMODE(machine.path.stat().st_mode) == 0o644
+
+
+def test_readers_find_the_one_or_the_other(machine: Machine) -> None:
+    # Guard: `os.replace` in `_replace`.
+    machine.mirror(flags_at(1)).keep()
+    ended = threading.Event()
+
+    def write() -> None:
+        for revision in range(2, 300):
+            machine.mirror(flags_at(revision, low="canary 12.34%", high="off")).keep()
+        ended.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = []
+    while not ended.is_set():
+        seen.append(machine.restarted().revision)
+    writer.join()
+    assert 0 not in seen
+    assert seen == sorted(seen)
+    assert machine.counted == {}
+
+
+@pytest.fixture
+def alone(path: Path) -> Iterator[Cache]:
+    cache = Cache.from_dict({"namespace": "shop", "routes": ROUTES, "flags_mirror": str(path)})
+    yield cache
+    cache.close()
+
+
+def test_no_thread_of_the_callers_writes_it(
+    alone: Cache, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writers: list[str] = []
+    written = threading.Event()
+
+    def replace(path: str, data: bytes) -> None:
+        writers.append(threading.current_thread().name)
+        written.set()
+
+    monkeypatch.setattr("cachemw.rollout.files._replace", replace)
+    alone.start()
+    alone.flags.set(low="off")
+    assert written.wait(10)
+    assert writers == ["cachemw-flags"]
