@@ -8,6 +8,7 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -68,6 +69,12 @@ class Clients:
 
     async def _one(self, dice: random.Random) -> None:
         connection = Connection("127.0.0.1", self._port)
+        try:
+            await self._ask(connection, dice)
+        finally:
+            connection.close()
+
+    async def _ask(self, connection: Connection, dice: random.Random) -> None:
         while not self._stopping.is_set():
             path = dice.choice(PATHS[dice.choice(("low", "medium", "high"))])
             unique = f"\r\nX-Request-Id: {dice.getrandbits(64)}"
@@ -164,6 +171,11 @@ def _toml(table: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def serve(shop: Shop, database: Path, folder: Path, workers: str, direct: str) -> Iterator[Fleet]:
     """Run the workers, whose Redis is at `workers`; operators reach it at `direct`."""
@@ -196,6 +208,8 @@ def serve(shop: Shop, database: Path, folder: Path, workers: str, direct: str) -
         found = _LISTENING.search(fleet.log())
         assert found is not None
         fleet.port = int(found[1])
+        # The parent tells of the port; its workers listen, a moment later.
+        until(lambda: _accepts(fleet.port), 30, "accepting")
         yield fleet
     finally:
         os.killpg(fleet.process.pid, signal.SIGTERM)

@@ -19,8 +19,8 @@ from .kit import Clients, Fleet, serve, until
 HOLDOUT = "30%"
 COMMON = {"interval": "1s", "watch": ["errors", "latency", "misses", "hits", "memory"]}
 PHASES = [
-    {"name": "low", "risks": ["low"], "duration": "30s", "steps": ["shadow", "canary 60%", "on"]},
-    {"name": "medium", "risks": ["medium"], "duration": "30s", "steps": ["shadow", "on"]},
+    {"name": "low", "risks": ["low"], "duration": "30s", "steps": ["shadow", "on"]},
+    {"name": "medium", "risks": ["medium"], "duration": "45s", "steps": ["shadow", "canary 50%", "on"]},
     {"name": "all", "risks": ["high"], "duration": "30s", "steps": ["shadow", "on"]},
 ]
 EVERYTHING = {
