@@ -7,7 +7,7 @@ performs them and sends the results back with the time at which they came. The r
 
 1. no route, or something in the request that must not be cached: **pass**; a key that the flags do
    not let in: **off**; a route in **shadow** is only watched; a request that chance has chosen to
-   compare the others with: **control**;
+   compare the others with: **control**, and whether memory would have served it;
 2. the route is strict and the log is not heard: go to the application, with nothing from before;
 3. an entry in memory that may be served: **hit**; where it is stale, refresh it in the background
    if nobody else does;
@@ -81,13 +81,6 @@ def on_request(
     return (yield from _together(engine, asked, now, found))
 
 
-def _held_out(engine: Engine, asked: Ask, now: float) -> Forward:
-    """Go past the cache, and note only whether it would have been a hit in memory."""
-    would_hit = in_memory(engine, asked, now).served is not None
-    outcome = Outcome.CONTROL_HIT if would_hit else Outcome.CONTROL_MISS
-    return Forward(route=asked.route, outcome=outcome, reason="holdout")
-
-
 def _pass(passed: Pass, request: Request) -> Forward:
     return Forward(
         route=passed.route,
@@ -108,6 +101,14 @@ def _change(passed: Pass, request: Request) -> Request | None:
         return replace(request, query=b"")
     cached = passed.route is not None and request.method in passed.route.methods
     return None if cached else request
+
+
+def _held_out(engine: Engine, asked: Ask, now: float) -> Forward:
+    """Go past the cache; memory is looked into, and nothing is served, refreshed, led or waited for."""
+    # What is found counts as used, as it would have: memory keeps for the others what it always kept.
+    served = in_memory(engine, asked, now).served
+    outcome = Outcome.CONTROL_MISS if served is None else Outcome.CONTROL_HIT
+    return Forward(route=asked.route, outcome=outcome, reason="holdout")
 
 
 def _why_alone(asked: Ask) -> str | None:

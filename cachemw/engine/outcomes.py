@@ -48,16 +48,16 @@ class Outcome(IntEnum):
     REVALIDATED = 12, "miss", "origin", True
     # The client asked for a stored answer or none (only-if-cached), and there was none.
     UNSATISFIED = 13, "miss", "memory", False
-    # Held out by chance, so that what the cache does can be told from what the hour does; this
-    # process's memory would have answered, or would not.
+    # Held out by chance, so that what the cache does can be told from what the hour does; and whether
+    # this process's memory would have answered, since misses are to be compared with misses.
     CONTROL_HIT = 14, "control", "origin", True
     CONTROL_MISS = 15, "control", "origin", True
     # In shadow: what the cache would have done, had it been asked.
     SHADOW_HIT = 16, "shadow", "origin", True
     SHADOW_MISS = 17, "shadow", "origin", True
     SHADOW_MISMATCH = 18, "shadow", "origin", True
-    # Let in, and sent by somebody who says who they are: nothing that is stored may answer. PASS is
-    # for what is never let in: the two have to be told apart where those held out are compared.
+    # Let in, and sent by somebody who says who they are: nothing that is stored may answer. Unlike a
+    # pass it might have been held out, so it is one of those that are compared.
     PERSONAL = 19, "pass", "origin", True
 
     def __new__(cls, value: int, outcome: Family, tier: Tier, calls_origin: bool) -> Outcome:

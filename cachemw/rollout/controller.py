@@ -140,7 +140,7 @@ class Controller:
             processes = self._fleet()
             self._looked_at = now
             if self._after is None:
-                self._after = Growth()
+                self._after = Growth(len(self._bounds) + 1)
                 self._after.since_last(processes)
             else:
                 self._examine(state, plan, processes, self._after)

@@ -47,7 +47,7 @@ class Evidence:
         self.attempt = state.attempt
         self._warm_up = plan.warm_up
         self._groups = grouped(plan, state.phase, risks)
-        self._growth = Growth()
+        self._growth = Growth(len(bounds) + 1)
         self._shadow = dict.fromkeys(sorted(self._groups["phase"]), Shadowed())
         phase = plan.phases[state.phase]
         self._guardrails = {

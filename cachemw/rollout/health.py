@@ -62,7 +62,9 @@ def _log(live: Sequence[Process]) -> Finding:
 
 
 def _uncached(grown: Grown, routes: Collection[str]) -> Finding:
-    still = sum(grown.requests.get(name, {}).get(label, 0) for name in routes for label in TREATED)
+    still = sum(
+        grown.requests.get(name, {}).get(outcome.label, 0) for name in routes for outcome in TREATED
+    )
     return Finding(what="routes", well=not still, said=f"{still} answers still through the cache")
 
 

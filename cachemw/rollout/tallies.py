@@ -14,31 +14,61 @@ import msgspec
 from cachemw.engine.outcomes import Outcome
 from cachemw.rollout.guardrails import Tally
 
-__all__ = ["CONTROL", "TREATED", "Counts", "Grown", "Growth", "Process", "fullest", "tally_of"]
+__all__ = [
+    "CONTROL",
+    "NEITHER",
+    "TREATED",
+    "Counts",
+    "Grown",
+    "Growth",
+    "Process",
+    "fullest",
+    "tally_of",
+]
 
-_MEMORY = (Outcome.HIT_MEMORY, Outcome.STALE_MEMORY)
-"""What this process's memory answered. STALE_IF_ERROR is none of them: its client has waited for the
-application first."""
-_HITS = (*_MEMORY, Outcome.HIT_SHARED, Outcome.HIT_COALESCED, Outcome.STALE_SHARED)
-_MISSES = (Outcome.MISS, Outcome.HIT_FOR_MISS, Outcome.REVALIDATED)
-TREATED = tuple(
-    outcome.label
-    for outcome in (
-        *_HITS,
-        *_MISSES,
+# As `Stats.hit_rate` counts them.
+_HITS = tuple(each.label for each in Outcome if each.outcome in ("hit", "stale"))
+_ELIGIBLE = (*_HITS, *(each.label for each in Outcome if each.outcome == "miss"))
+
+# Which arm a request is in. Chance holds out any that the cache may answer, so these are the others:
+TREATED = frozenset(
+    {
+        Outcome.HIT_MEMORY,
+        Outcome.HIT_SHARED,
+        Outcome.HIT_COALESCED,
+        Outcome.STALE_MEMORY,
+        Outcome.STALE_SHARED,
         Outcome.STALE_IF_ERROR,
-        Outcome.ERROR_BYPASS,
-        Outcome.PERSONAL,
-    )
+        Outcome.MISS,
+        Outcome.HIT_FOR_MISS,
+        Outcome.REVALIDATED,
+        Outcome.ERROR_BYPASS,  # the cache stood aside because it was ill, which may be the harm itself
+        Outcome.PERSONAL,  # nothing that is stored would do, and it could have been held out all the same
+    }
 )
-"""Requests that chance might have held out, and did not. Those that never come to the drawing (no
-route, off, in shadow, not cacheable) are in neither arm, nor is a 504 that the client asked for."""
-CONTROL = (Outcome.CONTROL_HIT.label, Outcome.CONTROL_MISS.label)
+"""What became of the requests that the cache was allowed to answer."""
+CONTROL = frozenset({Outcome.CONTROL_HIT, Outcome.CONTROL_MISS})
+"""What became of those that chance held out."""
+NEITHER = frozenset(
+    {
+        Outcome.OFF,  # these five never come to the drawing
+        Outcome.PASS,
+        Outcome.SHADOW_HIT,
+        Outcome.SHADOW_MISS,
+        Outcome.SHADOW_MISMATCH,
+        Outcome.REFRESH,  # no client waits for it
+        Outcome.UNSATISFIED,  # a 504 that the client asked for, which is no failure of anybody's
+    }
+)
+"""What tells nothing of what the cache does to clients."""
 
-_MISSED = tuple(label for label in TREATED if label not in {o.label for o in _MEMORY})
-_CONTROL_MISSED = (Outcome.CONTROL_MISS.label,)
-_SERVED = tuple(outcome.label for outcome in (*_HITS, Outcome.STALE_IF_ERROR))
-_ELIGIBLE = (*_SERVED, *(outcome.label for outcome in _MISSES))
+# STALE_IF_ERROR came out of memory, and its client has waited for the application to fail first: by the
+# time that it took it is a miss.
+_MISSED = TREATED - {Outcome.HIT_MEMORY, Outcome.STALE_MEMORY}
+_CONTROL_MISSED = frozenset({Outcome.CONTROL_MISS})
+_MOST_GONE = 1000
+"""Processes that are remembered, those that ended with them: a Redis that has lost everybody is told again
+by those that are still there, and what they had counted before is not new."""
 
 
 class Counts(Protocol):
@@ -92,27 +122,35 @@ class Grown(msgspec.Struct, frozen=True, kw_only=True):
     failures: _Table
     times: _Times
     """Counts by bucket."""
+    buckets: int
+    """How many there are of these."""
 
 
 class Growth:
     """Remembers what each process had counted at the last look."""
 
-    def __init__(self) -> None:
+    def __init__(self, buckets: int) -> None:
+        """Histograms of another release, with other than so many buckets, are left out."""
+        self._buckets = buckets
         self._before: dict[str, Counts] | None = None
 
     def since_last(self, processes: Iterable[Process]) -> Grown | None:
         """Give what the fleet has counted since the last look; None at the first one."""
         now = {process.id: process.stats for process in processes}
-        before, self._before = self._before, {**(self._before or {}), **now}
+        before, self._before = self._before, self._remembered(now)
         if before is None:
             return None
-        grown = Grown(requests={}, failures={}, times={})
+        grown = Grown(requests={}, failures={}, times={}, buckets=self._buckets)
         for name, counts in now.items():
             had = before.get(name)
             _add(grown.requests, counts.requests, had.requests if had else {})
             _add(grown.failures, counts.failures, had.failures if had else {})
-            _add_times(grown.times, counts.durations, had.durations if had else {})
+            _add_times(grown, counts.durations, had.durations if had else {})
         return grown
+
+    def _remembered(self, now: dict[str, Counts]) -> dict[str, Counts]:
+        gone = [(name, c) for name, c in (self._before or {}).items() if name not in now]
+        return {**dict(gone[-_MOST_GONE:]), **now}
 
 
 def _add(total: _Table, now: Mapping[str, Mapping[str, int]], had: Mapping[str, Any]) -> None:
@@ -124,50 +162,51 @@ def _add(total: _Table, now: Mapping[str, Mapping[str, int]], had: Mapping[str, 
 
 
 def _add_times(
-    total: _Times, now: Mapping[str, Mapping[str, Any]], had: Mapping[str, Mapping[str, Any]]
+    total: Grown, now: Mapping[str, Mapping[str, Any]], had: Mapping[str, Mapping[str, Any]]
 ) -> None:
+    none = (0,) * total.buckets
     for route, by_label in now.items():
-        into = total.setdefault(route, {})
+        into = total.times.setdefault(route, {})
         for label, histogram in by_label.items():
             before = had.get(route, {}).get(label)
-            grown = _less(histogram.buckets, before.buckets if before else ())
-            into[label] = _sum([into[label], grown]) if label in into else grown
+            if len(histogram.buckets) == total.buckets:
+                grown = _less(histogram.buckets, before.buckets if before else none)
+                into[label] = _sum(total.buckets, [into.get(label, none), grown])
 
 
 def _less(now: Sequence[int], had: Sequence[int]) -> tuple[int, ...]:
-    if len(had) != len(now):
-        return tuple(now)
     return tuple(max(0, a - b) for a, b in zip(now, had, strict=True))
 
 
-def _sum(histograms: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    """Add up histograms; another release's, with other buckets, do not count."""
-    if not histograms:
-        return ()
-    width = len(histograms[0])
-    return tuple(map(sum, zip(*(h for h in histograms if len(h) == width), strict=True)))
+def _sum(buckets: int, histograms: Iterable[Sequence[int]]) -> tuple[int, ...]:
+    return tuple(map(sum, zip((0,) * buckets, *histograms, strict=True)))
 
 
 def tally_of(grown: Grown, routes: Collection[str], memory: float | None) -> Tally:
-    """Give what guardrails weigh of some routes; `memory` as `fullest` gives it."""
+    """Give what guardrails weigh of some routes; `memory` is as `fullest` gives it."""
 
-    def count(table: _Table, labels: Iterable[str]) -> int:
+    def labels(outcomes: Collection[Outcome]) -> list[str]:
+        return [outcome.label for outcome in outcomes]
+
+    def count(table: _Table, labels: Collection[str]) -> int:
         return sum(table.get(route, {}).get(label, 0) for route in routes for label in labels)
 
-    def times(labels: Iterable[str]) -> tuple[int, ...]:
-        by_route = (grown.times.get(route, {}) for route in routes)
-        return _sum([found[label] for found in by_route for label in labels if label in found])
+    def times(outcomes: Collection[Outcome]) -> tuple[int, ...]:
+        by_route = [grown.times.get(route, {}) for route in routes]
+        wanted = labels(outcomes)
+        found = (had[each] for had in by_route for each in wanted if each in had)
+        return _sum(grown.buckets, found)
 
     return Tally(
-        control=count(grown.requests, CONTROL),
-        control_failed=count(grown.failures, CONTROL),
+        control=count(grown.requests, labels(CONTROL)),
+        control_failed=count(grown.failures, labels(CONTROL)),
         control_times=times(CONTROL),
         control_missed_times=times(_CONTROL_MISSED),
-        treated=count(grown.requests, TREATED),
-        treated_failed=count(grown.failures, TREATED),
+        treated=count(grown.requests, labels(TREATED)),
+        treated_failed=count(grown.failures, labels(TREATED)),
         treated_times=times(TREATED),
         missed_times=times(_MISSED),
-        hits=count(grown.requests, _SERVED),
+        hits=count(grown.requests, _HITS),
         eligible=count(grown.requests, _ELIGIBLE),
         memory=memory,
     )

@@ -59,7 +59,7 @@ class _Slot:
         self.failures: dict[int, int] = {}
         """Of the cells that count any, by their index."""
         self.rows: dict[int, list[float]] = {}
-        """Histograms by the index of the cell, made at the first observation."""
+        """Histograms by the index of their cell, made at the first observation."""
         self.events: dict[EventKey, int] = {}
 
 
@@ -154,23 +154,23 @@ class Counters:
     def observe(self, route: int, outcome: int, seconds: float) -> None:
         """Add a duration to the histogram of the route and the outcome."""
         rows = self.local.slot.rows
-        index = route * WIDTH + outcome
+        cell = route * WIDTH + outcome
         try:
-            row = rows[index]
+            row = rows[cell]
         except KeyError:
-            row = rows[index] = [0] * _ROW
+            row = rows[cell] = [0] * _ROW
         row[bisect_left(BOUNDS, seconds)] += 1
         row[-1] += seconds
 
     def record(self, route: int, outcome: int, seconds: float) -> None:
         """Count one request and its duration: `count` and `observe` in one call."""
         slot = self.local.slot
-        index = route * WIDTH + outcome
-        slot.cells[index] += 1
+        cell = route * WIDTH + outcome
+        slot.cells[cell] += 1
         try:
-            row = slot.rows[index]
+            row = slot.rows[cell]
         except KeyError:
-            row = slot.rows[index] = [0] * _ROW
+            row = slot.rows[cell] = [0] * _ROW
         row[bisect_left(BOUNDS, seconds)] += 1
         row[-1] += seconds
 
@@ -229,12 +229,12 @@ def _durations(slots: list[_Slot], names: tuple[str, ...]) -> dict[str, dict[str
     rows: dict[int, list[list[float]]] = {}
     for slot in slots:
         # `copy` is one step of the interpreter, so a thread adding a key meanwhile does no harm.
-        for index, row in slot.rows.copy().items():
-            rows.setdefault(index % (len(names) * WIDTH), []).append(row)
+        for cell, row in slot.rows.copy().items():
+            rows.setdefault(cell % (len(names) * WIDTH), []).append(row)
     found: dict[str, dict[str, Histogram]] = {}
-    for index in sorted(rows):
-        route, outcome = divmod(index, WIDTH)
-        *buckets, seconds = map(sum, zip(*rows[index], strict=True))
+    for cell in sorted(rows):
+        route, outcome = divmod(cell, WIDTH)
+        *buckets, seconds = map(sum, zip(*rows[cell], strict=True))
         histogram = Histogram(tuple(map(int, buckets)), round(seconds * 1e9))
         found.setdefault(names[route], {})[Outcome(outcome).label] = histogram
     return found

@@ -8,7 +8,6 @@ bound in `le`, beside their sum and count.
 from __future__ import annotations
 
 import logging
-import math
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,7 +22,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observa
 
 from cachemw.engine.outcomes import Outcome
 from cachemw.telemetry.counters import Counters
-from cachemw.telemetry.outcomes import BOUNDS, EXPORTED, FAMILIES, EventName
+from cachemw.telemetry.outcomes import BOUNDS, EXPORTED_BOUNDS, FAMILIES, EventName
 from cachemw.telemetry.spans import (
     HTTP_ROUTE,
     OUTCOME,
@@ -58,6 +57,12 @@ _LOG = logging.getLogger("cachemw.telemetry")
 Callback = Callable[[CallbackOptions], Iterable[Observation]]
 Labels = tuple[tuple[str, str], ...]
 Series = tuple[Labels, str]
+
+# The last bucket of BOUNDS that is within an exported bound, and that bound.
+_BUCKETS: Final = (
+    *((BOUNDS.index(bound), f"{bound:g}") for bound in EXPORTED_BOUNDS),
+    (len(BOUNDS), "+Inf"),
+)
 
 # event -> (instrument, unit, the attribute that carries the event's second word, description)
 _EVENTS: Final[dict[EventName, tuple[str, str, str, str]]] = {
@@ -202,10 +207,9 @@ class _Exporter:
     def buckets(self, _: CallbackOptions) -> Iterator[Observation]:
         """Yield cumulative counts, not by route: that would be 126 series for each."""
         for family, histogram in _families(self.read()).items():
-            counts = dict(zip((*BOUNDS, math.inf), accumulate(histogram.buckets), strict=True))
-            for bound in (*EXPORTED, math.inf):
-                le = "+Inf" if bound == math.inf else f"{bound:g}"
-                yield Observation(counts[bound], {OUTCOME: family, "le": le})
+            up_to = tuple(accumulate(histogram.buckets))
+            for index, bound in _BUCKETS:
+                yield Observation(up_to[index], {OUTCOME: family, "le": bound})
 
     def sums(self, _: CallbackOptions) -> Iterator[Observation]:
         return self._durations(lambda histogram: histogram.seconds)
@@ -266,7 +270,8 @@ class _Exporter:
 
 
 def _families(stats: Stats) -> dict[str, Histogram]:
-    return {family: found for family in FAMILIES if (found := stats.latency(family)) is not None}
+    found = {family: stats.latency(family) for family in FAMILIES}
+    return {family: histogram for family, histogram in found.items() if histogram is not None}
 
 
 class Instrumentation:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from cachemw.testing import FakeClock
+
 from .conftest import OpenDoor
 from .doors import Door
 from .language import Asked, Call, Said, echo, numbered
@@ -85,7 +87,9 @@ def test_a_request_that_is_held_out_neither_reads_nor_writes(
     chance.append(0.01)
     door.get("/p/2")
     assert not door.get("/p/2").hit
-    assert door.cache.stats().by_outcome == {"hit": 2, "miss": 2, "control": 2}
+    stats = door.cache.stats()
+    assert stats.by_outcome == {"hit": 2, "miss": 2, "control": 2}
+    assert (stats.by_label["control_hit"], stats.by_label["control_miss"]) == (1, 1)
 
 
 def test_a_request_that_is_held_out_reaches_the_application_as_it_came(
@@ -95,6 +99,21 @@ def test_a_request_that_is_held_out_reaches_the_application_as_it_came(
     chance.append(0.0)
     assert door.get("/p", {"Cookie": "sid=1"}).body == b"cookie=sid=1"
     assert door.get("/p", {"Cookie": "sid=1"}).body == b"cookie=None"
+
+
+def test_a_request_that_is_held_out_renews_nothing(
+    open_door: OpenDoor, chance: list[float], clock: FakeClock
+) -> None:
+    door = open_door({"/p": numbered()}, settings={"holdout": "5%"}, stale_while_revalidate="30s")
+    door.get("/p")
+    clock.advance(61)
+    chance.append(0.0)
+    assert door.get("/p").body == b"answer 2"
+    assert door.get("/p").body == b"answer 1"
+    door.until(lambda: door.calls == 3 and door.idle())
+    assert door.get("/p").body == b"answer 3"
+    counted = {"miss": 1, "control_hit": 1, "stale_memory": 1, "refresh": 1, "hit_memory": 1}
+    assert door.cache.stats().by_label == counted
 
 
 def test_what_is_not_cached_anyway_is_no_control(open_door: OpenDoor, chance: list[float]) -> None:

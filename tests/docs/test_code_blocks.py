@@ -8,6 +8,7 @@ as `cachemw.toml`. A comment before a block changes that:
     <!-- not run: why -->            leave this block out
     <!-- same as: file -->           leave it out, the file is run (tests/real)
     <!-- flags of: routes -->        a file of flags, for routes of these names
+    <!-- plan of: rollout -->        a plan of a rollout
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import click
 import pytest
 
 from cachemw.config import Config, config_from
+from cachemw.config.plan import plan_from
 from cachemw.rollout.files import read_flags
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +37,7 @@ TESTED_ELSEWHERE = {"configuration.md"}
 """Pages whose configurations tests/config loads."""
 
 _FENCE = re.compile(
-    r"^(?:<!-- (?P<mark>needs|not run|same as|flags of): (?P<words>[^\n]+) -->\n)?"
+    r"^(?:<!-- (?P<mark>needs|not run|same as|flags of|plan of): (?P<words>[^\n]+) -->\n)?"
     r"```(?P<language>\w+)\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -120,6 +122,11 @@ def test_a_file_of_flags_that_is_shown_is_right(block: Block, tmp_path: Path) ->
     path = tmp_path / "flags.toml"
     path.write_text(block.code, encoding="utf-8")
     assert read_flags(str(path), block.words.split())
+
+
+@pytest.mark.parametrize("block", [block for block in ALL if block.mark == "plan of"], ids=str)
+def test_a_plan_that_is_shown_is_one(block: Block) -> None:
+    assert plan_from(tomllib.loads(block.code))
 
 
 COMMANDS = [

@@ -11,6 +11,7 @@ from cachemw.engine.answers import Relayed
 from cachemw.engine.decisions import Serve
 from cachemw.engine.effects import Lookup
 from cachemw.engine.entry import Position
+from cachemw.engine.flows import on_request
 from cachemw.engine.outcomes import Outcome
 from cachemw.http.messages import Request
 from cachemw.invalidation.purges import Purge
@@ -26,6 +27,7 @@ from .kit import (
     marker_of,
     served,
     step,
+    target,
 )
 
 COOKIE, TOKEN = (b"cookie", b"sid=1"), (b"authorization", b"Bearer x")
@@ -73,6 +75,49 @@ def test_a_route_that_is_off_lets_everything_past_even_what_is_stored(kit: Kit) 
     decision = forwarded(step(kit.flow(get())))
     assert (decision.outcome, decision.reason, decision.fetch) == (Outcome.OFF, "off", None)
     assert kit.hit(get()) is None
+
+
+def held_out(kit: Kit, *fields: tuple[bytes, bytes], method: str = "GET") -> Outcome:
+    """Hold a request out; it asks for nothing and changes nothing of what the others do."""
+    request = get("/products/1", *fields, method=method)
+    flow = on_request(
+        kit.engine, request, target(request), kit.extra(request), kit.now, held_out=True
+    )
+    decision = forwarded(step(flow))
+    assert (decision.reason, decision.fetch, decision.rewrite) == ("holdout", None, None)
+    assert kit.open_flights == 0
+    return decision.outcome
+
+
+@pytest.mark.parametrize(
+    ("age", "outcome"),
+    [
+        pytest.param(59, Outcome.CONTROL_HIT, id="fresh"),
+        pytest.param(65, Outcome.CONTROL_HIT, id="5861 3 stale while it is revalidated"),
+        pytest.param(80, Outcome.CONTROL_MISS, id="5861 4 it only stands in for errors"),
+        pytest.param(161, Outcome.CONTROL_MISS, id="past its last use"),
+    ],
+)
+def test_a_request_that_is_held_out_says_whether_memory_would_have_answered(
+    grace: Kit, age: float, outcome: Outcome
+) -> None:
+    """The others' refresh is still theirs to lead: fails where a held-out request takes it."""
+    assert held_out(grace) is Outcome.CONTROL_MISS
+    grace.fill(get())
+    grace.clock.advance(age)
+    assert held_out(grace) is outcome
+    if age == 65:
+        assert served(step(grace.flow(get()))).refresh is not None
+
+
+def test_a_request_that_is_held_out_is_looked_for_as_any_other(kit: Kit) -> None:
+    kit.fill(get(), b"body", (b"vary", b"accept-language"))
+    assert held_out(kit) is Outcome.CONTROL_HIT
+    assert held_out(kit, (b"accept-language", b"fr")) is Outcome.CONTROL_MISS
+    assert held_out(kit, method="HEAD") is Outcome.CONTROL_HIT
+    assert held_out(kit, TOKEN) is Outcome.CONTROL_MISS, "what is stored is not for a known client"
+    kit.cache.purge(tags=["product:1"])
+    assert held_out(kit) is Outcome.CONTROL_MISS
 
 
 # Rule 2: in memory --------------------------------------------------------------------------------
@@ -198,7 +243,7 @@ def test_a_known_client_neither_leads_nor_follows(kit: Kit, field: tuple[bytes, 
     lookup(step(flow))
     assert kit.open_flights == 0
     decision = forwarded(step(flow, (None, kit.now)))
-    assert decision.outcome is Outcome.PERSONAL
+    assert (decision.outcome, decision.outcome.outcome) == (Outcome.PERSONAL, "pass")
     assert decision.reason == field[0].decode()
     assert decision.fetch is not None
     assert decision.fetch.flight is None

@@ -8,9 +8,10 @@ import pytest
 
 from cachemw.engine.answers import Relayed, on_error
 from cachemw.engine.decisions import Forward, Serve
+from cachemw.engine.flows import on_request
 from cachemw.engine.outcomes import Outcome
 
-from .kit import GRACE, Field, Kit, follow, forwarded, get, lookup, served, step
+from .kit import GRACE, Field, Kit, follow, forwarded, get, lookup, served, step, target
 
 COOKIE, RANGE = (b"cookie", b"sid=1"), (b"range", b"bytes=0-1")
 
@@ -53,6 +54,21 @@ def test_a_strict_route_goes_to_the_application_at_once(age: float, fields: list
     assert (decision.outcome, decision.reason) == (Outcome.ERROR_BYPASS, "cut-off")
     assert decision.fetch is not None
     assert (decision.fetch.stored, decision.fetch.flight) == (None, None)
+
+
+@pytest.mark.parametrize("consistency", ["bounded", "strict"])
+def test_a_request_that_is_held_out_knows_that_the_others_go_to_the_application(
+    consistency: str,
+) -> None:
+    # Guard: `trusts` in `candidate`.
+    kit = kit_of(consistency)
+    kit.fill(get())
+    silence(kit)
+    request = get()
+    flow = on_request(kit.engine, request, target(request), None, kit.now, held_out=True)
+    strict = consistency == "strict"
+    expected = Outcome.CONTROL_MISS if strict else Outcome.CONTROL_HIT
+    assert forwarded(step(flow)).outcome is expected
 
 
 def test_the_fast_path_serves_bounded_routes_alone() -> None:

@@ -12,6 +12,7 @@ from redis import Redis
 from cachemw.errors import StoreUnavailable
 from cachemw.telemetry import fleet
 from cachemw.telemetry.fleet import publish, read
+from cachemw.telemetry.outcomes import BOUNDS
 from cachemw.telemetry.stats import Histogram, Stats
 
 
@@ -109,7 +110,7 @@ def packed(shape: int, stats: bytes, at_ms: int = 2**45) -> bytes:
         packed(fleet.SHAPE, b"\xff not statistics"),
         packed(
             fleet.SHAPE,
-            Stats(durations={"products": {"hit": Histogram((1, 2), 3)}}).encode(),
+            Stats(durations={"products": {"hit_memory": Histogram((1, 2), 3)}}).encode(),
         ),
     ],
     ids=["empty", "garbage", "other release", "damaged", "other buckets"],
@@ -117,8 +118,8 @@ def packed(shape: int, stats: bytes, at_ms: int = 2**45) -> bytes:
 def test_what_cannot_be_read_is_counted_and_left_alone(
     client: Redis, namespace: str, value: bytes
 ) -> None:
-    histogram = Histogram((1,) * 21, 3)
-    good = Stats(processes=1, durations={"products": {"hit": histogram}})
+    histogram = Histogram((1,) * (len(BOUNDS) + 1), 3)
+    good = Stats(processes=1, durations={"products": {"hit_memory": histogram}})
     publish(client, namespace, "a", "api", good.encode())
     client.hset(fleet.name_of(namespace), "b", value)
     found = read(client, namespace)

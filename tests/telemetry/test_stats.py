@@ -13,6 +13,7 @@ from cachemw.telemetry.stats import Histogram, Stats
 
 counts = st.integers(0, 2**40)
 names = st.sampled_from(["products", "orders", "catalog"])
+labels = st.sampled_from([outcome.label for outcome in Outcome])
 histograms = st.builds(
     Histogram,
     st.lists(counts, min_size=len(BOUNDS) + 1, max_size=len(BOUNDS) + 1).map(tuple),
@@ -21,14 +22,8 @@ histograms = st.builds(
 statistics = st.builds(
     Stats,
     processes=st.integers(0, 100),
-    requests=st.dictionaries(
-        names, st.dictionaries(st.sampled_from([o.label for o in Outcome]), counts)
-    ),
-    durations=st.dictionaries(
-        names,
-        st.dictionaries(st.sampled_from([o.label for o in Outcome]), histograms, max_size=2),
-        max_size=2,
-    ),
+    requests=st.dictionaries(names, st.dictionaries(labels, counts)),
+    durations=st.dictionaries(names, st.dictionaries(labels, histograms, max_size=2), max_size=2),
     events=st.dictionaries(
         st.sampled_from(list(EVENT_LABELS)), st.dictionaries(st.sampled_from(["", "a"]), counts)
     ),
@@ -140,6 +135,20 @@ def test_a_label_of_another_release_is_carried_and_not_counted() -> None:
     assert stats.total == 1
 
 
+def test_latency_is_of_all_outcomes_of_a_family_on_all_routes() -> None:
+    of = {
+        name: Histogram((count, *[0] * len(BOUNDS)), count)
+        for name, count in (("hit_memory", 1), ("hit_shared", 2), ("miss", 4), ("in_orbit", 8))
+    }
+    stats = Stats(durations={"products": of, "orders": {"hit_memory": of["hit_memory"]}})
+    hits, both = stats.latency("hit"), stats.latency("hit", "miss")
+    assert hits is not None
+    assert (hits.count, hits.total_ns) == (4, 4)
+    assert both is not None
+    assert both.count == 8
+    assert stats.latency("stale") is None
+
+
 def test_histograms_of_other_buckets_do_not_merge() -> None:
     with pytest.raises(ValueError):
         Histogram((1, 2), 3).merge(Histogram((1, 2, 3), 4))
@@ -151,7 +160,7 @@ def test_histograms_of_other_buckets_do_not_merge() -> None:
         ({}, 0.5, None),
         ({0: 10}, 0.5, 0.000005),
         ({6: 100}, 0.95, 0.000975),
-        ({0: 90, 14: 10}, 0.95, 0.00565),
+        ({0: 90, 16: 10}, 0.95, 0.009),
         ({48: 1}, 0.5, 30.0),
     ],
 )
