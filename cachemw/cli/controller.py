@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from dataclasses import replace
@@ -36,6 +37,7 @@ def controller(path: Where, once: bool) -> None:
     own = replace(config.rollout, controller=False)  # it is this thread that controls
     cache, log = fleet_cache(replace(config, rollout=own), _ALONE)
     log.only_listens = True
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

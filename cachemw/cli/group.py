@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import click
@@ -71,6 +72,8 @@ def _without(package: str) -> click.Command:
 @click.version_option(cachemw.__version__, prog_name="cachemw")
 def group() -> None:
     """Check, inspect, purge, switch, roll out and watch the cache of a fleet of processes."""
+    # Lines of log are for applications: a command tells its own story, unless somebody listens.
+    logging.getLogger("cachemw").addHandler(logging.NullHandler())
 
 
 for _command in (check, controller, explain, flags, inspect, purge, rollout, stats, tags):

@@ -235,7 +235,7 @@ def _lines(state: State, plan: Plan) -> list[str]:
         f"Rollout {state.status}: phase {phase.name!r} ({state.phase + 1} of {len(plan.phases)}),"
         f" step {phase.steps[state.step]!r} ({state.step + 1} of {len(phase.steps)})."
     ]
-    if state.active:
+    if state.active and state.status != "waiting":
         lines.append(f"Watched for {_span(state.watched)} of {_span(phase.step_seconds)}.")
     if state.reason:
         lines.append(f"{state.reason[0].upper()}{state.reason[1:]}.")

@@ -274,7 +274,7 @@ def _warnings(phase: Phase, config: Config) -> Iterator[str]:
     if not routes:
         yield f"phase {phase.name!r} lets in no route: none is of risk {', '.join(phase.risks)}"
     for route in routes:
-        if warning := health_check_warning(route):
-            yield warning
         if not route.enabled or config.route_flags.get(route.name) == "off":
             yield f"route {route.name!r} stays off: the configuration says so"
+        elif warning := health_check_warning(route):
+            yield warning

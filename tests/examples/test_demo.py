@@ -57,7 +57,7 @@ def test_a_short_demo_fails_nothing_serves_nothing_purged_and_leaves_nothing(
         env=environment(tmp_path),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
     assert figures.exists(), done.stdout + done.stderr
@@ -72,6 +72,9 @@ def test_a_short_demo_fails_nothing_serves_nothing_purged_and_leaves_nothing(
     assert found["after"]["origin_reads"] < found["before"]["origin_reads"]
     assert found["outage"]["end"] - found["outage"]["start"] >= 1
     assert "Who answered the reads" in done.stdout
+    assert found["rolled_back"]["guardrail"] in ("misses", "latency"), done.stdout
+    assert found["rolled_back"]["healthy"], done.stdout
+    assert found["rolled_back"]["failures"] == []
     assert left_behind(tmp_path) == []
 
 

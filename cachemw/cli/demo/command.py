@@ -10,7 +10,7 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -29,9 +29,11 @@ from cachemw.cli.demo.processes import (
     find_shop,
 )
 from cachemw.cli.demo.replay import Replay, saturate
-from cachemw.cli.demo.report import Screen, draw_figures, print_figures
+from cachemw.cli.demo.report import Screen, draw_figures, print_figures, rolled_back_line
+from cachemw.cli.demo.rollback import LENGTH, RolledBack, roll_out
 from cachemw.cli.demo.staleness import BOUND
 from cachemw.cli.demo.traffic import SEED, Call, World, make_traffic
+from cachemw.config import load_config
 
 if TYPE_CHECKING:
     from cachemw.testing import RedisServer
@@ -99,6 +101,11 @@ class _Files(NamedTuple):
 )
 @click.option("--keep", is_flag=True, help="Leave the shop running, with the cache, until Ctrl-C.")
 @click.option(
+    "--rollout/--no-rollout",
+    default=True,
+    help="Whether to roll the cache out at last, do harm, and see it taken back: half a minute.",
+)
+@click.option(
     "--json",
     "json_file",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
@@ -114,6 +121,7 @@ def demo(
     front_end: str | None,
     seconds: float,
     keep: bool,
+    rollout: bool,
     json_file: Path | None,
     svg_file: Path | None,
 ) -> None:
@@ -121,13 +129,15 @@ def demo(
 
     Two worker processes of an example shop over SQLite answer the same Zipf-distributed traffic,
     writes included, without the cache and with it. In the middle of the second run Valkey is
-    killed for five seconds. Exits 0 if every target is met.
+    killed for five seconds. Then the cache is rolled out by a plan, Valkey gets slow, and the
+    rollout takes itself back. Exits 0 if every target is met.
     """
     chosen = front_end or "fastapi"
     check_extras(chosen)
     screen = Screen(Console())
     try:
-        figures = asyncio.run(_main(chosen, seconds, keep, screen, _Files(json_file, svg_file)))
+        files = _Files(json_file, svg_file)
+        figures = asyncio.run(_main(chosen, seconds, keep, rollout and not keep, screen, files))
     except (KeyboardInterrupt, asyncio.CancelledError):
         screen.say("Stopped; nothing is left running.")
         raise SystemExit(130) from None
@@ -135,7 +145,7 @@ def demo(
 
 
 async def _main(
-    front_end: str, seconds: float, keep: bool, screen: Screen, files: _Files
+    front_end: str, seconds: float, keep: bool, rollout: bool, screen: Screen, files: _Files
 ) -> Figures:
     _end_on(signal.SIGTERM, signal.SIGHUP)
     shop = find_shop()
@@ -158,7 +168,11 @@ async def _main(
             screen=screen,
             seconds=seconds,
         )
-        return await _compare(stage, valkey, keep, files)
+        figures = await _compare(stage, valkey, keep, files)
+        if rollout:
+            figures = replace(figures, rolled_back=await _roll_out(stage, valkey, figures.rate))
+            files.write(figures)
+        return figures
 
 
 async def _compare(stage: _Stage, valkey: RedisServer, keep: bool, files: _Files) -> Figures:
@@ -198,6 +212,29 @@ async def _compare(stage: _Stage, valkey: RedisServer, keep: bool, files: _Files
             with suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
     return figures
+
+
+async def _roll_out(stage: _Stage, valkey: RedisServer, rate: float) -> RolledBack:
+    """Roll the cache out and see it taken back, in a fleet whose Valkey is behind a proxy."""
+    screen = stage.screen
+    screen.say(
+        "\nA rollout, in seconds where a deployment has hours, of the classes medium, then all:"
+    )
+    testing = importlib.import_module("cachemw.testing")
+    environment = {"CACHEMW_REDIS": valkey.url}
+    config = load_config(stage.shop.folder / "cachemw.toml", environ=environment)
+    with testing.ChaosProxy(valkey.url) as proxy:
+        settings = {"CACHEMW_REDIS": proxy.url}
+        async with _shop(stage, "rolled out", **settings) as (server, pool, _):
+            calls = make_traffic(
+                stage.world, seconds=LENGTH, rate=rate, workers=WORKERS, seed=SEED + 2
+            )
+            replay = Replay(pool)
+            reads = (call for call in calls if not call.is_write)
+            found = await roll_out(replay, reads, config, proxy, screen.say)
+            _explain_failures(screen, server, replay)
+    screen.say(rolled_back_line(found))
+    return found
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any, Final
 
 from cachemw.cli.demo.replay import ORIGIN, Replay, Sample
+from cachemw.cli.demo.rollback import RolledBack
 
 __all__ = ["Figures", "Latency", "Outage", "Run", "Target", "compare", "summarise"]
 
@@ -107,11 +108,14 @@ class Figures:
     while_away: Latency
     partition_limit: float
     targets: tuple[Target, ...]
+    rolled_back: RolledBack | None = None
+    """What came of the rollout; None where there was none."""
 
     @property
     def met(self) -> bool:
         """Whether every target is met."""
-        return all(target.met for target in self.targets)
+        took_back = self.rolled_back is None or self.rolled_back.met
+        return took_back and all(target.met for target in self.targets)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data."""

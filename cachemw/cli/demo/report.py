@@ -13,9 +13,10 @@ from rich.table import Table
 
 from cachemw.cli.demo.figures import Figures, Latency, Run
 from cachemw.cli.demo.replay import ORIGIN, Replay
+from cachemw.cli.demo.rollback import RolledBack
 from cachemw.cli.demo.staleness import BOUND
 
-__all__ = ["Screen", "draw_figures", "print_figures"]
+__all__ = ["Screen", "draw_figures", "print_figures", "rolled_back_line"]
 
 _TIERS = {
     "memory": "memory (its own process)",
@@ -100,6 +101,19 @@ def print_figures(console: Console, figures: Figures, *, wrap: bool = False) -> 
         "[green]All targets met.[/green]" if figures.met else "[red]Not all targets met.[/red]"
     )
     console.print(verdict)
+
+
+def rolled_back_line(found: RolledBack) -> str:
+    """Say what came of the rollout."""
+    if not found.guardrail:
+        return "[red]✗ The rollout was not taken back.[/red]"
+    mark = "[green]✓[/green]" if found.met else "[red]✗[/red]"
+    return (
+        f"{mark} Taken back by itself {found.seconds:.1f} s after the harm began, by guardrail"
+        f" {found.guardrail!r}: the slowest in twenty took {1e3 * found.treated:.0f} ms, those held"
+        f" out {1e3 * found.control:.0f} ms. Health check:"
+        f" {'all is well' if found.healthy else 'something is ill'}. {len(found.failures)} requests failed."
+    )
 
 
 def draw_figures(figures: Figures) -> str:
