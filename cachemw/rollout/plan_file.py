@@ -29,7 +29,8 @@ def default_plan(config: Config) -> dict[str, Any]:
         if config.memory.planned_size is None:
             watch = [name for name in watch if name != "memory"]
         if any(route.risk in phase["risks"] and route.methods for route in config.routes):
-            phases.append({**phase, "watch": list(watch)})
+            here = {"watch": list(watch), "components": [config.component]}
+            phases.append({**phase, **here})
     return {"phases": phases}
 
 
