@@ -231,10 +231,12 @@ def _print(state: State) -> None:
 
 def _lines(state: State, plan: Plan) -> list[str]:
     phase = plan.phases[state.phase]
-    lines = [
-        f"Rollout {state.status}: phase {phase.name!r} ({state.phase + 1} of {len(plan.phases)}),"
-        f" step {phase.steps[state.step]!r} ({state.step + 1} of {len(phase.steps)})."
-    ]
+    where = f"phase {phase.name!r} ({state.phase + 1} of {len(plan.phases)})"
+    if state.status != "rolled back":  # then no step counts any more
+        where += f", step {phase.steps[state.step]!r} ({state.step + 1} of {len(phase.steps)})"
+    lines = [f"Rollout {state.status}: {where}."]
+    if state.rolled_back:
+        lines.append(f"Turned off: {', '.join(state.rolled_back)}.")
     if state.active and state.status != "waiting":
         lines.append(f"Watched for {_span(state.watched)} of {_span(phase.step_seconds)}.")
     if state.reason:

@@ -4,9 +4,9 @@
 2. one that is in dry run fails, or a route in shadow will be of no use: say so, once;
 3. the rollout is paused or waits, or a component is missing: nothing comes nearer;
 4. the step's time is not over: go on watching;
-5. in shadow: **go on**, without the routes that would have answered wrongly; if that is all of them,
-   **roll back**;
-6. every guardrail has the evidence that it needs, and passes: **go on**;
+5. in shadow, where some answers could be compared: **go on**, without the routes that would have
+   answered wrongly; if that is all of them, **roll back**;
+6. elsewhere, where every guardrail has the evidence that it needs, and passes: **go on**;
 7. the evidence has not come for as long as the plan holds: **pause**;
 8. else **hold**.
 """
@@ -20,6 +20,7 @@ import msgspec
 from msgspec.structs import replace
 
 from cachemw.config.plan import Plan
+from cachemw.rollout.evaluation import Evaluation
 from cachemw.rollout.guardrails import Judgement
 from cachemw.rollout.state import (
     Group,
@@ -37,7 +38,8 @@ from cachemw.rollout.state import (
 __all__ = ["Seen", "decide"]
 
 _ENOUGH = 20
-"""Requests that a route in shadow must have had before its never answering says something."""
+"""Requests that a route in shadow must have had before its never answering says something, and answers
+that its phase must have compared before their being right says something."""
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +51,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     look: Look | None = None
     shadow: Mapping[str, Shadowed] = {}
     """What the phase's routes would have done, by name, since the phase began."""
+    evaluation: Evaluation | None = None
+    """What the cache has been worth in this phase."""
     missing: tuple[str, ...] = ()
     """Components of which no process is there."""
 
@@ -161,6 +165,9 @@ def _tell(
 
 
 def _after_shadow(state: State, plan: Plan, seen: Seen, at: float, by: str) -> Move:
+    compared = sum(each.hits + each.mismatches for each in seen.shadow.values())
+    if seen.shadow and compared < _ENOUGH:
+        return _wait(state, plan, seen, at, by, f"{compared} answers in shadow were compared")
     wrong = {name: each for name, each in seen.shadow.items() if each.mismatches}
     numbers = {name: each.mismatches for name, each in wrong.items()}
     listed = ", ".join(repr(name) for name in wrong)
@@ -181,9 +188,18 @@ def _at_the_end(state: State, plan: Plan, seen: Seen, at: float, by: str) -> Mov
         if judgement.verdict == "inconclusive" and judgement.guardrail not in dry
     ]
     if not unsure:
-        numbers = {judgement.guardrail: judgement.evidence for judgement in seen.judged["phase"]}
-        return advance(state, plan, at, by, "every guardrail passed", numbers=numbers)
-    reason = f"not enough evidence: {', '.join(unsure)}"
+        numbers: dict[str, Any] = {each.guardrail: each.evidence for each in seen.judged["phase"]}
+        reason = "every guardrail passed"
+        if seen.evaluation is not None:
+            numbers["evaluation"] = msgspec.to_builtins(seen.evaluation)
+            reason += f": {seen.evaluation}"
+        return advance(state, plan, at, by, reason, numbers=numbers)
+    return _wait(state, plan, seen, at, by, ", ".join(unsure))
+
+
+def _wait(state: State, plan: Plan, seen: Seen, at: float, by: str, what: str) -> Move:
+    """Hold for want of evidence, or pause when that has lasted for too long."""
+    reason = f"not enough evidence: {what}"
     held = replace(state, held=state.held + seen.seconds)
     if held.held > plan.hold:
         return pause(held, plan, at, by, f"{reason} in {plan.hold:g} s")

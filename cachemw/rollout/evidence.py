@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from cachemw.config.plan import Phase, Plan
 from cachemw.engine.outcomes import Outcome
 from cachemw.rollout.deciding import Seen
+from cachemw.rollout.evaluation import evaluate
 from cachemw.rollout.guardrails import Guardrails, Judgement, Margins, Tally
 from cachemw.rollout.state import Group, Look, Shadowed, State
 from cachemw.rollout.tallies import Growth, Process, fullest, tally_of
@@ -48,6 +49,9 @@ class Evidence:
         self._warm_up = plan.warm_up
         self._groups = grouped(plan, state.phase, risks)
         self._growth = Growth(len(bounds) + 1)
+        self._bounds = bounds
+        self._tallies: dict[Group, Tally] = {}
+        """All that was weighed of each group."""
         self._shadow = dict.fromkeys(sorted(self._groups["phase"]), Shadowed())
         phase = plan.phases[state.phase]
         self._guardrails = {
@@ -81,12 +85,18 @@ class Evidence:
             shadow=_shadowed(grown.requests, self._shadow),
         )
         judged = self._weigh(look)
-        return Seen(seconds=seconds, judged=judged, look=look, shadow=self._shadow)
+        evaluation = evaluate(self._tallies.values(), self._bounds)
+        return Seen(
+            seconds=seconds, judged=judged, look=look, shadow=self._shadow, evaluation=evaluation
+        )
 
     def _weigh(self, look: Look) -> dict[Group, tuple[Judgement, ...]]:
         for name, shadowed in look.shadow.items():
             if name in self._shadow:
                 self._shadow[name] += shadowed
+        for group, tally in look.tallies.items():
+            before = self._tallies.get(group)
+            self._tallies[group] = tally if before is None else before + tally
         return {
             group: tuple(guardrails.look(look.tallies[group], look.seconds))
             for group, guardrails in self._guardrails.items()

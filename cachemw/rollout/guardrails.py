@@ -19,8 +19,8 @@ do, and may be slower), so misses are to be compared with requests that would ha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
-from typing import Literal, Protocol
+from itertools import accumulate, zip_longest
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
@@ -54,6 +54,21 @@ class Tally(Struct, frozen=True, kw_only=True):
     eligible: int = 0
     memory: float | None = None
     """What the fullest process takes, as a share of what was planned."""
+
+    def __add__(self, later: Tally) -> Tally:
+        """Give what both have counted, and the memory of the later one."""
+        sums = {
+            name: _added(getattr(self, name), getattr(later, name))
+            for name in self.__struct_fields__
+            if name != "memory"
+        }
+        return Tally(**sums, memory=later.memory)
+
+
+def _added(one: Any, other: Any) -> Any:
+    if not isinstance(one, tuple):
+        return one + other
+    return tuple(map(sum, zip_longest(one, other, fillvalue=0)))
 
 
 class Judgement(Struct, frozen=True, kw_only=True):

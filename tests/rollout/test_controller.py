@@ -133,6 +133,19 @@ def test_a_healthy_rollout_goes_through_its_phases_to_the_end() -> None:
     assert site.purged == []
 
 
+def test_what_the_cache_has_been_worth_is_in_the_record() -> None:
+    site = Site().start()
+    site.until(lambda state: state.status == "complete")
+    last = site.told[-1]
+    found = last.numbers["evaluation"]
+    assert found["hit_rate"] == pytest.approx(0.8, abs=0.02)
+    assert found["origin_calls_saved"] == pytest.approx(0.8, abs=0.02)
+    assert found["faster"] == pytest.approx(0.8, abs=0.05)
+    assert (found["failed"], found["failed_control"]) == (0.0, 0.0)
+    assert "hit rate 80." in last.reason or "hit rate 79." in last.reason
+    assert "below its target" not in last.reason
+
+
 HARM: dict[str, Traffic] = {
     "errors": Traffic(errors=0.05),
     "misses": Traffic(slower=2.5),

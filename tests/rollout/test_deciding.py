@@ -138,8 +138,25 @@ def test_after_shadow_the_routes_that_were_right_go_on() -> None:
     assert move.record.numbers == {"orders": 2}
 
 
+def test_shadow_that_has_compared_next_to_nothing_holds_and_then_pauses() -> None:
+    """Fails where a silent night would be taken for a proof."""
+    seen = shadow(orders=Shadowed(hits=3, misses=5), products=Shadowed())
+    state, said = at(step=0, watched=STEP), []
+    for _ in range(13):
+        move = look(state, seen)
+        state = move.state
+        if move.record:
+            said.append(move.record.action)
+    assert (said, state.status, state.step) == (["hold", "pause"], "paused", 0)
+    assert "3 answers in shadow were compared" in state.reason
+
+
+def test_a_phase_without_routes_has_nothing_to_prove() -> None:
+    assert look(at(step=0, watched=STEP), shadow()).state.step == 1
+
+
 def test_if_every_route_would_be_wrong_it_goes_back() -> None:
-    move = look(at(step=0, watched=STEP), shadow(orders=Shadowed(hits=9, mismatches=1)))
+    move = look(at(step=0, watched=STEP), shadow(orders=Shadowed(hits=29, mismatches=1)))
     assert move.state.status == "rolled back"
     assert move.record is not None
     assert "'orders'" in move.record.reason
