@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
@@ -12,13 +11,10 @@ from cachemw.background import Background, Tasks
 from cachemw.clock import Clock, SystemClock
 from cachemw.config import Config, config_from, load_config
 from cachemw.endpoint import endpoint_of
-from cachemw.engine.comparing import Difference
 from cachemw.engine.decisions import Fetch
 from cachemw.engine.drivers import arun, run
 from cachemw.engine.effects import Lease, Stored, save
 from cachemw.engine.leasing import leads_refresh
-from cachemw.engine.outcomes import Outcome
-from cachemw.engine.routes import RouteState
 from cachemw.engine.setup import make_routes
 from cachemw.engine.urls import purged_tags
 from cachemw.exiting import close_at_exit
@@ -39,12 +35,12 @@ from cachemw.shared import connect
 from cachemw.steering import make_rollout
 from cachemw.stores.memory import SLICE
 from cachemw.stores.shadows import ShadowTier
-from cachemw.telemetry.counters import UNLISTED, Counters, Stats
+from cachemw.telemetry.counters import Counters, Stats
 from cachemw.telemetry.fleet import FleetStats
-from cachemw.telemetry.logs import Logs, logger_of, set_level
+from cachemw.telemetry.logs import Logs, set_level
 from cachemw.telemetry.mismatches import Mismatches
 from cachemw.telemetry.otel import instrument
-from cachemw.telemetry.spans import mark_server_span
+from cachemw.telling import Telling
 
 __all__ = ["Cache"]
 
@@ -54,10 +50,6 @@ _CLOSE_WAIT = 5.0
 """Seconds that closing waits for refreshes, and for an event loop's writes to Redis."""
 _MAX_TASKS = 1000
 """Refreshes and writes to Redis under way in a process's event loops; more are dropped and counted."""
-
-_FAILED = 500
-"""The least status of an answer that failed."""
-_HIT = int(Outcome.HIT_MEMORY)
 
 
 class Cache:
@@ -77,13 +69,14 @@ class Cache:
         self.config = config
         self.clock: Clock = clock or SystemClock()
         self.counters = Counters([route.name for route in config.routes])
-        self._record = self.counters.record
         self.logs = Logs(
             request_lines_per_second=config.log_rate,
             on_drop=lambda: self.counters.event("log_lines_dropped"),
         )
-        self._monotonic = self.clock.monotonic
-        self._is_logged = [logger_of(route.risk).isEnabledFor for route in config.routes]
+        self.mismatches = Mismatches()
+        """What routes in shadow would have got wrong."""
+        telling = Telling(self.counters, self.logs, self.mismatches, self.clock, config)
+        self.count, self.finish, self.finish_hit = telling.count, telling.finish, telling.finish_hit
         routes = make_routes(
             config, resolve_identities(config, identities or {}), resolve_languages(config)
         )
@@ -100,8 +93,6 @@ class Cache:
             config.memory, self.clock, self.log.floors, self.counters, self.logs, self.background
         )
         self._shadows = ShadowTier(config.memory.shadow_size)
-        self.mismatches = Mismatches()
-        """What routes in shadow would have got wrong."""
         self.engine = make_engine(
             config,
             routes,
@@ -109,9 +100,9 @@ class Cache:
             self.memory,
             self.log,
             self.count,
-            self.refused,
+            telling.refused,
             self._shadows,
-            self.mismatched,
+            telling.mismatched,
         )
         self.inspection = Inspection(
             engine=self.engine,
@@ -343,82 +334,7 @@ class Cache:
             self._shared.leases.reset_after_fork()
             self._shared.published_at = 0.0
 
-    # -- what happened: a fault in telling it costs no client anything (I3) -----------------------
-
-    def count(self, event: str, reason: str) -> None:
-        """Count an event."""
-        self.counters.event(event, reason)  # type: ignore[arg-type]
-
-    def finish(
-        self,
-        route: RouteState | None,
-        outcome: Outcome,
-        status: int,
-        started: float,
-        reason: str = "",
-        *,
-        failed: bool = False,
-    ) -> None:
-        """Count one answered request, mark the server's span, and log the line if it is wanted.
-
-        `reason` says why the application was asked, if it was; `failed` that it raised. An answer of
-        500 or above counts as failed too.
-        """
-        try:
-            self._tell(route, outcome, status, started, reason, failed or status >= _FAILED)
-        except Exception:
-            self.logs.failed("telemetry_failed")
-
-    def _tell(
-        self,
-        route: RouteState | None,
-        outcome: Outcome,
-        status: int,
-        started: float,
-        reason: str,
-        failed: bool,
-    ) -> None:
-        seconds = self.clock.monotonic() - started
-        index = UNLISTED if route is None else route.index
-        self.counters.record(index, outcome, seconds)
-        if failed:
-            self.counters.fail(index, outcome)
-        if route is None:
-            return
-        mark_server_span(route.template, outcome.outcome, outcome.tier)
-        self.logs.request(route.risk, route.template, outcome, status, seconds, reason)
-        if outcome.outcome == "stale":
-            self.logs.stale_served(route.risk, route.template, outcome)
-
-    def finish_hit(self, route: RouteState, status: int, started: float) -> None:
-        """Do what `finish` does, for a hit in memory: this is on the path that must cost nothing."""
-        try:
-            seconds = self._monotonic() - started
-            index = route.index
-            self._record(index, _HIT, seconds)
-            mark_server_span(route.template, "hit", "memory")
-            if self._is_logged[index](logging.DEBUG):
-                self.logs.request(route.risk, route.template, Outcome.HIT_MEMORY, status, seconds)
-        except Exception:
-            self.logs.failed("telemetry_failed")
-
-    def refused(self, route: RouteState, reason: str) -> None:
-        """Count and log that an answer was not kept, and why."""
-        try:
-            self.counters.event("not_stored", reason)
-            self.logs.not_stored(route.risk, route.template, reason)
-        except Exception:
-            self.logs.failed("telemetry_failed")
-
-    def mismatched(self, route: RouteState, difference: Difference) -> None:
-        """Count, keep and log that a route in shadow would have answered wrongly."""
-        try:
-            for kind in difference.kinds:
-                self.counters.event("shadow_mismatch", kind)
-            self.mismatches.add(route.name, difference)
-            self.logs.shadow_mismatch(route.risk, route.template, difference.places)
-        except Exception:
-            self.logs.failed("telemetry_failed")
+    # -- statistics -------------------------------------------------------------------------------
 
     def stats(self) -> Stats:
         """Give this process's counts since it started, and its gauges now."""
@@ -430,6 +346,14 @@ class Cache:
         Blocks, for at most the Redis deadline. Raises StoreUnavailable.
         """
         return self._shared.fleet_stats() if self._shared else None
+
+    def _stats_bytes(self) -> bytes:
+        # Once a second, in the log's thread: the place to see how much others have purged.
+        if self.memory.prune(self.clock.monotonic()) > SLICE // 2:
+            self.background.submit(self.memory.tidy)
+        return self.stats().encode()
+
+    # -- what front doors do beside a request -------------------------------------------------------
 
     def leads_refresh(self, fetch: Fetch) -> bool:
         """Say whether this process is to renew a stale answer, and not another one; in a thread."""
@@ -476,9 +400,3 @@ class Cache:
                 await arun(save(stored), self.performer.aperform)
             except Exception:
                 self.logs.failed("save_failed")
-
-    def _stats_bytes(self) -> bytes:
-        # Once a second, in the log's thread: the place to see how much others have purged.
-        if self.memory.prune(self.clock.monotonic()) > SLICE // 2:
-            self.background.submit(self.memory.tidy)
-        return self.stats().encode()

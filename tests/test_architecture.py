@@ -266,7 +266,7 @@ def test_a_layer_imports_only_what_is_below_it(name: str) -> None:
             assert allowed, f"{module} imports {other}"
 
 
-JOINTS = {"cache", "inspection", "local", "shared", "performer", "steering"}
+JOINTS = {"cache", "inspection", "local", "shared", "performer", "steering", "telling"}
 SIBLINGS = {"stores", "invalidation", "rollout", "telemetry"}
 DOORS = {"asgi", "wsgi", "starlette", "django"}
 TOPS = {"cachemw", "cli", "management", "__main__"}
@@ -297,7 +297,7 @@ def test_stores_log_rollout_and_telemetry_are_joined_in_one_place() -> None:
 
 def test_only_front_doors_and_tools_import_the_cache() -> None:
     assert importers("cache") <= DOORS | TOPS | {"exchange", "ordering"}
-    assert importers("local", "performer", "steering") == {"cache"}
+    assert importers("local", "performer", "steering", "telling") == {"cache"}
     assert importers("shared") == {"cache", "steering"}
     assert importers("exchange", "ordering") <= DOORS
 

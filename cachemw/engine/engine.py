@@ -17,6 +17,7 @@ from cachemw.engine.comparing import Difference, Seen
 from cachemw.engine.entry import MARKER, Entry, HeaderPairs, Key, Position, Verdict
 from cachemw.engine.flights import Flights
 from cachemw.engine.keys import KeyMaker
+from cachemw.engine.outcomes import FAILED
 from cachemw.engine.router import Router
 from cachemw.engine.routes import Extra, Plan, RouteState, Target, weigh, weigh_variant
 from cachemw.engine.screen import CONDITIONAL, REMOVED, Watched
@@ -33,7 +34,6 @@ __all__ = ["Engine", "Floors", "Memory", "Settings", "Shadow", "Shadows", "Trust
 _CONCEALED = frozenset({b"cookie", b"authorization"})
 _NOT_FAST = _CONCEALED | REMOVED | CONDITIONAL
 
-_FAILED = 500
 _MEMO_SIZE = 16_384
 _HEAVY = 64
 """A plan may take at most this fraction of a generation of the memo."""
@@ -200,7 +200,7 @@ class Engine:
         entry = self.memory.get(plan.key.digest)
         if entry is None:
             return None
-        if not MARKER < entry.status < _FAILED:  # what has failed is counted, further on
+        if not MARKER < entry.status < FAILED:  # what has failed is counted, further on
             entry = self._fast_variant(entry, plan, headers)
             if entry is None:
                 return None
@@ -230,7 +230,7 @@ class Engine:
         marker.visited = True
         key = plan.variants.get(selecting(names, Fields(headers))) if plan.variants else None
         entry = None if key is None else self.memory.get(key.digest)
-        return None if entry is None or entry.status >= _FAILED else entry
+        return None if entry is None or entry.status >= FAILED else entry
 
     # -- trust in the log ------------------------------------------------------------------------
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Literal
 
-__all__ = ["Family", "Outcome", "Tier"]
+__all__ = ["FAILED", "Family", "Outcome", "Tier"]
+
+FAILED = 500
+"""The least status of an answer that failed."""
 
 Family = Literal["hit", "stale", "miss", "pass", "off", "refresh", "control", "shadow"]
 Tier = Literal["memory", "shared", "flight", "origin"]

@@ -65,7 +65,7 @@ PARTS: dict[str, Break] = {
     "entries": of("cachemw.engine.keeping.Entry"),
     "ages": of("cachemw.engine.rendering._age"),
     "counters": on("counters.record"),
-    "spans": of("cachemw.cache.mark_server_span"),
+    "spans": of("cachemw.telling.mark_server_span"),
     "request log": on("logs.request"),
 }
 
