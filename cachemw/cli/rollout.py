@@ -116,36 +116,38 @@ def start(path: Where, plan_file: str | None, by: str, reason: str) -> None:
         _print(reached.start(written, by=by, reason=reason))
 
 
-@rollout.command()
-@_moving
-def promote(path: Where, by: str, reason: str) -> None:
-    """Go on to the next step or phase now, whatever the evidence."""
-    with _reached(path, "nothing was promoted") as reached:
-        _print(reached.promote(by=by, reason=reason))
+def _add_move(name: str, move: Callable[..., State], undone: str, about: str) -> None:
+    """Add a command that makes one move."""
+
+    @rollout.command(name, help=about)
+    @_moving
+    def command(path: Where, by: str, reason: str) -> None:
+        with _reached(path, f"nothing was {undone}") as reached:
+            _print(move(reached, by=by, reason=reason))
 
 
-@rollout.command()
-@_moving
-def approve(path: Where, by: str, reason: str) -> None:
-    """Let the phase begin that waits to be approved."""
-    with _reached(path, "nothing was approved") as reached:
-        _print(reached.approve(by=by, reason=reason))
-
-
-@rollout.command()
-@_moving
-def pause(path: Where, by: str, reason: str) -> None:
-    """Stay in the present step. Guardrails go on watching, and roll back."""
-    with _reached(path, "nothing was paused") as reached:
-        _print(reached.pause(by=by, reason=reason))
-
-
-@rollout.command()
-@_moving
-def resume(path: Where, by: str, reason: str) -> None:
-    """Go on after a pause; after a rollback begin the phase again from its first step."""
-    with _reached(path, "nothing was resumed") as reached:
-        _print(reached.resume(by=by, reason=reason))
+for _move in (
+    (
+        "promote",
+        Rollout.promote,
+        "promoted",
+        "Go on to the next step or phase now, whatever the evidence.",
+    ),
+    ("approve", Rollout.approve, "approved", "Let the phase begin that waits to be approved."),
+    (
+        "pause",
+        Rollout.pause,
+        "paused",
+        "Stay in the present step. Guardrails go on watching, and roll back.",
+    ),
+    (
+        "resume",
+        Rollout.resume,
+        "resumed",
+        "Go on after a pause; after a rollback begin the phase again from its first step.",
+    ),
+):
+    _add_move(*_move)
 
 
 @rollout.command()
