@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ WORKERS = 4
 CLIENTS = 24
 PAUSE = 0.04
 """Seconds between an answer and a client's next request."""
+LASTS = 25
+"""Requests on one connection, so that every worker gets some."""
 _LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)")
 PATHS = {
     "low": ["/metrics", "/logs"],
@@ -63,6 +66,8 @@ class Clients:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._all()))
         self.statuses: Counter[int] = Counter()
         self.broken: list[str] = []
+        self.stamped = False
+        """Whether the pages of the present release put a stamp of their own into each link."""
 
     async def _all(self) -> None:
         await asyncio.gather(*(self._one(random.Random(seed)) for seed in range(CLIENTS)))
@@ -75,12 +80,16 @@ class Clients:
             connection.close()
 
     async def _ask(self, connection: Connection, dice: random.Random) -> None:
-        while not self._stopping.is_set():
+        for number in count():
+            if self._stopping.is_set():
+                break
+            if number % LASTS == 0:  # the kernel gives a connection to whichever worker is idle
+                connection.close()
             path = dice.choice(PATHS[dice.choice(("low", "medium", "high"))])
-            unique = f"\r\nX-Request-Id: {dice.getrandbits(64)}"
+            if self.stamped:
+                path += f"?_={dice.getrandbits(64)}"
             try:
-                # The client writes the target as it is given, so a field may follow its version.
-                reply = await connection.request("GET", f"{path} HTTP/1.1{unique}\r\nX-Rest:")
+                reply = await connection.request("GET", path)
             except RequestError as error:
                 self.broken.append(str(error))
             else:
