@@ -57,11 +57,11 @@ def state_of(share: int) -> str:
 
 def parse_holdout(value: object) -> float:
     """Read a share of requests, "2%" or a number such as 0.02; raises ValueError."""
-    share = None
+    share: float | None = None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        share = float(value)
+        share = value
     elif isinstance(value, str) and (found := _PER_CENT.fullmatch(value)):
         share = float(Decimal(found[1]) / 100)
     if share is None or not 0 <= share <= _MOST_HELD:
         raise ValueError(f'expected a share of requests of at most "50%", got {show(value)}')
-    return share
+    return float(share)  # only now: not every int has a float

@@ -7,8 +7,9 @@ plan of a deployment that nobody has thought about yet: three phases, by what a 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ from cachemw.errors import ConfigError, Problem
 
 from . import values as v
 from .decode import Parser, Rule, Setting, Settings, list_of, option, required, settings, table
-from .flag import parse_flag, parse_holdout, share_of
+from .flag import FULL, parse_flag, parse_holdout, share_of
 from .model import Config
 from .show import show
 from .sources import read_toml
@@ -28,14 +29,17 @@ __all__ = ["DEFAULT", "GUARDRAILS", "Phase", "Plan", "Trust", "fit", "load_plan"
 GUARDRAILS = ("errors", "latency", "misses", "hits", "memory")
 
 
+_PER_CENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*%", re.ASCII)
+
+
 def _share(value: object) -> float:
     """Read a share, "0.5%" or 0.005."""
-    if isinstance(value, str) and value.endswith("%"):
-        with suppress(ValueError):
-            value = float(value[:-1]) / 100
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+    share = value
+    if isinstance(value, str) and (found := _PER_CENT.fullmatch(value)):
+        share = float(Decimal(found[1]) / 100)
+    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
         raise ValueError(f'expected a share between none and all as "0.5%", got {show(value)}')
-    return float(value)
+    return float(share)
 
 
 def _factor(value: object) -> float:
@@ -48,6 +52,9 @@ def _held_out(value: object) -> float:
     share = parse_holdout(value)
     if not share:
         raise ValueError("expected more than none: there would be nothing to compare with")
+    steps = share * FULL
+    if abs(steps - round(steps)) > 1e-6 or steps < 1 - 1e-6:  # it becomes a live flag
+        raise ValueError(f'expected hundredths of a per cent as "0.01%", got {show(value)}')
     return share
 
 
@@ -84,16 +91,15 @@ class Trust(Settings):
 
 
 def _ordered(phase: Any) -> Iterator[Problem]:
-    shares = [share_of(step) for step in phase.steps]
-    for index, (before, after) in enumerate(pairwise(shares), 1):
-        if after <= before:
-            yield Problem(
-                f"steps[{index}]", f"{phase.steps[index]!r} lets in no more than the step before"
-            )
-    if not shares or phase.steps[-1] != "on":
+    for index, (before, after) in enumerate(pairwise(phase.steps), 1):
+        unread = before is None or after is None
+        if not unread and before != after and share_of(after) <= share_of(before):
+            yield Problem(f"steps[{index}]", f"{show(after)} lets in no more than the step before")
+    if not phase.steps or phase.steps[-1] not in ("on", None):
         yield Problem("steps", 'must end with "on": that is what the phase is for')
     if "off" in phase.steps:
-        yield Problem("steps", '"off" is no step: a phase that has not begun is off')
+        at = f"steps[{phase.steps.index('off')}]"
+        yield Problem(at, '"off" is no step: a phase that has not begun is off')
 
 
 def _looked_at(phase: Any) -> Iterator[Problem]:
@@ -150,14 +156,17 @@ def _disjoint(plan: Any) -> Iterator[Problem]:
     seen: dict[str, int] = {}
     names: dict[str, int] = {}
     for index, phase in enumerate(plan.phases):
-        for risk in getattr(phase, "risks", ()):
+        for risk in filter(None, getattr(phase, "risks", ())):
             if seen.setdefault(risk, index) != index:
                 yield Problem(
-                    f"phases[{index}].risks", f"{risk!r} is let in by phases[{seen[risk]}] already"
+                    f"phases[{index}].risks",
+                    f"{show(risk)} is let in by phases[{seen[risk]}] already",
                 )
         name = getattr(phase, "name", f"#{index}")
         if names.setdefault(name, index) != index:
-            yield Problem(f"phases[{index}].name", f"{name!r} is the name of phases[{names[name]}]")
+            yield Problem(
+                f"phases[{index}].name", f"{show(name)} is the name of phases[{names[name]}]"
+            )
     if not plan.phases:
         yield Problem("phases", "expected at least one, got none")
 
@@ -274,7 +283,11 @@ def _warnings(phase: Phase, config: Config) -> Iterator[str]:
     if not routes:
         yield f"phase {phase.name!r} lets in no route: none is of risk {', '.join(phase.risks)}"
     for route in routes:
-        if not route.enabled or config.route_flags.get(route.name) == "off":
+        flag = config.route_flags.get(route.name) or ("on" if route.enabled else "off")
+        if flag == "off":
             yield f"route {route.name!r} stays off: the configuration says so"
-        elif warning := health_check_warning(route):
+            continue
+        if flag != "on":
+            yield f"route {route.name!r} comes no further than {flag!r}: the configuration says so"
+        if warning := health_check_warning(route):
             yield warning

@@ -9,6 +9,7 @@ from typing import Any
 from cachemw.config import Config
 from cachemw.config.decode import options_of
 from cachemw.config.plan import DEFAULT, GUARDRAILS, Phase, Plan, Trust, fit, plan_from
+from cachemw.errors import ConfigError, Problem
 
 __all__ = ["default_plan", "written_plan"]
 
@@ -22,7 +23,10 @@ _HEAD = """\
 
 
 def default_plan(config: Config) -> dict[str, Any]:
-    """Give the default plan, as it would be written, fitted to a configuration."""
+    """Give the default plan, as it would be written, fitted to a configuration.
+
+    Raises ConfigError where there is nothing to roll out.
+    """
     phases = []
     for phase in DEFAULT["phases"]:
         watch = phase.get("watch", GUARDRAILS)
@@ -31,6 +35,9 @@ def default_plan(config: Config) -> dict[str, Any]:
         if any(route.risk in phase["risks"] and route.methods for route in config.routes):
             here = {"watch": list(watch), "components": [config.component]}
             phases.append({**phase, **here})
+    if not phases:
+        message = "none of them can be cached: there is nothing to roll out"
+        raise ConfigError([Problem("routes", message)], "the configuration")
     return {"phases": phases}
 
 
@@ -40,8 +47,7 @@ def written_plan(config: Config) -> str:
     lines = [_HEAD]
     if config.memory.planned_size is None:
         lines.append("# Memory is not watched: say in `memory.planned_size` what was planned.\n")
-    if written["phases"]:
-        lines += [f"# Warning: {each}\n" for each in fit(plan_from(written), config)]
+    lines += [f"# Warning: {each}\n" for each in fit(plan_from(written), config)]
     lines += _table(Plan, {}, without=("guardrails", "phases"))
     lines += ["\n[guardrails]\n", *_table(Trust, {})]
     for phase in written["phases"]:
