@@ -254,7 +254,9 @@ def _all_of(known: Iterable[str]) -> str:
 
 def _entries(value: object) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
-        raise ValueError(f"expected a table, got {show(value)}")
+        # A string in place of a table may be the secret that was to be in it.
+        got = "a string" if isinstance(value, str) else show(value)
+        raise ValueError(f"expected a table, got {got}")
     if wrong := [name for name in value if not isinstance(name, str)]:
         raise ValueError(f"expected keys that are strings, got {show(wrong[0])}")
     return value

@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import threading
 import urllib.request
 from collections.abc import Callable
 from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import OpenerDirector
 
 import msgspec
 
@@ -35,15 +39,22 @@ def message_of(namespace: str, record: Record) -> bytes:
     return msgspec.json.encode({"text": text, "metadata": metadata})
 
 
-def webhook(url: str, namespace: str, failed: Callable[[str], None]) -> Callable[[Record], None]:
-    """Make what tells of a record; `failed` hears why that did not work. Blocks for seconds at most."""
+def webhook(
+    url: str, namespace: str, failed: Callable[[str], None], *, patience: float = _PATIENCE
+) -> Callable[[Record], None]:
+    """Make what tells of a record; `failed` hears why that did not work.
+
+    Blocks for `patience` seconds for each time that it tries, and no longer.
+    """
+    opener = urllib.request.build_opener(_Stays)
 
     def tell(record: Record) -> None:
         if record.action in _QUIET:
             return
+        body = message_of(namespace, record)
         error = ""
         for _ in range(_ATTEMPTS):
-            error = _post(url, message_of(namespace, record))
+            error = _posted(opener, url, body, patience)
             if not error:
                 return
         failed(error)
@@ -51,12 +62,38 @@ def webhook(url: str, namespace: str, failed: Callable[[str], None]) -> Callable
     return tell
 
 
-def _post(url: str, body: bytes) -> str:
+class _Stays(urllib.request.HTTPRedirectHandler):
+    """Goes nowhere else: a redirect would make a GET of it, which tells nobody."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        """Follow none: it is an error then."""
+
+
+def _posted(opener: OpenerDirector, url: str, body: bytes, patience: float) -> str:
+    """Post it, for so long at most; give what went wrong.
+
+    A timeout of the socket's is for each of its bytes, and there is none for finding the host.
+    """
+    errors: list[str] = []
+    thread = threading.Thread(
+        target=lambda: errors.append(_post(opener, url, body, patience)),
+        name="cachemw-webhook",
+        daemon=True,
+    )
+    thread.start()
+    thread.join(patience)
+    return errors[0] if errors else TimeoutError.__name__
+
+
+def _post(opener: OpenerDirector, url: str, body: bytes, patience: float) -> str:
     """Post it; give what went wrong, without the URL, which is a secret."""
     fields = {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, body, fields, method="POST")  # noqa: S310 - http(s), see WEBHOOK
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE):  # noqa: S310
+        request = urllib.request.Request(url, body, fields, method="POST")  # noqa: S310 - http(s), see WEBHOOK
+        with opener.open(request, timeout=patience):
             return ""
+    except HTTPError as error:
+        error.close()
+        return f"HTTPError {error.code}"
     except (OSError, HTTPException, ValueError) as error:
-        return f"{type(error).__name__} {getattr(error, 'code', '')}".strip()
+        return type(error).__name__

@@ -73,7 +73,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "guardrails that are no table": (whole(guardrails=5), ["guardrails: expected a table, got 5"]),
     "phases that are no list": ({"phases": "all"}, ['phases: expected a list, got "all"']),
-    "a phase that is no table": ({"phases": ["low"]}, ['phases[0]: expected a table, got "low"']),
+    "a phase that is no table": (
+        {"phases": ["low"]},
+        ["phases[0]: expected a table, got a string"],
+    ),
     "steps that are no list": (one(steps="on"), ['phases[0].steps: expected a list, got "on"']),
     "risks that are no list": (one(risks="low"), ['phases[0].risks: expected a list, got "low"']),
     "approval that is a word": (
@@ -262,7 +265,7 @@ def test_all_mistakes_are_found_in_one_go() -> None:
         LAST,
         f"phases[1].duration: {POSITIVE}0",
         f'phases[1].steps[0]: {STEP}"half"',
-        'phases[2]: expected a table, got "high"',
+        "phases[2]: expected a table, got a string",
         'phases[1].risks: "low" is let in by phases[0] already',
     ]
 
