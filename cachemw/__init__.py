@@ -16,6 +16,7 @@ from cachemw.errors import (
 )
 from cachemw.invalidation.purges import PurgeResult
 from cachemw.recording import depends_on, tag, tagged, unrecorded
+from cachemw.rollout.state import RolloutError
 
 __all__ = [
     "Cache",
@@ -25,6 +26,7 @@ __all__ = [
     "EntryRejected",
     "Kind",
     "PurgeResult",
+    "RolloutError",
     "Route",
     "StoreError",
     "StoreUnavailable",

@@ -18,6 +18,7 @@ PUBLIC = {
         "EntryRejected",
         "Kind",
         "PurgeResult",
+        "RolloutError",
         "Route",
         "StoreError",
         "StoreUnavailable",
@@ -87,6 +88,8 @@ def test_the_cache_can_do_this() -> None:
         ("StoreError", "CacheError"),
         ("StoreUnavailable", "StoreError"),
         ("EntryRejected", "StoreError"),
+        ("RolloutError", "CacheError"),
+        ("TagError", "CacheError"),
     ],
 )
 def test_errors_have_one_root(error: str, parent: str) -> None:
