@@ -172,9 +172,18 @@ class Flags:
         return write_document(self.live)
 
     def amended(self, stored: bytes | None, settings: Mapping[str, str]) -> LiveFlags:
-        """Give the newer of a stored document and the flags here, with these settings changed."""
+        """Give the newer of a stored document and the flags here, with these settings changed.
+
+        What is to be as configured, and is not set, may be a route that the configuration has lost.
+        """
         newest = read_document(self.newest(stored)) or LiveFlags()
-        return changed_flags(newest, self.route_names, settings)
+        there = {f"route:{name}" for name in (*self.route_names, *newest.routes)}
+        wanted = {
+            name: state
+            for name, state in settings.items()
+            if state != "default" or not name.startswith("route:") or name in there
+        }
+        return changed_flags(newest, self.route_names, wanted)
 
     def states(self) -> dict[str, str]:
         """Give the effective state of every flag: classes, routes, kill switch and holdout."""

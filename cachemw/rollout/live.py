@@ -82,6 +82,10 @@ class _Table(NamedTuple):
         else:
             self.states[name] = self.read(state)
 
+    def forgets(self, name: str, state: object) -> bool:
+        """Say whether it takes back what was set for a name that the configuration has lost."""
+        return state == _DEFAULT and name in self.states
+
 
 def changed_flags(
     live: LiveFlags,
@@ -108,7 +112,7 @@ def changed_flags(
                 kill = _read_switch(state)
             elif name == HOLDOUT:
                 holdout = None if state == _DEFAULT else parse_holdout(state)
-            elif table is not None and key in table.known:
+            elif table is not None and (key in table.known or table.forgets(key, state)):
                 table.set(key, state)
             else:
                 mistakes.append(f"{name!r} is no flag; there are {', '.join(_names(route_names))}")
