@@ -295,9 +295,9 @@ class Cache:
 
     def close(self) -> None:
         """Stop the follower and the background threads, and close connections; can start again."""
-        self.rollout.close()
         self.background.close(_CLOSE_WAIT)
         self.log.close()
+        self.rollout.close()  # now that the log does not ask for its thread any more
         self._files.close()  # last: the log may have had news for the mirror
         if self._shared:
             self._shared.nodes.close()

@@ -9,10 +9,11 @@ from typing import Any
 
 from cachemw.clock import Clock
 from cachemw.config import Config
-from cachemw.config.plan import DEFAULT, Plan, fit, plan_from
+from cachemw.config.plan import Plan, fit, plan_from
 from cachemw.errors import StoreError
 from cachemw.rollout import state as moves
 from cachemw.rollout.controller import Controller
+from cachemw.rollout.plan_file import default_plan
 from cachemw.rollout.state import Move, Record, RolloutError, State, plan_of
 from cachemw.rollout.store import Store
 
@@ -60,6 +61,8 @@ class Rollout:
         self._controller.forget()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._wanted = False
+        """Whether the thread was asked for since it last began to look for work."""
         self._stopping = threading.Event()
 
     # -- looking -----------------------------------------------------------------------------------
@@ -77,11 +80,11 @@ class Rollout:
     def start(
         self, plan: Mapping[str, Any] | None = None, *, by: str = _OPERATOR, reason: str = ""
     ) -> State:
-        """Begin a rollout by a plan, as its file would say it; by the default one where none is given.
+        """Begin a rollout by a plan, as its file would say it, or by that of `cachemw rollout plan`.
 
         Raises ConfigError for a plan that cannot work, here or at all.
         """
-        written = DEFAULT if plan is None else plan
+        written = default_plan(self._config) if plan is None else plan
         read = plan_from(written)
         warnings = fit(read, self._config)
         said = "; ".join(filter(None, (reason, *(f"warning: {each}" for each in warnings))))
@@ -156,12 +159,27 @@ class Rollout:
     def ensure_control(self) -> None:
         """Have a thread of this process control it, if none does yet; it ends with the work."""
         with self._lock:
+            self._wanted = True
             if self._thread is None or not self._thread.is_alive():
                 self._stopping = threading.Event()
                 self._thread = threading.Thread(
-                    target=self.control, args=(self._stopping,), name="cachemw-rollout", daemon=True
+                    target=self._serve, args=(self._stopping,), name="cachemw-rollout", daemon=True
                 )
                 self._thread.start()
+
+    def _serve(self, stopping: threading.Event) -> None:
+        while self._is_wanted(stopping):
+            self.control(stopping)
+
+    def _is_wanted(self, stopping: threading.Event) -> bool:
+        """Say whether there may be work; if not, whoever asks from now on begins another thread."""
+        with self._lock:
+            if stopping.is_set():
+                return False
+            wanted, self._wanted = self._wanted, False
+            if not wanted:
+                self._thread = None
+            return wanted
 
     def close(self) -> None:
         """Stop the thread, and give back the lease."""

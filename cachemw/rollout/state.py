@@ -281,7 +281,8 @@ def _wait(state: State, plan: Plan, at: float, by: str, reason: str) -> Move:
     following = plan.phases[state.phase + 1].name
     why = f"phase {following!r} begins when somebody approves"
     waiting = replace(state, revision=state.revision + 1, status="waiting", reason=why, held=0.0)
-    record = record_of(waiting, plan, at, by, "wait", reason=f"{reason}; {why}")
+    said = "; ".join(filter(None, (reason, why)))
+    record = record_of(waiting, plan, at, by, "wait", reason=said)
     return Move(state=waiting, record=record)
 
 
