@@ -38,12 +38,12 @@ def controller(path: Where, once: bool) -> None:
     cache, log = fleet_cache(replace(config, rollout=own), _ALONE)
     log.only_listens = True
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
     try:
         with reaching(redis, "nothing can be controlled"):
             log.flags.read()
+        stopping = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopping.set())
         click.echo(f"Controlling {config.namespace}.", err=True)
         cache.rollout.control(stopping, stay=not once)
     finally:

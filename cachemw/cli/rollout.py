@@ -109,8 +109,8 @@ def start(path: Where, plan_file: str | None, by: str, reason: str) -> None:
     """Begin a rollout. Every class that it will let in is off, but for its first step."""
     config = read_config(path)
     written = read_toml(plan_file) if plan_file else default_plan(config)
-    read = plan_from(written, source=plan_file or "the default plan")
-    for warning in fit(read, config):
+    source = plan_file or "the default plan"
+    for warning in fit(plan_from(written, source=source), config, source=source):
         click.echo(f"warning: {warning}", err=True)
     with _reached(path, "no rollout was started") as reached:
         _print(reached.start(written, by=by, reason=reason))

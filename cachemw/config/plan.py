@@ -261,7 +261,7 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
     return plan_from(read_toml(path), source=os.fspath(path))
 
 
-def fit(plan: Plan, config: Config) -> list[str]:
+def fit(plan: Plan, config: Config, *, source: str = "plan") -> list[str]:
     """Check a plan against what it is to roll out, and give warnings. Raises ConfigError."""
     problems = [
         Problem(
@@ -274,7 +274,7 @@ def fit(plan: Plan, config: Config) -> list[str]:
     if config.kill:
         problems.append(Problem("kill", "the configuration turns the whole cache off"))
     if problems:
-        raise ConfigError(problems, "plan")
+        raise ConfigError(problems, source)
     return [warning for phase in plan.phases for warning in _warnings(phase, config)]
 
 

@@ -28,6 +28,8 @@ def _no_settings_of_the_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         "KILL",
         "CONFIG",
         "MEMORY_MAX_SIZE",
+        "COMPONENT",
+        "WEBHOOK",
     ):
         monkeypatch.delenv(f"CACHEMW_{name}", raising=False)
     monkeypatch.chdir(tmp_path)
