@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
+from msgspec.structs import replace
+
 from cachemw.background import Background, Tasks
 from cachemw.clock import Clock, SystemClock
 from cachemw.config import Config, config_from, load_config
@@ -338,7 +340,8 @@ class Cache:
 
     def stats(self) -> Stats:
         """Give this process's counts since it started, and its gauges now."""
-        return self.counters.snapshot(self._gauges)
+        counted = self.counters.snapshot(self._gauges)
+        return replace(counted, differences=self.mismatches.report())
 
     def fleet_stats(self) -> FleetStats | None:
         """Give what the processes of the fleet have counted; None where there is no Redis.

@@ -100,7 +100,7 @@ class Telling:
     def refused(self, route: RouteState, reason: str) -> None:
         """Count and log that an answer was not kept, and why."""
         try:
-            self.counters.event("not_stored", reason)
+            self.counters.refuse(route.index, reason)
             self.logs.not_stored(route.risk, route.template, reason)
         except Exception:
             self.logs.failed("telemetry_failed")

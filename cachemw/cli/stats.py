@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -41,6 +42,8 @@ _SHADOW = (Outcome.SHADOW_MISMATCH, Outcome.SHADOW_HIT)
 _TIERS = ("memory", "shared", "flight", "origin")
 _OUTCOMES = ["requests", "failed", "hit rate", *FAMILIES]
 _PLACES = [*_TIERS, "saved", "p50", "p95", "p99"]
+_FEW = 3
+"""Places told of a route; `--json` has all of them."""
 _WIDE = 150
 """Columns that one table for all of it needs; a narrower terminal gets two."""
 
@@ -55,7 +58,7 @@ def stats(path: Where, as_json: bool, watch: bool) -> None:
     """Show the fleet's requests by route, outcome and tier.
 
     Counted are the processes heard from in the last ten seconds, each since it started. Then come
-    durations, events, and what is the case right now.
+    durations, why answers were not stored, events, and what is the case right now.
     """
     config = read_config(path)
     redis = fleet_redis(config, _ALONE)
@@ -115,10 +118,31 @@ def _mismatching(total: Stats) -> list[str]:
     for name, counts in sorted(total.requests.items()):
         wrong, right = (counts.get(o.label, 0) for o in _SHADOW)
         if wrong:
+            where = _places(total.differences.get(name, {}))
             lines.append(
-                f"In shadow, route {name} would have given {wrong} wrong answers in {wrong + right}."
+                f"In shadow, route {name} would have given {wrong} wrong answers in {wrong + right}"
+                f"{where}."
             )
     return lines
+
+
+def _places(differences: Mapping[str, int]) -> str:
+    """Say where most answers differed."""
+    places = Counter(differences).most_common()
+    if not places:
+        return ""
+    told = ", ".join(f"{place} ({count})" for place, count in places[:_FEW])
+    more = f", and {len(places) - _FEW} more places" if len(places) > _FEW else ""
+    return f": {told}{more}"
+
+
+def _refused(total: Stats) -> list[str]:
+    """Say, route by route, why answers were not stored."""
+    return [
+        f"not stored: {name}: "
+        + ", ".join(f"{reason} {count}" for reason, count in Counter(reasons).most_common())
+        for name, reasons in sorted(total.refused.items())
+    ]
 
 
 def _report(config: Config, found: FleetStats, width: int) -> RenderableType:
@@ -138,6 +162,7 @@ def _report(config: Config, found: FleetStats, width: int) -> RenderableType:
     for names in tables:
         cells = [[row["route"], *(row[name] for name in names)] for row in rows]
         parts.append(table(["route", *names], cells, right=tuple(names)))
+    parts += map(Text, _refused(total))
     for title, text in (("events", _events(total)), ("now", _gauges(total))):
         if text:
             parts.append(Text(f"{title}: {text}"))

@@ -52,7 +52,7 @@ EventKey = tuple[EventName, str]
 class _Slot:
     """The cells that one thread at a time writes."""
 
-    __slots__ = ("cells", "events", "failures", "rows")
+    __slots__ = ("cells", "events", "failures", "refused", "rows")
 
     def __init__(self, routes: int) -> None:
         self.cells = [0] * (routes * WIDTH)
@@ -61,6 +61,8 @@ class _Slot:
         self.rows: dict[int, list[float]] = {}
         """Histograms by the index of their cell, made at the first observation."""
         self.events: dict[EventKey, int] = {}
+        self.refused: dict[tuple[int, str], int] = {}
+        """By the index of the route, and the reason."""
 
 
 class _Lease:
@@ -189,6 +191,18 @@ class Counters:
             events.setdefault(key, 0)
         events[key] += count
 
+    def refuse(self, route: int, reason: str) -> None:
+        """Count that an answer of the route was not kept: as an event, and under its route.
+
+        There are as many reasons of a route at most as there are of the event.
+        """
+        self.event("not_stored", reason)
+        refused = self.local.slot.refused
+        key = (route, reason)
+        if key not in refused:
+            key = (route, self._pool.admit("not_stored", reason)[1])
+        refused[key] = refused.get(key, 0) + 1
+
     def snapshot(self, gauges: Gauges | None = None) -> Stats:
         """Add up all threads' cells and read the gauges."""
         slots = self._pool.all()
@@ -198,6 +212,7 @@ class Counters:
             failures=_failures(slots, self.route_names),
             durations=_durations(slots, self.route_names),
             events=_events(slots),
+            refused=_refused(slots, self.route_names),
             gauges=gauges.read() if gauges else {},
         )
 
@@ -247,3 +262,12 @@ def _events(slots: list[_Slot]) -> dict[str, dict[str, int]]:
             reasons = totals.setdefault(name, {})
             reasons[reason] = reasons.get(reason, 0) + count
     return {name: reasons for name, reasons in totals.items() if reasons}
+
+
+def _refused(slots: list[_Slot], names: tuple[str, ...]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for slot in slots:
+        for (route, reason), count in slot.refused.copy().items():
+            by_reason = found.setdefault(names[route], {})
+            by_reason[reason] = by_reason.get(reason, 0) + count
+    return found

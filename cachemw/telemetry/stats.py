@@ -132,6 +132,10 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """Route name -> outcome label -> histogram."""
     events: dict[str, dict[str, int]] = {}
     """Event -> reason, or an empty string -> count."""
+    refused: dict[str, dict[str, int]] = {}
+    """Route name -> why answers were not stored, as one word -> count."""
+    differences: dict[str, dict[str, int]] = {}
+    """Route name -> where an answer in shadow would have been wrong, never a value -> count."""
     gauges: dict[str, float] = {}
 
     def merge(self, other: Stats) -> Stats:
@@ -142,6 +146,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
             failures=_merge_nested(self.failures, other.failures, int.__add__),
             durations=_merge_nested(self.durations, other.durations, Histogram.merge),
             events=_merge_nested(self.events, other.events, int.__add__),
+            refused=_merge_nested(self.refused, other.refused, int.__add__),
+            differences=_merge_nested(self.differences, other.differences, int.__add__),
             gauges={
                 name: _merge_value(self.gauges, other.gauges, name, _GAUGE_MERGE.get(name, _add))
                 for name in {**self.gauges, **other.gauges}
@@ -149,12 +155,14 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def route(self, name: str) -> Stats:
-        """Return one route's requests, failures and durations, without events and gauges."""
+        """Return what is counted by route of this one, without events and gauges."""
         return Stats(
             processes=self.processes,
             requests={name: self.requests[name]} if name in self.requests else {},
             failures={name: self.failures[name]} if name in self.failures else {},
             durations={name: self.durations[name]} if name in self.durations else {},
+            refused={name: self.refused[name]} if name in self.refused else {},
+            differences={name: self.differences[name]} if name in self.differences else {},
         )
 
     def _counts(self) -> Iterator[tuple[Outcome, int]]:
@@ -249,7 +257,12 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         rows = [_table_row(name, self.route(name)) for name in sorted(self.requests)]
         rows.append(_table_row("all", self))
         lines = [_format_row(_COLUMNS), *map(_format_row, rows)]
-        for title, pairs in (("events", _flatten(self.events)), ("now", self.gauges.items())):
+        for title, pairs in (
+            ("events", _flatten(self.events)),
+            ("not stored", _flatten(self.refused)),
+            ("wrong in shadow", _flatten(self.differences)),
+            ("now", self.gauges.items()),
+        ):
             if text := "  ".join(f"{name}={_number(value)}" for name, value in pairs):
                 lines.append(f"{title}: {text}")
         return "\n".join(lines)

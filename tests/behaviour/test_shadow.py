@@ -11,6 +11,7 @@ import pytest
 
 from cachemw import tag
 from cachemw.engine import flows
+from cachemw.telemetry import Stats
 from cachemw.testing import FakeClock
 
 from .conftest import OpenDoor
@@ -140,6 +141,33 @@ def test_a_cookie_that_would_not_have_been_set_shows(open_door: OpenDoor) -> Non
     door.get("/p")
     door.get("/p")
     assert door.cache.mismatches.report() == {"it": {"header set-cookie": 1}}
+
+
+def test_a_route_that_sets_cookies_is_counted_by_name(open_door: OpenDoor) -> None:
+    """Fails where refusals are counted over all routes, as the event is."""
+    cookies = constant(headers=[("Set-Cookie", f"sid={SECRET}")])
+    private = constant(headers=[("Cache-Control", "private")])
+    handlers = {"/account": cookies, "/orders": private, "/products": constant()}
+    config = {
+        "routes": [{"name": path[1:], "path": path, "ttl": "60s"} for path in handlers],
+        "flags": {"low": "shadow", "medium": "shadow", "high": "shadow"},
+    }
+    door = open_door(handlers, config=config)
+    for path in ("/account", "/account", "/orders", "/products"):
+        door.get(path)
+    stats = door.cache.stats()
+    assert stats.refused == {"account": {"set-cookie": 2}, "orders": {"private": 1}}
+    assert stats.events["not_stored"] == {"set-cookie": 2, "private": 1}
+    assert stats.by_label == {"shadow_miss": 4}
+
+
+def test_the_statistics_say_where_a_route_would_have_been_wrong(open_door: OpenDoor) -> None:
+    count = itertools.count(1)
+    door = watched(open_door, lambda asked: json.dumps({"total": next(count)}).encode())
+    for _ in range(3):
+        door.get("/p")
+    told = Stats.decode(door.cache.stats().encode())
+    assert told.differences == {"it": {"$.total": 2}} == door.cache.mismatches.report()
 
 
 def test_answers_that_vary_are_compared_with_their_own_kind(open_door: OpenDoor) -> None:

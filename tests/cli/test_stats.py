@@ -9,8 +9,11 @@ import sys
 from collections.abc import Callable
 
 import pytest
+from redis import Redis
 
+from cachemw.config import load_config
 from cachemw.telemetry import fleet
+from cachemw.telemetry.stats import Stats
 from cachemw.testing import RedisServer
 
 from .running import CONFIG, Run, Site, spawn, until
@@ -124,4 +127,60 @@ def test_a_route_that_would_be_wrong_in_shadow_is_named(run: Run, site: Site) ->
     site.cache.flags.set({"route:products": "shadow"})
     for _ in range(3):
         site.get("/products/1")
-    until(lambda: "products would have given 2 wrong answers in 2" in run("stats").stdout)
+    wanted = "products would have given 2 wrong answers in 2: body, 8 -> 8 bytes (2)."
+    until(lambda: wanted in words(run("stats").stdout))
+
+
+def words(output: str) -> str:
+    """Give the words of an output, which is wrapped to the width of the terminal."""
+    return " ".join(output.split())
+
+
+def differing(*places: str) -> Stats:
+    counted = {place: 9 - index for index, place in enumerate(places)}
+    return Stats(
+        processes=1,
+        requests={"products": {"shadow_mismatch": 9, "shadow_hit": 1}},
+        differences={"products": counted},
+    )
+
+
+@pytest.mark.parametrize(
+    ("stats", "told"),
+    [
+        (differing(), "9 wrong answers in 10."),
+        (differing("$.a", "$.b"), "9 wrong answers in 10: $.a (9), $.b (8)."),
+        (
+            differing("$.a", "$.b", "$.c", "$.d", "$.e"),
+            "9 wrong answers in 10: $.a (9), $.b (8), $.c (7), and 2 more places.",
+        ),
+    ],
+)
+def test_of_many_places_a_few_are_told(run: Run, fleet_file: str, stats: Stats, told: str) -> None:
+    publish_one(fleet_file, stats)
+    assert told in words(run("stats").stdout)
+
+
+def test_why_answers_are_not_stored_is_told_by_route(run: Run, fleet_file: str) -> None:
+    refused = {"products": {"private": 3, "set-cookie": 25}, "mine": {"no-store": 1}}
+    publish_one(fleet_file, Stats(processes=1, refused=refused))
+    lines = run("stats").stdout.splitlines()
+    told = [line.strip() for line in lines if line.startswith("not stored")]
+    assert told == [
+        "not stored: mine: no-store 1",
+        "not stored: products: set-cookie 25, private 3",
+    ]
+    assert json.loads(run("stats", "--json").stdout)["stats"]["refused"] == refused
+
+
+def test_where_nothing_was_refused_nothing_is_said_of_it(run: Run, site: Site) -> None:
+    asked(site)
+    assert "not stored" not in run("stats").stdout
+
+
+def publish_one(fleet_file: str, stats: Stats) -> None:
+    """Report one process's statistics to the fleet of the file."""
+    config = load_config(fleet_file)
+    assert config.redis is not None
+    with Redis.from_url(config.redis.url) as client:
+        fleet.publish(client, config.namespace, "one", "api", stats.encode())

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import timeit
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -200,6 +201,36 @@ def test_reasons_made_from_input_cannot_grow_memory() -> None:
     assert events["not_stored"][OTHER] == MAX_REASONS * 9
     assert sum(events["not_stored"].values()) == MAX_REASONS * 10
     assert events["entry_rejected"] == {"checksum": 1}
+
+
+def test_why_answers_were_not_kept_is_counted_by_route_and_in_all() -> None:
+    counters = Counters(ROUTES)
+    for _ in range(2):
+        counters.refuse(1, "set-cookie")
+    in_thread(lambda: counters.refuse(1, "set-cookie"))
+    counters.refuse(1, "private")
+    counters.refuse(0, "set-cookie")
+    counters.event("not_stored", "shared-checksum")  # what no route is known of
+    stats = counters.snapshot()
+    assert stats.refused == {
+        "orders": {"set-cookie": 3, "private": 1},
+        "products": {"set-cookie": 1},
+    }
+    assert stats.events["not_stored"] == {"set-cookie": 4, "private": 1, "shared-checksum": 1}
+    counters.reset_after_fork()
+    assert counters.snapshot().refused == {}
+
+
+def test_reasons_cannot_grow_memory_under_a_route_either() -> None:
+    """Fails where `refuse` keeps a reason that the event has not admitted."""
+    counters = Counters(ROUTES)
+    for number in range(MAX_REASONS * 10):
+        counters.refuse(number % 2, f"reason {number}")
+    stats = counters.snapshot()
+    by_reason = Counter(stats.refused["products"]) + Counter(stats.refused["orders"])
+    assert by_reason == Counter(stats.events["not_stored"])
+    assert len(by_reason) == MAX_REASONS + 1
+    assert by_reason[OTHER] == MAX_REASONS * 9
 
 
 def test_a_gauge_that_fails_or_knows_nothing_is_left_out() -> None:

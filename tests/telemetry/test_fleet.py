@@ -56,6 +56,23 @@ def test_the_fleet_is_the_sum_of_its_processes(
         assert all(process.age < 5 for process in found.processes)
 
 
+def test_the_fleet_knows_of_each_route_why_and_where(client: Redis, namespace: str) -> None:
+    """And a process of a release that does not tell is counted all the same."""
+    told = Stats(
+        processes=1,
+        refused={"orders": {"set-cookie": 2}},
+        differences={"orders": {"$.total": 3}},
+    )
+    older = msgspec.msgpack.encode({"processes": 1, "requests": {"orders": {"miss": 4}}})
+    for name, encoded in (("a", told.encode()), ("b", told.encode()), ("c", older)):
+        publish(client, namespace, name, "api", encoded)
+    found = read(client, namespace)
+    assert (found.stats.processes, found.unreadable) == (3, 0)
+    assert found.stats.refused == {"orders": {"set-cookie": 4}}
+    assert found.stats.differences == {"orders": {"$.total": 6}}
+    assert found.stats.total == 4
+
+
 def test_nobody_there_is_an_empty_fleet(redis_url: str, namespace: str) -> None:
     assert read(redis_url, namespace) == fleet.FleetStats(stats=Stats(), processes=())
 

@@ -27,6 +27,8 @@ statistics = st.builds(
     events=st.dictionaries(
         st.sampled_from(list(EVENT_LABELS)), st.dictionaries(st.sampled_from(["", "a"]), counts)
     ),
+    refused=st.dictionaries(names, st.dictionaries(st.sampled_from(["private", "a"]), counts)),
+    differences=st.dictionaries(names, st.dictionaries(st.sampled_from(["$.a", "$.b"]), counts)),
     gauges=st.dictionaries(
         st.sampled_from(["memory_bytes", "breaker", "log_connected", "log_age"]),
         counts.map(float),
@@ -72,6 +74,41 @@ def test_msgpack_and_json_give_back_the_same(a: Stats) -> None:
     assert Stats.decode(a.encode()) == a
     assert msgspec.json.decode(msgspec.json.encode(a), type=Stats) == a
     assert json.loads(json.dumps(a.as_dict()))["summary"]["requests"] == a.total
+
+
+def test_what_is_known_of_routes_adds_up_by_reason_and_by_place() -> None:
+    one = Stats(
+        refused={"orders": {"private": 1}}, differences={"orders": {"$.total": 2, "$.id": 1}}
+    )
+    other = Stats(
+        refused={"orders": {"private": 4}, "products": {"status": 1}},
+        differences={"orders": {"$.total": 5}},
+    )
+    both = one.merge(other)
+    assert both.refused == {"orders": {"private": 5}, "products": {"status": 1}}
+    assert both.differences == {"orders": {"$.total": 7, "$.id": 1}}
+    assert both.route("orders").refused == {"orders": {"private": 5}}
+    assert both.route("products").differences == {}
+    assert both.route("orders").differences == both.differences
+
+
+NEW = ("refused", "differences")
+
+
+def test_a_release_that_does_not_know_reasons_and_places_is_read_and_reads_us() -> None:
+    ours = Stats(
+        processes=1,
+        requests={"orders": {"miss": 2}},
+        refused={"orders": {"private": 2}},
+        differences={"orders": {"$.total": 2}},
+    )
+    document = msgspec.msgpack.decode(ours.encode())
+    older = {name: value for name, value in document.items() if name not in NEW}
+    assert len(older) == len(document) - len(NEW)
+    read = Stats.decode(msgspec.msgpack.encode(older))
+    assert (read.requests, read.refused, read.differences) == (ours.requests, {}, {})
+    newer = msgspec.msgpack.encode({**document, "of_tomorrow": {"orders": 1}})
+    assert Stats.decode(newer) == ours
 
 
 @few
@@ -177,6 +214,8 @@ def test_the_table_is_readable() -> None:
         requests={"products": {"hit_memory": 3, "miss": 1}, "orders": {"pass": 2}},
         durations={"products": {"hit_memory": Histogram((4, *[0] * len(BOUNDS)), 40)}},
         events={"not_stored": {"private": 2}, "stored": {"": 1}},
+        refused={"orders": {"private": 2}},
+        differences={"products": {"header x-currency": 3}},
         gauges={"memory_bytes": 2048.0, "log_age": 0.25},
     )
     assert [" ".join(line.split()) for line in str(stats).splitlines()] == [
@@ -185,5 +224,7 @@ def test_the_table_is_readable() -> None:
         "products 4 75.0% 3 0 0 1 3 0.0095 ms",
         "all 6 75.0% 3 0 0 3 3 0.0095 ms",
         "events: not_stored.private=2 stored=1",
+        "not stored: orders.private=2",
+        "wrong in shadow: products.header x-currency=3",
         "now: memory_bytes=2048 log_age=0.25",
     ]
