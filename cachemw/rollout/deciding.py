@@ -1,7 +1,7 @@
 """What a look at the fleet makes of a rollout. Rules, the first that applies:
 
 1. a guardrail that is watched fails: **roll back** the phase; of the phases before it, everything;
-2. one that is in dry run fails, or a route in shadow will be of no use: say so, once;
+2. one that is in dry run fails, or a route in shadow sets cookies or will be of no use: say so, once;
 3. the rollout is paused or waits, or a component is missing: nothing comes nearer;
 4. the step's time is not over: go on watching;
 5. in shadow, where some answers could be compared: **go on**, without the routes that would have
@@ -30,6 +30,7 @@ from cachemw.rollout.state import (
     State,
     advance,
     hold,
+    most_frequent,
     pause,
     record_of,
     roll_back,
@@ -38,8 +39,14 @@ from cachemw.rollout.state import (
 __all__ = ["Seen", "decide"]
 
 _ENOUGH = 20
-"""Requests that a route in shadow must have had before its never answering says something, and answers
-that its phase must have compared before their being right says something."""
+"""Requests that a route in shadow must have had before what it does of them says something, and answers
+that its phase must have compared before their being right does."""
+_COOKIE = "set-cookie"
+"""Among the reasons why an answer is not stored."""
+_FEW = 3
+"""Places that a reason names of a route."""
+_SOME = 10
+"""Places that the numbers of a record hold of a route."""
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,15 +145,42 @@ def _untold(state: State, plan: Plan, seen: Seen, at: float, by: str) -> Move | 
         if what not in state.told:
             reason = f"guardrail {judgement.guardrail} failed, and is in dry run"
             return _tell(state, plan, at, by, what, "would roll back", reason, _numbers(judgement))
+    phase = plan.phases[state.phase]
+    is_over = state.watched + seen.seconds >= phase.step_seconds
     for name, shadowed in sorted(seen.shadow.items()):
-        what = f"useless: {name}"
-        if not shadowed.hits and shadowed.misses >= _ENOUGH and what not in state.told:
-            reason = (
-                f"route {name!r} would have answered none of {shadowed.misses} requests: its answers"
-                " are not stored (see `cachemw stats` and `explain`), or nobody asks twice"
-            )
-            return _tell(state, plan, at, by, what, "warn", reason, {"misses": shadowed.misses})
+        for what, reason, numbers in _odd(name, shadowed, is_over):
+            if what not in state.told:
+                return _tell(state, plan, at, by, what, "warn", reason, numbers)
     return None
+
+
+def _odd(name: str, shadowed: Shadowed, is_over: bool) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Give what is odd about a route in shadow: as what it is told, in words, and in numbers.
+
+    Cookies are told of when there are answers enough to say how many set some, or when no more of
+    them come: one in a thousand is worth a warning, too.
+    """
+    cookies, answers = shadowed.refused.get(_COOKIE, 0), shadowed.answers
+    if cookies and (is_over or answers >= _ENOUGH):
+        reason = (
+            f"route {name!r} sets cookies: {cookies} of {answers} answers did, and are not stored;"
+            " what is stored sets none, so a client who is to have one may not get it"
+        )
+        yield f"cookies: {name}", reason, {_COOKIE: cookies, "answers": answers}
+    if not shadowed.hits and shadowed.misses >= _ENOUGH:
+        reason = f"route {name!r} would have answered none of {shadowed.misses} requests: "
+        if shadowed.refused:
+            reason += f"not stored were {_listed(shadowed.refused)} (see `cachemw explain`)"
+        else:
+            reason += "its answers are not stored (see `cachemw stats` and `explain`), or nobody asks twice"
+        numbers: dict[str, Any] = {"misses": shadowed.misses}
+        if shadowed.refused:
+            numbers["refused"] = dict(shadowed.refused)
+        yield f"useless: {name}", reason, numbers
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in most_frequent(counts))
 
 
 def _tell(
@@ -169,8 +203,14 @@ def _after_shadow(state: State, plan: Plan, seen: Seen, at: float, by: str) -> M
     if seen.shadow and compared < _ENOUGH:
         return _wait(state, plan, seen, at, by, f"{compared} answers in shadow were compared")
     wrong = {name: each for name, each in seen.shadow.items() if each.mismatches}
-    numbers = {name: each.mismatches for name, each in wrong.items()}
-    listed = ", ".join(repr(name) for name in wrong)
+    numbers = {
+        name: {
+            "mismatches": each.mismatches,
+            "places": dict(most_frequent(each.places)[:_SOME]),
+        }
+        for name, each in wrong.items()
+    }
+    listed = ", ".join(f"{name!r}{_where(each)}" for name, each in wrong.items())
     if wrong and len(wrong) == len(seen.shadow):
         reason = f"every route in shadow would have answered wrongly: {listed}"
         return roll_back(state, plan, at, by, reason, numbers=numbers)
@@ -178,6 +218,12 @@ def _after_shadow(state: State, plan: Plan, seen: Seen, at: float, by: str) -> M
     if wrong:
         reason = f"what was watched in shadow was right, but for {listed}: kept in shadow"
     return advance(state, plan, at, by, reason, refused=tuple(wrong), numbers=numbers)
+
+
+def _where(shadowed: Shadowed) -> str:
+    places = [place for place, _ in most_frequent(shadowed.places)]
+    more = ", …" if len(places) > _FEW else ""
+    return f" ({', '.join(places[:_FEW])}{more})" if places else ""
 
 
 def _at_the_end(state: State, plan: Plan, seen: Seen, at: float, by: str) -> Move:

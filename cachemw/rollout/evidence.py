@@ -6,7 +6,7 @@ after each step what it has let in is cold: until then only failures and memory 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -15,14 +15,17 @@ from cachemw.engine.outcomes import Outcome
 from cachemw.rollout.deciding import Seen
 from cachemw.rollout.evaluation import evaluate
 from cachemw.rollout.guardrails import Guardrails, Judgement, Margins, Tally
-from cachemw.rollout.state import Group, Look, Shadowed, State
-from cachemw.rollout.tallies import Growth, Process, fullest, tally_of
+from cachemw.rollout.state import Group, Look, Shadowed, State, most_frequent
+from cachemw.rollout.tallies import Grown, Growth, Process, fullest, tally_of
 
 __all__ = ["Evidence", "grouped"]
 
 _LONGEST_BET = 300.0
 _BETS = 48
 """Of a phase of four hours: one every five minutes. A shorter phase has as many."""
+
+_KEPT = 50
+"""Reasons and places kept of a route at a look: as many as a process keeps."""
 
 
 def grouped(plan: Plan, phase: int, risks: Mapping[str, str]) -> dict[Group, frozenset[str]]:
@@ -54,6 +57,7 @@ class Evidence:
         """All that was weighed of each group."""
         self._shadow = dict.fromkeys(sorted(self._groups["phase"]), Shadowed())
         phase = plan.phases[state.phase]
+        self._steps = phase.steps
         self._guardrails = {
             group: Guardrails(_margins(plan, phase, len(self._groups)), bounds)
             for group in self._groups
@@ -82,13 +86,17 @@ class Evidence:
             attempt=self.attempt,
             seconds=state.phase_watched,
             tallies=tallies,
-            shadow=_shadowed(grown.requests, self._shadow),
+            shadow=_shadowed(grown, self._shadow, self._in_shadow(state)),
         )
         judged = self._weigh(look)
         evaluation = evaluate(self._tallies.values(), self._bounds)
         return Seen(
             seconds=seconds, judged=judged, look=look, shadow=self._shadow, evaluation=evaluation
         )
+
+    def _in_shadow(self, state: State) -> Collection[str]:
+        """Give the routes that are all in shadow: of others most that is refused was let in."""
+        return self._shadow if self._steps[state.step] == "shadow" else state.refused
 
     def _weigh(self, look: Look) -> dict[Group, tuple[Judgement, ...]]:
         for name, shadowed in look.shadow.items():
@@ -134,15 +142,28 @@ def _weighed(tally: Tally, *, warm: bool) -> Tally:
 
 
 def _shadowed(
-    requests: Mapping[str, Mapping[str, int]], routes: Iterable[str]
+    grown: Grown, routes: Iterable[str], in_shadow: Collection[str]
 ) -> dict[str, Shadowed]:
     found = {}
     for name in routes:
-        counts = requests.get(name, {})
+        counts = grown.requests.get(name, {})
         hits, misses, mismatches = (
             counts.get(outcome.label, 0)
             for outcome in (Outcome.SHADOW_HIT, Outcome.SHADOW_MISS, Outcome.SHADOW_MISMATCH)
         )
-        if hits or misses or mismatches:
-            found[name] = Shadowed(hits=hits, misses=misses, mismatches=mismatches)
+        shadowed = Shadowed(
+            hits=hits,
+            misses=misses,
+            mismatches=mismatches,
+            refused=_most(grown.refused.get(name, {}) if name in in_shadow else {}),
+            places=_most(grown.differences.get(name, {})),
+        )
+        if shadowed != Shadowed():
+            found[name] = shadowed
     return found
+
+
+def _most(counts: Mapping[str, int]) -> dict[str, int]:
+    """Give what is counted most; a look is kept, and of a large fleet there may be many places."""
+    grown = {name: count for name, count in counts.items() if count}
+    return dict(most_frequent(grown)[:_KEPT])

@@ -37,6 +37,7 @@ __all__ = [
     "begin",
     "begin_phase",
     "hold",
+    "most_frequent",
     "pause",
     "plan_of",
     "promote",
@@ -116,6 +117,15 @@ class Shadowed(msgspec.Struct, frozen=True, kw_only=True):
     hits: int = 0
     misses: int = 0
     mismatches: int = 0
+    refused: dict[str, int] = {}
+    """How many of its answers would not have been stored, by reason."""
+    places: dict[str, int] = {}
+    """Where the mismatches were."""
+
+    @property
+    def answers(self) -> int:
+        """How many there were in shadow."""
+        return self.hits + self.misses + self.mismatches
 
     def __add__(self, other: Shadowed) -> Shadowed:
         """Give both together."""
@@ -123,7 +133,18 @@ class Shadowed(msgspec.Struct, frozen=True, kw_only=True):
             hits=self.hits + other.hits,
             misses=self.misses + other.misses,
             mismatches=self.mismatches + other.mismatches,
+            refused=_sum(self.refused, other.refused),
+            places=_sum(self.places, other.places),
         )
+
+
+def most_frequent(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Order what was counted, by name where it is as many: another controller says it alike."""
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def _sum(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:
+    return {name: left.get(name, 0) + right.get(name, 0) for name in {**left, **right}}
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):

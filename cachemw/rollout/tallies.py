@@ -87,6 +87,14 @@ class Counts(Protocol):
         """Histograms, of which only `buckets` is read."""
 
     @property
+    def refused(self) -> Mapping[str, Mapping[str, int]]:
+        """Why answers were not stored: by route and reason."""
+
+    @property
+    def differences(self) -> Mapping[str, Mapping[str, int]]:
+        """Where answers in shadow would have been wrong: by route and place."""
+
+    @property
     def gauges(self) -> Mapping[str, float]:
         """Present values, by name."""
 
@@ -124,6 +132,8 @@ class Grown(msgspec.Struct, frozen=True, kw_only=True):
     """Counts by bucket."""
     buckets: int
     """How many there are of these."""
+    refused: _Table
+    differences: _Table
 
 
 class Growth:
@@ -140,12 +150,21 @@ class Growth:
         before, self._before = self._before, self._remembered(now)
         if before is None:
             return None
-        grown = Grown(requests={}, failures={}, times={}, buckets=self._buckets)
+        grown = Grown(
+            requests={},
+            failures={},
+            times={},
+            buckets=self._buckets,
+            refused={},
+            differences={},
+        )
         for name, counts in now.items():
             had = before.get(name)
             _add(grown.requests, counts.requests, had.requests if had else {})
             _add(grown.failures, counts.failures, had.failures if had else {})
             _add_times(grown, counts.durations, had.durations if had else {})
+            _add(grown.refused, counts.refused, had.refused if had else {})
+            _add(grown.differences, counts.differences, had.differences if had else {})
         return grown
 
     def _remembered(self, now: dict[str, Counts]) -> dict[str, Counts]:

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from cachemw.engine.comparing import Difference
 from cachemw.engine.outcomes import Outcome
 from cachemw.telemetry.counters import Counters
 from cachemw.telemetry.fleet import ProcessStats
+from cachemw.telemetry.mismatches import Mismatches
 
 __all__ = ["HELD_OUT", "Fleet", "Traffic"]
 
 HELD_OUT = 0.2
+DIFFERENCE = Difference(kinds=("body",), places=("$.total",))
 
 
 @dataclass
@@ -26,6 +29,8 @@ class Traffic:
     memory: float = 0.9
     mismatches: float = 0.0
     """Of the answers in shadow."""
+    cookies: float = 0.0
+    """The share of answers that set some."""
 
 
 @dataclass
@@ -43,22 +48,27 @@ class Fleet:
     def __post_init__(self) -> None:
         self._rng = random.Random(5)
         self.counters = {name: Counters(self.routes) for name in ("a", "b")}
+        self.mismatches = {name: Mismatches() for name in ("a", "b")}
 
     def answer(self, requests: int, route: int = 0) -> None:
         """Answer so many requests, by the processes in turn."""
         for number in range(requests):
-            self._one(self.counters["ab"[number % 2]], route)
+            self._one("ab"[number % 2], route)
 
-    def _one(self, counters: Counters, route: int) -> None:
-        traffic, rng = self.traffic, self._rng
+    def _one(self, process: str, route: int) -> None:
+        traffic, rng, counters = self.traffic, self._rng, self.counters[process]
         took = rng.lognormvariate(-3.0, 0.3)
         hit = rng.random() < traffic.hits
+        if self.state != "off" and traffic.cookies and rng.random() < traffic.cookies:
+            counters.refuse(route, "set-cookie")
+            hit = False
         if self.state == "off":
             counters.record(route, Outcome.OFF, took)
         elif self.state == "shadow":
             outcome = Outcome.SHADOW_HIT if hit else Outcome.SHADOW_MISS
             if hit and rng.random() < traffic.mismatches:
                 outcome = Outcome.SHADOW_MISMATCH
+                self.mismatches[process].add(self.routes[route], DIFFERENCE)
             counters.record(route, outcome, took)
         elif rng.random() < HELD_OUT:
             counters.record(route, Outcome.CONTROL_HIT if hit else Outcome.CONTROL_MISS, took)
@@ -81,7 +91,11 @@ class Fleet:
                 age=0.0,
                 live=True,
                 component="other" if self.missing else "api",
-                stats=replace(counters.snapshot(), gauges=gauges),
+                stats=replace(
+                    counters.snapshot(),
+                    gauges=gauges,
+                    differences=self.mismatches[name].report(),
+                ),
             )
             for name, counters in self.counters.items()
         ]

@@ -276,5 +276,61 @@ def test_a_route_that_is_wrong_in_shadow_takes_its_phase_back_when_it_is_all_the
     site = Site().start()
     site.fleet.traffic = Traffic(mismatches=0.1)
     site.until(lambda state: not state.active, 60)
-    assert "'pages'" in site.told[-1].reason
+    record = site.told[-1]
+    assert "'pages' ($.total)" in record.reason
+    numbers = record.numbers["pages"]
+    assert numbers["places"] == {"$.total": numbers["mismatches"]}
+    assert numbers["mismatches"] > 0
     assert site.flags.states()["low"] == "off"
+
+
+def warned(site: Site) -> list[Record]:
+    return [record for record in site.told if record.action == "warn"]
+
+
+def test_a_route_that_sets_cookies_is_warned_about_by_name_once() -> None:
+    """By what two processes have counted since the phase began, and not before."""
+    site = Site()
+    site.fleet.state, site.fleet.traffic = "shadow", Traffic(cookies=0.5)
+    site.fleet.answer(1000)
+    site.start()
+    site.fleet.traffic = Traffic()
+    site.seconds(5)
+    site.fleet.traffic = Traffic(cookies=0.1)
+    site.until(lambda state: state.step == 1)
+    (record,) = warned(site)
+    assert (record.phase, record.step) == ("one", "shadow")
+    assert "route 'pages' sets cookies" in record.reason
+    assert record.numbers["answers"] == 300 * 5  # of the looks but the first
+    assert record.numbers["set-cookie"] == pytest.approx(0.1 * 300, abs=15)
+
+
+def test_another_controller_has_what_the_first_one_saw_of_a_route() -> None:
+    """Fails where the reasons and places are not in the looks that are kept."""
+    site = Site().start()
+    site.fleet.traffic = Traffic(mismatches=0.1, cookies=0.1)
+    site.seconds(20)
+    site.controller = site.make("second")
+    site.fleet.traffic = Traffic()
+    site.until(lambda state: not state.active, 60)
+    assert len(warned(site)) == 1
+    assert "'pages' ($.total)" in site.told[-1].reason
+
+
+def test_cookies_of_a_later_step_are_no_matter_of_shadow() -> None:
+    """Fails where what was refused is taken from the counts of every step."""
+    site = Site().start()
+    site.until(lambda state: state.step == 1)
+    site.fleet.traffic = Traffic(cookies=0.1)
+    site.until(lambda state: state.step == 2, 60)
+    assert warned(site) == []
+
+
+def test_a_route_that_would_have_answered_nobody_is_told_the_reasons() -> None:
+    site = Site().start()
+    site.fleet.traffic = Traffic(cookies=1.0)
+    site.seconds(10)
+    cookies, useless = warned(site)
+    assert "sets cookies: 300 of 300 answers" in cookies.reason
+    assert "would have answered none of 600 requests" in useless.reason
+    assert "set-cookie 600" in useless.reason

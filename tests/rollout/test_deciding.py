@@ -130,12 +130,30 @@ def shadow(**routes: Shadowed) -> Seen:
 
 
 def test_after_shadow_the_routes_that_were_right_go_on() -> None:
-    right, wrong = Shadowed(hits=30, misses=5), Shadowed(hits=30, misses=5, mismatches=2)
+    right = Shadowed(hits=30, misses=5)
+    wrong = Shadowed(hits=30, misses=5, mismatches=2, places={"$.total": 2, "header vary": 1})
     move = look(at(step=0, watched=STEP), shadow(orders=wrong, products=right))
     assert move.flags == {"low": "canary 10%", "route:orders": "shadow"}
     assert move.record is not None
-    assert "'orders': kept in shadow" in move.record.reason
-    assert move.record.numbers == {"orders": 2}
+    assert "'orders' ($.total, header vary): kept in shadow" in move.record.reason
+    assert move.record.numbers == {
+        "orders": {"mismatches": 2, "places": {"$.total": 2, "header vary": 1}}
+    }
+
+
+def test_of_many_places_the_most_frequent_are_told() -> None:
+    counts = {f"$.p{number:02}": number for number in range(30)}
+    wrong = Shadowed(mismatches=30, places=counts)
+    move = look(at(step=0, watched=STEP), shadow(orders=wrong, products=Shadowed(hits=9)))
+    assert move.record is not None
+    assert "'orders' ($.p29, $.p28, $.p27, …): kept" in move.record.reason
+    assert list(move.record.numbers["orders"]["places"].values()) == list(range(29, 19, -1))
+
+
+def test_places_that_another_release_has_not_told_are_not_made_up() -> None:
+    move = look(at(step=0, watched=STEP), shadow(orders=Shadowed(mismatches=1)))
+    assert move.record is not None
+    assert move.record.reason.endswith("answered wrongly: 'orders'")
 
 
 def test_shadow_that_has_compared_next_to_nothing_holds_and_then_pauses() -> None:
@@ -160,6 +178,63 @@ def test_if_every_route_would_be_wrong_it_goes_back() -> None:
     assert move.state.status == "rolled back"
     assert move.record is not None
     assert "'orders'" in move.record.reason
+
+
+def cookied(*, hits: int = 0, misses: int = 0, cookies: int = 0) -> Shadowed:
+    return Shadowed(hits=hits, misses=misses, refused={"set-cookie": cookies, "private": 1})
+
+
+@pytest.mark.parametrize(
+    ("watched", "route", "told"),
+    [
+        (0.0, cookied(hits=15, misses=10, cookies=4), "4 of 25 answers"),
+        (0.0, cookied(hits=999, misses=1, cookies=1), "1 of 1000 answers"),
+        (0.0, cookied(hits=1, misses=4, cookies=4), None),  # too few to say how many
+        (STEP, cookied(hits=1, misses=4, cookies=4), "4 of 5 answers"),  # there come no more
+        (STEP, cookied(hits=25, misses=10), None),
+    ],
+)
+def test_a_route_that_sets_cookies_is_warned_about(
+    watched: float, route: Shadowed, told: str | None
+) -> None:
+    move = look(at(step=0, watched=watched), shadow(account=route))
+    if told is None:
+        assert move.record is None or move.record.action != "warn"
+        return
+    assert move.record is not None
+    assert move.record.action == "warn"
+    assert move.record.reason.startswith(f"route 'account' sets cookies: {told}")
+    cookies, _, answers = told.removesuffix(" answers").partition(" of ")
+    assert move.record.numbers == {"set-cookie": int(cookies), "answers": int(answers)}
+
+
+def test_each_thing_about_a_route_is_told_once_and_one_at_a_look() -> None:
+    seen = shadow(
+        account=cookied(misses=25, cookies=24), basket=cookied(hits=20, misses=9, cookies=2)
+    )
+    state, said = at(step=0), []
+    for _ in range(5):
+        move = look(state, seen)
+        state = move.state
+        said.append(move.record.reason if move.record else "")
+    assert [each[:32] for each in said] == [
+        "route 'account' sets cookies: 24",
+        "route 'account' would have answe",
+        "route 'basket' sets cookies: 2 o",
+        "",
+        "",
+    ]
+    again = replace(state, told=())  # as another attempt has it
+    assert look(again, seen).record is not None
+
+
+def test_why_a_route_would_have_answered_nobody_is_told() -> None:
+    refused = {"private": 3, "no-store": 22}
+    seen = shadow(account=Shadowed(misses=25, refused=refused))
+    move = look(at(step=0), seen)
+    assert move.record is not None
+    assert "none of 25 requests: not stored were no-store 22, private 3" in move.record.reason
+    assert move.record.numbers == {"misses": 25, "refused": refused}
 
 
 def test_a_route_whose_answers_are_of_no_use_is_named_once() -> None:

@@ -165,6 +165,22 @@ def test_times_are_counted_by_the_buckets_of_the_statistics() -> None:
     assert {i: n for i, n in enumerate(tally.missed_times) if n} == {slow: 2}
 
 
+def test_reasons_and_places_grow_by_route_process_by_process() -> None:
+    """Fails where the difference of the fleet's sums is taken: one of two processes ends."""
+
+    def stats(refused: int, places: int) -> Stats:
+        return Stats(
+            refused={"orders": {"private": refused}}, differences={"orders": {"$.total": places}}
+        )
+
+    growth = Growth(len(NONE))
+    assert growth.since_last([process("a", stats(9, 9)), process("b", stats(1, 1))]) is None
+    grown = growth.since_last([process("b", stats(4, 1)), process("c", stats(2, 6))])
+    assert grown is not None
+    assert grown.refused == {"orders": {"private": 5}}
+    assert grown.differences == {"orders": {"$.total": 6}}
+
+
 # -- from look to look ---------------------------------------------------------------------------------
 
 

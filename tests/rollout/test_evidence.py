@@ -1,0 +1,94 @@
+"""What is known of a route in shadow is what the fleet has counted of it since its phase began."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from cachemw.rollout.evidence import Evidence
+from cachemw.rollout.state import Look, Shadowed, State
+from cachemw.telemetry.fleet import ProcessStats
+from cachemw.telemetry.outcomes import BOUNDS
+from cachemw.telemetry.stats import Stats
+
+from .plans import begun, plan
+
+RISKS = {"orders": "low", "products": "low", "elsewhere": "high"}
+
+
+def evidence() -> Evidence:
+    return Evidence(plan(), begun(), RISKS, BOUNDS)
+
+
+def fleet(**counted: Any) -> list[ProcessStats]:
+    """Give a process that has counted this."""
+    return [
+        ProcessStats(id="a", age=0.0, live=True, component="api", stats=Stats(**counted)),
+    ]
+
+
+def looks(state: State, *counted: dict[str, Any]) -> dict[str, Shadowed]:
+    """Look at each; give what is known of the routes then."""
+    found = evidence()
+    for each in counted:
+        seen = found.look(state, fleet(**each), 1.0)
+    return {name: each for name, each in seen.shadow.items() if each != Shadowed()}
+
+
+def test_reasons_and_places_are_of_the_phases_routes_and_since_it_began() -> None:
+    def counted(times: int) -> dict[str, Any]:
+        return {
+            "requests": {"orders": {"shadow_miss": 3 * times, "shadow_mismatch": times}},
+            "refused": {"orders": {"set-cookie": 2 * times}, "elsewhere": {"private": times}},
+            "differences": {"orders": {"$.total": times, "$.old": 7}},
+        }
+
+    assert looks(begun(), counted(5), counted(6), counted(9)) == {
+        "orders": Shadowed(
+            misses=12, mismatches=4, refused={"set-cookie": 8}, places={"$.total": 4}
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "refused"),
+    [
+        ({"step": 0}, {"orders": {"private": 2}, "products": {"private": 2}}),
+        ({"step": 1}, {}),
+        ({"step": 1, "refused": ("orders",)}, {"orders": {"private": 2}}),
+    ],
+    ids=["in shadow", "let in", "one kept in shadow"],
+)
+def test_reasons_count_while_a_route_is_in_shadow(
+    changed: dict[str, Any], refused: dict[str, dict[str, int]]
+) -> None:
+    state = replace(begun(), **changed)
+    counted = {"refused": {"orders": {"private": 2}, "products": {"private": 2}}}
+    found = looks(state, {}, counted)
+    assert {name: each.refused for name, each in found.items()} == refused
+
+
+def test_a_look_keeps_a_bounded_number_of_places_and_those_that_count_most() -> None:
+    places = {f"$.p{number}": 1 + number for number in range(500)}
+    kept = looks(begun(), {}, {"differences": {"orders": places}})["orders"].places
+    assert sorted(kept.values(), reverse=True) == list(range(500, 450, -1))
+
+
+def test_who_takes_over_knows_what_the_looks_have_kept() -> None:
+    first, second, counted = evidence(), evidence(), {"orders": {"$.total": 2}}
+    first.look(begun(), fleet(), 1.0)
+    seen = first.look(begun(), fleet(differences=counted, refused={"orders": {"status": 1}}), 1.0)
+    kept = msgspec.json.decode(msgspec.json.encode(seen.look), type=Look)
+    second.replay([kept])
+    assert second.look(begun(), fleet(), 1.0).shadow == seen.shadow
+    assert seen.shadow["orders"] == Shadowed(places={"$.total": 2}, refused={"status": 1})
+
+
+def test_a_look_of_another_release_is_read_without_reasons_and_places() -> None:
+    kept = b'{"attempt":2,"seconds":1.0,"tallies":{},"shadow":{"orders":{"hits":3,"misses":1}}}'
+    found = evidence()
+    found.replay([msgspec.json.decode(kept, type=Look)])
+    assert found.look(begun(), fleet(), 1.0).shadow["orders"] == Shadowed(hits=3, misses=1)
