@@ -166,7 +166,7 @@ def test_a_rollback_takes_back_the_phase_or_everything(run: Run, begun: None) ->
     run("rollout", "approve")
     said = run("rollout", "rollback", "--phase", "current", "--reason", "too slow")
     assert said.stdout == (
-        "Rollout rolled back: phase 'rest' (2 of 2), step 'canary 10%' (1 of 2).\nToo slow.\n"
+        "Rollout rolled back: phase 'rest' (2 of 2).\nTurned off: high.\nToo slow.\n"
     )
     assert status(run)["rolled_back"] == ["high"]
     run("rollout", "resume")

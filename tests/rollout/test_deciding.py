@@ -151,7 +151,7 @@ def test_of_many_places_the_most_frequent_are_told() -> None:
 
 
 def test_places_that_another_release_has_not_told_are_not_made_up() -> None:
-    move = look(at(step=0, watched=STEP), shadow(orders=Shadowed(mismatches=1)))
+    move = look(at(step=0, watched=STEP), shadow(orders=Shadowed(mismatches=20)))
     assert move.record is not None
     assert move.record.reason.endswith("answered wrongly: 'orders'")
 
