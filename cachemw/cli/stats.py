@@ -112,6 +112,22 @@ def _document(found: FleetStats) -> dict[str, Any]:
     return {"stats": total, "processes": processes, "unreadable": found.unreadable}
 
 
+def _sparing(total: Stats) -> list[str]:
+    """Say of each route in shadow what it would have answered, and spared the application."""
+    lines = []
+    for name, counts in sorted(total.requests.items()):
+        would = sum(counts.get(outcome.label, 0) for outcome in _SHADOW)
+        asked = would + counts.get(Outcome.SHADOW_MISS.label, 0)
+        if asked:
+            times = total.durations.get(name, {})
+            spared = sum(times[o.label].seconds for o in _SHADOW if o.label in times)
+            lines.append(
+                f"In shadow, route {name} would have answered {would} of {asked} requests"
+                f" ({would / asked:.0%}) and spared the application {spared:.3g} s."
+            )
+    return lines
+
+
 def _mismatching(total: Stats) -> list[str]:
     """Name the routes in shadow that would have answered wrongly."""
     lines = []
@@ -152,7 +168,7 @@ def _report(config: Config, found: FleetStats, width: int) -> RenderableType:
     lines = [f"Namespace {config.namespace}: {live} {plural} in the last ten seconds."]
     if found.unreadable:
         lines.append(f"{found.unreadable} more of another release of cachemw: not counted.")
-    lines += _mismatching(total)
+    lines += _sparing(total) + _mismatching(total)
     if not live:
         return Text("\n".join(lines))
     rows = [_row(name, total.route(name)) for name in sorted(total.requests)]

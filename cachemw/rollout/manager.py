@@ -165,7 +165,10 @@ class Rollout:
                 self._thread = threading.Thread(
                     target=self._serve, args=(self._stopping,), name="cachemw-rollout", daemon=True
                 )
-                self._thread.start()
+                try:
+                    self._thread.start()
+                except RuntimeError:  # no thread is to be had: the next tick of the log tries again
+                    self._thread = None
 
     def _serve(self, stopping: threading.Event) -> None:
         while self._is_wanted(stopping):

@@ -177,6 +177,22 @@ def test_a_thread_begins_with_the_rollout_and_ends_with_it(cache: Cache) -> None
     until(lambda: threads() == [])
 
 
+def test_where_no_thread_is_to_be_had_nobody_is_harmed(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails where the log's thread, which asks for it, would take that for a fault of Redis."""
+
+    def none(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none)
+    assert cache.rollout.start(plan()).status == "running"
+    monkeypatch.undo()
+    assert threads() == []
+    cache.rollout.ensure_control()
+    assert len(threads()) == 1
+
+
 def test_the_thread_ends_with_the_cache_and_begins_again_with_the_next_move(cache: Cache) -> None:
     cache.rollout.start(plan())
     cache.close()
