@@ -107,6 +107,8 @@ def rolled_back_line(found: RolledBack) -> str:
     """Say what came of the rollout."""
     if not found.guardrail:
         return "[red]✗ The rollout was not taken back.[/red]"
+    if not found.seconds:
+        return f"[red]✗ Guardrail {found.guardrail!r} took the rollout back before any harm.[/red]"
     mark = "[green]✓[/green]" if found.met else "[red]✗[/red]"
     return (
         f"{mark} Taken back by itself {found.seconds:.1f} s after the harm began, by guardrail"
