@@ -384,9 +384,10 @@ class Cache:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            self.background.submit(lambda: self.save(stored))
+            taken = self.background.submit(lambda: self.save(stored))
         else:
-            self.tasks.spawn(self.asave(stored))
+            taken = self.tasks.spawn(self.asave(stored))
+        lease.dropped = not taken
 
     def save(self, stored: Stored) -> None:
         """Write what was kept to the shared store, in a thread; call it after the response."""

@@ -41,7 +41,8 @@ async def arun(flow: Flow[Result], perform: Callable[[Effect], Awaitable[Any]]) 
             except StoreError as error:
                 effect = flow.throw(error)
             else:
-                effect = flow.send(answer)
+                # Not kept here: a cancelled task's traceback holds this frame, and may for long.
+                effect, answer = flow.send(answer), None
     except StopIteration as stop:
         result: Result = stop.value
         return result

@@ -55,15 +55,17 @@ class Save(Struct, frozen=True):
     route: str
 
 
-class Lease(Struct, frozen=True, weakref=True):
+class Lease(Struct, eq=False, weakref=True):
     """The right to call the application for a key while other processes wait for what comes of it.
 
-    It is renewed for as long as somebody holds this object.
+    It is renewed for as long as somebody holds this object, and has not dropped it.
     """
 
     key: Key
     token: bytes
     """Proves that it is ours to settle; without it, nothing was to be had and nobody is asked to wait."""
+    dropped: bool = False
+    """Whether its holder was cut off: the traceback of a cancelled task may hold the object for long."""
 
 
 class Claim(Enum):

@@ -42,6 +42,7 @@ def leads_refresh(engine: Engine, fetch: Fetch) -> Flow[bool]:
     """Say whether this process is to renew a stale answer; not if another has done so, or is about to."""
     if not engine.settings.leases:
         return True
+    claim: Lease | Claim = Claim.UNAVAILABLE
     try:
         claim, now = yield Acquire(fetch.ask.key)
         elsewhere, now = yield from in_shared(engine, fetch.ask, now)
@@ -53,7 +54,11 @@ def leads_refresh(engine: Engine, fetch: Fetch) -> Flow[bool]:
                 fetch.flight.land(renewed.entry)
             return False
     except StoreError:
+        _drop(claim)
         return True
+    except GeneratorExit:
+        _drop(claim)
+        raise
     if isinstance(claim, Lease):
         fetch.lease = claim
     return claim is not Claim.HELD
@@ -65,19 +70,29 @@ def _behind(
     """Wait behind another process."""
     ends, pause = min(ends, now + engine.settings.coalesce_wait), _FIRST_PAUSE
     claim: Lease | Claim = Claim.HELD
-    while claim is Claim.HELD and now < ends:
-        _, now = yield Pause(min(pause, ends - now))
-        pause = min(pause * 2, _LONGEST_PAUSE)
-        # Claimed first and looked then: a holder that ends between the two has left its answer.
-        claim, now = yield Acquire(asked.key)
-        elsewhere, now = yield from in_shared(engine, asked, now)
-        if elsewhere.served is not None:
-            if isinstance(claim, Lease):
-                yield Settle(claim, uncacheable=False)
-            return elsewhere, None, now
+    try:
+        while claim is Claim.HELD and now < ends:
+            _, now = yield Pause(min(pause, ends - now))
+            pause = min(pause * 2, _LONGEST_PAUSE)
+            # Claimed first and looked then: a holder that ends between the two has left its answer.
+            claim, now = yield Acquire(asked.key)
+            elsewhere, now = yield from in_shared(engine, asked, now)
+            if elsewhere.served is not None:
+                if isinstance(claim, Lease):
+                    yield Settle(claim, uncacheable=False)
+                return elsewhere, None, now
+    except BaseException:  # the request is cut off, or the store is ill
+        _drop(claim)
+        raise
     if claim is Claim.HELD:
         engine.count("lease_timeouts", "")
     return found, _lease_of(engine, asked, claim), now
+
+
+def _drop(claim: Lease | Claim) -> None:
+    """Let go of a lease that nobody will settle: it is given back in the background."""
+    if isinstance(claim, Lease):
+        claim.dropped = True
 
 
 def _lease_of(engine: Engine, asked: Ask, claim: Lease | Claim) -> Lease | None:

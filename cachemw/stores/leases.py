@@ -160,7 +160,10 @@ class Leases:
         with self._lock:
             held = list(self._held.items())
         for lease, term in held:
-            if now - term.taken > _LONGEST:
+            if lease.dropped:
+                self._forget(lease)
+                self.owe(lease, uncacheable=False)
+            elif now - term.taken > _LONGEST:
                 self._forget(lease)
             elif now - term.renewed > self._renewed_after:
                 yield lease, term

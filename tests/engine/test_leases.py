@@ -138,10 +138,11 @@ def test_a_holder_that_died_is_followed_by_another(kit: Kit) -> None:
     key = acquiring(kit, flow).key
     step(flow, (Claim.HELD, kit.now))
     step(flow, (None, kit.now))
-    lookup(step(flow, (Lease(key, b"next"), kit.now)))
+    lease = Lease(key, b"next")
+    lookup(step(flow, (lease, kit.now)))
     decision = forwarded(step(flow, (None, kit.now)))
     assert decision.fetch is not None
-    assert decision.fetch.lease == Lease(key, b"next")
+    assert decision.fetch.lease is lease
 
 
 def test_a_lease_that_came_free_because_all_is_done_is_given_back(kit: Kit) -> None:
@@ -150,9 +151,10 @@ def test_a_lease_that_came_free_because_all_is_done_is_given_back(kit: Kit) -> N
     key = acquiring(kit, flow).key
     step(flow, (Claim.HELD, kit.now))
     step(flow, (None, kit.now))
-    lookup(step(flow, (Lease(key, b"late"), kit.now)))
+    lease = Lease(key, b"late")
+    lookup(step(flow, (lease, kit.now)))
     effect = step(flow, (kit.entry(key), kit.now))
-    assert effect == Settle(Lease(key, b"late"), uncacheable=False)
+    assert effect == Settle(lease, uncacheable=False)
     assert served(step(flow, (None, kit.now))).outcome is Outcome.HIT_SHARED
 
 
@@ -186,6 +188,24 @@ def test_a_request_that_is_cut_off_while_it_waits_lets_go(kit: Kit) -> None:
     step(flow, (Claim.HELD, kit.now))
     flow.close()
     assert kit.open_flights == 0
+
+
+@pytest.mark.parametrize("error", [None, StoreUnavailable("away")], ids=["cut off", "ill store"])
+def test_a_lease_that_nobody_will_settle_is_dropped(
+    kit: Kit, error: StoreUnavailable | None
+) -> None:
+    """The guard is `_drop` in `_behind`: whoever waits behind it would wait for as long as it is renewed."""
+    flow = kit.flow(get())
+    key = acquiring(kit, flow).key
+    step(flow, (Claim.HELD, kit.now))
+    assert isinstance(step(flow, (None, kit.now)), Acquire)
+    lease = Lease(key, b"token")
+    lookup(step(flow, (lease, kit.now)))
+    if error is None:
+        flow.close()
+    else:
+        throw(flow, error)
+    assert lease.dropped
 
 
 @pytest.mark.parametrize(

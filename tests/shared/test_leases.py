@@ -269,6 +269,17 @@ def test_a_lease_that_nobody_holds_any_more_is_not_renewed(renewed: Renewed) -> 
     assert not renewed.after(11)
 
 
+def test_a_lease_that_was_dropped_is_given_back_although_somebody_refers_to_it(
+    renewed: Renewed, own_redis_server: RedisServer
+) -> None:
+    """As the traceback of a cancelled task does. The guard is `dropped` in `Leases._due`."""
+    assert renewed.lease is not None
+    renewed.lease.dropped = True
+    assert not renewed.after(11)
+    renewed.leases.pay()
+    assert own_redis_server.command("EXISTS", NAME) == 0
+
+
 def test_a_lease_of_somebody_else_is_not_renewed(
     renewed: Renewed, own_redis_server: RedisServer
 ) -> None:
