@@ -6,6 +6,7 @@ uvicorn --factory app:create_app
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import random
 import time
@@ -71,7 +72,6 @@ class Released:
 
 def create_app() -> Any:
     os.environ["SHOP_CACHE"] = "off"  # the shop's own cache: this one is in its place
-    from shop.fastapi_app import create_app as create_shop
-
+    shop = importlib.import_module(f"{os.environ['RELEASED_SHOP']}.fastapi_app").create_app()
     cache = Cache.from_file(os.environ["RELEASED_CONFIG"])
-    return CacheMiddleware(Released(create_shop(), Path(os.environ["RELEASE"])), cache=cache)
+    return CacheMiddleware(Released(shop, Path(os.environ["RELEASE"])), cache=cache)

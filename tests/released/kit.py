@@ -193,6 +193,7 @@ def serve(shop: Shop, database: Path, folder: Path, workers: str, direct: str) -
     environment = shop.environment(
         SHOP_DB=str(database),
         RELEASED_CONFIG=str(config),
+        RELEASED_SHOP=shop.package,
         CACHEMW_CONFIG=str(config),
         RELEASE=str(folder / "release"),
     )
