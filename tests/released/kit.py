@@ -129,6 +129,7 @@ class Fleet:
         """Run a command of `cachemw rollout`; give what it printed."""
         done = subprocess.run(
             [sys.executable, "-m", "cachemw", "rollout", *words],
+            cwd=self.folder,
             env={**self.environment, "CACHEMW_REDIS": self.redis},
             capture_output=True,
             text=True,
@@ -208,6 +209,7 @@ def serve(shop: Shop, database: Path, folder: Path, workers: str, direct: str) -
     with (folder / "log").open("wb") as log:
         fleet.process = subprocess.Popen(
             command,
+            cwd=folder,  # what is imported must be the installed package, and no checkout beside it
             env={**environment, "CACHEMW_REDIS": workers},
             stdout=log,
             stderr=subprocess.STDOUT,
