@@ -66,7 +66,12 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 def decide(state: State, plan: Plan, seen: Seen, at: float, by: str) -> Move:
     """Give the move that a look makes."""
-    looked = replace(state, judged=seen.judged, phase_watched=state.phase_watched + seen.seconds)
+    looked = replace(
+        state,
+        judged=seen.judged,
+        phase_watched=state.phase_watched + seen.seconds,
+        wrong=tuple(name for name, each in seen.shadow.items() if each.mismatches),
+    )
     move = _decide(looked, plan, seen, at, by)
     return replace(move, look=seen.look)
 
@@ -80,19 +85,17 @@ def _decide(state: State, plan: Plan, seen: Seen, at: float, by: str) -> Move:
         return said
     if state.status != "running" or seen.missing:
         missing = " and ".join(f"no {name} is there" for name in seen.missing)
-        return _watched(state, 0.0, missing or state.reason)
+        return _watched(state, missing or state.reason)
     state = replace(state, watched=state.watched + seen.seconds)
     if state.watched < phase.step_seconds:
-        return _watched(state, 0.0, "")
+        return _watched(state, "")
     if phase.steps[state.step] == "shadow":
         return _after_shadow(state, plan, seen, at, by)
     return _at_the_end(state, plan, seen, at, by)
 
 
-def _watched(state: State, held: float, reason: str) -> Move:
-    return Move(
-        state=replace(state, revision=state.revision + 1, held=state.held + held, reason=reason)
-    )
+def _watched(state: State, reason: str) -> Move:
+    return Move(state=replace(state, revision=state.revision + 1, reason=reason))
 
 
 def _judgements(state: State, plan: Plan, seen: Seen) -> Iterator[tuple[Group, Judgement]]:

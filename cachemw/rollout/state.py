@@ -89,8 +89,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     judged: dict[Group, tuple[Judgement, ...]] = {}
     """What the guardrails said at the last look."""
+    wrong: tuple[str, ...] = ()
+    """Routes of the phase that would have answered wrongly, so far."""
     refused: tuple[str, ...] = ()
-    """Routes that stay in shadow because they would have answered wrongly."""
+    """Those that stay in shadow because of it."""
     told: tuple[str, ...] = ()
     """What has been told of this attempt, and is not told at every look."""
     rolled_back: tuple[str, ...] = ()
@@ -228,6 +230,7 @@ def _phase(
         held=0.0,
         reason="",
         judged={},
+        wrong=(),
         told=(),
         rolled_back=(),
         check_due=False,
@@ -320,7 +323,9 @@ def promote(state: State, plan: Plan, at: float, by: str, reason: str) -> Move:
     """Go on now, whatever the evidence; a phase that waits for approval is not begun by it."""
     if state.status not in ("running", "paused"):
         raise RolloutError(f"the rollout is {state.status}: there is nothing to promote")
-    move = advance(state, plan, at, by, reason)
+    # Whatever the evidence that is missing; what is known to be wrong is let in by nobody.
+    in_shadow = plan.phases[state.phase].steps[state.step] == "shadow"
+    move = advance(state, plan, at, by, reason, refused=state.wrong if in_shadow else ())
     assert move.record is not None
     action = f"promote: {move.record.action}"
     return replace(move, record=replace(move.record, action=action))

@@ -129,6 +129,11 @@ def shadow(**routes: Shadowed) -> Seen:
     return Seen(seconds=1.0, judged=judged(hits="inconclusive"), shadow=routes)
 
 
+def test_what_is_wrong_is_known_before_the_step_is_over() -> None:
+    right, wrong = Shadowed(hits=30, misses=5), Shadowed(hits=30, misses=5, mismatches=2)
+    assert look(at(step=0), shadow(orders=wrong, products=right)).state.wrong == ("orders",)
+
+
 def test_after_shadow_the_routes_that_were_right_go_on() -> None:
     right = Shadowed(hits=30, misses=5)
     wrong = Shadowed(hits=30, misses=5, mismatches=2, places={"$.total": 2, "header vary": 1})

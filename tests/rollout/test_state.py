@@ -112,6 +112,15 @@ def test_routes_that_would_be_wrong_stay_in_shadow() -> None:
     assert new.flags["route:orders"] == "default"
 
 
+def test_who_promotes_past_shadow_does_not_let_in_what_is_known_to_be_wrong() -> None:
+    """I2. The guard is `state.wrong` in `promote`."""
+    move = go(moves.promote, at(0, 0, wrong=("orders",)))
+    assert move.flags == {"low": "canary 10%", "route:orders": "shadow"}
+    assert move.state.refused == ("orders",)
+    later = go(moves.promote, at(0, 1, wrong=("orders",), refused=("orders",)))
+    assert later.flags == {"low": "on"}
+
+
 def test_a_pause_stays_where_it_is() -> None:
     paused = go(moves.pause, at(1, 1, watched=5.0))
     assert (paused.state.status, paused.flags) == ("paused", {})
