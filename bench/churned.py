@@ -22,11 +22,11 @@ from typing import Any
 from bench import asgi_calls, wsgi_calls
 from bench.constants import config
 from cachemw import Cache, asgi, wsgi
-from cachemw.engine.entry import Entry, Key
-from cachemw.stores.codec import Codec
-from cachemw.stores.interning import intern_pairs
-from cachemw.stores.memory import MemoryTier
-from cachemw.stores.trimming import trim
+from cachemw.engine.model.entry import Entry, Key
+from cachemw.stores.memory.interning import intern_pairs
+from cachemw.stores.memory.malloc_trim import trim
+from cachemw.stores.memory.tier import MemoryTier
+from cachemw.stores.redis.codec import Codec
 
 __all__ = ["POPULATIONS", "main"]
 

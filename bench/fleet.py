@@ -23,7 +23,7 @@ from bench.rows import Row, at_most, note
 from bench.scale import filled
 from bench.timing import ratio, spread
 from cachemw import Cache
-from cachemw.engine.entry import Entry, Key
+from cachemw.engine.model.entry import Entry, Key
 from cachemw.testing import RedisCluster, RedisServer
 
 __all__ = ["fleet"]

@@ -20,9 +20,9 @@ import cachetools
 
 from bench.effort import Effort
 from bench.rows import Row
-from cachemw.engine.entry import Entry, Position
-from cachemw.stores.cost import cost
-from cachemw.stores.sieve import Sieve
+from cachemw.engine.model.entry import Entry, Position
+from cachemw.stores.memory.cost import cost
+from cachemw.stores.memory.eviction import Sieve
 
 __all__ = ["POLICIES", "TRACES", "Ratios", "policies", "replay"]
 

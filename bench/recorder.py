@@ -13,8 +13,8 @@ from bench.effort import Effort
 from bench.rows import Row, at_most, note
 from bench.timing import SLICES, Subject, interleave, ratio, spread
 from cachemw.django import get_cache
-from cachemw.integrations.statements import observe
-from cachemw.recording import Recording, current
+from cachemw.recording.context import Recording, current
+from cachemw.recording.sql.statements import observe
 
 __all__ = ["recorder"]
 

@@ -22,10 +22,10 @@ from bench.effort import Effort
 from bench.rows import Row, at_most
 from bench.timing import Spread, spread
 from cachemw import Cache, asgi, wsgi
-from cachemw.stores.node import Node
-from cachemw.stores.nodes import Nodes
+from cachemw.connections.node import Node
+from cachemw.connections.nodes import Nodes
 from cachemw.testing import RedisServer
-from cachemw.testing.resp import connect_tcp
+from cachemw.testing.redis_protocol import connect_tcp
 
 __all__ = ["redis_hits"]
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from bench.effort import Effort
 from bench.rows import Row
-from cachemw.rollout.guardrails import Guardrails, Margins, Tally
-from cachemw.telemetry.outcomes import BOUNDS
+from cachemw.rollout.guardrails.guardrails import Guardrails, Margins, Tally
+from cachemw.telemetry.events import BOUNDS
 
 __all__ = ["rollouts"]
 

@@ -14,7 +14,7 @@ from bench.rows import Row, at_most, note
 from bench.timing import SLICES, Subject, interleave, ratio, spread
 from cachemw import Cache
 from cachemw.integrations.sqlalchemy import record
-from cachemw.recording import Recording
+from cachemw.recording.context import Recording
 
 __all__ = ["sqlalchemy_recorder"]
 

@@ -6,7 +6,7 @@ Make a `Cache` from a configuration and hand it to a front door: `cachemw.asgi`,
 
 from cachemw.cache import Cache
 from cachemw.config import Config, Kind, Route
-from cachemw.engine.tags import TagError
+from cachemw.engine.model.tags import TagError
 from cachemw.errors import (
     CacheError,
     ConfigError,
@@ -15,7 +15,7 @@ from cachemw.errors import (
     StoreUnavailable,
 )
 from cachemw.invalidation.purges import PurgeResult
-from cachemw.recording import depends_on, tag, tagged, unrecorded
+from cachemw.recording.context import depends_on, tag, tagged, unrecorded
 from cachemw.rollout.state import RolloutError
 
 __all__ = [

@@ -18,21 +18,21 @@ from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from cachemw.bodies import Incoming
 from cachemw.cache import Cache
-from cachemw.endpoint import MAX_BODY, Endpoint
-from cachemw.engine.bodies import body_limit
-from cachemw.engine.decisions import Fetch, Forward, Serve
-from cachemw.engine.drivers import arun
-from cachemw.engine.effects import Stored
-from cachemw.engine.flows import on_request, refreshing
-from cachemw.engine.outcomes import Outcome
-from cachemw.engine.rendering import Answer, hit_fields
-from cachemw.engine.routes import Extra, Target
-from cachemw.exchange import Exchange, rendered
+from cachemw.engine.core.drivers import arun
+from cachemw.engine.core.effects import Stored
+from cachemw.engine.flows.on_request import on_request, refreshing
+from cachemw.engine.lookup.rendering import Answer, hit_fields
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.engine.model.routes import Extra, Target
+from cachemw.engine.request.bodies import body_limit
+from cachemw.engine.request.decisions import Fetch, Forward, Serve
+from cachemw.frontdoor.exchange import Exchange, rendered
+from cachemw.frontdoor.purge_endpoint import MAX_BODY, Endpoint
+from cachemw.frontdoor.purge_orders import acarry_out, ordered
+from cachemw.frontdoor.request_body import Incoming
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Content, Head, Request
-from cachemw.ordering import acarry_out, ordered
 from cachemw.telemetry.spans import span_origin
 
 __all__ = ["CacheMiddleware"]

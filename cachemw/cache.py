@@ -9,40 +9,40 @@ from typing import Any, Self
 
 from msgspec.structs import replace
 
-from cachemw.background import Background, Tasks
-from cachemw.clock import Clock, SystemClock
 from cachemw.config import Config, config_from, load_config
-from cachemw.endpoint import endpoint_of
-from cachemw.engine.decisions import Fetch
-from cachemw.engine.drivers import arun, run
-from cachemw.engine.effects import Lease, Stored, save
-from cachemw.engine.leasing import leads_refresh
-from cachemw.engine.setup import make_routes
-from cachemw.engine.urls import purged_tags
-from cachemw.exiting import close_at_exit
-from cachemw.explain import Explanation, explain
-from cachemw.forking import reset_in_children
-from cachemw.graphql import resolve_languages
-from cachemw.identity import Identify, resolve_identities
-from cachemw.inspection import PATIENCE, Inspection, Preview
+from cachemw.engine.core.drivers import arun, run
+from cachemw.engine.core.effects import Lease, Stored, save
+from cachemw.engine.core.setup import make_routes
+from cachemw.engine.lookup.leasing import leads_refresh
+from cachemw.engine.request.decisions import Fetch
+from cachemw.engine.request.urls import purged_tags
+from cachemw.extensions.graphql import resolve_languages
+from cachemw.extensions.identity import Identify, resolve_identities
+from cachemw.frontdoor.purge_endpoint import endpoint_of
+from cachemw.introspection.explain import Explanation, explain
+from cachemw.introspection.stored_entries import PATIENCE, Inspection, Preview
+from cachemw.invalidation.base import InvalidationLog, LocalLog
 from cachemw.invalidation.graph import Graph
-from cachemw.invalidation.log import InvalidationLog, LocalLog
 from cachemw.invalidation.purges import Purge, PurgeResult
-from cachemw.local import gauges, make_engine, make_memory
-from cachemw.performer import Performer
-from cachemw.recording import carry_into_threads
-from cachemw.rollout.files import files_of
-from cachemw.rollout.flags import Flags
-from cachemw.shared import connect
-from cachemw.steering import make_rollout
-from cachemw.stores.memory import SLICE
-from cachemw.stores.shadows import ShadowTier
+from cachemw.process.clock import Clock, SystemClock
+from cachemw.process.exit import close_at_exit
+from cachemw.process.fork import reset_in_children
+from cachemw.process.threads import Background, Tasks
+from cachemw.recording.context import carry_into_threads
+from cachemw.rollout.flags.files import files_of
+from cachemw.rollout.flags.flags import Flags
+from cachemw.stores.memory.shadows import ShadowTier
+from cachemw.stores.memory.tier import SLICE
 from cachemw.telemetry.counters import Counters, Stats
 from cachemw.telemetry.fleet import FleetStats
 from cachemw.telemetry.logs import Logs, set_level
 from cachemw.telemetry.mismatches import Mismatches
 from cachemw.telemetry.otel import instrument
-from cachemw.telling import Telling
+from cachemw.telemetry.reporter import Telling
+from cachemw.wiring.effects import Performer
+from cachemw.wiring.memory import gauges, make_engine, make_memory
+from cachemw.wiring.redis import connect
+from cachemw.wiring.rollout import make_rollout
 
 __all__ = ["Cache"]
 

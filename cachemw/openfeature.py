@@ -19,9 +19,9 @@ from openfeature.exception import ErrorCode, FlagNotFoundError, TypeMismatchErro
 from openfeature.flag_evaluation import FlagResolutionDetails, Reason
 from openfeature.provider import AbstractProvider, Metadata
 
-from cachemw.config.flag import FULL, parse_flag, parse_holdout, share_of
-from cachemw.forking import reset_in_children
-from cachemw.rollout.live import HOLDOUT, RISKS
+from cachemw.config.syntax.flag import FULL, parse_flag, parse_holdout, share_of
+from cachemw.process.fork import reset_in_children
+from cachemw.rollout.flags.live import HOLDOUT, RISKS
 
 if TYPE_CHECKING:
     from openfeature.client import OpenFeatureClient

@@ -17,20 +17,20 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from cachemw.bodies import read_input
 from cachemw.cache import Cache
-from cachemw.endpoint import MAX_BODY, Endpoint
-from cachemw.engine.bodies import body_limit
-from cachemw.engine.decisions import Fetch, Serve
-from cachemw.engine.drivers import run
-from cachemw.engine.flows import on_request, refreshing
-from cachemw.engine.outcomes import Outcome
-from cachemw.engine.rendering import Answer, hit_fields
-from cachemw.environ import Environ, EnvironReader, apply_rewrite, native, raw_target
-from cachemw.exchange import Exchange, rendered
+from cachemw.engine.core.drivers import run
+from cachemw.engine.flows.on_request import on_request, refreshing
+from cachemw.engine.lookup.rendering import Answer, hit_fields
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.engine.request.bodies import body_limit
+from cachemw.engine.request.decisions import Fetch, Serve
+from cachemw.frontdoor.exchange import Exchange, rendered
+from cachemw.frontdoor.purge_endpoint import MAX_BODY, Endpoint
+from cachemw.frontdoor.purge_orders import carry_out, ordered
+from cachemw.frontdoor.request_body import read_input
+from cachemw.frontdoor.wsgi_environ import Environ, EnvironReader, apply_rewrite, native, raw_target
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Content, Head
-from cachemw.ordering import carry_out, ordered
 from cachemw.telemetry.spans import span_origin
 
 __all__ = ["CacheMiddleware"]

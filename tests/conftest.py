@@ -15,7 +15,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from cachemw.testing import FakeClock, RedisServer, resp
+from cachemw.testing import FakeClock, RedisServer
+from cachemw.testing import redis_protocol as resp
 
 EXTERNAL = os.environ.get("CACHEMW_TEST_REDIS", "")
 

@@ -106,12 +106,12 @@ def in_layers(*layers: str) -> list[str]:
 
 def test_the_walk_sees_what_is_there() -> None:
     """So that an empty list below cannot mean that nothing was looked at."""
-    assert "cachemw.engine.flights" in own("cachemw.engine.flows")
-    assert "cachemw.http.invalidation" in own("cachemw.engine.flows")
+    assert "cachemw.engine.core.flights" in own("cachemw.engine.flows.on_request")
+    assert "cachemw.http.invalidation" in own("cachemw.engine.flows.on_request")
     assert "cachemw.config.model" in own("cachemw.config")
-    assert "asyncio" in foreign("cachemw.performer")
-    assert Import("redis", lazy=True) in imports("cachemw.stores.node")
-    assert Import("redis", lazy=False) not in imports("cachemw.stores.node")
+    assert "asyncio" in foreign("cachemw.wiring.effects")
+    assert Import("redis", lazy=True) in imports("cachemw.connections.node")
+    assert Import("redis", lazy=False) not in imports("cachemw.connections.node")
     assert len(in_layers("http", "engine")) > 20
 
 
@@ -202,7 +202,7 @@ def test_the_core_has_no_coroutine_but_the_driver(module: str) -> None:
         for node, _ in runtime_nodes(MODULES[module])
         if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith)
     ]
-    assert bool(asynchronous) is (module == "cachemw.engine.drivers")
+    assert bool(asynchronous) is (module == "cachemw.engine.core.drivers")
 
 
 DISK = {"io", "os", "pathlib", "shutil", "tempfile"}
@@ -216,7 +216,7 @@ def test_one_module_of_the_rollout_touches_files(module: str) -> None:
         if isinstance(node, ast.Call)
     }
     touches = bool(foreign(module) & DISK) or "open" in called
-    assert touches is (module == "cachemw.rollout.files")
+    assert touches is (module == "cachemw.rollout.flags.files")
 
 
 # Layers -------------------------------------------------------------------------------------------
@@ -248,11 +248,11 @@ MAY_IMPORT = {
 }
 # The log of a fleet lives in Redis, and reaches it as the store does.
 EXCEPTIONS = {
-    ("cachemw.invalidation.redis_log", "cachemw.stores.node"),
-    ("cachemw.invalidation.redis_log", "cachemw.stores.nodes"),
-    ("cachemw.invalidation.appending", "cachemw.stores.nodes"),
-    ("cachemw.invalidation.flag_store", "cachemw.stores.nodes"),
-    ("cachemw.invalidation.rollout_store", "cachemw.stores.nodes"),
+    ("cachemw.invalidation.log.follower", "cachemw.connections.node"),
+    ("cachemw.invalidation.log.follower", "cachemw.connections.nodes"),
+    ("cachemw.invalidation.log.appender", "cachemw.connections.nodes"),
+    ("cachemw.invalidation.log.flag_document", "cachemw.connections.nodes"),
+    ("cachemw.invalidation.log.rollout_documents", "cachemw.connections.nodes"),
 }
 
 

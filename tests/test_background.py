@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from cachemw.background import Background
+from cachemw.process.threads import Background
 
 LIMIT = 10.0
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachemw.bodies import Incoming, input_size, read_input, read_stream
+from cachemw.frontdoor.request_body import Incoming, input_size, read_input, read_stream
 from cachemw.http.messages import Content
 
 LIMIT = 8

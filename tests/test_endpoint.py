@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cachemw.bodies import TOO_LARGE, UNREADABLE
 from cachemw.config import Endpoint as EndpointConfig
-from cachemw.endpoint import MAX_BODY, Endpoint, Order, Refusal, endpoint_of, told
+from cachemw.frontdoor.purge_endpoint import MAX_BODY, Endpoint, Order, Refusal, endpoint_of, told
+from cachemw.frontdoor.request_body import TOO_LARGE, UNREADABLE
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Content, Request
 

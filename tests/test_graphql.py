@@ -14,8 +14,8 @@ from cachemw.http.messages import Content, Head, Request
 
 pytest.importorskip("graphql")
 
-from cachemw import graphql
-from cachemw.graphql import GraphQL
+from cachemw.extensions import graphql
+from cachemw.extensions.graphql import GraphQL
 
 READER = GraphQL()
 

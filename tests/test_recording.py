@@ -12,7 +12,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from cachemw import TagError, depends_on, tag, tagged
-from cachemw.recording import Recording, carry_into_threads, current, unrecorded
+from cachemw.recording.context import Recording, carry_into_threads, current, unrecorded
 
 
 @pytest.fixture

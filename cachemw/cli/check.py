@@ -18,11 +18,11 @@ from cachemw.cli.options import (
     table,
 )
 from cachemw.config import Config, Route
-from cachemw.config.suspects import health_check_warning
-from cachemw.engine.setup import make_routes
+from cachemw.config.checks.warnings import health_check_warning
+from cachemw.engine.core.setup import make_routes
 from cachemw.errors import ConfigError, Problem
-from cachemw.rollout.files import read_flags
-from cachemw.rollout.flags import Flags
+from cachemw.rollout.flags.files import read_flags
+from cachemw.rollout.flags.flags import Flags
 
 __all__ = ["check", "configured_flags", "warnings"]
 

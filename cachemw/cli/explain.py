@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from cachemw.cli.options import Where, config_option, looking, read_config
-from cachemw.explain import Explanation
-from cachemw.inspection import StoredEntry
+from cachemw.introspection.explain import Explanation
+from cachemw.introspection.stored_entries import StoredEntry
 
 __all__ = ["explain"]
 

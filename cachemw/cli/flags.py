@@ -16,8 +16,8 @@ from cachemw.cli.options import (
 )
 from cachemw.cli.options import read_config as read
 from cachemw.config import Config
-from cachemw.rollout.flags import Flags
-from cachemw.rollout.live import HOLDOUT, RISKS
+from cachemw.rollout.flags.flags import Flags
+from cachemw.rollout.flags.live import HOLDOUT, RISKS
 
 __all__ = ["flags"]
 

@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from cachemw.cli.options import Where, config_option, looking, output, read_config, table
-from cachemw.inspection import StoredEntry
+from cachemw.introspection.stored_entries import StoredEntry
 
 __all__ = ["inspect"]
 

@@ -19,7 +19,7 @@ from cachemw.cli.source import Source
 from cachemw.config import Config, load_config
 from cachemw.config.model import Redis
 from cachemw.errors import CacheError, ConfigError, StoreError
-from cachemw.invalidation.redis_log import RedisLog
+from cachemw.invalidation.log.follower import RedisLog
 
 __all__ = [
     "CONFIG_FILE",

@@ -19,7 +19,7 @@ from cachemw.cli.options import (
     telling_mistakes,
 )
 from cachemw.config import Config
-from cachemw.inspection import Preview, Touched
+from cachemw.introspection.stored_entries import Preview, Touched
 
 __all__ = ["purge"]
 

@@ -26,7 +26,7 @@ from cachemw.cli.options import (
     read_config,
     table,
 )
-from cachemw.config.plan import Plan, fit, plan_from
+from cachemw.config.rollout_plan import Plan, fit, plan_from
 from cachemw.config.sources import read_toml
 from cachemw.rollout.manager import Rollout
 from cachemw.rollout.plan_file import default_plan, written_plan

@@ -23,11 +23,11 @@ from cachemw.cli.options import (
     table,
 )
 from cachemw.config import Config
-from cachemw.engine.outcomes import Outcome
-from cachemw.stores.nodes import Nodes
+from cachemw.connections.nodes import Nodes
+from cachemw.engine.model.outcomes import Outcome
 from cachemw.telemetry import fleet
+from cachemw.telemetry.events import FAMILIES
 from cachemw.telemetry.fleet import FleetStats
-from cachemw.telemetry.outcomes import FAMILIES
 from cachemw.telemetry.stats import Stats
 
 __all__ = ["stats"]

@@ -11,7 +11,7 @@ import click
 from cachemw.cli.drawing import DRAWN
 from cachemw.cli.options import Where, config_option, looking, output, read_config, table
 from cachemw.config import Config
-from cachemw.config.dependencies import Pattern
+from cachemw.config.syntax.dependencies import Pattern
 from cachemw.invalidation.graph import Graph
 
 __all__ = ["tags"]

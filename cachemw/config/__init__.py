@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .model import Coalesce, Compression, Config, Endpoint, Log, Memory, Redis
-from .route import Kind, Route
-from .sources import config_from, config_from_django, load_config
-from .template import Segment, Template, parse_template
-from .units import duration, size
+from cachemw.config.model import Coalesce, Compression, Config, Endpoint, Log, Memory, Redis
+from cachemw.config.route import Kind, Route
+from cachemw.config.sources import config_from, config_from_django, load_config
+from cachemw.config.syntax.template import Segment, Template, parse_template
+from cachemw.config.syntax.units import duration, size
 
 __all__ = [
     "Coalesce",

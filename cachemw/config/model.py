@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from . import rules
-from . import values as v
-from .decode import (
+from cachemw.config.checks import rules
+from cachemw.config.route import Consistency, Kind, Route, filled
+from cachemw.config.syntax import values as v
+from cachemw.config.syntax.decode import (
     Parser,
     Rule,
     Setting,
@@ -22,9 +23,8 @@ from .decode import (
     settings,
     table,
 )
-from .redis_url import read_url, redacted
-from .route import Consistency, Kind, Route, filled
-from .written import Duration, Names, Size, Written
+from cachemw.config.syntax.raw_types import Duration, Names, Size, Written
+from cachemw.config.syntax.redis_url import read_url, redacted
 
 __all__ = [
     "Coalesce",

@@ -9,9 +9,19 @@ import json
 import sys
 from pathlib import Path
 
-from .decode import Option, Settings, options_of
-from .model import Coalesce, Compression, Config, Endpoint, Log, Memory, Recording, Redis, Rollout
-from .route import Kind, Route
+from cachemw.config.model import (
+    Coalesce,
+    Compression,
+    Config,
+    Endpoint,
+    Log,
+    Memory,
+    Recording,
+    Redis,
+    Rollout,
+)
+from cachemw.config.route import Kind, Route
+from cachemw.config.syntax.decode import Option, Settings, options_of
 
 __all__ = ["embed", "markdown"]
 

@@ -10,10 +10,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from . import rules
-from . import values as v
-from .decode import Rule, Setting, Settings, option, options_of, required, settings
-from .written import Duration, Names, Size
+from cachemw.config.checks import rules
+from cachemw.config.syntax import values as v
+from cachemw.config.syntax.decode import (
+    Rule,
+    Setting,
+    Settings,
+    option,
+    options_of,
+    required,
+    settings,
+)
+from cachemw.config.syntax.raw_types import Duration, Names, Size
 
 __all__ = ["Kind", "Route", "filled"]
 

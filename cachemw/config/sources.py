@@ -13,11 +13,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cachemw.config.model import Config
+from cachemw.config.syntax.decode import table
+from cachemw.config.syntax.messages import key, show
 from cachemw.errors import ConfigError, Problem
-
-from .decode import table
-from .model import Config
-from .show import key, show
 
 __all__ = [
     "VARIABLES",

@@ -26,18 +26,18 @@ from cachemw.django.translate import (
     scheme_of,
     stood_in,
 )
-from cachemw.endpoint import MAX_BODY
-from cachemw.engine.bodies import body_limit
-from cachemw.engine.decisions import Fetch, Forward, Serve
-from cachemw.engine.drivers import arun, run
-from cachemw.engine.flows import on_request, refreshing
-from cachemw.engine.outcomes import Outcome
-from cachemw.engine.rendering import Answer, hit_fields
-from cachemw.engine.routes import Extra, Target
-from cachemw.environ import EnvironReader
-from cachemw.exchange import Exchange, rendered
+from cachemw.engine.core.drivers import arun, run
+from cachemw.engine.flows.on_request import on_request, refreshing
+from cachemw.engine.lookup.rendering import Answer, hit_fields
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.engine.model.routes import Extra, Target
+from cachemw.engine.request.bodies import body_limit
+from cachemw.engine.request.decisions import Fetch, Forward, Serve
+from cachemw.frontdoor.exchange import Exchange, rendered
+from cachemw.frontdoor.purge_endpoint import MAX_BODY
+from cachemw.frontdoor.purge_orders import acarry_out, carry_out, ordered
+from cachemw.frontdoor.wsgi_environ import EnvironReader
 from cachemw.http.messages import Request
-from cachemw.ordering import acarry_out, carry_out, ordered
 from cachemw.telemetry.spans import span_origin
 
 __all__ = ["CacheMiddleware"]

@@ -23,11 +23,11 @@ from django.db.models.signals import post_save
 
 from cachemw.django import registry
 from cachemw.django.schema import describe, keys_of, schema
-from cachemw.integrations.inserted import learn_keys
-from cachemw.integrations.observed import OPAQUE, Observed
-from cachemw.integrations.rows import UNKNOWN, Changes, record
-from cachemw.integrations.statements import observe
-from cachemw.recording import Recording, current, describers
+from cachemw.recording.context import Recording, current, describers
+from cachemw.recording.sql.inserted import learn_keys
+from cachemw.recording.sql.observed import OPAQUE, Observed
+from cachemw.recording.sql.rows import UNKNOWN, Changes, record
+from cachemw.recording.sql.statements import observe
 
 __all__ = ["install"]
 

@@ -9,9 +9,9 @@ from django.apps import apps
 from django.db import models
 from django.db.models.signals import class_prepared
 
-from cachemw.integrations.observed import Kind
-from cachemw.integrations.rows import UNKNOWN, Schema, Table, key_tag, spell, table_tag
-from cachemw.integrations.statements import table_name
+from cachemw.recording.sql.observed import Kind
+from cachemw.recording.sql.rows import UNKNOWN, Schema, Table, key_tag, spell, table_tag
+from cachemw.recording.sql.statements import table_name
 
 __all__ = ["describe", "keys_of", "schema"]
 

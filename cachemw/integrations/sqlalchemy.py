@@ -21,14 +21,14 @@ from sqlalchemy import Connection, Engine, MetaData, Table
 from sqlalchemy.exc import MissingGreenlet
 from sqlalchemy.util import await_only
 
-from cachemw.integrations import rows
-from cachemw.integrations.inserted import learn_keys
-from cachemw.integrations.observed import OPAQUE, Observed
-from cachemw.integrations.pending import Pending
-from cachemw.integrations.rows import ALL, UNKNOWN, Changes, spell
 from cachemw.integrations.sqlalchemy_schema import MetadataSchema, describe, kind_of, sole_key
-from cachemw.integrations.statements import observe
-from cachemw.recording import current, describers
+from cachemw.recording.context import current, describers
+from cachemw.recording.sql import rows
+from cachemw.recording.sql.inserted import learn_keys
+from cachemw.recording.sql.observed import OPAQUE, Observed
+from cachemw.recording.sql.pending import Pending
+from cachemw.recording.sql.rows import ALL, UNKNOWN, Changes, spell
+from cachemw.recording.sql.statements import observe
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

@@ -9,9 +9,9 @@ from sqlalchemy import Column, Enum, Integer, MetaData, String, Uuid, inspect
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.orm import InstanceState, Mapper
 
-from cachemw.integrations.observed import Kind
-from cachemw.integrations.rows import UNKNOWN, Table, key_tag, spell, table_tag
-from cachemw.recording import Described
+from cachemw.recording.context import Described
+from cachemw.recording.sql.observed import Kind
+from cachemw.recording.sql.rows import UNKNOWN, Table, key_tag, spell, table_tag
 
 __all__ = ["MetadataSchema", "describe", "kind_of", "sole_key"]
 

@@ -22,7 +22,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from cachemw.engine.entry import Entry, Position, Verdict
+from cachemw.engine.model.entry import Entry, Position, Verdict
 from cachemw.invalidation.purges import Purge
 
 __all__ = ["LOCAL_BITS", "NO_EPOCH", "Floors"]

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cachemw.config.dependencies import ANY, Pattern
-from cachemw.engine.tags import MAX_DEPTH, normalise
+from cachemw.config.syntax.dependencies import ANY, Pattern
+from cachemw.engine.model.tags import MAX_DEPTH, normalise
 
 __all__ = ["Edge", "Graph"]
 

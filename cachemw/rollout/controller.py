@@ -15,14 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from cachemw.clock import Clock
-from cachemw.config.plan import Plan
-from cachemw.rollout.deciding import decide
+from cachemw.config.rollout_plan import Plan
+from cachemw.process.clock import Clock
+from cachemw.rollout.decisions import decide
 from cachemw.rollout.evidence import Evidence
+from cachemw.rollout.guardrails.tallies import Growth, Process
 from cachemw.rollout.health import examine
 from cachemw.rollout.state import Move, Record, State, plan_of, record_of
 from cachemw.rollout.store import Store
-from cachemw.rollout.tallies import Growth, Process
 
 __all__ = ["Controller"]
 

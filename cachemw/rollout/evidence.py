@@ -10,13 +10,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from cachemw.config.plan import Phase, Plan
-from cachemw.engine.outcomes import Outcome
-from cachemw.rollout.deciding import Seen
-from cachemw.rollout.evaluation import evaluate
-from cachemw.rollout.guardrails import Guardrails, Judgement, Margins, Tally
+from cachemw.config.rollout_plan import Phase, Plan
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.rollout.decisions import Seen
+from cachemw.rollout.guardrails.evaluation import evaluate
+from cachemw.rollout.guardrails.guardrails import Guardrails, Judgement, Margins, Tally
+from cachemw.rollout.guardrails.tallies import Grown, Growth, Process, fullest, tally_of
 from cachemw.rollout.state import Group, Look, Shadowed, State, most_frequent
-from cachemw.rollout.tallies import Grown, Growth, Process, fullest, tally_of
 
 __all__ = ["Evidence", "grouped"]
 

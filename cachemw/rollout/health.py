@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from cachemw.engine.outcomes import Outcome
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.rollout.guardrails.tallies import TREATED, Grown, Process
 from cachemw.rollout.state import State
-from cachemw.rollout.tallies import TREATED, Grown, Process
 
 __all__ = ["Finding", "examine"]
 

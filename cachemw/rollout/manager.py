@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from cachemw.clock import Clock
 from cachemw.config import Config
-from cachemw.config.plan import Plan, fit, plan_from
+from cachemw.config.rollout_plan import Plan, fit, plan_from
 from cachemw.errors import StoreError
+from cachemw.process.clock import Clock
 from cachemw.rollout import state as moves
 from cachemw.rollout.controller import Controller
 from cachemw.rollout.plan_file import default_plan

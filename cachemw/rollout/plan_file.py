@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cachemw.config import Config
-from cachemw.config.decode import options_of
-from cachemw.config.plan import DEFAULT, GUARDRAILS, Phase, Plan, Trust, fit, plan_from
+from cachemw.config.rollout_plan import DEFAULT, GUARDRAILS, Phase, Plan, Trust, fit, plan_from
+from cachemw.config.syntax.decode import options_of
 from cachemw.errors import ConfigError, Problem
 
 __all__ = ["default_plan", "written_plan"]

@@ -19,9 +19,9 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from cachemw.config.plan import Phase, Plan, plan_from
+from cachemw.config.rollout_plan import Phase, Plan, plan_from
 from cachemw.errors import CacheError
-from cachemw.rollout.guardrails import Judgement, Tally
+from cachemw.rollout.guardrails.guardrails import Judgement, Tally
 
 __all__ = [
     "Group",

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from cachemw.rollout.flags import Flags
+from cachemw.rollout.flags.flags import Flags
 from cachemw.rollout.state import Look, Move, Record, State
 
 __all__ = ["Documents", "LocalStore", "Make", "SharedStore", "Store", "Written"]

@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from cachemw.engine.outcomes import Outcome
-from cachemw.telemetry.outcomes import BOUNDS, EVENT_LABELS, EventName
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.telemetry.events import BOUNDS, EVENT_LABELS, EventName
 from cachemw.telemetry.stats import Gauges, Histogram, Stats
 
 __all__ = [

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from cachemw.engine.outcomes import Outcome
+from cachemw.engine.model.outcomes import Outcome
 
 __all__ = ["LEVELS", "RISKS", "JsonFormatter", "Logs", "configure", "logger_of", "set_level"]
 

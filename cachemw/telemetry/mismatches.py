@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
-from cachemw.engine.comparing import Difference
+from cachemw.engine.model.differences import Difference
 
 __all__ = ["Mismatches"]
 

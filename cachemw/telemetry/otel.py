@@ -20,9 +20,9 @@ from weakref import WeakKeyDictionary
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
 
-from cachemw.engine.outcomes import Outcome
+from cachemw.engine.model.outcomes import Outcome
 from cachemw.telemetry.counters import Counters
-from cachemw.telemetry.outcomes import BOUNDS, EXPORTED_BOUNDS, FAMILIES, EventName
+from cachemw.telemetry.events import BOUNDS, EXPORTED_BOUNDS, FAMILIES, EventName
 from cachemw.telemetry.spans import (
     HTTP_ROUTE,
     OUTCOME,

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from cachemw.engine.outcomes import Outcome
-from cachemw.telemetry.outcomes import BOUNDS
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.telemetry.events import BOUNDS
 
 __all__ = ["Gauges", "Histogram", "Stats"]
 

@@ -24,13 +24,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from cachemw.config.units import duration
-from cachemw.engine.entry import Entry, Key
+from cachemw.config.syntax.units import duration
+from cachemw.engine.model.entry import Entry, Key
 from cachemw.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from cachemw.cache import Cache
-    from cachemw.stores.tier import SharedTier
+    from cachemw.stores.base import SharedTier
 
 __all__ = ["ChaosStore", "chaos"]
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
-from cachemw.config.units import duration
+from cachemw.config.syntax.units import duration
 from cachemw.testing.relay import Link, Manner, Rules
 
 __all__ = ["ChaosProxy"]

@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from cachemw.testing import resp
+from cachemw.testing import redis_protocol as resp
 from cachemw.testing.server import HOST, RedisServer, free_port
 
 __all__ = ["RedisCluster", "RedisSentinel"]

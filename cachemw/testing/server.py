@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cachemw.testing import resp
+from cachemw.testing import redis_protocol as resp
 
 __all__ = ["HOST", "RedisServer", "ServerStartError", "free_port"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cachemw.engine.keys import KeyMaker
+from cachemw.engine.model.keys import KeyMaker
 from cachemw.testing import FakeClock
 
 from .conftest import OpenDoor
@@ -32,7 +32,7 @@ def echo(asked: Asked) -> bytes:
 
 
 def test_a_body_is_answered_by_what_was_made_for_it(open_door: OpenDoor) -> None:
-    # Guard: `body_part` in cachemw.engine.ask.
+    # Guard: `body_part` in cachemw.engine.request.keying.
     door = open_door({"/p": echo}, **RAW)
     for body in (b"one", b"two", b"", b"one", b"two", b""):
         assert post(door, body).body == b"body=" + body
@@ -82,7 +82,7 @@ def test_a_get_with_the_same_body_gets_nothing_of_a_post(open_door: OpenDoor) ->
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("split", [0, 1, 7], ids=["whole", "bytes", "pieces"])
 def test_the_application_gets_every_byte(open_door: OpenDoor, size: int, split: int) -> None:
-    # Guards: Incoming.__call__ and read_stream in cachemw.bodies.
+    # Guards: Incoming.__call__ and read_stream in cachemw.frontdoor.request_body.
     door = open_door({"/p": echo}, **RAW, body_limit=LIMIT)
     body = bytes(range(size))
     replies = [post(door, body, split=split) for _ in range(2)]

@@ -65,7 +65,7 @@ def test_an_answer_that_may_not_be_kept_is_not_shared_either(
 
 
 def test_an_answer_that_may_not_be_kept_lets_everyone_go_at_once(open_door: OpenDoor) -> None:
-    # Guard: `refuse` in cachemw.engine.answers releases the flight; were the lead passed on
+    # Guard: `refuse` in cachemw.engine.flows.on_response releases the flight; were the lead passed on
     # instead, each of these would wait for the one before it, and that one for them all.
     gate, all_asked = threading.Event(), threading.Event()
 

@@ -105,7 +105,7 @@ def test_a_purge_takes_the_url_that_it_is_sent_to(
 
 
 def test_a_purge_takes_the_very_bytes_of_a_query(shop: Door) -> None:
-    # Guard: `_target` in cachemw.engine.urls encodes half surrogates as the bytes they stand for.
+    # Guard: `_target` in cachemw.engine.request.urls encodes half surrogates as the bytes they stand for.
     if shop.kind in ("django-async", "flask"):
         pytest.skip("the framework itself refuses a query that is no UTF-8")
     target = "/products/1?q=\xe4"

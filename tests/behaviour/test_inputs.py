@@ -23,7 +23,7 @@ KEYED = [
 
 @pytest.mark.parametrize("name", REMOVED)
 def test_a_clients_address_is_not_seen_and_not_keyed(open_door: OpenDoor, name: str) -> None:
-    # Guard: `_seen` in cachemw.engine.ask.
+    # Guard: `_seen` in cachemw.engine.request.keying.
     door = open_door({"/p": echo(name)})
     for address in ("192.0.2.1", '"><script>', "192.0.2.2"):
         assert door.get("/p", {name: address}).body == f"{name}=None".encode()
@@ -40,7 +40,7 @@ def test_a_route_that_declares_an_address_field_sees_it_keyed(open_door: OpenDoo
 
 @pytest.mark.parametrize("name", KEYED)
 def test_a_forged_field_reaches_its_sender_alone(open_door: OpenDoor, name: str) -> None:
-    # Guard: KEYED in cachemw.engine.screen.
+    # Guard: KEYED in cachemw.engine.model.bypass.
     door = open_door({"/p": echo(name)})
     forged = [door.get("/p", {name: "evil.example"}).body for _ in range(2)]
     assert forged == [f"{name}=evil.example".encode()] * 2

@@ -143,7 +143,7 @@ def test_no_cookie_can_be_shaped_into_another(open_door: OpenDoor) -> None:
 def test_answers_to_authorized_requests_are_shared_only_where_they_say_so(
     open_door: OpenDoor, says: str, shared: bool
 ) -> None:
-    # Guard: `_personal` in cachemw.http.storing, `_is_for` in cachemw.engine.flows.
+    # Guard: `_personal` in cachemw.http.storing, `_is_for` in cachemw.engine.flows.on_request.
     fields = [("Cache-Control", says)] if says else []
     door = open_door({"/p": echo("authorization", headers=fields)})
     one = door.get("/p", {"Authorization": "Bearer one"})

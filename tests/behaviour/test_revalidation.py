@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from cachemw.engine.effects import Stored
+from cachemw.engine.core.effects import Stored
 from cachemw.testing import FakeClock
 
 from .conftest import OpenDoor

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cachemw import tag
-from cachemw.engine import flows
+from cachemw.engine.flows import on_request as flows
 from cachemw.telemetry import Stats
 from cachemw.testing import FakeClock
 
@@ -357,7 +357,7 @@ def test_a_fault_of_the_comparison_costs_nobody_anything(
 
     door = watched(open_door, numbered())
     door.get("/p")
-    monkeypatch.setattr("cachemw.engine.shadowing.compare", broken)
+    monkeypatch.setattr("cachemw.engine.flows.shadowing.compare", broken)
     assert [door.get("/p").body for _ in range(2)] == [b"answer 2", b"answer 3"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from cachemw import Cache
-from cachemw.invalidation.redis_log import RedisLog
+from cachemw.invalidation.log.follower import RedisLog
 from cachemw.testing import RedisServer
 
 from .running import CONFIG, Run, Site, spawn, until

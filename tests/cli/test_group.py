@@ -48,10 +48,10 @@ def test_without_redis_py_a_configuration_can_still_be_checked(write: Write) -> 
 
 
 def test_the_other_commands_work_where_the_demo_cannot() -> None:
-    done = without("cachemw.cli.demo.client", "--help")
+    done = without("cachemw.ops.load.client", "--help")
     assert done.returncode == 0
     assert 'pip install "cachemw[demo]"' in " ".join(done.stdout.split())
-    done = without("cachemw.cli.demo.client", "demo", "--django", "anything")
+    done = without("cachemw.ops.load.client", "demo", "--django", "anything")
     assert done.returncode == 1
     assert 'pip install "cachemw[demo]"' in done.stderr
 

@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from cachemw import Cache
-from cachemw.config.plan import load_plan, plan_from
+from cachemw.config.rollout_plan import load_plan, plan_from
 from cachemw.rollout.plan_file import default_plan
 from cachemw.testing import RedisServer
 

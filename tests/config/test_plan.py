@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cachemw.config import Config, config_from
-from cachemw.config.plan import DEFAULT, GUARDRAILS, Plan, fit, load_plan, plan_from
+from cachemw.config.rollout_plan import DEFAULT, GUARDRAILS, Plan, fit, load_plan, plan_from
 from cachemw.errors import ConfigError
 from cachemw.rollout.plan_file import default_plan, written_plan
 
@@ -415,8 +415,8 @@ def test_what_is_written_reads_back_as_the_plan_that_it_is(settings: dict[str, A
 
 def test_every_option_is_in_the_written_plan() -> None:
     """Fails when an option of a plan is not written: nobody would find it."""
-    from cachemw.config.decode import options_of
-    from cachemw.config.plan import Phase, Trust
+    from cachemw.config.rollout_plan import Phase, Trust
+    from cachemw.config.syntax.decode import options_of
 
     read = tomllib.loads(written_plan(config()))
     assert read.keys() == options_of(Plan).keys()

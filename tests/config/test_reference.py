@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from cachemw.config import Config, config_from
-from cachemw.config.decode import options_of
 from cachemw.config.reference import embed, markdown
 from cachemw.config.sources import VARIABLES
+from cachemw.config.syntax.decode import options_of
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")

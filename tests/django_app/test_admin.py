@@ -196,8 +196,8 @@ def test_a_look_that_takes_too_long_ends_and_says_so(
 ) -> None:
     shop = open_shop("" if memory_only else redis_url)
     shop.visit("/products/1", "/products/2")
-    monkeypatch.setattr("cachemw.django.overview.LOOK", 0.0)
-    monkeypatch.setattr("cachemw.django.admin.LOOK", 0.0)
+    monkeypatch.setattr("cachemw.django.admin.overview.LOOK", 0.0)
+    monkeypatch.setattr("cachemw.django.admin.admin.LOOK", 0.0)
     client = shop.login("purge_cache")
     shown = text(page(client, by="tag", q="product:3"))
     assert "There was no time to look at all that is stored" in shown

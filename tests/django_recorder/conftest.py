@@ -15,7 +15,7 @@ from django.db import connection, connections
 from django.test import override_settings
 
 from cachemw.django import get_cache
-from cachemw.recording import Recording, current
+from cachemw.recording.context import Recording, current
 
 CONFIG = {"routes": [{"path": "/{rest:path}", "ttl": "1h", "cookies": []}]}
 APPS = [f"{__package__}.shop", "cachemw.django"]

@@ -12,8 +12,8 @@ from asgiref.sync import async_to_sync
 from django.db import connection, connections
 from django.db.models import Count, F, Q
 
-from cachemw import recording as recordings
 from cachemw.django import schema as schemas
+from cachemw.recording import context as recordings
 
 from .conftest import models, recorded
 

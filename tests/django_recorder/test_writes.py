@@ -21,7 +21,7 @@ from django.test.testcases import TestCase
 
 from cachemw.django import get_cache, recorder, registry
 from cachemw.django import schema as schemas
-from cachemw.integrations.rows import Changes
+from cachemw.recording.sql.rows import Changes
 
 from .conftest import CONFIG, Purges, models
 

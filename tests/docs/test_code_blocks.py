@@ -28,8 +28,8 @@ import click
 import pytest
 
 from cachemw.config import Config, config_from
-from cachemw.config.plan import plan_from
-from cachemw.rollout.files import read_flags
+from cachemw.config.rollout_plan import plan_from
+from cachemw.rollout.flags.files import read_flags
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("README.md")])

@@ -9,15 +9,15 @@ import click
 import pytest
 
 from cachemw.cli.group import group
-from cachemw.engine import screen
-from cachemw.engine.reasons import FORWARDED, NOT_KEPT
+from cachemw.engine.model import bypass
+from cachemw.engine.model.reasons import FORWARDED, NOT_KEPT
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.parametrize(
     ("mark", "names"),
-    [("keyed", screen.KEYED), ("removed", screen.REMOVED), ("bypassed", frozenset(screen._BYPASS))],
+    [("keyed", bypass.KEYED), ("removed", bypass.REMOVED), ("bypassed", frozenset(bypass._BYPASS))],
     ids=["keyed", "removed", "bypassed"],
 )
 def test_privacy_lists_the_fields_of_the_screen(mark: str, names: frozenset[bytes]) -> None:
@@ -26,7 +26,7 @@ def test_privacy_lists_the_fields_of_the_screen(mark: str, names: frozenset[byte
     assert {name.lower().encode() for name in re.findall(r"`([^`]+)`", listed)} == names
 
 
-@pytest.mark.parametrize("word", sorted({*screen._BYPASS.values(), "target", "host", "spelling"}))
+@pytest.mark.parametrize("word", sorted({*bypass._BYPASS.values(), "target", "host", "spelling"}))
 def test_privacy_has_every_reason_to_bypass(word: str) -> None:
     assert f"| `{word}` |" in (DOCS / "privacy.md").read_text(encoding="utf-8")
 

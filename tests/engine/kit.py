@@ -9,14 +9,14 @@ from urllib.parse import unquote_to_bytes
 from msgspec.structs import replace
 
 from cachemw import Cache
-from cachemw.engine.answers import Relayed, on_head
-from cachemw.engine.ask import Ask, Pass, ask
-from cachemw.engine.decisions import Forward, Serve
-from cachemw.engine.effects import Await, Effect, Lookup
-from cachemw.engine.entry import MARKER, Entry, Key
-from cachemw.engine.flights import Waiter
-from cachemw.engine.flows import on_request
-from cachemw.engine.keeping import on_complete
+from cachemw.engine.core.effects import Await, Effect, Lookup
+from cachemw.engine.core.flights import Waiter
+from cachemw.engine.flows.on_request import on_request
+from cachemw.engine.flows.on_response import Relayed, on_head
+from cachemw.engine.keeping.storing import on_complete
+from cachemw.engine.model.entry import MARKER, Entry, Key
+from cachemw.engine.request.decisions import Forward, Serve
+from cachemw.engine.request.keying import Ask, Pass, ask
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Head, Request
 from cachemw.testing import FakeClock

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from cachemw.engine.answers import Relayed, on_error
-from cachemw.engine.decisions import Forward, Serve
-from cachemw.engine.effects import Save, Stored, save
-from cachemw.engine.entry import MARKER
-from cachemw.engine.keeping import broke_off, on_complete, refuse
-from cachemw.engine.outcomes import Outcome
-from cachemw.engine.rendering import Answer, render
+from cachemw.engine.core.effects import Save, Stored, save
+from cachemw.engine.flows.on_response import Relayed, on_error
+from cachemw.engine.keeping.storing import broke_off, on_complete, refuse
+from cachemw.engine.lookup.rendering import Answer, render
+from cachemw.engine.model.entry import MARKER
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.engine.request.decisions import Forward, Serve
 from cachemw.errors import StoreUnavailable
 from cachemw.http.dates import format_date
 

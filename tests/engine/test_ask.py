@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-import cachemw.engine.engine as engine_module
-from cachemw.engine.ask import Pass
-from cachemw.engine.screen import KEYED, REMOVED
+import cachemw.engine.core.engine as engine_module
+from cachemw.engine.model.bypass import KEYED, REMOVED
+from cachemw.engine.request.keying import Pass
 
 from .kit import ROUTE, Field, Kit, get, target
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cachemw.engine.ask import Pass
-from cachemw.engine.bodies import body_limit, body_reason
-from cachemw.engine.decisions import Serve
-from cachemw.engine.entry import Entry
+from cachemw.engine.model.entry import Entry
+from cachemw.engine.request.bodies import body_limit, body_reason
+from cachemw.engine.request.decisions import Serve
+from cachemw.engine.request.keying import Pass
 from cachemw.http.messages import Content, Request
 
 from .kit import Kit, forwarded, get, step, target

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from cachemw.engine.changes import invalid_tags
+from cachemw.engine.keeping.changes import invalid_tags
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Head, Request
 

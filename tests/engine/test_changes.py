@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cachemw.config.flag import OFF
-from cachemw.engine.answers import Relayed
+from cachemw.config.syntax.flag import OFF
+from cachemw.engine.flows.on_response import Relayed
 
 from .kit import ROUTE, Field, Kit, get
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cachemw.engine.comparing import Seen, compare, volatile_parts
+from cachemw.engine.model.differences import Seen, compare, volatile_parts
 
 
 def seen(body: Any = b"", *headers: tuple[bytes, bytes], status: int = 200) -> Seen:

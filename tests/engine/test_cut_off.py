@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cachemw.engine.effects import Await, Lookup
+from cachemw.engine.core.effects import Await, Lookup
 from cachemw.errors import EntryRejected, StoreError, StoreUnavailable
 
 from .kit import (

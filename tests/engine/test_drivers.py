@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cachemw.engine.drivers import arun, run
-from cachemw.engine.effects import Effect, Flow
+from cachemw.engine.core.drivers import arun, run
+from cachemw.engine.core.effects import Effect, Flow
 from cachemw.errors import EntryRejected, StoreUnavailable
 
 Perform = Callable[[Any], Any]

@@ -17,8 +17,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from cachemw.engine.entry import Entry, Position
-from cachemw.engine.flights import Flight, Flights, Landing, Outcome, Waiter
+from cachemw.engine.core.flights import Flight, Flights, Landing, Outcome, Waiter
+from cachemw.engine.model.entry import Entry, Position
 
 KEYS = [b"a", b"b"]
 MAX_WAITERS = 6

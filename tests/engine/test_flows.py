@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from cachemw.config.flag import OFF
-from cachemw.engine.answers import Relayed
-from cachemw.engine.decisions import Serve
-from cachemw.engine.effects import Lookup
-from cachemw.engine.entry import Position
-from cachemw.engine.flows import on_request
-from cachemw.engine.outcomes import Outcome
+from cachemw.config.syntax.flag import OFF
+from cachemw.engine.core.effects import Lookup
+from cachemw.engine.flows.on_request import on_request
+from cachemw.engine.flows.on_response import Relayed
+from cachemw.engine.model.entry import Position
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.engine.request.decisions import Serve
 from cachemw.http.messages import Request
 from cachemw.invalidation.purges import Purge
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cachemw.engine.decisions import Forward, Serve
-from cachemw.engine.effects import Lookup
-from cachemw.engine.outcomes import Outcome
+from cachemw.engine.core.effects import Lookup
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.engine.request.decisions import Forward, Serve
 
 from .kit import (
     GRACE,

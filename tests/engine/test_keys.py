@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cachemw.engine.ask import read_key
-from cachemw.engine.keys import KeyMaker, decode_parts, encode_parts
-from cachemw.engine.urls import purged_tags
+from cachemw.engine.model.keys import KeyMaker, decode_parts, encode_parts
+from cachemw.engine.request.keying import read_key
+from cachemw.engine.request.urls import purged_tags
 from cachemw.http.messages import Content, Request
 
 from .kit import Kit, get

@@ -7,12 +7,22 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cachemw.engine.decisions import Fetch, Forward
-from cachemw.engine.effects import Acquire, Claim, Lease, Lookup, Pause, Save, Settle, Stored, save
-from cachemw.engine.entry import Entry
-from cachemw.engine.keeping import on_complete
-from cachemw.engine.leasing import leads_refresh
-from cachemw.engine.outcomes import Outcome
+from cachemw.engine.core.effects import (
+    Acquire,
+    Claim,
+    Lease,
+    Lookup,
+    Pause,
+    Save,
+    Settle,
+    Stored,
+    save,
+)
+from cachemw.engine.keeping.storing import on_complete
+from cachemw.engine.lookup.leasing import leads_refresh
+from cachemw.engine.model.entry import Entry
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.engine.request.decisions import Fetch, Forward
 from cachemw.errors import StoreUnavailable
 
 from .kit import GRACE, Flow, Kit, follow, forwarded, get, lookup, marker_of, served, step, throw

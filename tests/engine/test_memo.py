@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from cachemw.engine import engine as engine_module
-from cachemw.engine.routes import weigh
-from cachemw.engine.variants import Variants
+from cachemw.engine.core import engine as engine_module
+from cachemw.engine.model.routes import weigh
+from cachemw.engine.model.variants import Variants
 
 from .kit import Kit, get, served, step, target
 

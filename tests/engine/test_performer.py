@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
-from cachemw.engine.effects import Await, Lookup, Save
-from cachemw.engine.flights import Flight, Flights, Landing, Outcome
-from cachemw.invalidation.log import LocalLog
-from cachemw.performer import Performer
+from cachemw.engine.core.effects import Await, Lookup, Save
+from cachemw.engine.core.flights import Flight, Flights, Landing, Outcome
+from cachemw.invalidation.base import LocalLog
 from cachemw.testing import FakeClock
+from cachemw.wiring.effects import Performer
 
 from .kit import Kit, get
 
@@ -172,7 +172,7 @@ def test_a_thread_that_is_torn_out_of_its_wait_passes_the_lead_on(
             leader.abandon()  # the lead comes to this follower at the worst moment
             raise SystemExit
 
-    monkeypatch.setattr("cachemw.performer.threading.Event", TornOut)
+    monkeypatch.setattr("cachemw.wiring.effects.threading.Event", TornOut)
     with pytest.raises(SystemExit):
         performer.perform(Await(flight, 30.0, 30.0))
     assert (flights.open, flights.waiting) == ({}, 0)

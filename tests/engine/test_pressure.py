@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cachemw.engine.pressure import FLOOR, Level, Pressure, kept_until
+from cachemw.stores.memory.pressure import FLOOR, Level, Pressure, kept_until
 
 MEAN = 1000.0
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachemw.engine.query import query_reader
+from cachemw.engine.model.query import query_reader
 
 LISTED = [
     pytest.param(b"", b"", id="nothing"),

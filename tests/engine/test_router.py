@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachemw.config import parse_template
-from cachemw.engine.router import Match, Router
+from cachemw.engine.model.router import Match, Router
 
 Listed = list[tuple[str, str | None]]
 

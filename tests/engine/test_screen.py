@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachemw.engine.screen import CONDITIONAL, KEYED, REMOVED, bypass_reason, watched
+from cachemw.engine.model.bypass import CONDITIONAL, KEYED, REMOVED, bypass_reason, watched
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Request
 

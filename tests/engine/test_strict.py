@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from cachemw.engine.answers import Relayed, on_error
-from cachemw.engine.decisions import Forward, Serve
-from cachemw.engine.flows import on_request
-from cachemw.engine.outcomes import Outcome
+from cachemw.engine.flows.on_request import on_request
+from cachemw.engine.flows.on_response import Relayed, on_error
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.engine.request.decisions import Forward, Serve
 
 from .kit import GRACE, Field, Kit, follow, forwarded, get, lookup, served, step, target
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachemw.engine.tags import (
+from cachemw.engine.model.tags import (
     MAX_LENGTH,
     TagError,
     fill,
@@ -19,7 +19,7 @@ from cachemw.engine.tags import (
     url_tags,
     user_tag,
 )
-from cachemw.engine.urls import MAX_MOUNT, tags_of_url
+from cachemw.engine.request.urls import MAX_MOUNT, tags_of_url
 from cachemw.errors import CacheError
 from cachemw.http.messages import Request
 

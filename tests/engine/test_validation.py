@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from cachemw.engine.answers import Relayed, on_error
-from cachemw.engine.decisions import Forward, Serve
-from cachemw.engine.entry import Entry
-from cachemw.engine.flows import refreshing
-from cachemw.engine.outcomes import Outcome
-from cachemw.engine.rendering import render
+from cachemw.engine.flows.on_request import refreshing
+from cachemw.engine.flows.on_response import Relayed, on_error
+from cachemw.engine.lookup.rendering import render
+from cachemw.engine.model.entry import Entry
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.engine.request.decisions import Forward, Serve
 from cachemw.http.dates import format_date
 
 from .kit import GRACE, ROUTE, Field, Kit, follow, forwarded, get, lookup, served, step

@@ -10,7 +10,7 @@ import importlib
 import os
 from typing import Any
 
-from cachemw.integrations import rows
+from cachemw.recording.sql import rows
 
 
 def create_app() -> Any:

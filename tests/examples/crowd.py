@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from cachemw.cli.demo.client import Pool, Reply
-from cachemw.cli.demo.staleness import BOUND, Versions, changed_by, shown_by
+from cachemw.ops.load.client import Pool, Reply
+from cachemw.ops.load.staleness import BOUND, Versions, changed_by, shown_by
 
 CLIENTS = 8
 WRITES = 0.08

@@ -12,12 +12,12 @@ import click
 import pytest
 
 from cachemw.cli.demo import processes
-from cachemw.cli.demo.client import Connection, Pool, Reply, RequestError
 from cachemw.cli.demo.figures import Latency, Outage, Run, compare
 from cachemw.cli.demo.processes import FRONT_ENDS, check_extras, find_shop
-from cachemw.cli.demo.replay import Sample
-from cachemw.cli.demo.staleness import Versions, changed_by, shown_by
-from cachemw.cli.demo.traffic import World, checks_after, make_traffic
+from cachemw.ops.load.client import Connection, Pool, Reply, RequestError
+from cachemw.ops.load.replay import Sample
+from cachemw.ops.load.staleness import Versions, changed_by, shown_by
+from cachemw.ops.load.traffic import World, checks_after, make_traffic
 
 WORLD = World(products=1000, customers=50, orders=500, categories=("a", "b", "c"))
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from cachemw.cli.demo.client import Pool
 from cachemw.cli.demo.processes import START_SECONDS, WORKERS, Shop, ShopServer, _command
+from cachemw.ops.load.client import Pool
 from cachemw.testing import RedisServer
 
 from .crowd import CLIENTS, Crowd, Precision

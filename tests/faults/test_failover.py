@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from cachemw.config.model import Redis as RedisConfig
+from cachemw.connections.nodes import Nodes
 from cachemw.errors import StoreUnavailable
-from cachemw.stores.nodes import Nodes
-from cachemw.testing import RedisCluster, RedisSentinel, RedisServer, resp
+from cachemw.testing import RedisCluster, RedisSentinel, RedisServer
+from cachemw.testing import redis_protocol as resp
 
 from .bounds import CLIENTS, WAITED_AT_MOST, assert_bounded, assert_harmless, baseline
 from .kit import AsgiTraffic, Traffic, options, until

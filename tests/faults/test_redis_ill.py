@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from cachemw import Cache
-from cachemw.testing import RedisServer, resp
+from cachemw.testing import RedisServer
+from cachemw.testing import redis_protocol as resp
 
 from .bounds import BACK, CLIENTS, WAITED_AT_MOST, assert_bounded, assert_harmless, baseline
 from .kit import Traffic, options, until

@@ -7,16 +7,16 @@ from urllib.parse import parse_qsl, unquote
 
 from msgspec.structs import replace
 
-from cachemw.engine.ask import Rewrite
-from cachemw.engine.query import query_reader
-from cachemw.engine.screen import (
+from cachemw.engine.model.bypass import (
     CONDITIONAL,
     bypass_reason,
     is_host,
     normalised_host,
     watched,
 )
-from cachemw.environ import EnvironReader, apply_rewrite, native, raw_target
+from cachemw.engine.model.query import query_reader
+from cachemw.engine.request.keying import Rewrite
+from cachemw.frontdoor.wsgi_environ import EnvironReader, apply_rewrite, native, raw_target
 from cachemw.http.fields import Fields, cookie_pairs, split_list
 from cachemw.http.messages import Request
 from cachemw.http.negotiation import normalised

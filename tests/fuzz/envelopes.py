@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 from hashlib import blake2b
 
-from cachemw.engine.entry import Entry, Key
+from cachemw.engine.model.entry import Entry, Key
 from cachemw.errors import EntryRejected
-from cachemw.stores.codec import HEADER, REASONS, START, Codec
+from cachemw.stores.redis.codec import HEADER, REASONS, START, Codec
 
 __all__ = ["fuzz_envelope", "fuzz_sealed"]
 

@@ -13,12 +13,11 @@ from msgspec.structs import replace
 
 from cachemw import Cache
 from cachemw.config import parse_template
-from cachemw.engine.ask import Ask, ask, read_key
-from cachemw.engine.changes import invalid_tags
-from cachemw.engine.keys import KeyMaker, decode_parts, encode_parts
-from cachemw.engine.router import Router
-from cachemw.engine.screen import normalised_host
-from cachemw.engine.tags import (
+from cachemw.engine.keeping.changes import invalid_tags
+from cachemw.engine.model.bypass import normalised_host
+from cachemw.engine.model.keys import KeyMaker, decode_parts, encode_parts
+from cachemw.engine.model.router import Router
+from cachemw.engine.model.tags import (
     MAX_LENGTH,
     TagError,
     fill,
@@ -30,7 +29,8 @@ from cachemw.engine.tags import (
     user_tag,
     with_families,
 )
-from cachemw.engine.urls import purged_tags, tags_of_listed_url, tags_of_url
+from cachemw.engine.request.keying import Ask, ask, read_key
+from cachemw.engine.request.urls import purged_tags, tags_of_listed_url, tags_of_url
 from cachemw.http.cache_status import CACHE_NAME, forwarded, hit
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Head, Request

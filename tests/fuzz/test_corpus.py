@@ -15,8 +15,10 @@ from types import CodeType, FrameType, FunctionType, ModuleType
 import pytest
 
 import cachemw.http
-from cachemw.engine import changes, keys, query, router, screen, tags, urls
-from cachemw.stores import codec
+from cachemw.engine.keeping import changes
+from cachemw.engine.model import bypass, keys, query, router, tags
+from cachemw.engine.request import urls
+from cachemw.stores.redis import codec
 
 from .targets import CORPUS, TARGETS, kept_inputs
 
@@ -46,9 +48,12 @@ OF_HTTP = [
     importlib.import_module(f"cachemw.http.{module.name}")
     for module in pkgutil.iter_modules(cachemw.http.__path__)
 ]
-FOR_CONFIGURATION = {"cachemw.engine.query.query_reader", "cachemw.engine.screen.watched"}
+FOR_CONFIGURATION = {
+    "cachemw.engine.model.query.query_reader",
+    "cachemw.engine.model.bypass.watched",
+}
 """What is called once, with words of the application's own."""
-PARSERS = [*OF_HTTP, changes, codec, keys, query, router, screen, tags, urls]
+PARSERS = [*OF_HTTP, changes, codec, keys, query, router, bypass, tags, urls]
 
 
 def public(module: ModuleType) -> dict[str, CodeType]:

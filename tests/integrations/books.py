@@ -9,7 +9,7 @@ from sqlalchemy import ForeignKey
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from cachemw import Cache
-from cachemw.recording import Recording
+from cachemw.recording.context import Recording
 
 
 class Base(DeclarativeBase):

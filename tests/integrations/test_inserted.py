@@ -8,9 +8,9 @@ from contextlib import closing
 
 import pytest
 
-from cachemw.integrations.inserted import learn_keys
-from cachemw.integrations.rows import Changes, Schema, Table
-from cachemw.integrations.statements import observe
+from cachemw.recording.sql.inserted import learn_keys
+from cachemw.recording.sql.rows import Changes, Schema, Table
+from cachemw.recording.sql.statements import observe
 
 SCHEMA: Schema = {
     "a": Table(key="id", kinds={"id": "number"}, generated=True),

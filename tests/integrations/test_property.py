@@ -25,10 +25,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cachemw.integrations.observed import Kind
-from cachemw.integrations.rows import Schema, Table, record, written
-from cachemw.integrations.statements import observe
-from cachemw.recording import Recording
+from cachemw.recording.context import Recording
+from cachemw.recording.sql.observed import Kind
+from cachemw.recording.sql.rows import Schema, Table, record, written
+from cachemw.recording.sql.statements import observe
 
 EXAMPLES = int(os.environ.get("CACHEMW_SQL_EXAMPLES", "150"))
 

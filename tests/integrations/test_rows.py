@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from cachemw.integrations.rows import Changes, Schema, Table, record, spell, table_tag, written
-from cachemw.integrations.statements import observe
-from cachemw.recording import Recording
+from cachemw.recording.context import Recording
+from cachemw.recording.sql.rows import Changes, Schema, Table, record, spell, table_tag, written
+from cachemw.recording.sql.statements import observe
 
 NAME = "5b1c2f3e-0a6d-4c1e-9d57-0c1f2a3b4c5d"
 SCHEMA: Schema = {

@@ -27,9 +27,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, selectinload
 
-from cachemw.integrations import rows
 from cachemw.integrations.sqlalchemy import Recorder, record
-from cachemw.recording import depends_on
+from cachemw.recording.context import depends_on
+from cachemw.recording.sql import rows
 
 from .books import Author, Base, Book, Loan, Purges, Review, recorded
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.orm import selectinload
 
 from cachemw.integrations.sqlalchemy import record
-from cachemw.recording import current
+from cachemw.recording.context import current
 
 from .books import Author, Base, Book, Purges, recorded
 

@@ -10,9 +10,9 @@ import time
 import pytest
 import sqlglot
 
-from cachemw.integrations import statements
-from cachemw.integrations.observed import OPAQUE, Observed
-from cachemw.integrations.statements import observe
+from cachemw.recording.sql import statements
+from cachemw.recording.sql.observed import OPAQUE, Observed
+from cachemw.recording.sql.statements import observe
 
 
 def brief(observed: Observed) -> tuple[set[str], set[str]]:

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 
-from cachemw.engine.entry import Entry, Position, Verdict
+from cachemw.engine.model.entry import Entry, Position, Verdict
 from cachemw.invalidation.floors import LOCAL_BITS, NO_EPOCH, Floors
 
 SEVERITY = {Verdict.VALID: 0, Verdict.STALE: 1, Verdict.DEAD: 2}

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachemw.config.dependencies import ANY, Pattern, find_cycle
-from cachemw.engine.tags import with_families
+from cachemw.config.syntax.dependencies import ANY, Pattern, find_cycle
+from cachemw.engine.model.tags import with_families
 from cachemw.invalidation.graph import Graph
 
 SHOP = {

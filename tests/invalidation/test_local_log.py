@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from cachemw.engine.entry import Entry, Position, Verdict
-from cachemw.invalidation.log import InvalidationLog, LocalLog
+from cachemw.engine.model.entry import Entry, Position, Verdict
+from cachemw.invalidation.base import InvalidationLog, LocalLog
 from cachemw.invalidation.purges import Purge, PurgeResult
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cachemw.invalidation.log import LocalLog
+from cachemw.invalidation.base import LocalLog
 from cachemw.invalidation.purges import Purge
-from cachemw.invalidation.recent import PastPurge, Recent
+from cachemw.invalidation.recent_purges import PastPurge, Recent
 
 
 def test_the_newest_come_first() -> None:

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachemw.invalidation.floors import LOCAL_BITS
-from cachemw.invalidation.purges import Purge
-from cachemw.invalidation.records import (
+from cachemw.invalidation.log.records import (
     FlagsRecord,
     flag_fields,
     number,
@@ -18,6 +17,7 @@ from cachemw.invalidation.records import (
     read_record,
     stream_id,
 )
+from cachemw.invalidation.purges import Purge
 
 EVERYTHING = Purge(tags=None)
 

@@ -26,8 +26,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from cachemw.engine import ask
-from cachemw.engine.entry import Entry, Verdict
+from cachemw.engine.model.entry import Entry, Verdict
+from cachemw.engine.request import keying
 from cachemw.invalidation.floors import Floors
 from cachemw.testing import ChaosProxy, RedisServer
 
@@ -88,15 +88,15 @@ def judging_no_tag(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def knowing_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    personal = ask._personal
+    personal = keying._personal
 
     def anybody(*args: Any) -> Any:
         asked = personal(*args)
-        if isinstance(asked, ask.Ask):
+        if isinstance(asked, keying.Ask):
             asked.cookies_sent = asked.authorization_sent = False
         return asked
 
-    monkeypatch.setattr(ask, "_personal", anybody)
+    monkeypatch.setattr(keying, "_personal", anybody)
 
 
 @pytest.mark.parametrize(

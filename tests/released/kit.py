@@ -21,8 +21,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from cachemw.cli.demo.client import Connection, RequestError
 from cachemw.cli.demo.processes import Shop
+from cachemw.ops.load.client import Connection, RequestError
 
 __all__ = ["Clients", "Fleet", "serve", "until"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from cachemw.engine.comparing import Difference
-from cachemw.engine.outcomes import Outcome
+from cachemw.engine.model.differences import Difference
+from cachemw.engine.model.outcomes import Outcome
 from cachemw.telemetry.counters import Counters
 from cachemw.telemetry.fleet import ProcessStats
 from cachemw.telemetry.mismatches import Mismatches

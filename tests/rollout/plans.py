@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cachemw.config.plan import Plan, plan_from
+from cachemw.config.rollout_plan import Plan, plan_from
 from cachemw.rollout.state import State, begin
 
 __all__ = ["AT", "BY", "begun", "plan", "written"]

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from cachemw.config import config_from
-from cachemw.engine.setup import make_routes
+from cachemw.engine.core.setup import make_routes
 from cachemw.errors import StoreUnavailable
 from cachemw.rollout.controller import Controller
-from cachemw.rollout.flags import Flags
+from cachemw.rollout.flags.flags import Flags
 from cachemw.rollout.state import Record, State, begin, pause, plan_of, resume, roll_back
 from cachemw.rollout.store import LocalStore
-from cachemw.telemetry.outcomes import BOUNDS
+from cachemw.telemetry.events import BOUNDS
 from cachemw.testing import FakeClock
 
 from .fleet import HELD_OUT, Fleet, Traffic

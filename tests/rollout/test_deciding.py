@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cachemw.rollout.deciding import Seen, decide
-from cachemw.rollout.guardrails import Judgement, Verdict
+from cachemw.rollout.decisions import Seen, decide
+from cachemw.rollout.guardrails.guardrails import Judgement, Verdict
 from cachemw.rollout.state import Group, Move, Shadowed, State
 
 from .plans import AT, BY, begun, plan, written

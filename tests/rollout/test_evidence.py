@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from cachemw.rollout.evidence import Evidence
 from cachemw.rollout.state import Look, Shadowed, State
+from cachemw.telemetry.events import BOUNDS
 from cachemw.telemetry.fleet import ProcessStats
-from cachemw.telemetry.outcomes import BOUNDS
 from cachemw.telemetry.stats import Stats
 
 from .plans import begun, plan

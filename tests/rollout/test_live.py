@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from cachemw import Cache
-from cachemw.rollout.flags import Flags
-from cachemw.rollout.live import (
+from cachemw.rollout.flags.flags import Flags
+from cachemw.rollout.flags.live import (
     FlagError,
     LiveFlags,
     changed_flags,

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from cachemw import Cache, ConfigError
-from cachemw.rollout.files import LocalFile, read_flags
+from cachemw.rollout.flags.files import LocalFile, read_flags
 
 NAMES = ["products", "/orders/{id:int}"]
 ROUTES = [
@@ -305,7 +305,7 @@ def test_a_fault_of_ours_ends_no_thread(
     cache = make()
     cache.start()
     with monkeypatch.context() as patched:
-        patched.setattr("cachemw.rollout.files._signature", lambda path: 1 // 0)
+        patched.setattr("cachemw.rollout.flags.files._signature", lambda path: 1 // 0)
         until(lambda: "flags_files_failed" in caplog.text)
     path.write_text('low = "off"')
     until(lambda: cache.flags.states()["low"] == "off")

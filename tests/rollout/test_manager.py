@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from cachemw import Cache, CacheError, ConfigError, RolloutError
 from cachemw.rollout.state import Move, State
-from cachemw.shared import Shared
+from cachemw.wiring.redis import Shared
 
 ROUTES = [
     {"name": "pages", "path": "/pages", "ttl": "60s", "risk": "low"},

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from cachemw import Cache
-from cachemw.rollout.files import Mirror
-from cachemw.rollout.flags import Flags
-from cachemw.rollout.live import LiveFlags, write_document
+from cachemw.rollout.flags.files import Mirror
+from cachemw.rollout.flags.flags import Flags
+from cachemw.rollout.flags.live import LiveFlags, write_document
 
 ROUTES = [{"name": "products", "path": "/products/{id}", "ttl": "60s", "risk": "low"}]
 
@@ -177,7 +177,7 @@ def test_no_thread_of_the_callers_writes_it(
         writers.append(threading.current_thread().name)
         written.set()
 
-    monkeypatch.setattr("cachemw.rollout.files._replace", replace)
+    monkeypatch.setattr("cachemw.rollout.flags.files._replace", replace)
     alone.start()
     alone.flags.set(low="off")
     assert written.wait(10)

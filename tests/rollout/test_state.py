@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from cachemw.config.plan import Plan
+from cachemw.config.rollout_plan import Plan
 from cachemw.rollout import state as moves
 from cachemw.rollout.state import Move, RolloutError, State
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachemw.rollout.statistics import CLOSE, SEVERAL, Detector, threshold
+from cachemw.rollout.guardrails.statistics import CLOSE, SEVERAL, Detector, threshold
 
 PROBABILITIES = st.floats(0.01, 0.99)
 

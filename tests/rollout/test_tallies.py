@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import asdict
 
-from cachemw.engine.outcomes import Outcome
-from cachemw.rollout.guardrails import Tally
-from cachemw.rollout.tallies import CONTROL, NEITHER, TREATED, Growth, fullest, tally_of
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.rollout.guardrails.guardrails import Tally
+from cachemw.rollout.guardrails.tallies import CONTROL, NEITHER, TREATED, Growth, fullest, tally_of
 from cachemw.telemetry.counters import Counters
+from cachemw.telemetry.events import BOUNDS
 from cachemw.telemetry.fleet import ProcessStats
-from cachemw.telemetry.outcomes import BOUNDS
 from cachemw.telemetry.stats import Histogram, Stats
 
 ROUTES = ("products", "orders", "elsewhere")

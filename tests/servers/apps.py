@@ -63,7 +63,7 @@ OPTIONS = {
 cache = Cache.from_dict(OPTIONS)
 
 if os.environ.get("APP_LATE_POSITION"):
-    from cachemw import exchange
+    from cachemw.frontdoor import exchange
 
     in_time = exchange.on_complete
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cachemw import Cache
-from cachemw.engine.entry import Verdict
+from cachemw.engine.model.entry import Verdict
 
 from .kit import LIMIT, Answer, Site, options, until
 

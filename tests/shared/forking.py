@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from cachemw import Cache
-from cachemw.engine.entry import Entry, Key
+from cachemw.engine.model.entry import Entry, Key
 
 CHILDREN = 4
 NAMES = [f"name-{number}" for number in range(50)]

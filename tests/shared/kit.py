@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cachemw import Cache
-from cachemw.engine.entry import Entry
-from cachemw.identity import Identify
+from cachemw.engine.model.entry import Entry
+from cachemw.extensions.identity import Identify
 from cachemw.wsgi import CacheMiddleware
 
 __all__ = ["LIMIT", "Caches", "Site", "entry_of", "options", "until"]

@@ -9,7 +9,8 @@ import json
 import sys
 
 from cachemw import Cache
-from cachemw.stores import codec, redis
+from cachemw.stores.redis import codec
+from cachemw.stores.redis import tier as redis
 
 from .kit import Site, until
 

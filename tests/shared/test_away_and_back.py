@@ -88,7 +88,7 @@ def test_a_process_that_ends_sends_what_it_has_queued(
     own_caches: Caches, own_redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Guard: `_append_last`. The follower would only have come to it a minute later.
-    monkeypatch.setattr("cachemw.invalidation.redis_log._RETRY", 60.0)
+    monkeypatch.setattr("cachemw.invalidation.log.follower._RETRY", 60.0)
     with ChaosProxy(own_redis_server.url) as proxy:
         cache = Caches(proxy.url).make()
         proxy.refuse()

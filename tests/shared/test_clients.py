@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from cachemw.config.model import Redis as RedisConfig
-from cachemw.engine.entry import Entry
+from cachemw.connections.node import Node
+from cachemw.connections.nodes import Nodes
+from cachemw.engine.model.entry import Entry
 from cachemw.errors import StoreUnavailable
-from cachemw.stores.codec import Codec
-from cachemw.stores.commands import Commands
-from cachemw.stores.node import Node
-from cachemw.stores.nodes import Nodes
-from cachemw.stores.redis import RedisTier
+from cachemw.stores.redis.codec import Codec
+from cachemw.stores.redis.commands import Commands
+from cachemw.stores.redis.tier import RedisTier
 from cachemw.testing import FakeClock, RedisServer
 
 from .kit import Caches, options, until

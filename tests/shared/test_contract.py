@@ -13,14 +13,14 @@ from typing import Any, Protocol
 import pytest
 
 from cachemw.config.model import Redis as RedisConfig
-from cachemw.engine.entry import MARKER, Entry, Key, Position
-from cachemw.engine.keys import KeyMaker
+from cachemw.connections.nodes import Nodes
+from cachemw.engine.model.entry import MARKER, Entry, Key, Position
+from cachemw.engine.model.keys import KeyMaker
 from cachemw.errors import StoreUnavailable
-from cachemw.stores.codec import Codec
-from cachemw.stores.commands import Commands
-from cachemw.stores.memory import MemoryTier
-from cachemw.stores.nodes import Nodes
-from cachemw.stores.redis import RedisTier
+from cachemw.stores.memory.tier import MemoryTier
+from cachemw.stores.redis.codec import Codec
+from cachemw.stores.redis.commands import Commands
+from cachemw.stores.redis.tier import RedisTier
 from cachemw.testing import FakeClock
 
 from .kit import until

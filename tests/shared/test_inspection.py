@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from cachemw import Cache
 from cachemw.errors import StoreUnavailable
-from cachemw.inspection import StoredEntry, TimeIsUpError, Touched
+from cachemw.introspection.stored_entries import StoredEntry, TimeIsUpError, Touched
 from cachemw.testing import RedisCluster, RedisServer
 
 from .following import FOLLOWERS, records

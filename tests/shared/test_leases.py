@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from cachemw.config.model import Redis as RedisConfig
-from cachemw.engine.effects import Claim, Lease
-from cachemw.engine.entry import Key
+from cachemw.connections.nodes import Nodes
+from cachemw.engine.core.effects import Claim, Lease
+from cachemw.engine.model.entry import Key
 from cachemw.errors import StoreUnavailable
-from cachemw.stores.commands import Commands
-from cachemw.stores.leases import Leases
-from cachemw.stores.names import name_of
-from cachemw.stores.nodes import Nodes
+from cachemw.stores.redis.commands import Commands
+from cachemw.stores.redis.key_names import name_of
+from cachemw.stores.redis.leases import Leases
 from cachemw.testing import ChaosProxy, FakeClock, RedisServer
 
 from .crowd import CALLS, LEASE, TIMES
@@ -297,7 +297,7 @@ def test_the_leases_that_are_renewed_are_bounded(
     renewed: Renewed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """I4: what is over the bound ends by itself."""
-    monkeypatch.setattr("cachemw.stores.leases._MOST", 0)
+    monkeypatch.setattr("cachemw.stores.redis.leases._MOST", 0)
     assert renewed.lease is not None
     renewed.leases.settle(renewed.lease, uncacheable=False)
     renewed.lease = taken(renewed.leases)
@@ -314,7 +314,7 @@ def test_a_round_of_renewals_ends_in_time_and_the_next_goes_on(
     for key in others:
         name = NAME.replace(KEY.digest.hex(), key.digest.hex())
         own_redis_server.command("PEXPIRE", name, 5000)
-    monkeypatch.setattr("cachemw.stores.leases._BUDGET", -1.0)
+    monkeypatch.setattr("cachemw.stores.redis.leases._BUDGET", -1.0)
 
     def lasting() -> int:
         names = [NAME.replace(KEY.digest.hex(), key.digest.hex()) for key in others]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from cachemw import Cache
-from cachemw.engine.entry import Verdict
+from cachemw.engine.model.entry import Verdict
+from cachemw.invalidation.log.records import purge_fields
 from cachemw.invalidation.purges import Purge, PurgeResult
-from cachemw.invalidation.records import purge_fields
 from cachemw.testing import ChaosProxy, RedisServer
 
 from .following import EPOCH, STREAM, judged, served_before_reading

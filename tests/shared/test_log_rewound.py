@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from cachemw import Cache
-from cachemw.engine.entry import Verdict
+from cachemw.engine.model.entry import Verdict
 from cachemw.invalidation.floors import Floors
+from cachemw.invalidation.log.records import stream_id
 from cachemw.invalidation.purges import Purge
-from cachemw.invalidation.records import stream_id
 
 from .following import EPOCH, STREAM, judged, records
 from .kit import Caches, Site, entry_of, until

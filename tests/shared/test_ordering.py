@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from cachemw import Cache
+from cachemw.frontdoor.purge_orders import acarry_out, carry_out
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Content, Request
-from cachemw.ordering import acarry_out, carry_out
 from cachemw.testing import RedisServer
 
 from .kit import Caches, Site, until

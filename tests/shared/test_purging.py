@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cachemw import Cache
-from cachemw.engine.entry import Verdict
+from cachemw.engine.model.entry import Verdict
 from cachemw.invalidation.purges import PurgeResult
 from cachemw.testing import ChaosProxy, RedisServer
 

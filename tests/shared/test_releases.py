@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cachemw.stores.codec import VERSION
+from cachemw.stores.redis.codec import VERSION
 
 from .following import STREAM
 from .kit import Caches, Site, options, until

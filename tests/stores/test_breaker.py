@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from cachemw.stores.breaker import Breaker
+from cachemw.connections.breaker import Breaker
 from cachemw.testing import FakeClock
 
 

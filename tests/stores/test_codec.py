@@ -22,9 +22,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cachemw.engine.entry import MARKER, Entry, Key, Position
+from cachemw.engine.model.entry import MARKER, Entry, Key, Position
 from cachemw.errors import EntryRejected
-from cachemw.stores.codec import MAX_LIFETIME, REASONS, VERSION, Codec
+from cachemw.stores.redis.codec import MAX_LIFETIME, REASONS, VERSION, Codec
 
 SECRET = b"a secret of the namespace"
 KEY = Key(b"0123456789abcdef", b"full key: /products/1?x=%2F")
@@ -548,7 +548,7 @@ WRITTEN = {
 }
 CHANGED = f"""
 The bytes of version {VERSION} have changed. Releases side by side would misread each other, and nothing
-stored so far could be read. If the format is to change: raise VERSION in cachemw/stores/codec.py
+stored so far could be read. If the format is to change: raise VERSION in cachemw/stores/redis/codec.py
 (names in Redis follow it), describe the new one there, and write {SNAPSHOT.name} for the new number
 from `encode(WRITTEN[name]).hex()`. If it is not: undo what changed it.
 """

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachemw.engine.entry import HeaderPairs
-from cachemw.stores import interning
-from cachemw.stores.interning import TABLE_CAP, intern_pairs, is_shared_name, own_pairs
+from cachemw.engine.model.entry import HeaderPairs
+from cachemw.stores.memory import interning
+from cachemw.stores.memory.interning import TABLE_CAP, intern_pairs, is_shared_name, own_pairs
 
 
 @pytest.fixture(autouse=True)

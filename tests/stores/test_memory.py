@@ -13,13 +13,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from cachemw.engine.entry import Entry, Position
-from cachemw.engine.pressure import Change, Level
-from cachemw.stores import interning
-from cachemw.stores.cost import cost
-from cachemw.stores.interning import intern_pairs
-from cachemw.stores.memory import MemoryTier
-from cachemw.stores.sieve import Door
+from cachemw.engine.model.entry import Entry, Position
+from cachemw.stores.memory import interning
+from cachemw.stores.memory.cost import cost
+from cachemw.stores.memory.eviction import Door
+from cachemw.stores.memory.interning import intern_pairs
+from cachemw.stores.memory.pressure import Change, Level
+from cachemw.stores.memory.tier import MemoryTier
 from cachemw.testing import FakeClock
 
 MIB = 1 << 20

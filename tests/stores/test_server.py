@@ -12,7 +12,7 @@ import textwrap
 import pytest
 
 from cachemw.testing import RedisServer, ServerStartError
-from cachemw.testing.resp import ReplyError
+from cachemw.testing.redis_protocol import ReplyError
 
 
 def is_alive(pid: int) -> bool:

@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import pytest
 
-from cachemw.engine.outcomes import Outcome
+from cachemw.engine.model.outcomes import Outcome
 from cachemw.telemetry.counters import MAX_REASONS, OTHER, UNLISTED, UNLISTED_NAME, Counters
-from cachemw.telemetry.outcomes import BOUNDS, FAMILIES
+from cachemw.telemetry.events import BOUNDS, FAMILIES
 from cachemw.telemetry.stats import Gauges
 
 ROUTES = ("products", "orders")

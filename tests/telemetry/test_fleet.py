@@ -11,8 +11,8 @@ from redis import Redis
 
 from cachemw.errors import StoreUnavailable
 from cachemw.telemetry import fleet
+from cachemw.telemetry.events import BOUNDS
 from cachemw.telemetry.fleet import publish, read
-from cachemw.telemetry.outcomes import BOUNDS
 from cachemw.telemetry.stats import Histogram, Stats
 
 

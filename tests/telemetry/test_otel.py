@@ -12,8 +12,8 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from cachemw.telemetry.counters import UNLISTED, Counters, Outcome
+from cachemw.telemetry.events import EVENT_LABELS
 from cachemw.telemetry.otel import instrument
-from cachemw.telemetry.outcomes import EVENT_LABELS
 from cachemw.telemetry.stats import Gauges
 
 Series = dict[tuple[tuple[str, Any], ...], float]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cachemw.engine.outcomes import Outcome
-from cachemw.telemetry.outcomes import BOUNDS, EVENT_LABELS
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.telemetry.events import BOUNDS, EVENT_LABELS
 from cachemw.telemetry.stats import Histogram, Stats
 
 counts = st.integers(0, 2**40)

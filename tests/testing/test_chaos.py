@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cachemw.engine.entry import Key
+from cachemw.engine.model.entry import Key
 from cachemw.testing import RedisServer, chaos
 
 from .kit import Site, median, until

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cachemw.testing import ChaosProxy, RedisServer
-from cachemw.testing.resp import call, connect_tcp
+from cachemw.testing.redis_protocol import call, connect_tcp
 
 from .kit import until
 

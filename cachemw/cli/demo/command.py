@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import click
 from rich.console import Console
 
-from cachemw.cli.demo.client import Pool, RequestError
 from cachemw.cli.demo.figures import Figures, Outage, compare, summarise
 from cachemw.cli.demo.processes import (
     FRONT_ENDS,
@@ -28,12 +27,13 @@ from cachemw.cli.demo.processes import (
     check_extras,
     find_shop,
 )
-from cachemw.cli.demo.replay import Replay, saturate
 from cachemw.cli.demo.report import Screen, draw_figures, print_figures, rolled_back_line
 from cachemw.cli.demo.rollback import LENGTH, RolledBack, roll_out
-from cachemw.cli.demo.staleness import BOUND
-from cachemw.cli.demo.traffic import SEED, Call, World, make_traffic
 from cachemw.config import load_config
+from cachemw.ops.load.client import Pool, RequestError
+from cachemw.ops.load.replay import Replay, saturate
+from cachemw.ops.load.staleness import BOUND
+from cachemw.ops.load.traffic import SEED, Call, World, make_traffic
 
 if TYPE_CHECKING:
     from cachemw.testing import RedisServer

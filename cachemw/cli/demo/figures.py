@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any, Final
 
-from cachemw.cli.demo.replay import ORIGIN, Replay, Sample
 from cachemw.cli.demo.rollback import RolledBack
+from cachemw.ops.load.replay import ORIGIN, Replay, Sample
 
 __all__ = ["Figures", "Latency", "Outage", "Run", "Target", "compare", "summarise"]
 

@@ -19,8 +19,8 @@ from typing import Self
 import click
 
 import cachemw
-from cachemw.cli.demo.traffic import World
 from cachemw.config import load_config
+from cachemw.ops.load.traffic import World
 
 __all__ = [
     "FRONT_ENDS",

@@ -12,9 +12,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from cachemw.cli.demo.figures import Figures, Latency, Run
-from cachemw.cli.demo.replay import ORIGIN, Replay
 from cachemw.cli.demo.rollback import RolledBack
-from cachemw.cli.demo.staleness import BOUND
+from cachemw.ops.load.replay import ORIGIN, Replay
+from cachemw.ops.load.staleness import BOUND
 
 __all__ = ["Screen", "draw_figures", "print_figures", "rolled_back_line"]
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cachemw.cache import Cache
-from cachemw.cli.demo.replay import Replay
-from cachemw.cli.demo.traffic import Call
 from cachemw.config import Config
+from cachemw.ops.load.replay import Replay
+from cachemw.ops.load.traffic import Call
 from cachemw.rollout.state import State, plan_of
 
 if TYPE_CHECKING:

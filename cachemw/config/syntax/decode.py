@@ -1,0 +1,265 @@
+"""The strict decoder: every mistake in the whole document is found in one go.
+
+A settings class is a table of options. Each option carries its parser, and that one table is what
+the constructor, the decoder of files and the reference read. A parser raises ValueError with a
+message, or ConfigError with problems whose paths are relative to the value. One that could read
+part of its value raises `IncompleteError`, so that rules about the rest still run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from types import SimpleNamespace
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast, dataclass_transform
+
+from cachemw.config.syntax.messages import did_you_mean, key, show
+from cachemw.errors import ConfigError, Problem
+
+__all__ = [
+    "IncompleteError",
+    "Option",
+    "Parser",
+    "Rule",
+    "Setting",
+    "Settings",
+    "list_of",
+    "mapping_of",
+    "option",
+    "options_of",
+    "required",
+    "settings",
+    "table",
+]
+
+T = TypeVar("T")
+S = TypeVar("S", bound="Settings")
+Written = TypeVar("Written", contravariant=True)
+Read = TypeVar("Read", covariant=True)
+
+_UNSET: Any = type("_Unset", (), {"__repr__": lambda _: "<required>"})()
+
+
+class Setting(Protocol[Written, Read]):
+    """Annotates an option for type checkers: what may be written, and what is read back.
+
+    It never exists at run time: the parsed value itself is in the slot.
+    """
+
+    def __get__(self, instance: object, owner: type | None = None) -> Read: ...
+    def __set__(self, instance: object, value: Written) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parser(Generic[T]):
+    """Reads one value. `expects` says, in the reference, what may be written."""
+
+    parse: Callable[[object], T]
+    expects: str
+
+    def __call__(self, value: object) -> T:
+        """Parse a value."""
+        return self.parse(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """What the table knows of one option. `default` is as an operator would write it."""
+
+    parse: Parser[Any]
+    help: str
+    default: Any
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What several options must be together; asked only where each of them could be read."""
+
+    names: tuple[str, ...]
+    check: Callable[[Any], Iterable[Problem]]
+
+
+class IncompleteError(ConfigError):
+    """Problems, together with whatever could be read all the same."""
+
+    def __init__(self, problems: list[Problem], value: object) -> None:
+        super().__init__(problems)
+        self.value = value
+
+
+def option(
+    parse: Parser[Any],
+    *,
+    default: Any = None,
+    factory: Callable[[], Any] | None = None,
+    help: str,  # noqa: A002 - the word every command-line library uses
+    repr: bool = True,  # noqa: A002 - passed on to dataclasses.field
+) -> Any:
+    """Declare an option. An option left out has its default parsed; None stays None."""
+    shown = factory() if factory else default
+    parser = parse if shown is not None else _or_none(parse)
+    metadata = {"option": Option(parse=parser, help=help, default=shown)}
+    if factory is None:
+        return field(default=default, repr=repr, metadata=metadata)
+    return field(default_factory=factory, repr=repr, metadata=metadata)
+
+
+def required(parse: Parser[Any], *, help: str) -> Any:  # noqa: A002
+    """Declare an option that has no default."""
+    made = Option(parse=parse, help=help, default=MISSING, required=True)
+    return field(default=_UNSET, metadata={"option": made})
+
+
+class Settings:
+    """The base of settings classes: parses and checks every option when an object is made."""
+
+    __slots__ = ()
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    def __post_init__(self) -> None:
+        cls = type(self)
+        given = {name: getattr(self, name) for name in options_of(cls)}
+        values, problems = _validate(cls, given)
+        if problems:
+            raise ConfigError(problems, cls.__name__)
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def derive(cls, values: dict[str, Any]) -> None:
+        """Fill in what follows from other options. Options that could not be read are absent."""
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option, required))
+def settings(cls: type[S]) -> type[S]:
+    """Make a settings class."""
+    return dataclass(frozen=True, slots=True, kw_only=True)(cls)
+
+
+def options_of(cls: type[Settings]) -> dict[str, Option]:
+    """Give a class's options by name, in the order they are declared."""
+    return {each.name: each.metadata["option"] for each in fields(cast(Any, cls))}
+
+
+def table(cls: type[S]) -> Parser[S]:
+    """Make the parser of a table of one class's options; an object of the class passes as it is."""
+
+    def parse(value: object) -> S:
+        if isinstance(value, cls):
+            return value
+        entries = _entries(value)
+        values, problems = _validate(cls, entries)
+        problems = _unknown(cls, entries) + problems
+        if problems:
+            raise IncompleteError(problems, SimpleNamespace(**values))
+        return cls(**values)
+
+    return Parser(parse, "a table")
+
+
+def list_of(
+    item: Parser[T], *, check: Callable[[list[T]], Iterable[Problem]] | None = None
+) -> Parser[tuple[T, ...]]:
+    """Make the parser of a list. Items that could not be read are None for later rules."""
+
+    def parse(value: object) -> tuple[T, ...]:
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f"expected a list, got {show(value)}")
+        problems: list[Problem] = []
+        items = [_collect(item, each, f"[{i}]", problems) for i, each in enumerate(value)]
+        if not problems and check is not None:
+            problems += check(cast(list[T], items))
+        if problems:
+            raise IncompleteError(problems, tuple(items))
+        return tuple(cast(list[T], items))
+
+    return Parser(parse, f"a list: {item.expects}")
+
+
+def mapping_of(
+    item: Parser[T],
+    *,
+    check: Callable[[str], object],
+    default: Mapping[str, object] | None = None,
+) -> Parser[dict[str, T]]:
+    """Make the parser of a table with free keys. `check` raises ValueError for a wrong key."""
+
+    def parse(value: object) -> dict[str, T]:
+        problems: list[Problem] = []
+        items: dict[str, T | None] = {}
+        for name, each in {**(default or {}), **_entries(value)}.items():
+            try:
+                check(name)
+            except ValueError as error:
+                problems.append(Problem(key(name), str(error)))
+            items[name] = _collect(item, each, key(name), problems)
+        if problems:
+            raise IncompleteError(problems, items)
+        return cast(dict[str, T], items)
+
+    return Parser(parse, f"a table: name = {item.expects}")
+
+
+def _or_none(parse: Parser[T]) -> Parser[T | None]:
+    return Parser(lambda value: None if value is None else parse(value), parse.expects)
+
+
+def _validate(
+    cls: type[Settings], given: Mapping[str, object]
+) -> tuple[dict[str, Any], list[Problem]]:
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name, each in options_of(cls).items():
+        value = given.get(name, _UNSET if each.required else each.default)
+        if value is _UNSET:
+            problems.append(Problem(name, f"is required: {each.help}"))
+            continue
+        count = len(problems)
+        read = _collect(each.parse, value, name, problems)
+        if len(problems) == count or read is not None:
+            values[name] = read
+    cls.derive(values)
+    for rule in cls.rules:
+        if all(name in values for name in rule.names):
+            problems += rule.check(SimpleNamespace(**values))
+    return values, problems
+
+
+def _collect(parse: Parser[T], value: object, at: str, problems: list[Problem]) -> T | None:
+    try:
+        return parse(value)
+    except ConfigError as error:
+        problems += [Problem(_join(at, path), message) for path, message in error.problems]
+        return cast(T, error.value) if isinstance(error, IncompleteError) else None
+    except ValueError as error:
+        problems.append(Problem(at, str(error)))
+        return None
+
+
+def _unknown(cls: type[Settings], entries: Mapping[str, object]) -> list[Problem]:
+    known = options_of(cls)
+    return [
+        Problem(key(name), f"unknown key{did_you_mean(name, known) or _all_of(known)}")
+        for name in entries
+        if name not in known
+    ]
+
+
+def _all_of(known: Iterable[str]) -> str:
+    return f"; known here: {', '.join(sorted(known))}"
+
+
+def _entries(value: object) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        # A string in place of a table may be the secret that was to be in it.
+        got = "a string" if isinstance(value, str) else show(value)
+        raise ValueError(f"expected a table, got {got}")
+    if wrong := [name for name in value if not isinstance(name, str)]:
+        raise ValueError(f"expected keys that are strings, got {show(wrong[0])}")
+    return value
+
+
+def _join(at: str, path: str) -> str:
+    return f"{at}{path}" if not path or path.startswith("[") else f"{at}.{path}"

@@ -1,0 +1,60 @@
+"""Durations and sizes as people write them: "250ms", "30s", "5m"; "512KiB", "2MiB"."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from cachemw.config.syntax.messages import show
+
+__all__ = ["LONGEST", "duration", "size"]
+
+LONGEST = 2.0**31
+"""Seconds that still count as a duration: what RFC 9111 §1.2.2 asks caches to be able to hold."""
+
+_LARGEST = 2**63 - 1
+
+_SECONDS = {
+    "ms": Decimal("0.001"),
+    "s": Decimal(1),
+    "m": Decimal(60),
+    "h": Decimal(3600),
+    "d": Decimal(86400),
+}
+_BYTES = {
+    unit: Decimal(1024**power) for power, unit in enumerate(("B", "KiB", "MiB", "GiB", "TiB"))
+}
+_WRITTEN = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)([A-Za-z]{1,3})", re.ASCII)
+
+
+def duration(value: object) -> float:
+    """Read a duration, in seconds. Raises ValueError for anything that is not clearly one."""
+    seconds = _number(value) if isinstance(value, (int, float)) else _scaled(value, _SECONDS)
+    if seconds is None or not 0 <= seconds <= LONGEST:
+        raise ValueError(
+            f'expected a duration such as "250ms", "30s", "5m", "1h", "2d" or a number of seconds,'
+            f" got {show(value)}"
+        )
+    return float(seconds)
+
+
+def size(value: object) -> int:
+    """Read a size, in bytes; dropping fractions. Raises ValueError for anything else."""
+    count = _number(value) if isinstance(value, int) else _scaled(value, _BYTES)
+    if count is None or not 0 <= count <= _LARGEST:
+        raise ValueError(
+            f'expected a size such as "512KiB", "2MiB", "1GiB" or a number of bytes,'
+            f" got {show(value)}"
+        )
+    return int(count)
+
+
+def _number(value: float) -> float | None:
+    return None if isinstance(value, bool) else value
+
+
+def _scaled(value: object, units: dict[str, Decimal]) -> Decimal | None:
+    match = _WRITTEN.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match[2] not in units:
+        return None
+    return Decimal(match[1]) * units[match[2]]

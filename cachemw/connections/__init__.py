@@ -1,0 +1,1 @@
+"""The way to Redis, below the stores and the log."""

@@ -1,0 +1,165 @@
+"""One Redis server: clients that give up quickly, and the breaker that says whether to ask it.
+
+Stock redis-py takes 4 to 55 seconds to give up. These clients do not retry, read under a deadline,
+wait briefly for a free connection, and say nothing on connecting that costs a round trip. They are
+made when first needed: one per process for threads, one per event loop. A connection made before a
+fork must not be used after it, nor one loop's in another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from cachemw.config.model import Redis as RedisConfig
+from cachemw.config.syntax.redis_url import Address
+from cachemw.connections.breaker import Breaker
+from cachemw.connections.deadline import reply_within_deadline
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
+
+__all__ = ["Node"]
+
+# Of the 75 ms that a request may be kept waiting (I3): 50 to read, 10 for the pool, 15 to connect.
+_CONNECT_SHARE = 0.3
+_SHORTEST_CONNECT = 0.005
+"""Seconds; the least that is given to connecting, however short the deadline."""
+
+_Lasting = tuple["redis.asyncio.Redis", AsyncGenerator[None, None]]
+"""A loop's client, and what closes it when the loop ends."""
+
+
+class Node:
+    """The clients of one server, and its breaker."""
+
+    def __init__(
+        self, config: RedisConfig, url: str, address: Address | None, breaker: Breaker
+    ) -> None:
+        """`address` is where the server is; None: where `url` says."""
+        self.breaker = breaker
+        self._config = config
+        self._url = url
+        self._address = {} if address is None else {"host": address[0], "port": address[1]}
+        self._lock = threading.Lock()
+        self._sync: redis.Redis | None = None
+        self._by_loop: dict[asyncio.AbstractEventLoop, _Lasting] = {}
+
+    def sync(self) -> Any:
+        """Give this process's client for threads."""
+        client = self._sync
+        if client is None:
+            with self._lock:
+                client = self._sync
+                if client is None:
+                    parser = reply_within_deadline()
+                    client = self._sync = self._make_sync(
+                        self._config.deadline, self._config.pool_size, parser_class=parser
+                    )
+        return client
+
+    def aio(self) -> Any:
+        """Give the running event loop's client."""
+        loop = asyncio.get_running_loop()
+        lasting = self._by_loop.get(loop)
+        if lasting is None:
+            for other in list(self._by_loop):
+                if other.is_closed():  # by somebody who did not ask what was open in it
+                    self._by_loop.pop(other, None)
+            client = self._make_async()
+            lasting = self._by_loop[loop] = client, self._until_the_end(loop, client)
+            with suppress(StopIteration):
+                lasting[1].__anext__().send(None)  # as far as its yield: now the loop knows of it
+        return lasting[0]
+
+    async def _until_the_end(
+        self, loop: asyncio.AbstractEventLoop, client: redis.asyncio.Redis
+    ) -> AsyncGenerator[None, None]:
+        """Close a loop's client when the loop ends, for then asyncio closes its generators.
+
+        Nobody else would: a client refers to its loop, and loops may live for one request only.
+        """
+        try:
+            yield
+        finally:
+            self._by_loop.pop(loop, None)
+            await client.aclose()
+
+    def alone(self, read_timeout: float) -> redis.Redis:
+        """Make a client of one connection that blocks in reads for up to `read_timeout` seconds."""
+        return self._make_sync(read_timeout, connections=1)
+
+    def close(self) -> None:
+        """Close the threads' client; loops close theirs by `aclose`, or when they end."""
+        client, self._sync = self._sync, None
+        if client is not None:
+            client.close()
+
+    async def aclose(self) -> None:
+        """Close the running loop's client."""
+        lasting = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if lasting is not None:
+            await lasting[1].aclose()
+
+    def retire(self) -> None:
+        """Close everything, from any thread: nobody will ask this server any more."""
+        self.close()
+        for loop in list(self._by_loop):
+            with suppress(RuntimeError):  # the loop is closed, and its connections with it
+                loop.call_soon_threadsafe(_spawn, loop, self)
+
+    def _make_sync(self, read_timeout: float, connections: int, **further: Any) -> redis.Redis:
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        pool = redis.BlockingConnectionPool.from_url(
+            self._url,
+            **self._options(read_timeout, connections),
+            retry=Retry(NoBackoff(), 0),
+            **further,
+        )
+        return redis.Redis.from_pool(self._here(pool))
+
+    def _make_async(self) -> redis.asyncio.Redis:
+        import redis.asyncio
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
+            self._url,
+            **self._options(self._config.deadline, self._config.pool_size),
+            retry=Retry(NoBackoff(), 0),
+        )
+        return redis.asyncio.Redis.from_pool(self._here(pool))
+
+    def _here(self, pool: Any) -> Any:
+        """Point a pool at the address: redis-py lets what stands in a URL win over options."""
+        pool.connection_kwargs.update(self._address)
+        return pool
+
+    def _options(self, read_timeout: float, connections: int) -> dict[str, Any]:
+        return {
+            "max_connections": connections,
+            "timeout": self._config.pool_wait,
+            "socket_timeout": read_timeout,
+            "socket_connect_timeout": max(
+                self._config.deadline * _CONNECT_SHARE, _SHORTEST_CONNECT
+            ),
+            "driver_info": None,
+            "protocol": 2,
+        }
+
+
+_closing: set[asyncio.Task[None]] = set()
+"""Clients being closed; without a reference a task may be collected before it is done."""
+
+
+def _spawn(loop: asyncio.AbstractEventLoop, node: Node) -> None:
+    task = loop.create_task(node.aclose())
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)

@@ -1,0 +1,1 @@
+"""The engine, its ports, its effects and their drivers."""

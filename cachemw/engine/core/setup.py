@@ -1,0 +1,92 @@
+"""From the configuration's routes to the engine's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from cachemw.config import Config, Route
+from cachemw.config.syntax.flag import FULL, OFF
+from cachemw.config.syntax.template import parse_template
+from cachemw.config.syntax.values import BODIED_METHODS
+from cachemw.engine.model.bypass import DIRECTIVES
+from cachemw.engine.model.differences import volatile_parts
+from cachemw.engine.model.query import query_reader
+from cachemw.engine.model.router import Router
+from cachemw.engine.model.routes import Identify, Language, RouteState
+from cachemw.engine.model.tags import normalise, route_tag, with_families
+from cachemw.http.storing import Policy
+
+__all__ = ["make_router", "make_routes"]
+
+_PARAMETER_IN_FAMILY = re.compile(r"\}.*:")
+
+
+def make_router(config: Config) -> Router:
+    """Make the router of a configuration's routes."""
+    return Router([(parse_template(route.path), route.mount) for route in config.routes])
+
+
+def make_routes(
+    config: Config, identities: Mapping[str, Identify], languages: Mapping[str, Language]
+) -> list[RouteState]:
+    """Make the live routes, in the order listed.
+
+    `identities` holds a function for each name used, `languages` what reads each `body` but "raw".
+    """
+    return [_make(index, route, identities, languages) for index, route in enumerate(config.routes)]
+
+
+def _make(
+    index: int,
+    route: Route,
+    identities: Mapping[str, Identify],
+    languages: Mapping[str, Language],
+) -> RouteState:
+    methods = {*route.methods, *(("HEAD",) if "GET" in route.methods else ())}
+    return RouteState(
+        index=index,
+        name=route.name,
+        template=(route.mount or "") + route.path,
+        risk=route.risk,
+        strict=route.consistency == "strict",
+        methods=frozenset(methods),
+        bodied=frozenset(route.methods) & BODIED_METHODS,
+        body_limit=route.body_limit,
+        language=languages.get(route.body or "raw"),
+        policy=Policy(
+            ttl=None if route.ttl == "response" else route.ttl,
+            negative_ttl=route.negative_ttl,
+            stale_while_revalidate=route.stale_while_revalidate,
+            stale_if_error=route.stale_if_error,
+            heuristic=route.heuristic,
+            retain=route.retain,
+        ),
+        max_size=route.max_size,
+        max_variants=route.max_variants,
+        read_query=query_reader(route.query, route.ignore_query),
+        varies=frozenset(name.encode("ascii") for name in route.vary),
+        cookies=None if route.cookies is None else frozenset(route.cookies),
+        unread=_unread(route),
+        honours=route.client_directives == "honour",
+        identity=identities[route.identity] if route.identity else None,
+        tags=route.tags,
+        volatile=volatile_parts(route.volatile),
+        invalidates=route.invalidates,
+        own_tag=route_tag(route.name),
+        families=_families(route.tags),
+        share=FULL if route.enabled else OFF,
+    )
+
+
+def _families(templates: Sequence[str]) -> tuple[str, ...] | None:
+    """Give the families of all tags that these templates make, where no parameter's value is in one."""
+    if any(_PARAMETER_IN_FAMILY.search(template) for template in templates):
+        return None
+    tags = with_families(normalise(template) for template in templates)
+    return tuple(tag for tag in tags if tag.endswith(":*"))
+
+
+def _unread(route: Route) -> frozenset[bytes]:
+    fields = frozenset() if route.client_directives == "honour" else DIRECTIVES
+    return fields if route.cookies is None else fields | {b"cookie"}

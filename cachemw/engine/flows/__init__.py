@@ -1,0 +1,1 @@
+"""The flows of a request and its response."""

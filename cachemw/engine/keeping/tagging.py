@@ -1,0 +1,47 @@
+"""The tags of an answer: the route's, the response fields', and those of what was read for it."""
+
+from __future__ import annotations
+
+import re
+
+from cachemw.engine.core.engine import Engine
+from cachemw.engine.model.bypass import normalised_host
+from cachemw.engine.model.tags import TagError, group_tag, user_tag, with_families
+from cachemw.engine.request.decisions import Fetch
+from cachemw.http.fields import Fields
+from cachemw.http.groups import groups
+from cachemw.http.messages import Head
+
+__all__ = ["tags_of", "take_tags"]
+
+_DIVIDERS = re.compile(r"[,\s]+")
+"""Cache-Tag has commas between its tags, Surrogate-Key has spaces, and no tag has either."""
+
+
+def take_tags(engine: Engine, head: Head) -> tuple[Head, tuple[str, ...]]:
+    """Take off a response the fields that hold tags, which are not for clients, and give the tags.
+
+    What cannot be a tag is counted and left out.
+    """
+    names = engine.settings.tag_fields
+    tags: list[str] = []
+    for name, value in head.headers.pairs:
+        if name in names:
+            for tag in filter(None, _DIVIDERS.split(value.decode("utf-8", "surrogateescape"))):
+                try:
+                    tags.append(user_tag(tag))
+                except TagError:
+                    engine.count("bad_tags", "")
+    if not engine.settings.keeps_tag_fields:
+        head = Head(status=head.status, headers=head.headers.without(names))
+    return head, tuple(tags)
+
+
+def tags_of(fetch: Fetch, headers: Fields, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Give all tags of an answer that is to be kept, and end the recording; `given` by its fields."""
+    own = given + fetch.recorded()
+    if b"cache-groups" in headers:
+        host = normalised_host(fetch.ask.request).decode("ascii")
+        own += tuple(group_tag(host, group) for group in groups(headers))
+    tags = fetch.ask.plan.tags
+    return with_families(tags + own) if own else tags

@@ -1,0 +1,1 @@
+"""Finding a stored answer, and rendering it."""

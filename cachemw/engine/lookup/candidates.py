@@ -1,0 +1,153 @@
+"""What the tiers hold for one request: an answer to serve, or one that is only worth something.
+
+An entry that may not simply be served can still be *validated* (the application says that it is
+current) or *stand in* for a failing application. The rules, in this order:
+
+- dead (purged), past its last use, or not for this client: it is not there at all;
+- the log is not to be trusted just now: not there either;
+- fresh, and the client insists on nothing else: served;
+- stale inside stale-while-revalidate, or as stale as the client accepts: served;
+- otherwise kept in hand.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from cachemw.engine.core.effects import Flow, Lookup
+from cachemw.engine.core.engine import Engine
+from cachemw.engine.model.entry import MARKER, Entry, Key, Verdict
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.engine.request.decisions import Serve
+from cachemw.engine.request.keying import Ask
+from cachemw.http.fields import Fields
+from cachemw.http.request_control import accepts_stale, wants_validation
+
+__all__ = ["NOTHING", "Found", "candidate", "in_memory", "in_shared", "stands_in"]
+
+
+class Found(Struct, frozen=True):
+    """What there is for a request."""
+
+    served: Serve | None = None
+    stored: Entry | None = None
+    """What may be validated, or stand in; None where there is an answer to serve."""
+    varies: bool = False
+    """Whether it is known that the answers vary, and this variant is not there."""
+
+
+NOTHING = Found()
+VARIES = Found(varies=True)
+
+
+def in_memory(engine: Engine, asked: Ask, now: float) -> Found:
+    """Look in memory; from then on `asked.key` is the variant's, where the answer is known to vary."""
+    entry = engine.memory.get(asked.key.digest)
+    if entry is not None and entry.status == MARKER:
+        if engine.floors.judge(entry) is Verdict.DEAD or now >= entry.dies_at:
+            engine.memory.discard_if(entry.key, entry)
+            return NOTHING
+        entry.visited = True  # as hot as its variants: without it none of them is found
+        asked.key = _variant(engine, asked, entry)
+        entry = engine.memory.get(asked.key.digest)
+        if entry is None:
+            return VARIES
+    if entry is None:
+        return NOTHING
+    return candidate(engine, asked, entry, now, Outcome.HIT_MEMORY, Outcome.STALE_MEMORY)
+
+
+def in_shared(engine: Engine, asked: Ask, now: float) -> Flow[tuple[Found, float]]:
+    """Look in the shared store, a second time when the first answer says that the answer varies."""
+    route = asked.route.name
+    entry, now = yield Lookup(asked.key, route)
+    varies = False
+    if entry is not None and entry.status == MARKER:
+        if engine.floors.judge(entry) is Verdict.DEAD:
+            return NOTHING, now
+        engine.memory.put(entry)
+        varies = True
+        asked.key = _variant(engine, asked, entry)
+        entry, now = yield Lookup(asked.key, route)
+    if entry is None or entry.status == MARKER:
+        return VARIES if varies else NOTHING, now
+    found = candidate(engine, asked, entry, now, Outcome.HIT_SHARED, Outcome.STALE_SHARED)
+    if found is not NOTHING:
+        engine.memory.put(entry)
+    return found, now
+
+
+def _variant(engine: Engine, asked: Ask, marker: Entry) -> Key:
+    names = tuple(name for name, _ in marker.vary)
+    return engine.variant_key(asked.plan, engine.selecting(names, asked.headers))
+
+
+def candidate(
+    engine: Engine,
+    asked: Ask,
+    entry: Entry,
+    now: float,
+    fresh: Outcome,
+    stale: Outcome,
+) -> Found:
+    """Judge an entry by the rules above; `fresh` and `stale` are the outcomes of serving it."""
+    verdict = engine.floors.judge(entry)
+    if verdict is Verdict.DEAD or now >= entry.dies_at:
+        engine.memory.discard_if(entry.key, entry)
+        return NOTHING
+    if not _is_for(engine, entry, asked):
+        return NOTHING
+    if not engine.trusts(asked.route, entry.born, now):
+        return NOTHING
+    entry.visited = True
+    if verdict is Verdict.VALID and now < entry.fresh_until:
+        outcome = (
+            fresh if asked.directives is None or _suffices(engine, asked, entry, now) else None
+        )
+    else:
+        outcome = stale if _may_be_stale(engine, asked, entry, now) else None
+    if outcome is None:
+        return Found(stored=entry)
+    return Found(Serve(ask=asked, entry=entry, outcome=outcome, now=now))
+
+
+def _is_for(engine: Engine, entry: Entry, asked: Ask) -> bool:
+    """Say whether an entry may go to this client: a known one only gets what is meant for all."""
+    if not asked.personal:
+        return True
+    control = engine.control(Fields(entry.headers))
+    if asked.authorization_sent and not control.shares_authorized:
+        return False
+    return not asked.cookies_sent or control.public or any(n == b"cookie" for n, _ in entry.vary)
+
+
+def _suffices(engine: Engine, asked: Ask, entry: Entry, now: float) -> bool:
+    """Say whether a fresh entry is fresh enough for the client."""
+    assert asked.directives is not None
+    return not wants_validation(
+        asked.directives,
+        age=now - entry.born,
+        lifetime=entry.fresh_until - entry.born,
+        immutable=engine.control(Fields(entry.headers)).immutable,
+    )
+
+
+def _may_be_stale(engine: Engine, asked: Ask, entry: Entry, now: float) -> bool:
+    # A softly purged entry is stale before its time: it has only the windows that it was given,
+    # and none at all where the response forbids stale answers (must-revalidate).
+    within_window = now < entry.stale_until > entry.fresh_until
+    if asked.directives is None:
+        return within_window
+    if within_window and _suffices(engine, asked, entry, now):
+        return True
+    control = engine.control(Fields(entry.headers))
+    return now >= entry.fresh_until and accepts_stale(
+        asked.directives,
+        staleness=now - entry.fresh_until,
+        forbids_stale=control.forbids_stale or control.no_cache,
+    )
+
+
+def stands_in(entry: Entry, now: float) -> bool:
+    """Say whether an entry may be served in place of an error just now (RFC 5861 §4)."""
+    return now < entry.stale_error_until > entry.fresh_until

@@ -1,0 +1,141 @@
+"""How a stored answer is sent: whole, as a 304, in parts, or its head alone; with Age and Cache-Status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from msgspec import Struct
+
+from cachemw.engine.core.engine import Engine, Settings
+from cachemw.engine.model.entry import Entry
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.engine.request.decisions import Serve
+from cachemw.http.cache_status import CACHE_NAME, forwarded, hit
+from cachemw.http.conditional import NOT_MODIFIED_DROPS, is_conditional, not_modified
+from cachemw.http.fields import Fields, Pair
+from cachemw.http.ranges import partial, select
+
+__all__ = ["CONDITIONAL_METHODS", "Answer", "Pairs", "as_not_modified", "hit_fields", "render"]
+
+Pairs = list[Pair]
+
+CONDITIONAL_METHODS = frozenset({"GET", "HEAD", "QUERY"})
+"""What is answered with 304 from a stored answer; RFC 9110 §13.1.2 has a 412 for others."""
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What goes out to the client instead of the application's own head."""
+
+    status: int
+    headers: Pairs
+    body: bytes | None
+    """None: the application's body follows. Bytes: this is the body, whatever the application sends."""
+
+
+def render(engine: Engine, served: Serve) -> Answer:
+    """Render a stored answer for one request (RFC 9110 §13.2.2, §14.2)."""
+    entry, request = served.entry, served.ask.request
+    if served.outcome is Outcome.UNSATISFIED:  # RFC 9111 §5.2.1.7
+        return Answer(status=504, headers=list(_GATEWAY_TIMEOUT), body=b"")
+    headers = _fields(engine.settings, served)
+    if entry.status == 200 and request.method in CONDITIONAL_METHODS:
+        if is_conditional(request.headers) and not_modified(request.headers, Fields(entry.headers)):
+            return as_not_modified(headers)
+        if served.ask.ranged and request.method == "GET":
+            fields = Fields(headers)
+            spans = select(request.headers, fields, len(entry.body))
+            if spans is not None:
+                part = partial(fields, entry.body, spans)
+                return Answer(status=part.status, headers=list(part.fields.pairs), body=part.body)
+    body = b"" if request.method == "HEAD" else entry.body
+    return Answer(status=entry.status, headers=headers, body=body)
+
+
+def as_not_modified(headers: Pairs) -> Answer:
+    """Give the 304 that says that the client has this answer already."""
+    kept = [pair for pair in headers if pair[0] not in NOT_MODIFIED_DROPS]
+    return Answer(status=304, headers=kept, body=b"")
+
+
+_GATEWAY_TIMEOUT = (
+    (b"content-type", b"text/plain"),  # which WSGI wants for a body of no bytes too
+    (b"content-length", b"0"),
+    (b"cache-status", f"{CACHE_NAME}; detail=only-if-cached".encode("ascii")),
+)
+
+_DETAIL = {
+    Outcome.HIT_MEMORY: "memory",
+    Outcome.HIT_SHARED: "shared",
+    Outcome.STALE_MEMORY: "stale",
+    Outcome.STALE_SHARED: "stale",
+    Outcome.STALE_IF_ERROR: "stale-if-error",
+}
+
+
+def _fields(settings: Settings, served: Serve) -> Pairs:
+    entry, now = served.entry, served.now
+    if served.outcome in _DETAIL:
+        return hit_fields(settings, _DETAIL[served.outcome])(entry, now)
+    ttl = int(entry.fresh_until - now)
+    key = entry.key.hex() if settings.show_keys else None
+    if served.outcome is Outcome.HIT_COALESCED:
+        said = forwarded("uri-miss", collapsed=True, ttl=ttl, key=key)
+    else:
+        stored = served.stored is not None
+        reason = "stale" if served.ask.directives is None else "request"
+        said = forwarded(reason, fwd_status=304, stored=stored, ttl=ttl, key=key)
+    fields = [*entry.headers, _age_of(entry, now), (b"cache-status", said)]
+    if settings.x_cache:
+        fields.append((b"x-cache", b"HIT" if served.outcome is Outcome.HIT_COALESCED else b"MISS"))
+    return fields
+
+
+@lru_cache(maxsize=64)
+def hit_fields(settings: Settings, detail: str) -> Callable[[Entry, float], Pairs]:
+    """Make what gives a stored answer's fields with its current Age (RFC 9111 §5.1) and our Cache-Status."""
+
+    def plain(entry: Entry, now: float) -> Pairs:
+        age = int(now - entry.born)
+        ttl = int(entry.fresh_until - now)
+        return [
+            *entry.headers,
+            _ages.get(age) or _age(age),
+            _hits.get((ttl, detail)) or _hit(ttl, detail),
+        ]
+
+    def full(entry: Entry, now: float) -> Pairs:
+        key = entry.key.hex() if settings.show_keys else None
+        said = hit(int(entry.fresh_until - now), detail, key=key)
+        fields = [*entry.headers, _age_of(entry, now), (b"cache-status", said)]
+        if settings.x_cache:
+            fields.append((b"x-cache", b"HIT"))
+        return fields
+
+    return full if settings.show_keys or settings.x_cache else plain
+
+
+# The few ages and remaining lifetimes in use recur all the time, so their pairs are made once.
+_ages: dict[int, Pair] = {}
+_hits: dict[tuple[int, str], Pair] = {}
+_RENDERED = 8192
+"""Pairs kept of each."""
+
+
+def _age_of(entry: Entry, now: float) -> Pair:
+    age = int(now - entry.born)
+    return _ages.get(age) or _age(age)
+
+
+def _age(age: int) -> Pair:
+    if len(_ages) >= _RENDERED:
+        _ages.clear()
+    pair = _ages[age] = (b"age", b"%d" % max(0, age))
+    return pair
+
+
+def _hit(ttl: int, detail: str) -> Pair:
+    if len(_hits) >= _RENDERED:
+        _hits.clear()
+    pair = _hits[ttl, detail] = (b"cache-status", hit(ttl, detail))
+    return pair

@@ -1,0 +1,91 @@
+"""Requests with a body: which bodies are read, and how one becomes part of the key.
+
+A route may list POST and QUERY and say what their bodies are. Only there is a body read at all, by
+the front door and up to the route's limit, and only when nothing else about the request keeps it
+out of the cache. What a body means depends on its Content-Type and Content-Encoding, so they are
+keyed with it; the body itself enters the key as a keyed digest.
+"""
+
+from __future__ import annotations
+
+from cachemw.config.syntax.flag import OFF
+from cachemw.engine.core.engine import Engine
+from cachemw.engine.model.bypass import bypass_reason
+from cachemw.engine.model.keys import encode_parts
+from cachemw.engine.model.routes import RouteState, Target
+from cachemw.http.fields import Fields
+from cachemw.http.messages import Request
+
+__all__ = ["body_limit", "body_part", "body_reason"]
+
+_DESCRIBING = (b"content-type", b"content-encoding")
+_SPELT = frozenset({b"content_type", b"content_encoding"})
+
+
+def body_limit(engine: Engine, request: Request, target: Target) -> int | None:
+    """Give how many bytes of a body the front door is to read, or None: it is left alone."""
+    plan = engine.known(target)
+    if plan is not None:
+        route = plan.route
+    else:
+        match = engine.router.match(request.mount, request.path)
+        if match is None:
+            return None
+        route = engine.routes[match[0]]
+    if route.share == OFF or request.method not in route.bodied:
+        return None
+    if bypass_reason(request, engine.watched.suspicious, keyed=True) or _unread(route, request):
+        return None
+    return route.body_limit
+
+
+def body_reason(route: RouteState, request: Request) -> str | None:
+    """Say why a request must go past the cache because of its body, or None."""
+    reason = _unread(route, request)
+    if reason is not None:
+        return reason
+    content = request.content
+    if content is None:
+        return "body"
+    if content.fault is not None:
+        return content.fault
+    length = request.headers.first(b"content-length")
+    return None if length is None or int(length) == len(content.data) else "body-length"
+
+
+def _unread(route: RouteState, request: Request) -> str | None:
+    """Say why a body is not even to be read, or None."""
+    fields = request.headers
+    if not _SPELT.isdisjoint(fields.names):
+        return "spelling"
+    if request.method == "POST" and b"if-none-match" in fields:  # RFC 9110 §13.1.2: a 412, maybe
+        return "precondition"
+    codings = [coding.lower() for coding in fields.members(b"transfer-encoding")]
+    lengths = fields.values(b"content-length")
+    if codings and (lengths or codings != [b"chunked"]):  # RFC 9112 §6.3: perhaps smuggled
+        return "body"
+    if not lengths:
+        return None
+    if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > _DIGITS:
+        return "body-length"
+    return "body-limit" if int(lengths[0]) > route.body_limit else None
+
+
+_DIGITS = 20
+"""Of a length; int() refuses thousands of them."""
+
+
+def body_part(engine: Engine, request: Request) -> bytes:
+    """Give what a key holds of a request's method and body; its `body_reason` must be None."""
+    assert request.content is not None
+    return encode_parts(
+        (
+            request.method.encode("ascii"),
+            *(_joined(request.headers, name) for name in _DESCRIBING),
+            engine.keys.conceal(request.content.data),
+        )
+    )
+
+
+def _joined(fields: Fields, name: bytes) -> bytes | None:
+    return b", ".join(fields.values(name)) if name in fields else None

@@ -1,0 +1,1 @@
+"""What a route may plug in: identity functions and GraphQL."""

@@ -1,0 +1,41 @@
+"""Identity functions: who is asking, said by the application's own code."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+
+from cachemw.config import Config
+from cachemw.engine.model.routes import Identify
+from cachemw.errors import ConfigError, Problem
+
+__all__ = ["Identify", "resolve_identities"]
+
+
+def resolve_identities(config: Config, registered: Mapping[str, Identify]) -> dict[str, Identify]:
+    """Find the function for every identity that routes name; raises ConfigError for all not found.
+
+    A name is one that was handed to `Cache(identities=…)`, or `module:function` to import.
+    """
+    found: dict[str, Identify] = {}
+    problems = []
+    for index, route in enumerate(config.routes):
+        if route.identity is None or route.identity in found:
+            continue
+        try:
+            found[route.identity] = registered.get(route.identity) or _import(route.identity)
+        except (ImportError, AttributeError, ValueError) as error:
+            problems.append(Problem(f"routes[{index}].identity", f"{route.identity!r}: {error}"))
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def _import(name: str) -> Identify:
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise ValueError("no function of that name was given to Cache(identities=…)")
+    function: Identify = getattr(importlib.import_module(module), attribute)
+    if not callable(function):
+        raise ValueError("is not callable")
+    return function

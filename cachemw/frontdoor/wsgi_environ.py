@@ -1,0 +1,153 @@
+"""Reading a WSGI environ (and Django's `META`, which is one) as the engine wants it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+from cachemw.engine.model.bypass import CONDITIONAL
+from cachemw.engine.model.routes import Extra, Target
+from cachemw.engine.request.keying import Rewrite
+from cachemw.http.fields import Fields
+from cachemw.http.messages import Request
+
+__all__ = ["EnvironReader", "apply_rewrite", "native", "native_pair", "raw_target"]
+
+Environ = dict[str, Any]
+
+_BARE = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
+_REWRITTEN = CONDITIONAL | {b"cookie"}
+"""Fields that a rewrite may give another value."""
+_RAW_NAMES = ("RAW_URI", "REQUEST_URI")
+"""Where servers put the request target as it came: gunicorn and Werkzeug, uWSGI and mod_wsgi."""
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*")
+"""What `quote` would leave as it is: nearly every path."""
+
+
+def raw_target(environ: Mapping[str, Any]) -> str | None:
+    """Give the request target as it came over the wire, where the server tells."""
+    return environ.get("RAW_URI") or environ.get("REQUEST_URI")
+
+
+class EnvironReader:
+    """Reads requests for one set of watched fields."""
+
+    def __init__(self, names: frozenset[bytes], *, decoded: bool = False) -> None:
+        """`decoded` says that the paths are text already, as Django leaves them in its `META`."""
+        self._text: Callable[[str], str] = str if decoded else _decoded
+        # A spelling with underscores cannot be told apart here; servers drop or fold it.
+        plain = [name for name in names if b"_" not in name and name not in _BARE]
+        self._watched = {_variable(name): name for name in plain}
+        self._names = frozenset(self._watched)
+
+    def target(self, environ: Mapping[str, Any], scheme: str, raw: str | None) -> Target:
+        """Give what names the target of a request."""
+        return (
+            scheme,
+            environ.get("HTTP_HOST"),
+            environ.get("SCRIPT_NAME"),
+            environ.get("PATH_INFO"),
+            raw,
+            environ.get("QUERY_STRING"),
+        )
+
+    def watched(self, environ: Mapping[str, Any]) -> Extra | None:
+        """Give the watched fields that a request carries, or None."""
+        length = environ.get("CONTENT_LENGTH")
+        has_body = bool(length) and length != "0"
+        if self._names.isdisjoint(environ) and not has_body:
+            return None
+        found = [
+            (name, environ[variable].encode("latin-1"))
+            for variable, name in self._watched.items()
+            if variable in environ
+        ]
+        if has_body:
+            found.append((b"content-length", str(length).encode("latin-1", "replace")))
+        return found
+
+    def request(self, environ: Mapping[str, Any], scheme: str, raw: str | None) -> Request:
+        """Give the whole request."""
+        mount = self._text(environ.get("SCRIPT_NAME", ""))
+        path = self._text(environ.get("PATH_INFO", "")) or "/"
+        query = environ.get("QUERY_STRING", "").encode("latin-1")
+        headers = [
+            (_field(name), value.encode("latin-1"))
+            for name, value in environ.items()
+            if name[:5] == "HTTP_" and isinstance(value, str)
+        ]
+        for field, variable in _BARE.items():
+            if value := environ.get(variable):
+                headers.append((field, str(value).encode("latin-1")))
+        return Request(
+            method=environ["REQUEST_METHOD"],
+            scheme=scheme,
+            mount=mount,
+            path=path,
+            raw_path=_raw_path(raw, mount, path),
+            query=query,
+            headers=Fields(headers),
+        )
+
+
+def _raw_path(raw: str | None, mount: str, path: str) -> bytes:
+    """Give the path below the mount as it came; the application's own reading of it is keyed too."""
+    if raw is None:
+        if _PLAIN.fullmatch(path):
+            return path.encode("ascii")
+        return quote(path, errors="surrogateescape").encode("ascii")
+    wire = raw.partition("?")[0].encode("latin-1")
+    mounted = quote(mount, errors="surrogateescape").encode("ascii")
+    if mounted and wire.startswith(mounted):
+        return wire[len(mounted) :] or b"/"
+    return wire
+
+
+def _decoded(text: str) -> str:
+    """Undo WSGI's latin-1 disguise of bytes (PEP 3333)."""
+    if text.isascii():
+        return text
+    return text.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+@lru_cache(maxsize=1024)
+def _field(variable: str) -> bytes:
+    """Give the field name of an `HTTP_…` variable."""
+    return variable[5:].replace("_", "-").lower().encode("latin-1")
+
+
+def _variable(name: bytes) -> str:
+    return "HTTP_" + name.decode("ascii").upper().replace("-", "_")
+
+
+def apply_rewrite(environ: Environ, rewrite: Rewrite) -> None:
+    """Make an environ what the application is to see: fewer fields, the query as the route reads it."""
+    kept = rewrite.headers.names
+    for variable in [name for name in environ if name.startswith("HTTP_")]:
+        if _field(variable) not in kept:
+            del environ[variable]
+    for field in _REWRITTEN & kept:
+        environ[_variable(field)] = b", ".join(rewrite.headers.values(field)).decode("latin-1")
+    query = rewrite.query.decode("latin-1")
+    if query != environ.get("QUERY_STRING", ""):
+        environ["QUERY_STRING"] = query
+        for variable in _RAW_NAMES:
+            if variable in environ:
+                path = environ[variable].partition("?")[0]
+                environ[variable] = f"{path}?{query}" if query else path
+
+
+def native(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    """Give header pairs as the native strings that WSGI wants."""
+    return [native_pair(pair) for pair in headers]
+
+
+@lru_cache(maxsize=4096)  # the fields of hits are the same few pairs again and again
+def native_pair(pair: tuple[bytes, bytes]) -> tuple[str, str]:
+    """Give one header pair as native strings (PEP 3333: latin-1)."""
+    return pair[0].decode("latin-1"), pair[1].decode("latin-1")

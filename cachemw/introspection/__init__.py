@@ -1,0 +1,1 @@
+"""Looking inside a cache: explain a request, and list what is stored."""

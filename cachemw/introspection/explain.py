@@ -1,0 +1,214 @@
+"""Saying what the cache would do with a request, and why, without asking the application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from cachemw.engine.core.drivers import run
+from cachemw.engine.core.effects import Acquire, Await, Claim, Effect
+from cachemw.engine.core.engine import Engine
+from cachemw.engine.core.flights import Waiter
+from cachemw.engine.flows.on_request import on_request
+from cachemw.engine.model.entry import Entry
+from cachemw.engine.model.reasons import FORWARDED
+from cachemw.engine.request.decisions import Forward, Serve
+from cachemw.engine.request.keying import Ask
+from cachemw.http.fields import Fields
+from cachemw.http.messages import Content, Request
+
+__all__ = ["Explanation", "StoredAnswer", "explain"]
+
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_SERVED = {
+    "hit": "what is stored is fresh",
+    "stale": "what is stored is stale and may be served while it is renewed",
+    "miss": "the client wants a stored answer or none (only-if-cached), and there is none",
+}
+
+
+class StoredAnswer(Struct, frozen=True, kw_only=True):
+    """What is stored for a request; seconds."""
+
+    status: int
+    size: int
+    age: float
+    ttl: float
+    """What is left of its freshness; negative: stale for so long."""
+    vary: tuple[str, ...]
+    """Selecting fields that are not part of the key."""
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """What would become of one request."""
+
+    method: str
+    url: str
+    route: str | None
+    outcome: str
+    """`hit`, `stale`, `miss`, `pass` or `off`."""
+    reason: str
+    """The word that Cache-Status and the logs would say; `fresh` or `stale` for what is stored."""
+    sentence: str
+    key: str | None = None
+    """The digest, in hexadecimal, that the answer is stored under."""
+    query: str | None = None
+    """The query as the route reads it, and the application would see it."""
+    removed: tuple[str, ...] = ()
+    """Fields that the application would not see."""
+    tags: tuple[str, ...] = ()
+    stored: StoredAnswer | None = None
+
+    def __str__(self) -> str:
+        """Write it for people, a fact a line."""
+        lines = [
+            f"{self.method} {self.url}",
+            f"  {self.outcome}: {self.reason} ({self.sentence})",
+            f"  route    {self.route or '-'}",
+        ]
+        if self.key is not None:
+            lines += [
+                f"  key      {self.key}",
+                f"  query    {self.query or '-'}",
+                f"  removed  {', '.join(self.removed) or '-'}",
+                f"  tags     {' '.join(self.tags)}",
+            ]
+        if self.stored is not None:
+            of = self.stored
+            vary = f", varies on {', '.join(of.vary)}" if of.vary else ""
+            lines.append(
+                f"  stored   {of.status}, {of.size} bytes, age {of.age:.0f} s, ttl {of.ttl:.0f} s{vary}"
+            )
+        return "\n".join(lines)
+
+
+def explain(
+    engine: Engine,
+    perform: Callable[[Effect], Any],
+    now: float,
+    method: str,
+    url: str,
+    headers: Mapping[str, str] | Iterable[tuple[str, str]],
+    body: bytes,
+    mount: str,
+) -> Explanation:
+    """Run the real flow for a made-up request, and let go of whatever it took hold of."""
+    request = _request(method, url, headers, body, mount)
+    if method in engine.bodied:
+        request = replace(request, content=Content(body))
+    watched = engine.watched.names
+    extra = [pair for pair in request.headers if pair[0] in watched] or None
+    target = (
+        "explain",
+        request.scheme,
+        request.headers.first(b"host"),
+        mount,
+        request.raw_path,
+        request.query,
+    )
+    decision = run(on_request(engine, request, target, extra, now), _impatient(perform, now))
+    if isinstance(decision, Serve):
+        if decision.refresh is not None:
+            decision.refresh.abandon()
+        return _served(method, url, decision)
+    if decision.fetch is not None:
+        decision.fetch.abandon()
+    return _forwarded(method, url, decision, now)
+
+
+def _impatient(perform: Callable[[Effect], Any], now: float) -> Callable[[Effect], Any]:
+    """Wait for nobody, and take no lease: the call that others would wait for is never made."""
+
+    def performed(effect: Effect) -> Any:
+        if isinstance(effect, Acquire):
+            return Claim.UNAVAILABLE, now
+        if not isinstance(effect, Await):
+            return perform(effect)
+        waiter = Waiter(lambda: True)
+        effect.flight.join(waiter)
+        return effect.flight.leave(waiter), now
+
+    return performed
+
+
+def _request(
+    method: str,
+    url: str,
+    headers: Mapping[str, str] | Iterable[tuple[str, str]],
+    body: bytes,
+    mount: str,
+) -> Request:
+    parts = urlsplit(url)
+    if parts.scheme not in ("", "http", "https") or not parts.path.startswith("/"):
+        raise ValueError(f"{url!r}: give a path (/products/1) or http(s)://host/path")
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    fields = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
+    if not any(name == b"host" for name, _ in fields):
+        fields.insert(0, (b"host", (parts.netloc or "localhost").encode("idna")))
+    if body and not any(name in _FRAMING for name, _ in fields):
+        fields.append((b"content-length", b"%d" % len(body)))
+    raw = quote(parts.path, safe="/%:@!$&'()*+,;=~-._")
+    return Request(
+        method=method,
+        scheme=parts.scheme or "http",
+        mount=mount,
+        path=unquote(raw, errors="surrogateescape"),
+        raw_path=raw.encode("ascii"),
+        query=quote(parts.query, safe="/%:@!$&'()*+,;=~-._?").encode("ascii"),
+        headers=Fields(fields),
+    )
+
+
+def _served(method: str, url: str, served: Serve) -> Explanation:
+    outcome = served.outcome.outcome
+    found = None if outcome == "miss" else _stored(served.entry, served.now)
+    return Explanation(
+        method=method,
+        url=url,
+        outcome=outcome,
+        reason={"hit": "fresh", "stale": "stale"}.get(outcome, "only-if-cached"),
+        sentence=_SERVED[outcome],
+        stored=found,
+        **_asked(served.ask),
+    )
+
+
+def _forwarded(method: str, url: str, forward: Forward, now: float) -> Explanation:
+    fetch = forward.fetch
+    route = forward.route.name if forward.route else None
+    facts: dict[str, Any] = {"route": route} if fetch is None else _asked(fetch.ask)
+    stored = fetch.stored if fetch is not None else None
+    return Explanation(
+        method=method,
+        url=url,
+        outcome=forward.outcome.outcome,
+        reason=forward.reason,
+        sentence=FORWARDED[forward.reason].sentence,
+        stored=None if stored is None else _stored(stored, now),
+        **facts,
+    )
+
+
+def _asked(asked: Ask) -> dict[str, Any]:
+    seen = asked.headers.names
+    return {
+        "route": asked.route.name,
+        "key": asked.key.digest.hex(),
+        "query": asked.query.decode("latin-1"),
+        "removed": tuple(n.decode("latin-1") for n in asked.request.headers.names if n not in seen),
+        "tags": asked.plan.tags,
+    }
+
+
+def _stored(entry: Entry, now: float) -> StoredAnswer:
+    return StoredAnswer(
+        status=entry.status,
+        size=len(entry.body),
+        age=now - entry.born,
+        ttl=entry.fresh_until - now,
+        vary=tuple(name.decode("latin-1") for name, _ in entry.vary),
+    )

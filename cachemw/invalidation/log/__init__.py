@@ -1,0 +1,1 @@
+"""The invalidation log in Redis."""

@@ -1,0 +1,187 @@
+"""The documents of a rollout in Redis, written together with the live flags and the log.
+
+    cachemw:{shop}:rollout          where it stands
+    cachemw:{shop}:rollout:looks    list: what each look at the present phase has found
+    cachemw:{shop}:rollout:history  stream: every decision
+    cachemw:{shop}:rollout:active   there while somebody has to control it
+    cachemw:{shop}:rollout:lease    who controls it, for as long as it says so again
+
+All of them are in the slot of the log, so that one transaction writes them, in a Cluster too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import Any, Protocol
+
+from cachemw.connections.nodes import Nodes
+from cachemw.errors import StoreUnavailable
+from cachemw.invalidation.log.records import flag_fields, purge_fields
+from cachemw.invalidation.log.stream import Stream
+from cachemw.invalidation.purges import Purge
+
+__all__ = ["RolloutDocuments", "Written"]
+
+LEASE_SECONDS = 5.0
+"""Without a word from who has it, another controller takes over; they ask again within two."""
+_PATIENCE = 2.0
+"""Seconds that Redis may take: no request waits."""
+_ATTEMPTS = 10
+_RECORDS = 10_000
+_LOOKS = 5000
+_KEPT = 90 * 86400
+"""Seconds for which looks are kept of a phase that nobody goes on with."""
+
+_RENEW = """
+local holder = redis.call('GET', KEYS[1])
+if holder == false or holder == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  return 1
+end
+return 0
+"""
+_GIVE_BACK = (
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+)
+
+
+class Written(Protocol):
+    """What one exchange writes."""
+
+    @property
+    def state(self) -> bytes:
+        """Where the rollout stands."""
+
+    @property
+    def flags(self) -> bytes | None:
+        """The live flags, where they change."""
+
+    @property
+    def purged(self) -> tuple[str, ...]:
+        """Tags to purge."""
+
+    @property
+    def record(self) -> bytes | None:
+        """A line of the history."""
+
+    @property
+    def look(self) -> bytes | None:
+        """What a look has found."""
+
+    @property
+    def forget_looks(self) -> bool:
+        """Whether earlier looks are about something else."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it needs a controller."""
+
+
+class RolloutDocuments:
+    """The documents of one namespace. All of it may block for seconds, and raises StoreUnavailable."""
+
+    def __init__(self, namespace: str, stream: Stream, nodes: Nodes, me: Callable[[], str]) -> None:
+        base = f"cachemw:{{{namespace}}}:"
+        self._flags = f"{base}flags".encode()
+        self._state = f"{base}rollout".encode()
+        self._looks = f"{base}rollout:looks".encode()
+        self._history = f"{base}rollout:history".encode()
+        self._active = f"{base}rollout:active".encode()
+        self._lease = f"{base}rollout:lease".encode()
+        self._stream = stream
+        self._nodes = nodes
+        self._me = me
+
+    @contextmanager
+    def _client(self) -> Iterator[Any]:
+        from redis.exceptions import RedisError
+
+        try:
+            node = self._nodes.found(self._state)
+            with closing(node.alone(_PATIENCE)) as client:
+                yield client
+        except (RedisError, OSError) as error:
+            self._nodes.suspect()
+            raise StoreUnavailable(f"rollout: {type(error).__name__}: {error}") from error
+
+    def read(self) -> bytes | None:
+        """Give the state; None where there is none."""
+        with self._client() as client:
+            (found,) = client.mget(self._state)  # None for a value of another type
+            return found if isinstance(found, bytes) else None
+
+    def is_active(self, client: Any) -> bool:
+        """Say whether somebody has to control it; asks by a connection that is there already."""
+        return bool(client.exists(self._active))
+
+    def exchange(self, change: Callable[[bytes | None, bytes | None], Written]) -> None:
+        """Write what `change` makes of the present state and live flags, in one step.
+
+        What `change` raises comes out as it is, and nothing is written.
+        """
+        from redis.exceptions import WatchError
+
+        with self._client() as client:
+            for _ in range(_ATTEMPTS):
+                with client.pipeline() as pipeline, suppress(WatchError):
+                    pipeline.watch(self._state, self._flags)
+                    state, flags = pipeline.mget(self._state, self._flags)
+                    written = change(state, flags)
+                    pipeline.multi()
+                    self._write(pipeline, written)
+                    pipeline.execute()
+                    return
+        raise StoreUnavailable("rollout: others keep changing it")
+
+    def _write(self, pipeline: Any, written: Written) -> None:
+        pipeline.set(self._state, written.state)
+        if written.active:
+            pipeline.set(self._active, b"1")
+        else:
+            pipeline.delete(self._active)
+        if written.flags is not None:
+            pipeline.set(self._flags, written.flags)
+            pipeline.execute_command(*self._stream.append(flag_fields(written.flags)))
+        if written.purged:
+            purge = purge_fields(Purge(tags=written.purged))
+            pipeline.execute_command(*self._stream.append(purge))
+        if written.forget_looks:
+            pipeline.delete(self._looks)
+        if written.look is not None:
+            pipeline.rpush(self._looks, written.look)
+            pipeline.ltrim(self._looks, -_LOOKS, -1)
+            pipeline.expire(self._looks, _KEPT)
+        if written.record is not None:
+            pipeline.xadd(self._history, {b"v": written.record}, maxlen=_RECORDS)
+
+    def looks(self) -> list[bytes]:
+        """Give the looks of the present phase, the oldest first."""
+        with self._client() as client:
+            return list(client.lrange(self._looks, 0, -1))
+
+    def records(self, count: int) -> list[bytes]:
+        """Give the last records, the oldest first."""
+        with self._client() as client:
+            found = client.xrevrange(self._history, count=count)
+            return [fields[b"v"] for _, fields in reversed(found) if b"v" in fields]
+
+    def lead(self) -> bool:
+        """Take the lease where nobody has it, or keep it; say whether it is ours."""
+        with self._client() as client:
+            return bool(client.eval(_RENEW, 1, self._lease, self._me(), int(LEASE_SECONDS * 1000)))
+
+    def resign(self) -> None:
+        """Give the lease back, if it is ours."""
+        with self._client() as client:
+            client.eval(_GIVE_BACK, 1, self._lease, self._me())
+
+    def probe(self) -> str:
+        """Set, read, date and delete a key; give what is wrong with that, or nothing."""
+        key = self._state + b":probe"
+        with self._client() as client:
+            client.set(key, b"1", px=5000)
+            read, left, deleted = client.get(key), client.pttl(key), client.delete(key)
+        if read != b"1" or not 0 < left <= 5000 or deleted != 1:
+            return "does not keep what it is given"
+        return ""

@@ -1,0 +1,1 @@
+"""A load generator: traffic, its replay, and the check for stale answers."""

@@ -1,0 +1,1 @@
+"""What a process needs, with no knowledge of caching."""

@@ -1,0 +1,1 @@
+"""Recording what an answer was built from."""

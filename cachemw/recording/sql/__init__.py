@@ -1,0 +1,1 @@
+"""What SQL statements read and write."""

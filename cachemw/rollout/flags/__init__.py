@@ -1,0 +1,1 @@
+"""The flags of a process, their live state and their files."""

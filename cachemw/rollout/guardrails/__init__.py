@@ -1,0 +1,1 @@
+"""Guardrails: the statistics that judge a rollout."""

@@ -1,0 +1,327 @@
+"""The envelope: how an entry is written into the shared store, and what is believed on reading.
+
+Version 1, all numbers big-endian:
+
+    offset  size  what
+    0       3     magic, `CMW`
+    3       1     version, 1
+    4       1     flags: bit 0, the body is compressed with zstd
+    5       16    four u32: lengths of full key, metadata, stored body, raw body
+    21      8     position: epoch
+    29      16    position: id, two u64: milliseconds, sequence
+    45      16    BLAKE2b over everything before and after it, keyed with a secret's digest
+    61            full key, metadata (msgpack), stored body
+
+Reading distrusts in this order: lengths before anything is hashed or allocated, the checksum before
+anything is parsed, and then still every value, since the key to the checksum is only as secret as
+the deployment keeps it. Whatever is unexpected raises EntryRejected with one of the `REASONS`, and
+never anything else. No pickle.
+
+Writing signs with the first secret, reading accepts all of them. So secrets can be exchanged while
+processes run: once all accept the new one, it may sign.
+
+An entry's times are on its process's monotonic clock and mean nothing elsewhere. They are stored on
+the store server's clock, which all processes can ask for; no wall clock of ours takes part.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from hmac import compare_digest
+from math import isfinite
+
+import msgspec
+import zstandard
+
+from cachemw.engine.model.entry import MARKER, Entry, HeaderPairs, Key, Position
+from cachemw.errors import EntryRejected
+from cachemw.stores.memory.interning import intern_pairs
+
+__all__ = ["MAX_LIFETIME", "REASONS", "VERSION", "Codec"]
+
+REASONS = frozenset(
+    {
+        *("short", "magic", "version", "size", "length", "checksum"),
+        *("key", "meta", "status", "time", "expired", "header", "body"),
+    }
+)
+"""Every reason that a rejection gives, in the order of checking: stable, for counters."""
+
+MAGIC = b"CMW"
+VERSION = 1
+ZSTD = 1
+
+HEADER = struct.Struct(">3sBBIIII8sQQ")
+CHECKSUM = 16
+START = HEADER.size + CHECKSUM
+_Header = tuple[bytes, int, int, int, int, int, int, bytes, int, int]
+
+MAX_KEY = 64 * 1024
+"""Bytes; servers refuse targets and fields long before this (8 KiB each in gunicorn)."""
+MAX_META = 128 * 1024
+"""Bytes; the least that fields and tags can be made of is parsed in 5 ms then."""
+MAX_LIFETIME = 366 * 86_400.0
+"""Seconds; a year, the most that RFC 2616 §14.21 ever recommended, and a leap day."""
+MAX_FUTURE = 5.0
+"""Seconds that a birth may lie ahead: processes learn the server's time over a network."""
+WORTH = 0.9
+"""Compression must save a tenth, or it is not worth undoing on every read."""
+
+_U64 = (1 << 64) - 1
+# RFC 9110 §5.6.2, without upper case: names are lower-cased once, at the edge.
+_TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+_FORBIDDEN = b"\r\n\0"  # RFC 9110 §5.5
+
+
+class _Meta(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    status: int
+    headers: HeaderPairs
+    tags: tuple[str, ...]
+    vary: tuple[tuple[bytes, bytes | None], ...]
+    route: str
+    born: float
+    fresh_until: float
+    stale_until: float
+    stale_error_until: float
+    dies_at: float
+
+
+class _Zstd(threading.local):
+    """Compression contexts, which must not be used by two threads at once."""
+
+    def __init__(self, level: int) -> None:
+        self.compress = zstandard.ZstdCompressor(level=level, write_checksum=False).compress
+        self.decompress = zstandard.ZstdDecompressor().decompress
+
+
+class Codec:
+    """Turn entries into bytes for the shared store and back. Thread-safe."""
+
+    def __init__(
+        self, secrets: Sequence[bytes], *, threshold: int, level: int, max_body: int
+    ) -> None:
+        """Sign with the first secret and accept all; compress from `threshold` bytes on.
+
+        No body over `max_body` bytes is written or taken.
+        """
+        self._signing, *self._accepting = map(_hasher, secrets)
+        self._threshold = threshold
+        self._max_body = max_body
+        self.largest = START + MAX_KEY + MAX_META + max_body
+        """Bytes: no envelope that is accepted has more."""
+        self._zstd = _Zstd(level)
+        self._pack = msgspec.msgpack.Encoder().encode
+        self._unpack = msgspec.msgpack.Decoder(_Meta).decode
+        self._position: Position | None = None
+
+    def encode(self, entry: Entry, key: Key, *, now: float, server_now: float) -> bytes:
+        """Return the envelope of `entry`, which is found by `key`.
+
+        `now` is this process's monotonic clock, `server_now` the store server's clock at the same
+        moment, both in seconds. Lifetimes over a year are cut to one. Raises EntryRejected("size")
+        for a body, key or metadata that `decode` would refuse.
+        """
+        shift = server_now - now
+        born = entry.born + shift
+        fresh_until = min(entry.fresh_until + shift, born + MAX_LIFETIME)
+        longest = fresh_until + MAX_LIFETIME
+        meta = self._pack(
+            _Meta(
+                entry.status,
+                entry.headers,
+                entry.tags,
+                entry.vary,
+                entry.route,
+                born,
+                fresh_until,
+                min(entry.stale_until + shift, longest),
+                min(entry.stale_error_until + shift, longest),
+                min(entry.dies_at + shift, longest),
+            )
+        )
+        raw = len(entry.body)
+        full = key.full
+        if raw > self._max_body or len(full) > MAX_KEY or len(meta) > MAX_META:
+            raise EntryRejected("size")
+        flags, body = self._squeeze(entry)
+        position = entry.position
+        header = HEADER.pack(
+            MAGIC,
+            VERSION,
+            flags,
+            len(full),
+            len(meta),
+            len(body),
+            raw,
+            position.epoch,
+            position.id >> 64,
+            position.id & _U64,
+        )
+        content = b"".join((full, meta, body))
+        return b"".join((header, _checksum(self._signing, header, content), content))
+
+    def decode(self, blob: bytes, key: Key, *, now: float, server_now: float) -> Entry:
+        """Return the entry in `blob`, with its times on this process's clock.
+
+        `key` is the key that was asked for. Raises EntryRejected for everything unexpected.
+        """
+        header = self._verified(blob)
+        if blob[START : START + header[3]] != key.full:
+            raise EntryRejected("key")
+        return self._read(blob, header, key, now=now, server_now=server_now)
+
+    def open(
+        self, blob: bytes, identify: Callable[[bytes], Key], *, now: float, server_now: float
+    ) -> tuple[Key, Entry]:
+        """Return the entry in `blob` and its key, for who looks through all that is stored.
+
+        `identify` makes the key of a full one; whether the blob was found by that key is for the
+        caller to see. Raises EntryRejected for everything unexpected, as `decode` does.
+        """
+        header = self._verified(blob)
+        key = identify(blob[START : START + header[3]])
+        return key, self._read(blob, header, key, now=now, server_now=server_now)
+
+    def _verified(self, blob: bytes) -> _Header:
+        """Return the header of an envelope whose lengths and checksum are right."""
+        if len(blob) < START:
+            raise EntryRejected("short")
+        header: _Header = HEADER.unpack_from(blob)
+        magic, version, flags, key_size, meta_size, stored, raw, *_ = header
+        if magic != MAGIC:
+            raise EntryRejected("magic")
+        if version != VERSION or flags > ZSTD:
+            raise EntryRejected("version")
+        if raw > self._max_body or key_size > MAX_KEY or meta_size > MAX_META:
+            raise EntryRejected("size")
+        body_at = START + key_size + meta_size
+        if len(blob) != body_at + stored or (stored >= raw if flags else stored != raw):
+            raise EntryRejected("length")
+        if not self._is_signed(blob):
+            raise EntryRejected("checksum")
+        return header
+
+    def _read(
+        self, blob: bytes, header: _Header, key: Key, *, now: float, server_now: float
+    ) -> Entry:
+        """Return the entry in a verified envelope; its values are still not to be trusted."""
+        _, _, flags, key_size, meta_size, _, raw, epoch, high, low = header
+        body_at = START + key_size + meta_size
+        meta = self._read_meta(blob[START + key_size : body_at])
+        _check(meta, raw, server_now)
+        body = self._expand(blob[body_at:], raw) if flags else blob[body_at:]
+        position = Position(epoch, high << 64 | low)
+        if position == self._position:
+            position = self._position  # one object for what was begun between two purges
+        else:
+            self._position = position
+        return _entry(meta, key.digest, body, position, now - server_now)
+
+    def _is_signed(self, blob: bytes) -> bool:
+        stated, header = blob[HEADER.size : START], blob[: HEADER.size]
+        content = memoryview(blob)[START:]
+        return compare_digest(_checksum(self._signing, header, content), stated) or any(
+            compare_digest(_checksum(hasher, header, content), stated) for hasher in self._accepting
+        )
+
+    def _squeeze(self, entry: Entry) -> tuple[int, bytes]:
+        """Return the flags and the body as it is to be stored."""
+        body = entry.body
+        encoded = any(name == b"content-encoding" for name, _ in entry.headers)
+        if len(body) >= self._threshold and not encoded:
+            small = self._zstd.compress(body)
+            if len(small) <= WORTH * len(body):
+                return ZSTD, small
+        return 0, body
+
+    def _expand(self, stored: bytes, raw: int) -> bytes:
+        try:
+            # The frame's own claim is checked first: given one, zstd allocates by it alone.
+            if zstandard.frame_content_size(stored) == raw:
+                return self._zstd.decompress(stored, allow_extra_data=False)
+        except zstandard.ZstdError:
+            pass
+        raise EntryRejected("body")
+
+    def _read_meta(self, packed: bytes) -> _Meta:
+        try:
+            return self._unpack(packed)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            raise EntryRejected("meta") from None
+
+
+def _hasher(secret: bytes) -> blake2b:
+    key = blake2b(secret).digest()
+    return blake2b(digest_size=CHECKSUM, key=key, person=b"cachemw envelope")
+
+
+def _checksum(prepared: blake2b, header: bytes, content: bytes | memoryview) -> bytes:
+    hasher = prepared.copy()
+    hasher.update(header)
+    hasher.update(content)
+    return hasher.digest()
+
+
+def _check(meta: _Meta, raw: int, server_now: float) -> None:
+    """Refuse what no correct writer stores; `raw` is the body's length."""
+    status = meta.status
+    if raw if status == MARKER else not 200 <= status <= 599:  # RFC 9110 §15.2: 1xx is no answer
+        raise EntryRejected("status")
+    born, fresh_until, dies_at = meta.born, meta.fresh_until, meta.dies_at
+    # A sum is finite only if every part is.
+    if not isfinite(
+        born + fresh_until + meta.stale_until + meta.stale_error_until + dies_at
+    ) or not (
+        born <= fresh_until <= born + MAX_LIFETIME
+        and born <= server_now + MAX_FUTURE
+        and max(fresh_until, meta.stale_until, meta.stale_error_until) <= dies_at
+        and dies_at <= fresh_until + MAX_LIFETIME
+    ):
+        raise EntryRejected("time")
+    if dies_at <= server_now:
+        raise EntryRejected("expired")
+    _check_headers(meta.headers, raw)
+
+
+def _check_headers(headers: HeaderPairs, raw: int) -> None:
+    if not headers:
+        return
+    names, values = zip(*headers, strict=True)
+    joined = b"".join(values)
+    if (
+        not all(names)
+        or b"".join(names).translate(None, _TOKEN)
+        or len(joined.translate(None, _FORBIDDEN)) != len(joined)
+        or (b"content-length" in names and not _states_only(headers, b"%d" % raw))
+    ):
+        raise EntryRejected("header")
+
+
+def _states_only(headers: HeaderPairs, length: bytes) -> bool:
+    """Say whether no Content-Length is another: a server would break the connection off."""
+    return all(value == length for name, value in headers if name == b"content-length")
+
+
+def _entry(meta: _Meta, key: bytes, body: bytes, position: Position, shift: float) -> Entry:
+    fresh_until = meta.fresh_until + shift
+    ends = meta.fresh_until  # times that equal it share its object: a million of them are worth it
+    stale, on_error, dies = meta.stale_until, meta.stale_error_until, meta.dies_at
+    return Entry(
+        key=key,
+        status=meta.status,
+        headers=intern_pairs(meta.headers),
+        body=body,
+        route=sys.intern(meta.route),
+        born=meta.born + shift,
+        fresh_until=fresh_until,
+        stale_until=fresh_until if stale == ends else stale + shift,
+        stale_error_until=fresh_until if on_error == ends else on_error + shift,
+        dies_at=fresh_until if dies == ends else dies + shift,
+        position=position,
+        tags=meta.tags,
+        vary=meta.vary,
+    )

@@ -1,0 +1,116 @@
+"""What became of each request, told to counters, spans and log lines.
+
+A fault in telling it costs no client anything (I3).
+"""
+
+from __future__ import annotations
+
+import logging
+
+from cachemw.config import Config
+from cachemw.engine.model.differences import Difference
+from cachemw.engine.model.outcomes import FAILED, Outcome
+from cachemw.engine.model.routes import RouteState
+from cachemw.process.clock import Clock
+from cachemw.telemetry.counters import UNLISTED, Counters
+from cachemw.telemetry.logs import Logs, logger_of
+from cachemw.telemetry.mismatches import Mismatches
+from cachemw.telemetry.spans import mark_server_span
+
+__all__ = ["Telling"]
+
+_HIT = int(Outcome.HIT_MEMORY)
+
+
+class Telling:
+    """Tells what happens in one cache."""
+
+    def __init__(
+        self,
+        counters: Counters,
+        logs: Logs,
+        mismatches: Mismatches,
+        clock: Clock,
+        config: Config,
+    ) -> None:
+        self.counters = counters
+        self.logs = logs
+        self.mismatches = mismatches
+        self._record = counters.record
+        self._monotonic = clock.monotonic
+        self._is_logged = [logger_of(route.risk).isEnabledFor for route in config.routes]
+
+    def count(self, event: str, reason: str) -> None:
+        """Count an event."""
+        self.counters.event(event, reason)  # type: ignore[arg-type]
+
+    def finish(
+        self,
+        route: RouteState | None,
+        outcome: Outcome,
+        status: int,
+        started: float,
+        reason: str = "",
+        *,
+        failed: bool = False,
+    ) -> None:
+        """Count one answered request, mark the server's span, and log the line if it is wanted.
+
+        `reason` says why the application was asked, if it was; `failed` that it raised. An answer of
+        500 or above counts as failed too.
+        """
+        try:
+            self._tell(route, outcome, status, started, reason, failed or status >= FAILED)
+        except Exception:
+            self.logs.failed("telemetry_failed")
+
+    def _tell(
+        self,
+        route: RouteState | None,
+        outcome: Outcome,
+        status: int,
+        started: float,
+        reason: str,
+        failed: bool,
+    ) -> None:
+        seconds = self._monotonic() - started
+        index = UNLISTED if route is None else route.index
+        self.counters.record(index, outcome, seconds)
+        if failed:
+            self.counters.fail(index, outcome)
+        if route is None:
+            return
+        mark_server_span(route.template, outcome.outcome, outcome.tier)
+        self.logs.request(route.risk, route.template, outcome, status, seconds, reason)
+        if outcome.outcome == "stale":
+            self.logs.stale_served(route.risk, route.template, outcome)
+
+    def finish_hit(self, route: RouteState, status: int, started: float) -> None:
+        """Do what `finish` does, for a hit in memory: this is on the path that must cost nothing."""
+        try:
+            seconds = self._monotonic() - started
+            index = route.index
+            self._record(index, _HIT, seconds)
+            mark_server_span(route.template, "hit", "memory")
+            if self._is_logged[index](logging.DEBUG):
+                self.logs.request(route.risk, route.template, Outcome.HIT_MEMORY, status, seconds)
+        except Exception:
+            self.logs.failed("telemetry_failed")
+
+    def refused(self, route: RouteState, reason: str) -> None:
+        """Count and log that an answer was not kept, and why."""
+        try:
+            self.counters.refuse(route.index, reason)
+            self.logs.not_stored(route.risk, route.template, reason)
+        except Exception:
+            self.logs.failed("telemetry_failed")
+
+    def mismatched(self, route: RouteState, difference: Difference) -> None:
+        """Count, keep and log that a route in shadow would have answered wrongly."""
+        try:
+            for kind in difference.kinds:
+                self.counters.event("shadow_mismatch", kind)
+            self.mismatches.add(route.name, difference)
+            self.logs.shadow_mismatch(route.risk, route.template, difference.places)
+        except Exception:
+            self.logs.failed("telemetry_failed")

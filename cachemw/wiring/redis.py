@@ -1,0 +1,188 @@
+"""What a cache has only with Redis behind it: nodes, tier, leases and log, joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cachemw.config import Config
+from cachemw.connections.nodes import Nodes
+from cachemw.errors import StoreError
+from cachemw.invalidation.log.follower import Hooks, RedisLog
+from cachemw.invalidation.log.rollout_documents import RolloutDocuments
+from cachemw.process.clock import Clock
+from cachemw.rollout.flags.flags import Flags
+from cachemw.stores.redis.codec import Codec
+from cachemw.stores.redis.commands import Commands
+from cachemw.stores.redis.leases import Leases
+from cachemw.stores.redis.scanner import Scanner
+from cachemw.stores.redis.tier import RedisTier
+from cachemw.telemetry import fleet
+from cachemw.telemetry.logs import Logs
+
+if TYPE_CHECKING:
+    import redis
+
+__all__ = ["Shared", "connect"]
+
+_PUBLISH_EVERY = 1.0
+"""Seconds between a process's reports to the fleet's statistics."""
+_LOOK_EVERY = 2.0
+"""Seconds between two looks whether there is a rollout to control."""
+_PATIENCE = 2.0
+"""Seconds that Redis has to answer where nobody waits."""
+_STATES = {"closed": 0.0, "half-open": 1.0, "open": 2.0}
+"""How the breaker's state is told as a number."""
+
+
+@dataclass(slots=True, eq=False)
+class Shared:
+    """The parts that reach Redis."""
+
+    config: Config
+    clock: Clock
+    nodes: Nodes
+    tier: RedisTier
+    scanner: Scanner
+    leases: Leases
+    log: RedisLog
+    hooks: Hooks
+    rollout: RolloutDocuments
+    rollout_active: list[Callable[[], None]] = field(default_factory=list)
+    """Called now and then while there is a rollout that somebody has to control."""
+    published_at: float = 0.0
+    looked_at: float = 0.0
+
+    def attach(self, flags: Flags, stats: Callable[[], bytes]) -> None:
+        """Let the log feed the flags, and publish this process's statistics."""
+        self.hooks.flags = flags.receive
+        self.hooks.newest_flags = flags.newest
+        self.hooks.rejoined = lambda: self._rejoined(flags)
+        self.hooks.tick = lambda client: self._tick(client, stats)
+
+    def _rejoined(self, flags: Flags) -> None:
+        flags.publish_pending()
+        with suppress(StoreError):
+            self.leases.pay()
+
+    def _tick(self, client: redis.Redis, stats: Callable[[], bytes]) -> None:
+        with suppress(StoreError):  # counted; the next tick tries again
+            self.leases.pay()
+            self.leases.renew()
+        now = self.clock.monotonic()
+        if self.rollout_active and now - self.looked_at >= _LOOK_EVERY:
+            self.looked_at = now
+            if self.rollout.is_active(client):
+                for told in self.rollout_active:
+                    told()
+        if now - self.published_at < _PUBLISH_EVERY:
+            return
+        self.published_at = now
+        try:
+            component = self.config.component
+            fleet.publish(client, self.config.namespace, self.log.me, component, stats())
+        except StoreError:
+            self.hooks.count("store_error", "publish")
+
+    def fleet_stats(self) -> fleet.FleetStats:
+        """Give what the processes of the fleet have counted; raises StoreUnavailable."""
+        node = self.nodes.found(fleet.name_of(self.config.namespace).encode())
+        return fleet.read(node.sync(), self.config.namespace)
+
+    def fleet_processes(self) -> tuple[fleet.ProcessStats, ...]:
+        """Give what each process has counted, with more patience than a request has."""
+        node = self.nodes.found(fleet.name_of(self.config.namespace).encode())
+        with closing(node.alone(_PATIENCE)) as client:
+            return fleet.read(client, self.config.namespace).processes
+
+    def gauges(self) -> dict[str, Callable[[], float | None]]:
+        """Give what is to be read of these parts, by the names of `Gauges`."""
+        return {
+            "breaker": self._breaker,
+            "log_connected": lambda: self.log.live,
+            "log_age": self._log_age,
+            "log_partition_limit": lambda: self.config.log.partition_limit,
+            "queue": lambda: self.log.appender.queued,
+        }
+
+    def _breaker(self) -> float:
+        """Give the state of the breaker that is worst off."""
+        return max((_STATES[breaker.state] for breaker in self.nodes.breakers), default=0.0)
+
+    def _log_age(self) -> float | None:
+        """Give the seconds since the log last proved itself alive."""
+        alive = self.log.alive_at
+        return None if alive is None else self.clock.monotonic() - alive
+
+
+class _Teller:
+    """Counts what happens to the shared store, and logs what an operator should hear of."""
+
+    def __init__(
+        self, config: Config, clock: Clock, count: Callable[[str, str], None], logs: Logs
+    ) -> None:
+        assert config.redis is not None
+        self._failures = config.redis.breaker_failures
+        self._clock = clock
+        self._count = count
+        self._logs = logs
+        self._opened_at = 0.0
+
+    def tell(self, event: str, reason: str) -> None:
+        """Take an event of the tier or the log."""
+        if event == "breaker_closed":
+            self._logs.breaker_closed(self._clock.monotonic() - self._opened_at)
+            return
+        self._count(event, reason)
+        if event == "entry_rejected":
+            self._logs.entry_rejected(reason)
+        elif event == "breaker_opened":
+            self._opened_at = self._clock.monotonic()
+            self._logs.breaker_opened(self._failures)
+
+
+def connect(config: Config, clock: Clock, count: Callable[[str, str], None], logs: Logs) -> Shared:
+    """Join the parts; opens no connection yet."""
+    assert config.redis is not None
+    nodes = Nodes(config.redis, clock.monotonic)
+    hooks = Hooks()
+    teller = _Teller(config, clock, count, logs)
+    hooks.count = teller.tell
+    hooks.lost = logs.log_lost
+    hooks.regained = logs.log_regained
+    hooks.unsent = logs.purges_unsent
+    log = RedisLog(nodes, config.namespace, config.log, hooks, clock.monotonic)
+    secrets = config.secret or (f"cachemw:{config.namespace}",)
+    codec = Codec(
+        [secret.encode() for secret in secrets],
+        threshold=config.compression.threshold,
+        level=config.compression.level,
+        max_body=max((route.max_size for route in config.routes), default=1),
+    )
+    commands = Commands(nodes, teller.tell)
+    tier = RedisTier(
+        commands,
+        config.namespace,
+        codec,
+        server_clock=lambda: log.server_shift,
+        monotonic=clock.monotonic,
+        count=teller.tell,
+    )
+    scanner = Scanner(
+        nodes,
+        config.namespace,
+        codec,
+        server_clock=lambda: log.server_shift,
+        monotonic=clock.monotonic,
+    )
+    leases = Leases(
+        commands,
+        config.namespace,
+        lifetime=config.coalesce.lease,
+        remembered=config.coalesce.hit_for_miss,
+        monotonic=clock.monotonic,
+    )
+    rollout = RolloutDocuments(config.namespace, log.stream, nodes, lambda: log.me)
+    return Shared(config, clock, nodes, tier, scanner, leases, log, hooks, rollout)
