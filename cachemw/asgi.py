@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from cachemw.cache import Cache
 from cachemw.engine.core.drivers import arun
-from cachemw.engine.core.effects import Stored
+from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.flows.on_request import on_request, refreshing
 from cachemw.engine.lookup.rendering import Answer, hit_fields
 from cachemw.engine.model.outcomes import Outcome
@@ -28,7 +28,7 @@ from cachemw.engine.model.routes import Extra, Target
 from cachemw.engine.request.bodies import body_limit
 from cachemw.engine.request.decisions import Fetch, Forward, Serve
 from cachemw.frontdoor.exchange import Exchange, rendered
-from cachemw.frontdoor.purge_endpoint import MAX_BODY, Endpoint
+from cachemw.frontdoor.purge_endpoint import MAX_BODY, PurgeEndpoint
 from cachemw.frontdoor.purge_orders import acarry_out, ordered
 from cachemw.frontdoor.request_body import Incoming
 from cachemw.http.fields import Fields, Pair
@@ -146,7 +146,7 @@ class CacheMiddleware:
         await _Relay(self, send, exchange).run(_rewritten(scope, decision), receive)
 
     async def _carry_out(
-        self, endpoint: Endpoint, order: Request, receive: Receive, send: Send
+        self, endpoint: PurgeEndpoint, order: Request, receive: Receive, send: Send
     ) -> None:
         """Carry out what is ordered by HTTP, and answer."""
         if endpoint.reads(order):
@@ -162,7 +162,7 @@ class CacheMiddleware:
         ):
             served.refresh.abandon()
         await _send_answer(send, answer)
-        self.cache.finish(served.ask.route, served.outcome, answer.status, started)
+        self.cache.finish(served.cacheable.route, served.outcome, answer.status, started)
 
     async def _refresh(self, scope: Scope, fetch: Fetch) -> None:
         """Call the application once more, with nobody listening, and keep its answer."""
@@ -172,11 +172,13 @@ class CacheMiddleware:
             forward = refreshing(fetch)
             exchange = Exchange(self.cache, forward, self._monotonic())
             own = {**_rewritten(scope, forward)}
-            await _Relay(self, _nowhere, exchange).run(own, _nobody(fetch.ask.request.content))
+            await _Relay(self, _nowhere, exchange).run(
+                own, _nobody(fetch.cacheable.request.content)
+            )
         except Exception:
             self.cache.logs.failed("refresh_failed")
 
-    def save_later(self, stored: Stored) -> None:
+    def save_later(self, stored: SharedWrite) -> None:
         """Write to the shared store when the response has gone out."""
         if self.cache.config.redis is not None and not self.cache.tasks.spawn(
             self.cache.asave(stored)

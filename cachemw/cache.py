@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from cachemw.config import Config, config_from, load_config
 from cachemw.engine.core.drivers import arun, run
-from cachemw.engine.core.effects import Lease, Stored, save
+from cachemw.engine.core.effects import Lease, SharedWrite, save
 from cachemw.engine.core.setup import make_routes
 from cachemw.engine.lookup.leasing import leads_refresh
 from cachemw.engine.request.decisions import Fetch
@@ -27,7 +27,7 @@ from cachemw.invalidation.purges import Purge, PurgeResult
 from cachemw.process.clock import Clock, SystemClock
 from cachemw.process.exit import close_at_exit
 from cachemw.process.fork import reset_in_children
-from cachemw.process.threads import Background, Tasks
+from cachemw.process.threads import Tasks, WorkerPool
 from cachemw.recording.context import carry_into_threads
 from cachemw.rollout.flags.files import files_of
 from cachemw.rollout.flags.flags import Flags
@@ -38,8 +38,8 @@ from cachemw.telemetry.fleet import FleetStats
 from cachemw.telemetry.logs import Logs, set_level
 from cachemw.telemetry.mismatches import Mismatches
 from cachemw.telemetry.otel import instrument
-from cachemw.telemetry.reporter import Telling
-from cachemw.wiring.effects import Performer
+from cachemw.telemetry.reporter import Reporter
+from cachemw.wiring.effects import EffectRunner
 from cachemw.wiring.memory import gauges, make_engine, make_memory
 from cachemw.wiring.redis import connect
 from cachemw.wiring.rollout import make_rollout
@@ -77,7 +77,7 @@ class Cache:
         )
         self.mismatches = Mismatches()
         """What routes in shadow would have got wrong."""
-        telling = Telling(self.counters, self.logs, self.mismatches, self.clock, config)
+        telling = Reporter(self.counters, self.logs, self.mismatches, self.clock, config)
         self.count, self.finish, self.finish_hit = telling.count, telling.finish, telling.finish_hit
         routes = make_routes(
             config, resolve_identities(config, identities or {}), resolve_languages(config)
@@ -86,7 +86,7 @@ class Cache:
         self._graph = Graph(config.dependencies)
         if config.recording.threads:
             carry_into_threads()
-        self.background = Background(config.refresh_workers)
+        self.background = WorkerPool(config.refresh_workers)
         self._shared = connect(config, self.clock, self.count, self.logs) if config.redis else None
         self.log: InvalidationLog = (
             self._shared.log if self._shared else LocalLog(config.log.floors, self.clock.time)
@@ -135,9 +135,9 @@ class Cache:
             failed=self.logs.failed,
         )
         self.performer = (
-            Performer(self.clock, self.log, self._shared.tier, self._shared.leases)
+            EffectRunner(self.clock, self.log, self._shared.tier, self._shared.leases)
             if self._shared
-            else Performer(self.clock, self.log)
+            else EffectRunner(self.clock, self.log)
         )
         self.tasks = Tasks(_MAX_TASKS)
         self.servers: set[object] = set()
@@ -380,7 +380,7 @@ class Cache:
 
     def settle(self, lease: Lease, *, uncacheable: bool) -> None:
         """Settle a lease for which nothing was kept: soon, and in the background."""
-        stored = Stored((), "", lease, uncacheable)
+        stored = SharedWrite((), "", lease, uncacheable)
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -389,7 +389,7 @@ class Cache:
             taken = self.tasks.spawn(self.asave(stored))
         lease.dropped = not taken
 
-    def save(self, stored: Stored) -> None:
+    def save(self, stored: SharedWrite) -> None:
         """Write what was kept to the shared store, in a thread; call it after the response."""
         if self._shared:
             try:
@@ -397,7 +397,7 @@ class Cache:
             except Exception:  # the response is out: nobody is left who could be told
                 self.logs.failed("save_failed")
 
-    async def asave(self, stored: Stored) -> None:
+    async def asave(self, stored: SharedWrite) -> None:
         """Write what was kept to the shared store, in an event loop; call it after the response."""
         if self._shared:
             try:

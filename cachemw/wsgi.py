@@ -25,7 +25,7 @@ from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.request.bodies import body_limit
 from cachemw.engine.request.decisions import Fetch, Serve
 from cachemw.frontdoor.exchange import Exchange, rendered
-from cachemw.frontdoor.purge_endpoint import MAX_BODY, Endpoint
+from cachemw.frontdoor.purge_endpoint import MAX_BODY, PurgeEndpoint
 from cachemw.frontdoor.purge_orders import carry_out, ordered
 from cachemw.frontdoor.request_body import read_input
 from cachemw.frontdoor.wsgi_environ import Environ, EnvironReader, apply_rewrite, native, raw_target
@@ -107,7 +107,7 @@ class CacheMiddleware:
         return _Call(self, start_response, Exchange(cache, decision, now)).run(environ)
 
     def _ordered(
-        self, endpoint: Endpoint, environ: Environ, scheme: str, raw: str | None
+        self, endpoint: PurgeEndpoint, environ: Environ, scheme: str, raw: str | None
     ) -> Answer | None:
         """Carry out what is ordered by HTTP; None: the request is no order."""
         order = ordered(self.cache, lambda: self._reader.request(environ, scheme, raw))
@@ -128,11 +128,11 @@ class CacheMiddleware:
         """Send a stored answer; begin its refresh in the background if this request leads it."""
         fetch = served.refresh
         if fetch is not None:
-            own = _detached(environ, fetch.ask.request.content)
+            own = _detached(environ, fetch.cacheable.request.content)
             if not self.cache.background.submit(lambda: self._refresh(own, fetch)):
                 fetch.abandon()
         start_response(_status_line(answer.status), native(answer.headers))
-        self.cache.finish(served.ask.route, served.outcome, answer.status, started)
+        self.cache.finish(served.cacheable.route, served.outcome, answer.status, started)
         return [answer.body or b""]
 
     def _refresh(self, environ: Environ, fetch: Fetch) -> None:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from cachemw.process.threads import Background
+from cachemw.process.threads import WorkerPool
 
 LIMIT = 10.0
 
@@ -19,7 +19,7 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def test_few_calls_run_at_a_time_a_few_more_wait_and_the_rest_is_refused() -> None:
-    background, gate, lock = Background(2), threading.Event(), threading.Lock()
+    background, gate, lock = WorkerPool(2), threading.Event(), threading.Lock()
     running, most, done = 0, 0, 0
 
     def call() -> None:
@@ -41,7 +41,7 @@ def test_few_calls_run_at_a_time_a_few_more_wait_and_the_rest_is_refused() -> No
 
 
 def test_a_call_that_ends_its_thread_ends_no_other_call() -> None:
-    background, ran = Background(1), threading.Event()
+    background, ran = WorkerPool(1), threading.Event()
     gate = threading.Event()
 
     def ends() -> None:
@@ -55,7 +55,7 @@ def test_a_call_that_ends_its_thread_ends_no_other_call() -> None:
 
 
 def test_closing_drops_what_is_queued_and_waits_for_what_runs_but_not_for_ever() -> None:
-    background, gate, ran = Background(1), threading.Event(), threading.Event()
+    background, gate, ran = WorkerPool(1), threading.Event(), threading.Event()
     begun = threading.Event()
 
     def hangs() -> None:

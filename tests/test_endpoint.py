@@ -8,15 +8,22 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cachemw.config import Endpoint as EndpointConfig
-from cachemw.frontdoor.purge_endpoint import MAX_BODY, Endpoint, Order, Refusal, endpoint_of, told
+from cachemw.config import PurgeEndpoint as EndpointConfig
+from cachemw.frontdoor.purge_endpoint import (
+    MAX_BODY,
+    Order,
+    PurgeEndpoint,
+    Refusal,
+    endpoint_of,
+    told,
+)
 from cachemw.frontdoor.request_body import TOO_LARGE, UNREADABLE
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Content, Request
 
 OLD, NEW = "the-older-of-both", "the.newer~of+both/=="
 PATH = "/.cachemw/purge"
-ENDPOINT = Endpoint((OLD, NEW), PATH)
+ENDPOINT = PurgeEndpoint((OLD, NEW), PATH)
 BEARER = (b"authorization", f"Bearer {NEW}".encode())
 JSON = (b"content-type", b"application/json")
 HOST = (b"host", b"shop.example")

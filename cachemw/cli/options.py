@@ -17,7 +17,7 @@ from rich.text import Text
 from cachemw.cache import Cache
 from cachemw.cli.source import Source
 from cachemw.config import Config, load_config
-from cachemw.config.model import Redis
+from cachemw.config.model import RedisSettings
 from cachemw.errors import CacheError, ConfigError, StoreError
 from cachemw.invalidation.log.follower import RedisLog
 
@@ -95,7 +95,7 @@ def read_config(path: Where) -> Config:
     return path.read() if isinstance(path, Source) else load_config(path)
 
 
-def fleet_redis(config: Config, reason: str) -> Redis:
+def fleet_redis(config: Config, reason: str) -> RedisSettings:
     """Give the way to Redis, with a person's patience; `reason` says why there must be one."""
     if config.redis is None:
         raise click.ClickException(f"the configuration names no `redis`: {reason}")
@@ -139,7 +139,7 @@ def telling_mistakes() -> Iterator[None]:
 
 
 @contextmanager
-def reaching(redis: Redis, undone: str) -> Iterator[None]:
+def reaching(redis: RedisSettings, undone: str) -> Iterator[None]:
     """Turn a Redis that does not do what it should into one message; `undone` is what that means."""
     from redis.exceptions import RedisError
 

@@ -26,7 +26,7 @@ from cachemw.cli.options import (
     read_config,
     table,
 )
-from cachemw.config.rollout_plan import Plan, fit, plan_from
+from cachemw.config.rollout_plan import RolloutPlan, fit, plan_from
 from cachemw.config.sources import read_toml
 from cachemw.rollout.manager import Rollout
 from cachemw.rollout.plan_file import default_plan, written_plan
@@ -231,7 +231,7 @@ def _print(state: State) -> None:
         console.print(table(["routes of", "guardrail", "verdict", "on"], rows))
 
 
-def _lines(state: State, plan: Plan) -> list[str]:
+def _lines(state: State, plan: RolloutPlan) -> list[str]:
     phase = plan.phases[state.phase]
     where = f"phase {phase.name!r} ({state.phase + 1} of {len(plan.phases)})"
     if state.status != "rolled back":  # then no step counts any more

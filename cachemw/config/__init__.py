@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from cachemw.config.model import Coalesce, Compression, Config, Endpoint, Log, Memory, Redis
+from cachemw.config.model import (
+    CoalesceSettings,
+    CompressionSettings,
+    Config,
+    EndpointSettings,
+    LogSettings,
+    MemorySettings,
+    RedisSettings,
+)
 from cachemw.config.route import Kind, Route
 from cachemw.config.sources import config_from, config_from_django, load_config
 from cachemw.config.syntax.template import Segment, Template, parse_template
 from cachemw.config.syntax.units import duration, size
 
 __all__ = [
-    "Coalesce",
-    "Compression",
+    "CoalesceSettings",
+    "CompressionSettings",
     "Config",
-    "Endpoint",
+    "EndpointSettings",
     "Kind",
-    "Log",
-    "Memory",
-    "Redis",
+    "LogSettings",
+    "MemorySettings",
+    "RedisSettings",
     "Route",
     "Segment",
     "Template",

@@ -23,24 +23,24 @@ from cachemw.config.syntax.decode import (
     settings,
     table,
 )
-from cachemw.config.syntax.raw_types import Duration, Names, Size, Written
+from cachemw.config.syntax.raw_types import Duration, Names, RawTable, Size
 from cachemw.config.syntax.redis_url import read_url, redacted
 
 __all__ = [
-    "Coalesce",
-    "Compression",
+    "CoalesceSettings",
+    "CompressionSettings",
     "Config",
-    "Endpoint",
-    "Log",
-    "Memory",
-    "Recording",
-    "Redis",
-    "Rollout",
+    "EndpointSettings",
+    "LogSettings",
+    "MemorySettings",
+    "RecordingSettings",
+    "RedisSettings",
+    "RolloutSettings",
 ]
 
 
 @settings
-class Redis(Settings):
+class RedisSettings(Settings):
     """How the shared tier is reached."""
 
     url: Setting[str, str] = required(
@@ -77,7 +77,7 @@ class Redis(Settings):
 
 
 @settings
-class Memory(Settings):
+class MemorySettings(Settings):
     """The memory tier of each process."""
 
     max_size: Setting[Size, int] = option(
@@ -98,7 +98,7 @@ class Memory(Settings):
 
 
 @settings
-class Coalesce(Settings):
+class CoalesceSettings(Settings):
     """How concurrent requests for one missing answer share one call of the application."""
 
     wait: Setting[Duration, float] = option(
@@ -128,7 +128,7 @@ class Coalesce(Settings):
 
 
 @settings
-class Log(Settings):
+class LogSettings(Settings):
     """The invalidation log, which carries purges to every process."""
 
     partition_limit: Setting[Duration, float] = option(
@@ -157,7 +157,7 @@ class Log(Settings):
 
 
 @settings
-class Compression(Settings):
+class CompressionSettings(Settings):
     """How bodies are compressed in Redis."""
 
     threshold: Setting[Size, int] = option(
@@ -167,7 +167,7 @@ class Compression(Settings):
 
 
 @settings
-class Recording(Settings):
+class RecordingSettings(Settings):
     """What answers are built from, noted while they are made."""
 
     database: Setting[bool, bool] = option(
@@ -196,7 +196,7 @@ class Recording(Settings):
 
 
 @settings
-class Endpoint(Settings):
+class EndpointSettings(Settings):
     """Purging by HTTP, for whoever has a token: `PURGE` on any URL, and `POST` on one path."""
 
     token: Setting[str | Sequence[str] | None, tuple[str, ...] | None] = option(
@@ -213,7 +213,7 @@ class Endpoint(Settings):
 
 
 @settings
-class Rollout(Settings):
+class RolloutSettings(Settings):
     """How a staged rollout is controlled, and who hears of it."""
 
     controller: Setting[bool, bool] = option(
@@ -236,31 +236,31 @@ class Config(Settings):
     namespace: Setting[str, str] = option(
         v.NAMESPACE, default="default", help="Keeps apart the caches that share a Redis."
     )
-    redis: Setting[Redis | str | Written | None, Redis | None] = option(
+    redis: Setting[RedisSettings | str | RawTable | None, RedisSettings | None] = option(
         Parser(lambda value: _redis(value), "a URL, or a table"),
         default=None,
         help="The shared tier. Left out: memory only.",
     )
-    memory: Setting[Memory | Written, Memory] = option(
-        table(Memory), factory=dict, help="The memory tier."
+    memory: Setting[MemorySettings | RawTable, MemorySettings] = option(
+        table(MemorySettings), factory=dict, help="The memory tier."
     )
-    coalesce: Setting[Coalesce | Written, Coalesce] = option(
-        table(Coalesce), factory=dict, help="Sharing one call among concurrent requests."
+    coalesce: Setting[CoalesceSettings | RawTable, CoalesceSettings] = option(
+        table(CoalesceSettings), factory=dict, help="Sharing one call among concurrent requests."
     )
-    log: Setting[Log | Written, Log] = option(
-        table(Log), factory=dict, help="The invalidation log."
+    log: Setting[LogSettings | RawTable, LogSettings] = option(
+        table(LogSettings), factory=dict, help="The invalidation log."
     )
-    compression: Setting[Compression | Written, Compression] = option(
-        table(Compression), factory=dict, help="Compression of stored bodies."
+    compression: Setting[CompressionSettings | RawTable, CompressionSettings] = option(
+        table(CompressionSettings), factory=dict, help="Compression of stored bodies."
     )
-    recording: Setting[Recording | Written, Recording] = option(
-        table(Recording), factory=dict, help="What answers are built from."
+    recording: Setting[RecordingSettings | RawTable, RecordingSettings] = option(
+        table(RecordingSettings), factory=dict, help="What answers are built from."
     )
-    endpoint: Setting[Endpoint | Written, Endpoint] = option(
-        table(Endpoint), factory=dict, help="Purging by HTTP."
+    endpoint: Setting[EndpointSettings | RawTable, EndpointSettings] = option(
+        table(EndpointSettings), factory=dict, help="Purging by HTTP."
     )
-    rollout: Setting[Rollout | Written, Rollout] = option(
-        table(Rollout), factory=dict, help="The control of a staged rollout."
+    rollout: Setting[RolloutSettings | RawTable, RolloutSettings] = option(
+        table(RolloutSettings), factory=dict, help="The control of a staged rollout."
     )
     component: Setting[str, str] = option(
         v.KEY,
@@ -272,10 +272,10 @@ class Config(Settings):
         factory=dict,
         help="Tags to the tags that they are built from: purged with them, and so on.",
     )
-    kinds: Setting[Mapping[str, Kind | Written], dict[str, Kind]] = option(
+    kinds: Setting[Mapping[str, Kind | RawTable], dict[str, Kind]] = option(
         mapping_of(table(Kind), check=v.KEY), factory=dict, help="Kinds of data, by name."
     )
-    routes: Setting[Sequence[Route | Written], tuple[Route, ...]] = option(
+    routes: Setting[Sequence[Route | RawTable], tuple[Route, ...]] = option(
         list_of(table(Route)), default=(), help="What is cached. The first route that matches wins."
     )
     flags: Setting[Mapping[str, str], dict[str, str]] = option(
@@ -363,7 +363,7 @@ class Config(Settings):
         return tuple(filled(route, self.kinds, self.consistency) for route in self.routes)
 
 
-def _redis(value: object) -> Redis:
-    if isinstance(value, (Redis, Mapping)):
-        return table(Redis)(value)
-    return Redis(url=read_url(value))
+def _redis(value: object) -> RedisSettings:
+    if isinstance(value, (RedisSettings, Mapping)):
+        return table(RedisSettings)(value)
+    return RedisSettings(url=read_url(value))

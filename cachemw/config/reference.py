@@ -10,15 +10,15 @@ import sys
 from pathlib import Path
 
 from cachemw.config.model import (
-    Coalesce,
-    Compression,
+    CoalesceSettings,
+    CompressionSettings,
     Config,
-    Endpoint,
-    Log,
-    Memory,
-    Recording,
-    Redis,
-    Rollout,
+    EndpointSettings,
+    LogSettings,
+    MemorySettings,
+    RecordingSettings,
+    RedisSettings,
+    RolloutSettings,
 )
 from cachemw.config.route import Kind, Route
 from cachemw.config.syntax.decode import Option, Settings, options_of
@@ -30,14 +30,14 @@ END = "<!-- options: end -->"
 
 _SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     ("Top level", Config),
-    ("`[redis]`", Redis),
-    ("`[memory]`", Memory),
-    ("`[coalesce]`", Coalesce),
-    ("`[log]`", Log),
-    ("`[compression]`", Compression),
-    ("`[recording]`", Recording),
-    ("`[endpoint]`", Endpoint),
-    ("`[rollout]`", Rollout),
+    ("`[redis]`", RedisSettings),
+    ("`[memory]`", MemorySettings),
+    ("`[coalesce]`", CoalesceSettings),
+    ("`[log]`", LogSettings),
+    ("`[compression]`", CompressionSettings),
+    ("`[recording]`", RecordingSettings),
+    ("`[endpoint]`", EndpointSettings),
+    ("`[rollout]`", RolloutSettings),
     ("`[kinds.NAME]`", Kind),
     ("`[[routes]]`", Route),
 )

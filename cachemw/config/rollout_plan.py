@@ -30,10 +30,19 @@ from cachemw.config.syntax.decode import (
 )
 from cachemw.config.syntax.flag import FULL, parse_flag, parse_holdout, share_of
 from cachemw.config.syntax.messages import show
-from cachemw.config.syntax.raw_types import Duration, Names, Written
+from cachemw.config.syntax.raw_types import Duration, Names, RawTable
 from cachemw.errors import ConfigError, Problem
 
-__all__ = ["DEFAULT", "GUARDRAILS", "Phase", "Plan", "Trust", "fit", "load_plan", "plan_from"]
+__all__ = [
+    "DEFAULT",
+    "GUARDRAILS",
+    "GuardrailSettings",
+    "Phase",
+    "RolloutPlan",
+    "fit",
+    "load_plan",
+    "plan_from",
+]
 
 GUARDRAILS = ("errors", "latency", "misses", "hits", "memory")
 
@@ -74,7 +83,7 @@ WATCHED = v.names(v.choice(*GUARDRAILS), at_least=1)
 
 
 @settings
-class Trust(Settings):
+class GuardrailSettings(Settings):
     """The guardrails' margins, and how sure one has to be before going back."""
 
     errors: Setting[str | float, float] = option(
@@ -192,7 +201,7 @@ def _warms_up(plan: Any) -> Iterator[Problem]:
 
 
 @settings
-class Plan(Settings):
+class RolloutPlan(Settings):
     """A rollout from the first phase to the last."""
 
     holdout: Setting[str | float, float] = option(
@@ -210,10 +219,10 @@ class Plan(Settings):
         default="1h",
         help="How long a step waits for evidence when its time is over; then the rollout pauses.",
     )
-    guardrails: Setting[Trust | Written, Trust] = option(
-        table(Trust), factory=dict, help="When to go back."
+    guardrails: Setting[GuardrailSettings | RawTable, GuardrailSettings] = option(
+        table(GuardrailSettings), factory=dict, help="When to go back."
     )
-    phases: Setting[Sequence[Phase | Written], tuple[Phase, ...]] = option(
+    phases: Setting[Sequence[Phase | RawTable], tuple[Phase, ...]] = option(
         list_of(table(Phase)), default=(), help="The phases, in order."
     )
 
@@ -254,10 +263,10 @@ DEFAULT: Mapping[str, Any] = {
 """The owner's three phases (R29-R31), as they would be written."""
 
 
-def plan_from(mapping: Mapping[str, Any], *, source: str = "plan") -> Plan:
+def plan_from(mapping: Mapping[str, Any], *, source: str = "plan") -> RolloutPlan:
     """Decode a plan. Raises ConfigError with every mistake in it."""
     try:
-        return table(Plan)(mapping)
+        return table(RolloutPlan)(mapping)
     except ConfigError as error:
         problems = list(error.problems)
     except ValueError as error:
@@ -265,12 +274,12 @@ def plan_from(mapping: Mapping[str, Any], *, source: str = "plan") -> Plan:
     raise ConfigError(problems, source)
 
 
-def load_plan(path: str | os.PathLike[str]) -> Plan:
+def load_plan(path: str | os.PathLike[str]) -> RolloutPlan:
     """Read a plan's TOML file. Raises ConfigError, also for a file that cannot be read."""
     return plan_from(read_toml(path), source=os.fspath(path))
 
 
-def fit(plan: Plan, config: Config, *, source: str = "plan") -> list[str]:
+def fit(plan: RolloutPlan, config: Config, *, source: str = "plan") -> list[str]:
     """Check a plan against what it is to roll out, and give warnings. Raises ConfigError."""
     problems = [
         Problem(

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from cachemw.config.model import Redis as RedisConfig
+from cachemw.config.model import RedisSettings as RedisConfig
 from cachemw.config.syntax.redis_url import Address
 from cachemw.connections.breaker import Breaker
 from cachemw.connections.deadline import reply_within_deadline

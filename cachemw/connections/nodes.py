@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from cachemw.config.model import Redis as RedisConfig
+from cachemw.config.model import RedisSettings as RedisConfig
 from cachemw.config.syntax.redis_url import Address, deployment
 from cachemw.connections.breaker import Breaker
 from cachemw.connections.node import Node

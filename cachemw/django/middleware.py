@@ -91,7 +91,7 @@ class CacheMiddleware:
         if isinstance(decision, Serve):
             fetch = decision.refresh
             if fetch is not None:
-                own = copy_request(request, fetch.ask.request.content)
+                own = copy_request(request, fetch.cacheable.request.content)
                 if not self.cache.background.submit(lambda: self._refresh(own, fetch)):
                     fetch.abandon()
             return self._served(decision, answer, now)
@@ -162,7 +162,7 @@ class CacheMiddleware:
         if isinstance(decision, Serve):
             fetch = decision.refresh
             if fetch is not None and not self.cache.tasks.spawn(
-                self._arefresh(copy_request(request, fetch.ask.request.content), fetch)
+                self._arefresh(copy_request(request, fetch.cacheable.request.content), fetch)
             ):
                 fetch.abandon()
             return self._served(decision, answer, now)
@@ -265,7 +265,7 @@ class CacheMiddleware:
 
     def _served(self, served: Serve, answer: Answer | None, started: float) -> HttpResponseBase:
         assert answer is not None
-        self.cache.finish(served.ask.route, served.outcome, answer.status, started)
+        self.cache.finish(served.cacheable.route, served.outcome, answer.status, started)
         return _answered(answer)
 
     def _failed(self, now: float) -> None:

@@ -18,10 +18,10 @@ the cache, never the client its answer (I3).
 from __future__ import annotations
 
 from cachemw.cache import Cache
-from cachemw.engine.core.effects import Stored
+from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.flows.on_response import on_error, on_head
 from cachemw.engine.flows.shadowing import Shadowing, shadowed
-from cachemw.engine.keeping.storing import Keeping, broke_off, fail, on_complete, refuse
+from cachemw.engine.keeping.storing import Collector, broke_off, fail, on_complete, refuse
 from cachemw.engine.lookup.rendering import Answer, render
 from cachemw.engine.request.decisions import Forward, Serve
 from cachemw.http.messages import Head
@@ -70,7 +70,7 @@ class Exchange:
         """Whether the application raised and nothing could stand in."""
         self.stood_in = False
         """Whether a stored answer went out in place of the application's."""
-        self.stored: Stored | None = None
+        self.stored: SharedWrite | None = None
         """What was kept and has still to be written to the shared store."""
         self.purge: tuple[str, ...] = ()
         """Tags to purge, by `cache.invalidate`, before the answer goes out."""
@@ -79,7 +79,7 @@ class Exchange:
         if forward.fetch is not None:
             self.recording = recording = Recording()
             forward.fetch.recorded = recording.close
-        self._keeping: Keeping | Shadowing | None = None
+        self._keeping: Collector | Shadowing | None = None
         self._pieces: list[bytes] = []
         self._size = 0
         self._finished = False
@@ -150,7 +150,7 @@ class Exchange:
         if keeping := self._take_keeping():
             refuse(self.cache.engine, keeping.fetch, reason)
 
-    def _take_keeping(self) -> Keeping | None:
+    def _take_keeping(self) -> Collector | None:
         keeping, self._keeping = self._keeping, None
         self._pieces = []
         return None if isinstance(keeping, Shadowing) else keeping

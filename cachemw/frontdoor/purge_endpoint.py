@@ -27,12 +27,12 @@ from urllib.parse import quote
 import msgspec
 from msgspec.structs import replace
 
-from cachemw.config import Endpoint as EndpointConfig
+from cachemw.config import EndpointSettings
 from cachemw.engine.lookup.rendering import Answer
 from cachemw.engine.model.bypass import is_host, normalised_host
 from cachemw.http.messages import Request
 
-__all__ = ["MAX_BODY", "Endpoint", "Order", "Refusal", "endpoint_of", "refusal", "told"]
+__all__ = ["MAX_BODY", "Order", "PurgeEndpoint", "Refusal", "endpoint_of", "refusal", "told"]
 
 MAX_BODY = 64 * 1024
 """Bytes of an order: a thousand tags."""
@@ -75,12 +75,12 @@ class Refusal(msgspec.Struct, frozen=True):
 _read_order = msgspec.json.Decoder(Order).decode
 
 
-def endpoint_of(config: EndpointConfig) -> Endpoint | None:
+def endpoint_of(config: EndpointSettings) -> PurgeEndpoint | None:
     """Give the endpoint that a configuration switches on, if it does."""
-    return Endpoint(config.token, config.path) if config.token else None
+    return PurgeEndpoint(config.token, config.path) if config.token else None
 
 
-class Endpoint:
+class PurgeEndpoint:
     """Takes orders from whoever has a token."""
 
     def __init__(self, tokens: tuple[str, ...], path: str) -> None:

@@ -60,8 +60,8 @@ async def acarry_out(cache: Cache, request: Request) -> Answer:
 
 def _order(cache: Cache, request: Request) -> Order | Answer:
     assert cache.endpoint is not None
-    asked = cache.endpoint.order(request)
-    return _refused(cache, asked) if isinstance(asked, Refusal) else asked
+    cacheable = cache.endpoint.order(request)
+    return _refused(cache, cacheable) if isinstance(cacheable, Refusal) else cacheable
 
 
 def _failed(cache: Cache, error: Exception) -> Answer:

@@ -17,7 +17,7 @@ from cachemw.engine.flows.on_request import on_request
 from cachemw.engine.model.entry import Entry
 from cachemw.engine.model.reasons import FORWARDED
 from cachemw.engine.request.decisions import Forward, Serve
-from cachemw.engine.request.keying import Ask
+from cachemw.engine.request.keying import CacheableRequest
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Content, Request
 
@@ -173,14 +173,14 @@ def _served(method: str, url: str, served: Serve) -> Explanation:
         reason={"hit": "fresh", "stale": "stale"}.get(outcome, "only-if-cached"),
         sentence=_SERVED[outcome],
         stored=found,
-        **_asked(served.ask),
+        **_asked(served.cacheable),
     )
 
 
 def _forwarded(method: str, url: str, forward: Forward, now: float) -> Explanation:
     fetch = forward.fetch
     route = forward.route.name if forward.route else None
-    facts: dict[str, Any] = {"route": route} if fetch is None else _asked(fetch.ask)
+    facts: dict[str, Any] = {"route": route} if fetch is None else _asked(fetch.cacheable)
     stored = fetch.stored if fetch is not None else None
     return Explanation(
         method=method,
@@ -193,14 +193,16 @@ def _forwarded(method: str, url: str, forward: Forward, now: float) -> Explanati
     )
 
 
-def _asked(asked: Ask) -> dict[str, Any]:
-    seen = asked.headers.names
+def _asked(cacheable: CacheableRequest) -> dict[str, Any]:
+    seen = cacheable.headers.names
     return {
-        "route": asked.route.name,
-        "key": asked.key.digest.hex(),
-        "query": asked.query.decode("latin-1"),
-        "removed": tuple(n.decode("latin-1") for n in asked.request.headers.names if n not in seen),
-        "tags": asked.plan.tags,
+        "route": cacheable.route.name,
+        "key": cacheable.key.digest.hex(),
+        "query": cacheable.query.decode("latin-1"),
+        "removed": tuple(
+            n.decode("latin-1") for n in cacheable.request.headers.names if n not in seen
+        ),
+        "tags": cacheable.plan.tags,
     }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-__all__ = ["Background", "Tasks"]
+__all__ = ["Tasks", "WorkerPool"]
 
 _QUEUED_PER_WORKER = 8
 
@@ -47,7 +47,7 @@ class Tasks:
         self._running = set()
 
 
-class Background:
+class WorkerPool:
     """Runs calls in at most `workers` threads and refuses what would queue for long.
 
     A thread ends when there is nothing left to do. They are daemons: a process waits at its end for

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from cachemw.config.rollout_plan import Plan
+from cachemw.config.rollout_plan import RolloutPlan
 from cachemw.process.clock import Clock
 from cachemw.rollout.decisions import decide
 from cachemw.rollout.evidence import Evidence
@@ -91,7 +91,7 @@ class Controller:
 
     # -- while it goes forward ---------------------------------------------------------------------
 
-    def _watch(self, state: State, plan: Plan) -> float:
+    def _watch(self, state: State, plan: RolloutPlan) -> float:
         self._after = None
         interval = plan.phases[state.phase].interval
         now = self._clock.monotonic()
@@ -105,7 +105,7 @@ class Controller:
             self._looked_at = now
         return max(0.0, min(_TURN, self._looked_at + interval - self._clock.monotonic()))
 
-    def _look(self, evidence: Evidence, state: State, plan: Plan, seconds: float) -> None:
+    def _look(self, evidence: Evidence, state: State, plan: RolloutPlan, seconds: float) -> None:
         processes = self._fleet()
         phase = plan.phases[state.phase]
         there = {process.component for process in processes if process.live}
@@ -130,7 +130,7 @@ class Controller:
 
     # -- after a rollback --------------------------------------------------------------------------
 
-    def _check(self, state: State, plan: Plan) -> float:
+    def _check(self, state: State, plan: RolloutPlan) -> float:
         """Look once when the rollback must have arrived, then examine what came since."""
         now = self._clock.monotonic()
         if self._rolled_back != state.revision:
@@ -147,7 +147,7 @@ class Controller:
         return _TURN
 
     def _examine(
-        self, state: State, plan: Plan, processes: Sequence[Process], after: Growth
+        self, state: State, plan: RolloutPlan, processes: Sequence[Process], after: Growth
     ) -> None:
         grown = after.since_last(processes)
         assert grown is not None

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from cachemw.config.rollout_plan import Plan
+from cachemw.config.rollout_plan import RolloutPlan
 from cachemw.rollout.guardrails.evaluation import Evaluation
 from cachemw.rollout.guardrails.guardrails import Judgement
 from cachemw.rollout.state import (
@@ -64,7 +64,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """Components of which no process is there."""
 
 
-def decide(state: State, plan: Plan, seen: Seen, at: float, by: str) -> Move:
+def decide(state: State, plan: RolloutPlan, seen: Seen, at: float, by: str) -> Move:
     """Give the move that a look makes."""
     looked = replace(
         state,
@@ -76,7 +76,7 @@ def decide(state: State, plan: Plan, seen: Seen, at: float, by: str) -> Move:
     return replace(move, look=seen.look)
 
 
-def _decide(state: State, plan: Plan, seen: Seen, at: float, by: str) -> Move:
+def _decide(state: State, plan: RolloutPlan, seen: Seen, at: float, by: str) -> Move:
     phase = plan.phases[state.phase]
     if failing := _failing(state, plan, seen, acting=True):
         group, judgement = failing[0]
@@ -98,7 +98,7 @@ def _watched(state: State, reason: str) -> Move:
     return Move(state=replace(state, revision=state.revision + 1, reason=reason))
 
 
-def _judgements(state: State, plan: Plan, seen: Seen) -> Iterator[tuple[Group, Judgement]]:
+def _judgements(state: State, plan: RolloutPlan, seen: Seen) -> Iterator[tuple[Group, Judgement]]:
     """Give what counts, with its group. A phase that is in shadow has let nobody in yet."""
     watch = plan.phases[state.phase].watch
     in_shadow = plan.phases[state.phase].steps[state.step] == "shadow"
@@ -109,7 +109,7 @@ def _judgements(state: State, plan: Plan, seen: Seen) -> Iterator[tuple[Group, J
 
 
 def _failing(
-    state: State, plan: Plan, seen: Seen, *, acting: bool
+    state: State, plan: RolloutPlan, seen: Seen, *, acting: bool
 ) -> list[tuple[Group, Judgement]]:
     dry = plan.guardrails.dry_run
     return [
@@ -125,7 +125,7 @@ def _numbers(judgement: Judgement) -> dict[str, Any]:
 
 
 def _go_back(
-    state: State, plan: Plan, at: float, by: str, group: Group, judgement: Judgement
+    state: State, plan: RolloutPlan, at: float, by: str, group: Group, judgement: Judgement
 ) -> Move:
     reason = f"guardrail {judgement.guardrail} failed"
     if group == "before":
@@ -141,7 +141,7 @@ def _go_back(
     )
 
 
-def _untold(state: State, plan: Plan, seen: Seen, at: float, by: str) -> Move | None:
+def _untold(state: State, plan: RolloutPlan, seen: Seen, at: float, by: str) -> Move | None:
     """Tell what nobody has been told of in this attempt yet, one thing at a look."""
     for _, judgement in _failing(state, plan, seen, acting=False):
         what = f"dry run: {judgement.guardrail}"
@@ -188,7 +188,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 def _tell(
     state: State,
-    plan: Plan,
+    plan: RolloutPlan,
     at: float,
     by: str,
     what: str,
@@ -201,7 +201,7 @@ def _tell(
     return Move(state=told, record=record)
 
 
-def _after_shadow(state: State, plan: Plan, seen: Seen, at: float, by: str) -> Move:
+def _after_shadow(state: State, plan: RolloutPlan, seen: Seen, at: float, by: str) -> Move:
     compared = sum(each.hits + each.mismatches for each in seen.shadow.values())
     if seen.shadow and compared < _ENOUGH:
         return _wait(state, plan, seen, at, by, f"{compared} answers in shadow were compared")
@@ -229,7 +229,7 @@ def _where(shadowed: Shadowed) -> str:
     return f" ({', '.join(places[:_FEW])}{more})" if places else ""
 
 
-def _at_the_end(state: State, plan: Plan, seen: Seen, at: float, by: str) -> Move:
+def _at_the_end(state: State, plan: RolloutPlan, seen: Seen, at: float, by: str) -> Move:
     dry = plan.guardrails.dry_run
     unsure = [
         f"{judgement.guardrail} ({group})" if group == "before" else judgement.guardrail
@@ -246,7 +246,7 @@ def _at_the_end(state: State, plan: Plan, seen: Seen, at: float, by: str) -> Mov
     return _wait(state, plan, seen, at, by, ", ".join(unsure))
 
 
-def _wait(state: State, plan: Plan, seen: Seen, at: float, by: str, what: str) -> Move:
+def _wait(state: State, plan: RolloutPlan, seen: Seen, at: float, by: str, what: str) -> Move:
     """Hold for want of evidence, or pause when that has lasted for too long."""
     reason = f"not enough evidence: {what}"
     held = replace(state, held=state.held + seen.seconds)

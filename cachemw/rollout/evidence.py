@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from cachemw.config.rollout_plan import Phase, Plan
+from cachemw.config.rollout_plan import Phase, RolloutPlan
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.rollout.decisions import Seen
 from cachemw.rollout.guardrails.evaluation import evaluate
@@ -28,7 +28,7 @@ _KEPT = 50
 """Reasons and places kept of a route at a look: as many as a process keeps."""
 
 
-def grouped(plan: Plan, phase: int, risks: Mapping[str, str]) -> dict[Group, frozenset[str]]:
+def grouped(plan: RolloutPlan, phase: int, risks: Mapping[str, str]) -> dict[Group, frozenset[str]]:
     """Give the routes to be weighed together; `risks` are routes' risk classes by name."""
 
     def routes(phases: Sequence[Phase]) -> frozenset[str]:
@@ -45,7 +45,7 @@ class Evidence:
     """What is known about one attempt at a phase. For one thread."""
 
     def __init__(
-        self, plan: Plan, state: State, risks: Mapping[str, str], bounds: Sequence[float]
+        self, plan: RolloutPlan, state: State, risks: Mapping[str, str], bounds: Sequence[float]
     ) -> None:
         """`bounds` are those of the histograms, in seconds."""
         self.attempt = state.attempt
@@ -112,7 +112,7 @@ class Evidence:
         }
 
 
-def _margins(plan: Plan, phase: Phase, groups: int) -> Margins:
+def _margins(plan: RolloutPlan, phase: Phase, groups: int) -> Margins:
     trust = plan.guardrails
     return Margins(
         holdout=plan.holdout,

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from cachemw.config import Config
-from cachemw.config.rollout_plan import Plan, fit, plan_from
+from cachemw.config.rollout_plan import RolloutPlan, fit, plan_from
 from cachemw.errors import StoreError
 from cachemw.process.clock import Clock
 from cachemw.rollout import state as moves
@@ -24,7 +24,7 @@ _RETRY = 1.0
 _CLOSE_WAIT = 5.0
 _OPERATOR = "an operator"
 
-_Step = Callable[[State, Plan, float, str, str], Move]
+_Step = Callable[[State, RolloutPlan, float, str, str], Move]
 
 
 class Rollout:
@@ -115,7 +115,7 @@ class Rollout:
     ) -> State:
         """Turn off what the present phase has let in, or every phase, and purge what it has stored."""
 
-        def back(state: State, plan: Plan, at: float, by: str, reason: str) -> Move:
+        def back(state: State, plan: RolloutPlan, at: float, by: str, reason: str) -> Move:
             return moves.roll_back(state, plan, at, by, reason, everything=everything)
 
         return self._move(back, by, reason)

@@ -7,7 +7,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cachemw.config import Config
-from cachemw.config.rollout_plan import DEFAULT, GUARDRAILS, Phase, Plan, Trust, fit, plan_from
+from cachemw.config.rollout_plan import (
+    DEFAULT,
+    GUARDRAILS,
+    GuardrailSettings,
+    Phase,
+    RolloutPlan,
+    fit,
+    plan_from,
+)
 from cachemw.config.syntax.decode import options_of
 from cachemw.errors import ConfigError, Problem
 
@@ -48,8 +56,8 @@ def written_plan(config: Config) -> str:
     if config.memory.planned_size is None:
         lines.append("# Memory is not watched: say in `memory.planned_size` what was planned.\n")
     lines += [f"# Warning: {each}\n" for each in fit(plan_from(written), config)]
-    lines += _table(Plan, {}, without=("guardrails", "phases"))
-    lines += ["\n[guardrails]\n", *_table(Trust, {})]
+    lines += _table(RolloutPlan, {}, without=("guardrails", "phases"))
+    lines += ["\n[guardrails]\n", *_table(GuardrailSettings, {})]
     for phase in written["phases"]:
         routes = [r.name for r in config.routes if r.risk in phase["risks"] and r.methods]
         lines += ["\n[[phases]]", f"  # Lets in: {', '.join(routes)}\n", *_table(Phase, phase)]

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from cachemw.config.rollout_plan import Phase, Plan, plan_from
+from cachemw.config.rollout_plan import Phase, RolloutPlan, plan_from
 from cachemw.errors import CacheError
 from cachemw.rollout.guardrails.guardrails import Judgement, Tally
 
@@ -172,12 +172,14 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     look: Look | None = None
 
 
-def plan_of(state: State) -> Plan:
+def plan_of(state: State) -> RolloutPlan:
     """Read the plan that a rollout follows."""
     return plan_from(state.plan, source="the plan of the rollout")
 
 
-def record_of(state: State, plan: Plan, at: float, by: str, action: str, **more: Any) -> Record:
+def record_of(
+    state: State, plan: RolloutPlan, at: float, by: str, action: str, **more: Any
+) -> Record:
     """Make a record of what is done in the present step."""
     phase = plan.phases[state.phase]
     step = phase.steps[state.step]
@@ -188,7 +190,12 @@ def record_of(state: State, plan: Plan, at: float, by: str, action: str, **more:
 
 
 def begin(
-    plan: Plan, written: Mapping[str, Any], before: State | None, at: float, by: str, reason: str
+    plan: RolloutPlan,
+    written: Mapping[str, Any],
+    before: State | None,
+    at: float,
+    by: str,
+    reason: str,
 ) -> Move:
     """Begin a rollout: everything that it will let in is off, but the first step of the first phase."""
     if before is not None and before.active:
@@ -202,14 +209,14 @@ def begin(
     return _phase(state, plan, 0, at, by, "start", reason, flags)
 
 
-def begin_phase(state: State, plan: Plan, at: float, by: str, reason: str) -> Move:
+def begin_phase(state: State, plan: RolloutPlan, at: float, by: str, reason: str) -> Move:
     """Begin the phase after the present one."""
     return _phase(state, plan, state.phase + 1, at, by, "phase", reason, _levels_back(plan, state))
 
 
 def _phase(
     state: State,
-    plan: Plan,
+    plan: RolloutPlan,
     index: int,
     at: float,
     by: str,
@@ -243,7 +250,7 @@ def _phase(
     )
 
 
-def _held_out(plan: Plan) -> dict[str, str]:
+def _held_out(plan: RolloutPlan) -> dict[str, str]:
     return {"holdout": f"{plan.holdout * 100:g}%"}
 
 
@@ -256,13 +263,13 @@ def _let_in(phase: Phase, step: int) -> dict[str, str]:
     return dict.fromkeys(phase.risks, phase.steps[step])
 
 
-def _levels_back(plan: Plan, state: State) -> dict[str, str]:
+def _levels_back(plan: RolloutPlan, state: State) -> dict[str, str]:
     return {f"level:{risk}": _DEFAULT for risk in plan.phases[state.phase].risks}
 
 
 def advance(
     state: State,
-    plan: Plan,
+    plan: RolloutPlan,
     at: float,
     by: str,
     reason: str,
@@ -301,7 +308,7 @@ def advance(
     return replace(move, record=replace(move.record, numbers=evidence))
 
 
-def _wait(state: State, plan: Plan, at: float, by: str, reason: str) -> Move:
+def _wait(state: State, plan: RolloutPlan, at: float, by: str, reason: str) -> Move:
     following = plan.phases[state.phase + 1].name
     why = f"phase {following!r} begins when somebody approves"
     waiting = replace(state, revision=state.revision + 1, status="waiting", reason=why, held=0.0)
@@ -310,7 +317,7 @@ def _wait(state: State, plan: Plan, at: float, by: str, reason: str) -> Move:
     return Move(state=waiting, record=record)
 
 
-def _complete(state: State, plan: Plan, at: float, by: str, reason: str) -> Move:
+def _complete(state: State, plan: RolloutPlan, at: float, by: str, reason: str) -> Move:
     done = replace(state, revision=state.revision + 1, status="complete", reason="", held=0.0)
     return Move(
         state=done,
@@ -319,7 +326,7 @@ def _complete(state: State, plan: Plan, at: float, by: str, reason: str) -> Move
     )
 
 
-def promote(state: State, plan: Plan, at: float, by: str, reason: str) -> Move:
+def promote(state: State, plan: RolloutPlan, at: float, by: str, reason: str) -> Move:
     """Go on now, whatever the evidence; a phase that waits for approval is not begun by it."""
     if state.status not in ("running", "paused"):
         raise RolloutError(f"the rollout is {state.status}: there is nothing to promote")
@@ -331,7 +338,7 @@ def promote(state: State, plan: Plan, at: float, by: str, reason: str) -> Move:
     return replace(move, record=replace(move.record, action=action))
 
 
-def approve(state: State, plan: Plan, at: float, by: str, reason: str) -> Move:
+def approve(state: State, plan: RolloutPlan, at: float, by: str, reason: str) -> Move:
     """Let the phase begin that waits for it."""
     if state.status != "waiting":
         raise RolloutError(f"the rollout is {state.status}: no phase waits to be approved")
@@ -343,7 +350,7 @@ def approve(state: State, plan: Plan, at: float, by: str, reason: str) -> Move:
 # -- standing still --------------------------------------------------------------------------------
 
 
-def pause(state: State, plan: Plan, at: float, by: str, reason: str) -> Move:
+def pause(state: State, plan: RolloutPlan, at: float, by: str, reason: str) -> Move:
     """Stay in the present step; guardrails go on watching, and no time counts."""
     if state.status not in ("running", "waiting"):
         raise RolloutError(f"the rollout is {state.status}: there is nothing to pause")
@@ -351,7 +358,7 @@ def pause(state: State, plan: Plan, at: float, by: str, reason: str) -> Move:
     return Move(state=paused, record=record_of(paused, plan, at, by, "pause", reason=reason))
 
 
-def hold(state: State, plan: Plan, at: float, by: str, reason: str) -> Move:
+def hold(state: State, plan: RolloutPlan, at: float, by: str, reason: str) -> Move:
     """Say once that a step is over and that its evidence is not there."""
     held = replace(state, revision=state.revision + 1, reason=reason)
     if _HOLD in state.told:
@@ -363,7 +370,7 @@ def hold(state: State, plan: Plan, at: float, by: str, reason: str) -> Move:
 _HOLD = "hold"
 
 
-def resume(state: State, plan: Plan, at: float, by: str, reason: str) -> Move:
+def resume(state: State, plan: RolloutPlan, at: float, by: str, reason: str) -> Move:
     """Go on after a pause; after a rollback, begin the phase again from its first step."""
     if state.status == "rolled back":
         flags = {**_held_out(plan), **_forgiven(state)}
@@ -382,7 +389,7 @@ def resume(state: State, plan: Plan, at: float, by: str, reason: str) -> Move:
 
 def roll_back(
     state: State,
-    plan: Plan,
+    plan: RolloutPlan,
     at: float,
     by: str,
     reason: str,

@@ -17,12 +17,12 @@ from cachemw.telemetry.logs import Logs, logger_of
 from cachemw.telemetry.mismatches import Mismatches
 from cachemw.telemetry.spans import mark_server_span
 
-__all__ = ["Telling"]
+__all__ = ["Reporter"]
 
 _HIT = int(Outcome.HIT_MEMORY)
 
 
-class Telling:
+class Reporter:
     """Tells what happens in one cache."""
 
     def __init__(

@@ -26,10 +26,10 @@ from cachemw.stores.base import SharedTier
 from cachemw.stores.redis.leases import Leases
 from cachemw.telemetry.spans import span_lookup, span_store
 
-__all__ = ["Performer"]
+__all__ = ["EffectRunner"]
 
 
-class Performer:
+class EffectRunner:
     """Performs effects, for threads (`perform`) and for event loops (`aperform`)."""
 
     def __init__(

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 import cachetools
 
-from cachemw.config import Config, Memory
-from cachemw.engine.core.engine import Engine, Floors, Settings
+from cachemw.config import Config, MemorySettings
+from cachemw.engine.core.engine import Engine, EngineSettings, FloorsPort
 from cachemw.engine.core.flights import Flights
 from cachemw.engine.core.setup import make_router
 from cachemw.engine.model.bypass import watched
@@ -18,7 +18,7 @@ from cachemw.engine.model.routes import RouteState
 from cachemw.engine.model.variants import Variants
 from cachemw.invalidation.base import InvalidationLog
 from cachemw.process.clock import Clock
-from cachemw.process.threads import Background
+from cachemw.process.threads import WorkerPool
 from cachemw.stores.memory.interning import intern_pairs
 from cachemw.stores.memory.malloc_trim import trim
 from cachemw.stores.memory.pressure import Change
@@ -35,12 +35,12 @@ _MEMO_SHARE, _SMALLEST_MEMO, _LARGEST_MEMO = 8, 1 << 20, 32 << 20
 
 
 def make_memory(
-    config: Memory,
+    config: MemorySettings,
     clock: Clock,
-    floors: Floors,
+    floors: FloorsPort,
     counters: Counters,
     logs: Logs,
-    background: Background,
+    background: WorkerPool,
 ) -> MemoryTier:
     """Make the memory tier; what it tells is counted and logged."""
 
@@ -97,7 +97,7 @@ def make_engine(
         timer=clock.monotonic,
     )
     return Engine(
-        settings=Settings(
+        settings=EngineSettings(
             coalesce_wait=config.coalesce.wait,
             has_shared=config.redis is not None,
             leases=config.redis is not None and config.coalesce.lease > 0,
@@ -127,19 +127,19 @@ def make_engine(
     )
 
 
-def _memo_bytes(config: Memory) -> int:
+def _memo_bytes(config: MemorySettings) -> int:
     """Give the bytes of each of the two generations of the memo of targets: an eighth of the tier's."""
     return min(max(config.max_size // _MEMO_SHARE, _SMALLEST_MEMO), _LARGEST_MEMO)
 
 
-def _variants_limit(config: Memory) -> int:
+def _variants_limit(config: MemorySettings) -> int:
     """Give how many variants are counted, over all targets: as many of 2 KiB as there is room for."""
     return min(config.max_size // _VARIANT + 1, _MOST_VARIANTS)
 
 
 def gauges(
     memory: MemoryTier,
-    config: Memory,
+    config: MemorySettings,
     engine: Engine,
     more: Mapping[str, Callable[[], float | None]],
 ) -> Gauges:

@@ -25,7 +25,7 @@ from cachemw.telemetry.logs import Logs
 if TYPE_CHECKING:
     import redis
 
-__all__ = ["Shared", "connect"]
+__all__ = ["RedisParts", "connect"]
 
 _PUBLISH_EVERY = 1.0
 """Seconds between a process's reports to the fleet's statistics."""
@@ -38,7 +38,7 @@ _STATES = {"closed": 0.0, "half-open": 1.0, "open": 2.0}
 
 
 @dataclass(slots=True, eq=False)
-class Shared:
+class RedisParts:
     """The parts that reach Redis."""
 
     config: Config
@@ -143,7 +143,9 @@ class _Teller:
             self._logs.breaker_opened(self._failures)
 
 
-def connect(config: Config, clock: Clock, count: Callable[[str, str], None], logs: Logs) -> Shared:
+def connect(
+    config: Config, clock: Clock, count: Callable[[str, str], None], logs: Logs
+) -> RedisParts:
     """Join the parts; opens no connection yet."""
     assert config.redis is not None
     nodes = Nodes(config.redis, clock.monotonic)
@@ -185,4 +187,4 @@ def connect(config: Config, clock: Clock, count: Callable[[str, str], None], log
         monotonic=clock.monotonic,
     )
     rollout = RolloutDocuments(config.namespace, log.stream, nodes, lambda: log.me)
-    return Shared(config, clock, nodes, tier, scanner, leases, log, hooks, rollout)
+    return RedisParts(config, clock, nodes, tier, scanner, leases, log, hooks, rollout)

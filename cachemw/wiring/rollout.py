@@ -19,7 +19,7 @@ from cachemw.telemetry.events import BOUNDS
 from cachemw.telemetry.fleet import ProcessStats
 from cachemw.telemetry.logs import Logs
 from cachemw.telemetry.stats import Stats
-from cachemw.wiring.redis import Shared
+from cachemw.wiring.redis import RedisParts
 
 __all__ = ["make_rollout"]
 
@@ -32,7 +32,7 @@ def make_rollout(
     flags: Flags,
     log: InvalidationLog,
     logs: Logs,
-    shared: Shared | None,
+    shared: RedisParts | None,
     stats: Callable[[], Stats],
 ) -> Rollout:
     """Join the parts; `stats` gives what this process has counted, for one that is alone."""

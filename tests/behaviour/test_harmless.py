@@ -56,7 +56,7 @@ PARTS: dict[str, Break] = {
     "interning": on("engine.intern"),
     "following the log": on("log.start"),
     "plans": on("engine.known"),
-    "asking": of("cachemw.engine.flows.on_request.ask"),
+    "asking": of("cachemw.engine.flows.on_request.classify"),
     "screening": of("cachemw.engine.request.keying.bypass_reason"),
     "judging": of("cachemw.engine.keeping.storing.judge"),
     "Cache-Control": of("cachemw.engine.core.engine.effective_control"),

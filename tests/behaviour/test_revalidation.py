@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from cachemw.engine.core.effects import Stored
+from cachemw.engine.core.effects import SharedWrite
 from cachemw.testing import FakeClock
 
 from .conftest import OpenDoor
@@ -118,7 +118,7 @@ def test_what_was_renewed_is_written_to_the_shared_store(
     door = open_door({"/p": validating()})
     door.get("/p")
     clock.advance(61)
-    saved: list[Stored] = []
+    saved: list[SharedWrite] = []
     monkeypatch.setattr(door.cache, "save", saved.append)
     door.get("/p", method=method)
     (stored,) = saved

@@ -301,16 +301,16 @@ def test_names_that_could_be_somebodys_are_not_told(
 def test_a_flag_that_changes_while_a_request_is_judged_lets_no_key_in(
     open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Fails where the share is read a second time after `ask`: the key is in no canary of 0.01 %.
+    # Fails where the share is read a second time after `classify`: the key is in no canary of 0.01 %.
     door = watched(open_door, constant())
-    judged = flows.ask
+    judged = flows.classify
 
-    def ask(*arguments: Any) -> Any:
+    def classify(*arguments: Any) -> Any:
         asked = judged(*arguments)
         door.cache.flags.set(low="canary 0.01%")
         return asked
 
-    monkeypatch.setattr(flows, "ask", ask)
+    monkeypatch.setattr(flows, "classify", classify)
     assert door.get("/p").detail == "shadow"
     assert len(door.cache.memory) == 0
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cachemw.config import Config, Kind, Memory, Redis, Route, config_from
+from cachemw.config import Config, Kind, MemorySettings, RedisSettings, Route, config_from
 from cachemw.errors import ConfigError, Problem
 
 SHOP = """
@@ -39,8 +39,8 @@ tags = ["product:{id}", "catalog"]
 
 PYTHON_SHOP = Config(
     namespace="shop",
-    redis=Redis(url="redis://localhost:6379/0"),
-    memory=Memory(max_size=256 * 2**20, planned_size=128 * 2**20),
+    redis=RedisSettings(url="redis://localhost:6379/0"),
+    memory=MemorySettings(max_size=256 * 2**20, planned_size=128 * 2**20),
     kinds={"product": Kind(ttl=60)},
     routes=[
         Route(
@@ -88,7 +88,7 @@ def test_an_empty_configuration_has_the_documented_defaults() -> None:
 
 
 def test_redis_has_the_documented_defaults() -> None:
-    redis = Redis(url="redis://h")
+    redis = RedisSettings(url="redis://h")
     assert (redis.deadline, redis.pool_size, redis.pool_wait) == (0.05, 20, 0.01)
     assert (redis.breaker_failures, redis.breaker_reset) == (5, 1.0)
 
@@ -208,7 +208,7 @@ def test_a_configuration_made_in_python_is_checked_when_made() -> None:
 
 def test_a_required_option_left_out_is_a_config_error() -> None:
     with pytest.raises(ConfigError) as caught:
-        Redis()  # type: ignore[call-arg]
+        RedisSettings()  # type: ignore[call-arg]
     assert [problem.path for problem in caught.value.problems] == ["url"]
 
 
@@ -300,5 +300,5 @@ def test_the_secret_is_in_no_printed_configuration(caplog: pytest.LogCaptureFixt
 
 def test_problems_are_pairs_of_path_and_message() -> None:
     with pytest.raises(ConfigError) as caught:
-        Memory(max_size=0)
+        MemorySettings(max_size=0)
     assert caught.value.problems == (Problem("max_size", "expected a size above zero, got 0"),)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cachemw.config import Config, config_from
-from cachemw.config.rollout_plan import DEFAULT, GUARDRAILS, Plan, fit, load_plan, plan_from
+from cachemw.config.rollout_plan import DEFAULT, GUARDRAILS, RolloutPlan, fit, load_plan, plan_from
 from cachemw.errors import ConfigError
 from cachemw.rollout.plan_file import default_plan, written_plan
 
@@ -328,7 +328,7 @@ def config(**settings: Any) -> Config:
     return config_from({"memory": {"planned_size": "64MiB"}, **settings}, environ={})
 
 
-def refused(plan: Plan, config: Config) -> list[str]:
+def refused(plan: RolloutPlan, config: Config) -> list[str]:
     with pytest.raises(ConfigError) as raised:
         fit(plan, config)
     return [str(problem) for problem in raised.value.problems]
@@ -415,12 +415,12 @@ def test_what_is_written_reads_back_as_the_plan_that_it_is(settings: dict[str, A
 
 def test_every_option_is_in_the_written_plan() -> None:
     """Fails when an option of a plan is not written: nobody would find it."""
-    from cachemw.config.rollout_plan import Phase, Trust
+    from cachemw.config.rollout_plan import GuardrailSettings, Phase
     from cachemw.config.syntax.decode import options_of
 
     read = tomllib.loads(written_plan(config()))
-    assert read.keys() == options_of(Plan).keys()
-    assert read["guardrails"].keys() == options_of(Trust).keys()
+    assert read.keys() == options_of(RolloutPlan).keys()
+    assert read["guardrails"].keys() == options_of(GuardrailSettings).keys()
     assert [each.keys() for each in read["phases"]] == [options_of(Phase).keys()] * 3
 
 

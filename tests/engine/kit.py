@@ -16,7 +16,7 @@ from cachemw.engine.flows.on_response import Relayed, on_head
 from cachemw.engine.keeping.storing import on_complete
 from cachemw.engine.model.entry import MARKER, Entry, Key
 from cachemw.engine.request.decisions import Forward, Serve
-from cachemw.engine.request.keying import Ask, Pass, ask
+from cachemw.engine.request.keying import CacheableRequest, Pass, classify
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Head, Request
 from cachemw.testing import FakeClock
@@ -58,12 +58,12 @@ class Kit:
     def flow(self, request: Request) -> Flow:
         return on_request(self.engine, request, target(request), self.extra(request), self.now)
 
-    def ask(self, request: Request) -> Ask | Pass:
-        return ask(self.engine, request, target(request), self.extra(request))
+    def classify(self, request: Request) -> CacheableRequest | Pass:
+        return classify(self.engine, request, target(request), self.extra(request))
 
-    def asked(self, request: Request) -> Ask:
-        asked = self.ask(request)
-        assert isinstance(asked, Ask), asked
+    def asked(self, request: Request) -> CacheableRequest:
+        asked = self.classify(request)
+        assert isinstance(asked, CacheableRequest), asked
         return asked
 
     def extra(self, request: Request) -> list[Field] | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cachemw.engine.core.effects import Save, Stored, save
+from cachemw.engine.core.effects import Save, SharedWrite, save
 from cachemw.engine.flows.on_response import Relayed, on_error
 from cachemw.engine.keeping.storing import broke_off, on_complete, refuse
 from cachemw.engine.lookup.rendering import Answer, render
@@ -414,7 +414,7 @@ def test_saving_writes_every_entry_in_order(kit: Kit) -> None:
 def test_an_ill_store_ends_the_saving_quietly(kit: Kit) -> None:
     """I3."""
     key = kit.asked(get()).plan.key
-    flow = save(Stored(((key, kit.entry(key)), (key, kit.entry(key))), "products"))
+    flow = save(SharedWrite(((key, kit.entry(key)), (key, kit.entry(key))), "products"))
     next(flow)
     with pytest.raises(StopIteration) as stop:
         flow.throw(StoreUnavailable())
@@ -460,7 +460,7 @@ SERVED = [
 @pytest.mark.parametrize(("outcome", "said"), SERVED)
 def test_every_way_of_serving_says_what_it_was(kit: Kit, outcome: Outcome, said: bytes) -> None:
     entry = kit.fill(get())
-    decision = Serve(ask=kit.asked(get()), entry=entry, outcome=outcome, now=kit.now)
+    decision = Serve(cacheable=kit.asked(get()), entry=entry, outcome=outcome, now=kit.now)
     assert status_of(render(kit.engine, decision)) == said
 
 

@@ -62,7 +62,7 @@ def test_what_goes_past_the_cache_anyway_is_not_read(
 ) -> None:
     request = sent(None, field)
     assert body_limit(kit.engine, request, target(request)) == (8 if reason is None else None)
-    passed = kit.ask(request)
+    passed = kit.classify(request)
     assert isinstance(passed, Pass)
     assert passed.reason == (reason or "body")
 
@@ -84,7 +84,7 @@ def test_a_body_is_read_only_where_a_route_keys_it(kit: Kit, path: str, method: 
     request = sent(None, path=path, method=method)
     for _ in range(2):  # with the target's plan, and without
         assert body_limit(kit.engine, request, target(request)) is None
-        kit.ask(replace(request, method="GET"))
+        kit.classify(replace(request, method="GET"))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_only_a_whole_body_is_keyed(
     kit: Kit, body: bytes | None, length: bytes | None, fault: str | None, reason: str | None
 ) -> None:
     fields = [(b"content-length", length)] if length is not None else []
-    asked = kit.ask(sent(body, *fields, fault=fault))
+    asked = kit.classify(sent(body, *fields, fault=fault))
     assert (asked.reason if isinstance(asked, Pass) else None) == reason
 
 
@@ -164,7 +164,7 @@ def test_a_refresh_has_the_body(kit: Kit) -> None:
     decision = step(kit.flow(sent(b"again")))
     assert isinstance(decision, Serve)
     assert decision.refresh is not None
-    assert decision.refresh.ask.request.content == Content(b"again")
+    assert decision.refresh.cacheable.request.content == Content(b"again")
 
 
 # -- rules that depend on the method ---------------------------------------------------------------

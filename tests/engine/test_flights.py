@@ -17,15 +17,15 @@ from hypothesis.stateful import (
     rule,
 )
 
-from cachemw.engine.core.flights import Flight, Flights, Landing, Outcome, Waiter
+from cachemw.engine.core.flights import Flight, Flights, Landing, Waiter, WaitResult
 from cachemw.engine.model.entry import Entry, Position
 
 KEYS = [b"a", b"b"]
 MAX_WAITERS = 6
 MAY_GO = 2
 """Followers that may go alone beside a leader."""
-GOES = {Outcome.PROMOTED, Outcome.ALONE, Outcome.TIMEOUT}
-ENDS = {"land": Outcome.LANDED, "release": Outcome.RELEASED}
+GOES = {WaitResult.PROMOTED, WaitResult.ALONE, WaitResult.TIMEOUT}
+ENDS = {"land": WaitResult.LANDED, "release": WaitResult.RELEASED}
 ENTRY = Entry(
     key=b"a",
     status=200,
@@ -50,7 +50,7 @@ class Person:
     """Whether it still can when it is woken: its event loop is not closed."""
     waiter: Waiter | None = None
     woken: int = 0
-    learnt: Outcome | None = None
+    learnt: WaitResult | None = None
     """What the model says that it learns."""
 
 
@@ -64,7 +64,7 @@ class Model:
     waiting: list[Person] = field(default_factory=list)
     late: list[Person] = field(default_factory=list)
     failed: bool = False
-    ended: Outcome | None = None
+    ended: WaitResult | None = None
 
     @property
     def room(self) -> int:
@@ -74,18 +74,18 @@ class Model:
         """Whoever may go is told to; one that cannot run is let go, and the next is asked."""
         while self.ended is None:
             if self.late and self.calls < self.room:
-                heir, told = self.late.pop(0), Outcome.ALONE
+                heir, told = self.late.pop(0), WaitResult.ALONE
             elif self.calls:
                 return
             elif self.waiting:
-                heir, told = self.waiting.pop(0), Outcome.PROMOTED
+                heir, told = self.waiting.pop(0), WaitResult.PROMOTED
             else:
-                self.ended = Outcome.RELEASED
+                self.ended = WaitResult.RELEASED
                 return
-            heir.learnt = told if heir.runs else Outcome.RELEASED
+            heir.learnt = told if heir.runs else WaitResult.RELEASED
             self.calls += heir.runs
 
-    def end(self, how: Outcome) -> None:
+    def end(self, how: WaitResult) -> None:
         self.ended = how
         for person in self.late + self.waiting:
             person.learnt = how
@@ -178,8 +178,8 @@ class FlightsMachine(RuleBasedStateMachine):
         assert person.waiter is not None
         landing = person.flight.leave(person.waiter)
         self.seated -= 1
-        assert landing.outcome is (person.learnt or Outcome.TIMEOUT)
-        assert (landing.entry is ENTRY) is (landing.outcome is Outcome.LANDED)
+        assert landing.outcome is (person.learnt or WaitResult.TIMEOUT)
+        assert (landing.entry is ENTRY) is (landing.outcome is WaitResult.LANDED)
         assert person.woken == (person.learnt is not None)
         if person.learnt is None:
             self._go_regardless(person)
@@ -292,8 +292,8 @@ def test_an_heir_that_cannot_run_takes_nothing_when_its_end_comes_late() -> None
         flights.board(b"a")
         flight.join(waiter)
     flight.abandon()
-    assert heir.landing == Landing(Outcome.PROMOTED)
-    assert flight.leave(gone).outcome is Outcome.RELEASED
+    assert heir.landing == Landing(WaitResult.PROMOTED)
+    assert flight.leave(gone).outcome is WaitResult.RELEASED
     assert flights.open == {b"a": flight}
 
 
@@ -307,7 +307,7 @@ def test_no_waiters_at_all_may_be_allowed() -> None:
 def test_threads_that_board_at_once_have_one_leader_and_all_come_down(end: str) -> None:
     flights = Flights(1000, 4)
     together = threading.Barrier(8)
-    learnt: list[Outcome] = []
+    learnt: list[WaitResult] = []
 
     def request() -> None:
         together.wait()
@@ -334,7 +334,7 @@ def test_threads_that_board_at_once_have_one_leader_and_all_come_down(end: str) 
         thread.start()
     for thread in threads:
         thread.join()
-    assert learnt == [Outcome.LANDED if end == "land" else Outcome.RELEASED] * 7
+    assert learnt == [WaitResult.LANDED if end == "land" else WaitResult.RELEASED] * 7
     assert (flights.open, flights.waiting) == ({}, 0)
 
 
@@ -353,7 +353,7 @@ def crowd(flights: Flights, size: int) -> tuple[Flight, list[Waiter]]:
     return flight, waiters
 
 
-def told(waiters: list[Waiter]) -> list[Outcome | None]:
+def told(waiters: list[Waiter]) -> list[WaitResult | None]:
     return [None if waiter.landing is None else waiter.landing.outcome for waiter in waiters]
 
 
@@ -362,10 +362,10 @@ def test_when_waits_end_few_go_at_a_time_and_in_line() -> None:
     flight, waiters = crowd(Flights(10, 2), 4)
     for waiter in waiters:
         flight.insist(waiter)
-    assert told(waiters) == [Outcome.ALONE, Outcome.ALONE, None, None]
+    assert told(waiters) == [WaitResult.ALONE, WaitResult.ALONE, None, None]
     flight.leave(waiters[0])
     flight.abandon()  # the first comes back with nothing
-    assert told(waiters) == [Outcome.ALONE, Outcome.ALONE, Outcome.ALONE, None]
+    assert told(waiters) == [WaitResult.ALONE, WaitResult.ALONE, WaitResult.ALONE, None]
 
 
 @pytest.mark.parametrize("end", ["land", "release"])
@@ -373,10 +373,10 @@ def test_whoever_of_those_who_went_is_first_ends_it_for_all(end: str) -> None:
     flights = Flights(10, 1)
     flight, waiters = crowd(flights, 3)
     flight.insist(waiters[1])
-    assert told(waiters) == [None, Outcome.ALONE, None]
+    assert told(waiters) == [None, WaitResult.ALONE, None]
     flight.leave(waiters[1])
     flight.land(ENTRY) if end == "land" else flight.release()
-    assert told(waiters) == [ENDS[end], Outcome.ALONE, ENDS[end]]
+    assert told(waiters) == [ENDS[end], WaitResult.ALONE, ENDS[end]]
     flight.abandon()  # the leader, late
     assert flights.open == {}
 
@@ -386,7 +386,7 @@ def test_who_has_waited_for_all_of_its_time_goes_regardless_and_counts() -> None
     flight, waiters = crowd(flights, 2)
     for waiter in waiters:
         flight.insist(waiter)
-    assert flight.leave(waiters[1]).outcome is Outcome.TIMEOUT
+    assert flight.leave(waiters[1]).outcome is WaitResult.TIMEOUT
     flight.abandon()  # the leader
     flight.abandon()  # who went alone
     assert flights.open == {b"a": flight}, "one is still calling, and may land"
@@ -399,13 +399,13 @@ def test_a_call_that_fails_makes_everybody_late_newcomers_too() -> None:
     flights = Flights(10, 2)
     flight, waiters = crowd(flights, 3)
     flight.fail()
-    assert told(waiters) == [Outcome.ALONE, Outcome.ALONE, None]
+    assert told(waiters) == [WaitResult.ALONE, WaitResult.ALONE, None]
     newcomer = Waiter(lambda: True)
     assert flights.board(b"a") == (flight, False)
     flight.join(newcomer)
     for _ in range(2):
         flight.fail()
-    assert told([*waiters, newcomer]) == [Outcome.ALONE] * 4
+    assert told([*waiters, newcomer]) == [WaitResult.ALONE] * 4
     for _ in range(2):
         flight.fail()
     assert flights.open == {}, "it leaves no word"
@@ -419,7 +419,7 @@ def test_a_newcomer_finds_a_place_that_is_free() -> None:
     newcomer = Waiter(lambda: True)
     flights.board(b"a")
     flight.join(newcomer)
-    assert told([*waiters, newcomer]) == [Outcome.ALONE, Outcome.ALONE]
+    assert told([*waiters, newcomer]) == [WaitResult.ALONE, WaitResult.ALONE]
 
 
 def test_the_turn_of_one_that_deserts_passes_on() -> None:
@@ -428,4 +428,4 @@ def test_the_turn_of_one_that_deserts_passes_on() -> None:
     for waiter in waiters:
         flight.insist(waiter)
     flight.desert(waiters[0])
-    assert told(waiters) == [Outcome.ALONE, Outcome.ALONE]
+    assert told(waiters) == [WaitResult.ALONE, WaitResult.ALONE]

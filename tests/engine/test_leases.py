@@ -15,7 +15,7 @@ from cachemw.engine.core.effects import (
     Pause,
     Save,
     Settle,
-    Stored,
+    SharedWrite,
     save,
 )
 from cachemw.engine.keeping.storing import on_complete
@@ -274,7 +274,7 @@ def leads(kit: Kit, fetch: Fetch, claim: Lease | Claim, found: Entry | None) -> 
 
 def test_a_refresh_takes_the_lease(stale: tuple[Kit, Fetch]) -> None:
     kit, fetch = stale
-    lease = Lease(fetch.ask.key, b"token")
+    lease = Lease(fetch.cacheable.key, b"token")
     assert leads(kit, fetch, lease, None) == [Acquire, Lookup, True]
     assert fetch.lease is lease
 
@@ -286,8 +286,8 @@ def test_a_refresh_that_another_process_makes_is_left_to_it(stale: tuple[Kit, Fe
 
 def test_what_another_process_has_renewed_is_taken_over(stale: tuple[Kit, Fetch]) -> None:
     kit, fetch = stale
-    renewed = kit.entry(fetch.ask.key)
-    lease = Lease(fetch.ask.key, b"token")
+    renewed = kit.entry(fetch.cacheable.key)
+    lease = Lease(fetch.cacheable.key, b"token")
     assert leads(kit, fetch, lease, renewed) == [Acquire, Lookup, Settle, False]
     assert kit.hit(get()) is renewed
     assert kit.open_flights == 0
@@ -306,7 +306,7 @@ def test_a_lease_is_given_back_although_the_answer_could_not_be_written(kit: Kit
     """Or the others wait for what will never be there. The guard is the second `try` in `save`."""
     key = kit.asked(get()).plan.key
     lease = Lease(key, b"token")
-    flow = save(Stored(((key, kit.entry(key)),), "products", lease))
+    flow = save(SharedWrite(((key, kit.entry(key)),), "products", lease))
     assert isinstance(next(flow), Save)
     assert flow.throw(StoreUnavailable()) == Settle(lease, uncacheable=False)
     with pytest.raises(StopIteration) as stop:
@@ -316,7 +316,7 @@ def test_a_lease_is_given_back_although_the_answer_could_not_be_written(kit: Kit
 
 def test_a_settlement_that_fails_is_quiet(kit: Kit) -> None:
     lease = Lease(kit.asked(get()).plan.key, b"token")
-    flow = save(Stored((), "", lease))
+    flow = save(SharedWrite((), "", lease))
     assert next(flow) == Settle(lease, uncacheable=False)
     with pytest.raises(StopIteration) as stop:
         flow.throw(StoreUnavailable())

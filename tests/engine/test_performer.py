@@ -8,10 +8,10 @@ import threading
 import pytest
 
 from cachemw.engine.core.effects import Await, Lookup, Save
-from cachemw.engine.core.flights import Flight, Flights, Landing, Outcome
+from cachemw.engine.core.flights import Flight, Flights, Landing, WaitResult
 from cachemw.invalidation.base import LocalLog
 from cachemw.testing import FakeClock
-from cachemw.wiring.effects import Performer
+from cachemw.wiring.effects import EffectRunner
 
 from .kit import Kit, get
 
@@ -24,8 +24,8 @@ def flights() -> Flights:
 
 
 @pytest.fixture
-def performer() -> Performer:
-    return Performer(FakeClock(), LocalLog(10))
+def performer() -> EffectRunner:
+    return EffectRunner(FakeClock(), LocalLog(10))
 
 
 def seat(flights: Flights) -> Flight:
@@ -42,7 +42,9 @@ def open_flight(flights: Flights) -> Flight:
     return flight
 
 
-def test_without_a_shared_store_nothing_is_found_and_nothing_is_saved(performer: Performer) -> None:
+def test_without_a_shared_store_nothing_is_found_and_nothing_is_saved(
+    performer: EffectRunner,
+) -> None:
     kit = Kit()
     key = kit.asked(get()).plan.key
     entry = kit.entry(key)
@@ -54,40 +56,40 @@ def test_without_a_shared_store_nothing_is_found_and_nothing_is_saved(performer:
 
 @pytest.mark.parametrize("end", ["release", "nothing"])
 def test_a_thread_waits_for_its_leader_or_its_time(
-    flights: Flights, performer: Performer, end: str
+    flights: Flights, performer: EffectRunner, end: str
 ) -> None:
     leader = open_flight(flights)
     flight = seat(flights)
     if end == "release":
         threading.Timer(0.01, leader.release).start()
     landing, _ = performer.perform(Await(flight, 0.01 if end == "nothing" else 30.0, 30.0))
-    assert landing.outcome is (Outcome.RELEASED if end == "release" else Outcome.ALONE)
+    assert landing.outcome is (WaitResult.RELEASED if end == "release" else WaitResult.ALONE)
     assert flights.waiting == 0
 
 
 @pytest.mark.parametrize("end", ["release", "nothing"])
 def test_a_task_waits_for_its_leader_or_its_time(
-    flights: Flights, performer: Performer, end: str
+    flights: Flights, performer: EffectRunner, end: str
 ) -> None:
     leader = open_flight(flights)
 
-    async def main() -> Outcome:
+    async def main() -> WaitResult:
         flight = seat(flights)
         if end == "release":
             threading.Timer(0.01, leader.release).start()  # from another thread
         landing, _ = await performer.aperform(
             Await(flight, 0.01 if end == "nothing" else 30.0, 30.0)
         )
-        outcome: Outcome = landing.outcome
+        outcome: WaitResult = landing.outcome
         return outcome
 
-    assert asyncio.run(main()) is (Outcome.RELEASED if end == "release" else Outcome.ALONE)
+    assert asyncio.run(main()) is (WaitResult.RELEASED if end == "release" else WaitResult.ALONE)
     assert flights.waiting == 0
 
 
 @pytest.mark.parametrize("world", ["thread", "task"])
 def test_who_finds_no_place_waits_on_and_then_goes_regardless(
-    performer: Performer, world: str
+    performer: EffectRunner, world: str
 ) -> None:
     # Guard: `further`. The first has the one place, and keeps it.
     flights = Flights(1000, 1)
@@ -101,11 +103,11 @@ def test_who_finds_no_place_waits_on_and_then_goes_regardless(
             return [(await performer.aperform(each))[0] for each in short]
 
         landings = asyncio.run(main())
-    assert [each.outcome for each in landings] == [Outcome.ALONE, Outcome.TIMEOUT]
+    assert [each.outcome for each in landings] == [WaitResult.ALONE, WaitResult.TIMEOUT]
     assert flights.waiting == 0
 
 
-def test_a_cancelled_follower_leaves_its_seat(flights: Flights, performer: Performer) -> None:
+def test_a_cancelled_follower_leaves_its_seat(flights: Flights, performer: EffectRunner) -> None:
     leader = open_flight(flights)
 
     async def main() -> None:
@@ -122,7 +124,7 @@ def test_a_cancelled_follower_leaves_its_seat(flights: Flights, performer: Perfo
 
 
 def test_a_follower_cancelled_as_it_is_promoted_passes_the_lead_on(
-    flights: Flights, performer: Performer
+    flights: Flights, performer: EffectRunner
 ) -> None:
     """The guard is `desert`: without it the flight hangs until it times out."""
     leader = open_flight(flights)
@@ -136,7 +138,7 @@ def test_a_follower_cancelled_as_it_is_promoted_passes_the_lead_on(
         with pytest.raises(asyncio.CancelledError):
             await first
         landing, _ = await second
-        assert landing.outcome is Outcome.PROMOTED
+        assert landing.outcome is WaitResult.PROMOTED
         assert flights.open == {FLIGHTS_KEY: leader}
         leader.abandon()
 
@@ -144,7 +146,9 @@ def test_a_follower_cancelled_as_it_is_promoted_passes_the_lead_on(
     assert (flights.open, flights.waiting) == ({}, 0)
 
 
-def test_followers_in_a_closed_loop_are_passed_over(flights: Flights, performer: Performer) -> None:
+def test_followers_in_a_closed_loop_are_passed_over(
+    flights: Flights, performer: EffectRunner
+) -> None:
     """A server that stops with requests under way must not leave a flight to nobody."""
     leader = open_flight(flights)
     loop = asyncio.new_event_loop()
@@ -161,7 +165,7 @@ def test_followers_in_a_closed_loop_are_passed_over(flights: Flights, performer:
 
 
 def test_a_thread_that_is_torn_out_of_its_wait_passes_the_lead_on(
-    flights: Flights, performer: Performer, monkeypatch: pytest.MonkeyPatch
+    flights: Flights, performer: EffectRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Workers are ended by exceptions out of nowhere: gunicorn's SystemExit, gevent's Timeout."""
     leader = open_flight(flights)
@@ -180,14 +184,14 @@ def test_a_thread_that_is_torn_out_of_its_wait_passes_the_lead_on(
 
 @pytest.mark.parametrize("end", ["land", "cancel"])
 def test_a_thousand_followers_all_come_down(
-    flights: Flights, performer: Performer, end: str
+    flights: Flights, performer: EffectRunner, end: str
 ) -> None:
     """I4: one origin call for all, or one heir, and nobody left hanging."""
     leader = open_flight(flights)
     kit = Kit()
     entry = kit.entry(kit.asked(get()).plan.key)
 
-    async def main() -> list[Outcome]:
+    async def main() -> list[WaitResult]:
         tasks = [
             asyncio.create_task(performer.aperform(Await(seat(flights), 30.0, 30.0)))
             for _ in range(1000)
@@ -197,11 +201,11 @@ def test_a_thousand_followers_all_come_down(
         if end == "cancel":
             leader.abandon()
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            assert [task.result()[0].outcome for task in done] == [Outcome.PROMOTED]
+            assert [task.result()[0].outcome for task in done] == [WaitResult.PROMOTED]
         leader.land(entry)
         return [landing.outcome for landing, _ in await asyncio.gather(*tasks)]
 
     outcomes = asyncio.run(main())
-    assert outcomes.count(Outcome.PROMOTED) == (end == "cancel")
-    assert outcomes.count(Outcome.LANDED) == 1000 - (end == "cancel")
+    assert outcomes.count(WaitResult.PROMOTED) == (end == "cancel")
+    assert outcomes.count(WaitResult.LANDED) == 1000 - (end == "cancel")
     assert (flights.open, flights.waiting) == ({}, 0)

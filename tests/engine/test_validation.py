@@ -36,7 +36,7 @@ def stale(kit: Kit, *fields: Field) -> Entry:
 def sent(forward: Forward) -> dict[bytes, bytes]:
     """Give the fields that the application sees."""
     assert forward.fetch is not None
-    fields = forward.rewrite.headers if forward.rewrite else forward.fetch.ask.request.headers
+    fields = forward.rewrite.headers if forward.rewrite else forward.fetch.cacheable.request.headers
     return dict(fields.pairs)
 
 

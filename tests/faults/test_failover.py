@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cachemw.config.model import Redis as RedisConfig
+from cachemw.config.model import RedisSettings as RedisConfig
 from cachemw.connections.nodes import Nodes
 from cachemw.errors import StoreUnavailable
 from cachemw.testing import RedisCluster, RedisSentinel, RedisServer

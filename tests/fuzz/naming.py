@@ -29,7 +29,7 @@ from cachemw.engine.model.tags import (
     user_tag,
     with_families,
 )
-from cachemw.engine.request.keying import Ask, ask, read_key
+from cachemw.engine.request.keying import CacheableRequest, classify, read_key
 from cachemw.engine.request.urls import purged_tags, tags_of_listed_url, tags_of_url
 from cachemw.http.cache_status import CACHE_NAME, forwarded, hit
 from cachemw.http.fields import Fields
@@ -149,8 +149,8 @@ def fuzz_changes(data: bytes) -> None:
     for tag in found:
         assert _TAG.fullmatch(tag)
         assert tag.startswith((f"{own}/", f"@group:{own[1:]}%20")) or len(tag) == MAX_LENGTH
-    asked = ask(_ENGINE, replace(request, method="GET"), (data,), None)
-    if isinstance(asked, Ask):
+    asked = classify(_ENGINE, replace(request, method="GET"), (data,), None)
+    if isinstance(asked, CacheableRequest):
         assert not set(found).isdisjoint(asked.plan.tags)
 
 

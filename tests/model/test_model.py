@@ -92,7 +92,7 @@ def knowing_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def anybody(*args: Any) -> Any:
         asked = personal(*args)
-        if isinstance(asked, keying.Ask):
+        if isinstance(asked, keying.CacheableRequest):
             asked.cookies_sent = asked.authorization_sent = False
         return asked
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cachemw.config.rollout_plan import Plan, plan_from
+from cachemw.config.rollout_plan import RolloutPlan, plan_from
 from cachemw.rollout.state import State, begin
 
 __all__ = ["AT", "BY", "begun", "plan", "written"]
@@ -29,7 +29,7 @@ def written(**changed: Any) -> dict[str, Any]:
     }
 
 
-def plan(**changed: Any) -> Plan:
+def plan(**changed: Any) -> RolloutPlan:
     return plan_from(written(**changed))
 
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from cachemw import Cache, CacheError, ConfigError, RolloutError
 from cachemw.rollout.state import Move, State
-from cachemw.wiring.redis import Shared
+from cachemw.wiring.redis import RedisParts
 
 ROUTES = [
     {"name": "pages", "path": "/pages", "ttl": "60s", "risk": "low"},
@@ -277,7 +277,7 @@ def test_a_tick_of_the_log_while_the_cache_closes_leaves_no_thread(
 ) -> None:
     """Fails when the rollout is closed before the log, which asks for the thread every two seconds."""
     cache = make(redis=redis_url)
-    assert isinstance(cache._shared, Shared)
+    assert isinstance(cache._shared, RedisParts)
     asked = list(cache._shared.rollout_active)
     cache.rollout.start(plan())
     assert threads() == []

@@ -9,14 +9,14 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from cachemw.config.rollout_plan import Plan
+from cachemw.config.rollout_plan import RolloutPlan
 from cachemw.rollout import state as moves
 from cachemw.rollout.state import Move, RolloutError, State
 
 from .plans import AT, BY, begun, plan, written
 
 PLAN = plan()
-Step = Callable[[State, Plan, float, str, str], Move]
+Step = Callable[[State, RolloutPlan, float, str, str], Move]
 
 
 def go(step: Step, state: State, **more: Any) -> Move:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cachemw.config.model import Redis as RedisConfig
+from cachemw.config.model import RedisSettings as RedisConfig
 from cachemw.connections.node import Node
 from cachemw.connections.nodes import Nodes
 from cachemw.engine.model.entry import Entry

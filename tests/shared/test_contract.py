@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from cachemw.config.model import Redis as RedisConfig
+from cachemw.config.model import RedisSettings as RedisConfig
 from cachemw.connections.nodes import Nodes
 from cachemw.engine.model.entry import MARKER, Entry, Key, Position
 from cachemw.engine.model.keys import KeyMaker

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cachemw.config.model import Redis as RedisConfig
+from cachemw.config.model import RedisSettings as RedisConfig
 from cachemw.connections.nodes import Nodes
 from cachemw.engine.core.effects import Claim, Lease
 from cachemw.engine.model.entry import Key

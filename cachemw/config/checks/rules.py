@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from cachemw.config.checks.unreachable import Listed
+from cachemw.config.checks.unreachable import RouteTree
 from cachemw.config.syntax.dependencies import Pattern, find_cycle
 from cachemw.config.syntax.messages import did_you_mean, key, show
 from cachemw.config.syntax.template import parse_template
@@ -130,7 +130,7 @@ def unique_names(config: Any) -> Problems:
 
 def reachable(config: Any) -> Problems:
     """Check that no route is hidden by an earlier one."""
-    listed = Listed()
+    listed = RouteTree()
     for index, route in _with(config.routes, "path", "mount"):
         template = parse_template(route.path)
         earlier = listed.cover(template, route.mount)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cachemw.config.syntax.template import Segment, Template
 
-__all__ = ["Listed"]
+__all__ = ["RouteTree"]
 
 Form = tuple[object, ...]
 """A segment without the names of its parameters."""
@@ -22,7 +22,7 @@ class _Node:
     ends: list[tuple[int, str | None]] = field(default_factory=list)
 
 
-class Listed:
+class RouteTree:
     """The templates so far, as a tree by segment, so that a thousand routes are checked at once.
 
     Only what is certain counts as covered: `{id}` covers `new` and `{n:int}`, but nothing is said

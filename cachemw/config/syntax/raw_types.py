@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["Duration", "Names", "Size", "Written"]
+__all__ = ["Duration", "Names", "RawTable", "Size"]
 
 Duration = str | float
 Size = str | int
 Names = Sequence[str]
-Written = Mapping[str, Any]
+RawTable = Mapping[str, Any]
 """A table, as it comes out of a file."""

@@ -23,7 +23,7 @@ __all__ = [
     "Pause",
     "Save",
     "Settle",
-    "Stored",
+    "SharedWrite",
     "save",
 ]
 
@@ -102,7 +102,7 @@ Effect = Lookup | Await | Save | Acquire | Pause | Settle
 Flow = Generator[Effect, Any, Result]
 
 
-class Stored(Struct, frozen=True):
+class SharedWrite(Struct, frozen=True):
     """Entries that the memory tier holds and the shared store is to get."""
 
     entries: tuple[tuple[Key, Entry], ...]
@@ -112,7 +112,7 @@ class Stored(Struct, frozen=True):
     uncacheable: bool = False
 
 
-def save(stored: Stored) -> Flow[bool]:
+def save(stored: SharedWrite) -> Flow[bool]:
     """Write what was kept to the shared store; run it when the response has gone out."""
     written = True
     try:

@@ -27,7 +27,15 @@ from cachemw.http.fields import Fields, Pair
 from cachemw.http.targeted import effective_control
 from cachemw.http.vary import Selecting, selecting
 
-__all__ = ["Engine", "Floors", "Memory", "Settings", "Shadow", "Shadows", "Trust"]
+__all__ = [
+    "Engine",
+    "EngineSettings",
+    "FloorsPort",
+    "LogTrust",
+    "MemoryPort",
+    "Shadow",
+    "ShadowsPort",
+]
 
 # Selecting fields whose values in the raw request may differ from what the application saw, or
 # must not stand in clear in a stored entry.
@@ -41,7 +49,7 @@ _VARIANTS = 64
 """Keys kept per target for answers that vary; beyond it they are worked out anew."""
 
 
-class Memory(Protocol):
+class MemoryPort(Protocol):
     """The memory tier."""
 
     def get(self, key: bytes) -> Entry | None:
@@ -57,7 +65,7 @@ class Memory(Protocol):
         """Drop an entry if it is still that one."""
 
 
-class Floors(Protocol):
+class FloorsPort(Protocol):
     """What has been purged."""
 
     version: int
@@ -69,7 +77,7 @@ class Floors(Protocol):
         """Give the position that an origin call beginning now must note."""
 
 
-class Shadows(Protocol):
+class ShadowsPort(Protocol):
     """What routes in shadow would have stored."""
 
     def get(self, key: bytes) -> Shadow | None:
@@ -86,7 +94,7 @@ class Shadow(Struct, frozen=True):
     seen: Seen
 
 
-class Trust(Protocol):
+class LogTrust(Protocol):
     """How far the invalidation log is to be trusted."""
 
     trusted_until: float
@@ -99,7 +107,7 @@ class Trust(Protocol):
         """Say whether an entry of that birth may be served although the log is not trusted now."""
 
 
-class Settings(Struct, frozen=True, kw_only=True):
+class EngineSettings(Struct, frozen=True, kw_only=True):
     """The engine's own numbers; seconds."""
 
     coalesce_wait: float
@@ -125,14 +133,14 @@ class Engine:
     def __init__(
         self,
         *,
-        settings: Settings,
+        settings: EngineSettings,
         routes: Sequence[RouteState],
         router: Router,
         keys: KeyMaker,
         watched: Watched,
-        memory: Memory,
-        floors: Floors,
-        log: Trust,
+        memory: MemoryPort,
+        floors: FloorsPort,
+        log: LogTrust,
         flights: Flights,
         uncacheable: MutableMapping[bytes, bool],
         variants: Variants,
@@ -140,7 +148,7 @@ class Engine:
         count: Callable[[str, str], None],
         refused: Callable[[RouteState, str], None],
         intern: Callable[[HeaderPairs], HeaderPairs],
-        shadows: Shadows,
+        shadows: ShadowsPort,
         mismatched: Callable[[RouteState, Difference], None],
     ) -> None:
         self.settings = settings

@@ -30,10 +30,10 @@ from msgspec import Struct
 
 from cachemw.engine.model.entry import Entry
 
-__all__ = ["Flight", "Flights", "Landing", "Outcome", "Waiter"]
+__all__ = ["Flight", "Flights", "Landing", "WaitResult", "Waiter"]
 
 
-class Outcome(Enum):
+class WaitResult(Enum):
     """How waiting ended."""
 
     LANDED = "landed"
@@ -46,13 +46,13 @@ class Outcome(Enum):
     """The same, regardless of how many have gone."""
 
 
-_GOES = frozenset({Outcome.PROMOTED, Outcome.ALONE, Outcome.TIMEOUT})
+_GOES = frozenset({WaitResult.PROMOTED, WaitResult.ALONE, WaitResult.TIMEOUT})
 
 
 class Landing(Struct, frozen=True):
     """What a follower learns: how the waiting ended and, if the flight landed, with what."""
 
-    outcome: Outcome
+    outcome: WaitResult
     entry: Entry | None = None
     origin_failed: bool = False
     """Whether the entry is a stale one that stands in for a failing origin."""
@@ -63,10 +63,10 @@ class Landing(Struct, frozen=True):
         return self.outcome in _GOES
 
 
-RELEASED = Landing(Outcome.RELEASED)
-PROMOTED = Landing(Outcome.PROMOTED)
-ALONE = Landing(Outcome.ALONE)
-TIMEOUT = Landing(Outcome.TIMEOUT)
+RELEASED = Landing(WaitResult.RELEASED)
+PROMOTED = Landing(WaitResult.PROMOTED)
+ALONE = Landing(WaitResult.ALONE)
+TIMEOUT = Landing(WaitResult.TIMEOUT)
 
 
 class Waiter:
@@ -140,7 +140,7 @@ class Flight:
 
     def land(self, entry: Entry, *, origin_failed: bool = False) -> None:
         """End the flight with an answer that may be shared."""
-        self._finish(Landing(Outcome.LANDED, entry, origin_failed))
+        self._finish(Landing(WaitResult.LANDED, entry, origin_failed))
 
     def release(self) -> None:
         """End the flight with nothing to share: everyone goes on by themselves."""

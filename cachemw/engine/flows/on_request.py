@@ -31,13 +31,12 @@ from msgspec.structs import replace
 
 from cachemw.engine.core.effects import Await, Flow, Lease
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.core.flights import Flight, Landing
-from cachemw.engine.core.flights import Outcome as Waited
+from cachemw.engine.core.flights import Flight, Landing, WaitResult
 from cachemw.engine.flows.shadowing import shadow
 from cachemw.engine.keeping.validation import conditions_for
 from cachemw.engine.lookup.candidates import (
     NOTHING,
-    Found,
+    Candidate,
     candidate,
     in_memory,
     in_shared,
@@ -48,7 +47,7 @@ from cachemw.engine.model.entry import NO_ANSWER
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.model.routes import Extra, RouteState, Target
 from cachemw.engine.request.decisions import Fetch, Forward, Serve
-from cachemw.engine.request.keying import Ask, Pass, ask
+from cachemw.engine.request.keying import CacheableRequest, Pass, classify
 from cachemw.errors import StoreError
 from cachemw.http.invalidation import is_unsafe
 from cachemw.http.messages import Request
@@ -66,26 +65,26 @@ def on_request(
     held_out: bool = False,
 ) -> Flow[Serve | Forward]:
     """Serve or forward a request that the fast path did not answer; `held_out` keeps it out."""
-    asked = ask(engine, request, target, extra)
-    if isinstance(asked, Pass):
-        return _pass(asked, request)
-    if asked.in_shadow:
-        return shadow(engine, asked, now)
+    cacheable = classify(engine, request, target, extra)
+    if isinstance(cacheable, Pass):
+        return _pass(cacheable, request)
+    if cacheable.in_shadow:
+        return shadow(engine, cacheable, now)
     if held_out:
-        return _held_out(engine, asked, now)
-    if engine.is_cut_off(asked.route, now):
-        return _cut_off(engine, asked, now)
-    found = in_memory(engine, asked, now)
+        return _held_out(engine, cacheable, now)
+    if engine.is_cut_off(cacheable.route, now):
+        return _cut_off(engine, cacheable, now)
+    found = in_memory(engine, cacheable, now)
     if found.served is not None:
         return _with_refresh(engine, found.served)
-    if engine.is_uncacheable(asked.plan.key.digest):
-        return _forward(engine, asked, now, Outcome.HIT_FOR_MISS, "hit-for-miss", found)
-    reason = _why_alone(asked)
+    if engine.is_uncacheable(cacheable.plan.key.digest):
+        return _forward(engine, cacheable, now, Outcome.HIT_FOR_MISS, "hit-for-miss", found)
+    reason = _why_alone(cacheable)
     if reason is not None:
-        return (yield from _alone(engine, asked, now, found, reason))
+        return (yield from _alone(engine, cacheable, now, found, reason))
     if found.stored is not None and found.stored.fresh_until <= found.stored.born:
-        return _forward(engine, asked, now, Outcome.MISS, "stale", found)
-    return (yield from _together(engine, asked, now, found))
+        return _forward(engine, cacheable, now, Outcome.MISS, "stale", found)
+    return (yield from _together(engine, cacheable, now, found))
 
 
 def _pass(passed: Pass, request: Request) -> Forward:
@@ -110,80 +109,86 @@ def _change(passed: Pass, request: Request) -> Request | None:
     return None if cached else request
 
 
-def _held_out(engine: Engine, asked: Ask, now: float) -> Forward:
+def _held_out(engine: Engine, cacheable: CacheableRequest, now: float) -> Forward:
     """Go past the cache; memory is looked into, and nothing is served, refreshed, led or waited for."""
     # What is found counts as used, as it would have: memory keeps for the others what it always kept.
-    served = in_memory(engine, asked, now).served
+    served = in_memory(engine, cacheable, now).served
     outcome = Outcome.CONTROL_MISS if served is None else Outcome.CONTROL_HIT
-    return Forward(route=asked.route, outcome=outcome, reason="holdout")
+    return Forward(route=cacheable.route, outcome=outcome, reason="holdout")
 
 
-def _why_alone(asked: Ask) -> str | None:
+def _why_alone(cacheable: CacheableRequest) -> str | None:
     """Say why a request must not queue behind another, or None."""
-    if asked.authorization_sent:
+    if cacheable.authorization_sent:
         return "authorization"
-    if asked.cookies_sent:
+    if cacheable.cookies_sent:
         return "cookie"
-    if asked.request.method == "HEAD":
+    if cacheable.request.method == "HEAD":
         return "method"
-    if asked.ranged:
+    if cacheable.ranged:
         return "range"
-    return None if asked.directives is None else "request"
+    return None if cacheable.directives is None else "request"
 
 
 def _alone(
-    engine: Engine, asked: Ask, now: float, found: Found, reason: str
+    engine: Engine, cacheable: CacheableRequest, now: float, found: Candidate, reason: str
 ) -> Flow[Serve | Forward]:
     """Look in the shared store, and go to the application by ourselves if nothing there will do."""
     if engine.settings.has_shared:
         try:
-            elsewhere, now = yield from in_shared(engine, asked, now)
+            elsewhere, now = yield from in_shared(engine, cacheable, now)
             found = found if elsewhere is NOTHING else elsewhere
         except StoreError:
             pass
     if found.served is not None:
         return _with_refresh(engine, found.served)
-    outcome = Outcome.PERSONAL if asked.personal else Outcome.MISS
-    return _unless_cached(asked, now) or _forward(engine, asked, now, outcome, reason, found)
+    outcome = Outcome.PERSONAL if cacheable.personal else Outcome.MISS
+    return _unless_cached(cacheable, now) or _forward(
+        engine, cacheable, now, outcome, reason, found
+    )
 
 
-def _cut_off(engine: Engine, asked: Ask, now: float) -> Serve | Forward:
+def _cut_off(engine: Engine, cacheable: CacheableRequest, now: float) -> Serve | Forward:
     """Go to the application as if nothing were there; what it says is kept for when the log is back."""
-    unsatisfied = _unless_cached(asked, now)
-    return unsatisfied or _forward(engine, asked, now, Outcome.ERROR_BYPASS, "cut-off", NOTHING)
+    unsatisfied = _unless_cached(cacheable, now)
+    return unsatisfied or _forward(engine, cacheable, now, Outcome.ERROR_BYPASS, "cut-off", NOTHING)
 
 
-def _unless_cached(asked: Ask, now: float) -> Serve | None:
+def _unless_cached(cacheable: CacheableRequest, now: float) -> Serve | None:
     """Give the answer of a client that wants a stored one or none, where there is none."""
-    directives = asked.directives
+    directives = cacheable.directives
     if directives is None or not directives.only_if_cached:
         return None
-    return Serve(ask=asked, entry=NO_ANSWER, outcome=Outcome.UNSATISFIED, now=now)
+    return Serve(cacheable=cacheable, entry=NO_ANSWER, outcome=Outcome.UNSATISFIED, now=now)
 
 
-def _together(engine: Engine, asked: Ask, now: float, found: Found) -> Flow[Serve | Forward]:
+def _together(
+    engine: Engine, cacheable: CacheableRequest, now: float, found: Candidate
+) -> Flow[Serve | Forward]:
     """Coalesce: lead, or follow and serve what the leader shares."""
     ends = now + 2 * engine.settings.coalesce_wait
     # Twice: what the first leader shared may have been the news that the answer varies, and then
     # this request's own variant is worth one more flight.
     for _ in range(2):
-        flight, leads = engine.flights.board(asked.key.digest)
+        flight, leads = engine.flights.board(cacheable.key.digest)
         if flight is None:
-            return _forward(engine, asked, now, Outcome.MISS, "waiters", found)
+            return _forward(engine, cacheable, now, Outcome.MISS, "waiters", found)
         if leads:
-            return (yield from _lead(engine, asked, now, found, flight, ends))
+            return (yield from _lead(engine, cacheable, now, found, flight, ends))
         landing, now = yield from _follow(engine, flight, now, ends)
-        if landing.outcome is Waited.PROMOTED:
-            return (yield from _lead(engine, asked, now, found, flight, ends))
-        if landing.outcome is not Waited.LANDED:
-            return _go(engine, asked, now, found, flight if landing.goes else None)
-        shared = _shared_answer(engine, asked, landing, now)
+        if landing.outcome is WaitResult.PROMOTED:
+            return (yield from _lead(engine, cacheable, now, found, flight, ends))
+        if landing.outcome is not WaitResult.LANDED:
+            return _go(engine, cacheable, now, found, flight if landing.goes else None)
+        shared = _shared_answer(engine, cacheable, landing, now)
         if shared is not None:
             return _with_refresh(engine, shared)
-        if engine.is_cut_off(asked.route, now):
-            return _cut_off(engine, asked, now)
-        in_memory(engine, asked, now)  # the leader left its marker there: aim at our own variant
-    return _go(engine, asked, now, found, None)
+        if engine.is_cut_off(cacheable.route, now):
+            return _cut_off(engine, cacheable, now)
+        in_memory(
+            engine, cacheable, now
+        )  # the leader left its marker there: aim at our own variant
+    return _go(engine, cacheable, now, found, None)
 
 
 def _follow(engine: Engine, flight: Flight, now: float, ends: float) -> Flow[tuple[Landing, float]]:
@@ -202,10 +207,12 @@ def _follow(engine: Engine, flight: Flight, now: float, ends: float) -> Flow[tup
     return landing, now
 
 
-def _go(engine: Engine, asked: Ask, now: float, found: Found, flight: Flight | None) -> Forward:
+def _go(
+    engine: Engine, cacheable: CacheableRequest, now: float, found: Candidate, flight: Flight | None
+) -> Forward:
     """Go to the application without leading anybody, perhaps for a flight all the same."""
     try:
-        return _forward(engine, asked, now, Outcome.MISS, "alone", found, flight)
+        return _forward(engine, cacheable, now, Outcome.MISS, "alone", found, flight)
     except BaseException:
         if flight is not None:
             flight.abandon()
@@ -213,32 +220,37 @@ def _go(engine: Engine, asked: Ask, now: float, found: Found, flight: Flight | N
 
 
 def _lead(
-    engine: Engine, asked: Ask, now: float, found: Found, flight: Flight, ends: float
+    engine: Engine,
+    cacheable: CacheableRequest,
+    now: float,
+    found: Candidate,
+    flight: Flight,
+    ends: float,
 ) -> Flow[Serve | Forward]:
     try:
         # Between our look into memory and this flight another one, in another thread, may have landed.
-        again = in_memory(engine, asked, now)
+        again = in_memory(engine, cacheable, now)
         found = found if again is NOTHING else again
         lease: Lease | None = None
         try:
             if found.served is None and engine.settings.has_shared:
-                elsewhere, now = yield from in_shared(engine, asked, now)
+                elsewhere, now = yield from in_shared(engine, cacheable, now)
                 found = found if elsewhere is NOTHING else elsewhere
             if found.served is None and engine.settings.leases:
-                found, lease, now = yield from leased(engine, asked, now, found, ends)
+                found, lease, now = yield from leased(engine, cacheable, now, found, ends)
         except StoreError:  # it is asked no second time: each may cost a deadline (I3)
             pass
         if found.served is not None:
             flight.land(found.served.entry)
             return _with_refresh(engine, found.served)
         reason = _why_missed(found)
-        return _forward(engine, asked, now, Outcome.MISS, reason, found, flight, lease)
+        return _forward(engine, cacheable, now, Outcome.MISS, reason, found, flight, lease)
     except BaseException:
         flight.abandon()
         raise
 
 
-def _why_missed(found: Found) -> str:
+def _why_missed(found: Candidate) -> str:
     if found.stored is not None:
         return "stale"
     return "vary-miss" if found.varies else "uri-miss"
@@ -250,14 +262,18 @@ _RENEWED = frozenset({Outcome.STALE_MEMORY, Outcome.STALE_SHARED})
 
 def _with_refresh(engine: Engine, served: Serve) -> Serve:
     """Take the lead of one background refresh for a stale answer, unless somebody has it."""
-    if served.outcome not in _RENEWED or served.ask.request.method == "HEAD" or served.ask.ranged:
+    if (
+        served.outcome not in _RENEWED
+        or served.cacheable.request.method == "HEAD"
+        or served.cacheable.ranged
+    ):
         return served
     position = engine.floors.here()
     flight = engine.flights.lead(served.entry.key)
     if flight is None:
         return served
     fetch = Fetch(
-        ask=served.ask,
+        cacheable=served.cacheable,
         position=position,
         started=served.now,
         flight=flight,
@@ -267,33 +283,37 @@ def _with_refresh(engine: Engine, served: Serve) -> Serve:
     return replace(served, refresh=fetch)
 
 
-def _shared_answer(engine: Engine, asked: Ask, landing: Landing, now: float) -> Serve | None:
+def _shared_answer(
+    engine: Engine, cacheable: CacheableRequest, landing: Landing, now: float
+) -> Serve | None:
     """Give the leader's answer if it is this request's too, by the same rules as a stored one."""
     entry = landing.entry
     if entry is None:
         return None
     if entry.vary:
-        wanted = engine.selecting(tuple(name for name, _ in entry.vary), asked.headers)
+        wanted = engine.selecting(tuple(name for name, _ in entry.vary), cacheable.headers)
         if wanted != entry.vary:
             return None
-    found = candidate(engine, asked, entry, now, Outcome.HIT_COALESCED, Outcome.STALE_MEMORY)
+    found = candidate(engine, cacheable, entry, now, Outcome.HIT_COALESCED, Outcome.STALE_MEMORY)
     if found.stored is not None and landing.origin_failed and stands_in(found.stored, now):
-        return Serve(ask=asked, entry=found.stored, outcome=Outcome.STALE_IF_ERROR, now=now)
+        return Serve(
+            cacheable=cacheable, entry=found.stored, outcome=Outcome.STALE_IF_ERROR, now=now
+        )
     return found.served
 
 
 def _forward(
     engine: Engine,
-    asked: Ask,
+    cacheable: CacheableRequest,
     now: float,
     outcome: Outcome,
     reason: str,
-    found: Found,
+    found: Candidate,
     flight: Flight | None = None,
     lease: Lease | None = None,
 ) -> Forward:
     fetch = Fetch(
-        ask=asked,
+        cacheable=cacheable,
         position=engine.floors.here(),
         started=now,
         flight=flight,
@@ -301,14 +321,14 @@ def _forward(
         stored=found.stored,
     )
     # Where the answer will probably not be kept whole, the application answers conditions itself.
-    for_all = asked.request.method != "HEAD" and not asked.ranged and not asked.personal
+    for_all = cacheable.request.method != "HEAD" and not cacheable.ranged and not cacheable.personal
     whole = for_all and outcome in (Outcome.MISS, Outcome.ERROR_BYPASS)
-    return _asking(fetch, asked.route, outcome, reason, keep_conditions=not whole)
+    return _asking(fetch, cacheable.route, outcome, reason, keep_conditions=not whole)
 
 
 def refreshing(fetch: Fetch) -> Forward:
     """Give the forward of a background refresh: the fetch that a stale answer was served with."""
-    return _asking(fetch, fetch.ask.route, Outcome.REFRESH, "refresh", keep_conditions=False)
+    return _asking(fetch, fetch.cacheable.route, Outcome.REFRESH, "refresh", keep_conditions=False)
 
 
 def _asking(
@@ -316,5 +336,5 @@ def _asking(
 ) -> Forward:
     conditions = conditions_for(fetch)
     fetch.validates = bool(conditions)
-    rewrite = fetch.ask.rewrite(keep_conditions=keep_conditions, conditions=conditions)
+    rewrite = fetch.cacheable.rewrite(keep_conditions=keep_conditions, conditions=conditions)
     return Forward(route=route, outcome=outcome, reason=reason, fetch=fetch, rewrite=rewrite)

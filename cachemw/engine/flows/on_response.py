@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from cachemw.engine.core.effects import Stored
+from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.flows.shadowing import Shadowing, shadowing
 from cachemw.engine.keeping.changes import invalid_tags
 from cachemw.engine.keeping.storing import (
-    Keeping,
+    Collector,
     fail,
     judge_head,
     refuse,
@@ -45,8 +45,8 @@ class Relayed(Struct, frozen=True, kw_only=True):
     """The application's answer goes out."""
 
     answer: Answer
-    keeping: Keeping | Shadowing | None = None
-    stored: Stored | None = None
+    keeping: Collector | Shadowing | None = None
+    stored: SharedWrite | None = None
     """What the answer to a HEAD brought up to date, for the shared store."""
     purge: tuple[str, ...] = ()
     """Tags to purge before the answer goes out."""
@@ -80,7 +80,7 @@ def on_head(
         return _stand_in(fetch, stored, now)
     if head.status == 304 and fetch.validates:
         return validated(engine, fetch, head, tags, now, wall_now)
-    if fetch.ask.request.method == "HEAD":
+    if fetch.cacheable.request.method == "HEAD":
         stored_now = by_head(engine, fetch, head, tags, now, wall_now)
         return Relayed(answer=_signed(engine, head, forward), stored=stored_now)
     return _collect(engine, forward, fetch, head, tags, wall_now, body)
@@ -97,7 +97,7 @@ def _collect(
 ) -> Relayed:
     control = engine.control(head.headers)
     judged = judge_head(fetch, head, control, wall_now, body)
-    if fetch.ask.ranged and head.status != 200:  # it is about the part
+    if fetch.cacheable.ranged and head.status != 200:  # it is about the part
         judged = Refused("partial")
     if isinstance(judged, Refused):
         let_go = fail if head.status in _ORIGIN_FAILED else refuse
@@ -105,7 +105,7 @@ def _collect(
         return Relayed(answer=_answer(engine, forward, head, stored=False))
     if body is not None:
         head = with_entity_tag(head, body)
-    keeping = Keeping(
+    keeping = Collector(
         fetch=fetch,
         head=head,
         control=control,
@@ -123,10 +123,10 @@ def _answer(engine: Engine, forward: Forward, head: Head, *, stored: bool) -> An
     if (
         fetch is not None
         and head.status == 200
-        and fetch.ask.request.method in CONDITIONAL_METHODS
+        and fetch.cacheable.request.method in CONDITIONAL_METHODS
         and not fetch.refresh
         and forward.rewrite is not None
-        and not_modified(fetch.ask.request.headers, head.headers)
+        and not_modified(fetch.cacheable.request.headers, head.headers)
     ):
         return as_not_modified(signed.headers)
     return signed
@@ -139,7 +139,7 @@ def _signed(engine: Engine, head: Head, forward: Forward, *, stored: bool = Fals
         detail = forward.reason
     key = None
     if engine.settings.show_keys and forward.fetch is not None:
-        key = forward.fetch.ask.key.digest.hex()
+        key = forward.fetch.cacheable.key.digest.hex()
     status = forwarded(word, stored=stored, key=key, detail=detail)
     headers: Pairs = [*head.headers.pairs, (b"cache-status", status)]
     if engine.settings.x_cache:
@@ -168,7 +168,7 @@ def _spare(engine: Engine, fetch: Fetch, now: float) -> Entry | None:
     stored = fetch.stored
     if stored is None or not stands_in(stored, now):
         return None
-    if not engine.trusts(fetch.ask.route, stored.born, now):
+    if not engine.trusts(fetch.cacheable.route, stored.born, now):
         return None
     return stored if still_counts(engine, stored) else None
 
@@ -177,4 +177,4 @@ def _stand_in(fetch: Fetch, stored: Entry, now: float) -> Serve:
     """Serve a stale answer for a failing origin, to the followers too: they need not try it again."""
     if fetch.flight is not None:
         fetch.flight.land(stored, origin_failed=True)
-    return Serve(ask=fetch.ask, entry=stored, outcome=Outcome.STALE_IF_ERROR, now=now)
+    return Serve(cacheable=fetch.cacheable, entry=stored, outcome=Outcome.STALE_IF_ERROR, now=now)

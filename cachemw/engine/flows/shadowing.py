@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from cachemw.engine.core.engine import Engine, Shadow
 from cachemw.engine.keeping.storing import (
-    Keeping,
+    Collector,
     entries_of,
     has_too_many_tags,
     judge_head,
@@ -27,7 +27,7 @@ from cachemw.engine.model.differences import Difference, Seen, compare
 from cachemw.engine.model.entry import MARKER, HeaderPairs, Verdict
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.request.decisions import Fetch, Forward
-from cachemw.engine.request.keying import Ask
+from cachemw.engine.request.keying import CacheableRequest
 from cachemw.http.cache_control import CacheControl
 from cachemw.http.freshness import initial_age
 from cachemw.http.messages import Head
@@ -47,58 +47,60 @@ class Shadowing(Struct, kw_only=True, eq=False):
     fetch: Fetch
     head: Head
     control: CacheControl
-    keeping: Keeping | None
+    keeping: Collector | None
     """None: it would not be stored."""
 
     @property
     def max_size(self) -> int:
         """The bytes beyond which the body is not worth collecting."""
-        return self.fetch.ask.route.max_size
+        return self.fetch.cacheable.route.max_size
 
 
-def shadow(engine: Engine, asked: Ask, now: float) -> Forward:
+def shadow(engine: Engine, cacheable: CacheableRequest, now: float) -> Forward:
     """Forward a request as it came, and watch what comes of it."""
-    fetch = Fetch(ask=asked, position=engine.floors.here(), started=now, shadow=True)
-    fetch.would, fetch.would_renew = _would_serve(engine, asked, now)
+    fetch = Fetch(cacheable=cacheable, position=engine.floors.here(), started=now, shadow=True)
+    fetch.would, fetch.would_renew = _would_serve(engine, cacheable, now)
     outcome = Outcome.SHADOW_MISS if fetch.would is None else Outcome.SHADOW_HIT
-    return Forward(route=asked.route, outcome=outcome, reason="shadow", fetch=fetch)
+    return Forward(route=cacheable.route, outcome=outcome, reason="shadow", fetch=fetch)
 
 
 def shadowing(
     engine: Engine, fetch: Fetch, head: Head, tags: tuple[str, ...], wall_now: float
 ) -> Shadowing | None:
     """Begin to watch an answer, by its head; None: there is nothing to be seen in it."""
-    asked = fetch.ask
-    if asked.request.method == "HEAD" or head.status in _SAYS_NOTHING or asked.ranged:
+    cacheable = fetch.cacheable
+    if cacheable.request.method == "HEAD" or head.status in _SAYS_NOTHING or cacheable.ranged:
         return None
     control = engine.control(head.headers)
     judged = judge_head(fetch, head, control, wall_now, None)
     keeping = None
     if isinstance(judged, Refused):
-        engine.refused(asked.route, judged.reason)
+        engine.refused(cacheable.route, judged.reason)
         if fetch.would is None:
             return None
     else:
         born = fetch.started - initial_age(head.headers, wall_now)
-        keeping = Keeping(
+        keeping = Collector(
             fetch=fetch, head=head, control=control, lifetime=judged, born=born, tags=tags
         )
     return Shadowing(fetch=fetch, head=head, control=control, keeping=keeping)
 
 
-def _would_serve(engine: Engine, asked: Ask, now: float) -> tuple[Shadow | None, bool]:
+def _would_serve(
+    engine: Engine, cacheable: CacheableRequest, now: float
+) -> tuple[Shadow | None, bool]:
     """Give what would be served, and whether it is stale."""
-    found = engine.shadows.get(asked.plan.key.digest)
+    found = engine.shadows.get(cacheable.plan.key.digest)
     if found is not None and found.entry.status == MARKER:
         if engine.floors.judge(found.entry) is Verdict.DEAD or now >= found.entry.dies_at:
             return None, False
         names = tuple(name for name, _ in found.entry.vary)
-        key = engine.variant_key(asked.plan, engine.selecting(names, asked.headers))
+        key = engine.variant_key(cacheable.plan, engine.selecting(names, cacheable.headers))
         found = engine.shadows.get(key.digest)
     if found is None:
         return None, False
     fresh, stale = Outcome.HIT_MEMORY, Outcome.STALE_MEMORY
-    served = candidate(engine, asked, found.entry, now, fresh, stale).served
+    served = candidate(engine, cacheable, found.entry, now, fresh, stale).served
     return (None, False) if served is None else (found, served.outcome is stale)
 
 
@@ -119,9 +121,9 @@ def shadowed(
     )
     difference: Difference | None = None
     if would is not None:
-        difference = compare(would.seen, fresh, fetch.ask.route.volatile)
+        difference = compare(would.seen, fresh, fetch.cacheable.route.volatile)
         if difference is not None:
-            engine.mismatched(fetch.ask.route, difference)
+            engine.mismatched(fetch.cacheable.route, difference)
     if body is not None and (would is None or fetch.would_renew or difference is not None):
         _keep(engine, watched.keeping, fresh, body, now)
     if would is None:
@@ -129,7 +131,7 @@ def shadowed(
     return Outcome.SHADOW_MISMATCH if difference else Outcome.SHADOW_HIT
 
 
-def _keep(engine: Engine, keeping: Keeping | None, fresh: Seen, body: bytes, now: float) -> None:
+def _keep(engine: Engine, keeping: Collector | None, fresh: Seen, body: bytes, now: float) -> None:
     """Keep what can be compared of an answer, by the rules by which it would be stored."""
     if keeping is None or refusal(keeping, body, now) is not None:
         return

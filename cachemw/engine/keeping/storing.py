@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from cachemw.engine.core.effects import Stored
+from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.keeping.tagging import tags_of
 from cachemw.engine.model.bypass import KEYED
@@ -24,7 +24,7 @@ from cachemw.http.storing import Refused, judge, storable
 from cachemw.http.vary import Selecting, varies_on
 
 __all__ = [
-    "Keeping",
+    "Collector",
     "broke_off",
     "entries_of",
     "fail",
@@ -41,7 +41,7 @@ __all__ = [
 _BODILESS = frozenset({204, 304})
 
 
-class Keeping(Struct, kw_only=True, eq=False):
+class Collector(Struct, kw_only=True, eq=False):
     """An answer that is being collected so that it can be kept."""
 
     fetch: Fetch
@@ -57,32 +57,32 @@ class Keeping(Struct, kw_only=True, eq=False):
     @property
     def max_size(self) -> int:
         """The bytes beyond which the body is not worth collecting."""
-        return self.fetch.ask.route.max_size
+        return self.fetch.cacheable.route.max_size
 
 
 def judge_head(
     fetch: Fetch, head: Head, control: CacheControl, wall_now: float, body: bytes | None
 ) -> Lifetime | Refused:
     """Decide whether an answer may be kept; `body` is the whole body, where it is known already."""
-    directives = fetch.ask.directives
+    directives = fetch.cacheable.directives
     if directives is not None and directives.no_store:  # RFC 9111 §5.2.1.5
         return Refused("request")
-    route = fetch.ask.route
+    route = fetch.cacheable.route
     size = len(body) if body is not None else _stated_length(head)
     if size > route.max_size:
         return Refused("too-large")
     if body is not None and not _is_readable(route, head, body):
         return Refused("graphql-errors")
     policy = route.policy
-    if fetch.ask.request.method == "POST":
+    if fetch.cacheable.request.method == "POST":
         # RFC 9110 §9.3.3: where its freshness is explicit; and a POST cannot be validated.
         policy = replace(policy, heuristic=None, retain=0.0)
     return judge(
         head,
         control,
         policy,
-        cookies_sent=fetch.ask.cookies_sent,
-        authorization_sent=fetch.ask.authorization_sent,
+        cookies_sent=fetch.cacheable.cookies_sent,
+        authorization_sent=fetch.cacheable.authorization_sent,
         wall_now=wall_now,
     )
 
@@ -99,9 +99,9 @@ def _stated_length(head: Head) -> int:
 
 def refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
     """Let everyone who waits go, and remember, so that nobody queues for this key for a while."""
-    asked = fetch.ask
-    engine.refused(asked.route, reason)
-    if asked.speaks_for_all:
+    cacheable = fetch.cacheable
+    engine.refused(cacheable.route, reason)
+    if cacheable.speaks_for_all:
         fetch.uncacheable = True
         engine.set_uncacheable(fetch.digest, True)
     if fetch.flight is not None:
@@ -110,17 +110,17 @@ def refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
 
 def fail(engine: Engine, fetch: Fetch, reason: str) -> None:
     """Let those who wait go alone, few at a time: that a call failed says nothing of the next one's."""
-    engine.refused(fetch.ask.route, reason)
+    engine.refused(fetch.cacheable.route, reason)
     fetch.fail()
 
 
-def broke_off(engine: Engine, keeping: Keeping) -> None:
+def broke_off(engine: Engine, keeping: Collector) -> None:
     """Stop keeping an answer whose client went away: that says nothing of the next one's."""
-    engine.refused(keeping.fetch.ask.route, "incomplete")
+    engine.refused(keeping.fetch.cacheable.route, "incomplete")
     keeping.fetch.abandon()
 
 
-def on_complete(engine: Engine, keeping: Keeping, body: bytes, now: float) -> Stored | None:
+def on_complete(engine: Engine, keeping: Collector, body: bytes, now: float) -> SharedWrite | None:
     """Keep a complete answer in memory, and land its flight. Call before the last byte goes out."""
     reason = refusal(keeping, body, now)
     if reason is not None:
@@ -131,19 +131,21 @@ def on_complete(engine: Engine, keeping: Keeping, body: bytes, now: float) -> St
     return keep(engine, keeping, body, now)[1]
 
 
-def refusal(keeping: Keeping, body: bytes, now: float) -> str | None:
+def refusal(keeping: Collector, body: bytes, now: float) -> str | None:
     """Say why an answer is not kept after all, now that its body is there; or None."""
     length = keeping.head.headers.first(b"content-length")
     if length is not None and length != b"%d" % len(body):
         return "length"
-    if not keeping.judged_whole and not _is_readable(keeping.fetch.ask.route, keeping.head, body):
+    if not keeping.judged_whole and not _is_readable(
+        keeping.fetch.cacheable.route, keeping.head, body
+    ):
         return "graphql-errors"
     return "stale" if now >= keeping.born + keeping.lifetime.kept else None
 
 
 def has_too_many_tags(engine: Engine, fetch: Fetch, tags: tuple[str, ...]) -> bool:
     """Say whether an answer, and what was read for it, has more tags than one may have."""
-    return len(tags) - len(fetch.ask.plan.tags) > engine.settings.max_tags
+    return len(tags) - len(fetch.cacheable.plan.tags) > engine.settings.max_tags
 
 
 def with_entity_tag(head: Head, body: bytes) -> Head:
@@ -154,7 +156,9 @@ def with_entity_tag(head: Head, body: bytes) -> Head:
     return Head(status=head.status, headers=head.headers.plus((b"etag", tag)))
 
 
-def keep(engine: Engine, keeping: Keeping, body: bytes, now: float) -> tuple[Entry, Stored | None]:
+def keep(
+    engine: Engine, keeping: Collector, body: bytes, now: float
+) -> tuple[Entry, SharedWrite | None]:
     """Put an answer into memory and land its flight; give its entry and what the shared store gets."""
     fetch = keeping.fetch
     tags = tags_of(fetch, keeping.head.headers, keeping.tags)
@@ -163,7 +167,7 @@ def keep(engine: Engine, keeping: Keeping, body: bytes, now: float) -> tuple[Ent
         refuse(engine, fetch, "too-many-tags")
         return entry, None
     if entry.vary:
-        engine.limit_variants(fetch.ask.plan, entries[-1][0])
+        engine.limit_variants(fetch.cacheable.plan, entries[-1][0])
     for _, each in entries:
         engine.memory.put(each)
     engine.set_uncacheable(fetch.digest, False)
@@ -173,17 +177,17 @@ def keep(engine: Engine, keeping: Keeping, body: bytes, now: float) -> tuple[Ent
             fetch.flight.land(entry)
         else:  # to be validated at every use: everybody asks for themselves
             fetch.flight.release()
-    return entry, Stored(entries, fetch.ask.route.name, fetch.take_lease())
+    return entry, SharedWrite(entries, fetch.cacheable.route.name, fetch.take_lease())
 
 
 def entries_of(
-    engine: Engine, keeping: Keeping, body: bytes, tags: tuple[str, ...]
+    engine: Engine, keeping: Collector, body: bytes, tags: tuple[str, ...]
 ) -> tuple[Entry, tuple[tuple[Key, Entry], ...]]:
     """Make the entry and, where the answer varies, the marker that stands under the primary key."""
-    asked, head = keeping.fetch.ask, keeping.head
-    plan = asked.plan
+    cacheable, head = keeping.fetch.cacheable, keeping.head
+    plan = cacheable.plan
     names = _unkeyed(keeping.fetch, head)
-    wanted = engine.selecting(names, asked.headers)
+    wanted = engine.selecting(names, cacheable.headers)
     key = engine.variant_key(plan, wanted) if wanted else plan.key
     fields = engine.intern(_kept_fields(head, keeping.control, body))
     entry = _entry(keeping, key, head.status, fields, body, wanted, tags)
@@ -199,7 +203,7 @@ def _unkeyed(fetch: Fetch, head: Head) -> tuple[bytes, ...]:
     names = varies_on(head.headers)
     if not names:
         return ()
-    route = fetch.ask.route
+    route = fetch.cacheable.route
     held = KEYED | route.varies | {b"host"}
     if route.cookies is not None:
         held |= {b"cookie"}
@@ -207,7 +211,7 @@ def _unkeyed(fetch: Fetch, head: Head) -> tuple[bytes, ...]:
 
 
 def _entry(
-    keeping: Keeping,
+    keeping: Collector,
     key: Key,
     status: int,
     headers: HeaderPairs,
@@ -215,7 +219,7 @@ def _entry(
     vary: Selecting,
     tags: tuple[str, ...],
 ) -> Entry:
-    plan, lifetime, born = keeping.fetch.ask.plan, keeping.lifetime, keeping.born
+    plan, lifetime, born = keeping.fetch.cacheable.plan, keeping.lifetime, keeping.born
     fresh_until = stale_until = stale_error_until = dies_at = born + lifetime.fresh
     # Times that are equal share one object: there may be a million entries.
     if lifetime.kept != lifetime.fresh:

@@ -41,7 +41,7 @@ def tags_of(fetch: Fetch, headers: Fields, given: tuple[str, ...]) -> tuple[str,
     """Give all tags of an answer that is to be kept, and end the recording; `given` by its fields."""
     own = given + fetch.recorded()
     if b"cache-groups" in headers:
-        host = normalised_host(fetch.ask.request).decode("ascii")
+        host = normalised_host(fetch.cacheable.request).decode("ascii")
         own += tuple(group_tag(host, group) for group in groups(headers))
-    tags = fetch.ask.plan.tags
+    tags = fetch.cacheable.plan.tags
     return with_families(tags + own) if own else tags

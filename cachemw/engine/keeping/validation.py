@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 
-from cachemw.engine.core.effects import Stored
+from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.keeping.storing import Keeping, judge_head, keep, refuse, still_counts
+from cachemw.engine.keeping.storing import Collector, judge_head, keep, refuse, still_counts
 from cachemw.engine.model.entry import Entry
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.request.decisions import Fetch, Serve
@@ -32,7 +32,7 @@ def conditions_for(fetch: Fetch) -> list[Pair]:
     stored = fetch.stored
     if stored is None or not 200 <= stored.status < 300:
         return []
-    if fetch.ask.request.method not in ("GET", "QUERY"):  # to a POST they mean something else
+    if fetch.cacheable.request.method not in ("GET", "QUERY"):  # to a POST they mean something else
         return []
     fields = Fields(stored.headers)
     if _is_ours(stored, fields):  # an entity tag that the application has never seen
@@ -64,9 +64,9 @@ def validated(
     if isinstance(judged, Refused):
         refuse(engine, fetch, judged.reason)
         entry = _once(stored, said.headers, fetch.started)
-        return Serve(ask=fetch.ask, entry=entry, outcome=Outcome.REVALIDATED, now=now)
+        return Serve(cacheable=fetch.cacheable, entry=entry, outcome=Outcome.REVALIDATED, now=now)
     born = fetch.started - initial_age(head.headers, wall_now)
-    keeping = Keeping(
+    keeping = Collector(
         fetch=fetch,
         head=current,
         control=control,
@@ -75,7 +75,9 @@ def validated(
         tags=stored.tags + tags,
     )
     entry, kept = keep(engine, keeping, stored.body, now)
-    return Serve(ask=fetch.ask, entry=entry, outcome=Outcome.REVALIDATED, now=now, stored=kept)
+    return Serve(
+        cacheable=fetch.cacheable, entry=entry, outcome=Outcome.REVALIDATED, now=now, stored=kept
+    )
 
 
 def _dated(stored: Fields, update: Fields) -> Fields:
@@ -107,7 +109,7 @@ def _once(stored: Entry, fields: Fields, born: float) -> Entry:
 
 def by_head(
     engine: Engine, fetch: Fetch, head: Head, tags: tuple[str, ...], now: float, wall_now: float
-) -> Stored | None:
+) -> SharedWrite | None:
     """Freshen what is stored by the answer to a HEAD, or drop it if it is another one by now."""
     stored = fetch.stored
     if stored is None or not still_counts(engine, stored) or head.status in (304, *range(500, 600)):
@@ -124,7 +126,7 @@ def by_head(
     if isinstance(judged, Refused) or b"set-cookie" in head.headers:
         return None
     born = fetch.started - initial_age(head.headers, wall_now)
-    keeping = Keeping(
+    keeping = Collector(
         fetch=fetch,
         head=current,
         control=control,

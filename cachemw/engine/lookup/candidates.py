@@ -19,14 +19,14 @@ from cachemw.engine.core.engine import Engine
 from cachemw.engine.model.entry import MARKER, Entry, Key, Verdict
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.request.decisions import Serve
-from cachemw.engine.request.keying import Ask
+from cachemw.engine.request.keying import CacheableRequest
 from cachemw.http.fields import Fields
 from cachemw.http.request_control import accepts_stale, wants_validation
 
-__all__ = ["NOTHING", "Found", "candidate", "in_memory", "in_shared", "stands_in"]
+__all__ = ["NOTHING", "Candidate", "candidate", "in_memory", "in_shared", "stands_in"]
 
 
-class Found(Struct, frozen=True):
+class Candidate(Struct, frozen=True):
     """What there is for a request."""
 
     served: Serve | None = None
@@ -36,113 +36,119 @@ class Found(Struct, frozen=True):
     """Whether it is known that the answers vary, and this variant is not there."""
 
 
-NOTHING = Found()
-VARIES = Found(varies=True)
+NOTHING = Candidate()
+VARIES = Candidate(varies=True)
 
 
-def in_memory(engine: Engine, asked: Ask, now: float) -> Found:
+def in_memory(engine: Engine, cacheable: CacheableRequest, now: float) -> Candidate:
     """Look in memory; from then on `asked.key` is the variant's, where the answer is known to vary."""
-    entry = engine.memory.get(asked.key.digest)
+    entry = engine.memory.get(cacheable.key.digest)
     if entry is not None and entry.status == MARKER:
         if engine.floors.judge(entry) is Verdict.DEAD or now >= entry.dies_at:
             engine.memory.discard_if(entry.key, entry)
             return NOTHING
         entry.visited = True  # as hot as its variants: without it none of them is found
-        asked.key = _variant(engine, asked, entry)
-        entry = engine.memory.get(asked.key.digest)
+        cacheable.key = _variant(engine, cacheable, entry)
+        entry = engine.memory.get(cacheable.key.digest)
         if entry is None:
             return VARIES
     if entry is None:
         return NOTHING
-    return candidate(engine, asked, entry, now, Outcome.HIT_MEMORY, Outcome.STALE_MEMORY)
+    return candidate(engine, cacheable, entry, now, Outcome.HIT_MEMORY, Outcome.STALE_MEMORY)
 
 
-def in_shared(engine: Engine, asked: Ask, now: float) -> Flow[tuple[Found, float]]:
+def in_shared(
+    engine: Engine, cacheable: CacheableRequest, now: float
+) -> Flow[tuple[Candidate, float]]:
     """Look in the shared store, a second time when the first answer says that the answer varies."""
-    route = asked.route.name
-    entry, now = yield Lookup(asked.key, route)
+    route = cacheable.route.name
+    entry, now = yield Lookup(cacheable.key, route)
     varies = False
     if entry is not None and entry.status == MARKER:
         if engine.floors.judge(entry) is Verdict.DEAD:
             return NOTHING, now
         engine.memory.put(entry)
         varies = True
-        asked.key = _variant(engine, asked, entry)
-        entry, now = yield Lookup(asked.key, route)
+        cacheable.key = _variant(engine, cacheable, entry)
+        entry, now = yield Lookup(cacheable.key, route)
     if entry is None or entry.status == MARKER:
         return VARIES if varies else NOTHING, now
-    found = candidate(engine, asked, entry, now, Outcome.HIT_SHARED, Outcome.STALE_SHARED)
+    found = candidate(engine, cacheable, entry, now, Outcome.HIT_SHARED, Outcome.STALE_SHARED)
     if found is not NOTHING:
         engine.memory.put(entry)
     return found, now
 
 
-def _variant(engine: Engine, asked: Ask, marker: Entry) -> Key:
+def _variant(engine: Engine, cacheable: CacheableRequest, marker: Entry) -> Key:
     names = tuple(name for name, _ in marker.vary)
-    return engine.variant_key(asked.plan, engine.selecting(names, asked.headers))
+    return engine.variant_key(cacheable.plan, engine.selecting(names, cacheable.headers))
 
 
 def candidate(
     engine: Engine,
-    asked: Ask,
+    cacheable: CacheableRequest,
     entry: Entry,
     now: float,
     fresh: Outcome,
     stale: Outcome,
-) -> Found:
+) -> Candidate:
     """Judge an entry by the rules above; `fresh` and `stale` are the outcomes of serving it."""
     verdict = engine.floors.judge(entry)
     if verdict is Verdict.DEAD or now >= entry.dies_at:
         engine.memory.discard_if(entry.key, entry)
         return NOTHING
-    if not _is_for(engine, entry, asked):
+    if not _is_for(engine, entry, cacheable):
         return NOTHING
-    if not engine.trusts(asked.route, entry.born, now):
+    if not engine.trusts(cacheable.route, entry.born, now):
         return NOTHING
     entry.visited = True
     if verdict is Verdict.VALID and now < entry.fresh_until:
         outcome = (
-            fresh if asked.directives is None or _suffices(engine, asked, entry, now) else None
+            fresh
+            if cacheable.directives is None or _suffices(engine, cacheable, entry, now)
+            else None
         )
     else:
-        outcome = stale if _may_be_stale(engine, asked, entry, now) else None
+        outcome = stale if _may_be_stale(engine, cacheable, entry, now) else None
     if outcome is None:
-        return Found(stored=entry)
-    return Found(Serve(ask=asked, entry=entry, outcome=outcome, now=now))
+        return Candidate(stored=entry)
+    return Candidate(Serve(cacheable=cacheable, entry=entry, outcome=outcome, now=now))
 
 
-def _is_for(engine: Engine, entry: Entry, asked: Ask) -> bool:
+def _is_for(engine: Engine, entry: Entry, cacheable: CacheableRequest) -> bool:
     """Say whether an entry may go to this client: a known one only gets what is meant for all."""
-    if not asked.personal:
+    if not cacheable.personal:
         return True
     control = engine.control(Fields(entry.headers))
-    if asked.authorization_sent and not control.shares_authorized:
+    if cacheable.authorization_sent and not control.shares_authorized:
         return False
-    return not asked.cookies_sent or control.public or any(n == b"cookie" for n, _ in entry.vary)
+    return (
+        not cacheable.cookies_sent or control.public or any(n == b"cookie" for n, _ in entry.vary)
+    )
 
 
-def _suffices(engine: Engine, asked: Ask, entry: Entry, now: float) -> bool:
+def _suffices(engine: Engine, cacheable: CacheableRequest, entry: Entry, now: float) -> bool:
     """Say whether a fresh entry is fresh enough for the client."""
-    assert asked.directives is not None
+    assert cacheable.directives is not None
     return not wants_validation(
-        asked.directives,
+        cacheable.directives,
         age=now - entry.born,
         lifetime=entry.fresh_until - entry.born,
         immutable=engine.control(Fields(entry.headers)).immutable,
     )
 
 
-def _may_be_stale(engine: Engine, asked: Ask, entry: Entry, now: float) -> bool:
+def _may_be_stale(engine: Engine, cacheable: CacheableRequest, entry: Entry, now: float) -> bool:
     # A softly purged entry is stale before its time: it has only the windows that it was given,
     # and none at all where the response forbids stale answers (must-revalidate).
     within_window = now < entry.stale_until > entry.fresh_until
-    if asked.directives is None:
+    if cacheable.directives is None:
         return within_window
-    if within_window and _suffices(engine, asked, entry, now):
+    if within_window and _suffices(engine, cacheable, entry, now):
         return True
     control = engine.control(Fields(entry.headers))
     return now >= entry.fresh_until and accepts_stale(
-        asked.directives,
+        cacheable.directives,
         staleness=now - entry.fresh_until,
         forbids_stale=control.forbids_stale or control.no_cache,
     )

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from cachemw.engine.core.effects import Acquire, Claim, Flow, Lease, Pause, Settle
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.lookup.candidates import Found, in_shared
+from cachemw.engine.lookup.candidates import Candidate, in_shared
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.request.decisions import Fetch
-from cachemw.engine.request.keying import Ask
+from cachemw.engine.request.keying import CacheableRequest
 from cachemw.errors import StoreError
 
 __all__ = ["leads_refresh", "leased"]
@@ -23,19 +23,19 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
 
 
 def leased(
-    engine: Engine, asked: Ask, now: float, found: Found, ends: float
-) -> Flow[tuple[Found, Lease | None, float]]:
+    engine: Engine, cacheable: CacheableRequest, now: float, found: Candidate, ends: float
+) -> Flow[tuple[Candidate, Lease | None, float]]:
     """Take the lease, or wait for what its holder leaves; with neither, the caller goes by itself.
 
     `ends` is when all of its waiting has to be over.
     """
     try:
-        claim, now = yield Acquire(asked.key)
+        claim, now = yield Acquire(cacheable.key)
         if claim is Claim.HELD:
-            return (yield from _behind(engine, asked, now, found, ends))
+            return (yield from _behind(engine, cacheable, now, found, ends))
     except StoreError:
         return found, None, now
-    return found, _lease_of(engine, asked, claim), now
+    return found, _lease_of(engine, cacheable, claim), now
 
 
 def leads_refresh(engine: Engine, fetch: Fetch) -> Flow[bool]:
@@ -44,8 +44,8 @@ def leads_refresh(engine: Engine, fetch: Fetch) -> Flow[bool]:
         return True
     claim: Lease | Claim = Claim.UNAVAILABLE
     try:
-        claim, now = yield Acquire(fetch.ask.key)
-        elsewhere, now = yield from in_shared(engine, fetch.ask, now)
+        claim, now = yield Acquire(fetch.cacheable.key)
+        elsewhere, now = yield from in_shared(engine, fetch.cacheable, now)
         renewed = elsewhere.served
         if renewed is not None and renewed.outcome is Outcome.HIT_SHARED:
             if isinstance(claim, Lease):
@@ -65,8 +65,8 @@ def leads_refresh(engine: Engine, fetch: Fetch) -> Flow[bool]:
 
 
 def _behind(
-    engine: Engine, asked: Ask, now: float, found: Found, ends: float
-) -> Flow[tuple[Found, Lease | None, float]]:
+    engine: Engine, cacheable: CacheableRequest, now: float, found: Candidate, ends: float
+) -> Flow[tuple[Candidate, Lease | None, float]]:
     """Wait behind another process."""
     ends, pause = min(ends, now + engine.settings.coalesce_wait), _FIRST_PAUSE
     claim: Lease | Claim = Claim.HELD
@@ -75,8 +75,8 @@ def _behind(
             _, now = yield Pause(min(pause, ends - now))
             pause = min(pause * 2, _LONGEST_PAUSE)
             # Claimed first and looked then: a holder that ends between the two has left its answer.
-            claim, now = yield Acquire(asked.key)
-            elsewhere, now = yield from in_shared(engine, asked, now)
+            claim, now = yield Acquire(cacheable.key)
+            elsewhere, now = yield from in_shared(engine, cacheable, now)
             if elsewhere.served is not None:
                 if isinstance(claim, Lease):
                     yield Settle(claim, uncacheable=False)
@@ -86,7 +86,7 @@ def _behind(
         raise
     if claim is Claim.HELD:
         engine.count("lease_timeouts", "")
-    return found, _lease_of(engine, asked, claim), now
+    return found, _lease_of(engine, cacheable, claim), now
 
 
 def _drop(claim: Lease | Claim) -> None:
@@ -95,7 +95,7 @@ def _drop(claim: Lease | Claim) -> None:
         claim.dropped = True
 
 
-def _lease_of(engine: Engine, asked: Ask, claim: Lease | Claim) -> Lease | None:
+def _lease_of(engine: Engine, cacheable: CacheableRequest, claim: Lease | Claim) -> Lease | None:
     if claim is Claim.UNCACHEABLE:
-        engine.set_uncacheable(asked.plan.key.digest, True)
+        engine.set_uncacheable(cacheable.plan.key.digest, True)
     return claim if isinstance(claim, Lease) else None

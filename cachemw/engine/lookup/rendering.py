@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from cachemw.engine.core.engine import Engine, Settings
+from cachemw.engine.core.engine import Engine, EngineSettings
 from cachemw.engine.model.entry import Entry
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.request.decisions import Serve
@@ -35,14 +35,14 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 def render(engine: Engine, served: Serve) -> Answer:
     """Render a stored answer for one request (RFC 9110 §13.2.2, §14.2)."""
-    entry, request = served.entry, served.ask.request
+    entry, request = served.entry, served.cacheable.request
     if served.outcome is Outcome.UNSATISFIED:  # RFC 9111 §5.2.1.7
         return Answer(status=504, headers=list(_GATEWAY_TIMEOUT), body=b"")
     headers = _fields(engine.settings, served)
     if entry.status == 200 and request.method in CONDITIONAL_METHODS:
         if is_conditional(request.headers) and not_modified(request.headers, Fields(entry.headers)):
             return as_not_modified(headers)
-        if served.ask.ranged and request.method == "GET":
+        if served.cacheable.ranged and request.method == "GET":
             fields = Fields(headers)
             spans = select(request.headers, fields, len(entry.body))
             if spans is not None:
@@ -73,7 +73,7 @@ _DETAIL = {
 }
 
 
-def _fields(settings: Settings, served: Serve) -> Pairs:
+def _fields(settings: EngineSettings, served: Serve) -> Pairs:
     entry, now = served.entry, served.now
     if served.outcome in _DETAIL:
         return hit_fields(settings, _DETAIL[served.outcome])(entry, now)
@@ -83,7 +83,7 @@ def _fields(settings: Settings, served: Serve) -> Pairs:
         said = forwarded("uri-miss", collapsed=True, ttl=ttl, key=key)
     else:
         stored = served.stored is not None
-        reason = "stale" if served.ask.directives is None else "request"
+        reason = "stale" if served.cacheable.directives is None else "request"
         said = forwarded(reason, fwd_status=304, stored=stored, ttl=ttl, key=key)
     fields = [*entry.headers, _age_of(entry, now), (b"cache-status", said)]
     if settings.x_cache:
@@ -92,7 +92,7 @@ def _fields(settings: Settings, served: Serve) -> Pairs:
 
 
 @lru_cache(maxsize=64)
-def hit_fields(settings: Settings, detail: str) -> Callable[[Entry, float], Pairs]:
+def hit_fields(settings: EngineSettings, detail: str) -> Callable[[Entry, float], Pairs]:
     """Make what gives a stored answer's fields with its current Age (RFC 9111 §5.1) and our Cache-Status."""
 
     def plain(entry: Entry, now: float) -> Pairs:

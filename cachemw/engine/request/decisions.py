@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from cachemw.engine.core.effects import Lease, Stored
+from cachemw.engine.core.effects import Lease, SharedWrite
 from cachemw.engine.core.engine import Shadow
 from cachemw.engine.core.flights import Flight
 from cachemw.engine.model.entry import Entry, Position
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.model.routes import RouteState
-from cachemw.engine.request.keying import Ask, Rewrite
+from cachemw.engine.request.keying import CacheableRequest, Rewrite
 from cachemw.http.messages import Request
 
 __all__ = ["Fetch", "Forward", "Serve"]
@@ -21,7 +21,7 @@ __all__ = ["Fetch", "Forward", "Serve"]
 class Fetch(Struct, kw_only=True, eq=False):
     """One call of the application whose answer may be kept, or bring a stored one up to date."""
 
-    ask: Ask
+    cacheable: CacheableRequest
     position: Position
     """Where the log stood before the application was called."""
     started: float
@@ -48,7 +48,7 @@ class Fetch(Struct, kw_only=True, eq=False):
     @property
     def digest(self) -> bytes:
         """The primary key's digest."""
-        return self.ask.plan.key.digest
+        return self.cacheable.plan.key.digest
 
     def take_lease(self) -> Lease | None:
         """Give the lease away: whoever takes it settles it."""
@@ -74,13 +74,13 @@ class Fetch(Struct, kw_only=True, eq=False):
 class Serve(Struct, frozen=True, kw_only=True):
     """Answer with this entry."""
 
-    ask: Ask
+    cacheable: CacheableRequest
     entry: Entry
     outcome: Outcome
     now: float
     refresh: Fetch | None = None
     """A background call that the front door is to make, or to abandon."""
-    stored: Stored | None = None
+    stored: SharedWrite | None = None
     """What the application's answer brought up to date, for the shared store."""
 
 

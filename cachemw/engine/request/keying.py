@@ -28,7 +28,7 @@ from cachemw.http.fields import Fields, Pair, cookie_pairs
 from cachemw.http.messages import Request
 from cachemw.http.request_control import RequestControl
 
-__all__ = ["Ask", "Keyed", "Pass", "Rewrite", "ask", "read_key"]
+__all__ = ["CacheableRequest", "Keyed", "Pass", "Rewrite", "classify", "read_key"]
 
 
 class Rewrite(Struct, frozen=True, kw_only=True):
@@ -48,7 +48,7 @@ class Pass(Struct, frozen=True):
     """Whether it changes something, for all that is known, on a route that has a language."""
 
 
-class Ask(Struct, kw_only=True, eq=False):
+class CacheableRequest(Struct, kw_only=True, eq=False):
     """A request that the cache may answer."""
 
     request: Request
@@ -95,7 +95,9 @@ class Ask(Struct, kw_only=True, eq=False):
         return Rewrite(query=self.query, headers=headers)
 
 
-def ask(engine: Engine, request: Request, target: Target, extra: Extra | None) -> Ask | Pass:
+def classify(
+    engine: Engine, request: Request, target: Target, extra: Extra | None
+) -> CacheableRequest | Pass:
     """Match, screen and key a request."""
     plan = engine.known(target)
     if plan is None:
@@ -122,23 +124,27 @@ def ask(engine: Engine, request: Request, target: Target, extra: Extra | None) -
         operation = route.language.operation(request, plan.query)
         if operation != "query":
             return Pass(route, "operation", mutates=operation == "mutation")
-    asked: Ask | Pass
+    cacheable: CacheableRequest | Pass
     if extra is None and route.identity is None and request.method not in route.bodied:
-        asked = _impersonal(plan, request)
+        cacheable = _impersonal(plan, request)
     else:
-        asked = _personal(engine, plan, request, extra or ())
-    if route.share != FULL and isinstance(asked, Ask):
-        return _let_in(route, asked)
-    return asked
+        cacheable = _personal(engine, plan, request, extra or ())
+    if route.share != FULL and isinstance(cacheable, CacheableRequest):
+        return _let_in(route, cacheable)
+    return cacheable
 
 
-def _let_in(route: RouteState, asked: Ask) -> Ask | Pass:
+def _let_in(route: RouteState, cacheable: CacheableRequest) -> CacheableRequest | Pass:
     """Say how far a request is let in; once, since flags change meanwhile."""
     share = route.share
     if share == SHADOW:
-        asked.in_shadow = True
-        return asked
-    return asked if share != OFF and route.takes(asked.key) else Pass(route, "canary", off=True)
+        cacheable.in_shadow = True
+        return cacheable
+    return (
+        cacheable
+        if share != OFF and route.takes(cacheable.key)
+        else Pass(route, "canary", off=True)
+    )
 
 
 def _screened(engine: Engine, route: RouteState, request: Request, *, watched: bool) -> str | None:
@@ -179,12 +185,12 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
     )
 
 
-def _impersonal(plan: Plan, request: Request) -> Ask:
+def _impersonal(plan: Plan, request: Request) -> CacheableRequest:
     """Ask by the target's plan alone: the request has no watched field, so nothing else counts."""
     headers = request.headers
     if not REMOVED.isdisjoint(headers.names):
         headers = headers.without(REMOVED - plan.route.varies)
-    return Ask(
+    return CacheableRequest(
         request=request,
         route=plan.route,
         plan=plan,
@@ -197,7 +203,9 @@ def _impersonal(plan: Plan, request: Request) -> Ask:
     )
 
 
-def _personal(engine: Engine, plan: Plan, request: Request, extra: Sequence[Pair]) -> Ask | Pass:
+def _personal(
+    engine: Engine, plan: Plan, request: Request, extra: Sequence[Pair]
+) -> CacheableRequest | Pass:
     """Add to a target's plan what the watched fields of this request make of it."""
     route = plan.route
     headers, cookies = _seen(route, request.headers)
@@ -210,7 +218,7 @@ def _personal(engine: Engine, plan: Plan, request: Request, extra: Sequence[Pair
     body = body_part(engine, request) if request.method in route.bodied else None
     if keyed or cookies or identity is not None or body is not None:
         plan = _extended(engine, plan, keyed, cookies, identity, body, extra)
-    return Ask(
+    return CacheableRequest(
         request=request,
         route=route,
         plan=plan,
@@ -315,7 +323,7 @@ _IN_QUERY = _IN_PATH + "?"
 
 
 def read_key(full: bytes) -> Keyed:
-    """Undo what `ask` made of a request; raises ValueError for what is no key of its making."""
+    """Undo what `classify` made of a request; raises ValueError for what is no key of its making."""
     parts, method = decode_parts(full), "GET"
     by: list[str] = []
     for _ in range(_DEPTH):

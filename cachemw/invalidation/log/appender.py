@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, Protocol
 
-from cachemw.config.model import Log as LogConfig
+from cachemw.config.model import LogSettings as LogConfig
 from cachemw.connections.nodes import Nodes
 from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.floors import Floors

@@ -31,7 +31,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from cachemw.config.model import Log as LogConfig
+from cachemw.config.model import LogSettings as LogConfig
 from cachemw.connections.node import Node
 from cachemw.connections.nodes import Nodes
 from cachemw.invalidation.base import process_id
