@@ -308,7 +308,7 @@ def test_a_front_door_knows_only_what_doors_share() -> None:
         "cachemw.asgi",
         "cachemw.wsgi",
         "cachemw.django.middleware",
-        "cachemw.django.relay",
+        "cachemw.django.response_relay",
     ):
         strangers = {
             other
