@@ -7,15 +7,13 @@ from collections.abc import Callable, Mapping
 import cachetools
 
 from cachemw.config import Config, MemorySettings
-from cachemw.engine.core.engine import Engine, EngineSettings, FloorsPort
-from cachemw.engine.core.flights import Flights
+from cachemw.engine.core.engine import Engine
+from cachemw.engine.core.ports import EngineSettings, FloorsPort, Hooks, Parts
 from cachemw.engine.core.setup import make_router
-from cachemw.engine.model.bypass import watched
 from cachemw.engine.model.differences import Difference
 from cachemw.engine.model.entry import Entry, Verdict
 from cachemw.engine.model.keys import KeyMaker
 from cachemw.engine.model.routes import RouteState
-from cachemw.engine.model.variants import Variants
 from cachemw.invalidation.base import InvalidationLog
 from cachemw.process.clock import Clock
 from cachemw.process.threads import WorkerPool
@@ -90,7 +88,6 @@ def make_engine(
 ) -> Engine:
     """Make the engine over a process's memory and its log."""
     digest_secret = config.digest_secret or f"cachemw:{config.namespace}"
-    declared = frozenset(name for route in routes for name in route.varies)
     uncacheable = cachetools.TTLCache[bytes, bool](
         config.coalesce.hit_for_miss_size,
         config.coalesce.hit_for_miss,
@@ -98,6 +95,10 @@ def make_engine(
     )
     return Engine(
         settings=EngineSettings(
+            memo_bytes=_memo_bytes(config.memory),
+            variants_limit=_variants_limit(config.memory),
+            max_waiters=config.coalesce.max_waiters,
+            alone=config.coalesce.alone,
             coalesce_wait=config.coalesce.wait,
             has_shared=config.redis is not None,
             leases=config.redis is not None and config.coalesce.lease > 0,
@@ -108,22 +109,18 @@ def make_engine(
             keeps_tag_fields=config.recording.keep_fields,
             targets=tuple(name.encode("ascii") for name in config.targeted),
         ),
+        parts=Parts(
+            memory=memory,
+            floors=log.floors,
+            log=log,
+            shadows=shadows,
+            uncacheable=uncacheable,
+            intern=intern_pairs,
+        ),
+        hooks=Hooks(count=count, refused=refused, mismatched=mismatched),
         routes=routes,
         router=make_router(config),
         keys=KeyMaker(config.namespace, digest_secret.encode()),
-        watched=watched(declared, honours=any(route.honours for route in routes)),
-        memory=memory,
-        floors=log.floors,
-        log=log,
-        flights=Flights(config.coalesce.max_waiters, config.coalesce.alone),
-        uncacheable=uncacheable,
-        variants=Variants(_variants_limit(config.memory)),
-        memo_bytes=_memo_bytes(config.memory),
-        count=count,
-        refused=refused,
-        intern=intern_pairs,
-        shadows=shadows,
-        mismatched=mismatched,
     )
 
 

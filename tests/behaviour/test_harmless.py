@@ -55,7 +55,7 @@ PARTS: dict[str, Break] = {
     "refusals": on("engine.refused"),
     "interning": on("engine.intern"),
     "following the log": on("log.start"),
-    "plans": on("engine.known"),
+    "plans": on("engine.memo.known"),
     "asking": of("cachemw.engine.flows.on_request.classify"),
     "screening": of("cachemw.engine.request.keying.bypass_reason"),
     "judging": of("cachemw.engine.keeping.storing.judge"),

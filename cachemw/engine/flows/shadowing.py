@@ -13,7 +13,8 @@ from hashlib import blake2b
 
 from msgspec import Struct
 
-from cachemw.engine.core.engine import Engine, Shadow
+from cachemw.engine.core.engine import Engine
+from cachemw.engine.core.ports import Shadow
 from cachemw.engine.keeping.storing import (
     Collector,
     entries_of,
