@@ -11,7 +11,7 @@ from cachemw.engine.core.engine import Engine
 from cachemw.engine.core.ports import EngineSettings, FloorsPort, Hooks, Parts
 from cachemw.engine.core.setup import make_router
 from cachemw.engine.model.differences import Difference
-from cachemw.engine.model.entry import Entry, Verdict
+from cachemw.engine.model.entry import Item, Verdict
 from cachemw.engine.model.keys import KeyMaker
 from cachemw.engine.model.routes import RouteState
 from cachemw.invalidation.base import InvalidationLog
@@ -42,7 +42,7 @@ def make_memory(
 ) -> MemoryTier:
     """Make the memory tier; what it tells is counted and logged."""
 
-    def is_dead(entry: Entry) -> bool:
+    def is_dead(entry: Item) -> bool:
         # Most were judged since the last purge, or begun after it: they need no look at their tags.
         if entry.checked == floors.version or entry.position is floors.here():
             return False

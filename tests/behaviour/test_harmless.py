@@ -45,7 +45,7 @@ def of(path: str) -> Break:
 PARTS: dict[str, Break] = {
     "matching": on("engine.router.match"),
     "keys": on("engine.keys.make"),
-    "variants": on("engine.selecting"),
+    "variants": on("engine.variants.values"),
     "memory get": on("engine.memory.get"),
     "memory put": on("engine.memory.put"),
     "floors here": on("engine.floors.here"),

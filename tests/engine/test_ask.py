@@ -218,7 +218,7 @@ def test_the_variants_of_one_plan_are_bounded() -> None:
     kit = Kit()
     plan = kit.asked(get()).plan
     keys = {
-        kit.engine.variant_key(plan, ((b"user-agent", b"%d" % number),)).digest
+        kit.engine.variants.key_of(plan, ((b"user-agent", b"%d" % number),)).digest
         for number in range(1000)
     }
     assert len(keys) == 1000

@@ -10,7 +10,7 @@ import pytest
 
 from cachemw.engine.core import memo as memo_module
 from cachemw.engine.model.plan import weigh
-from cachemw.engine.model.variants import Variants
+from cachemw.engine.model.variants import VariantCounts
 
 from .kit import Kit, get, served, step, target
 
@@ -38,7 +38,7 @@ def hosts(kit: Kit, number: int) -> object:
 
 def agents(kit: Kit, number: int) -> object:
     plan = kit.asked(get(f"/products/{number // 50}")).plan
-    return kit.engine.variant_key(plan, ((b"user-agent", anew(b"%d" % number + b"z" * 1000)),))
+    return kit.engine.variants.key_of(plan, ((b"user-agent", anew(b"%d" % number + b"z" * 1000)),))
 
 
 @pytest.mark.parametrize("make", [plain, long, hosts, agents])
@@ -90,7 +90,7 @@ def test_a_target_too_long_for_the_memo_is_answered_all_the_same() -> None:
 
 
 def test_the_count_of_variants_is_bounded_over_all_targets() -> None:
-    variants = Variants(100)
+    variants = VariantCounts(100)
     for number in range(1_000):
         assert variants.note(b"t%d" % (number // 10), b"v%d" % number, 64) is None
         assert len(variants) <= 100

@@ -13,28 +13,19 @@ from cachemw.config.syntax.flag import FULL
 from cachemw.engine.core.flights import Flights
 from cachemw.engine.core.memo import PlanMemo
 from cachemw.engine.core.ports import EngineSettings, Hooks, Parts
-from cachemw.engine.model.bypass import CONDITIONAL, REMOVED, watched
-from cachemw.engine.model.entry import MARKER, Entry, Key, Verdict
+from cachemw.engine.model.bypass import watched
+from cachemw.engine.model.entry import Entry, VaryMarker, Verdict
 from cachemw.engine.model.keys import KeyMaker
 from cachemw.engine.model.outcomes import FAILED
-from cachemw.engine.model.plan import Plan, weigh_variant
+from cachemw.engine.model.plan import Plan
 from cachemw.engine.model.router import Router
 from cachemw.engine.model.routes import Extra, RouteState, Target
 from cachemw.engine.model.variants import Variants
 from cachemw.http.cache_control import CacheControl
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.targeted import effective_control
-from cachemw.http.vary import Selecting, selecting
 
 __all__ = ["Engine"]
-
-# Selecting fields whose values in the raw request may differ from what the application saw, or
-# must not stand in clear in a stored entry.
-_CONCEALED = frozenset({b"cookie", b"authorization"})
-_NOT_FAST = _CONCEALED | REMOVED | CONDITIONAL
-
-_VARIANTS = 64
-"""Keys kept per target for answers that vary; beyond it they are worked out anew."""
 
 
 class Engine:
@@ -72,7 +63,7 @@ class Engine:
         self.flights = Flights(settings.max_waiters, settings.alone)
         self.holdout = 0.0
         """The share of requests that go past the cache as the control group."""
-        self._variants = Variants(settings.variants_limit)
+        self.variants = Variants(keys, self.memo.add_weight, settings.variants_limit)
         self._uncacheable = parts.uncacheable
         self._uncacheable_lock = threading.Lock()
         self._some_uncacheable = False
@@ -101,10 +92,12 @@ class Engine:
         entry = self.memory.get(plan.key.digest)
         if entry is None:
             return None
-        if not MARKER < entry.status < FAILED:  # what has failed is counted, further on
-            entry = self._fast_variant(entry, plan, headers)
+        if type(entry) is VaryMarker:
+            entry = self._variant_in_memory(entry, plan, headers)
             if entry is None:
                 return None
+        if entry.status >= FAILED:  # the flow counts failures
+            return None
         if now >= entry.fresh_until:
             return None
         floors = self.floors
@@ -116,22 +109,17 @@ class Engine:
         entry.visited = True
         return entry, plan
 
-    def _fast_variant(
-        self, marker: Entry, plan: Plan, headers: Sequence[Pair] | None
+    def _variant_in_memory(
+        self, marker: VaryMarker, plan: Plan, headers: Sequence[Pair] | None
     ) -> Entry | None:
-        if (
-            marker.status != MARKER
-            or headers is None
-            or self.floors.judge(marker) is not Verdict.VALID
-        ):
+        if headers is None or self.floors.judge(marker) is not Verdict.VALID:
             return None
-        names = tuple(name for name, _ in marker.vary)
-        if not _NOT_FAST.isdisjoint(names):
-            return None
+        # A marker is used as often as all of its variants together; if it were evicted, none of them
+        # could be found.
         marker.visited = True
-        key = plan.variants.get(selecting(names, Fields(headers))) if plan.variants else None
+        key = self.variants.known_key(plan, marker, headers)
         entry = None if key is None else self.memory.get(key.digest)
-        return None if entry is None or entry.status >= FAILED else entry
+        return entry if isinstance(entry, Entry) else None
 
     # -- trust in the log ------------------------------------------------------------------------
 
@@ -143,34 +131,6 @@ class Engine:
     def is_cut_off(self, route: RouteState, now: float) -> bool:
         """Say whether a route must do without any entry, its own or another request's."""
         return route.strict and now >= self.log.trusted_until
-
-    # -- variants --------------------------------------------------------------------------------
-
-    def selecting(self, names: tuple[bytes, ...], fields: Fields) -> Selecting:
-        """Read the selecting fields, with secrets concealed: stored entries carry them."""
-        return tuple(
-            (name, self.keys.conceal(value) if value is not None and name in _CONCEALED else value)
-            for name, value in selecting(names, fields)
-        )
-
-    def variant_key(self, plan: Plan, wanted: Selecting) -> Key:
-        """Give the key of the variant that these selecting values choose."""
-        variants = plan.variants
-        if variants is None or len(variants) >= _VARIANTS:
-            variants = plan.variants = {}
-        key = variants.get(wanted)
-        if key is None:
-            key = self.keys.extend(plan.key, (part for pair in wanted for part in pair))
-            variants[wanted] = key
-            self.memo.add_weight(weigh_variant(key))
-        return key
-
-    def limit_variants(self, plan: Plan, key: Key) -> None:
-        """Note a variant that is being kept; drop the oldest where a target has too many."""
-        oldest = self._variants.note(plan.key.digest, key.digest, plan.route.max_variants)
-        if oldest is not None:
-            self.memory.discard(oldest)
-            self.count("variants_dropped", "")
 
     def control(self, fields: Fields) -> CacheControl:
         """Give the directives that count for us in a response."""
@@ -199,5 +159,5 @@ class Engine:
     def reset_after_fork(self) -> None:
         """Make locks and flights anew: their threads stayed in the parent."""
         self._uncacheable_lock = threading.Lock()
-        self._variants.reset_after_fork()
+        self.variants.reset_after_fork()
         self.flights = Flights(self.flights.max_waiters, self.flights.alone)

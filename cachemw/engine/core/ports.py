@@ -12,7 +12,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from cachemw.engine.model.differences import Difference, Seen
-from cachemw.engine.model.entry import Entry, HeaderPairs, Position, Verdict
+from cachemw.engine.model.entry import HeaderPairs, Item, Position, Verdict
 from cachemw.engine.model.routes import RouteState
 
 __all__ = [
@@ -30,17 +30,17 @@ __all__ = [
 class MemoryPort(Protocol):
     """The memory tier."""
 
-    def get(self, key: bytes) -> Entry | None:
-        """Return the entry of a digest."""
+    def get(self, key: bytes) -> Item | None:
+        """Return what is stored under a digest."""
 
     def discard(self, key: bytes) -> None:
-        """Remove the entry of a digest, if there is one."""
+        """Remove what is stored under a digest, if there is anything."""
 
-    def put(self, entry: Entry) -> bool:
-        """Store an entry; return False if it does not fit."""
+    def put(self, entry: Item) -> bool:
+        """Store an item; return False if it does not fit."""
 
-    def discard_if(self, key: bytes, entry: Entry) -> None:
-        """Remove an entry only while it is this very object."""
+    def discard_if(self, key: bytes, entry: Item) -> None:
+        """Remove an item only while it is this very object."""
 
 
 class FloorsPort(Protocol):
@@ -49,8 +49,8 @@ class FloorsPort(Protocol):
     version: int
     """Changes whenever something may have been purged."""
 
-    def judge(self, entry: Entry) -> Verdict:
-        """Return whether a purge has overtaken an entry."""
+    def judge(self, entry: Item) -> Verdict:
+        """Return whether a purge has overtaken an item."""
 
     def here(self) -> Position:
         """Return the log position to note before the application is called."""
@@ -67,9 +67,9 @@ class ShadowsPort(Protocol):
 
 
 class Shadow(Struct, frozen=True):
-    """What would be stored: an entry without its body, and the response to compare with."""
+    """What would be stored: an item without a body, and the response to compare with."""
 
-    entry: Entry
+    entry: Item
     seen: Seen
 
 
