@@ -65,7 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "connections": {"config", "config.syntax", "errors"},
     "stores": {"engine.model"},
-    "stores.memory": {"engine.core", "engine.model"},
+    "stores.memory": {"engine.model"},
     "stores.redis": {"connections", "engine.core", "engine.model", "errors", "stores.memory"},
     "invalidation": {"config.syntax", "engine.model"},
     "invalidation.log": {"config", "connections", "errors", "invalidation"},

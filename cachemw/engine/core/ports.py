@@ -11,7 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from cachemw.engine.model.differences import Difference, Seen
+from cachemw.engine.model.differences import Difference, Shadow
 from cachemw.engine.model.entry import HeaderPairs, Item, Position, Verdict
 from cachemw.engine.model.routes import RouteState
 
@@ -22,7 +22,6 @@ __all__ = [
     "LogTrust",
     "MemoryPort",
     "Parts",
-    "Shadow",
     "ShadowsPort",
 ]
 
@@ -64,13 +63,6 @@ class ShadowsPort(Protocol):
 
     def put(self, key: bytes, shadow: Shadow) -> None:
         """Store a shadow; remove others if there is no space."""
-
-
-class Shadow(Struct, frozen=True):
-    """What would be stored: an item without a body, and the response to compare with."""
-
-    entry: Item
-    seen: Seen
 
 
 class LogTrust(Protocol):
