@@ -24,12 +24,21 @@
         ? { noteBkgColor: "#333", noteTextColor: "#ccc", noteBorderColor: "#666" }
         : { noteBkgColor: "#fff8dc", noteTextColor: "#333", noteBorderColor: "#bbb" },
       fontFamily: getComputedStyle(document.body).fontFamily,
-      // Natural size, so that text stays readable; a wide diagram is scrolled sideways.
+      // Natural size; `fit` makes it smaller.
       flowchart: { useMaxWidth: false, nodeSpacing: 22, rankSpacing: 34, padding: 8, wrappingWidth: 260 },
       sequence: { useMaxWidth: false, noteMargin: 8 },
       state: { useMaxWidth: false },
     });
     await mermaid.run({ nodes: diagrams });
+    diagrams.forEach(fit);
+  };
+
+  // Make a diagram smaller where it then fits and can still be read; a wider one is scrolled sideways.
+  const SMALLEST = 0.6;
+  const fit = (diagram) => {
+    const svg = diagram.querySelector("svg");
+    const fits = svg && svg.viewBox.baseVal.width * SMALLEST <= diagram.clientWidth;
+    if (fits) Object.assign(svg.style, { maxWidth: "100%", height: "auto" });
   };
 
   addEventListener("DOMContentLoaded", () => {
