@@ -2,9 +2,9 @@
 
 It says `ready` when it follows the log, begins when a line comes on its standard input, and writes
 what its clients got as JSON. The application counts its calls in Redis, lists when they began, and
-notes how many ran at once. In the mode `killed` the process that makes the first call dies in it, in `killed-late` after a while, and
-lists that too; in the mode `slow` a call takes three times as long as a lease lasts, and in `refused`
-answers may not be kept.
+notes how many ran at once. In the mode `killed` the process that makes the first call dies in it, in
+`killed-late` after a while, and lists that too; in the mode `slow` a call takes three times as long
+as a lease lasts, and in `refused` answers may not be kept.
 """
 
 from __future__ import annotations
