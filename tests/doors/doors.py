@@ -72,7 +72,7 @@ class Door:
 
     def waiting(self, count: int) -> Callable[[], bool]:
         """Give the condition that so many requests wait for another's answer."""
-        return lambda: self.cache.engine.flights.waiting == count
+        return lambda: self.cache._core.engine.flights.waiting == count
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Let background work go on until a condition holds."""
@@ -80,7 +80,7 @@ class Door:
 
     def idle(self) -> bool:
         """Say whether no flight is under way."""
-        return not self.cache.engine.flights.open
+        return not self.cache._core.engine.flights.open
 
 
 @contextmanager

@@ -67,10 +67,11 @@ def test_the_smaller_share_counts(open_door: OpenDoor) -> None:
 
 @pytest.fixture
 def chance(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Draw these numbers in turn, where the front doors draw."""
+    """Draw these numbers in turn, where the pipeline draws."""
     drawn: list[float] = []
-    for module in ("asgi", "wsgi", "django.middleware"):
-        monkeypatch.setattr(f"cachemw.{module}.random", lambda: drawn.pop(0) if drawn else 0.99)
+    monkeypatch.setattr(
+        "cachemw.frontdoor.pipeline.random", lambda: drawn.pop(0) if drawn else 0.99
+    )
     return drawn
 
 

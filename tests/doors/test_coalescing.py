@@ -160,4 +160,4 @@ def test_when_one_who_waits_is_cancelled_nobody_else_notices(open_door: OpenDoor
     replies = door.together(calls, when=door.waiting(4), then=cancel_two)
     assert [reply.body for reply in (replies[0], *replies[3:])] == [b"answer 1"] * 3
     assert (door.calls, door.idle()) == (1, True)
-    assert door.cache.engine.flights.waiting == 0
+    assert door.cache._core.engine.flights.waiting == 0

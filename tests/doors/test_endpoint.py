@@ -265,12 +265,12 @@ def test_it_works_while_the_cache_is_off(shop: Door) -> None:
 def test_a_fault_of_ours_is_told_and_reaches_no_application(
     shop: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fails without the last `except` in `carry_out`."""
+    """Fails without the last `except` in `execute`."""
 
-    def broken(*args: Any) -> Any:
+    def broken(**_: Any) -> Any:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(shop.cache, "_purge", broken)
+    monkeypatch.setattr(shop.cache._core.purger, "wanted", broken)
     before = shop.calls
     assert purge(shop, "/products/1").status == 500
     assert shop.calls == before
@@ -279,9 +279,9 @@ def test_a_fault_of_ours_is_told_and_reaches_no_application(
 def test_a_fault_in_telling_orders_from_requests_costs_nobody_an_answer(
     shop: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Guard: the `except` around `meets` in each front door.
-    def broken(request: Any) -> Any:
+    # Guard: the `except` in `PurgeOrders.matches`.
+    def broken(*_: Any) -> Any:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(shop.cache.endpoint, "meets", broken)
+    monkeypatch.setattr("cachemw.frontdoor.purge_endpoint.PurgeEndpoint.matches", broken)
     assert shop.get("/products/3").body == b"p 4"

@@ -29,7 +29,7 @@ def on(path: str) -> Break:
     *owners, name = path.split(".")
 
     def break_it(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-        owner: Any = door.cache
+        owner: Any = door.cache._core
         for each in owners:
             owner = getattr(owner, each)
         monkeypatch.setattr(owner, name, fail)
@@ -64,9 +64,9 @@ PARTS: dict[str, Break] = {
     "conditions": of("cachemw.engine.flows.on_response.not_modified"),
     "entries": of("cachemw.engine.keeping.storing.Entry"),
     "ages": of("cachemw.engine.lookup.rendering._age"),
-    "counters": on("counters.record"),
+    "counters": on("reporter.counters.record"),
     "spans": of("cachemw.telemetry.reporter.mark_server_span"),
-    "request log": on("logs.request"),
+    "request log": on("reporter.logs.request"),
 }
 
 
@@ -148,7 +148,7 @@ def test_a_key_whose_answer_could_not_be_kept_is_free(
 ) -> None:
     door = open_door({"/p": numbered()})
     with monkeypatch.context() as patched:
-        patched.setattr(door.cache.engine.memory, "put", fail)
+        patched.setattr(door.cache._core.engine.memory, "put", fail)
         assert door.get("/p").body == b"answer 1"
         assert door.idle()
     assert [door.get("/p").body for _ in range(2)] == [b"answer 2"] * 2

@@ -119,7 +119,7 @@ def test_what_was_renewed_is_written_to_the_shared_store(
     door.get("/p")
     clock.advance(61)
     saved: list[SharedWrite] = []
-    monkeypatch.setattr(door.cache, "save", saved.append)
+    monkeypatch.setattr(door.cache._core.writer, "save", saved.append)
     door.get("/p", method=method)
     (stored,) = saved
     assert [entry.body for _, entry in stored.entries] == [b"the whole answer"]

@@ -367,6 +367,6 @@ def test_shadows_keep_to_their_own_bytes(open_door: OpenDoor) -> None:
     door = open_door(handlers, risk="low", settings=settings)
     for number in range(100):
         door.get(f"/p/{number}")
-    assert 0 < door.cache._shadows.size <= 20 * 1024
+    assert 0 < door.cache._core.shadows.size <= 20 * 1024
     door.get("/p/99")
     assert labels(door) == {"shadow_miss": 100, "shadow_hit": 1}

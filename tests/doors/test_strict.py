@@ -24,7 +24,7 @@ def test_a_strict_route_serves_nothing_until_the_log_is_heard_again(
 ) -> None:
     door = open_door({"/p": numbered()}, consistency=consistency)
     door.get("/p")
-    engine = door.cache.engine
+    engine = door.cache._core.engine
     heard, engine.log = engine.log, Silent()
     silent = [door.get("/p"), door.get("/p")]
     if consistency == "bounded":

@@ -103,7 +103,7 @@ def may_go_on(name: str) -> bool:
 
 def about(cache: Cache) -> bytes:
     log: Any = cache.log
-    flights = cache.engine.flights
+    flights = cache._core.engine.flights
     rejected = cache.stats().events.get("entry_rejected", {})
     return json.dumps(
         {

@@ -127,6 +127,6 @@ def test_the_tier_behind_it_may_be_ill_too(own_redis_server: RedisServer, site_o
     with chaos(site.cache, errors=0.2, seed=7):
         own_redis_server.kill()
         traffic(site)
-        until(lambda: not site.cache.performer.shared.reachable(KEY))  # type: ignore[union-attr]
+        until(lambda: not site.cache._core.effects.shared.reachable(KEY))  # type: ignore[union-attr]
         own_redis_server.start()
         until(site.uses_redis)

@@ -36,7 +36,7 @@ FOLLOWERS = "cachemw:{shared}:followers"
 
 
 def judged(cache: Cache, entry: Any) -> Verdict:
-    return cache.engine.floors.judge(entry)
+    return cache._core.engine.floors.judge(entry)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ ROUNDS = 20
 
 
 def key_of(cache: Cache, name: str) -> Key:
-    return cache.engine.keys.make((name.encode(),))
+    return cache._core.engine.keys.make((name.encode(),))
 
 
 def put_all(cache: Cache) -> None:
@@ -40,15 +40,15 @@ def put_all(cache: Cache) -> None:
             stale_until=now + 600,
             stale_error_until=now + 600,
             dies_at=now + 600,
-            position=cache.engine.floors.here(),
+            position=cache._core.engine.floors.here(),
         )
-        cache._shared.tier.put(key, entry)  # type: ignore[union-attr]
+        cache._core.redis.tier.put(key, entry)  # type: ignore[union-attr]
 
 
 def hammer(cache: Cache) -> dict[str, int]:
     """Read every name again and again, from a thread and from a loop; count what came."""
-    tier: Any = cache._shared.tier  # type: ignore[union-attr]
-    epoch = cache.engine.floors.epoch
+    tier: Any = cache._core.redis.tier  # type: ignore[union-attr]
+    epoch = cache._core.engine.floors.epoch
     found = {"right": 0, "wrong": 0, "none": 0}
 
     def judge(name: str, entry: Entry | None) -> None:
@@ -64,7 +64,7 @@ def hammer(cache: Cache) -> dict[str, int]:
             )
             for name, entry in zip(NAMES, entries, strict=False):
                 judge(name, entry)
-        await cache._shared.nodes.aclose()  # type: ignore[union-attr]
+        await cache._core.redis.nodes.aclose()  # type: ignore[union-attr]
 
     for _ in range(ROUNDS):
         for name in NAMES:
@@ -85,8 +85,10 @@ def report(cache: Cache) -> dict[str, Any]:
     inherited = {
         "requests": cache.stats().requests,
         "live": log.live,
-        "clients": bool(cache._shared.nodes._by_address),  # type: ignore[union-attr]
-        "memory": sum(cache.engine.floors.judge(e).value != "dead" for e in cache.memory.entries()),
+        "clients": bool(cache._core.redis.nodes._by_address),  # type: ignore[union-attr]
+        "memory": sum(
+            cache._core.engine.floors.judge(e).value != "dead" for e in cache.memory.entries()
+        ),
     }
     live(cache)
     purged = cache.purge(tags=["nothing"])
@@ -98,7 +100,7 @@ def main() -> None:
     live(cache)
     put_all(cache)
     hammer(cache)
-    cache.count("stored", "")
+    cache._core.reporter.count("stored", "")
     busy = threading.Thread(target=lambda: [hammer(cache) for _ in range(3)])
     busy.start()
     children = []

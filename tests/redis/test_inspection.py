@@ -55,7 +55,7 @@ def filled(caches: Caches, *paths: str, **changes: Any) -> Site:
 
 def put(cache: Cache, count: int, body: Callable[[], bytes] = lambda: b"body") -> None:
     """Put so many entries into Redis, as if they had been asked for."""
-    keys, tier = cache.engine.keys, cache.performer.shared
+    keys, tier = cache._core.engine.keys, cache._core.effects.shared
     assert tier is not None
     for number in range(count):
         key = keys.make((b"http", b"shop.example", b"", b"/things/%d" % number, b"/", b""))
@@ -379,7 +379,7 @@ def test_a_look_ends_in_time_also_among_the_keys_of_others(redis_url: str) -> No
     """Fails when only what is ours is counted on to notice the time: a server may be full of theirs."""
     with looking(redis_url) as cache:
         cache.inspection.hear()
-        client = cache._shared.nodes.found(b"other").sync()  # type: ignore[union-attr]
+        client = cache._core.redis.nodes.found(b"other").sync()  # type: ignore[union-attr]
         client.set("other", "of another application")
         preview = cache.preview(everything=True, within=0.0)
         assert not preview.complete

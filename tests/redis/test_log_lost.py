@@ -106,7 +106,7 @@ def test_a_process_that_is_about_to_join_is_waited_for(caches: Caches) -> None:
 def test_a_process_that_joins_reads_a_long_log(caches: Caches) -> None:
     here = Site(caches.make())
     here.get("/things/1")
-    client = here.cache._shared.nodes.of(STREAM.encode()).sync()  # type: ignore[union-attr]
+    client = here.cache._core.redis.nodes.of(STREAM.encode()).sync()  # type: ignore[union-attr]
     pipeline = client.pipeline(transaction=False)
     for number in range(5000):
         pipeline.execute_command("XADD", STREAM, "*", *purge_fields(tagged(f"thing:{number}")))

@@ -27,10 +27,10 @@ def rewind(server: Any, saved: bytes, *then: str) -> None:
 
 def applied(cache: Cache, purge: Callable[[], object]) -> str:
     """Purge, and give the ID of the record when this process has read it."""
-    before = cache.engine.floors.position  # type: ignore[attr-defined]
+    before = cache._core.engine.floors.position  # type: ignore[attr-defined]
     purge()
-    until(lambda: cache.engine.floors.position > before)  # type: ignore[attr-defined]
-    return stream_id(cache.engine.floors.position)  # type: ignore[attr-defined]
+    until(lambda: cache._core.engine.floors.position > before)  # type: ignore[attr-defined]
+    return stream_id(cache._core.engine.floors.position)  # type: ignore[attr-defined]
 
 
 def tags_in(server: Any) -> str:
@@ -47,7 +47,9 @@ def test_lost_records_are_given_back_and_the_cache_goes_on(
     here.get("/things/7")
     here.get("/things/8")
     applied(here.cache, lambda: here.cache.purge(tags=["first"]))
-    until(lambda: other.cache.engine.floors.position == here.cache.engine.floors.position)  # type: ignore[attr-defined]
+    until(
+        lambda: other.cache._core.engine.floors.position == here.cache._core.engine.floors.position
+    )  # type: ignore[attr-defined]
     epoch, saved = redis_server.command("GET", EPOCH), redis_server.command("DUMP", STREAM)
     gone, kept = entry_of(here.cache, "thing:7"), entry_of(here.cache, "thing:8")
     lost = applied(here.cache, lambda: here.cache.purge(tags=["thing:7"]))
@@ -114,12 +116,12 @@ def test_a_log_that_lost_more_than_is_remembered_begins_another_life(
     # Guard: the fork must be among the records that `Trail` knows.
     here = caches.make()
     epoch, saved = redis_server.command("GET", EPOCH), redis_server.command("DUMP", STREAM)
-    before = here.engine.floors.position  # type: ignore[attr-defined]
+    before = here._core.engine.floors.position  # type: ignore[attr-defined]
     for at in range(1100):
         redis_server.command("XADD", STREAM, "*", *LOST, f'["many:{at}"]')
     until(lambda: "many:1099" in tags_in(redis_server))
     until(lambda: here.stats().events["log_records"][""] >= 1100)
-    assert here.engine.floors.position > before  # type: ignore[attr-defined]
+    assert here._core.engine.floors.position > before  # type: ignore[attr-defined]
     rewind(redis_server, saved)
     until(lambda: redis_server.command("GET", EPOCH) not in (None, epoch))
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from cachemw import Cache
-from cachemw.frontdoor.purge_orders import acarry_out, carry_out
+from cachemw.frontdoor.purge_endpoint import endpoint_of
+from cachemw.frontdoor.purge_orders import PurgeOrders
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Content, Request
 from cachemw.testing import RedisServer
@@ -22,16 +23,22 @@ ENDPOINT = {"endpoint": {"token": TOKEN}}
 Carry = Callable[[Cache, Request], Any]
 
 
+def orders(cache: Cache) -> PurgeOrders:
+    endpoint = endpoint_of(cache.config.endpoint)
+    assert endpoint is not None
+    return PurgeOrders(cache._core, endpoint)
+
+
 def in_a_thread(cache: Cache, request: Request) -> Any:
-    return carry_out(cache, request)
+    return orders(cache).execute(request)
 
 
 def in_a_loop(cache: Cache, request: Request) -> Any:
     async def main() -> Any:
         try:
-            return await acarry_out(cache, request)
+            return await orders(cache).aexecute(request)
         finally:
-            await cache.aleave()
+            await cache._core.aleave()
 
     return asyncio.run(main())
 
@@ -97,7 +104,7 @@ def test_a_dry_run_says_that_redis_is_away(
     until(lambda: not site.cache.log.live)
     answer = carry(site.cache, order({"everything": True, "dry_run": True}))
     assert answer.status == 503
-    assert "cannot be seen" in json.loads(answer.body)["error"]
+    assert "cannot be read" in json.loads(answer.body)["error"]
     assert site.cache.stats().events["endpoint_refused"] == {"store": 1}
 
 
@@ -106,5 +113,5 @@ def test_a_purge_by_http_goes_on_where_no_thread_follows_the_log(caches: Caches)
     there = Site(caches.make())
     there.get("/things/7")
     here = caches.make(live=False, **ENDPOINT)
-    assert carry_out(here, order({"urls": ["/things/7"]})).status == 200
+    assert orders(here).execute(order({"urls": ["/things/7"]})).status == 200
     until(lambda: not there.hits("/things/7"))

@@ -37,7 +37,7 @@ def purge(cache: Cache, door: str, **what: Any) -> PurgeResult:
         try:
             return await cache.apurge(**what)
         finally:
-            await cache._shared.nodes.aclose()  # type: ignore[union-attr]
+            await cache._core.redis.nodes.aclose()  # type: ignore[union-attr]
 
     return asyncio.run(main())
 
@@ -113,7 +113,7 @@ def test_confirmed_in_an_event_loop_means_the_same(caches: Caches) -> None:
             result = await here.apurge(tags=[PURGE_TAG])
             assert judged(there, entry) is Verdict.DEAD, attempt
             assert result.confirmed
-        await here._shared.nodes.aclose()  # type: ignore[union-attr]
+        await here._core.redis.nodes.aclose()  # type: ignore[union-attr]
 
     asyncio.run(main())
 
@@ -256,7 +256,11 @@ def test_the_purger_is_not_served_what_it_purged_while_it_was_cut_off(
         proxy.refuse()
         until(lambda: not here.cache.log.live)
         there.cache.purge(tags=["elsewhere"])
-        until(lambda: there.cache.engine.floors.position > here.cache.engine.floors.position)
+        until(
+            lambda: (
+                there.cache._core.engine.floors.position > here.cache._core.engine.floors.position
+            )
+        )
         there.get("/things/7")
         assert here.cache.purge(tags=[PURGE_TAG]).status == "queued"
 
@@ -278,7 +282,12 @@ def test_what_is_queued_holds_here_although_redis_answers_again(
         here = Site(own_caches.make(redis={"url": proxy.url}), versions)
         with held_up(here.cache):
             there.cache.purge(tags=["elsewhere"])
-            until(lambda: there.cache.engine.floors.position > here.cache.engine.floors.position)
+            until(
+                lambda: (
+                    there.cache._core.engine.floors.position
+                    > here.cache._core.engine.floors.position
+                )
+            )
             there.get("/things/7")
             versions["/things/7"] = 2
             proxy.refuse()
@@ -299,7 +308,7 @@ def test_floors_are_bounded_and_what_is_forgotten_stays_purged(caches: Caches) -
         entries.append(entry_of(here, f"tag:{number}"))
         here.purge(tags=[f"tag:{number}"])
         here.purge(tags=[f"tag:{number}"], soft=True)
-    assert len(here.engine.floors) <= 200  # type: ignore[arg-type]
+    assert len(here._core.engine.floors) <= 200  # type: ignore[arg-type]
     assert {judged(here, entry) for entry in entries} == {Verdict.DEAD}
 
 

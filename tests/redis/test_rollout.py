@@ -76,7 +76,7 @@ def test_a_start_reaches_every_process_within_a_second(caches: Caches) -> None:
     here, there = alone(caches), alone(caches)
     here.rollout.start(plan(), by="ada")
     assert until(lambda: in_shadow(there)) < 1.0
-    assert there.engine.holdout == 0.05
+    assert there._core.engine.holdout == 0.05
     (record,) = there.rollout.history()
     assert (record.action, record.by) == ("start", "ada")
 
@@ -87,7 +87,7 @@ def test_a_rollback_turns_off_and_purges_what_was_stored(caches: Caches) -> None
     here.rollout.start(plan(steps=["on"]))
     until(lambda: there.cache.flags.states()["low"] == "on")
     here.flags.set(holdout="0%")
-    until(lambda: there.cache.engine.holdout == 0)
+    until(lambda: there.cache._core.engine.holdout == 0)
     there.get(PATH)
     assert there.hits(PATH)
     here.rollout.roll_back(by="ada", reason="wrong prices")

@@ -64,10 +64,10 @@ def test_a_validated_answer_is_shared(caches: Caches) -> None:
         status, body, said = await get(apps[0], path)
         assert (status, body) == (200, b"the whole answer")
         assert b"fwd-status=304" in said
-        await here.tasks.drain(5)
+        await here._core.tasks.drain(5)
         assert b"hit" in (await get(apps[1], path))[2]
         for cache in (here, there):
-            await cache.tasks.drain(5)
+            await cache._core.tasks.drain(5)
 
     until(lambda: here.log.live and there.log.live)
     asyncio.run(run())

@@ -138,7 +138,7 @@ class Site:
 
 def entry_of(cache: Cache, tag: str = PURGE_TAG) -> Entry:
     """Return an entry that was begun just now and carries a tag."""
-    now = cache.clock.monotonic()
+    now = cache._core.clock.monotonic()
     return Entry(
         key=bytes(16),
         status=200,
@@ -150,7 +150,7 @@ def entry_of(cache: Cache, tag: str = PURGE_TAG) -> Entry:
         stale_until=now + 3600,
         stale_error_until=now + 3600,
         dies_at=now + 3600,
-        position=cache.engine.floors.here(),
+        position=cache._core.engine.floors.here(),
         tags=(tag,),
     )
 

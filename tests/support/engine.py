@@ -41,7 +41,7 @@ class Kit:
         self.clock = FakeClock()
         mapping = {"routes": list(routes or (ROUTE,)), **config}
         self.cache = Cache.from_dict(mapping, clock=self.clock, identities=identities)
-        self.engine = self.cache.engine
+        self.engine = self.cache._core.engine
         self.engine.settings = replace(self.engine.settings, has_shared=has_shared)
 
     @property

@@ -169,7 +169,7 @@ class AsgiSite(Site):
         return body, dict(messages[0]["headers"]).get(b"cache-status", b"").decode()
 
     def settle(self) -> None:
-        self._runner.run(self.cache.tasks.drain(LIMIT))
+        self._runner.run(self.cache._core.tasks.drain(LIMIT))
 
     def close(self) -> None:
         self._runner.run(self.cache.aclose())

@@ -131,7 +131,7 @@ class Traffic(ABC):
         """Whether Redis is being asked."""
         if self.cache is None:
             return False
-        return all(breaker.closed for breaker in self.cache._shared.nodes.breakers)  # type: ignore[union-attr]
+        return all(breaker.closed for breaker in self.cache._core.redis.nodes.breakers)  # type: ignore[union-attr]
 
     def change(self) -> str:
         """Change the data and purge; from now on nothing older may be served. Give how it went."""

@@ -110,7 +110,7 @@ class AsgiSite:
 
     async def waiting(self, count: int) -> None:
         """Wait until so many of the crowd follow somebody."""
-        while self.cache.engine.flights.waiting != count:
+        while self.cache._core.engine.flights.waiting != count:
             await asyncio.sleep(0)
 
 
@@ -176,7 +176,7 @@ class WsgiSite:
     @property
     def waiting(self) -> int:
         """How many follow somebody."""
-        return self.cache.engine.flights.waiting
+        return self.cache._core.engine.flights.waiting
 
 
 def wsgi_site(application: Callable[[Call], Any], **coalesce: Any) -> WsgiSite:

@@ -51,8 +51,8 @@ def test_a_thousand_waiters_cost_one_call() -> None:
         answers = await asyncio.gather(*crowd)
         assert site.calls == 1
         assert {answer.body for answer in answers} == {b"made by call 1"}
-        assert site.cache.engine.flights.waiting == 0
-        assert not site.cache.engine.flights.open
+        assert site.cache._core.engine.flights.waiting == 0
+        assert not site.cache._core.engine.flights.open
 
     run(main())
 
@@ -207,7 +207,7 @@ def test_a_leader_that_fails_takes_nobody_along(end: str) -> None:
             assert isinstance(outcome, asyncio.CancelledError) == (end == "cancelled")
             assert {answer.body for answer in answers} == {b"call 2"}
             assert site.calls == 2
-        assert site.cache.engine.flights.waiting == 0
+        assert site.cache._core.engine.flights.waiting == 0
 
     run(main())
 
@@ -244,7 +244,7 @@ def test_the_lead_passes_on_until_somebody_lives_to_take_it() -> None:
         crowd[10].cancel()  # the next in line, which has not been told yet
         answers = await asyncio.gather(*crowd[11:])
         assert {answer.body for answer in answers} == {b"call 11"}
-        assert site.cache.engine.flights.waiting == 0
+        assert site.cache._core.engine.flights.waiting == 0
 
     run(main())
 
@@ -263,7 +263,7 @@ def test_followers_that_are_cancelled_give_up_their_places() -> None:
         for follower in crowd[1:]:
             follower.cancel()
         await asyncio.gather(*crowd[1:], return_exceptions=True)
-        assert site.cache.engine.flights.waiting == 0
+        assert site.cache._core.engine.flights.waiting == 0
         ready.set()
         assert (await crowd[0]).body == b"late"
         assert site.calls == 1
@@ -313,7 +313,7 @@ def test_of_those_whose_wait_is_over_few_go_at_a_time_and_one_answer_is_everybod
             more, others = await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
             done |= more
         assert {task.result().body for task in done} == {b"call 3"}
-        assert (site.calls, site.cache.engine.flights.waiting, leader.done()) == (5, 0, False)
+        assert (site.calls, site.cache._core.engine.flights.waiting, leader.done()) == (5, 0, False)
         end.set()
         await asyncio.gather(leader, *others)
         assert site.calls == 5
@@ -345,8 +345,8 @@ def test_whoever_is_cancelled_at_the_application_gives_its_place_to_the_next() -
         end.set()
         outcomes = await asyncio.gather(*crowd, return_exceptions=True)
         assert sum(isinstance(each, asyncio.CancelledError) for each in outcomes) == 5
-        assert site.cache.engine.flights.waiting == 0
-        assert not site.cache.engine.flights.open
+        assert site.cache._core.engine.flights.waiting == 0
+        assert not site.cache._core.engine.flights.open
 
     run(main())
 
@@ -391,7 +391,7 @@ def test_an_origin_that_fails_is_asked_by_few_at_a_time() -> None:
         outcomes = await asyncio.gather(*site.start(*["en"] * 100), return_exceptions=True)
         assert len({str(outcome) for outcome in outcomes}) == site.calls == 100
         assert most == 3
-        assert not site.cache.engine.flights.open
+        assert not site.cache._core.engine.flights.open
 
     run(main())
 
@@ -430,7 +430,7 @@ def test_waiters_are_bounded_and_the_rest_go_alone() -> None:
         crowd = site.start(*["en"] * 50)
         while site.calls < 40:
             await asyncio.sleep(0)
-        assert site.cache.engine.flights.waiting == 10
+        assert site.cache._core.engine.flights.waiting == 10
         first.set()
         answers = await asyncio.gather(*crowd)
         assert len(answers) == 50
@@ -596,4 +596,4 @@ def test_an_origin_that_fails_is_asked_by_few_threads_at_a_time() -> None:
         outcomes = {str(each.exception(PATIENCE)) for each in crowd}
     assert len(outcomes) == site.calls == THREADS
     assert most[0] <= 3
-    assert not site.cache.engine.flights.open
+    assert not site.cache._core.engine.flights.open

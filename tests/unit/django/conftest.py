@@ -89,13 +89,13 @@ class Purges:
 def purges(project: None, monkeypatch: pytest.MonkeyPatch) -> Purges:
     found = Purges()
     cache = get_cache()
-    invalidate = cache.invalidate
+    invalidate = cache._core.purger.invalidate
 
     def noting(tags: tuple[str, ...]) -> None:
         found.all.append(set(tags))
         invalidate(tags)
 
-    monkeypatch.setattr(cache, "invalidate", noting)
+    monkeypatch.setattr(cache._core.purger, "invalidate", noting)
     return found
 
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cachemw.config import PurgeEndpoint as EndpointConfig
+from cachemw.config import EndpointSettings
 from cachemw.frontdoor.purge_endpoint import (
     MAX_BODY,
     Order,
     PurgeEndpoint,
     Refusal,
+    answer_json,
     endpoint_of,
-    told,
 )
 from cachemw.frontdoor.request_body import TOO_LARGE, UNREADABLE
 from cachemw.http.fields import Fields
@@ -77,8 +77,8 @@ def posted(document: Any) -> Request:
 
 
 def test_without_a_token_there_is_no_endpoint() -> None:
-    assert endpoint_of(EndpointConfig()) is None
-    assert endpoint_of(EndpointConfig(token=NEW)) is not None
+    assert endpoint_of(EndpointSettings()) is None
+    assert endpoint_of(EndpointSettings(token=NEW)) is not None
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_without_a_token_there_is_no_endpoint() -> None:
 def test_what_is_for_the_endpoint_and_what_for_the_application(
     method: str, path: str, ours: bool
 ) -> None:
-    assert ENDPOINT.meets(asked(method, path)) is ours
+    assert ENDPOINT.matches(asked(method, path)) is ours
 
 
 # -- who may ---------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def test_without_the_token_the_answer_is_always_the_same(
     assert isinstance(refusal, Refusal)
     assert (refusal.reason, refused(request)) == ("token", (401, "a bearer token is required"))
     assert (b"www-authenticate", b"Bearer") in refusal.answer.headers
-    assert not ENDPOINT.reads(request)
+    assert not ENDPOINT.reads_body(request)
 
 
 @pytest.mark.parametrize("value", [f"Bearer {OLD}", f"bearer {NEW}", f"BEARER   {OLD} "])
@@ -282,7 +282,7 @@ def test_the_type_of_json_may_have_parameters(parameter: str) -> None:
 def test_a_body_is_read_only_where_an_order_may_be_in_it() -> None:
     """Fails when whoever has no token can make a process read."""
     good = asked("POST", PATH, BEARER, JSON, (b"content-length", b"%d" % MAX_BODY))
-    assert ENDPOINT.reads(good)
+    assert ENDPOINT.reads_body(good)
     for other in (
         asked("POST", PATH, JSON),
         asked("POST", PATH, BEARER),
@@ -290,7 +290,7 @@ def test_a_body_is_read_only_where_an_order_may_be_in_it() -> None:
         asked("PURGE", PATH, BEARER, JSON),
         replace(good, headers=good.headers.plus((b"content-length", b"1"))),
     ):
-        assert not ENDPOINT.reads(other)
+        assert not ENDPOINT.reads_body(other)
 
 
 # -- results ---------------------------------------------------------------------------------------
@@ -300,7 +300,7 @@ def test_a_body_is_read_only_where_an_order_may_be_in_it() -> None:
     ("status", "code"), [("confirmed", 200), ("appended", 200), ("queued", 202)]
 )
 def test_what_is_queued_is_not_said_to_be_done(status: str, code: int) -> None:
-    answer = told({"status": status, "reached": 1})
+    answer = answer_json({"status": status, "reached": 1})
     assert answer.status == code
     assert json.loads(answer.body or b"") == {"status": status, "reached": 1}
     assert (b"cache-control", b"no-store") in answer.headers

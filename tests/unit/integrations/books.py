@@ -59,7 +59,10 @@ class Purges:
         self.cache = Cache.from_dict({"routes": [{"path": "/", "ttl": "60s"}], **settings})
         self.awaited = 0
         self._seen: list[list[str]] = []
-        invalidate, ainvalidate = self.cache.invalidate, self.cache.ainvalidate
+        invalidate, ainvalidate = (
+            self.cache._core.purger.invalidate,
+            self.cache._core.purger.ainvalidate,
+        )
 
         def note(tags: tuple[str, ...]) -> None:
             self._seen.append(sorted(tags))
@@ -70,8 +73,8 @@ class Purges:
             await ainvalidate(tags)
             self.awaited += 1
 
-        self.cache.invalidate = note  # type: ignore[method-assign]
-        self.cache.ainvalidate = anote  # type: ignore[method-assign]
+        self.cache._core.purger.invalidate = note  # type: ignore[method-assign]
+        self.cache._core.purger.ainvalidate = anote  # type: ignore[method-assign]
 
     def take(self) -> list[list[str]]:
         """Give what was purged since the last time."""

@@ -270,7 +270,7 @@ def test_a_purge_comes_after_the_commit_has_happened(engine: Engine, url: str) -
             )
         other.close()
 
-    purges.cache.invalidate = look  # type: ignore[method-assign]
+    purges.cache._core.purger.invalidate = look  # type: ignore[method-assign]
     recorder = record(engine, purges.cache, Base.metadata)
     with engine.begin() as connection:
         connection.execute(update(Book).where(Book.id == 1).values(title="new"))

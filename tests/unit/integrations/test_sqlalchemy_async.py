@@ -72,14 +72,14 @@ def test_a_commit_in_an_event_loop_awaits_its_purge(tmp_path: Path) -> None:
     async def main() -> None:
         async with database(tmp_path, purges) as engine:
             may_end, began = asyncio.Event(), asyncio.Event()
-            purge = purges.cache.ainvalidate
+            purge = purges.cache._core.purger.ainvalidate
 
             async def wait_and_purge(tags: tuple[str, ...]) -> None:
                 began.set()
                 await may_end.wait()
                 await purge(tags)
 
-            purges.cache.ainvalidate = wait_and_purge  # type: ignore[method-assign]
+            purges.cache._core.purger.ainvalidate = wait_and_purge  # type: ignore[method-assign]
             task = asyncio.create_task(rename(engine))
             await began.wait()
             assert not task.done()

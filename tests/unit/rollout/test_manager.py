@@ -281,8 +281,8 @@ def test_a_tick_of_the_log_while_the_cache_closes_leaves_no_thread(
 ) -> None:
     """Fails when the rollout is closed before the log, which asks for the thread every two seconds."""
     cache = make(redis=redis_url)
-    assert isinstance(cache._shared, RedisParts)
-    asked = list(cache._shared.rollout_active)
+    assert isinstance(cache._core.redis, RedisParts)
+    asked = list(cache._core.redis.rollout_active)
     cache.rollout.start(plan())
     assert threads() == []
     close = cache.log.close
@@ -309,7 +309,7 @@ def test_a_fault_in_telling_undoes_no_decision(
     def broken(*args: object) -> None:
         raise RuntimeError("nobody can be told")
 
-    monkeypatch.setattr(cache.logs, "rollout", broken)
+    monkeypatch.setattr(cache._core.reporter.logs, "rollout", broken)
     assert cache.rollout.start(plan()).status == "running"
     assert cache.rollout.promote().step == 1
     assert cache.flags.states()["low"] == "on"

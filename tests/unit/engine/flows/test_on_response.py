@@ -9,12 +9,13 @@ import pytest
 from cachemw.engine.core.effects import Save, SharedWrite, save
 from cachemw.engine.flows.on_response import Relayed, on_error
 from cachemw.engine.keeping.storing import broke_off, on_complete, refuse
-from cachemw.engine.lookup.rendering import Answer, render
+from cachemw.engine.lookup.rendering import render
 from cachemw.engine.model.entry import MARKER
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.request.decisions import Forward, Serve
 from cachemw.errors import StoreUnavailable
 from cachemw.http.dates import format_date
+from cachemw.http.messages import Answer
 from tests.support.engine import (
     GRACE,
     ROUTE,
@@ -484,7 +485,7 @@ def test_the_key_is_said_on_request() -> None:
     key = kit.asked(get()).key.digest.hex().encode()
     missed = relayed(kit, kit.miss(get()), 200)
     assert status_of(missed) == b'cachemw; fwd=uri-miss; key="%s"' % key
-    kit.cache.engine.flights.open.clear()
+    kit.cache._core.engine.flights.open.clear()
     kit.fill(get())
     assert status_of(rendered(kit)) == b'cachemw; hit; ttl=60; detail=memory; key="%s"' % key
 
