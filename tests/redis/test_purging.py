@@ -16,7 +16,16 @@ from cachemw.invalidation.purges import PurgeResult
 from cachemw.testing import ChaosProxy, RedisServer
 from tests.support.caches import PURGE_TAG, Caches, Site, entry_of, options, until
 
-from .following import FOLLOWERS, STREAM, held_up, judged, process, records, served_before_reading
+from .following import (
+    FOLLOWERS,
+    STREAM,
+    held_up,
+    judged,
+    process,
+    records,
+    served_before_reading,
+    stop,
+)
 
 
 def purge(cache: Cache, door: str, **what: Any) -> PurgeResult:
@@ -141,7 +150,7 @@ def test_a_hung_follower_leaves_a_purge_appended_and_applies_it_when_it_goes_on(
     # `_confirming` and the purge claims to be confirmed.
     here = caches.make()
     with process(caches.url) as child:
-        os.kill(child.pid, signal.SIGSTOP)
+        stop(child)
         result = here.purge(tags=[PURGE_TAG])
         assert (result.status, result.reached, result.waiting) == ("appended", 1, 1)
         os.kill(child.pid, signal.SIGCONT)

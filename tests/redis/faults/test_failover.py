@@ -76,6 +76,7 @@ def test_a_master_is_killed_and_a_replica_takes_over(
     assert sentinel.master is not before
 
 
+@pytest.mark.thorough
 def test_a_master_hangs_and_is_replaced(sentinel: RedisSentinel) -> None:
     # Guard: a node for each address; connections to the one that hangs would go on timing out.
     before = sentinel.master
@@ -83,12 +84,14 @@ def test_a_master_hangs_and_is_replaced(sentinel: RedisSentinel) -> None:
     before.resume()
 
 
+@pytest.mark.thorough
 def test_a_master_is_replaced_in_an_orderly_way(
     sentinel: RedisSentinel, kind: type[Traffic]
 ) -> None:
     ill_traffic(kind, sentinel.url, sentinel.fail_over, SENTINEL_BACK)
 
 
+@pytest.mark.thorough
 def test_nobody_misses_the_sentinels_while_the_master_is_well(sentinel: RedisSentinel) -> None:
     # Guard: requests never ask a Sentinel, and a look that fails is no reason to leave the master.
     def end_sentinels() -> None:
@@ -100,6 +103,7 @@ def test_nobody_misses_the_sentinels_while_the_master_is_well(sentinel: RedisSen
     assert all(each.closed for each in traffic.asked)
 
 
+@pytest.mark.thorough
 def test_sentinels_that_know_no_such_master_cost_nothing_but_the_shared_tier(
     sentinel: RedisSentinel,
 ) -> None:
@@ -144,6 +148,7 @@ def another_node(cluster: RedisCluster) -> RedisServer:
     return next(each for each in cluster.servers[:3] if each is not cluster.owner(LOG))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.hang], ids=["killed", "hung"])
 def test_another_node_goes_away_and_costs_what_it_had(
     cluster: RedisCluster, fault: Callable[[RedisServer], object]
@@ -171,6 +176,7 @@ def test_another_node_goes_away_and_costs_what_it_had(
         node.resume()
 
 
+@pytest.mark.thorough
 def test_a_node_is_replaced_in_an_orderly_way(cluster: RedisCluster, kind: type[Traffic]) -> None:
     # Guard: `Nodes.heard` takes MOVED for news and not for an illness.
     def fail_over() -> None:
@@ -180,6 +186,7 @@ def test_a_node_is_replaced_in_an_orderly_way(cluster: RedisCluster, kind: type[
     assert all(each.closed for each in traffic.asked)
 
 
+@pytest.mark.thorough
 def test_a_cluster_that_has_lost_slots_is_left_alone(cluster: RedisCluster) -> None:
     # CLUSTERDOWN: with a master and its replica gone, all nodes refuse everything.
     bare = baseline(AsgiTraffic)
@@ -202,6 +209,7 @@ def test_a_cluster_that_has_lost_slots_is_left_alone(cluster: RedisCluster) -> N
     assert_bounded(ill, bare)
 
 
+@pytest.mark.thorough
 def test_slots_that_move_are_misses_for_a_moment(cluster: RedisCluster) -> None:
     # Guards: `Nodes.heard` takes ASK and MOVED for no illness; `Topology.moved` believes MOVED at
     # once, and `keep_up` learns of the others. A slot that is on its way has no answer but ASK for

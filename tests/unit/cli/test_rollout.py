@@ -296,7 +296,10 @@ def test_what_other_phases_stored_outlives_the_rollback_of_one(run: Run, watched
     assert watched.cached("/products/1")
 
 
-def test_a_health_check_follows_by_itself(run: Run, watched: Site) -> None:
+def test_a_health_check_follows_by_itself(
+    run: Run, watched: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cachemw.rollout.controller._SETTLE", 0.5)
     run("rollout", "rollback")
     until(lambda: history(run)[-1]["action"] == "health check", 20)
     last = history(run)[-1]

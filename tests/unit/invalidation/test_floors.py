@@ -13,6 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 
 from cachemw.engine.model.entry import Entry, Position, Verdict
 from cachemw.invalidation.floors import LOCAL_BITS, NO_EPOCH, Floors
+from tests.support.examples import examples
 
 SEVERITY = {Verdict.VALID: 0, Verdict.STALE: 1, Verdict.DEAD: 2}
 TAGS = ["a", "b", "c", "d"]
@@ -452,4 +453,4 @@ class FloorsMachine(RuleBasedStateMachine):
 
 
 TestFloors = FloorsMachine.TestCase
-TestFloors.settings = settings(max_examples=300, stateful_step_count=25, deadline=None)
+TestFloors.settings = settings(max_examples=examples(300), stateful_step_count=25, deadline=None)

@@ -224,7 +224,11 @@ def test_a_rollout_that_begins_as_the_thread_ends_is_controlled(
     until(lambda: (found := cache.rollout.status()) is not None and found.watched > 0)
 
 
-def test_after_a_rollback_the_thread_checks_and_ends(cache: Cache) -> None:
+def test_after_a_rollback_the_thread_checks_and_ends(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cachemw.rollout.controller._SETTLE", 0.2)
+    monkeypatch.setattr("cachemw.rollout.controller._TURN", 0.1)
     cache.rollout.start(plan())
     cache.rollout.roll_back()
     until(lambda: threads() == [])
