@@ -1,4 +1,10 @@
-"""The two messages every front door translates into: a request, and the head of a response."""
+"""The two messages that every adapter makes from its host's own: a request, and a response's head.
+
+Rules:
+
+- The path is keyed as it came, percent-encoding kept: `%2F` is not `/` (RFC 3986 §2.2, §6.2.2).
+- Status and headers come before the body, which may be streamed (RFC 9110 §6).
+"""
 
 from __future__ import annotations
 
@@ -10,11 +16,11 @@ __all__ = ["Content", "Head", "Request"]
 
 
 class Content(Struct, frozen=True):
-    """A request's body as the front door read it."""
+    """A request's body, as the adapter read it."""
 
     data: bytes
     fault: str | None = None
-    """Why it cannot be used, if so: a key of `reasons.FORWARDED`. Then `data` says nothing."""
+    """Why the body cannot be used: a key of `reasons.FORWARDED`. None: it can. Otherwise ignore `data`."""
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -25,17 +31,17 @@ class Request(Struct, frozen=True, kw_only=True):
     mount: str
     """Where the application is mounted: ASGI `root_path`, WSGI `SCRIPT_NAME`."""
     path: str
-    """The decoded path below the mount: what the framework routes on."""
+    """The decoded path below the mount. The framework routes on it."""
     raw_path: bytes
-    """The path as it came over the wire, percent-encoding kept: what is keyed."""
+    """The path as the client sent it, percent-encoding kept. The cache key uses it."""
     query: bytes
     headers: Fields
     content: Content | None = None
-    """None: the body was not read, and only the application will see it."""
+    """None: the body was not read. Only the application will read it."""
 
 
 class Head(Struct, frozen=True, kw_only=True):
-    """A response's status and header fields, before any of its body."""
+    """A response's status and headers, before any of its body."""
 
     status: int
     headers: Fields
