@@ -1,4 +1,4 @@
-"""The two messages that every adapter makes from its host's own: a request, and a response's head.
+"""The messages between adapters and the engine: a request, the head of a response, and an answer.
 
 Rules:
 
@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from cachemw.http.fields import Fields
+from cachemw.http.fields import Fields, Pair
 
-__all__ = ["Content", "Head", "Request"]
+__all__ = ["Answer", "Content", "Head", "Request"]
 
 
 class Content(Struct, frozen=True):
@@ -45,3 +45,12 @@ class Head(Struct, frozen=True, kw_only=True):
 
     status: int
     headers: Fields
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What is sent to the client instead of the application's own head."""
+
+    status: int
+    headers: list[Pair]
+    body: bytes | None
+    """None: the application's body follows. Bytes: this is the body, whatever the application sends."""
