@@ -2,7 +2,7 @@
 
 Rules:
 
-- Names have no case; they are lower-cased before they come here (RFC 9110 §5.1).
+- Names are case-insensitive; they are lower-cased before they come here (RFC 9110 §5.1).
 - The order of lines with one name counts, so duplicates and their order are kept (RFC 9110 §5.3).
 - A list header is split at commas outside quoted strings; empty members do not count
   (RFC 9110 §5.6.1, §5.6.4).

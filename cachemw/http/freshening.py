@@ -5,8 +5,8 @@ Rules:
 - A 304 with a strong ETag is about the response with the same ETag; with a weak one, about a response
   whose ETag matches weakly; with a Last-Modified, about one with the same date (RFC 9111 §4.3.4).
 - A 304 without a validator is about the response that was validated (RFC 9111 §4.3.4).
-- The answer to a HEAD is about the stored response if its validators and its Content-Length are equal
-  (RFC 9111 §4.3.5).
+- The answer to a HEAD is about the stored response if its validators and its Content-Length, where
+  it has them, are equal to the stored ones (RFC 9111 §4.3.5).
 - The headers of the update replace the stored ones, except those that describe the stored body and
   those of one connection (RFC 9111 §3.2, §3.1).
 """

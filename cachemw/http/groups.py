@@ -5,8 +5,8 @@ Rules:
 - Cache-Groups names the groups that a response belongs to (RFC 9875 §2).
 - Cache-Group-Invalidation names the groups that a response to an unsafe request invalidates
   (RFC 9875 §3).
-- A group is an opaque string with case (RFC 9875 §2.1). It belongs to its origin; whoever makes keys
-  from it has to add the origin (RFC 9875 §2.1).
+- A group is an opaque, case-sensitive string. It belongs to one origin, which the caller has to add
+  when it makes a tag from a group (RFC 9875 §2.1).
 - Both headers are lists of strings; a header that is anything else names no group (RFC 9651 §4.2).
 """
 

@@ -1,4 +1,4 @@
-"""Headers that belong to one connection and are neither forwarded nor stored.
+"""Headers that belong to one connection, so that no cache stores them.
 
 Rules:
 

@@ -19,7 +19,8 @@ from cachemw.http.fields import Fields
 
 __all__ = ["invalidates", "is_unsafe", "targets"]
 
-# The safe methods of the registry (RFC 9110 §16.1.1). Names have case: `get` is an unknown method.
+# The safe methods of the registry (RFC 9110 §16.1.1). Names are case-sensitive: `get` is an
+# unknown method.
 _SAFE = frozenset(
     {"GET", "HEAD", "OPTIONS", "PRI", "PROPFIND", "QUERY", "REPORT", "SEARCH", "TRACE"}
 )

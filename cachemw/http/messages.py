@@ -48,7 +48,7 @@ class Head(Struct, frozen=True, kw_only=True):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """What is sent to the client instead of the application's own head."""
+    """A status and headers for the client, instead of those of the application."""
 
     status: int
     headers: list[Pair]

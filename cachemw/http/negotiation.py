@@ -7,7 +7,7 @@ Rules:
 
 - Only what a header's own specification calls equal is made equal (RFC 9111 §4.1).
 - Space around members and empty members do not count (RFC 9110 §5.6.1, §5.6.3).
-- Languages, codings, charsets, media types and parameter names have no case
+- Languages, codings, charsets, media types and parameter names are case-insensitive
   (RFC 9110 §8.3.1, §8.3.2, §8.4.1, §8.5.1).
 - A weight has up to three decimals, and none means 1 (RFC 9110 §12.4.2).
 - The order of members is kept. RFC 9110 §12.5.1 gives it no meaning, but frameworks such as Django

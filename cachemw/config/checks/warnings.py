@@ -14,13 +14,13 @@ _HEALTH_AT_THE_END = frozenset({"live", "livez", "ping", "ready", "readyz"})
 def health_check_warning(name: str, path: str, mount: str | None) -> str:
     """Return a warning if a route looks like a health check, else an empty text.
 
-    It takes the three options, not the route, so that `checks` imports nothing of `cachemw.config`.
+    It takes the three options, not the route, so that `checks` imports nothing of the folder above it.
     """
     if not _looks_like_a_health_check(name, path):
         return ""
     return (
         f"route {name!r} ({(mount or '') + path}) looks like a health check and is cached:"
-        " a cached health check hides a failure until its entry expires"
+        " a cached health check hides a failure for the lifetime of its entry"
     )
 
 

@@ -79,9 +79,7 @@ class Pattern:
             if index == len(parts):
                 return None
             part = parts[index]
-            if (
-                part == ANY and index == len(parts) - 1
-            ):  # a family: it leaves all further parts open
+            if part == ANY and index == len(parts) - 1:  # a family leaves the other parts open
                 return bound | dict.fromkeys(map(_name, self.parts[index:]), ANY)
             if _is_parameter(own):
                 if bound.setdefault(_name(own), part) != part:
@@ -140,15 +138,15 @@ def find_cycle(dependencies: Mapping[str, Sequence[str]]) -> list[str]:
 
 def _nodes_below(dependencies: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Return, for each tag on the left, the tags on the left that it depends on."""
-    by_kind: dict[str, list[Pattern]] = {}
+    by_first_part: dict[str, list[Pattern]] = {}
     for name in dependencies:
         node = Pattern(name)
-        by_kind.setdefault(node.parts[0], []).append(node)
+        by_first_part.setdefault(node.parts[0], []).append(node)
     return {
         name: [
             node.text
             for source in map(Pattern, sources)
-            for node in by_kind.get(source.parts[0], ())
+            for node in by_first_part.get(source.parts[0], ())
             if source.overlaps(node)
         ]
         for name, sources in dependencies.items()
