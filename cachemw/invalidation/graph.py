@@ -58,7 +58,7 @@ class Graph:
         dependents = {edge.dependent.text: edge.dependent for edge in self.edges}
         drawn: dict[tuple[str, str], None] = {}
         for edge in self.edges:
-            same = [text for text, node in dependents.items() if edge.source.meets(node)]
+            same = [text for text, node in dependents.items() if edge.source.overlaps(node)]
             for text in same or [edge.source.text]:
                 drawn[text, edge.dependent.text] = None
         return tuple(drawn)
