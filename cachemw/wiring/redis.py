@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from cachemw.config import Config
 from cachemw.connections.nodes import Nodes
 from cachemw.errors import StoreError
-from cachemw.invalidation.log.follower import Hooks, RedisLog
+from cachemw.invalidation.log.follower import RedisLog
+from cachemw.invalidation.log.hooks import Hooks
 from cachemw.invalidation.log.rollout_documents import RolloutDocuments
 from cachemw.process.clock import Clock
 from cachemw.rollout.flags.flags import Flags

@@ -39,6 +39,7 @@ from cachemw.invalidation.floors import NO_EPOCH, Floors
 from cachemw.invalidation.log.appender import Appender, seconds
 from cachemw.invalidation.log.flag_document import FlagStore
 from cachemw.invalidation.log.followers import SETTLE, Followers, unless_refused
+from cachemw.invalidation.log.hooks import Hooks
 from cachemw.invalidation.log.records import (
     FlagsRecord,
     appended_at,
@@ -54,7 +55,7 @@ from cachemw.invalidation.recent_purges import PastPurge, Recent
 if TYPE_CHECKING:
     import redis
 
-__all__ = ["Hooks", "RedisLog"]
+__all__ = ["RedisLog"]
 
 _BATCH = 2000
 """Records read at once: a process that joins a long log must not hold the GIL for long."""
@@ -66,25 +67,6 @@ _RETRY = 0.4
 """Seconds between attempts to reach Redis again, give or take half."""
 _SLACK = 0.1
 """Seconds by which a beat may come late on a busy machine without memory going untrusted."""
-
-
-class Hooks:
-    """What the log tells the rest of cachemw; the composition root puts its functions in."""
-
-    def __init__(self) -> None:
-        self.flags: Callable[[bytes], None] = lambda document: None
-        """The live flags changed."""
-        self.newest_flags: Callable[[bytes | None], bytes | None] = lambda document: document
-        """The newer of the live flags that Redis has and those that this process knows."""
-        self.tick: Callable[[redis.Redis], None] = lambda client: None
-        """A poll went by; the client may be used to publish."""
-        self.rejoined: Callable[[], None] = lambda: None
-        """The log is followed, for the first time or again."""
-        self.lost: Callable[[str], None] = lambda error: None
-        self.regained: Callable[[float, int], None] = lambda seconds, records: None
-        self.unsent: Callable[[int], None] = lambda count: None
-        """The log is closed, and so many purges were never appended."""
-        self.count: Callable[[str, str], None] = lambda event, reason: None
 
 
 class RedisLog:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cachemw.invalidation.base import LocalLog
+from cachemw.invalidation.local import LocalLog
 from cachemw.invalidation.purges import Purge
 from cachemw.invalidation.recent_purges import PastPurge, Recent
 
