@@ -25,7 +25,7 @@ def reply_within_deadline() -> type[Any]:
     ):  # without hiredis: bounded for each read alone
         return DefaultParser
 
-    class Parser(DefaultParser):  # type: ignore[misc, valid-type]
+    class DeadlineParser(DefaultParser):  # type: ignore[misc, valid-type]
         """Gives every read after the first one only what is left of the reply's deadline."""
 
         _ends: float | None = None
@@ -48,4 +48,4 @@ def reply_within_deadline() -> type[Any]:
             options["timeout"] = left
             return bool(super().read_from_socket(*args, **options))
 
-    return Parser
+    return DeadlineParser

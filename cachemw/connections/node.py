@@ -30,7 +30,7 @@ _CONNECT_SHARE = 0.3
 _SHORTEST_CONNECT = 0.005
 """Seconds; the least that is given to connecting, however short the deadline."""
 
-_Lasting = tuple["redis.asyncio.Redis", AsyncGenerator[None, None]]
+_LoopClient = tuple["redis.asyncio.Redis", AsyncGenerator[None, None]]
 """A loop's client, and what closes it when the loop ends."""
 
 
@@ -47,7 +47,7 @@ class Node:
         self._address = {} if address is None else {"host": address[0], "port": address[1]}
         self._lock = threading.Lock()
         self._sync: redis.Redis | None = None
-        self._by_loop: dict[asyncio.AbstractEventLoop, _Lasting] = {}
+        self._by_loop: dict[asyncio.AbstractEventLoop, _LoopClient] = {}
 
     def sync(self) -> Any:
         """Give this process's client for threads."""
@@ -65,18 +65,20 @@ class Node:
     def aio(self) -> Any:
         """Give the running event loop's client."""
         loop = asyncio.get_running_loop()
-        lasting = self._by_loop.get(loop)
-        if lasting is None:
+        loop_client = self._by_loop.get(loop)
+        if loop_client is None:
             for other in list(self._by_loop):
                 if other.is_closed():  # by somebody who did not ask what was open in it
                     self._by_loop.pop(other, None)
             client = self._make_async()
-            lasting = self._by_loop[loop] = client, self._until_the_end(loop, client)
+            loop_client = self._by_loop[loop] = client, self._close_with_loop(loop, client)
             with suppress(StopIteration):
-                lasting[1].__anext__().send(None)  # as far as its yield: now the loop knows of it
-        return lasting[0]
+                loop_client[1].__anext__().send(
+                    None
+                )  # as far as its yield: now the loop knows of it
+        return loop_client[0]
 
-    async def _until_the_end(
+    async def _close_with_loop(
         self, loop: asyncio.AbstractEventLoop, client: redis.asyncio.Redis
     ) -> AsyncGenerator[None, None]:
         """Close a loop's client when the loop ends, for then asyncio closes its generators.
@@ -89,7 +91,7 @@ class Node:
             self._by_loop.pop(loop, None)
             await client.aclose()
 
-    def alone(self, read_timeout: float) -> redis.Redis:
+    def dedicated_client(self, read_timeout: float) -> redis.Redis:
         """Make a client of one connection that blocks in reads for up to `read_timeout` seconds."""
         return self._make_sync(read_timeout, connections=1)
 
@@ -101,16 +103,16 @@ class Node:
 
     async def aclose(self) -> None:
         """Close the running loop's client."""
-        lasting = self._by_loop.pop(asyncio.get_running_loop(), None)
-        if lasting is not None:
-            await lasting[1].aclose()
+        loop_client = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if loop_client is not None:
+            await loop_client[1].aclose()
 
     def retire(self) -> None:
         """Close everything, from any thread: nobody will ask this server any more."""
         self.close()
         for loop in list(self._by_loop):
             with suppress(RuntimeError):  # the loop is closed, and its connections with it
-                loop.call_soon_threadsafe(_spawn, loop, self)
+                loop.call_soon_threadsafe(_close_in_loop, loop, self)
 
     def _make_sync(self, read_timeout: float, connections: int, **further: Any) -> redis.Redis:
         import redis
@@ -123,7 +125,7 @@ class Node:
             retry=Retry(NoBackoff(), 0),
             **further,
         )
-        return redis.Redis.from_pool(self._here(pool))
+        return redis.Redis.from_pool(self._with_address(pool))
 
     def _make_async(self) -> redis.asyncio.Redis:
         import redis.asyncio
@@ -135,9 +137,9 @@ class Node:
             **self._options(self._config.deadline, self._config.pool_size),
             retry=Retry(NoBackoff(), 0),
         )
-        return redis.asyncio.Redis.from_pool(self._here(pool))
+        return redis.asyncio.Redis.from_pool(self._with_address(pool))
 
-    def _here(self, pool: Any) -> Any:
+    def _with_address(self, pool: Any) -> Any:
         """Point a pool at the address: redis-py lets what stands in a URL win over options."""
         pool.connection_kwargs.update(self._address)
         return pool
@@ -159,7 +161,7 @@ _closing: set[asyncio.Task[None]] = set()
 """Clients being closed; without a reference a task may be collected before it is done."""
 
 
-def _spawn(loop: asyncio.AbstractEventLoop, node: Node) -> None:
+def _close_in_loop(loop: asyncio.AbstractEventLoop, node: Node) -> None:
     task = loop.create_task(node.aclose())
     _closing.add(task)
     task.add_done_callback(_closing.discard)

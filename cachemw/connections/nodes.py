@@ -18,7 +18,7 @@ from cachemw.config.model import RedisSettings as RedisConfig
 from cachemw.config.syntax.redis_url import Address, deployment
 from cachemw.connections.breaker import Breaker
 from cachemw.connections.node import Node
-from cachemw.connections.topology import ANYWHERE, LOOKING, topology_of
+from cachemw.connections.topology import LOOKUP_TIMEOUT, URL_ADDRESS, topology_of
 from cachemw.errors import ConfigError, Problem, StoreUnavailable
 
 __all__ = ["Nodes"]
@@ -53,10 +53,10 @@ class Nodes:
 
     def of(self, key: bytes) -> Node:
         """Give the node that has a key; raises StoreUnavailable while nobody knows which."""
-        address = self._topology.at(key)
+        address = self._topology.address_of(key)
         return self._by_address.get(address) or self._add(address)
 
-    def found(self, key: bytes) -> Node:
+    def find(self, key: bytes) -> Node:
         """Give the node that has a key, and look for it where nobody knows: this may block."""
         try:
             return self.of(key)
@@ -64,18 +64,18 @@ class Nodes:
             self.locate()
             return self.of(key)
 
-    def every(self) -> list[Node]:
+    def all_nodes(self) -> list[Node]:
         """Give the node of each server that keys are at; looks for them first, so this may block."""
         self.locate()
         servers = self._topology.servers()
-        return [self._add(each) for each in ([ANYWHERE] if servers is None else servers)]
+        return [self._add(each) for each in ([URL_ADDRESS] if servers is None else servers)]
 
-    async def afound(self, key: bytes) -> Node:
-        """Give the node that has a key as `found` does, without blocking the event loop."""
+    async def afind(self, key: bytes) -> Node:
+        """Give the node that has a key as `find` does, without blocking the event loop."""
         try:
             return self.of(key)
         except StoreUnavailable:
-            return await asyncio.to_thread(self.found, key)
+            return await asyncio.to_thread(self.find, key)
 
     # -- in the background -----------------------------------------------------------------------
 
@@ -92,27 +92,27 @@ class Nodes:
         for node in gone:
             node.retire()
 
-    def keep_up(self) -> None:
+    def locate_if_due(self) -> None:
         """Look again if it is time, or if something was heard that makes it worth while."""
         if self._topology.doubtful or self._monotonic() - self._looked_at > _LOOK_AGAIN:
             self.locate()
 
-    def probe(self, well: Node) -> bool:
-        """Ask each server whose breaker is open and whose wait is over; say whether `well`'s closed.
+    def probe(self, answered: Node) -> bool:
+        """Ask each server whose breaker is open and whose wait is over; say whether `answered`'s closed.
 
-        `well` has just answered, and need not be asked.
+        `answered` has just answered, and need not be asked.
         """
-        for node in self._listed():
-            if node is not well and node.breaker.may_probe():
+        for node in self._known_nodes():
+            if node is not answered and node.breaker.may_probe():
                 _ping(node)
-        if well.breaker.may_probe():
-            well.breaker.success()
+        if answered.breaker.may_probe():
+            answered.breaker.success()
             return True
         return False
 
     # -- what is heard ---------------------------------------------------------------------------
 
-    def heard(self, key: bytes, error: BaseException) -> bool:
+    def learn_from_error(self, key: bytes, error: BaseException) -> bool:
         """Learn from an error where a key is; say whether that is all that was wrong."""
         from redis.exceptions import AskError, MovedError, ReadOnlyError
 
@@ -125,28 +125,28 @@ class Nodes:
             error, AskError
         )  # the slot is on its way: for a moment its keys are misses
 
-    def suspect(self) -> None:
+    def mark_doubtful(self) -> None:
         """Note that a server did not answer: another one may have taken its place."""
         self._topology.doubtful = True
 
     @property
     def breakers(self) -> list[Breaker]:
         """The breakers of the servers that have been asked."""
-        return [node.breaker for node in self._listed()]
+        return [node.breaker for node in self._known_nodes()]
 
     # -- life ------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Close the threads' clients."""
-        for node in self._listed():
+        for node in self._known_nodes():
             node.close()
 
     async def aclose(self) -> None:
         """Close the running loop's clients."""
-        for node in self._listed():
+        for node in self._known_nodes():
             await node.aclose()
 
-    def _listed(self) -> list[Node]:
+    def _known_nodes(self) -> list[Node]:
         with self._lock:
             return list(self._by_address.values())
 
@@ -165,10 +165,10 @@ class Nodes:
             random.Random(),
             longest=_LONGEST_BREAK,
         )
-        return Node(self.config, self._url, None if address == ANYWHERE else address, breaker)
+        return Node(self.config, self._url, None if address == URL_ADDRESS else address, breaker)
 
     def _connect(self, address: Address) -> Any:
-        return self._make(address).alone(LOOKING)
+        return self._make(address).dedicated_client(LOOKUP_TIMEOUT)
 
 
 def _ping(node: Node) -> None:

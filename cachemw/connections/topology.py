@@ -15,9 +15,9 @@ from typing import Any, Protocol
 from cachemw.config.syntax.redis_url import Address, Deployment
 from cachemw.errors import StoreUnavailable
 
-__all__ = ["ANYWHERE", "Connect", "Topology", "topology_of"]
+__all__ = ["LOOKUP_TIMEOUT", "URL_ADDRESS", "Connect", "Topology", "topology_of"]
 
-ANYWHERE: Address = ("", 0)
+URL_ADDRESS: Address = ("", 0)
 """The one server of a URL that names one: redis-py reads its address there."""
 
 _SLOTS = 16_384
@@ -32,7 +32,7 @@ class Topology(Protocol):
     doubtful: bool
     """Whether something has been heard that `locate` should look into."""
 
-    def at(self, key: bytes) -> Address:
+    def address_of(self, key: bytes) -> Address:
         """Give the server of a key; raises StoreUnavailable while none is known."""
 
     def moved(self, key: bytes, to: Address) -> None:
@@ -54,17 +54,17 @@ def topology_of(deployment: Deployment) -> Topology:
         return _Sentinels(deployment)
     if deployment.mode == "cluster":
         return _Cluster(deployment.seeds)
-    return _Single()
+    return _SingleServer()
 
 
-class _Single:
+class _SingleServer:
     """One server, wherever its URL says: there is nothing to find out."""
 
     def __init__(self) -> None:
         self.doubtful = False
 
-    def at(self, key: bytes) -> Address:
-        return ANYWHERE
+    def address_of(self, key: bytes) -> Address:
+        return URL_ADDRESS
 
     def moved(self, key: bytes, to: Address) -> None:
         """Do nothing: a server that knows better is one of a Cluster, and is not used as one."""
@@ -86,7 +86,7 @@ class _Sentinels:
         self._options: dict[str, Any] = dict(deployment.sentinel_options)
         self._master: Address | None = None
 
-    def at(self, key: bytes) -> Address:
+    def address_of(self, key: bytes) -> Address:
         master = self._master
         if master is None:
             raise StoreUnavailable("no master is known yet")
@@ -113,8 +113,8 @@ class _Sentinels:
 
         client = redis.Redis(
             *sentinel,
-            socket_timeout=LOOKING,
-            socket_connect_timeout=LOOKING,
+            socket_timeout=LOOKUP_TIMEOUT,
+            socket_connect_timeout=LOOKUP_TIMEOUT,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
             **self._options,
@@ -139,7 +139,7 @@ class _Cluster:
         self._seeds = seeds
         self._slots: list[Address | None] = []
 
-    def at(self, key: bytes) -> Address:
+    def address_of(self, key: bytes) -> Address:
         from redis.crc import key_slot
 
         slots = self._slots
@@ -161,7 +161,7 @@ class _Cluster:
         random.shuffle(known)  # a fleet that looks at once must not ask one node
         second_best: list[Address | None] = []
         for address in dict.fromkeys([*known, *self._seeds]):
-            healthy, slots = _slots_by(connect, address)
+            healthy, slots = _read_slots(connect, address)
             if healthy:
                 break
             second_best = second_best or slots
@@ -176,7 +176,7 @@ class _Cluster:
         return {address for address in self._slots if address}
 
 
-LOOKING = 0.25
+LOOKUP_TIMEOUT = 0.25
 """Seconds that a server has to say where keys are: nobody waits for it but a background thread."""
 
 
@@ -194,7 +194,7 @@ def _is_master(connect: Connect, address: Address) -> bool:
     return _text(role[0]) == "master"
 
 
-def _slots_by(connect: Connect, address: Address) -> tuple[bool, list[Address | None]]:
+def _read_slots(connect: Connect, address: Address) -> tuple[bool, list[Address | None]]:
     """Give a node's view of the Cluster, and whether it takes the Cluster for whole."""
     import redis
 

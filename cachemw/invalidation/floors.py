@@ -119,7 +119,7 @@ class Floors:
         if number > self._here.id:
             self._here = Position(self._here.epoch, number)
 
-    def begin(self, epoch: bytes, horizon: int) -> None:
+    def begin_epoch(self, epoch: bytes, horizon: int) -> None:
         """Begin another life of the log: everything known belongs to the old one and is dead."""
         with self._lock:
             # First, for readers take no lock: no floor may be gone while entries of the old life count.
@@ -134,7 +134,7 @@ class Floors:
         """Make the lock anew: the parent's may have been held by a thread that is not here."""
         self._lock = threading.Lock()
 
-    def since(self, number: int) -> list[Purge]:
+    def purges_since(self, number: int) -> list[Purge]:
         """Give the purges that records after a number made, in as few as they can be said in."""
         with self._lock:
             if self.horizon > number:

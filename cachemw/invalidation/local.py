@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from cachemw.invalidation.floors import Floors
 from cachemw.invalidation.purges import Purge, PurgeResult
-from cachemw.invalidation.recent_purges import PastPurge, Recent
+from cachemw.invalidation.recent_purges import PastPurge, RecentPurges
 
 __all__ = ["LocalLog"]
 
@@ -24,7 +24,7 @@ class LocalLog:
         self.floors = Floors(floors)
         self.trusted_until = math.inf
         self._lock = threading.Lock()
-        self._recent = Recent()
+        self._recent = RecentPurges()
         self._clock = clock
 
     def start(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cachemw.invalidation.purges import Purge
 
-__all__ = ["PastPurge", "Recent"]
+__all__ = ["PastPurge", "RecentPurges"]
 
 _REMEMBERED = 100
 _TAGS = 10
@@ -35,7 +35,7 @@ class PastPurge:
         return cls(at=at, tags=first, more=len(purge.tags) - len(first), soft=purge.soft)
 
 
-class Recent:
+class RecentPurges:
     """The last purges. Written by one thread, or under a lock; read by any."""
 
     def __init__(self) -> None:

@@ -15,20 +15,20 @@ class _Closable(Protocol):
         """End; harmless when that was done before, and bounded in time."""
 
 
-_all: weakref.WeakSet[_Closable] = weakref.WeakSet()
-_hooked = False
+_registered: weakref.WeakSet[_Closable] = weakref.WeakSet()
+_installed = False
 
 
-def close_at_exit(one: _Closable) -> None:
+def close_at_exit(closable: _Closable) -> None:
     """Have it closed when this process, or one that is forked from it, ends; it may go before."""
-    global _hooked
-    _all.add(one)
-    if not _hooked:
-        atexit.register(_close)
-        _hooked = True
+    global _installed
+    _registered.add(closable)
+    if not _installed:
+        atexit.register(_close_all)
+        _installed = True
 
 
-def _close() -> None:
-    for one in list(_all):
+def _close_all() -> None:
+    for closable in list(_registered):
         with suppress(Exception):  # the others are to be closed too
-            one.close()
+            closable.close()

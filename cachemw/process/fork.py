@@ -14,19 +14,19 @@ class _Resettable(Protocol):
         """Begin anew: locks, threads and connections stayed with the parent."""
 
 
-_all: weakref.WeakSet[_Resettable] = weakref.WeakSet()
-_hooked = False
+_registered: weakref.WeakSet[_Resettable] = weakref.WeakSet()
+_installed = False
 
 
-def reset_in_children(one: _Resettable) -> None:
+def reset_in_children(resettable: _Resettable) -> None:
     """Have `reset_after_fork` called on it in every child, for as long as it lives."""
-    global _hooked
-    _all.add(one)
-    if not _hooked and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_reset)
-        _hooked = True
+    global _installed
+    _registered.add(resettable)
+    if not _installed and hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_reset_all)
+        _installed = True
 
 
-def _reset() -> None:
-    for one in _all:
-        one.reset_after_fork()
+def _reset_all() -> None:
+    for resettable in _registered:
+        resettable.reset_after_fork()

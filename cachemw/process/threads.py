@@ -28,14 +28,14 @@ class WorkerPool:
         self._changed = threading.Condition(threading.Lock())
         self._queue: deque[Callable[[], object]] = deque()
         self._threads = 0
-        self._room = self.workers * (1 + _QUEUED_PER_WORKER)
+        self._free_places = self.workers * (1 + _QUEUED_PER_WORKER)
 
     def submit(self, call: Callable[[], object]) -> bool:
         """Run a call soon; False when there is no room, and then it will not be run."""
         with self._changed:
-            if not self._room:
+            if not self._free_places:
                 return False
-            self._room -= 1
+            self._free_places -= 1
             self._queue.append(call)
             if self._threads == self.workers:
                 return True
@@ -53,7 +53,7 @@ class WorkerPool:
             if call not in self._queue:
                 return False
             self._queue.remove(call)
-            self._room += 1
+            self._free_places += 1
             return True
 
     def _work(self) -> None:
@@ -62,7 +62,7 @@ class WorkerPool:
             with suppress(BaseException):
                 call()
             with self._changed:
-                self._room += 1
+                self._free_places += 1
 
     def _next(self) -> Callable[[], object] | None:
         with self._changed:
@@ -75,6 +75,6 @@ class WorkerPool:
     def close(self, timeout: float) -> None:
         """Drop what is queued, and wait at most this many seconds for what is running."""
         with self._changed:
-            self._room += len(self._queue)
+            self._free_places += len(self._queue)
             self._queue.clear()
             self._changed.wait_for(lambda: not self._threads, timeout)

@@ -17,8 +17,8 @@ from cachemw.engine.model.routes import RouteState
 from cachemw.extensions.graphql import resolve_languages
 from cachemw.extensions.identity import Identify, resolve_identities
 from cachemw.invalidation.base import InvalidationLog
-from cachemw.invalidation.local import LocalLog
 from cachemw.invalidation.graph import Graph
+from cachemw.invalidation.local import LocalLog
 from cachemw.process.clock import Clock
 from cachemw.process.exit import close_at_exit
 from cachemw.process.fork import reset_in_children

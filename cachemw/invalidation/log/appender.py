@@ -19,18 +19,18 @@ from cachemw.config.model import LogSettings as LogConfig
 from cachemw.connections.nodes import Nodes
 from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.floors import Floors
-from cachemw.invalidation.log.followers import SETTLE, Followers, refused
+from cachemw.invalidation.log.followers import RETURN_TIME, Followers, is_refusal
 from cachemw.invalidation.log.records import appended_at, number, purge_fields
-from cachemw.invalidation.log.stream import Stream, record_of
+from cachemw.invalidation.log.stream import Stream, first_record
 from cachemw.invalidation.purges import Purge, PurgeResult
 
-__all__ = ["Appender", "Follower", "seconds"]
+__all__ = ["Appender", "FollowerPort", "seconds"]
 
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.016
 
 
-class Follower(Protocol):
+class FollowerPort(Protocol):
     """What must be known of this process's own following."""
 
     me: str
@@ -45,10 +45,10 @@ class Follower(Protocol):
         """Whether the log is being followed right now."""
 
     @property
-    def settled(self) -> bool:
+    def others_are_back(self) -> bool:
         """Whether whoever followed the log before it was lost has had time to come back."""
 
-    def unsettle(self) -> None:
+    def mark_log_lost(self) -> None:
         """Note that the log was lost just now."""
 
     def start(self) -> None:
@@ -62,7 +62,7 @@ class Appender:
         self,
         stream: Stream,
         followers: Followers,
-        follower: Follower,
+        follower: FollowerPort,
         nodes: Nodes,
         config: LogConfig,
         floors: Floors,
@@ -92,22 +92,22 @@ class Appender:
         """Purges waiting for Redis to come back."""
         return len(self._queue) + self._queue_all
 
-    def waiting(self) -> list[Purge]:
+    def queued_purges(self) -> list[Purge]:
         """Give the purges that wait for Redis to come back, in order."""
         with self._lock:
             return [Purge(tags=None)] if self._queue_all else list(self._queue.copy())
 
     def purge(self, purge: Purge) -> PurgeResult:
         """Append a purge; wait at most its patience for every process to apply it."""
-        if self._must_wait(purge):
-            return self._keep(purge)
+        if self._queues_at_once(purge):
+            return self._queue_purge(purge)
         try:
-            append = self._stream.append(purge_fields(purge))
-            client = self._nodes.found(self._stream.key).sync()
-            identity = client.execute_command(*append) or self._append_anew(append)
+            append = self._stream.append_command(purge_fields(purge))
+            client = self._nodes.find(self._stream.key).sync()
+            identity = client.execute_command(*append) or self._append_to_new_log(append)
         except Exception as error:
             return self._failed(purge, error)
-        steps, pauses = self._confirming(purge, identity), _pauses()
+        steps, pauses = self._confirm(purge, identity), _pauses()
         wanted = next(steps)
         while True:
             if wanted is None:
@@ -123,18 +123,18 @@ class Appender:
 
     async def apurge(self, purge: Purge) -> PurgeResult:
         """Append a purge; wait at most its patience for every process to apply it."""
-        if self._must_wait(purge):
-            return self._keep(purge)
+        if self._queues_at_once(purge):
+            return self._queue_purge(purge)
         deadline = self._nodes.config.deadline
         try:
-            append = self._stream.append(purge_fields(purge))
-            client = (await self._nodes.afound(self._stream.key)).aio()
+            append = self._stream.append_command(purge_fields(purge))
+            client = (await self._nodes.afind(self._stream.key)).aio()
             async with asyncio.timeout(deadline):
                 identity = await client.execute_command(*append)
-            identity = identity or self._append_anew(append)
+            identity = identity or self._append_to_new_log(append)
         except Exception as error:
             return self._failed(purge, error)
-        steps, pauses = self._confirming(purge, identity), _pauses()
+        steps, pauses = self._confirm(purge, identity), _pauses()
         wanted = next(steps)
         while True:
             reply: Any = None
@@ -161,12 +161,12 @@ class Appender:
     def _client(self) -> Any:
         return self._nodes.of(self._stream.key).sync()
 
-    def _append_anew(self, command: tuple[Any, ...]) -> bytes:
+    def _append_to_new_log(self, command: tuple[Any, ...]) -> bytes:
         """Append to a log that has been lost. Blocks, for an event loop too: it is rare."""
-        self._follower.unsettle()
-        return self._stream.append_anew(self._client(), command)
+        self._follower.mark_log_lost()
+        return self._stream.append_to_new_log(self._client(), command)
 
-    def _confirming(
+    def _confirm(
         self, purge: Purge, identity: bytes
     ) -> Generator[tuple[Any, ...] | None, Any, PurgeResult]:
         """Apply an appended purge here, then ask who else has, until all have or time is up.
@@ -184,18 +184,20 @@ class Appender:
                 shift = seconds(reply) - self._monotonic()
         settled = True
         if not self._follower.following:  # nor that the log has only just begun
-            first = record_of((yield self._stream.first()))
-            settled = first is None or appended_at(appended) - appended_at(first[0]) > SETTLE
+            first = first_record((yield self._stream.first_command()))
+            settled = first is None or appended_at(appended) - appended_at(first[0]) > RETURN_TIME
         while True:
             reply = yield ("HGETALL", self._followers.key)
-            reached, waiting = self._heard(reply, appended, shift)
-            if not waiting and settled and self._follower.settled:
+            reached, waiting = self._count_confirmations(reply, appended, shift)
+            if not waiting and settled and self._follower.others_are_back:
                 return PurgeResult(status="confirmed", reached=reached)
             if self._monotonic() >= ends:
                 return PurgeResult(status="appended", reached=reached, waiting=waiting)
             yield None
 
-    def _heard(self, reply: Any, appended: int, shift: float | None) -> tuple[int, int]:
+    def _count_confirmations(
+        self, reply: Any, appended: int, shift: float | None
+    ) -> tuple[int, int]:
         """Count the processes that have applied a record, and those that follow and have not."""
         own = 1 if self._follower.following else 0
         if isinstance(reply, Exception):
@@ -208,18 +210,18 @@ class Appender:
     def _failed(self, purge: Purge, error: Exception) -> PurgeResult:
         """Keep a purge that could not be appended, or, where Redis is full, purge everything."""
         self._count("store_error", "purge")
-        if refused(error) and self._forget_epoch():
+        if is_refusal(error) and self._delete_epoch():
             self._floors.apply_locally(None, soft=False)
             return PurgeResult(status="appended", reached=1, waiting=1, everything=True)
         if not self.queues:
             raise StoreUnavailable(f"purge: {type(error).__name__}") from error
-        return self._keep(purge)
+        return self._queue_purge(purge)
 
-    def _must_wait(self, purge: Purge) -> bool:
+    def _queues_at_once(self, purge: Purge) -> bool:
         """Whether Redis is known to be away, and this purge belongs to a request (I3)."""
         return purge.patience is not None and self.queues and not self._follower.live
 
-    def _keep(self, purge: Purge) -> PurgeResult:
+    def _queue_purge(self, purge: Purge) -> PurgeResult:
         """Apply a purge here, and queue it for when Redis is back."""
         self._floors.apply_locally(purge.tags, soft=purge.soft)
         with self._lock:
@@ -231,7 +233,7 @@ class Appender:
         self._follower.start()  # the follower appends what is queued, also in a process that only purges
         return PurgeResult(status="queued", reached=1)
 
-    def _forget_epoch(self) -> bool:
+    def _delete_epoch(self) -> bool:
         """Delete the epoch: the one purge that a server which refuses writes still takes."""
         return self._ask(("DEL", self._stream.epoch_key)) in (0, 1)
 
@@ -239,20 +241,20 @@ class Appender:
         """Append what was purged while Redis was away, or where Redis is full purge everything."""
         try:
             if self._queue_all:
-                self._append_late(client, Purge(tags=None))
+                self._append_queued(client, Purge(tags=None))
                 self._queue_all = False
             while self._queue:
-                self._append_late(client, self._queue[0])
+                self._append_queued(client, self._queue[0])
                 self._queue.popleft()
         except Exception as error:
-            if not refused(error):
+            if not is_refusal(error):
                 raise
             client.delete(self._stream.epoch_key)
             self._queue.clear()
             self._queue_all = False
 
-    def _append_late(self, client: Any, purge: Purge) -> None:
-        identity = client.execute_command(*self._stream.append(purge_fields(purge)))
+    def _append_queued(self, client: Any, purge: Purge) -> None:
+        identity = client.execute_command(*self._stream.append_command(purge_fields(purge)))
         if identity is None:
             raise ValueError("the log's stream is gone")
         # Others may have stored answers since, under positions behind ours: the floor that was set

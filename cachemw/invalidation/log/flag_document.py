@@ -9,13 +9,13 @@ from cachemw.connections.nodes import Nodes
 from cachemw.invalidation.log.records import flag_fields
 from cachemw.invalidation.log.stream import Stream
 
-__all__ = ["FlagStore"]
+__all__ = ["FlagDocument"]
 
 _ATTEMPTS = 10
 """Attempts to change what others change too; each failed one is another's success."""
 
 
-class FlagStore:
+class FlagDocument:
     """The document of one namespace."""
 
     def __init__(
@@ -41,13 +41,13 @@ class FlagStore:
 
         for _ in range(_ATTEMPTS):
             try:
-                with self._nodes.found(self._key).sync().pipeline() as pipeline:
+                with self._nodes.find(self._key).sync().pipeline() as pipeline:
                     pipeline.watch(self._key)
                     (current,) = pipeline.mget(self._key)
                     document = change(current)
                     pipeline.multi()
                     pipeline.set(self._key, document)
-                    pipeline.execute_command(*self._stream.append(flag_fields(document)))
+                    pipeline.execute_command(*self._stream.append_command(flag_fields(document)))
                     pipeline.execute()
                     return document
             except WatchError:
@@ -59,7 +59,7 @@ class FlagStore:
 
     def read(self) -> bytes | None:
         """Read the live flags as Redis has them; raises what redis-py raises."""
-        found = self._nodes.found(self._key).sync().get(self._key)
+        found = self._nodes.find(self._key).sync().get(self._key)
         return found if isinstance(found, bytes) else None
 
     def restore(self, client: Any, newest: Callable[[bytes | None], bytes | None]) -> bytes | None:

@@ -37,9 +37,9 @@ from cachemw.connections.nodes import Nodes
 from cachemw.invalidation.base import process_id
 from cachemw.invalidation.floors import NO_EPOCH, Floors
 from cachemw.invalidation.log.appender import Appender, seconds
-from cachemw.invalidation.log.flag_document import FlagStore
-from cachemw.invalidation.log.followers import SETTLE, Followers, unless_refused
-from cachemw.invalidation.log.hooks import Hooks
+from cachemw.invalidation.log.flag_document import FlagDocument
+from cachemw.invalidation.log.followers import RETURN_TIME, Followers, ignore_refusals
+from cachemw.invalidation.log.hooks import LogHooks
 from cachemw.invalidation.log.records import (
     FlagsRecord,
     appended_at,
@@ -47,10 +47,10 @@ from cachemw.invalidation.log.records import (
     read_record,
     stream_id,
 )
-from cachemw.invalidation.log.stream import Stream, record_of
+from cachemw.invalidation.log.stream import Stream, first_record
 from cachemw.invalidation.log.trail import Trail
 from cachemw.invalidation.purges import Purge, PurgeResult
-from cachemw.invalidation.recent_purges import PastPurge, Recent
+from cachemw.invalidation.recent_purges import PastPurge, RecentPurges
 
 if TYPE_CHECKING:
     import redis
@@ -77,7 +77,7 @@ class RedisLog:
         nodes: Nodes,
         namespace: str,
         config: LogConfig,
-        hooks: Hooks,
+        hooks: LogHooks,
         monotonic: Callable[[], float],
     ) -> None:
         self.floors = Floors(config.floors)
@@ -94,7 +94,7 @@ class RedisLog:
         self._config = config
         self._hooks = hooks
         self._monotonic = monotonic
-        self.flags = FlagStore(namespace, self.stream, nodes, self._count)
+        self.flags = FlagDocument(namespace, self.stream, nodes, self._count)
         self.appender = Appender(
             self.stream,
             self._followers,
@@ -105,7 +105,7 @@ class RedisLog:
             monotonic,
             self._count,
         )
-        self._fresh_state()
+        self._reset_state()
 
     def _count(self, event: str, reason: str) -> None:
         self._hooks.count(event, reason)
@@ -115,17 +115,17 @@ class RedisLog:
         """Seconds after which a read of the log that has not returned counts as failed."""
         return self._config.poll + self._nodes.config.deadline + 0.2
 
-    def _fresh_state(self) -> None:
+    def _reset_state(self) -> None:
         self.me = process_id()
         self.live = False
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._lost_at: float | None = None
-        self._settled_at = 0.0
+        self._others_back_at = 0.0
         self._cursor = 0
         self._trail = Trail()
-        self._recent = Recent()
+        self._recent = RecentPurges()
         self._trimmed_at = 0.0
 
     @property
@@ -142,14 +142,14 @@ class RedisLog:
         return self.live and not self.appender.queued
 
     @property
-    def settled(self) -> bool:
+    def others_are_back(self) -> bool:
         """Whether whoever followed a log that was lost has had time to come back, ourselves too."""
         back = self.live or not self.following
-        return back and self._monotonic() >= self._settled_at
+        return back and self._monotonic() >= self._others_back_at
 
-    def unsettle(self) -> None:
+    def mark_log_lost(self) -> None:
         """Note that the log was lost just now."""
-        self._settled_at = self._monotonic() + SETTLE
+        self._others_back_at = self._monotonic() + RETURN_TIME
 
     def purge(self, purge: Purge) -> PurgeResult:
         """Append a purge; wait at most `confirm_wait` seconds for every process to apply it."""
@@ -161,15 +161,15 @@ class RedisLog:
 
     def recent(self) -> list[PastPurge]:
         """Give the last purges: those that wait for Redis, then those that were read from the log."""
-        waiting = [PastPurge.of(purge, None) for purge in self.appender.waiting()]
+        waiting = [PastPurge.of(purge, None) for purge in self.appender.queued_purges()]
         return waiting[::-1] + self._recent.newest_first()
 
     def reset_after_fork(self) -> None:
         """Begin anew in a child: the thread stayed behind, and the connections are the parent's."""
-        self._fresh_state()
+        self._reset_state()
         self.appender.reset_after_fork()
         self.floors.reset_after_fork()
-        self.floors.begin(NO_EPOCH, 0)
+        self.floors.begin_epoch(NO_EPOCH, 0)
         self.trusted_until = 0.0
         self.alive_at = self.server_shift = None
 
@@ -206,21 +206,21 @@ class RedisLog:
         while not stopping.is_set():
             node: Node | None = None
             try:
-                self._nodes.keep_up()
+                self._nodes.locate_if_due()
                 node = self._nodes.of(self.stream.key)
-                with closing(node.alone(self._patience)) as client:
+                with closing(node.dedicated_client(self._patience)) as client:
                     self._join(client, node)
                     while not stopping.is_set():
                         self._follow(client, node)
                     self.trusted_until = 0.0  # no purge waits for us from here on
                     client.hdel(self._followers.key, self.me)
             except Exception as error:  # nothing may end this thread while the process serves
-                self._lose(type(error).__name__, node)
+                self._disconnected(type(error).__name__, node)
             if not stopping.is_set():
                 stopping.wait(_RETRY * (0.5 + random.random()))
 
-    def _lose(self, error: str, node: Node | None) -> None:
-        self._nodes.suspect()
+    def _disconnected(self, error: str, node: Node | None) -> None:
+        self._nodes.mark_doubtful()
         was_live, self.live = self.live, False
         self.trusted_until = 0.0
         if self._lost_at is None:
@@ -233,18 +233,18 @@ class RedisLog:
 
     def _join(self, client: redis.Redis, node: Node) -> None:
         """Find out whether the log is the one we know, and catch up with it."""
-        epoch = self.stream.epoch(client)
+        epoch = self.stream.ensure_epoch(client)
         if epoch == self.floors.epoch and (lost := self._trail.missing(self.stream, client)):
-            self.unsettle()  # nobody who followed it may count as having heard of anything new
-            if not self._trail.give_back(self.stream, client, self.floors, lost):
-                epoch = self.stream.new_epoch(client)
+            self.mark_log_lost()  # nobody who followed it may count as having heard of anything new
+            if not self._trail.restore(self.stream, client, self.floors, lost):
+                epoch = self.stream.start_new_epoch(client)
             self._hooks.count("log_losses", "")
         first, trimmed = self.stream.extent(client)
         if epoch != self.floors.epoch:
             if self.floors.epoch != NO_EPOCH:
-                self.unsettle()
+                self.mark_log_lost()
             self._cursor = first if trimmed else 0
-            self.floors.begin(epoch, self._cursor)
+            self.floors.begin_epoch(epoch, self._cursor)
             self._trail.clear()
             self._recent.clear()
             # The first retained record itself has still to be read.
@@ -252,13 +252,13 @@ class RedisLog:
         elif trimmed and self._cursor < first:
             self.floors.raise_horizon(first)
         # Told before the log is read: a purge that is not read now will wait for us.
-        self._tell(client, seconds(client.time()))
+        self._report_position(client, seconds(client.time()))
         records = self._catch_up(client)
         document = self.flags.restore(client, self._hooks.newest_flags)
         if document is not None:
             self._hooks.flags(document)
         self.appender.drain(client)
-        self._beat(client)
+        self._heartbeat(client)
         self._followers.drop_dead(client, seconds(client.time()))
         self._trim(client)
         self.live = True
@@ -281,12 +281,12 @@ class RedisLog:
         self._read(client, block=int(self._config.poll * 1000))
         if self.appender.queued:
             self.appender.drain(client)
-        self._beat(client)
+        self._heartbeat(client)
         self._probe(node)
         self._trim(client)
         if not self.only_listens:
             self._hooks.tick(client)
-        self._nodes.keep_up()
+        self._nodes.locate_if_due()
         if self._nodes.of(self.stream.key) is not node:
             raise ValueError("the log is on another server now")
 
@@ -300,7 +300,7 @@ class RedisLog:
         now = self._monotonic()
         if self.server_shift is not None and now >= self._trimmed_at:
             self._trimmed_at = now + _TRIM_EVERY * (0.5 + random.random())
-            with unless_refused():
+            with ignore_refusals():
                 self.stream.trim(client, now + self.server_shift - self._config.max_age)
 
     def _read(self, client: redis.Redis, block: int | None) -> int:
@@ -328,7 +328,7 @@ class RedisLog:
         self._trail.add(record_number, fields)
         self._hooks.count("log_records", "")
 
-    def _beat(self, client: redis.Redis) -> None:
+    def _heartbeat(self, client: redis.Redis) -> None:
         """Prove the log alive: same epoch, all of it applied, our position told, the clock read.
 
         It reads once more: a record that came just after the last reading would count as applied.
@@ -349,19 +349,19 @@ class RedisLog:
         ended = self._monotonic()
         if epoch != self.floors.epoch or kind != b"stream":
             # Purged at once, also if Redis cannot take a new epoch yet.
-            self.floors.begin(os.urandom(len(NO_EPOCH)), 0)
+            self.floors.begin_epoch(os.urandom(len(NO_EPOCH)), 0)
             raise ValueError("the log has begun a new life, or has to")
         # A connection that broke between two commands is made anew without a word to us, perhaps to
         # another server: that records which we have applied are gone shows here, or never.
-        if not self._trail.is_boundary(record_of(found)) and self._trail.missing(
+        if not self._trail.is_boundary(first_record(found)) and self._trail.missing(
             self.stream, client
         ):
             raise ValueError("the log has lost records")
         behind = self._apply_all(unread) == _BATCH
         self._trail.advance()
         server_now = seconds(time_there)
-        self._set_shift(client, server_now - (began + ended) / 2)
-        self._tell(client, server_now)
+        self._learn_server_time(client, server_now - (began + ended) / 2)
+        self._report_position(client, server_now)
         if behind:
             return  # nothing is proved yet: the next reading comes at once
         self.alive_at = began
@@ -369,16 +369,16 @@ class RedisLog:
         # `serves` to say, and for each route.
         self.trusted_until = began + self._patience + _SLACK
 
-    def _tell(self, client: redis.Redis, server_now: float) -> None:
+    def _report_position(self, client: redis.Redis, server_now: float) -> None:
         """Say where we are, so that purges wait for us."""
         if not self.only_listens:
-            self._followers.tell(client, self.me, self._cursor, server_now)
+            self._followers.report(client, self.me, self._cursor, server_now)
 
-    def _set_shift(self, client: redis.Redis, shift: float) -> None:
+    def _learn_server_time(self, client: redis.Redis, shift: float) -> None:
         """Learn the server's time; entries that were stored before it went back would live too long."""
         before, self.server_shift = self.server_shift, shift
         if before is not None and shift < before - _STEP:
-            self.stream.new_epoch(client)
+            self.stream.start_new_epoch(client)
             raise ValueError("the server's clock was set back")
 
     def close(self) -> None:
@@ -395,8 +395,8 @@ class RedisLog:
     def _append_last(self) -> None:
         """Append what waits for Redis: this process may not be there any more when it is back."""
         try:
-            node = self._nodes.found(self.stream.key)
-            with closing(node.alone(self._nodes.config.deadline)) as client:
+            node = self._nodes.find(self.stream.key)
+            with closing(node.dedicated_client(self._nodes.config.deadline)) as client:
                 self.appender.drain(client)
         except Exception:
             self._hooks.unsent(self.appender.queued)

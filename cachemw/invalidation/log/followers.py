@@ -13,9 +13,9 @@ from typing import Any
 
 from cachemw.invalidation.log.records import number, stream_id
 
-__all__ = ["SETTLE", "Followers", "refused", "unless_refused"]
+__all__ = ["RETURN_TIME", "Followers", "ignore_refusals", "is_refusal"]
 
-SETTLE = 5.0
+RETURN_TIME = 5.0
 """Seconds after Redis came back without its data in which no purge counts as confirmed: the others
 may still be on their way back, and nobody is on record to be waited for."""
 _MISSED = 3
@@ -33,9 +33,9 @@ class Followers:
         self.key = key
         self._recent = max(_MISSED * poll, _AT_LEAST)
 
-    def tell(self, client: Any, me: str, applied: int, now: float) -> None:
+    def report(self, client: Any, me: str, applied: int, now: float) -> None:
         """Tell how far a process has applied the log; a server that is full need not take it."""
-        with unless_refused():
+        with ignore_refusals():
             client.hset(self.key, me, f"{stream_id(applied)} {now:.3f}")
 
     def count(
@@ -59,21 +59,21 @@ class Followers:
         try:
             table = _pairs(client.hgetall(self.key))
         except Exception as error:
-            if not refused(error):
+            if not is_refusal(error):
                 raise
             client.delete(self.key)  # a value of another type
             return
         beats = _beats(table)
-        dead = [name for name in table if not _lives(beats.get(name), now)]
+        dead = [name for name in table if not _is_alive(beats.get(name), now)]
         if dead:
             client.hdel(self.key, *dead)
 
 
-def _lives(beat: tuple[int, float] | None, now: float) -> bool:
+def _is_alive(beat: tuple[int, float] | None, now: float) -> bool:
     return beat is not None and abs(now - beat[1]) < _DEAD_AFTER
 
 
-def refused(error: Exception) -> bool:
+def is_refusal(error: Exception) -> bool:
     """Say whether the server itself refused (full, read-only), as against being out of reach."""
     from redis.exceptions import ResponseError
 
@@ -81,12 +81,12 @@ def refused(error: Exception) -> bool:
 
 
 @contextmanager
-def unless_refused() -> Iterator[None]:
+def ignore_refusals() -> Iterator[None]:
     """Go on without what the server refuses to write."""
     try:
         yield
     except Exception as error:
-        if not refused(error):
+        if not is_refusal(error):
             raise
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["LogHooks"]
 
 
-class Hooks:
+class LogHooks:
     """What the log tells the rest of cachemw; the composition root puts its functions in."""
 
     def __init__(self) -> None:

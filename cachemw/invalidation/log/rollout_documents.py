@@ -21,7 +21,7 @@ from cachemw.invalidation.log.records import flag_fields, purge_fields
 from cachemw.invalidation.log.stream import Stream
 from cachemw.invalidation.purges import Purge
 
-__all__ = ["RolloutDocuments", "Written"]
+__all__ = ["RolloutDocuments", "RolloutWrite"]
 
 LEASE_SECONDS = 5.0
 """Without a word from who has it, another controller takes over; they ask again within two."""
@@ -41,12 +41,12 @@ if holder == false or holder == ARGV[1] then
 end
 return 0
 """
-_GIVE_BACK = (
+_RELEASE = (
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 )
 
 
-class Written(Protocol):
+class RolloutWrite(Protocol):
     """What one exchange writes."""
 
     @property
@@ -98,11 +98,11 @@ class RolloutDocuments:
         from redis.exceptions import RedisError
 
         try:
-            node = self._nodes.found(self._state)
-            with closing(node.alone(_PATIENCE)) as client:
+            node = self._nodes.find(self._state)
+            with closing(node.dedicated_client(_PATIENCE)) as client:
                 yield client
         except (RedisError, OSError) as error:
-            self._nodes.suspect()
+            self._nodes.mark_doubtful()
             raise StoreUnavailable(f"rollout: {type(error).__name__}: {error}") from error
 
     def read(self) -> bytes | None:
@@ -115,7 +115,7 @@ class RolloutDocuments:
         """Say whether somebody has to control it; asks by a connection that is there already."""
         return bool(client.exists(self._active))
 
-    def exchange(self, change: Callable[[bytes | None, bytes | None], Written]) -> None:
+    def exchange(self, change: Callable[[bytes | None, bytes | None], RolloutWrite]) -> None:
         """Write what `change` makes of the present state and live flags, in one step.
 
         What `change` raises comes out as it is, and nothing is written.
@@ -134,7 +134,7 @@ class RolloutDocuments:
                     return
         raise StoreUnavailable("rollout: others keep changing it")
 
-    def _write(self, pipeline: Any, written: Written) -> None:
+    def _write(self, pipeline: Any, written: RolloutWrite) -> None:
         pipeline.set(self._state, written.state)
         if written.active:
             pipeline.set(self._active, b"1")
@@ -142,10 +142,10 @@ class RolloutDocuments:
             pipeline.delete(self._active)
         if written.flags is not None:
             pipeline.set(self._flags, written.flags)
-            pipeline.execute_command(*self._stream.append(flag_fields(written.flags)))
+            pipeline.execute_command(*self._stream.append_command(flag_fields(written.flags)))
         if written.purged:
             purge = purge_fields(Purge(tags=written.purged))
-            pipeline.execute_command(*self._stream.append(purge))
+            pipeline.execute_command(*self._stream.append_command(purge))
         if written.forget_looks:
             pipeline.delete(self._looks)
         if written.look is not None:
@@ -174,7 +174,7 @@ class RolloutDocuments:
     def resign(self) -> None:
         """Give the lease back, if it is ours."""
         with self._client() as client:
-            client.eval(_GIVE_BACK, 1, self._lease, self._me())
+            client.eval(_RELEASE, 1, self._lease, self._me())
 
     def probe(self) -> str:
         """Set, read, date and delete a key; give what is wrong with that, or nothing."""

@@ -15,7 +15,7 @@ from cachemw.invalidation.floors import NO_EPOCH
 from cachemw.invalidation.log.records import number, purge_fields, stream_id
 from cachemw.invalidation.purges import Purge
 
-__all__ = ["Record", "Stream", "record_of"]
+__all__ = ["Record", "Stream", "first_record"]
 
 Record = tuple[int, Any]
 """A record's number and its fields, as redis-py gives them."""
@@ -32,23 +32,23 @@ class Stream:
         self.epoch_key = f"cachemw:{{{namespace}}}:epoch".encode()
         self._limit = ("MAXLEN", "~", max_records)
 
-    def append(self, fields: list[bytes]) -> tuple[Any, ...]:
+    def append_command(self, fields: list[bytes]) -> tuple[Any, ...]:
         """Give the command that appends a record; it answers None where there is no stream."""
         return ("XADD", self.key, "NOMKSTREAM", *self._limit, "*", *fields)
 
-    def first(self) -> tuple[Any, ...]:
+    def first_command(self) -> tuple[Any, ...]:
         """Give the command that reads the first record that is left."""
         return ("XRANGE", self.key, "-", "+", "COUNT", 1)
 
-    def append_anew(self, client: Any, command: tuple[Any, ...]) -> bytes:
+    def append_to_new_log(self, client: Any, command: tuple[Any, ...]) -> bytes:
         """Append where there was no stream: begin a new life first."""
-        self.epoch(client)
+        self.ensure_epoch(client)
         identity = client.execute_command(*command)
         if identity is None:
             raise ValueError("the log's stream keeps disappearing")
         return bytes(identity)
 
-    def epoch(self, client: Any) -> bytes:
+    def ensure_epoch(self, client: Any) -> bytes:
         """Give the log's epoch; without a sound one, or a stream to go with it, begin a new life."""
         from redis.exceptions import WatchError
 
@@ -72,15 +72,15 @@ class Stream:
                 return epoch
         raise ValueError("the log's epoch keeps changing")
 
-    def new_epoch(self, client: Any) -> bytes:
+    def start_new_epoch(self, client: Any) -> bytes:
         """Begin a new life, whatever there is."""
         client.delete(self.epoch_key)
-        return self.epoch(client)
+        return self.ensure_epoch(client)
 
     def newest_until(self, client: Any, last: int) -> Record | None:
         """Give the newest record up to this number."""
         found = client.xrevrange(self.key, stream_id(last), "-", count=1)
-        return record_of(found)
+        return first_record(found)
 
     def append_above(self, client: Any, least: int, fields: list[bytes]) -> None:
         """Append a record with a number above `least`, also where the server's clock is behind it."""
@@ -113,6 +113,6 @@ class Stream:
         return (number(entry[0]) if entry else last), trimmed
 
 
-def record_of(found: Any) -> Record | None:
+def first_record(found: Any) -> Record | None:
     """Give the first record of what XRANGE found; None where it found none, or failed."""
     return (number(found[0][0]), found[0][1]) if isinstance(found, list) and found else None

@@ -66,13 +66,13 @@ class Trail:
                 return mark[0]
         return 0
 
-    def give_back(self, stream: Stream, client: Any, floors: Floors, missing: int) -> bool:
+    def restore(self, stream: Stream, client: Any, floors: Floors, missing: int) -> bool:
         """Append again what the log has lost up to a number; False where a new life must begin."""
         fork = stream.newest_until(client, missing)
         if fork is None or _mark(*fork) not in self._marks:
             return False
         # At least one record, be it of nothing: from then on the log gives out numbers above ours.
-        for purge in floors.since(fork[0]) or [Purge(tags=())]:
+        for purge in floors.purges_since(fork[0]) or [Purge(tags=())]:
             stream.append_above(client, missing, purge_fields(purge))
         if stream.newest_until(client, missing) != fork:
             return False  # it gave out a lower one before: who began at ours would not be hit by it

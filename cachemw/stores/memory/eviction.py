@@ -45,7 +45,7 @@ FEW_GHOSTS = 64
 """Below this many, ghosts are not worth a rebuild."""
 
 
-class Door:
+class Doorkeeper:
     """Remembers in 64 KiB which keys came by lately: one bit for each, in two generations.
 
     Keys are keyed digests: nobody outside can choose which bits theirs are. At worst an eighth of a
@@ -60,7 +60,7 @@ class Door:
         self._old = bytearray(self.BITS // 8)
         self._count = 0
 
-    def knows(self, key: bytes) -> bool:
+    def seen_before(self, key: bytes) -> bool:
         """Say whether this key came by lately, and remember it from now on."""
         number = int.from_bytes(key[:4], "big") % self.BITS
         byte, bit = number >> 3, 1 << (number & 7)
@@ -89,7 +89,7 @@ class Sieve:
         self._ahead: deque[bytes] = deque()
         self._behind: deque[bytes] = deque()
         self._ghosts: set[bytes] = set()
-        self._door = Door()
+        self._doorkeeper = Doorkeeper()
         self.evictions = 0
         self.freed = 0
         """Bytes of entries that went, and whose bodies were larger than a page."""
@@ -119,14 +119,14 @@ class Sieve:
         if size * LARGEST_SHARE > self.maxsize:
             raise ValueError("too-large")
         old = self.get(key)
-        if not old and self._bytes + size > self.maxsize and not self._is_let_in(key, size):
+        if not old and self._bytes + size > self.maxsize and not self._is_admitted(key, size):
             raise ValueError("first-time")
         freed = cost(old) if old else 0
         while old and self._bytes - freed + size > self.maxsize:
             self.popitem()
             old = self.get(key)
         if old:
-            self._take_off(old, freed)
+            self._subtract(old, freed)
         else:
             while self._bytes + size > self.maxsize:
                 self.popitem()
@@ -139,9 +139,9 @@ class Sieve:
         self._entries[key] = entry
         self._bytes += size
 
-    def _is_let_in(self, key: bytes, size: int) -> bool:
+    def _is_admitted(self, key: bytes, size: int) -> bool:
         """Say whether a new key may have others evicted for it; a ghost's was here a moment ago."""
-        return size <= LARGE * self.mean or key in self._ghosts or self._door.knows(key)
+        return size <= LARGE * self.mean or key in self._ghosts or self._doorkeeper.seen_before(key)
 
     def __delitem__(self, key: bytes) -> None:
         """Remove the entry and leave its place in the order as a ghost."""
@@ -151,7 +151,7 @@ class Sieve:
             self._ahead = deque(k for k in self._ahead if k not in self._ghosts)
             self._behind = deque(k for k in self._behind if k not in self._ghosts)
             self._ghosts.clear()
-            self._turn()
+            self._wrap_around()
 
     def popitem(self) -> tuple[bytes, Entry]:
         """Move the hand on to an entry that was not hit since it last came by, and evict it."""
@@ -164,10 +164,10 @@ class Sieve:
                 self._behind.append(key)
             else:
                 self._remove(key)
-                self._turn()
+                self._wrap_around()
                 self.evictions += 1
                 return key, entry
-            self._turn()
+            self._wrap_around()
         raise KeyError("the tier is empty")
 
     def clear(self) -> None:
@@ -179,16 +179,16 @@ class Sieve:
         self._ghosts.clear()
         self._bytes = 0
 
-    def _turn(self) -> None:
+    def _wrap_around(self) -> None:
         """Start again at the oldest once the hand is past the newest, before a key is added."""
         if not self._ahead:
             self._ahead, self._behind = self._behind, self._ahead
 
     def _remove(self, key: bytes) -> None:
         entry = self._entries.pop(key)
-        self._take_off(entry, cost(entry))
+        self._subtract(entry, cost(entry))
 
-    def _take_off(self, entry: Entry, size: int) -> None:
+    def _subtract(self, entry: Entry, size: int) -> None:
         self._bytes -= size
         if len(entry.body) > PAGE:
             self.freed += size

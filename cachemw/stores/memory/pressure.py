@@ -18,13 +18,13 @@ from enum import IntEnum
 
 from msgspec import Struct
 
-__all__ = ["FLOOR", "Change", "Level", "Pressure", "kept_until"]
+__all__ = ["FLOOR", "Pressure", "PressureChange", "PressureLevel", "kept_until"]
 
 FLOOR = 10.0
 """Seconds that any entry is kept, within its lifetime: a burst of requests for it is over by then."""
 
 
-class Level(IntEnum):
+class PressureLevel(IntEnum):
     """How hard memory is pressed."""
 
     NONE = 0
@@ -32,24 +32,24 @@ class Level(IntEnum):
     ALERT = 2
 
 
-_WHOLE = {Level.WARNING: 4.0, Level.ALERT: 1.0}
+_FULL_LIFETIME = {PressureLevel.WARNING: 4.0, PressureLevel.ALERT: 1.0}
 """Up to how many times the mean of all entries one is kept for the whole of its lifetime."""
 
 
 def kept_until(
-    now: float, fresh_until: float, dies_at: float, *, size: int, mean: float, level: Level
+    now: float, fresh_until: float, dies_at: float, *, size: int, mean: float, level: PressureLevel
 ) -> float:
     """Give the time until which memory keeps an entry that comes in, or is looked at, now."""
-    if level is Level.NONE or size <= _WHOLE[level] * mean:
+    if level is PressureLevel.NONE or size <= _FULL_LIFETIME[level] * mean:
         return dies_at
-    part = _WHOLE[level] * mean / size
+    part = _FULL_LIFETIME[level] * mean / size
     return min(dies_at, now + max(FLOOR, (fresh_until - now) * part))
 
 
-class Change(Struct, frozen=True, kw_only=True):
+class PressureChange(Struct, frozen=True, kw_only=True):
     """An episode has begun, has risen to the next level, or is over."""
 
-    level: Level
+    level: PressureLevel
     """The level that was reached; at the end, the highest there was."""
     over: bool
     size: int
@@ -67,41 +67,47 @@ class Pressure:
     def __init__(self, max_size: int, planned_size: int | None = None) -> None:
         planned = max_size if planned_size is None else planned_size
         self._begins = {
-            Level.WARNING: min(max_size * 7 // 10, planned),
-            Level.ALERT: min(max_size * 9 // 10, planned * 12 // 10),
+            PressureLevel.WARNING: min(max_size * 7 // 10, planned),
+            PressureLevel.ALERT: min(max_size * 9 // 10, planned * 12 // 10),
         }
-        self._relief = self._begins[Level.WARNING] * 6 // 7
+        self._relief = self._begins[PressureLevel.WARNING] * 6 // 7
         self._began = 0.0
         self._shed_before = 0
-        self._set(Level.NONE)
+        self._set(PressureLevel.NONE)
 
-    def _set(self, level: Level) -> None:
+    def _set(self, level: PressureLevel) -> None:
         self.level = level
         self.low = self._relief if level else 0
         """Below this size the level changes,"""
-        above = Level.ALERT if level else Level.WARNING
-        self.high: float = float("inf") if level is Level.ALERT else self._begins[above]
+        above = PressureLevel.ALERT if level else PressureLevel.WARNING
+        self.high: float = float("inf") if level is PressureLevel.ALERT else self._begins[above]
         """and from this one on: in between there is nothing to be done."""
 
-    def step(self, size: int, shed: int, now: float) -> Change | None:
+    def step(self, size: int, shed: int, now: float) -> PressureChange | None:
         """Take the present size, and how many entries were ever shed; say what has changed."""
         if size >= self.high:
             return self._rise(size, shed, now)
         return self._end(size, shed, now) if size < self.low else None
 
-    def _rise(self, size: int, shed: int, now: float) -> Change:
-        if self.level is Level.NONE:
+    def _rise(self, size: int, shed: int, now: float) -> PressureChange:
+        if self.level is PressureLevel.NONE:
             self._began, self._shed_before = now, shed
-        self._set(Level.ALERT if size >= self._begins[Level.ALERT] else Level.WARNING)
+        self._set(
+            PressureLevel.ALERT
+            if size >= self._begins[PressureLevel.ALERT]
+            else PressureLevel.WARNING
+        )
         return self._change(self.level, size, shed, now, over=False)
 
-    def _end(self, size: int, shed: int, now: float) -> Change:
+    def _end(self, size: int, shed: int, now: float) -> PressureChange:
         highest = self.level
-        self._set(Level.NONE)
+        self._set(PressureLevel.NONE)
         return self._change(highest, size, shed, now, over=True)
 
-    def _change(self, level: Level, size: int, shed: int, now: float, *, over: bool) -> Change:
-        return Change(
+    def _change(
+        self, level: PressureLevel, size: int, shed: int, now: float, *, over: bool
+    ) -> PressureChange:
+        return PressureChange(
             level=level,
             over=over,
             size=size,

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from cachemw.engine.model.entry import NEVER, Entry
 from cachemw.stores.memory.eviction import Sieve
-from cachemw.stores.memory.pressure import Change, Level, Pressure, kept_until
+from cachemw.stores.memory.pressure import Pressure, PressureChange, PressureLevel, kept_until
 
 __all__ = ["MemoryTier"]
 
@@ -46,7 +46,7 @@ class MemoryTier:
         is_dead: Callable[[Entry], bool] = lambda entry: False,
         on_evict: Callable[[int], object] = lambda count: None,
         on_refuse: Callable[[str], object] = lambda reason: None,
-        on_pressure: Callable[[Change], object] = lambda change: None,
+        on_pressure: Callable[[PressureChange], object] = lambda change: None,
         on_freed: Callable[[], object] = lambda: None,
     ) -> None:
         """`is_dead` says whether an entry was purged; `on_freed` hears when a `trim` is worth it."""
@@ -95,7 +95,7 @@ class MemoryTier:
             self._on_evict(evicted)
         if refused:
             self._on_refuse(refused)
-        self._look()
+        self._check_size()
         return refused is None
 
     def reset_after_fork(self) -> None:
@@ -106,14 +106,14 @@ class MemoryTier:
         """Remove the entry under this digest, if there is one."""
         with self._lock:
             self._discard(key)
-        self._look()
+        self._check_size()
 
     def discard_if(self, key: bytes, entry: Entry) -> None:
         """Remove the entry under this digest only while it is this very object, not a newer one."""
         with self._lock:
             if self._cache.get(key) is entry:
                 del self._cache[key]
-        self._look()
+        self._check_size()
 
     def prune(self, now: float, limit: int = SLICE) -> int:
         """Remove entries that are of no use after `now`, looking at `limit` at most.
@@ -123,7 +123,7 @@ class MemoryTier:
         """
         with self._lock:
             gone = self._prune(now, limit)
-        self._look()
+        self._check_size()
         return gone
 
     def tidy(self) -> None:
@@ -136,7 +136,7 @@ class MemoryTier:
         with self._lock:
             self._cache.clear()
             self._sweep = iter(())
-        self._look()
+        self._check_size()
 
     def entries(self) -> list[Entry]:
         """Return the entries of this moment; others may come and go while the caller looks."""
@@ -155,7 +155,7 @@ class MemoryTier:
         return self._cache.evictions
 
     @property
-    def pressure(self) -> Level:
+    def pressure(self) -> PressureLevel:
         """How hard memory is pressed."""
         return self._pressure.level
 
@@ -168,7 +168,7 @@ class MemoryTier:
 
     def _prune(self, now: float, limit: int) -> int:
         before = len(self._cache)
-        pressed, is_dead = self._pressure.level is not Level.NONE, self._is_dead
+        pressed, is_dead = self._pressure.level is not PressureLevel.NONE, self._is_dead
         for _ in range(min(limit, before)):
             key = next(self._sweep, None)
             if key is None:
@@ -177,12 +177,14 @@ class MemoryTier:
                 key = next(self._sweep)
             entry = self._cache.get(key)
             if entry and (
-                entry.dies_at <= now or is_dead(entry) or (pressed and self._is_over(entry, now))
+                entry.dies_at <= now
+                or is_dead(entry)
+                or (pressed and self._stay_is_over(entry, now))
             ):
                 del self._cache[key]
         return before - len(self._cache)
 
-    def _is_over(self, entry: Entry, now: float) -> bool:
+    def _stay_is_over(self, entry: Entry, now: float) -> bool:
         """Say whether pressure ends an entry's stay; one from before the pressure has it from now on."""
         if entry.leaves_at == NEVER:
             entry.leaves_at = self._leaves_at(entry, now)
@@ -202,7 +204,7 @@ class MemoryTier:
             level=self._pressure.level,
         )
 
-    def _look(self) -> None:
+    def _check_size(self) -> None:
         """See what a change of the size, or what has gone since the last look, calls for."""
         if not self._pressure.low <= self._cache.currsize < self._pressure.high:
             with self._lock:

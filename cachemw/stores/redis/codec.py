@@ -68,7 +68,7 @@ MAX_LIFETIME = 366 * 86_400.0
 """Seconds; a year, the most that RFC 2616 §14.21 ever recommended, and a leap day."""
 MAX_FUTURE = 5.0
 """Seconds that a birth may lie ahead: processes learn the server's time over a network."""
-WORTH = 0.9
+LARGEST_RATIO = 0.9
 """Compression must save a tenth, or it is not worth undoing on every read."""
 
 _U64 = (1 << 64) - 1
@@ -147,7 +147,7 @@ class Codec:
         full = key.full
         if raw > self._max_body or len(full) > MAX_KEY or len(meta) > MAX_META:
             raise EntryRejected("size")
-        flags, body = self._squeeze(entry)
+        flags, body = self._compress_body(entry)
         position = entry.position
         header = HEADER.pack(
             MAGIC,
@@ -213,7 +213,7 @@ class Codec:
         body_at = START + key_size + meta_size
         meta = self._read_meta(blob[START + key_size : body_at])
         _check(meta, raw, server_now)
-        body = self._expand(blob[body_at:], raw) if flags else blob[body_at:]
+        body = self._decompress(blob[body_at:], raw) if flags else blob[body_at:]
         position = Position(epoch, high << 64 | low)
         if position == self._position:
             position = self._position  # one object for what was begun between two purges
@@ -228,17 +228,17 @@ class Codec:
             compare_digest(_checksum(hasher, header, content), stated) for hasher in self._accepting
         )
 
-    def _squeeze(self, entry: Entry) -> tuple[int, bytes]:
+    def _compress_body(self, entry: Entry) -> tuple[int, bytes]:
         """Return the flags and the body as it is to be stored."""
         body = entry.body
         encoded = any(name == b"content-encoding" for name, _ in entry.headers)
         if len(body) >= self._threshold and not encoded:
             small = self._zstd.compress(body)
-            if len(small) <= WORTH * len(body):
+            if len(small) <= LARGEST_RATIO * len(body):
                 return ZSTD, small
         return 0, body
 
-    def _expand(self, stored: bytes, raw: int) -> bytes:
+    def _decompress(self, stored: bytes, raw: int) -> bytes:
         try:
             # The frame's own claim is checked first: given one, zstd allocates by it alone.
             if zstandard.frame_content_size(stored) == raw:

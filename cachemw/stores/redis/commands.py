@@ -36,16 +36,16 @@ class Commands:
         self._errors = (RedisError, OSError, TimeoutError)
         self._refusal = ResponseError
 
-    def reaches(self, key: bytes) -> bool:
+    def is_reachable(self, key: bytes) -> bool:
         """Say whether the server that has a key may be asked."""
         try:
             return self._nodes.of(key).breaker.closed
         except StoreUnavailable:
             return False
 
-    def ask(self, operation: Operation, key: bytes, *command: Any) -> Any:
+    def run(self, operation: Operation, key: bytes, *command: Any) -> Any:
         """Run a command about a key from a thread."""
-        node = self._well(key)
+        node = self._healthy_node(key)
         try:
             answer = node.sync().execute_command(*command)
         except self._errors as error:
@@ -53,9 +53,9 @@ class Commands:
         node.breaker.success()
         return answer
 
-    async def aask(self, operation: Operation, key: bytes, *command: Any) -> Any:
+    async def arun(self, operation: Operation, key: bytes, *command: Any) -> Any:
         """Run a command about a key from an event loop."""
-        node = self._well(key)
+        node = self._healthy_node(key)
         try:
             async with asyncio.timeout(self._deadline):
                 answer = await node.aio().execute_command(*command)
@@ -64,7 +64,7 @@ class Commands:
         node.breaker.success()
         return answer
 
-    def _well(self, key: bytes) -> Node:
+    def _healthy_node(self, key: bytes) -> Node:
         """Give the node of a key, unless it is ill."""
         node = self._nodes.of(key)
         if not node.breaker.closed:
@@ -83,12 +83,12 @@ class Commands:
             node.breaker.success()
             return EntryRejected("type")
         self._count("store_error", operation)
-        elsewhere = self._nodes.heard(key, error)
+        elsewhere = self._nodes.learn_from_error(key, error)
         refused_write = operation != "get" and isinstance(error, self._refusal)
         if not elsewhere and not refused_write and _POOL_EMPTY not in str(error):
             was_closed = node.breaker.closed
             node.breaker.failure()
             if was_closed and not node.breaker.closed:
-                self._nodes.suspect()
+                self._nodes.mark_doubtful()
                 self._count("breaker_opened", "")
         return StoreUnavailable(f"{operation}: {type(error).__name__}")

@@ -31,7 +31,7 @@ from cachemw.stores.redis.key_names import name_of
 
 __all__ = ["Leases"]
 
-_NOBODY_WAITS = b"-"
+_UNCACHEABLE = b"-"
 """Stands in place of a token where the answer could not be kept."""
 
 _LONGEST = 60.0
@@ -60,14 +60,14 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """
 
 
-class _Term(Struct):
+class _Holding(Struct):
     """Since when a lease is held, and when it was last renewed."""
 
     taken: float
     renewed: float
 
 
-class _Debt(Struct, frozen=True):
+class _DeferredSettlement(Struct, frozen=True):
     """A lease that Redis was not there to take back; others would wait for what will not come."""
 
     lease: Lease
@@ -100,101 +100,103 @@ class Leases:
     def reset_after_fork(self) -> None:
         """Forget what is held: the calls are the parent's."""
         self._lock = threading.Lock()
-        self._held: WeakKeyDictionary[Lease, _Term] = WeakKeyDictionary()
-        self._owed: deque[_Debt] = deque(maxlen=_MOST)
+        self._held: WeakKeyDictionary[Lease, _Holding] = WeakKeyDictionary()
+        self._deferred: deque[_DeferredSettlement] = deque(maxlen=_MOST)
 
     def acquire(self, key: Key) -> Lease | Claim:
         """Take a lease, or say why it is not to be had. Raises StoreUnavailable."""
         lease = Lease(key, os.urandom(8))
-        with self._or_owed(lease, uncacheable=False):
-            return self._claimed(lease, self._ask(lease, self._acquiring(lease)))
+        with self._deferred_on_failure(lease, uncacheable=False):
+            return self._read_claim(lease, self._run(lease, self._acquire_command(lease)))
 
     async def aacquire(self, key: Key) -> Lease | Claim:
         """Take a lease, or say why it is not to be had. Raises StoreUnavailable."""
         lease = Lease(key, os.urandom(8))
-        with self._or_owed(lease, uncacheable=False):
-            return self._claimed(lease, await self._aask(lease, self._acquiring(lease)))
+        with self._deferred_on_failure(lease, uncacheable=False):
+            return self._read_claim(lease, await self._arun(lease, self._acquire_command(lease)))
 
     def settle(self, lease: Lease, uncacheable: bool) -> None:
         """Give a lease back, or leave word that nobody need wait. Raises StoreUnavailable."""
-        with self._or_owed(lease, uncacheable):
-            self._ask(lease, self._settling(lease, uncacheable))
+        with self._deferred_on_failure(lease, uncacheable):
+            self._run(lease, self._settle_command(lease, uncacheable))
 
     async def asettle(self, lease: Lease, uncacheable: bool) -> None:
         """Give a lease back, or leave word that nobody need wait. Raises StoreUnavailable."""
-        with self._or_owed(lease, uncacheable):
-            await self._aask(lease, self._settling(lease, uncacheable))
+        with self._deferred_on_failure(lease, uncacheable):
+            await self._arun(lease, self._settle_command(lease, uncacheable))
 
-    def owe(self, lease: Lease, uncacheable: bool) -> None:
+    def settle_later(self, lease: Lease, uncacheable: bool) -> None:
         """Remember to settle a lease when Redis is back: a replica that took over has it still."""
-        self._owed.append(_Debt(lease, uncacheable, self._monotonic()))
+        self._deferred.append(_DeferredSettlement(lease, uncacheable, self._monotonic()))
 
-    def pay(self) -> None:
+    def settle_deferred(self) -> None:
         """Settle what is owed, and not over by itself. Raises StoreUnavailable."""
-        while self._owed:
-            debt = self._owed[0]
-            if self._monotonic() - debt.since < self._lifetime / 1000:
-                self._ask(debt.lease, self._settling(debt.lease, debt.uncacheable))
-            self._owed.popleft()
+        while self._deferred:
+            deferred = self._deferred[0]
+            if self._monotonic() - deferred.since < self._lifetime / 1000:
+                self._run(
+                    deferred.lease, self._settle_command(deferred.lease, deferred.uncacheable)
+                )
+            self._deferred.popleft()
 
     @contextmanager
-    def _or_owed(self, lease: Lease, uncacheable: bool) -> Iterator[None]:
+    def _deferred_on_failure(self, lease: Lease, uncacheable: bool) -> Iterator[None]:
         """Owe a lease if Redis fails: what was asked for may have been done for all that."""
         try:
             yield
         except StoreUnavailable:
-            self.owe(lease, uncacheable)
+            self.settle_later(lease, uncacheable)
             raise
 
     def renew(self) -> None:
         """Renew what is held and was not renewed of late. Raises StoreUnavailable."""
         began = self._monotonic()
-        for lease, term in self._due(began):
-            if not self._ask(lease, self._renewing(lease)):
+        for lease, holding in self._due(began):
+            if not self._run(lease, self._renew_command(lease)):
                 self._forget(lease)  # it ran out, and may be somebody else's
-            term.renewed = self._monotonic()
-            if term.renewed - began > _BUDGET:
+            holding.renewed = self._monotonic()
+            if holding.renewed - began > _BUDGET:
                 return  # the others are due in the next round
 
-    def _due(self, now: float) -> Iterator[tuple[Lease, _Term]]:
+    def _due(self, now: float) -> Iterator[tuple[Lease, _Holding]]:
         with self._lock:
             held = list(self._held.items())
-        for lease, term in held:
+        for lease, holding in held:
             if lease.dropped:
                 self._forget(lease)
-                self.owe(lease, uncacheable=False)
-            elif now - term.taken > _LONGEST:
+                self.settle_later(lease, uncacheable=False)
+            elif now - holding.taken > _LONGEST:
                 self._forget(lease)
-            elif now - term.renewed > self._renewed_after:
-                yield lease, term
+            elif now - holding.renewed > self._renewed_after:
+                yield lease, holding
 
     def _forget(self, lease: Lease) -> None:
         with self._lock:
             self._held.pop(lease, None)
 
-    def _claimed(self, lease: Lease, answer: Any) -> Lease | Claim:
+    def _read_claim(self, lease: Lease, answer: Any) -> Lease | Claim:
         if answer != 1:
-            return Claim.UNCACHEABLE if answer == _NOBODY_WAITS else Claim.HELD
+            return Claim.UNCACHEABLE if answer == _UNCACHEABLE else Claim.HELD
         now = self._monotonic()
         with self._lock:
             if len(self._held) < _MOST:
-                self._held[lease] = _Term(now, now)
+                self._held[lease] = _Holding(now, now)
         return lease
 
-    def _ask(self, lease: Lease, command: tuple[Any, ...]) -> Any:
-        return self._commands.ask("lease", self._name(lease), *command)
+    def _run(self, lease: Lease, command: tuple[Any, ...]) -> Any:
+        return self._commands.run("lease", self._name(lease), *command)
 
-    async def _aask(self, lease: Lease, command: tuple[Any, ...]) -> Any:
-        return await self._commands.aask("lease", self._name(lease), *command)
+    async def _arun(self, lease: Lease, command: tuple[Any, ...]) -> Any:
+        return await self._commands.arun("lease", self._name(lease), *command)
 
-    def _acquiring(self, lease: Lease) -> tuple[Any, ...]:
+    def _acquire_command(self, lease: Lease) -> tuple[Any, ...]:
         return "EVAL", _ACQUIRE, 1, self._name(lease), lease.token.hex(), self._lifetime
 
-    def _settling(self, lease: Lease, uncacheable: bool) -> tuple[Any, ...]:
-        word = self._remembered if uncacheable else 0
-        return "EVAL", _SETTLE, 1, self._name(lease), lease.token.hex(), word
+    def _settle_command(self, lease: Lease, uncacheable: bool) -> tuple[Any, ...]:
+        marker_lifetime = self._remembered if uncacheable else 0
+        return "EVAL", _SETTLE, 1, self._name(lease), lease.token.hex(), marker_lifetime
 
-    def _renewing(self, lease: Lease) -> tuple[Any, ...]:
+    def _renew_command(self, lease: Lease) -> tuple[Any, ...]:
         return "EVAL", _RENEW, 1, self._name(lease), lease.token.hex(), self._lifetime
 
     def _name(self, lease: Lease) -> bytes:

@@ -25,7 +25,7 @@ from cachemw.stores.redis.commands import WRONG_TYPE
 from cachemw.stores.redis.key_names import name_of
 from cachemw.stores.redis.tier import FORMAT, ServerClock
 
-__all__ = ["Scanned", "Scanner", "TimeIsUpError"]
+__all__ = ["ScanResult", "Scanner", "TimeIsUpError"]
 
 _NAMES = 1000
 """Names that a server looks at for one SCAN: less than a millisecond, in which it does nothing else."""
@@ -39,7 +39,7 @@ _Value = bytes | str | None
 _Named = tuple[bytes, _Value]
 
 
-class Scanned(Struct, frozen=True, kw_only=True):
+class ScanResult(Struct, frozen=True, kw_only=True):
     """What one name holds: an entry and its key, or why it is none."""
 
     name: str
@@ -76,7 +76,7 @@ class Scanner:
         *,
         patience: float = _PATIENCE,
         ends: float = math.inf,
-    ) -> Iterator[Scanned]:
+    ) -> Iterator[ScanResult]:
         """Yield what is stored; `identify` makes the key of a full one. Blocks.
 
         Raises StoreUnavailable when a server does not answer for `patience` seconds, or its time is
@@ -84,23 +84,23 @@ class Scanner:
         not notice, where a server is full of others' keys.
         """
         with _mapped_errors():
-            for node in self._nodes.every():
-                with closing(node.alone(patience)) as client:
+            for node in self._nodes.all_nodes():
+                with closing(node.dedicated_client(patience)) as client:
                     for names in self._names(client):
                         for name, value in self._values(client, names):
-                            yield from self._opened(name, value, identify)
+                            yield from self._results(name, value, identify)
                         if time.monotonic() >= ends:
                             raise TimeIsUpError
 
-    def under(self, digest: bytes, identify: Callable[[bytes], Key]) -> Iterator[Scanned]:
+    def by_digest(self, digest: bytes, identify: Callable[[bytes], Key]) -> Iterator[ScanResult]:
         """Yield what is stored under one key, if anything; raises as `entries` does."""
         name = name_of(self._namespace, Key(digest, b""), FORMAT)
         with (
             _mapped_errors(),
-            closing(self._nodes.found(name).alone(_PATIENCE)) as client,
+            closing(self._nodes.find(name).dedicated_client(_PATIENCE)) as client,
         ):
             for _, value in self._values(client, [name]):
-                yield from self._opened(name, value, identify)
+                yield from self._results(name, value, identify)
 
     def _names(self, client: Any) -> Iterator[list[bytes]]:
         pattern = f"cachemw:{{{self._namespace}:*}}:{FORMAT}"
@@ -114,7 +114,7 @@ class Scanner:
     def _values(self, client: Any, names: list[bytes]) -> Iterator[_Named]:
         """Give names with their values, or with the reason why a value is no entry."""
         read, size = [], 0
-        lengths = _asked(client, (("STRLEN", name) for name in names))
+        lengths = _run_each(client, (("STRLEN", name) for name in names))
         for name, length in zip(names, lengths, strict=True):
             if isinstance(length, str):
                 yield name, length
@@ -133,15 +133,15 @@ class Scanner:
     def _read(self, client: Any, names: list[bytes]) -> Iterator[_Named]:
         # It may have grown meanwhile: one byte more than an entry has tells, as in `RedisTier`.
         last = self._codec.largest
-        values = _asked(client, (("GETRANGE", name, 0, last) for name in names))
+        values = _run_each(client, (("GETRANGE", name, 0, last) for name in names))
         yield from zip(names, values, strict=True)
 
-    def _opened(
+    def _results(
         self, name: bytes, value: _Value, identify: Callable[[bytes], Key]
-    ) -> Iterator[Scanned]:
-        shown = name.decode("ascii", "backslashreplace")
+    ) -> Iterator[ScanResult]:
+        printable = name.decode("ascii", "backslashreplace")
         if isinstance(value, str):
-            yield Scanned(name=shown, reason=value)
+            yield ScanResult(name=printable, reason=value)
             return
         shift = self._server_clock()
         if shift is None:
@@ -155,9 +155,9 @@ class Scanner:
                 raise EntryRejected("key")
         except EntryRejected as rejected:
             if rejected.reason != "expired":  # Redis is about to remove it
-                yield Scanned(name=shown, reason=rejected.reason)
+                yield ScanResult(name=printable, reason=rejected.reason)
         else:
-            yield Scanned(name=shown, key=key, entry=entry)
+            yield ScanResult(name=printable, key=key, entry=entry)
 
 
 @contextmanager
@@ -170,7 +170,7 @@ def _mapped_errors() -> Iterator[None]:
         raise StoreUnavailable(f"scan: {type(error).__name__}") from error
 
 
-def _asked(client: Any, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
+def _run_each(client: Any, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
     """Run commands about one key each; an answer is a text where the value is of another type.
 
     It is None for what is on another server by now: it is found there.

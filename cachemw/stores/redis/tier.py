@@ -51,13 +51,13 @@ class RedisTier:
 
     def reachable(self, key: Key) -> bool:
         """Say whether the server that would have this entry may be asked."""
-        return self._commands.reaches(self._name(key))
+        return self._commands.is_reachable(self._name(key))
 
     def get(self, key: Key, epoch: bytes) -> Entry | None:
         """Read an entry of this epoch of the log."""
         name = self._name(key)
         try:
-            blob = self._commands.ask("get", name, "GETRANGE", name, 0, self._last)
+            blob = self._commands.run("get", name, "GETRANGE", name, 0, self._last)
             return self._open(blob, key, epoch)
         except EntryRejected as rejected:
             self._count("entry_rejected", rejected.reason)
@@ -67,7 +67,7 @@ class RedisTier:
         """Read an entry of this epoch of the log."""
         name = self._name(key)
         try:
-            blob = await self._commands.aask("get", name, "GETRANGE", name, 0, self._last)
+            blob = await self._commands.arun("get", name, "GETRANGE", name, 0, self._last)
             return self._open(blob, key, epoch)
         except EntryRejected as rejected:
             self._count("entry_rejected", rejected.reason)
@@ -75,15 +75,15 @@ class RedisTier:
 
     def put(self, key: Key, entry: Entry) -> None:
         """Write an entry, to live in Redis until it is of no use."""
-        command = self._sealed(key, entry)
+        command = self._set_command(key, entry)
         if command is not None:
-            self._commands.ask("set", command[1], *command)
+            self._commands.run("set", command[1], *command)
 
     async def aput(self, key: Key, entry: Entry) -> None:
         """Write an entry, to live in Redis until it is of no use."""
-        command = self._sealed(key, entry)
+        command = self._set_command(key, entry)
         if command is not None:
-            await self._commands.aask("set", command[1], *command)
+            await self._commands.arun("set", command[1], *command)
 
     def _name(self, key: Key) -> bytes:
         return name_of(self._namespace, key, FORMAT)
@@ -96,7 +96,7 @@ class RedisTier:
         entry = self._codec.decode(blob, key, now=now, server_now=now + shift)
         return entry if entry.position.epoch == epoch else None
 
-    def _sealed(self, key: Key, entry: Entry) -> tuple[Any, ...] | None:
+    def _set_command(self, key: Key, entry: Entry) -> tuple[Any, ...] | None:
         shift = self._server_clock()
         now = self._monotonic()
         lifetime = int((entry.dies_at - now) * 1000)
