@@ -1,8 +1,8 @@
-"""The servers of one deployment: a node for each that keys are at, found by the key.
+"""The Redis servers of one deployment, found by key.
 
-Every use of Redis names a key and gets the node that has it. Nodes come and go with what the
-topology learns; each has a breaker of its own, so that one ill server of a Cluster does not cost
-what the others hold.
+Every use of Redis names a key and gets the node (server) that has it. Nodes are added and removed as
+the topology changes. Each node has its own breaker: if one server of a Cluster fails, the keys on
+the other servers stay usable.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from cachemw.errors import ConfigError, Problem, StoreUnavailable
 __all__ = ["Nodes"]
 
 _LONGEST_BREAK = 2.0
-"""Seconds; the breaker's doubling ends here, for Redis is to be in use again 3 s after it is back."""
+"""Seconds. The doubling of a breaker's wait ends here, so that with jitter Redis is used again within 3 s
+of its return."""
 _LOOK_AGAIN = 5.0
-"""Seconds after which the servers are looked up again, also when nothing seems wrong: one that was
-cut off from its Sentinels, and from nobody else, goes on as if it were the master."""
+"""Seconds between look-ups of the servers when nothing seems wrong. They are needed: an old master that
+is cut off from its Sentinels, but not from us, still answers as a master."""
 
 
 class Nodes:
@@ -36,7 +37,7 @@ class Nodes:
     def __init__(
         self, config: RedisConfig, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """Open no connection yet. Raises ConfigError without redis-py."""
+        """Prepare without opening a connection. Raises ConfigError if redis-py is not installed."""
         _require_redis()
         self.config = config
         self._monotonic = monotonic
@@ -47,17 +48,17 @@ class Nodes:
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """Forget every client without a word to its connections: they are the parent's."""
+        """Forget all clients without closing them: the sockets are shared with the parent."""
         self._lock = threading.Lock()
         self._by_address: dict[Address, Node] = {}
 
     def of(self, key: bytes) -> Node:
-        """Give the node that has a key; raises StoreUnavailable while nobody knows which."""
+        """Return the node that has a key. Raises StoreUnavailable if that is not known."""
         address = self._topology.address_of(key)
         return self._by_address.get(address) or self._add(address)
 
     def find(self, key: bytes) -> Node:
-        """Give the node that has a key, and look for it where nobody knows: this may block."""
+        """Return the node that has a key, after a look-up if that is not known. May block."""
         try:
             return self.of(key)
         except StoreUnavailable:
@@ -65,13 +66,13 @@ class Nodes:
             return self.of(key)
 
     def all_nodes(self) -> list[Node]:
-        """Give the node of each server that keys are at; looks for them first, so this may block."""
+        """Return a node for each server that has keys, after a look-up. May block."""
         self.locate()
         servers = self._topology.servers()
         return [self._add(each) for each in ([URL_ADDRESS] if servers is None else servers)]
 
     async def afind(self, key: bytes) -> Node:
-        """Give the node that has a key as `find` does, without blocking the event loop."""
+        """Return the node that has a key, as `find` does, without blocking the event loop."""
         try:
             return self.of(key)
         except StoreUnavailable:
@@ -80,7 +81,7 @@ class Nodes:
     # -- in the background -----------------------------------------------------------------------
 
     def locate(self) -> None:
-        """Find out where keys are now; raises StoreUnavailable when nobody can be asked."""
+        """Look up which server has which keys. Raises StoreUnavailable if no server can tell."""
         self._looked_at = self._monotonic()
         self._topology.locate(self._connect)
         servers = self._topology.servers()
@@ -93,14 +94,15 @@ class Nodes:
             node.retire()
 
     def locate_if_due(self) -> None:
-        """Look again if it is time, or if something was heard that makes it worth while."""
+        """Look the servers up again if it is time, or if the known topology may be outdated."""
         if self._topology.doubtful or self._monotonic() - self._looked_at > _LOOK_AGAIN:
             self.locate()
 
     def probe(self, answered: Node) -> bool:
-        """Ask each server whose breaker is open and whose wait is over; say whether `answered`'s closed.
+        """Send a PING to each server whose breaker is due for a probe.
 
-        `answered` has just answered, and need not be asked.
+        `answered` is the node that has just answered another command: it needs no PING. Return
+        whether its breaker was closed by this.
         """
         for node in self._known_nodes():
             if node is not answered and node.breaker.may_probe():
@@ -110,10 +112,10 @@ class Nodes:
             return True
         return False
 
-    # -- what is heard ---------------------------------------------------------------------------
+    # -- reports from requests -------------------------------------------------------------------
 
     def learn_from_error(self, key: bytes, error: BaseException) -> bool:
-        """Learn from an error where a key is; say whether that is all that was wrong."""
+        """Learn from an error where a key is. Return whether the server itself works well."""
         from redis.exceptions import AskError, MovedError, ReadOnlyError
 
         if isinstance(error, MovedError):
@@ -121,28 +123,27 @@ class Nodes:
             return True
         if isinstance(error, ReadOnlyError):
             self._topology.doubtful = True
-        return isinstance(
-            error, AskError
-        )  # the slot is on its way: for a moment its keys are misses
+        # ASK: the slot is being moved. Until that is done, its keys are misses.
+        return isinstance(error, AskError)
 
     def mark_doubtful(self) -> None:
-        """Note that a server did not answer: another one may have taken its place."""
+        """Report that a server did not answer: another server may have replaced it."""
         self._topology.doubtful = True
 
     @property
     def breakers(self) -> list[Breaker]:
-        """The breakers of the servers that have been asked."""
+        """The breakers of the servers that were used so far."""
         return [node.breaker for node in self._known_nodes()]
 
-    # -- life ------------------------------------------------------------------------------------
+    # -- closing ---------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close the threads' clients."""
+        """Close the clients for threads."""
         for node in self._known_nodes():
             node.close()
 
     async def aclose(self) -> None:
-        """Close the running loop's clients."""
+        """Close the clients of the running event loop."""
         for node in self._known_nodes():
             await node.aclose()
 

@@ -1,4 +1,4 @@
-"""Telling objects, in a child process, that they came there by a fork."""
+"""Resetting objects in a forked child process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["reset_in_children"]
 
 class _Resettable(Protocol):
     def reset_after_fork(self) -> None:
-        """Begin anew: locks, threads and connections stayed with the parent."""
+        """Make new locks, and forget threads and connections: they belong to the parent."""
 
 
 _registered: weakref.WeakSet[_Resettable] = weakref.WeakSet()
@@ -19,7 +19,10 @@ _installed = False
 
 
 def reset_in_children(resettable: _Resettable) -> None:
-    """Have `reset_after_fork` called on it in every child, for as long as it lives."""
+    """Call `reset_after_fork` of an object in every forked child.
+
+    Only a weak reference is kept, so this does not keep the object alive.
+    """
     global _installed
     _registered.add(resettable)
     if not _installed and hasattr(os, "register_at_fork"):

@@ -1,4 +1,4 @@
-"""Tasks of event loops that nobody awaits, at most so many at a time."""
+"""Background coroutines in event loops, up to a limit."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ __all__ = ["Tasks"]
 
 
 class Tasks:
-    """Tasks of event loops that nobody awaits: refreshes, and writes to the shared store."""
+    """Tasks that nobody awaits: refreshes, and writes to the shared store."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._running: set[asyncio.Task[Any]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> bool:
-        """Run a coroutine in the running loop; False when there is no room, and then it is dropped.
+        """Run a coroutine in the running loop. Return False, and close it, when the limit is reached.
 
-        It gets an empty context: it must know nothing of the request that happened to start it (I1).
+        The task gets an empty context. A context variable of the request that started the task must
+        not reach the work that is done for everybody (I1).
         """
         if len(self._running) >= self.limit:
             work.close()
@@ -31,12 +32,12 @@ class Tasks:
         return True
 
     async def drain(self, timeout: float) -> None:
-        """Wait for the running loop's tasks, at most this many seconds."""
+        """Wait for the tasks of the running loop, at most `timeout` seconds."""
         loop = asyncio.get_running_loop()
         own = [task for task in self._running if task.get_loop() is loop]
         if own:
             await asyncio.wait(own, timeout=timeout)
 
     def reset_after_fork(self) -> None:
-        """Forget the parent's tasks."""
+        """Forget the tasks of the parent process."""
         self._running = set()
