@@ -1,4 +1,4 @@
-"""The invalidation log of a single process that has memory alone."""
+"""The invalidation log of a single process without Redis: a counter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["LocalLog"]
 
 
 class LocalLog:
-    """The log of one process with memory alone: a purge is confirmed when the call returns."""
+    """A log for one process. A purge is confirmed when the call returns."""
 
     live = True
     judges_shared = True
@@ -31,7 +31,7 @@ class LocalLog:
         """Do nothing: there is nothing to follow."""
 
     def serves(self, born: float, now: float) -> bool:
-        """Say yes: no purge can be missed."""
+        """Return True: no purge can be missed."""
         return True
 
     def purge(self, purge: Purge) -> PurgeResult:
@@ -46,13 +46,13 @@ class LocalLog:
         return self.purge(purge)
 
     def recent(self) -> list[PastPurge]:
-        """Give the last purges of this process, newest first."""
+        """Return the last purges of this process, newest first."""
         return self._recent.newest_first()
 
     def reset_after_fork(self) -> None:
-        """Make the lock anew: the parent's may have been held by a thread that is not here."""
+        """Make new locks: a thread of the parent may have held the old ones."""
         self._lock = threading.Lock()
         self.floors.reset_after_fork()
 
     def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: there is no connection to close."""

@@ -1,4 +1,7 @@
-"""The live flags in Redis: one document for processes that join, changed together with the log."""
+"""The live flags in Redis: one document, which is changed together with the log.
+
+Processes that follow the log get each change from it. Those that join read the document.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ from cachemw.invalidation.log.stream import Stream
 __all__ = ["FlagDocument"]
 
 _ATTEMPTS = 10
-"""Attempts to change what others change too; each failed one is another's success."""
+"""Attempts to change the flags. Each one that fails is the success of another process."""
 
 
 class FlagDocument:
-    """The document of one namespace."""
+    """The document with the live flags of one namespace."""
 
     def __init__(
         self,
@@ -31,11 +34,11 @@ class FlagDocument:
         self._count = count
 
     def exchange(self, change: Callable[[bytes | None], bytes]) -> bytes | None:
-        """Change the live flags and tell every process, in one step; give what was written.
+        """Change the live flags and append them to the log, in one transaction.
 
-        `change` gives the next document for the present one (None: there is none yet).
-        None when Redis could not be told. When somebody else writes in between, the change is
-        made again from what they wrote.
+        `change` returns the next document for the present one, or for None if there is none. If
+        another process writes in between, `change` is called again with its document. Return the
+        document that was written. None: Redis was not reached, or others kept changing it.
         """
         from redis.exceptions import WatchError
 
@@ -58,13 +61,13 @@ class FlagDocument:
         return None
 
     def read(self) -> bytes | None:
-        """Read the live flags as Redis has them; raises what redis-py raises."""
+        """Return the live flags in Redis. Raises the errors of redis-py."""
         found = self._nodes.find(self._key).sync().get(self._key)
         return found if isinstance(found, bytes) else None
 
     def restore(self, client: Any, newest: Callable[[bytes | None], bytes | None]) -> bytes | None:
-        """Give the document; give a Redis that has lost it, or its last change, the newest known."""
-        (document,) = client.mget(self._key)  # None for a value of another type
+        """Return the document, after writing the newest known one if Redis has lost that."""
+        (document,) = client.mget(self._key)  # MGET: None for a value of another type
         wanted = newest(document)
         if wanted is None or wanted == document:
             return document if isinstance(document, bytes) else None
