@@ -17,7 +17,7 @@ class Purge:
     tags: tuple[str, ...] | None
     """None: everything."""
     soft: bool = False
-    patience: float | None = None
+    confirm_wait: float | None = None
     """Seconds to wait for the confirmation; None: as configured. Set for a purge that belongs to a request,
     which must not wait long, and not at all if Redis is known to be unreachable (I3)."""
 

@@ -192,8 +192,8 @@ class Appender:
         """
         appended = number(identity)
         self._floors.apply(appended, purge.tags, soft=purge.soft, follow=False)
-        patience = self._config.confirm_wait if purge.patience is None else purge.patience
-        ends = self._monotonic() + patience
+        wait = self._config.confirm_wait if purge.confirm_wait is None else purge.confirm_wait
+        ends = self._monotonic() + wait
         shift = self._follower.server_shift
         if shift is None:  # a process that only purges does not know the server's time yet
             reply = yield ("TIME",)
@@ -236,7 +236,7 @@ class Appender:
 
     def _queues_at_once(self, purge: Purge) -> bool:
         """Tell whether to queue without trying: Redis is away, and the purge is a request's (I3)."""
-        return purge.patience is not None and self.queues and not self._follower.live
+        return purge.confirm_wait is not None and self.queues and not self._follower.live
 
     def _queue_purge(self, purge: Purge) -> PurgeResult:
         """Apply a purge in this process, and queue it until Redis is back."""

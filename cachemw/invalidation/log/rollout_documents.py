@@ -75,7 +75,7 @@ class RolloutWrite(Protocol):
 
     @property
     def forget_looks(self) -> bool:
-        """Whether to delete earlier looks, since another phase starts."""
+        """Whether to delete the earlier looks: they belong to another attempt."""
 
     @property
     def active(self) -> bool:
@@ -160,7 +160,7 @@ class RolloutDocuments:
             pipeline.xadd(self._history, {b"v": written.record}, maxlen=_RECORDS)
 
     def looks(self) -> list[bytes]:
-        """Return the looks of the present phase, the oldest first."""
+        """Return the looks of the present attempt, the oldest first."""
         with self._client() as client:
             return list(client.lrange(self._looks, 0, -1))
 

@@ -1,10 +1,10 @@
-"""Looking through all entries of a namespace in Redis: for people, never on behalf of a request.
+"""A search through all entries of a namespace in Redis. It is for people; no request uses it.
 
-SCAN gives the names, a thousand looked at a time, on every server that keys are at. Values are asked
-for by the batch, and how long they are comes first: no more than some megabytes are on their way at
-once, and what is longer than an entry can be is not read at all. The connection is one of its own,
-with a person's patience: it takes none from requests, and tells no breaker. While Redis makes its
-table of keys larger or smaller, SCAN may give a name twice.
+SCAN returns the names, from every server that has keys. Values are read in batches, after their lengths:
+so only a few megabytes are in flight at once, and a value that is longer than an entry can be is not
+read at all. The search has its own connection with a longer timeout, so it takes no connection from
+requests, and does not report to a breaker. SCAN may return a name twice while Redis resizes its table
+of keys.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from cachemw.stores.redis.tier import FORMAT, ServerClock
 __all__ = ["ScanResult", "Scanner", "TimeIsUpError"]
 
 _NAMES = 1000
-"""Names that a server looks at for one SCAN: less than a millisecond, in which it does nothing else."""
+"""Names that a server examines for one SCAN. It takes less than a millisecond and blocks the server."""
 _BATCH = 4 << 20
-"""Bytes of values that are asked for at once; one value may be longer."""
+"""Bytes of values that are read at once. A single value may be longer."""
 _PATIENCE = 2.0
-"""Seconds that a reply may take: a person waits for it."""
+"""Seconds that a reply may take, where a person waits for it."""
 
 _Value = bytes | str | None
-"""A value, why it is no entry, or None: it is not there any more."""
+"""The value (bytes), the reason why it is no entry (str), or None if it has just been removed."""
 _Named = tuple[bytes, _Value]
 
 
 class ScanResult(Struct, frozen=True, kw_only=True):
-    """What one name holds: an entry and its key, or why it is none."""
+    """One name in Redis: an entry and its key, or the reason why the value is no entry."""
 
     name: str
     key: Key | None = None
@@ -53,7 +53,7 @@ class TimeIsUpError(Exception):
 
 
 class Scanner:
-    """Looks through the entries of one namespace."""
+    """A search through the entries of one namespace."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Scanner:
         patience: float = _PATIENCE,
         ends: float = math.inf,
     ) -> Iterator[ScanResult]:
-        """Yield what is stored; `identify` makes the key of a full one. Blocks.
+        """Yield all stored entries. `identify` makes a key from a full key. Blocks.
 
         Raises StoreUnavailable when a server does not answer for `patience` seconds, or its time is
         not known, and TimeIsUpError at the monotonic time `ends`: whoever takes what is yielded would
@@ -93,7 +93,7 @@ class Scanner:
                             raise TimeIsUpError
 
     def by_digest(self, digest: bytes, identify: Callable[[bytes], Key]) -> Iterator[ScanResult]:
-        """Yield what is stored under one key, if anything; raises as `entries` does."""
+        """Yield the entry of one digest, if there is one. Raises the same errors as `entries`."""
         name = name_of(self._namespace, Key(digest, b""), FORMAT)
         with (
             _mapped_errors(),
@@ -112,7 +112,7 @@ class Scanner:
                 return
 
     def _values(self, client: Any, names: list[bytes]) -> Iterator[_Named]:
-        """Give names with their values, or with the reason why a value is no entry."""
+        """Yield names with their values, or with the reason why a value is no entry."""
         read, size = [], 0
         lengths = _run_each(client, (("STRLEN", name) for name in names))
         for name, length in zip(names, lengths, strict=True):
@@ -131,7 +131,7 @@ class Scanner:
         yield from self._read(client, read)
 
     def _read(self, client: Any, names: list[bytes]) -> Iterator[_Named]:
-        # It may have grown meanwhile: one byte more than an entry has tells, as in `RedisTier`.
+        # A value may have grown meanwhile. One byte more than an entry can have shows it, as in `RedisTier`.
         last = self._codec.largest
         values = _run_each(client, (("GETRANGE", name, 0, last) for name in names))
         yield from zip(names, values, strict=True)
@@ -146,7 +146,7 @@ class Scanner:
         shift = self._server_clock()
         if shift is None:
             raise StoreUnavailable("scan: the server's time is not known")
-        if not value:  # it has just gone
+        if not value:  # it was just removed
             return
         now = self._monotonic()
         try:
@@ -154,7 +154,7 @@ class Scanner:
             if name_of(self._namespace, key, FORMAT) != name:
                 raise EntryRejected("key")
         except EntryRejected as rejected:
-            if rejected.reason != "expired":  # Redis is about to remove it
+            if rejected.reason != "expired":  # Redis will remove it soon
                 yield ScanResult(name=printable, reason=rejected.reason)
         else:
             yield ScanResult(name=printable, key=key, entry=entry)
@@ -171,9 +171,10 @@ def _mapped_errors() -> Iterator[None]:
 
 
 def _run_each(client: Any, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
-    """Run commands about one key each; an answer is a text where the value is of another type.
+    """Run commands, each for one key, in one pipeline, and return their answers.
 
-    It is None for what is on another server by now: it is found there.
+    An answer is the reason "type" if the value is of another type. It is None if the key has moved
+    to another server: it is found there.
     """
     from redis.exceptions import AskError, MovedError
 
