@@ -73,9 +73,8 @@ class Node:
             client = self._make_async()
             loop_client = self._by_loop[loop] = client, self._close_with_loop(loop, client)
             with suppress(StopIteration):
-                loop_client[1].__anext__().send(
-                    None
-                )  # runs up to `yield`, which registers it with the loop
+                # Run the generator up to its `yield`, which registers it with the loop.
+                loop_client[1].__anext__().send(None)
         return loop_client[0]
 
     async def _close_with_loop(

@@ -36,7 +36,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from cachemw.engine.model.entry import Entry, Position, Verdict
+from cachemw.engine.model.entry import Item, Position, Verdict
 from cachemw.invalidation.purges import Purge
 
 __all__ = ["LOCAL_BITS", "NO_EPOCH", "Floors"]
@@ -166,7 +166,7 @@ class Floors:
                 self.horizon = number
                 self.version += 1
 
-    def judge(self, entry: Entry) -> Verdict:
+    def judge(self, entry: Item) -> Verdict:
         """Tell whether a purge has overtaken an entry. For a valid one, note the version on it.
 
         `version` is read before the floors: if a record is applied in between, `checked` is an old

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cachemw.engine.model.entry import Entry
+from cachemw.engine.model.entry import Item, VaryMarker
 from cachemw.stores.memory.interning import is_shared_name, own_pairs
 
 __all__ = ["FIXED_COST", "PAGE", "cost"]
@@ -34,7 +34,7 @@ _KEY = 64  # the digest's 24 bytes
 FIXED_COST = _ENTRY_OBJECT + 4 * _FLOAT + _POSITION + _INDEX_SLOT + _ORDER_SLOT + _KEY
 
 
-def cost(entry: Entry) -> int:
+def cost(entry: Item) -> int:
     """Return an estimate of the bytes that this entry alone uses, including its place in the tier.
 
     Parts that it shares with other entries (interned headers, the route's name, the epoch) do not
@@ -44,16 +44,17 @@ def cost(entry: Entry) -> int:
     if len(entry.body) > PAGE:
         total += len(entry.body) // _HOLES
     for name, value in own_pairs(entry.headers):
-        total += _PAIR + (
-            (_BYTES_ROUNDED + len(value)) & ~15
-        )  # `_sized`, inlined for speed: every `put` comes here
+        # `_sized`, inlined for speed: every `put` comes here.
+        total += _PAIR + ((_BYTES_ROUNDED + len(value)) & ~15)
         if not is_shared_name(name):
             total += _sized(name)
     if entry.tags:
         total += _tuple(len(entry.tags))
         for tag in entry.tags:
             total += (_TEXT_OVERHEAD + len(tag) + 15) & ~15
-    if entry.vary:
+    if type(entry) is VaryMarker:
+        total += _VARIANT + _tuple(len(entry.names)) + sum(map(_sized, entry.names))
+    elif entry.vary:
         total += _VARIANT + _tuple(len(entry.vary))
         for name, selected in entry.vary:
             total += _PAIR + _sized(name) + (_sized(selected) if selected else 0)

@@ -40,7 +40,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from cachemw.engine.model.entry import Entry
+from cachemw.engine.model.entry import Item
 from cachemw.stores.memory.cost import PAGE, cost
 
 __all__ = ["Sieve"]
@@ -90,7 +90,7 @@ class Sieve:
 
     def __init__(self, maxsize: int) -> None:
         self.maxsize = maxsize
-        self._entries: dict[bytes, Entry] = {}
+        self._entries: dict[bytes, Item] = {}
         self.get = self._entries.get
         """Return the entry of a digest, or None."""
         self._bytes = 0
@@ -121,7 +121,7 @@ class Sieve:
     def __contains__(self, key: bytes) -> bool:
         return key in self._entries
 
-    def __setitem__(self, key: bytes, entry: Entry) -> None:
+    def __setitem__(self, key: bytes, entry: Item) -> None:
         """Store the entry. Raises ValueError with the reason if it is not admitted."""
         size = cost(entry)
         if size * LARGEST_SHARE > self.maxsize:
@@ -161,7 +161,7 @@ class Sieve:
             self._ghosts.clear()
             self._wrap_around()
 
-    def popitem(self) -> tuple[bytes, Entry]:
+    def popitem(self) -> tuple[bytes, Item]:
         """Move the hand to the next entry that is not visited, and evict it."""
         while self._entries:
             key = self._ahead.popleft()
@@ -196,7 +196,7 @@ class Sieve:
         entry = self._entries.pop(key)
         self._subtract(entry, cost(entry))
 
-    def _subtract(self, entry: Entry, size: int) -> None:
+    def _subtract(self, entry: Item, size: int) -> None:
         self._bytes -= size
         if len(entry.body) > PAGE:
             self.freed += size

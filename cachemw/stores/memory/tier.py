@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from cachemw.engine.model.entry import NEVER, Entry
+from cachemw.engine.model.entry import NEVER, Item
 from cachemw.stores.memory.eviction import Sieve
 from cachemw.stores.memory.pressure import Pressure, PressureChange, PressureLevel, kept_until
 
@@ -31,7 +31,7 @@ LEAST_TRIM = 2 << 20
 
 
 class _Get(Protocol):
-    def __call__(self, key: bytes, /) -> Entry | None:
+    def __call__(self, key: bytes, /) -> Item | None:
         """Return the entry of a digest, or None."""
 
 
@@ -44,7 +44,7 @@ class MemoryTier:
         *,
         planned_size: int | None = None,
         clock: Callable[[], float] = time.monotonic,
-        is_dead: Callable[[Entry], bool] = lambda entry: False,
+        is_dead: Callable[[Item], bool] = lambda entry: False,
         on_evict: Callable[[int], object] = lambda count: None,
         on_refuse: Callable[[str], object] = lambda reason: None,
         on_pressure: Callable[[PressureChange], object] = lambda change: None,
@@ -72,7 +72,7 @@ class MemoryTier:
         It does not mark the entry. A caller that serves the entry sets `entry.visited = True`.
         """
 
-    def put(self, entry: Entry) -> bool:
+    def put(self, entry: Item) -> bool:
         """Store the entry under its key, replace an older one, and evict others to make room.
 
         Return False if it was refused: it is larger than an eighth of the tier, or there is no room
@@ -109,7 +109,7 @@ class MemoryTier:
             self._discard(key)
         self._check_size()
 
-    def discard_if(self, key: bytes, entry: Entry) -> None:
+    def discard_if(self, key: bytes, entry: Item) -> None:
         """Remove the entry of this digest only if it is this object, and not a newer one."""
         with self._lock:
             if self._cache.get(key) is entry:
@@ -140,7 +140,7 @@ class MemoryTier:
             self._sweep = iter(())
         self._check_size()
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[Item]:
         """Return the present entries. The tier may change while the caller uses the list."""
         with self._lock:
             keys = list(self._cache)
@@ -186,7 +186,7 @@ class MemoryTier:
                 del self._cache[key]
         return before - len(self._cache)
 
-    def _stay_is_over(self, entry: Entry, now: float) -> bool:
+    def _stay_is_over(self, entry: Item, now: float) -> bool:
         """Tell whether an entry was kept long enough under pressure. Its time starts now if unset."""
         if entry.leaves_at == NEVER:
             entry.leaves_at = self._leaves_at(entry, now)
@@ -196,7 +196,7 @@ class MemoryTier:
         self._cut_short += 1
         return True
 
-    def _leaves_at(self, entry: Entry, now: float) -> float:
+    def _leaves_at(self, entry: Item, now: float) -> float:
         return kept_until(
             now,
             entry.fresh_until,

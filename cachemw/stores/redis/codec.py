@@ -44,8 +44,9 @@ from math import isfinite
 import msgspec
 import zstandard
 
-from cachemw.engine.model.entry import MARKER, Entry, HeaderPairs, Key, Position
+from cachemw.engine.model.entry import Entry, HeaderPairs, Item, Key, Position, VaryMarker
 from cachemw.errors import EntryRejected
+from cachemw.http.vary import Selecting
 from cachemw.stores.memory.interning import intern_pairs
 
 __all__ = ["MAX_LIFETIME", "REASONS", "VERSION", "Codec"]
@@ -61,6 +62,8 @@ REASONS = frozenset(
 MAGIC = b"CMW"
 VERSION = 1
 ZSTD = 1
+MARKER = 0
+"""The status under which a Vary marker is written, which is not a response and has none."""
 
 HEADER = struct.Struct(">3sBBIIII8sQQ")
 CHECKSUM = 16
@@ -88,7 +91,7 @@ class _Meta(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=Fals
     status: int
     headers: HeaderPairs
     tags: tuple[str, ...]
-    vary: tuple[tuple[bytes, bytes | None], ...]
+    vary: Selecting
     route: str
     born: float
     fresh_until: float
@@ -125,31 +128,14 @@ class Codec:
         self._unpack = msgspec.msgpack.Decoder(_Meta).decode
         self._position: Position | None = None
 
-    def encode(self, entry: Entry, key: Key, *, now: float, server_now: float) -> bytes:
+    def encode(self, entry: Item, key: Key, *, now: float, server_now: float) -> bytes:
         """Return the envelope of `entry`, which is stored under `key`.
 
         `now` is the monotonic clock of this process, and `server_now` the Redis server's clock at
         the same moment, both in seconds. Lifetimes are cut to one year. Raises EntryRejected("size")
         for a body, key or metadata that `decode` would refuse.
         """
-        shift = server_now - now
-        born = entry.born + shift
-        fresh_until = min(entry.fresh_until + shift, born + MAX_LIFETIME)
-        longest = fresh_until + MAX_LIFETIME
-        meta = self._pack(
-            _Meta(
-                entry.status,
-                entry.headers,
-                entry.tags,
-                entry.vary,
-                entry.route,
-                born,
-                fresh_until,
-                min(entry.stale_until + shift, longest),
-                min(entry.stale_error_until + shift, longest),
-                min(entry.dies_at + shift, longest),
-            )
-        )
+        meta = self._pack(_meta(entry, server_now - now))
         raw = len(entry.body)
         full = key.full
         if raw > self._max_body or len(full) > MAX_KEY or len(meta) > MAX_META:
@@ -171,8 +157,8 @@ class Codec:
         content = b"".join((full, meta, body))
         return b"".join((header, _checksum(self._signing, header, content), content))
 
-    def decode(self, blob: bytes, key: Key, *, now: float, server_now: float) -> Entry:
-        """Return the entry in `blob`, with its times on the clock of this process.
+    def decode(self, blob: bytes, key: Key, *, now: float, server_now: float) -> Item:
+        """Return the entry or Vary marker in `blob`, with its times on the clock of this process.
 
         `key` is the key that was asked for. Raises EntryRejected for everything unexpected.
         """
@@ -183,7 +169,7 @@ class Codec:
 
     def open(
         self, blob: bytes, identify: Callable[[bytes], Key], *, now: float, server_now: float
-    ) -> tuple[Key, Entry]:
+    ) -> tuple[Key, Item]:
         """Return the entry in `blob` and its key, for a search through all stored entries.
 
         `identify` makes a key from the full key in the envelope. The caller must check that the blob
@@ -214,8 +200,8 @@ class Codec:
 
     def _read(
         self, blob: bytes, header: _Header, key: Key, *, now: float, server_now: float
-    ) -> Entry:
-        """Check the values in a verified envelope, and return its entry."""
+    ) -> Item:
+        """Check the values in a verified envelope, and return its entry or Vary marker."""
         _, _, flags, key_size, meta_size, _, raw, epoch, high, low = header
         body_at = START + key_size + meta_size
         meta = self._read_meta(blob[START + key_size : body_at])
@@ -226,6 +212,8 @@ class Codec:
             position = self._position  # entries made between two purges share one object
         else:
             self._position = position
+        if meta.status == MARKER:
+            return _marker(meta, key.digest, position, now - server_now)
         return _entry(meta, key.digest, body, position, now - server_now)
 
     def _is_signed(self, blob: bytes) -> bool:
@@ -235,7 +223,7 @@ class Codec:
             compare_digest(_checksum(hasher, header, content), stated) for hasher in self._accepting
         )
 
-    def _compress_body(self, entry: Entry) -> tuple[int, bytes]:
+    def _compress_body(self, entry: Item) -> tuple[int, bytes]:
         """Return the flags of the envelope, and the body in the form that is stored."""
         body = entry.body
         encoded = any(name == b"content-encoding" for name, _ in entry.headers)
@@ -259,6 +247,33 @@ class Codec:
             return self._unpack(packed)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             raise EntryRejected("meta") from None
+
+
+def _meta(entry: Item, shift: float) -> _Meta:
+    """Return the metadata of an entry, with its times moved by `shift` and cut to `MAX_LIFETIME`."""
+    born = entry.born + shift
+    fresh_until = min(entry.fresh_until + shift, born + MAX_LIFETIME)
+    longest = fresh_until + MAX_LIFETIME
+    stale_until = stale_error_until = fresh_until
+    if isinstance(entry, VaryMarker):
+        status = MARKER
+        vary: Selecting = tuple((name, None) for name in entry.names)
+    else:
+        status, vary = entry.status, entry.vary
+        stale_until = min(entry.stale_until + shift, longest)
+        stale_error_until = min(entry.stale_error_until + shift, longest)
+    return _Meta(
+        status,
+        entry.headers,
+        entry.tags,
+        vary,
+        entry.route,
+        born,
+        fresh_until,
+        stale_until,
+        stale_error_until,
+        min(entry.dies_at + shift, longest),
+    )
 
 
 def _hasher(secret: bytes) -> blake2b:
@@ -315,11 +330,23 @@ def _states_only(headers: HeaderPairs, length: bytes) -> bool:
     return all(value == length for name, value in headers if name == b"content-length")
 
 
+def _marker(meta: _Meta, key: bytes, position: Position, shift: float) -> VaryMarker:
+    return VaryMarker(
+        key=key,
+        names=tuple(name for name, _ in meta.vary),
+        route=sys.intern(meta.route),
+        born=meta.born + shift,
+        fresh_until=meta.fresh_until + shift,
+        dies_at=meta.dies_at + shift,
+        position=position,
+        tags=meta.tags,
+    )
+
+
 def _entry(meta: _Meta, key: bytes, body: bytes, position: Position, shift: float) -> Entry:
     fresh_until = meta.fresh_until + shift
-    ends = (
-        meta.fresh_until
-    )  # equal times share one float object, which saves memory for many entries
+    # Equal times share one float object, which saves memory where there are many entries.
+    ends = meta.fresh_until
     stale, on_error, dies = meta.stale_until, meta.stale_error_until, meta.dies_at
     return Entry(
         key=key,

@@ -17,7 +17,8 @@ If Redis fails during `acquire` or `settle`, the command may or may not have bee
 then settled later (`settle_deferred`), so that no process waits for a holder that does not exist.
 
 `Leases` refers to its `Lease` objects weakly. When the last user of a lease is gone, in whatever way it
-ended, the object is freed and no longer renewed. So no caller has to sign off.
+ended, the object is freed and no longer renewed. So no caller has to sign off. Where a traceback may
+keep the object alive, its user marks it `dropped`, and it is settled at the next renewal.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class Leases:
         remembered: float,
         monotonic: Callable[[], float],
     ) -> None:
-        """Give a lease `lifetime` seconds after each renewal, and a marker `remembered` seconds."""
+        """Let a lease live `lifetime` seconds after each renewal, and a marker `remembered` seconds."""
         self._commands = commands
         self._namespace = namespace
         self._lifetime = max(1, int(lifetime * 1000))

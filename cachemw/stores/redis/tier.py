@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cachemw.engine.model.entry import Entry, Key
+from cachemw.engine.model.entry import Item, Key
 from cachemw.errors import EntryRejected
 from cachemw.stores.redis.codec import VERSION, Codec
 from cachemw.stores.redis.commands import Commands
@@ -45,9 +45,8 @@ class RedisTier:
         self._commands = commands
         self._namespace = namespace
         self._codec = codec
-        self._last = (
-            codec.largest
-        )  # GETRANGE includes both ends: this reads one byte more than an entry can have
+        # GETRANGE includes both ends: this reads one byte more than an entry can have.
+        self._last = codec.largest
         self._server_clock = server_clock
         self._monotonic = monotonic
         self._count = count
@@ -56,7 +55,7 @@ class RedisTier:
         """Tell whether the server of this key is known and its breaker is closed."""
         return self._commands.is_reachable(self._name(key))
 
-    def get(self, key: Key, epoch: bytes) -> Entry | None:
+    def get(self, key: Key, epoch: bytes) -> Item | None:
         """Return the entry of a key if it belongs to this epoch of the log."""
         name = self._name(key)
         try:
@@ -66,7 +65,7 @@ class RedisTier:
             self._count("entry_rejected", rejected.reason)
             return None
 
-    async def aget(self, key: Key, epoch: bytes) -> Entry | None:
+    async def aget(self, key: Key, epoch: bytes) -> Item | None:
         """Return the entry of a key if it belongs to this epoch of the log."""
         name = self._name(key)
         try:
@@ -76,13 +75,13 @@ class RedisTier:
             self._count("entry_rejected", rejected.reason)
             return None
 
-    def put(self, key: Key, entry: Entry) -> None:
+    def put(self, key: Key, entry: Item) -> None:
         """Store an entry until the time at which it is useless (`dies_at`)."""
         command = self._set_command(key, entry)
         if command is not None:
             self._commands.run("set", command[1], *command)
 
-    async def aput(self, key: Key, entry: Entry) -> None:
+    async def aput(self, key: Key, entry: Item) -> None:
         """Store an entry until the time at which it is useless (`dies_at`)."""
         command = self._set_command(key, entry)
         if command is not None:
@@ -91,7 +90,7 @@ class RedisTier:
     def _name(self, key: Key) -> bytes:
         return name_of(self._namespace, key, FORMAT)
 
-    def _open(self, blob: bytes, key: Key, epoch: bytes) -> Entry | None:
+    def _open(self, blob: bytes, key: Key, epoch: bytes) -> Item | None:
         shift = self._server_clock()
         if not blob or shift is None:  # GETRANGE of a missing key is empty
             return None
@@ -99,7 +98,7 @@ class RedisTier:
         entry = self._codec.decode(blob, key, now=now, server_now=now + shift)
         return entry if entry.position.epoch == epoch else None
 
-    def _set_command(self, key: Key, entry: Entry) -> tuple[Any, ...] | None:
+    def _set_command(self, key: Key, entry: Item) -> tuple[Any, ...] | None:
         shift = self._server_clock()
         now = self._monotonic()
         lifetime = int((entry.dies_at - now) * 1000)
