@@ -17,14 +17,14 @@ from cachemw.engine.core.engine import Engine
 from cachemw.engine.model.entry import Entry, Key, Verdict
 from cachemw.engine.request.keying import read_key
 from cachemw.engine.request.urls import purged_tags
-from cachemw.errors import StoreUnavailable
+from cachemw.errors import SearchTimedOut, StoreUnavailable
 from cachemw.invalidation.base import InvalidationLog
 from cachemw.invalidation.purges import Purge
 from cachemw.process.clock import Clock
 from cachemw.stores.memory.tier import MemoryTier
-from cachemw.stores.redis.scanner import Scanned, Scanner, TimeIsUpError
+from cachemw.stores.redis.scanner import Scanned, Scanner
 
-__all__ = ["PATIENCE", "Inspection", "Preview", "StoredEntry", "TimeIsUpError", "Touched"]
+__all__ = ["PATIENCE", "Inspection", "Preview", "StoredEntry", "Touched"]
 
 PATIENCE = 2.0
 """Seconds that the log has to be heard from, and that one reply of Redis may take: a person waits."""
@@ -124,7 +124,7 @@ class Inspection:
         """Give the entries in Redis; all, or those that a purge by the same words would touch.
 
         None where there is no Redis. Follows the log first, if this process does not, for without
-        it nobody knows what is purged. Raises StoreUnavailable, also while going on, TimeIsUpError
+        it nobody knows what is purged. Raises StoreUnavailable, also while going on, SearchTimedOut
         after `within` seconds, and for a wrong word what `Cache.purge` raises.
         """
         wanted = purged_tags(self._engine, tags=tags, urls=urls, routes=routes)
@@ -245,8 +245,8 @@ def _count(found: Iterator[StoredEntry], ends: float) -> tuple[Touched, bool]:
                 size += each.size
                 routes[each.route] += 1
             if time.monotonic() >= ends:
-                raise TimeIsUpError
-    except TimeIsUpError:
+                raise SearchTimedOut
+    except SearchTimedOut:
         whole = False
     return Touched(entries=routes.total(), size=size, routes=dict(routes)), whole
 

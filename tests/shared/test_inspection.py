@@ -13,8 +13,8 @@ import pytest
 from msgspec.structs import replace
 
 from cachemw import Cache
-from cachemw.errors import StoreUnavailable
-from cachemw.introspection.stored_entries import StoredEntry, TimeIsUpError, Touched
+from cachemw.errors import SearchTimedOut, StoreUnavailable
+from cachemw.introspection.stored_entries import StoredEntry, Touched
 from cachemw.testing import RedisCluster, RedisServer
 
 from .following import FOLLOWERS, records
@@ -383,6 +383,6 @@ def test_a_look_ends_in_time_also_among_the_keys_of_others(redis_url: str) -> No
         client.set("other", "of another application")
         preview = cache.preview(everything=True, within=0.0)
         assert not preview.complete
-        with pytest.raises(TimeIsUpError):
+        with pytest.raises(SearchTimedOut):
             list(cache.inspection.shared(within=0.0))
         assert cache.preview(everything=True, within=60.0).complete

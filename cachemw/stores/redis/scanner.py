@@ -19,13 +19,13 @@ from msgspec import Struct
 
 from cachemw.connections.nodes import Nodes
 from cachemw.engine.model.entry import Entry, Key
-from cachemw.errors import EntryRejected, StoreUnavailable
+from cachemw.errors import EntryRejected, SearchTimedOut, StoreUnavailable
 from cachemw.stores.redis.codec import Codec
 from cachemw.stores.redis.commands import WRONG_TYPE
 from cachemw.stores.redis.key_names import name_of
 from cachemw.stores.redis.tier import FORMAT, ServerClock
 
-__all__ = ["Scanned", "Scanner", "TimeIsUpError"]
+__all__ = ["Scanned", "Scanner"]
 
 _NAMES = 1000
 """Names that a server looks at for one SCAN: less than a millisecond, in which it does nothing else."""
@@ -46,10 +46,6 @@ class Scanned(Struct, frozen=True, kw_only=True):
     key: Key | None = None
     entry: Entry | None = None
     reason: str = ""
-
-
-class TimeIsUpError(Exception):
-    """There was no time to look at all there is."""
 
 
 class Scanner:
@@ -80,7 +76,7 @@ class Scanner:
         """Yield what is stored; `identify` makes the key of a full one. Blocks.
 
         Raises StoreUnavailable when a server does not answer for `patience` seconds, or its time is
-        not known, and TimeIsUpError at the monotonic time `ends`: whoever takes what is yielded would
+        not known, and SearchTimedOut at the monotonic time `ends`: whoever takes what is yielded would
         not notice, where a server is full of others' keys.
         """
         with _mapped_errors():
@@ -90,7 +86,7 @@ class Scanner:
                         for name, value in self._values(client, names):
                             yield from self._opened(name, value, identify)
                         if time.monotonic() >= ends:
-                            raise TimeIsUpError
+                            raise SearchTimedOut
 
     def under(self, digest: bytes, identify: Callable[[bytes], Key]) -> Iterator[Scanned]:
         """Yield what is stored under one key, if anything; raises as `entries` does."""
