@@ -29,7 +29,7 @@ from cachemw.process.exit import close_at_exit
 from cachemw.process.fork import reset_in_children
 from cachemw.process.threads import Tasks, WorkerPool
 from cachemw.recording.context import carry_into_threads
-from cachemw.rollout.flags.files import files_of
+from cachemw.rollout.flags.files import make_flag_files
 from cachemw.rollout.flags.flags import Flags
 from cachemw.stores.memory.shadows import ShadowTier
 from cachemw.stores.memory.tier import SLICE
@@ -127,7 +127,7 @@ class Cache:
         self.rollout = make_rollout(
             config, self.clock, self.flags, self.log, self.logs, self._shared, self.stats
         )
-        self._files = files_of(
+        self._files = make_flag_files(
             config,
             self.flags,
             refused=self.logs.flags_file_refused,

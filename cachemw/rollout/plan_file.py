@@ -49,7 +49,7 @@ def default_plan(config: Config) -> dict[str, Any]:
     return {"phases": phases}
 
 
-def written_plan(config: Config) -> str:
+def plan_text(config: Config) -> str:
     """Write the default plan as TOML, with every option in it."""
     written = default_plan(config)
     lines = [_HEAD]

@@ -20,7 +20,7 @@ from cachemw.rollout.state import Look, Move, Record, State
 
 __all__ = ["Documents", "LocalStore", "Make", "SharedStore", "Store", "Written"]
 
-Make = Callable[[State | None], Move]
+MakeMove = Callable[[State | None], Move]
 """Makes the move out of where the rollout stands; it may raise RolloutError."""
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class Store(Protocol):
     def read(self) -> State | None:
         """Give where the rollout stands; None: there never was one."""
 
-    def commit(self, make: Make) -> Move:
+    def commit(self, make: MakeMove) -> Move:
         """Make a move and give it as it was made."""
 
     def looks(self, attempt: int) -> list[Look]:
@@ -78,7 +78,7 @@ class LocalStore:
         """Give where the rollout stands."""
         return self._state
 
-    def commit(self, make: Make) -> Move:
+    def commit(self, make: MakeMove) -> Move:
         """Make a move."""
         with self._lock:
             before = self._state
@@ -118,7 +118,7 @@ class LocalStore:
         return ""
 
 
-class Written(msgspec.Struct, frozen=True, kw_only=True):
+class CommitDocuments(msgspec.Struct, frozen=True, kw_only=True):
     """What one commit writes."""
 
     state: bytes
@@ -137,7 +137,7 @@ class Documents(Protocol):
     def read(self) -> bytes | None:
         """Give the state."""
 
-    def exchange(self, change: Callable[[bytes | None, bytes | None], Written]) -> None:
+    def exchange(self, change: Callable[[bytes | None, bytes | None], CommitDocuments]) -> None:
         """Write what `change` makes of the present state and live flags, in one step."""
 
     def looks(self) -> list[bytes]:
@@ -189,11 +189,11 @@ class SharedStore:
             return known
         return stored
 
-    def commit(self, make: Make) -> Move:
+    def commit(self, make: MakeMove) -> Move:
         """Make a move, with the flags and the purge that belong to it."""
         made: list[tuple[Move, bytes | None]] = []
 
-        def change(state: bytes | None, flags: bytes | None) -> Written:
+        def change(state: bytes | None, flags: bytes | None) -> CommitDocuments:
             before = self._newest(state)
             move = make(before)
             document = None
@@ -202,7 +202,7 @@ class SharedStore:
                 document = msgspec.json.encode(live)
                 move = replace(move, state=replace(move.state, flags_revision=live.revision))
             made.append((move, document))
-            return Written(
+            return CommitDocuments(
                 state=msgspec.json.encode(move.state),
                 flags=document,
                 purged=self._tags_of(move.purged) if move.purged else (),

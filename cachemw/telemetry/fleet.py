@@ -46,7 +46,7 @@ class FleetClient(Protocol):
         """Set the time to live in seconds."""
 
 
-class _Field(msgspec.Struct, frozen=True, array_like=True):
+class _HashValue(msgspec.Struct, frozen=True, array_like=True):
     shape: int
     at_ms: int
     stats: bytes
@@ -89,7 +89,7 @@ def publish(
     key = name_of(namespace)
     with _mapped_errors():
         now_ms = _now_ms(client)
-        field = msgspec.msgpack.encode(_Field(SHAPE, now_ms, stats_bytes, component))
+        field = msgspec.msgpack.encode(_HashValue(SHAPE, now_ms, stats_bytes, component))
         if client.hset(key, process_id, field):
             _forget(client, key, client.hgetall(key), now_ms)
         client.expire(key, _KEY_TTL)
@@ -130,7 +130,7 @@ def _read(client: FleetClient, namespace: str) -> FleetStats:
 
 
 def _process(name: bytes, value: bytes, now_ms: int) -> ProcessStats:
-    field = msgspec.msgpack.decode(value, type=_Field)
+    field = msgspec.msgpack.decode(value, type=_HashValue)
     if field.shape != SHAPE:
         raise ValueError(f"shape {field.shape}")
     age = max(0, now_ms - field.at_ms) / 1e3
@@ -154,7 +154,7 @@ def _forget(client: FleetClient, key: str, found: Mapping[bytes, bytes], now_ms:
 
 def _heartbeat(value: bytes, unknown: int) -> int:
     try:
-        return msgspec.msgpack.decode(value, type=_Field).at_ms
+        return msgspec.msgpack.decode(value, type=_HashValue).at_ms
     except ValueError:
         return unknown
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from cachemw.config.rollout_plan import RolloutPlan, plan_from
-from cachemw.rollout.state import State, begin
+from cachemw.rollout.state import State
+from cachemw.rollout.transitions import begin
 
 __all__ = ["AT", "BY", "begun", "plan", "written"]
 

@@ -114,7 +114,7 @@ def _signature(path: str) -> object:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-class _Mirrored(msgspec.Struct, frozen=True):
+class _MirrorDocument(msgspec.Struct, frozen=True):
     """What a mirror holds."""
 
     namespace: str
@@ -149,7 +149,7 @@ class Mirror:
         try:
             there = self._read()
             if there is None or there.revision < live.revision:
-                _replace(self._path, msgspec.json.encode(_Mirrored(self._namespace, live)))
+                _replace(self._path, msgspec.json.encode(_MirrorDocument(self._namespace, live)))
         except OSError:  # the next look tries again
             self._count("store_error", "flags_mirror")
         else:
@@ -157,7 +157,7 @@ class Mirror:
 
     def _read(self) -> LiveFlags | None:
         try:
-            mirrored = msgspec.json.decode(_contents(self._path), type=_Mirrored)
+            mirrored = msgspec.json.decode(_contents(self._path), type=_MirrorDocument)
         except (OSError, msgspec.MsgspecError, RecursionError):
             return None
         return mirrored.flags if mirrored.namespace == self._namespace else None
@@ -179,7 +179,7 @@ def _replace(path: str, data: bytes) -> None:
         raise
 
 
-class Files:
+class FlagFiles:
     """The files of this machine that a process has been told of, and the thread that looks at them."""
 
     def __init__(
@@ -238,18 +238,18 @@ class Files:
                 self._failed("flags_files_failed")
 
 
-def files_of(
+def make_flag_files(
     config: Config,
     flags: Flags,
     *,
     refused: Callable[[str, Sequence[str]], object],
     count: Callable[[str, str], object],
     failed: Callable[[str], object],
-) -> Files:
+) -> FlagFiles:
     """Give the files that a configuration names; `refused` hears of a local file with mistakes."""
     local = mirror = None
     if config.flags_file is not None:
         local = LocalFile(config.flags_file, flags, refused)
     if config.flags_mirror is not None:
         mirror = Mirror(config.flags_mirror, config.namespace, flags, count)
-    return Files(local, mirror, failed)
+    return FlagFiles(local, mirror, failed)

@@ -134,7 +134,7 @@ def _rate(count: float, of: float) -> float:
     return count / of if of else 0.0
 
 
-class Errors:
+class ErrorsGuardrail:
     """Answers that failed, in either arm."""
 
     name = "errors"
@@ -168,7 +168,7 @@ class Errors:
         )
 
 
-class Latency:
+class LatencyGuardrail:
     """Answers slower than all but one in twenty of the control's."""
 
     def __init__(
@@ -248,7 +248,7 @@ def _first_slow(times: Sequence[float]) -> int:
     return next(index + 1 for index, n in enumerate(accumulate(times)) if n >= wanted)
 
 
-class Hits:
+class HitsGuardrail:
     """Requests that the cache could have answered, and did not."""
 
     name = "hits"
@@ -279,7 +279,7 @@ class Hits:
         )
 
 
-class Memory:
+class MemoryGuardrail:
     """The memory of the fullest process, as a share of what was planned."""
 
     name = "memory"
@@ -350,7 +350,7 @@ class Guardrails:
         share = 1.0 - margins.holdout
         alpha = {name: margins.alpha * part for name, part in _PARTS.items()}
         latencies = [
-            Latency(
+            LatencyGuardrail(
                 name,
                 bounds=bounds,
                 share=share,
@@ -361,10 +361,10 @@ class Guardrails:
             for name in _LATENCIES
         ]
         self._all: tuple[_Guardrail, ...] = (
-            Errors(share=share, margin=margins.errors, alpha=alpha["errors"], bets=bets),
+            ErrorsGuardrail(share=share, margin=margins.errors, alpha=alpha["errors"], bets=bets),
             *latencies,
-            Hits(least=margins.hits, alpha=alpha["hits"], bets=bets),
-            Memory(most=margins.memory),
+            HitsGuardrail(least=margins.hits, alpha=alpha["hits"], bets=bets),
+            MemoryGuardrail(most=margins.memory),
         )
         self._next_bet = 0.0
 

@@ -123,7 +123,7 @@ _Table = dict[str, dict[str, int]]
 _Times = dict[str, dict[str, tuple[int, ...]]]
 
 
-class Grown(msgspec.Struct, frozen=True, kw_only=True):
+class Increase(msgspec.Struct, frozen=True, kw_only=True):
     """What was counted between two looks."""
 
     requests: _Table
@@ -136,7 +136,7 @@ class Grown(msgspec.Struct, frozen=True, kw_only=True):
     differences: _Table
 
 
-class Growth:
+class IncreaseTracker:
     """Remembers what each process had counted at the last look."""
 
     def __init__(self, buckets: int) -> None:
@@ -144,13 +144,13 @@ class Growth:
         self._buckets = buckets
         self._before: dict[str, Counts] | None = None
 
-    def since_last(self, processes: Iterable[Process]) -> Grown | None:
+    def since_last(self, processes: Iterable[Process]) -> Increase | None:
         """Give what the fleet has counted since the last look; None at the first one."""
         now = {process.id: process.stats for process in processes}
         before, self._before = self._before, self._remembered(now)
         if before is None:
             return None
-        grown = Grown(
+        grown = Increase(
             requests={},
             failures={},
             times={},
@@ -181,7 +181,7 @@ def _add(total: _Table, now: Mapping[str, Mapping[str, int]], had: Mapping[str, 
 
 
 def _add_times(
-    total: Grown, now: Mapping[str, Mapping[str, Any]], had: Mapping[str, Mapping[str, Any]]
+    total: Increase, now: Mapping[str, Mapping[str, Any]], had: Mapping[str, Mapping[str, Any]]
 ) -> None:
     none = (0,) * total.buckets
     for route, by_label in now.items():
@@ -201,7 +201,7 @@ def _sum(buckets: int, histograms: Iterable[Sequence[int]]) -> tuple[int, ...]:
     return tuple(map(sum, zip((0,) * buckets, *histograms, strict=True)))
 
 
-def tally_of(grown: Grown, routes: Collection[str], memory: float | None) -> Tally:
+def tally_of(grown: Increase, routes: Collection[str], memory: float | None) -> Tally:
     """Give what guardrails weigh of some routes; `memory` is as `fullest` gives it."""
 
     def labels(outcomes: Collection[Outcome]) -> list[str]:
