@@ -216,9 +216,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 def _report(state: State, plan: RolloutPlan, at: float, by: str, finding: _Finding) -> Move:
     """Stay, and put a finding into the history."""
-    after = replace(
-        state, revision=state.revision + 1, reported=(*state.reported, finding.key)
-    )
+    after = replace(state, revision=state.revision + 1, reported=(*state.reported, finding.key))
     record = record_of(
         after, plan, at, by, finding.action, reason=finding.reason, numbers=finding.numbers
     )

@@ -63,9 +63,7 @@ def _flags(state: State, live: Sequence[Process]) -> Finding:
 def _log(live: Sequence[Process]) -> Finding:
     cut_off = sum(not process.stats.gauges.get("log_connected", 1) for process in live)
     broken = sum(bool(process.stats.gauges.get("breaker", 0)) for process in live)
-    detail = (
-        f"{cut_off} processes do not follow the log, {broken} have a Redis breaker that is not closed"
-    )
+    detail = f"{cut_off} processes do not follow the log, {broken} have a Redis breaker that is not closed"
     return Finding(name="log", healthy=not cut_off and not broken, detail=detail)
 
 

@@ -209,9 +209,7 @@ def advance(
     return replace(move, record=replace(move.record, numbers=dict(numbers or {})))
 
 
-def _wait_for_approval(
-    state: State, plan: RolloutPlan, at: float, by: str, reason: str
-) -> Move:
+def _wait_for_approval(state: State, plan: RolloutPlan, at: float, by: str, reason: str) -> Move:
     next_phase = plan.phases[state.phase + 1].name
     why = f"phase {next_phase!r} begins when somebody approves"
     waiting = replace(state, revision=state.revision + 1, status="waiting", reason=why, held=0.0)

@@ -433,7 +433,7 @@ def test_phases_that_let_in_nothing_are_not_written() -> None:
 def test_what_is_to_be_known_of_it_is_written_above_it() -> None:
     healthy = {"name": "live", "path": "/livez", "ttl": "5s", "risk": "low"}
     text = plan_text(config(memory={}, routes=[*ROUTES, healthy]))
-    assert "# Memory is not watched: say in `memory.planned_size` what was planned." in text
+    assert "# Memory is not watched: set `memory.planned_size` to watch it." in text
     assert "# Warning: route 'live' (/livez) looks like a health check" in text
     assert "# Lets in: pages, live\n" in text
 

@@ -12,7 +12,14 @@ from msgspec.structs import asdict
 
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.rollout.guardrails.guardrails import Tally
-from cachemw.rollout.guardrails.tallies import CONTROL, NEITHER, TREATED, IncreaseTracker, fullest, tally_of
+from cachemw.rollout.guardrails.tallies import (
+    CONTROL,
+    NEITHER,
+    TREATED,
+    IncreaseTracker,
+    fullest,
+    tally_of,
+)
 from cachemw.telemetry.counters import Counters
 from cachemw.telemetry.events import BOUNDS
 from cachemw.telemetry.fleet import ProcessStats

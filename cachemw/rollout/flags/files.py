@@ -31,7 +31,7 @@ from cachemw.errors import ConfigError, Problem
 from cachemw.rollout.flags.flags import Flags
 from cachemw.rollout.flags.live import FlagError, LiveFlags, changed_flags
 
-__all__ = ["Files", "LocalFile", "Mirror", "files_of", "read_flags"]
+__all__ = ["FlagFiles", "LocalFile", "Mirror", "make_flag_files", "read_flags"]
 
 _EVERY = 0.5
 """Seconds between two looks: a change counts within a second, on a busy machine too."""
