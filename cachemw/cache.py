@@ -30,15 +30,16 @@ from cachemw.process.fork import reset_in_children
 from cachemw.process.threads import Tasks, WorkerPool
 from cachemw.recording.context import carry_into_threads
 from cachemw.rollout.flags.files import make_flag_files
-from cachemw.rollout.flags.flags import Flags
+from cachemw.rollout.flags.flags import ConfiguredFlags, Flags
 from cachemw.stores.memory.shadows import ShadowTier
 from cachemw.stores.memory.tier import SLICE
-from cachemw.telemetry.counters import Counters, Stats
+from cachemw.telemetry.counters import Counters
 from cachemw.telemetry.fleet import FleetStats
 from cachemw.telemetry.logs import Logs, set_level
 from cachemw.telemetry.mismatches import Mismatches
 from cachemw.telemetry.otel import instrument
 from cachemw.telemetry.reporter import Reporter
+from cachemw.telemetry.stats import Stats
 from cachemw.wiring.effects import EffectRunner
 from cachemw.wiring.memory import gauges, make_engine, make_memory
 from cachemw.wiring.redis import connect
@@ -115,12 +116,14 @@ class Cache:
         )
         self.flags = Flags(
             routes,
-            classes=config.flags,
-            route_flags=config.route_flags,
-            kill=config.kill,
-            holdout=config.holdout,
-            hold_out=self._hold_out,
-            levels=config.log_levels,
+            ConfiguredFlags(
+                classes=config.flags,
+                routes=config.route_flags,
+                kill=config.kill,
+                holdout=config.holdout,
+                levels=config.log_levels,
+            ),
+            set_holdout=self._hold_out,
             set_level=set_level,
             exchange=self._shared.log.flags.exchange if self._shared else None,
         )

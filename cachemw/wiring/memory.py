@@ -24,8 +24,9 @@ from cachemw.stores.memory.malloc_trim import trim
 from cachemw.stores.memory.pressure import Change
 from cachemw.stores.memory.shadows import ShadowTier
 from cachemw.stores.memory.tier import MemoryTier
-from cachemw.telemetry.counters import Counters, Gauges
+from cachemw.telemetry.counters import Counters
 from cachemw.telemetry.logs import Logs
+from cachemw.telemetry.stats import Gauges
 
 __all__ = ["gauges", "make_engine", "make_memory"]
 

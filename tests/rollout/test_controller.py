@@ -11,7 +11,7 @@ from cachemw.config import config_from
 from cachemw.engine.core.setup import make_routes
 from cachemw.errors import StoreUnavailable
 from cachemw.rollout.controller import Controller
-from cachemw.rollout.flags.flags import Flags
+from cachemw.rollout.flags.flags import ConfiguredFlags, Flags
 from cachemw.rollout.state import Record, State, plan_of
 from cachemw.rollout.store import LocalStore
 from cachemw.rollout.transitions import begin, pause, resume, roll_back
@@ -53,9 +53,7 @@ class Site:
         self.clock = FakeClock()
         self.flags = Flags(
             make_routes(config, {}, {}),
-            classes=config.flags,
-            route_flags={},
-            kill=False,
+            ConfiguredFlags(classes=config.flags),
             exchange=None,
         )
         self.purged: list[tuple[str, ...]] = []

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachemw.engine.model.outcomes import Outcome
-from cachemw.telemetry.events import BOUNDS, EVENT_LABELS
+from cachemw.telemetry.events import BOUNDS, EVENTS
 from cachemw.telemetry.stats import Histogram, Stats
 
 counts = st.integers(0, 2**40)
@@ -25,7 +25,7 @@ statistics = st.builds(
     requests=st.dictionaries(names, st.dictionaries(labels, counts)),
     durations=st.dictionaries(names, st.dictionaries(labels, histograms, max_size=2), max_size=2),
     events=st.dictionaries(
-        st.sampled_from(list(EVENT_LABELS)), st.dictionaries(st.sampled_from(["", "a"]), counts)
+        st.sampled_from(list(EVENTS)), st.dictionaries(st.sampled_from(["", "a"]), counts)
     ),
     refused=st.dictionaries(names, st.dictionaries(st.sampled_from(["private", "a"]), counts)),
     differences=st.dictionaries(names, st.dictionaries(st.sampled_from(["$.a", "$.b"]), counts)),
