@@ -155,7 +155,7 @@ class _Churn:
         self.origin = _Origin(kind)
         self.cache = Cache.from_dict(config(memory={"max_size": max_size}))
         if kind.shared:
-            self.cache.engine.memory = _OutOfRedis(self.cache.memory)
+            self.cache._core.engine.memory = _OutOfRedis(self.cache.memory)
         self.app = asgi.CacheMiddleware(self.origin, self.cache)
         self.threaded = wsgi.CacheMiddleware(self.origin.wsgi, self.cache)
         self.threads = [ThreadPoolExecutor(1) for _ in range(kind.threads)]

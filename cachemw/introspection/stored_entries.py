@@ -13,16 +13,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from cachemw.engine.core.engine import Engine
 from cachemw.engine.model.entry import Entry, Key, Verdict
 from cachemw.engine.request.keying import read_key
 from cachemw.engine.request.urls import purged_tags
 from cachemw.errors import SearchTimedOut, StoreUnavailable
-from cachemw.invalidation.base import InvalidationLog
 from cachemw.invalidation.purges import Purge
-from cachemw.process.clock import Clock
-from cachemw.stores.memory.tier import MemoryTier
-from cachemw.stores.redis.scanner import Scanned, Scanner
+from cachemw.stores.redis.scanner import Scanned
+from cachemw.wiring.core import Core
 
 __all__ = ["PATIENCE", "Inspection", "Preview", "StoredEntry", "Touched"]
 
@@ -90,20 +87,12 @@ class Preview:
 class Inspection:
     """Looks through the entries of a cache. Blocks: never from an event loop's thread."""
 
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        memory: MemoryTier,
-        log: InvalidationLog,
-        clock: Clock,
-        scanner: Scanner | None,
-    ) -> None:
-        self._engine = engine
-        self._memory = memory
-        self._log = log
-        self._clock = clock
-        self._scanner = scanner
+    def __init__(self, core: Core) -> None:
+        self._engine = core.engine
+        self._memory = core.memory
+        self._log = core.log
+        self._clock = core.clock
+        self._scanner = core.redis.scanner if core.redis else None
 
     def memory(
         self, *, tags: Iterable[str] = (), urls: Iterable[str] = (), routes: Iterable[str] = ()

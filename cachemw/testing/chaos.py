@@ -75,7 +75,7 @@ class ChaosStore:
     ) -> None:
         self._tier = tier
         self._chances = chances
-        self._count = cache.count
+        self._count = cache._core.reporter.count
         deadline = cache.config.redis.deadline if cache.config.redis else delay
         self._pause = min(delay, deadline)
         self._too_slow = delay > deadline
@@ -174,15 +174,15 @@ def chaos(
     comes first. `delay` is seconds, or a text such as "20ms". Raises ValueError for a cache without
     Redis, and for what is no probability.
     """
-    tier = cache.performer.shared
+    tier = cache._core.effects.shared
     if tier is None:
         raise ValueError(
             "chaos needs a shared tier, and this cache has none: it is without `redis`"
         )
     chances = _Chances(errors=errors, delays=delays, losses=losses, misses=misses, mixups=mixups)
     store = ChaosStore(cache, tier, chances, duration(delay), seed)
-    cache.performer.shared = store
+    cache._core.effects.shared = store
     try:
         yield store
     finally:
-        cache.performer.shared = tier
+        cache._core.effects.shared = tier

@@ -146,7 +146,8 @@ class Plan(Struct, kw_only=True, eq=False):
         return tuple(reduced)
 
 
-# Bytes of objects and places in dicts, measured with tracemalloc (see tests/engine/test_memo.py).
+# Bytes of objects and places in dicts, measured with tracemalloc
+# (see tests/unit/engine/core/test_engine_memo.py).
 _PLAN = 200
 _TAG = 56
 _LONGEST_TAG = 256
