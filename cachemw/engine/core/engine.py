@@ -18,7 +18,7 @@ from cachemw.engine.model.bypass import CONDITIONAL, REMOVED, Watched
 from cachemw.engine.model.differences import Difference, Seen
 from cachemw.engine.model.entry import MARKER, Entry, HeaderPairs, Key, Position, Verdict
 from cachemw.engine.model.keys import KeyMaker
-from cachemw.engine.model.outcomes import FAILED
+from cachemw.engine.model.outcomes import FAILED, EventName
 from cachemw.engine.model.router import Router
 from cachemw.engine.model.routes import Extra, Plan, RouteState, Target, weigh, weigh_variant
 from cachemw.engine.model.variants import Variants
@@ -145,7 +145,7 @@ class Engine:
         uncacheable: MutableMapping[bytes, bool],
         variants: Variants,
         memo_bytes: int,
-        count: Callable[[str, str], None],
+        count: Callable[[EventName, str], None],
         refused: Callable[[RouteState, str], None],
         intern: Callable[[HeaderPairs], HeaderPairs],
         shadows: ShadowsPort,

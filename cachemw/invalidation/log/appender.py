@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from cachemw.config.model import LogSettings as LogConfig
 from cachemw.connections.nodes import Nodes
+from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.floors import Floors
 from cachemw.invalidation.log.followers import SETTLE, Followers, refused
@@ -67,7 +68,7 @@ class Appender:
         config: LogConfig,
         floors: Floors,
         monotonic: Callable[[], float],
-        count: Callable[[str, str], None],
+        count: Callable[[EventName, str], None],
     ) -> None:
         self.queues = True
         """Whether purges wait here for a Redis that is away; else they raise StoreUnavailable."""

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 from cachemw.config.model import LogSettings as LogConfig
 from cachemw.connections.node import Node
 from cachemw.connections.nodes import Nodes
+from cachemw.engine.model.outcomes import EventName
 from cachemw.invalidation.base import process_id
 from cachemw.invalidation.floors import NO_EPOCH, Floors
 from cachemw.invalidation.log.appender import Appender, seconds
@@ -84,7 +85,9 @@ class Hooks:
         self.regained: Callable[[float, int], None] = lambda seconds, records: None
         self.unsent: Callable[[int], None] = lambda count: None
         """The log is closed, and so many purges were never appended."""
-        self.count: Callable[[str, str], None] = lambda event, reason: None
+        self.breaker_closed: Callable[[], None] = lambda: None
+        """A breaker is closed again: Redis is used."""
+        self.count: Callable[[EventName, str], None] = lambda event, reason: None
 
 
 class RedisLog:
@@ -125,7 +128,7 @@ class RedisLog:
         )
         self._fresh_state()
 
-    def _count(self, event: str, reason: str) -> None:
+    def _count(self, event: EventName, reason: str) -> None:
         self._hooks.count(event, reason)
 
     @property
@@ -311,7 +314,7 @@ class RedisLog:
     def _probe(self, node: Node) -> None:
         """Close open breakers whose wait is over: the heartbeat that just came was one probe."""
         if self._nodes.probe(node):
-            self._hooks.count("breaker_closed", "")
+            self._hooks.breaker_closed()
 
     def _trim(self, client: redis.Redis) -> None:
         """Drop records that are older than any entry may be, now and then."""

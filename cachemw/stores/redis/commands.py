@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from cachemw.connections.node import Node
 from cachemw.connections.nodes import Nodes
+from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import EntryRejected, StoreError, StoreUnavailable
 
 __all__ = ["WRONG_TYPE", "Commands", "Operation"]
@@ -27,7 +28,7 @@ class Commands:
     A read of what is no string raises EntryRejected("type"): the server is well, the value is not.
     """
 
-    def __init__(self, nodes: Nodes, count: Callable[[str, str], None]) -> None:
+    def __init__(self, nodes: Nodes, count: Callable[[EventName, str], None]) -> None:
         self._nodes = nodes
         self._count = count
         self._deadline = nodes.config.deadline
