@@ -160,3 +160,9 @@ def test_every_move_raises_the_revision_and_survives_json() -> None:
         assert after.revision == state.revision + 1
         state = msgspec.json.decode(msgspec.json.encode(after), type=State)
         assert state == after
+
+
+def test_a_renamed_field_keeps_its_stored_name() -> None:
+    """Another release that shares the Redis reads `told`."""
+    state = replace(begun(), reported=("hold",))
+    assert msgspec.to_builtins(state)["told"] == ("hold",)

@@ -19,10 +19,7 @@ from cachemw.telemetry.stats import Gauges
 PACKAGE = Path(cachemw.__file__).parent
 ROOT = Path(__file__).parents[3]
 DOCS = (ROOT / "docs" / "telemetry.md").read_text(encoding="utf-8")
-ROWS = {
-    name: rest
-    for name, rest in re.findall(r"^\| `cachemw\.([a-z_.]+)` \|(.*)\|$", DOCS, flags=re.MULTILINE)
-}
+ROWS = dict(re.findall(r"^\| `cachemw\.([a-z_.]+)` \|(.*)\|$", DOCS, flags=re.MULTILINE))
 
 
 def counted() -> Iterator[tuple[str, str]]:
