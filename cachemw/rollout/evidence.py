@@ -3,7 +3,7 @@
 At each look the controller passes in what every process has counted since it started. `Evidence` turns
 that into what was counted *since the last look* and gives it to two sets of guardrails:
 
-- group `phase`: the routes that the present phase lets in;
+- group `phase`: the routes of the present phase;
 - group `before`: the routes of all earlier phases. They can still be harmed, for example because they
   share the memory limit with the new routes.
 
@@ -166,7 +166,7 @@ def _without_cold(tally: Tally, *, warm: bool) -> Tally:
 def _shadow_counts(
     increase: Increase, routes: Iterable[str], in_shadow: Collection[str]
 ) -> dict[str, ShadowCounts]:
-    found = {}
+    counts_by_route = {}
     for name in routes:
         counts = increase.requests.get(name, {})
         hits, misses, mismatches = (
@@ -181,8 +181,8 @@ def _shadow_counts(
             places=_largest(increase.differences.get(name, {})),
         )
         if shadow != ShadowCounts():
-            found[name] = shadow
-    return found
+            counts_by_route[name] = shadow
+    return counts_by_route
 
 
 def _largest(counts: Mapping[str, int]) -> dict[str, int]:

@@ -98,7 +98,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShadowCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the cache would have done on one route in shadow."""
+    """The counts of one route in shadow: what the cache would have done."""
 
     hits: int = 0
     misses: int = 0

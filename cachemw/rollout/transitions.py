@@ -9,11 +9,13 @@
     running, waiting ──pause──▶ paused ──resume──▶ running
     any status ──roll_back──▶ rolled back ──resume──▶ running (the phase begins again)
 
-A **phase** lets in the routes of some risk classes. It has **steps**, such as `shadow`, `canary 10%` and
-`on`, and each step is watched for an equal part of the phase. A move names the next state, the live
-flags to set, the risk classes to purge, and the record for the history. The store makes all of it true
-in one step, and only if the rollout still has the revision that the move was made from. So if two
-controllers move at the same time, one succeeds and the other has no effect.
+A **phase** turns the cache on for the routes of some risk classes. It has **steps**, such as `shadow`,
+`canary 10%` and `on`, and each step is watched for an equal part of the phase.
+
+A **move** names the next state, the live flags to set, the risk classes to purge, and the record for the
+history. The store makes all of it true in one step, and only if the rollout still has the revision that
+the move was made from. So if two controllers move at the same time, one succeeds and the other has no
+effect.
 
 `_ALLOWED` lists which move is possible in which status. `advance` and `hold` are not in it: only
 `decisions` makes them, and only while the rollout is running.

@@ -39,7 +39,7 @@ UNLISTED: Final = -1
 """The route index of requests that match no route. Index -1 is the end of the list, where their cells are."""
 
 UNLISTED_NAME: Final = "(unlisted)"
-"""Their name in statistics. No route can have it: names have no parentheses."""
+"""The name of UNLISTED in statistics. No route can have it: names have no parentheses."""
 
 MAX_REASONS: Final = 32
 """Most distinct reasons of an event, so that reasons made from input cannot fill memory (I4)."""
@@ -227,25 +227,25 @@ class Counters:
 
 def _requests(slots: list[_Slot], names: tuple[str, ...]) -> dict[str, dict[str, int]]:
     # Route by route: one pass over everything would hold the interpreter lock for too long.
-    found: dict[str, dict[str, int]] = {}
+    by_route: dict[str, dict[str, int]] = {}
     for index, name in enumerate(names):
         start = index * WIDTH
         rows = [slot.cells[start : start + WIDTH] for slot in slots]
         totals = list(map(sum, zip(*rows, strict=True)))
         if any(totals):
-            found[name] = {o.label: n for o, n in zip(Outcome, totals, strict=True) if n}
-    return found
+            by_route[name] = {o.label: n for o, n in zip(Outcome, totals, strict=True) if n}
+    return by_route
 
 
 def _failures(slots: list[_Slot], names: tuple[str, ...]) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+    by_route: dict[str, dict[str, int]] = {}
     for slot in slots:
         for cell, count in slot.failures.copy().items():
             route, outcome = divmod(cell, WIDTH)
             label = Outcome(outcome).label
-            by_label = found.setdefault(names[route], {})
+            by_label = by_route.setdefault(names[route], {})
             by_label[label] = by_label.get(label, 0) + count
-    return found
+    return by_route
 
 
 def _durations(slots: list[_Slot], names: tuple[str, ...]) -> dict[str, dict[str, Histogram]]:
@@ -254,13 +254,13 @@ def _durations(slots: list[_Slot], names: tuple[str, ...]) -> dict[str, dict[str
         # `dict.copy` is atomic under the interpreter lock, so another thread may add a key meanwhile.
         for cell, row in slot.rows.copy().items():
             rows.setdefault(cell % (len(names) * WIDTH), []).append(row)
-    found: dict[str, dict[str, Histogram]] = {}
+    by_route: dict[str, dict[str, Histogram]] = {}
     for cell in sorted(rows):
         route, outcome = divmod(cell, WIDTH)
         *buckets, seconds = map(sum, zip(*rows[cell], strict=True))
         histogram = Histogram(tuple(map(int, buckets)), round(seconds * 1e9))
-        found.setdefault(names[route], {})[Outcome(outcome).label] = histogram
-    return found
+        by_route.setdefault(names[route], {})[Outcome(outcome).label] = histogram
+    return by_route
 
 
 def _events(slots: list[_Slot]) -> dict[str, dict[str, int]]:
@@ -273,9 +273,9 @@ def _events(slots: list[_Slot]) -> dict[str, dict[str, int]]:
 
 
 def _refused(slots: list[_Slot], names: tuple[str, ...]) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+    by_route: dict[str, dict[str, int]] = {}
     for slot in slots:
         for (route, reason), count in slot.refused.copy().items():
-            by_reason = found.setdefault(names[route], {})
+            by_reason = by_route.setdefault(names[route], {})
             by_reason[reason] = by_reason.get(reason, 0) + count
-    return found
+    return by_route

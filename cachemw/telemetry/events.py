@@ -78,48 +78,58 @@ EVENTS: Final[dict[EventName, Event]] = {
     "not_stored": Event(
         "entries.not_stored",
         "{response}",
-        "Responses that policy or HTTP forbade to store.",
+        "Responses that the configuration or HTTP did not allow to store.",
         "reason",
     ),
     "entry_rejected": Event(
-        "entries.rejected", "{entry}", "Stored bytes that were not a trustworthy entry.", "reason"
+        "entries.rejected",
+        "{entry}",
+        "Stored entries that were damaged or not authentic.",
+        "reason",
     ),
     "store_error": Event(
         "store.errors",
         "{error}",
-        "Operations that the shared store failed or did not answer in time.",
+        "Operations of Redis that failed or took too long.",
         "operation",
     ),
     "dropped_stores": Event("store.dropped", "{entry}", "Writes dropped from a full queue."),
-    "evicted": Event("memory.evictions", "{entry}", "Entries evicted from memory for room."),
+    "evicted": Event("memory.evictions", "{entry}", "Entries evicted from memory to make room."),
     "memory_refused": Event(
-        "memory.refused", "{entry}", "Entries that memory did not take, for their size.", "reason"
+        "memory.refused", "{entry}", "Entries that memory did not take.", "reason"
     ),
     "memory_pressure": Event(
-        "memory.pressure.begun", "{time}", "Times that memory came under pressure.", "level"
+        "memory.pressure.begun", "{time}", "Times that memory pressure began.", "level"
     ),
-    "purge": Event("purges", "{purge}", "Purges asked of this process.", "kind"),
+    "purge": Event("purges", "{purge}", "Purges requested in this process.", "kind"),
     "endpoint_refused": Event(
-        "endpoint.refused", "{request}", "Orders by HTTP that were refused.", "reason"
+        "endpoint.refused",
+        "{request}",
+        "Requests to the purge endpoint that were refused.",
+        "reason",
     ),
     "breaker_opened": Event("breaker.opened", "{time}", "Times the circuit breaker opened."),
-    "flight_timeouts": Event("flight.timeouts", "{request}", "Waits for a leader that timed out."),
+    "flight_timeouts": Event(
+        "flight.timeouts", "{request}", "Waits for another request of this process that timed out."
+    ),
     "lease_timeouts": Event(
         "lease.timeouts", "{request}", "Waits for another process that timed out."
     ),
     "log_records": Event("log.records", "{record}", "Invalidation records applied."),
     "log_losses": Event(
-        "log.losses", "{time}", "Times that the log had lost records which were applied here."
+        "log.losses",
+        "{time}",
+        "Times that the invalidation log had lost records that were applied here.",
     ),
     "log_lines_dropped": Event("log_lines.dropped", "{line}", "Log lines over the rate limit."),
     "variants_dropped": Event(
         "memory.variants.dropped", "{entry}", "Variants dropped because their URL has too many."
     ),
-    "bad_tags": Event("tags.bad", "{tag}", "Tags in response fields that cannot be tags."),
+    "bad_tags": Event("tags.bad", "{tag}", "Tags in response headers that are not valid tags."),
     "shadow_mismatch": Event(
         "shadow.mismatches",
         "{answer}",
-        "Answers of the application that differ from what would have been served.",
+        "Responses in shadow that differ from what the cache would have served.",
         "kind",
     ),
 }
@@ -145,7 +155,7 @@ GAUGES: Final[dict[str, GaugeRow]] = {
     "memory_entries": GaugeRow("memory.entries", "{entry}", "Entries in memory.", "sum"),
     "memory_max": GaugeRow("memory.limit", "By", "Bytes that entries in memory may take.", "sum"),
     "memory_planned": GaugeRow(
-        "memory.planned", "By", "Bytes that they are expected to take.", "sum"
+        "memory.planned", "By", "Bytes that entries in memory are expected to take.", "sum"
     ),
     "memory_pressure": GaugeRow("memory.pressure", "1", "0 none, 1 warning, 2 alert.", "max"),
     "breaker": GaugeRow("breaker.state", "1", "0 closed, 1 half-open, 2 open.", "max"),
@@ -158,13 +168,15 @@ GAUGES: Final[dict[str, GaugeRow]] = {
     "log_partition_limit": GaugeRow(
         "log.partition_limit",
         "s",
-        "The limit of log.age, beyond which nothing from before is served.",
+        "The limit of log.age. Above it, only entries stored since then are served.",
         "max",
     ),
-    "waiters": GaugeRow("flight.waiters", "{request}", "Requests waiting for a leader.", "sum"),
-    "queue": GaugeRow("store.queue", "{entry}", "Stores waiting for the shared tier.", "sum"),
+    "waiters": GaugeRow(
+        "flight.waiters", "{request}", "Requests waiting for another request's response.", "sum"
+    ),
+    "queue": GaugeRow("store.queue", "{entry}", "Entries waiting to be written to Redis.", "sum"),
     "flags_revision": GaugeRow(
-        "flags.revision", "1", "The revision of the live flags that count.", "min"
+        "flags.revision", "1", "The revision of the live flags in use.", "min"
     ),
 }
 """Gauge -> its row, in the order of `stats.Gauges`."""

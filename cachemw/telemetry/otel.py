@@ -158,7 +158,7 @@ class _Exporter:
         """Create all instruments, once."""
         timed: tuple[tuple[str, Callback, str, str], ...] = (
             ("requests", self.requests, "{request}", "Requests by route, outcome and tier."),
-            ("requests.failed", self.failures, "{request}", "Those answered with a failure."),
+            ("requests.failed", self.failures, "{request}", "Requests that failed."),
             ("request.duration.bucket", self.buckets, "{request}", "Requests that took up to le."),
             ("request.duration.sum", self.sums, "s", "Time that requests took."),
             ("request.duration.count", self.counts, "{request}", "Requests that were timed."),
@@ -180,8 +180,8 @@ class _Exporter:
 
 
 def _families(stats: Stats) -> dict[str, Histogram]:
-    found = {family: stats.latency(family) for family in FAMILIES}
-    return {family: histogram for family, histogram in found.items() if histogram is not None}
+    histograms = {family: stats.latency(family) for family in FAMILIES}
+    return {family: histogram for family, histogram in histograms.items() if histogram is not None}
 
 
 class Instrumentation:

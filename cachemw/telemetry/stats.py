@@ -231,9 +231,9 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         """Return the merged histogram of these outcome families, over all routes; None without durations."""
         merged: Histogram | None = None
         for by_label in self.durations.values():
-            for label, found in by_label.items():
+            for label, histogram in by_label.items():
                 if label in _BY_LABEL and _BY_LABEL[label].outcome in families:
-                    merged = merged.merge(found) if merged else found
+                    merged = merged.merge(histogram) if merged else histogram
         return merged
 
     def as_dict(self) -> dict[str, Any]:

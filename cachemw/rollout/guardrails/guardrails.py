@@ -60,7 +60,7 @@ _FEWEST: Final = 200
 
 
 class Tally(Struct, frozen=True, kw_only=True):
-    """What all processes counted between two looks, on one group of routes. Looks are stored with it."""
+    """The counts of all processes between two looks, on one group of routes. A stored `Look` holds it."""
 
     control: int = 0
     control_failed: int = 0
@@ -316,7 +316,7 @@ def _judgement(
 
 
 class Margins(Struct, frozen=True, kw_only=True):
-    """How much harm is too much, and how certain it must be. The plan has the defaults."""
+    """The limits of harm, and the certainty that is required. The plan has the defaults."""
 
     holdout: float
     """The share of requests that is held out."""

@@ -218,8 +218,8 @@ def tally_of(increase: Increase, routes: Collection[str], memory: float | None) 
     def times(outcomes: Collection[Outcome]) -> tuple[int, ...]:
         by_route = [increase.times.get(route, {}) for route in routes]
         wanted = labels(outcomes)
-        found = (had[each] for had in by_route for each in wanted if each in had)
-        return _sum(increase.buckets, found)
+        histograms = (had[each] for had in by_route for each in wanted if each in had)
+        return _sum(increase.buckets, histograms)
 
     return Tally(
         control=count(increase.requests, labels(CONTROL)),
