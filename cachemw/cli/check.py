@@ -22,7 +22,7 @@ from cachemw.config.checks.warnings import health_check_warning
 from cachemw.engine.core.setup import make_routes
 from cachemw.errors import ConfigError, Problem
 from cachemw.rollout.flags.files import read_flags
-from cachemw.rollout.flags.flags import Flags
+from cachemw.rollout.flags.flags import ConfiguredFlags, Flags
 
 __all__ = ["check", "configured_flags", "warnings"]
 
@@ -73,9 +73,7 @@ def configured_flags(config: Config) -> Flags:
     nobody = {route.identity: lambda _: None for route in config.routes if route.identity}
     return Flags(
         make_routes(config, nobody, {}),
-        classes=config.flags,
-        route_flags=config.route_flags,
-        kill=config.kill,
+        ConfiguredFlags(classes=config.flags, routes=config.route_flags, kill=config.kill),
         exchange=None,
     )
 
@@ -85,7 +83,8 @@ def warnings(config: Config, states: dict[str, str]) -> list[str]:
     return [
         warning
         for route in config.routes
-        if states[f"route:{route.name}"] != "off" and (warning := health_check_warning(route))
+        if states[f"route:{route.name}"] != "off"
+        and (warning := health_check_warning(route.name, route.path, route.mount))
     ]
 
 

@@ -29,7 +29,7 @@ from cachemw.cli.options import (
 from cachemw.config.rollout_plan import RolloutPlan, fit, plan_from
 from cachemw.config.sources import read_toml
 from cachemw.rollout.manager import Rollout
-from cachemw.rollout.plan_file import default_plan, written_plan
+from cachemw.rollout.plan_file import default_plan, plan_text
 from cachemw.rollout.state import Record, State, plan_of
 
 __all__ = ["rollout"]
@@ -84,7 +84,7 @@ def plan(path: Where, out: str | None) -> None:
     Its guardrails, durations and intervals are those of a deployment of which nothing else is known.
     """
     config = read_config(path)
-    text = written_plan(config)
+    text = plan_text(config)
     if out is None:
         click.echo(text, nl=False)
     else:
