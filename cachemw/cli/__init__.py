@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from cachemw.cli.source import Source
+from cachemw.cli.common.source import Source
 
 __all__ = ["Source", "main"]
 

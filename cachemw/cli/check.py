@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import click
 
-from cachemw.cli.options import (
+from cachemw.cli.common.options import (
     CONFIG_FILE,
     VARIABLE,
     Problems,

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import click
 
-from cachemw.cli.options import (
+from cachemw.cli.common.options import (
     Where,
     config_option,
     fleet_cache,

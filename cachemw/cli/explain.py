@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 import msgspec
 
-from cachemw.cli.options import Where, config_option, looking, read_config
+from cachemw.cli.common.options import Where, config_option, looking, read_config
 from cachemw.introspection.explain import Explanation
 from cachemw.introspection.stored_entries import StoredEntry
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.core import ParameterSource
 
-from cachemw.cli.options import (
+from cachemw.cli.common.options import (
     Where,
     config_option,
     fleet_cache,
@@ -14,7 +14,7 @@ from cachemw.cli.options import (
     reaching,
     table,
 )
-from cachemw.cli.options import read_config as read
+from cachemw.cli.common.options import read_config as read
 from cachemw.config import Config
 from cachemw.rollout.flags.flags import Flags
 from cachemw.rollout.flags.live import HOLDOUT, RISKS

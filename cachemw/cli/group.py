@@ -9,11 +9,11 @@ import click
 
 import cachemw
 from cachemw.cli.check import check
+from cachemw.cli.common.options import Problems
 from cachemw.cli.controller import controller
 from cachemw.cli.explain import explain
 from cachemw.cli.flags import flags
 from cachemw.cli.inspect import inspect
-from cachemw.cli.options import Problems
 from cachemw.cli.purge import purge
 from cachemw.cli.rollout import rollout
 from cachemw.cli.stats import stats

@@ -12,7 +12,7 @@ import click
 from rich.console import RenderableType
 from rich.text import Text
 
-from cachemw.cli.options import Where, config_option, looking, output, read_config, table
+from cachemw.cli.common.options import Where, config_option, looking, output, read_config, table
 from cachemw.introspection.stored_entries import StoredEntry
 
 __all__ = ["inspect"]

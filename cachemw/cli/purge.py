@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cachemw.cli.options import (
+from cachemw.cli.common.options import (
     Where,
     config_option,
     fleet_cache,

@@ -16,7 +16,7 @@ import click
 import msgspec
 from rich.text import Text
 
-from cachemw.cli.options import (
+from cachemw.cli.common.options import (
     Where,
     config_option,
     fleet_cache,

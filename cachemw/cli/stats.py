@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from cachemw.cli.options import (
+from cachemw.cli.common.options import (
     Where,
     config_option,
     fleet_redis,

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from cachemw.cli.drawing import DRAWN
-from cachemw.cli.options import Where, config_option, looking, output, read_config, table
+from cachemw.cli.common.graph_drawing import DRAWN
+from cachemw.cli.common.options import Where, config_option, looking, output, read_config, table
 from cachemw.config import Config
 from cachemw.config.syntax.dependencies import Pattern
 from cachemw.invalidation.graph import Graph

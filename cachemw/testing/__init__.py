@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cachemw.testing.chaos import ChaosStore, chaos
-from cachemw.testing.clock import FakeClock
+from cachemw.testing.fake_clock import FakeClock
 from cachemw.testing.proxy import ChaosProxy
 from cachemw.testing.replicated import RedisCluster, RedisSentinel
 from cachemw.testing.server import RedisServer, ServerStartError

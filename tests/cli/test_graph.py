@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cachemw.cli.drawing import DRAWN, as_dot, as_mermaid, as_text
+from cachemw.cli.common.graph_drawing import DRAWN, as_dot, as_mermaid, as_text
 
 from .running import Run
 

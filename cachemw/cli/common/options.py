@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cachemw.cache import Cache
-from cachemw.cli.source import Source
+from cachemw.cli.common.source import Source
 from cachemw.config import Config, load_config
 from cachemw.config.model import RedisSettings
 from cachemw.errors import CacheError, ConfigError, StoreError
