@@ -1,4 +1,4 @@
-"""A configuration that the program which runs the commands brings along, in place of a file."""
+"""A configuration that the calling program provides in place of a file."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ __all__ = ["Source"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where commands take their configuration from when the command line names no file."""
+    """The configuration that commands use when the command line names no file.
+
+    `manage.py cachemw` uses it to read the configuration from Django's settings.
+    """
 
     name: str
+    """What messages call it, such as `settings.CACHEMW`."""
     read: Callable[[], Config]
-    """Raises ConfigError."""
+    """Returns the configuration; raises ConfigError."""
 
     def __str__(self) -> str:
         return self.name
