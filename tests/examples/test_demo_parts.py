@@ -12,7 +12,7 @@ import click
 import pytest
 
 from cachemw.cli.demo import processes
-from cachemw.cli.demo.figures import Latency, Outage, Run, compare
+from cachemw.cli.demo.figures import Outage, ResponseTimes, Run, compare
 from cachemw.cli.demo.processes import FRONT_ENDS, check_extras, find_shop
 from cachemw.ops.load.client import Connection, Pool, Reply, RequestError
 from cachemw.ops.load.replay import Sample
@@ -119,7 +119,7 @@ def test_what_a_write_changed_is_read_out_of_its_answer() -> None:
 
 
 def make_run(mean: float, origin_reads: int) -> Run:
-    latency = Latency(count=100, mean=mean, p50=mean, p95=mean, p99=mean)
+    latency = ResponseTimes(count=100, mean=mean, p50=mean, p95=mean, p99=mean)
     return Run(
         latency=latency,
         reads=90,
