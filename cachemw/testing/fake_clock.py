@@ -1,4 +1,4 @@
-"""A clock that moves only when told to."""
+"""A clock that moves only when a test moves it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ __all__ = ["FakeClock"]
 
 
 class FakeClock:
-    """Stand in for the two clocks of `time`: both advance, and only wall time can jump.
+    """A replacement for `time.monotonic()` and `time.time()` that a test controls.
 
-    Hand it to a cache as `clock`. Lifetimes run on the monotonic clock, so `advance` ages what is
-    stored and `jump_wall` must not. With Redis the breaker and the log run on it too.
+    Give it to a cache as `clock`. Lifetimes use the monotonic clock, so `advance` makes entries
+    older, and `jump_wall` must not. With Redis, the breaker and the log use this clock too.
     """
 
     def __init__(self, *, monotonic: float = 1_000.0, wall: float = 1_700_000_000.0) -> None:
@@ -17,20 +17,22 @@ class FakeClock:
         self._wall = wall
 
     def monotonic(self) -> float:
-        """Return seconds since an arbitrary start, which never go back."""
+        """Return seconds since an arbitrary start; they never go back."""
         return self._monotonic
 
     def time(self) -> float:
-        """Return seconds since 1970, as a wall clock would show them."""
+        """Return seconds since 1970, as a wall clock shows them."""
         return self._wall
 
     def advance(self, seconds: float) -> None:
-        """Let time pass on both clocks."""
+        """Move both clocks forward; raises ValueError for a negative number."""
         if seconds < 0:
-            raise ValueError("time does not pass backwards; use jump_wall to step the wall clock")
+            raise ValueError(
+                "seconds: expected 0 or more; to set the wall clock back, use jump_wall"
+            )
         self._monotonic += seconds
         self._wall += seconds
 
     def jump_wall(self, seconds: float) -> None:
-        """Step the wall clock alone, as an operator or NTP does; negative goes back."""
+        """Change the wall clock alone, as an operator or NTP does; negative goes back."""
         self._wall += seconds
