@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any
 
 from bench import asgi_calls, wsgi_calls
-from bench.constants import FIELDS, config
+from bench.constants import HEADERS, config
 from bench.effort import Effort
 from bench.rows import Row, at_most
 from bench.timing import Spread, spread
@@ -75,13 +75,13 @@ class _Origin:
     def __init__(self) -> None:
         self.calls = 0
         self._bodies = _bodies()
-        self._fields = [pair for pair in FIELDS if pair[0] != b"content-length"]
+        self._headers = [pair for pair in HEADERS if pair[0] != b"content-length"]
 
     async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
         self.calls += 1
         body = self._bodies[scope["path"]]
-        fields = [*self._fields, (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        headers = [*self._headers, (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
 
