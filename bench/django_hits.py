@@ -64,7 +64,7 @@ def django_hits(effort: Effort) -> Iterator[Row]:
     micro = {name: f"{spread(each).median * 1e6:.1f} µs" for name, each in times.items()}
     seconds = {name: spread(each).median for name, each in times.items()}
     yield at_most(
-        "Django hit, against its own cache middleware's (site with startproject's middleware)",
+        "Django hit, compared with Django's own cache middleware (site with startproject's middleware)",
         ratio(times["ours"], times["own"]),
         AGAINST_OWN,
         unit=" x",
@@ -78,13 +78,13 @@ def django_hits(effort: Effort) -> Iterator[Row]:
         beside=f"{micro['ours alone']}, its own {micro['own alone']}",
     )
     yield note(
-        "for scale: a topmost constant middleware, against that hit of Django's own",
+        "for comparison: a middleware that returns a constant, against that hit of Django's own",
         ratio(times["constant"], times["own alone"]),
         unit=" x",
         beside=f"{micro['constant']}",
     )
     yield at_most(
-        "Django hit, against a topmost middleware that returns the constant",
+        "Django hit, against an outermost middleware that returns a constant",
         ratio(times["ours"], times["constant"]),
         AGAINST_CONSTANT,
         unit=" x",

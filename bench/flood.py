@@ -46,7 +46,7 @@ def flood(effort: Effort) -> Iterator[Row]:
     lost = effort.flood - hits
     is_reached = lost == 0 and highest <= _CAP
     yield Row(
-        what=f"{effort.flood:,} random keys while {_HOT} pages are asked for, cap {_CAP >> 20} MiB",
+        what=f"{effort.flood:,} random keys while {_HOT} pages are requested, cap {_CAP >> 20} MiB",
         measured=f"{lost:,} of {effort.flood:,} hits lost; size at most {highest / _CAP:.1%} of the cap",
         must="none lost, ≤ 100 %",
         verdict="reached" if is_reached else "NOT REACHED",

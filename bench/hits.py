@@ -30,7 +30,7 @@ FASTER = 10.0
 """Times faster than the fastest other cache."""
 FLAG = 0.5
 """Microseconds."""
-_FASTEST = "ASGI memory hit, against the fastest peer's"
+_FASTEST = "ASGI memory hit, compared with the fastest other cache"
 
 
 def warm(app: Any, loop: asyncio.AbstractEventLoop, urls: Sequence[str] = URLS) -> None:
@@ -77,14 +77,14 @@ def hits(effort: Effort) -> Iterator[Row]:
     )
     more = [a - b for a, b in zip(times["behind a flag"], times["hit"], strict=True)]
     yield at_most(
-        "what a flag that lets in a share of the keys adds to it",
+        "time that a canary flag adds to such a hit",
         spread(more),
         FLAG,
         unit=" µs",
         scale=1e6,
     )
     yield note(
-        "the same, inside a server span of OpenTelemetry that records",
+        "the same, inside a recording OpenTelemetry server span",
         ratio(times["in a span"], times["bare"]),
         unit=" bare calls",
         beside=f"{spread(times['in a span']).median * 1e6:.2f} µs",

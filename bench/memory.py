@@ -24,7 +24,7 @@ __all__ = ["memory"]
 WANTED_KILOBYTES = 1.2
 WANTED_GROWTH = 1.15
 _MEBIBYTES = 32
-_WHAT = "memory of an entry over its body, six response fields"
+_WHAT = "memory of an entry beyond its body, with six response headers"
 
 
 def memory(effort: Effort) -> Iterator[Row]:
@@ -47,7 +47,7 @@ def memory(effort: Effort) -> Iterator[Row]:
     )
     total = [growth["all"] for growth in found]
     yield note(
-        f"the same over the first {total[0]['entries']:,}, with what has a bound of its own",
+        f"the same over the first {total[0]['entries']:,}, with tables of a fixed size included",
         spread([_beyond_body(growth, "resident") for growth in total]),
         unit=" kB",
         scale=1e-3,
@@ -67,7 +67,7 @@ def _full_tier_row(population: str, about: str, turns: int) -> Row:
     found = _run("bench.churned", population, str(_MEBIBYTES), str(turns))
     ratio = {name: found[name] / found["max_size"] for name in ("filled", "highest", "emptied")}
     return at_most(
-        f"growth of a process over `max_size`, replaced {turns} times: {about}",
+        f"growth of a process against `max_size`, all entries replaced {turns} times: {about}",
         spread([ratio["highest"]]),
         WANTED_GROWTH,
         unit=" x",

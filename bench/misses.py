@@ -66,7 +66,7 @@ def _to_the_last_byte(effort: Effort, loop: asyncio.AbstractEventLoop) -> Iterat
     for kind in ("", " WSGI"):
         miss, bare = times[f"miss{kind}"], times[f"bare{kind}"]
         yield at_most(
-            f"miss{kind or ' ASGI'}, memory only: our own share to the last byte",
+            f"miss{kind or ' ASGI'}, memory only: time added by cachemw, to the last byte",
             _added(miss, bare),
             WANTED,
             unit=f" bare{kind} calls",
@@ -155,7 +155,7 @@ def _to_the_first_byte(effort: Effort, loop: asyncio.AbstractEventLoop) -> Itera
     for kind in (*kinds, "WSGI stream"):
         later = [a - b for a, b in zip(times[kind], times[f"{kind}: bare"], strict=True)]
         yield at_most(
-            f"miss, {kind}: its first byte leaves later than bare by",
+            f"miss, {kind}: delay of its first byte",
             spread([delay / _PAUSE for delay in later]),
             _SHARE,
             unit=" % of the wait for the second piece",

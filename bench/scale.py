@@ -81,14 +81,14 @@ def _entries(effort: Effort, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:
     times |= interleave(anything, effort.rounds, slices=SLICES)
     micro = {name: f"{spread(each).median * 1e6:.2f} µs" for name, each in times.items()}
     yield at_most(
-        f"memory hit with {many:,} entries, against {SMALL:,}; the same {len(URLS)} asked for",
+        f"memory hit with {many:,} entries, against {SMALL:,}; the same {len(URLS)} requested",
         ratio(times["large"], times["small"]),
         WANTED,
         unit=" x",
         beside=micro["large"],
     )
     yield note(
-        f"the same, asked for uniformly at random over all {many:,} and all {SMALL:,}",
+        f"the same, requested uniformly at random over all {many:,} and all {SMALL:,}",
         ratio(times["large, any"], times["small, any"]),
         unit=" x",
         beside=f"{micro['large, any']}, {micro['small, any']}",

@@ -133,7 +133,7 @@ def _against_others(rates: dict[str, list[float]], missing: dict[str, str]) -> I
         )
         if "granian bare" in rates:
             yield note(
-                f"for scale: the bare application on granian, against {name}'s hits",
+                f"for comparison: the bare application on granian, against {name}'s hits",
                 ratio(rates["granian bare"], others),
                 unit=" %",
                 scale=100,
