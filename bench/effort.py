@@ -1,4 +1,4 @@
-"""How many rounds, requests and entries the measurements use: all, or few for a quick look."""
+"""The sizes of the measurements (rounds, requests, entries): full ones, and small ones for a quick look."""
 
 from __future__ import annotations
 

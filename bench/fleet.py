@@ -1,4 +1,4 @@
-"""What many processes cost their Redis: following the log, purging, joining, and reading.
+"""The cost of many processes for their Redis: following the log, purging, joining, and reading.
 
 Costs are the server's own processor time, as it reports it, so they also hold for a server on a
 machine of its own. Latencies are those of everything together on this machine. Reading from a

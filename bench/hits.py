@@ -64,11 +64,17 @@ def hits(effort: Effort) -> Iterator[Row]:
         times = interleave(subjects, effort.rounds, slices=SLICES)
         cache.close()
         flagged.close()
-    ours = ratio(times["hit"], times["bare"])
+    yield from _our_rows(times)
+    yield from _against(peers, times)
+    for problem in problems:
+        yield skipped("peer", problem)
+
+
+def _our_rows(times: dict[str, list[float]]) -> Iterator[Row]:
     hit, bare = spread(times["hit"]), spread(times["bare"])
     yield at_most(
         "ASGI memory hit, in process, 5 routes, counters on and exported",
-        ours,
+        ratio(times["hit"], times["bare"]),
         WANTED,
         unit=" bare calls",
         beside=f"{hit.median * 1e6:.2f} µs, bare {bare.median * 1e6:.2f} µs",
@@ -89,9 +95,6 @@ def hits(effort: Effort) -> Iterator[Row]:
         unit=" bare calls",
         beside=f"{spread(times['in a span']).median * 1e6:.2f} µs",
     )
-    yield from _against(peers, times)
-    for problem in problems:
-        yield skipped("peer", problem)
 
 
 def _against(peers: Sequence[Running], times: dict[str, list[float]]) -> Iterator[Row]:

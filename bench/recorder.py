@@ -45,7 +45,12 @@ def recorder(effort: Effort) -> Iterator[Row]:
         effort.rounds,
         slices=SLICES,
     )
-    micro = {name: spread(each).median * 1e6 for name, each in times.items()}
+    yield from _read_rows(times)
+    yield from _write_rows(times)
+
+
+def _read_rows(times: dict[str, list[float]]) -> Iterator[Row]:
+    micro = _microseconds(times)
     yield at_most(
         "query of the ORM for one row, inside a recording, against the same without the recorder"
         " (SQLite in memory)",
@@ -72,6 +77,10 @@ def recorder(effort: Effort) -> Iterator[Row]:
         unit=" x",
         beside=_beside(micro, "SQL, outside", "SQL, bare"),
     )
+
+
+def _write_rows(times: dict[str, list[float]]) -> Iterator[Row]:
+    micro = _microseconds(times)
     yield at_most(
         "update of one row by the ORM, with its purge in memory, against the same without the recorder",
         ratio(times["write, outside"], times["write, bare"]),
@@ -86,6 +95,10 @@ def recorder(effort: Effort) -> Iterator[Row]:
         unit=" µs",
         scale=1e6,
     )
+
+
+def _microseconds(times: dict[str, list[float]]) -> dict[str, float]:
+    return {name: spread(seconds).median * 1e6 for name, seconds in times.items()}
 
 
 def _groups() -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from bench.effort import Effort
@@ -30,55 +30,25 @@ Group = Callable[[Effort], Iterator[Row]]
 
 
 def at_most(
-    what: str,
-    measured: Spread,
-    limit: float,
-    *,
-    unit: str,
-    scale: float = 1.0,
-    digits: int = 2,
-    beside: str = "",
-    **figures: Any,
+    what: str, measured: Spread, limit: float, *, unit: str, scale: float = 1.0, **more: Any
 ) -> Row:
-    """Return a row with an upper limit for the median, in the unit shown."""
-    return _limited(what, measured, limit, "≤", unit, scale, digits, beside, figures)
+    """Return a row with an upper limit for the median, in the unit shown; `more` as for `note`."""
+    row = note(what, measured, unit=unit, scale=scale, **more)
+    reached = measured.median * scale <= limit
+    return _judge(row, f"≤ {limit:g}{unit}", reached)
 
 
 def at_least(
-    what: str,
-    measured: Spread,
-    limit: float,
-    *,
-    unit: str,
-    scale: float = 1.0,
-    digits: int = 2,
-    beside: str = "",
-    **figures: Any,
+    what: str, measured: Spread, limit: float, *, unit: str, scale: float = 1.0, **more: Any
 ) -> Row:
-    """Return a row with a lower limit for the median, in the unit shown."""
-    return _limited(what, measured, limit, "≥", unit, scale, digits, beside, figures)
+    """Return a row with a lower limit for the median, in the unit shown; `more` as for `note`."""
+    row = note(what, measured, unit=unit, scale=scale, **more)
+    reached = measured.median * scale >= limit
+    return _judge(row, f"≥ {limit:g}{unit}", reached)
 
 
-def _limited(
-    what: str,
-    measured: Spread,
-    limit: float,
-    sign: str,
-    unit: str,
-    scale: float,
-    digits: int,
-    beside: str,
-    figures: dict[str, Any],
-) -> Row:
-    value = measured.median * scale
-    reached = value <= limit if sign == "≤" else value >= limit
-    return Row(
-        what=what,
-        measured=_join(measured.show(unit, scale, digits), beside),
-        must=f"{sign} {limit:g}{unit}",
-        verdict="reached" if reached else "NOT REACHED",
-        figures={**asdict(measured), **figures},
-    )
+def _judge(row: Row, must: str, reached: bool) -> Row:
+    return replace(row, must=must, verdict="reached" if reached else "NOT REACHED")
 
 
 def note(
@@ -91,7 +61,11 @@ def note(
     beside: str = "",
     **figures: Any,
 ) -> Row:
-    """Return a row without a limit."""
+    """Return a row without a limit.
+
+    `scale` turns the measured numbers into the unit. `beside` is shown after the figure, and further
+    `figures` go to the JSON file.
+    """
     return Row(
         what=what,
         measured=_join(measured.show(unit, scale, digits), beside),

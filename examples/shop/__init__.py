@@ -11,11 +11,11 @@ Reading order:
 - `schema`: the tables of the database.
 - `seed`: the rows of the database.
 - `tables`: the tables as SQLAlchemy classes.
-- `sqlalchemy_reads`: what the shop shows, with SQLAlchemy.
-- `sqlalchemy_writes`: what changes the shop, with SQLAlchemy.
+- `sqlalchemy_reads`: the reads of the shop, with SQLAlchemy.
+- `sqlalchemy_writes`: the writes of the shop, with SQLAlchemy.
 - `models`: the tables as Django models.
-- `django_reads`: what the shop shows, with Django's ORM.
-- `django_writes`: what changes the shop, with Django's ORM.
+- `django_reads`: the reads of the shop, with Django's ORM.
+- `django_writes`: the writes of the shop, with Django's ORM.
 - `origin`: a counter of the reads that reach the shop.
 - `__main__`: creates the database and describes it.
 """

@@ -1,4 +1,4 @@
-"""What the shop shows, read with Django's ORM.
+"""The reads of the shop, with Django's ORM.
 
 Figures and rankings are sums over thousands of rows. They may be as old as the lifetime of a page
 allows, so they are not recorded. They decide which rows a page shows. These rows are then read by

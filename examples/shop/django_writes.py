@@ -1,4 +1,4 @@
-"""What changes the shop, with Django's ORM: each function is one short transaction."""
+"""The writes of the shop, with Django's ORM; each is one short transaction."""
 
 from __future__ import annotations
 

@@ -46,6 +46,7 @@ def create_app() -> FastAPI:
 
     app = FastAPI(title="Shop", lifespan=lifespan)
     app.include_router(reading(show))
+    app.include_router(reading_internals(show))
     app.include_router(writing(change))
     app.add_exception_handler(ShopError, on_problem)
     app.add_exception_handler(RequestValidationError, on_malformed)
@@ -97,6 +98,13 @@ def reading(show: Callable[..., Response]) -> APIRouter:
     @router.get("/inventory/{number:int}")
     def inventory(number: int) -> Response:
         return show(reads.inventory, number)
+
+    return router
+
+
+def reading_internals(show: Callable[..., Response]) -> APIRouter:
+    """Return the routes for the people who run the shop."""
+    router = APIRouter()
 
     @router.get("/metrics")
     def metrics() -> Response:

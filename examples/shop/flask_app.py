@@ -33,6 +33,7 @@ def create_app() -> Flask:
     app = Flask(__name__)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     add_reads(app, show)
+    add_internal_reads(app, show)
     add_writes(app, change)
     app.register_error_handler(ShopError, on_problem)
     app.register_error_handler(
@@ -88,6 +89,10 @@ def add_reads(app: Flask, show: Callable[..., Response]) -> None:
     @app.get("/inventory/<int:number>")
     def inventory(number: int) -> Response:
         return show(reads.inventory, number)
+
+
+def add_internal_reads(app: Flask, show: Callable[..., Response]) -> None:
+    """Add the routes for the people who run the shop."""
 
     @app.get("/metrics")
     def metrics() -> Response:

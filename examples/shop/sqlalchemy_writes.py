@@ -1,4 +1,4 @@
-"""What changes the shop, with SQLAlchemy. The caller begins and commits the transaction."""
+"""The writes of the shop, with SQLAlchemy. The caller begins and commits the transaction."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def redis_settings(config: Config, without: str) -> RedisSettings:
 
 
 def command_cache(config: Config, without: str) -> tuple[Cache, RedisLog]:
-    """Make a cache that serves no request, and return it with its log; opens no connection yet.
+    """Return a cache that serves no request, and its log; opens no connection yet.
 
     Nothing is queued while Redis is away: the process ends before it could be sent.
     """
