@@ -24,7 +24,7 @@ from typing import Any
 from bench import asgi_calls, wsgi_calls
 from bench.constants import config
 from cachemw import Cache, asgi, wsgi
-from cachemw.engine.model.entry import Entry, Key
+from cachemw.engine.model.entry import Item, Key
 from cachemw.stores.memory.interning import intern_pairs
 from cachemw.stores.memory.malloc_trim import trim
 from cachemw.stores.memory.tier import MemoryTier
@@ -142,7 +142,7 @@ class _OutOfRedis:
         self._codec = Codec([b"secret"], threshold=1024, level=3, max_body=_MIB)
         self.get, self.discard, self.discard_if = tier.get, tier.discard, tier.discard_if
 
-    def put(self, entry: Entry) -> bool:
+    def put(self, entry: Item) -> bool:
         key = Key(entry.key, entry.key)
         now = time.monotonic()
         stored = self._codec.encode(entry, key, now=now, server_now=now)
@@ -157,7 +157,7 @@ class _Churn:
         self.origin = _Origin(kind)
         self.cache = Cache.from_dict(config(memory={"max_size": max_size}))
         if kind.shared:
-            self.cache.engine.memory = _OutOfRedis(self.cache.memory)
+            self.cache._core.engine.memory = _OutOfRedis(self.cache.memory)
         self.app = asgi.CacheMiddleware(self.origin, self.cache)
         self.threaded = wsgi.CacheMiddleware(self.origin.wsgi, self.cache)
         self.threads = [ThreadPoolExecutor(1) for _ in range(kind.threads)]

@@ -144,7 +144,7 @@ def _processor_seconds(server: RedisServer) -> float:
 def _joining() -> Row:
     """Measure how long a new process needs to follow a log of the greatest length."""
     with RedisServer() as server, _cache(server.url) as cache:
-        client = cache._shared.nodes.of(_STREAM.encode()).sync()  # type: ignore[union-attr]
+        client = cache._core.redis.nodes.of(_STREAM.encode()).sync()  # type: ignore[union-attr]
         for first in range(0, 100_000, 1000):
             pipeline = client.pipeline(transaction=False)
             for number in range(first, first + 1000):
@@ -200,7 +200,7 @@ class _Reader:
 
     def round(self) -> tuple[float, float]:
         """Return the seconds that a read takes, and the servers' processor seconds for it."""
-        shared: Any = self.cache.performer.shared
+        shared: Any = self.cache._core.effects.shared
         epoch = self.cache.log.floors.epoch
         busy, began = self.busy(), time.perf_counter()
         for key in self.keys:
@@ -240,8 +240,8 @@ def _reading(effort: Effort) -> Iterator[Row]:
 
 def _reader(cache: Cache, busy: Callable[[], float]) -> _Reader:
     keys = [Key(number.to_bytes(16, "big"), b"%d" % number) for number in range(500)]
-    shared: Any = cache.performer.shared
-    now = cache.clock.monotonic()
+    shared: Any = cache._core.effects.shared
+    now = cache._core.clock.monotonic()
     for key in keys:
         shared.put(key, _entry(key, now, cache))
     return _Reader(cache, busy, keys)
@@ -259,6 +259,6 @@ def _entry(key: Key, now: float, cache: Cache) -> Entry:
         stale_until=now + 3600,
         stale_error_until=now + 3600,
         dies_at=now + 3600,
-        position=cache.engine.floors.here(),
+        position=cache._core.engine.floors.here(),
         tags=(),
     )

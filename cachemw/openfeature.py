@@ -183,7 +183,7 @@ class Driver:
                 else:
                     said[name] = _checked(name, found.value)
             except ValueError:
-                self._cache.logs.failed("openfeature_state")
+                self._cache._core.reporter.logs.failed("openfeature_state")
         self._cache.flags.drive(said)
 
     def _told(self, _: EventDetails) -> None:
@@ -200,7 +200,7 @@ class Driver:
         try:
             self.ask()
         except Exception:  # a provider at fault must not end this thread
-            self._cache.logs.failed("openfeature_failed")
+            self._cache._core.reporter.logs.failed("openfeature_failed")
 
 
 def _checked(name: str, state: str) -> str:

@@ -8,6 +8,8 @@ Tests that break their server cannot break that one and are skipped.
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -19,6 +21,17 @@ from cachemw.testing import FakeClock, RedisServer
 from cachemw.testing import redis_protocol as resp
 
 EXTERNAL = os.environ.get("CACHEMW_TEST_REDIS", "")
+
+
+def pytest_configure() -> None:
+    """Take SIGINT as a shell in the foreground leaves it, here and in the processes that tests start.
+
+    A shell ignores SIGINT for what it runs in the background, and a child inherits that for good:
+    tests that end a process by SIGINT would wait for ever.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Server(Protocol):

@@ -107,14 +107,14 @@ setting_changed.connect(_changed_setting, dispatch_uid=_UID)
 
 def _failed() -> None:
     """Tell of the exception being handled, a fault of our own."""
-    registry.get_cache().logs.failed("recorder_failed")
+    registry.get_cache()._core.reporter.logs.failed("recorder_failed")
 
 
 def _purge(changes: Changes) -> None:
     try:
         tags = changes.tags()
         if tags:
-            registry.get_cache().invalidate(tags)
+            registry.get_cache()._core.purger.invalidate(tags)
     except Exception:
         _failed()
 

@@ -9,12 +9,11 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from cachemw.engine.lookup.rendering import Answer
 from cachemw.engine.request.keying import Rewrite
 from cachemw.frontdoor.request_body import TOO_LARGE, UNREADABLE, input_size, read_stream
 from cachemw.frontdoor.wsgi_environ import apply_rewrite, native, raw_target
 from cachemw.http.fields import Fields
-from cachemw.http.messages import Content, Head
+from cachemw.http.messages import Answer, Content, Head
 
 __all__ = [
     "copy_request",

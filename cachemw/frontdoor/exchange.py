@@ -1,206 +1,239 @@
-"""One call of the application, as every front door goes through it.
+"""One call of the application, as every front door makes it.
 
-A front door makes an `Exchange` for each request that is forwarded, runs whatever is the application's
-`with exchange.recording`, and tells it, in this order:
+The pipeline makes an `Exchange` for each request that goes to the application. The front door runs
+the application's code `with exchange.recording`, and calls, in this order:
 
-1. `decide` the head: gives what goes out, perhaps a whole other body (a 304, a stored answer), and
-   perhaps what is to be purged first;
-2. `take` each piece of the body as it passes by;
-3. `complete` when the application's body has ended, before the client can know it;
-4. `fail` instead, when the application raised;
-5. `finish`, always, in a `finally`: lets go of the flight and counts the request.
+1. `decide` with the response's head. It returns what to send: the head, or a whole other answer
+   (a 304, a stored response).
+2. `invalidate` or `ainvalidate`, before anything is sent: it purges what an unsafe request changed.
+3. `take` with each piece of the body, while `collecting`.
+4. `complete` when the body has ended, before the client can know that it has: a client that asks
+   again at once must find the entry.
+5. `fail` instead, if the application raised.
+6. `finish` always, in a `finally`: it releases the flight and counts the request.
+7. `save` or `save_later` when the response has gone out: it writes to the shared store.
 
-What was kept is in `stored` then: the front door writes it to the shared store (`cache.save`) when
-the response has gone out. A fault of the cache's own is logged and costs the answer its place in
-the cache, never the client its answer (I3).
+Every failure of the cache is caught here and logged; the application's answer goes out (I3).
 """
 
 from __future__ import annotations
 
-from cachemw.cache import Cache
 from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.flows.on_response import on_error, on_head
 from cachemw.engine.flows.shadowing import Shadowing, shadowed
 from cachemw.engine.keeping.storing import Collector, broke_off, fail, on_complete, refuse
-from cachemw.engine.lookup.rendering import Answer, render
+from cachemw.engine.lookup.rendering import render
 from cachemw.engine.request.decisions import Forward, Serve
-from cachemw.http.messages import Head
+from cachemw.engine.request.keying import Rewrite
+from cachemw.http.messages import Answer, Head
 from cachemw.recording.context import UNRECORDED, Recording, Unrecorded
+from cachemw.wiring.core import Core
 
-__all__ = ["Exchange", "rendered"]
-
-
-def rendered(cache: Cache, served: Serve) -> Answer:
-    """Render a stored answer; a fault lets go of the refresh that was to follow, and goes on."""
-    try:
-        return render(cache.engine, served)
-    except BaseException:
-        if served.refresh is not None:
-            served.refresh.abandon()
-        raise
+__all__ = ["Exchange"]
 
 
 class Exchange:
     """The state of one call of the application."""
 
     __slots__ = (
+        "_collector",
+        "_core",
         "_finished",
-        "_keeping",
+        "_forward",
+        "_invalid_tags",
+        "_outcome",
+        "_pending_save",
         "_pieces",
+        "_raised",
         "_size",
-        "cache",
-        "forward",
-        "outcome",
-        "purge",
-        "raised",
+        "_started",
+        "_status",
         "recording",
-        "started",
-        "status",
-        "stood_in",
-        "stored",
+        "serves_stored",
     )
 
-    def __init__(self, cache: Cache, forward: Forward, started: float) -> None:
-        self.cache = cache
-        self.forward = forward
-        self.started = started
-        self.outcome = forward.outcome
-        self.status = 0
-        self.raised = False
-        """Whether the application raised and nothing could stand in."""
-        self.stood_in = False
-        """Whether a stored answer went out in place of the application's."""
-        self.stored: SharedWrite | None = None
-        """What was kept and has still to be written to the shared store."""
-        self.purge: tuple[str, ...] = ()
-        """Tags to purge, by `cache.invalidate`, before the answer goes out."""
-        self.recording: Recording | Unrecorded = UNRECORDED
-        """Notes what the application reads meanwhile, where its answer may be kept."""
-        if forward.fetch is not None:
-            self.recording = recording = Recording()
-            forward.fetch.recorded = recording.close
-        self._keeping: Collector | Shadowing | None = None
+    def __init__(self, core: Core, forward: Forward, started: float) -> None:
+        self._core = core
+        self._forward = forward
+        self._started = started
+        self._outcome = forward.outcome
+        self._status = 0
+        self._raised = False
+        """Whether the application raised and no stored answer could replace its response."""
+        self._pending_save: SharedWrite | None = None
+        """What the shared store is to get when the response has gone out."""
+        self._invalid_tags: tuple[str, ...] = ()
+        """Tags of what an unsafe request changed."""
+        self._collector: Collector | Shadowing | None = None
         self._pieces: list[bytes] = []
         self._size = 0
         self._finished = False
+        self.serves_stored = False
+        """Whether a stored answer goes out in place of the application's response."""
+        self.recording: Recording | Unrecorded = UNRECORDED
+        """Records what the application reads, if its response may be stored."""
+        if forward.fetch is not None:
+            self.recording = recording = Recording()
+            forward.fetch.recorded = recording.close
 
     @property
     def template(self) -> str:
         """The route's template, for spans."""
-        return self.forward.route.template if self.forward.route else "-"
+        return self._forward.route.template if self._forward.route else "-"
 
     @property
-    def keeping(self) -> bool:
-        """Whether the body is being copied aside."""
-        return self._keeping is not None
+    def rewrite(self) -> Rewrite | None:
+        """How to change the request before the application sees it."""
+        return self._forward.rewrite
+
+    @property
+    def may_store(self) -> bool:
+        """Whether the response may be stored, or compared in shadow."""
+        return self._forward.fetch is not None
+
+    @property
+    def tag_fields(self) -> frozenset[bytes]:
+        """The response headers that hold tags, and are taken out of what the client gets."""
+        return self._core.engine.settings.tag_fields
+
+    @property
+    def collecting(self) -> bool:
+        """Whether the body is being copied."""
+        return self._collector is not None
 
     def decide(self, head: Head, body: bytes | None = None) -> Answer:
-        """Decide what goes out for the application's head; `body` is the whole body, where known."""
-        clock = self.cache.clock
+        """Return what to send for the application's head; `body` is the whole body, if it is known."""
+        clock = self._core.clock
         try:
             decided = on_head(
-                self.cache.engine,
-                self.forward,
+                self._core.engine,
+                self._forward,
                 head,
                 now=clock.monotonic(),
                 wall_now=clock.time(),
                 body=body,
             )
             if isinstance(decided, Serve):
-                return self._stand_in(decided)
+                return self._serve_stored(decided)
         except Exception:
-            self.cache.logs.failed("head_failed")
-            self.status = head.status
+            self._core.reporter.logs.failed("head_failed")
+            self._status = head.status
             return Answer(status=head.status, headers=list(head.headers.pairs), body=None)
-        self._keeping, self.stored, self.purge = decided.keeping, decided.stored, decided.purge
-        self.status = decided.answer.status
+        self._collector, self._pending_save = decided.keeping, decided.stored
+        self._invalid_tags = decided.purge
+        self._status = decided.answer.status
         return decided.answer
 
+    def invalidate(self) -> None:
+        """Purge what an unsafe request changed, in a thread."""
+        if self._invalid_tags:
+            self._core.purger.invalidate(self._invalid_tags)
+
+    async def ainvalidate(self) -> None:
+        """Purge what an unsafe request changed, in an event loop."""
+        if self._invalid_tags:
+            await self._core.purger.ainvalidate(self._invalid_tags)
+
     def take(self, piece: bytes) -> None:
-        """Copy a piece of the body aside, unless it has grown too large to be kept."""
-        keeping = self._keeping
-        if keeping is None or not piece:
+        """Copy a piece of the body, unless the body has grown too large to be stored."""
+        collector = self._collector
+        if collector is None or not piece:
             return
         self._size += len(piece)
-        if self._size <= keeping.max_size:
+        if self._size <= collector.max_size:
             self._pieces.append(bytes(piece))
-        elif isinstance(keeping, Shadowing):
-            self._pieces = []  # that it has outgrown what is kept is all that need be known
+        elif isinstance(collector, Shadowing):
+            self._pieces = []  # a comparison needs only its size from here on
         else:
             self.stop("too-large")
 
     def complete(self) -> None:
-        """Keep the whole body: from now on the memory tier has it."""
-        keeping, self._keeping = self._keeping, None
-        if keeping is None:
+        """Store the whole body in memory."""
+        collector, self._collector = self._collector, None
+        if collector is None:
             return
         body, self._pieces = b"".join(self._pieces), []
+        engine = self._core.engine
         try:
-            now = self.cache.clock.monotonic()
-            if isinstance(keeping, Shadowing):
-                whole = body if self._size <= keeping.max_size else None
-                self.outcome = shadowed(self.cache.engine, keeping, whole, self._size, now)
+            now = self._core.clock.monotonic()
+            if isinstance(collector, Shadowing):
+                whole = body if self._size <= collector.max_size else None
+                self._outcome = shadowed(engine, collector, whole, self._size, now)
             else:
-                self.stored = on_complete(self.cache.engine, keeping, body, now)
+                self._pending_save = on_complete(engine, collector, body, now)
         except Exception:
-            self.cache.logs.failed("store_failed")
+            self._core.reporter.logs.failed("store_failed")
 
     def stop(self, reason: str) -> None:
-        """Stop keeping what turned out not to be cacheable."""
-        if keeping := self._take_keeping():
-            refuse(self.cache.engine, keeping.fetch, reason)
+        """Stop collecting a response that turned out not to be cacheable."""
+        if collector := self._take_collector():
+            refuse(self._core.engine, collector.fetch, reason)
 
-    def _take_keeping(self) -> Collector | None:
-        keeping, self._keeping = self._keeping, None
+    def _take_collector(self) -> Collector | None:
+        collector, self._collector = self._collector, None
         self._pieces = []
-        return None if isinstance(keeping, Shadowing) else keeping
+        return None if isinstance(collector, Shadowing) else collector
 
     def fail(self, *, sent: bool) -> Answer | None:
-        """Give a stale answer to send in place of the application's exception; None: let it out.
+        """Return a stale answer to send after an exception of the application; None: raise it.
 
-        `sent` says that the head is out already: then nothing can stand in for the rest.
+        `sent` says that the head has been sent: then nothing can replace the rest.
         """
-        self.raised = True
+        self._raised = True
+        engine = self._core.engine
         if sent:
-            if keeping := self._take_keeping():
-                fail(self.cache.engine, keeping.fetch, "exception")
+            if collector := self._take_collector():
+                fail(engine, collector.fetch, "exception")
             return None
         try:
-            served = on_error(self.cache.engine, self.forward, self.cache.clock.monotonic())
-            return None if served is None else self._stand_in(served)
+            served = on_error(engine, self._forward, self._core.clock.monotonic())
+            return None if served is None else self._serve_stored(served)
         except Exception:
-            self.cache.logs.failed("stand_in_failed")
+            self._core.reporter.logs.failed("stand_in_failed")
             return None
 
-    def _stand_in(self, served: Serve) -> Answer:
-        answer = render(self.cache.engine, served)
-        self.stood_in = True
-        self.raised = False
-        self.stored = served.stored
-        if not (self.forward.fetch is not None and self.forward.fetch.refresh):
-            self.outcome = served.outcome
-        self.status = answer.status
+    def _serve_stored(self, served: Serve) -> Answer:
+        answer = render(self._core.engine, served)
+        self.serves_stored = True
+        self._raised = False
+        self._pending_save = served.stored
+        if not (self._forward.fetch is not None and self._forward.fetch.refresh):
+            self._outcome = served.outcome
+        self._status = answer.status
         return answer
 
     def finish(self) -> None:
-        """Let go of the flight and count the request; harmless when done before."""
+        """Release the flight and count the request; harmless when it is done."""
         if self._finished:
             return
         self._finished = True
-        if keeping := self._take_keeping():
-            broke_off(self.cache.engine, keeping)
-        fetch = self.forward.fetch
+        if collector := self._take_collector():
+            broke_off(self._core.engine, collector)
+        fetch = self._forward.fetch
         if fetch is not None:
             if fetch.flight is not None:
                 fetch.abandon()
             if fetch.lease is not None and (lease := fetch.take_lease()):
-                self.cache.settle(lease, uncacheable=fetch.uncacheable)
-        forward = self.forward
-        self.cache.finish(
-            forward.route,
-            self.outcome,
-            self.status,
-            self.started,
-            forward.reason,
-            failed=self.raised,
+                self._core.writer.settle(lease, uncacheable=fetch.uncacheable)
+        self._core.reporter.finish(
+            self._forward.route,
+            self._outcome,
+            self._status,
+            self._started,
+            self._forward.reason,
+            failed=self._raised,
         )
+
+    def save(self) -> None:
+        """Write what was stored to the shared store, in this thread."""
+        if (write := self._take_pending_save()) is not None:
+            self._core.writer.save(write)
+
+    def save_later(self) -> None:
+        """Write what was stored to the shared store, in a task of the running event loop."""
+        if (write := self._take_pending_save()) is not None:
+            self._core.writer.save_later(write)
+
+    def _take_pending_save(self) -> SharedWrite | None:
+        write, self._pending_save = self._pending_save, None
+        return write

@@ -28,11 +28,10 @@ import msgspec
 from msgspec.structs import replace
 
 from cachemw.config import EndpointSettings
-from cachemw.engine.lookup.rendering import Answer
 from cachemw.engine.model.bypass import is_host, normalised_host
-from cachemw.http.messages import Request
+from cachemw.http.messages import Answer, Request
 
-__all__ = ["MAX_BODY", "Order", "PurgeEndpoint", "Refusal", "endpoint_of", "refusal", "told"]
+__all__ = ["MAX_BODY", "Order", "PurgeEndpoint", "Refusal", "answer_json", "endpoint_of", "refusal"]
 
 MAX_BODY = 64 * 1024
 """Bytes of an order: a thousand tags."""
@@ -87,11 +86,11 @@ class PurgeEndpoint:
         self._digests = [_digest(token.encode("ascii")) for token in tokens]
         self._path = path
 
-    def meets(self, request: Request) -> bool:
+    def matches(self, request: Request) -> bool:
         """Say whether a request is for the endpoint, and not for the application."""
         return request.method == _METHOD or request.path == self._path
 
-    def reads(self, request: Request) -> bool:
+    def reads_body(self, request: Request) -> bool:
         """Say whether the request's body is to be read, up to `MAX_BODY`, before it is put to `order`."""
         return request.method != _METHOD and self._refused(request) is None
 
@@ -134,8 +133,8 @@ def _bodiless(refused: Refusal) -> Refusal:
     return Refusal(refused.reason, replace(refused.answer, body=b""))
 
 
-def told(result: Mapping[str, Any]) -> Answer:
-    """Give the answer that tells a purge's result, or a preview; queued is not done yet."""
+def answer_json(result: Mapping[str, Any]) -> Answer:
+    """Return a purge's result, or a preview, as JSON; a queued purge is accepted, not done."""
     return _answer(202 if result.get("status") == "queued" else 200, result)
 
 

@@ -1,81 +1,84 @@
-"""Carrying out what is ordered by HTTP: a front door hands the request over, and sends the answer."""
+"""Execution of purges that are ordered over HTTP."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import asdict
 
-from cachemw.cache import Cache
-from cachemw.engine.lookup.rendering import Answer
 from cachemw.errors import StoreError
-from cachemw.frontdoor.purge_endpoint import Order, Refusal, refusal, told
-from cachemw.http.messages import Request
+from cachemw.frontdoor.purge_endpoint import Order, PurgeEndpoint, Refusal, answer_json, refusal
+from cachemw.http.messages import Answer, Request
+from cachemw.introspection.stored_entries import Inspection
+from cachemw.wiring.core import Core
 
-__all__ = ["acarry_out", "carry_out", "ordered"]
+__all__ = ["PurgeOrders"]
 
 _PREVIEW = 5.0
-"""Seconds for a look through all that is stored: servers end requests that take a minute."""
+"""Seconds for a preview, which looks at every entry: servers end requests that take a minute."""
 
 
-def ordered(cache: Cache, read: Callable[[], Request]) -> Request | None:
-    """Give the request that `read` makes if it is an order; a fault of ours costs no request."""
-    endpoint = cache.endpoint
-    if endpoint is None:
-        return None
-    try:
-        request = read()
-        return request if endpoint.meets(request) else None
-    except Exception:  # must not become the client's (I3)
-        cache.logs.failed("endpoint_failed")
-        return None
+class PurgeOrders:
+    """Executes the orders that a purge endpoint accepts."""
 
+    def __init__(self, core: Core, endpoint: PurgeEndpoint) -> None:
+        self._core = core
+        self._endpoint = endpoint
 
-def carry_out(cache: Cache, request: Request) -> Answer:
-    """Purge what a request orders, in a thread; its body has been read if the endpoint reads it."""
-    order = _order(cache, request)
-    if isinstance(order, Answer):
-        return order
-    try:
-        if order.dry_run:
-            return told(asdict(cache.preview(**order.words, within=_PREVIEW)))
-        return told(asdict(cache.purge(**order.words, soft=order.soft)))
-    except Exception as error:
-        return _failed(cache, error)
+    def matches(self, request: Request) -> bool:
+        """Tell whether a request is for the endpoint; a failure here costs no request (I3)."""
+        try:
+            return self._endpoint.matches(request)
+        except Exception:
+            self._core.reporter.logs.failed("endpoint_failed")
+            return False
 
+    def reads_body(self, request: Request) -> bool:
+        """Tell whether the request's body is to be read before `execute`."""
+        return self._endpoint.reads_body(request)
 
-async def acarry_out(cache: Cache, request: Request) -> Answer:
-    """Purge what a request orders, without blocking the event loop."""
-    order = _order(cache, request)
-    if isinstance(order, Answer):
-        return order
-    try:
-        if order.dry_run:
-            preview = await asyncio.to_thread(cache.preview, **order.words, within=_PREVIEW)
-            return told(asdict(preview))
-        return told(asdict(await cache.apurge(**order.words, soft=order.soft)))
-    except Exception as error:
-        return _failed(cache, error)
+    def execute(self, request: Request) -> Answer:
+        """Execute what a request orders, in a thread."""
+        order = self._endpoint.order(request)
+        if isinstance(order, Refusal):
+            return self._refuse(order)
+        try:
+            if order.dry_run:
+                return self._preview(order)
+            wanted = self._core.purger.wanted(**order.words, soft=order.soft)
+            return answer_json(asdict(self._core.purger.purge(wanted)))
+        except Exception as error:
+            return self._failed(error)
 
+    async def aexecute(self, request: Request) -> Answer:
+        """Execute what a request orders, without blocking the event loop."""
+        order = self._endpoint.order(request)
+        if isinstance(order, Refusal):
+            return self._refuse(order)
+        try:
+            if order.dry_run:
+                return await asyncio.to_thread(self._preview, order)
+            wanted = self._core.purger.wanted(**order.words, soft=order.soft)
+            return answer_json(asdict(await self._core.purger.apurge(wanted)))
+        except Exception as error:
+            return self._failed(error)
 
-def _order(cache: Cache, request: Request) -> Order | Answer:
-    assert cache.endpoint is not None
-    cacheable = cache.endpoint.order(request)
-    return _refused(cache, cacheable) if isinstance(cacheable, Refusal) else cacheable
+    def _preview(self, order: Order) -> Answer:
+        wanted = self._core.purger.wanted(**order.words)
+        return answer_json(asdict(Inspection(self._core).preview(wanted, within=_PREVIEW)))
 
+    def _failed(self, error: Exception) -> Answer:
+        if isinstance(error, StoreError):
+            return self._refuse(
+                refusal(503, "store", f"the entries in Redis cannot be read: {error}")
+            )
+        if isinstance(error, ValueError):  # a wrong tag or URL, or an unknown route
+            return self._refuse(refusal(400, "words", str(error)))
+        self._core.reporter.logs.failed("endpoint_failed")
+        return self._refuse(
+            refusal(500, "failed", "the purge failed; see the log of the application")
+        )
 
-def _failed(cache: Cache, error: Exception) -> Answer:
-    if isinstance(error, StoreError):
-        return _refused(cache, refusal(503, "store", f"what is stored cannot be seen: {error}"))
-    if isinstance(error, ValueError):  # a bad tag or URL, or a route that is none
-        return _refused(cache, refusal(400, "words", str(error)))
-    cache.logs.failed("endpoint_failed")
-    return _refused(
-        cache, refusal(500, "failed", "this failed; the log of the application says why")
-    )
-
-
-def _refused(cache: Cache, refused: Refusal) -> Answer:
-    cache.count("endpoint_refused", refused.reason)
-    cache.logs.endpoint_refused(refused.reason)
-    return refused.answer
+    def _refuse(self, refused: Refusal) -> Answer:
+        self._core.reporter.count("endpoint_refused", refused.reason)
+        self._core.reporter.logs.endpoint_refused(refused.reason)
+        return refused.answer

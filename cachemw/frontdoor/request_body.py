@@ -25,7 +25,7 @@ UNREADABLE = Content(b"", "body")
 class Incoming:
     """An ASGI receive channel whose request body can be read ahead."""
 
-    __slots__ = ("_begun", "_last", "_more", "_pieces", "_receive")
+    __slots__ = ("_begun", "_last", "_more", "_pieces", "_receive", "was_read")
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -33,12 +33,15 @@ class Incoming:
         self._begun = False
         """Whether the body's beginning is here, and not received by the application yet."""
         self._more = True
+        self.was_read = False
+        """Whether anything was received: then the application must receive from here."""
         self._last: Message | None = None
         """What came instead of the rest: that the client is gone."""
 
     async def read(self, limit: int) -> Content:
         """Read the body; stop at the first message that takes it beyond the limit."""
         size = 0
+        self.was_read = True
         while self._more:
             message = await self._receive()
             if message["type"] != "http.request":

@@ -1,12 +1,12 @@
-"""The two messages every front door translates into: a request, and the head of a response."""
+"""Messages between front doors and the engine: a request, the head of a response, and an answer."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from cachemw.http.fields import Fields
+from cachemw.http.fields import Fields, Pair
 
-__all__ = ["Content", "Head", "Request"]
+__all__ = ["Answer", "Content", "Head", "Request"]
 
 
 class Content(Struct, frozen=True):
@@ -39,3 +39,12 @@ class Head(Struct, frozen=True, kw_only=True):
 
     status: int
     headers: Fields
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What is sent to the client instead of the application's own head."""
+
+    status: int
+    headers: list[Pair]
+    body: bytes | None
+    """None: the application's body follows. Bytes: this is the body, whatever the application sends."""

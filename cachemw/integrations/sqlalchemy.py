@@ -149,7 +149,7 @@ class Recorder:
             if recording is not None:
                 rows.record(recording, observed, parameters, self._schema)
         except Exception:
-            self._cache.logs.failed("recording_failed")
+            self._cache._core.reporter.logs.failed("recording_failed")
             if recording is not None:
                 recording.add((UNKNOWN,))
         return observed
@@ -191,7 +191,7 @@ class Recorder:
         try:
             changes.add(observed, parameters, self._schema, many=many)
         except Exception:
-            self._cache.logs.failed("recording_failed")
+            self._cache._core.reporter.logs.failed("recording_failed")
             changes.add_everything()
 
     def _stands(self, connection: Connection) -> bool:
@@ -220,7 +220,7 @@ class Recorder:
             if any(pending.changes.unknown(write.table) for write in observed.writes):
                 pending.inserts.append((pending.changes, context))
         except Exception:
-            self._cache.logs.failed("recording_failed")
+            self._cache._core.reporter.logs.failed("recording_failed")
 
     def _settle(self, pending: Pending) -> tuple[str, ...]:
         """Give the tags of all that is pending, and keep it as what may be committed."""
@@ -231,7 +231,7 @@ class Recorder:
                 for key in _inserted(table, context.inserted_primary_key_rows):
                     changes.tell(table.name.casefold(), key)
             except Exception:
-                self._cache.logs.failed("recording_failed")
+                self._cache._core.reporter.logs.failed("recording_failed")
         return pending.settle()
 
     # -- transactions ----------------------------------------------------------------------------
@@ -274,11 +274,11 @@ class Recorder:
 
     def _purge(self, tags: tuple[str, ...]) -> None:
         if not self._dialect.is_async:
-            return self._cache.invalidate(tags)
+            return self._cache._core.purger.invalidate(tags)
         try:
-            return await_only(self._cache.ainvalidate(tags))
+            return await_only(self._cache._core.purger.ainvalidate(tags))
         except MissingGreenlet:  # the pool ends a connection by itself, outside of any task
-            return self._cache.invalidate(tags)
+            return self._cache._core.purger.invalidate(tags)
 
 
 def _around(surround: Callable[..., AbstractContextManager[None]]) -> Callable[[_Method], _Method]:

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from cachemw.engine.core.drivers import run
 from cachemw.engine.core.effects import Acquire, Await, Claim, Effect
-from cachemw.engine.core.engine import Engine
 from cachemw.engine.core.flights import Waiter
 from cachemw.engine.flows.on_request import on_request
 from cachemw.engine.model.entry import Entry
@@ -20,6 +19,7 @@ from cachemw.engine.request.decisions import Forward, Serve
 from cachemw.engine.request.keying import CacheableRequest
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Content, Request
+from cachemw.wiring.core import Core
 
 __all__ = ["Explanation", "StoredAnswer", "explain"]
 
@@ -87,9 +87,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
 
 
 def explain(
-    engine: Engine,
-    perform: Callable[[Effect], Any],
-    now: float,
+    core: Core,
     method: str,
     url: str,
     headers: Mapping[str, str] | Iterable[tuple[str, str]],
@@ -97,6 +95,7 @@ def explain(
     mount: str,
 ) -> Explanation:
     """Run the real flow for a made-up request, and let go of whatever it took hold of."""
+    engine, now = core.engine, core.clock.monotonic()
     request = _request(method, url, headers, body, mount)
     if method in engine.bodied:
         request = replace(request, content=Content(body))
@@ -110,7 +109,9 @@ def explain(
         request.raw_path,
         request.query,
     )
-    decision = run(on_request(engine, request, target, extra, now), _impatient(perform, now))
+    decision = run(
+        on_request(engine, request, target, extra, now), _impatient(core.effects.perform, now)
+    )
     if isinstance(decision, Serve):
         if decision.refresh is not None:
             decision.refresh.abandon()

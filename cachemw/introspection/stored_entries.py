@@ -13,16 +13,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from cachemw.engine.core.engine import Engine
-from cachemw.engine.model.entry import Entry, Key, Verdict
+from cachemw.engine.model.entry import Entry, Key, VaryMarker, Verdict
 from cachemw.engine.request.keying import read_key
 from cachemw.engine.request.urls import purged_tags
 from cachemw.errors import StoreUnavailable
-from cachemw.invalidation.base import InvalidationLog
 from cachemw.invalidation.purges import Purge
-from cachemw.process.clock import Clock
-from cachemw.stores.memory.tier import MemoryTier
-from cachemw.stores.redis.scanner import Scanned, Scanner, TimeIsUpError
+from cachemw.stores.redis.scanner import Scanned, TimeIsUpError
+from cachemw.wiring.core import Core
 
 __all__ = ["PATIENCE", "Inspection", "Preview", "StoredEntry", "TimeIsUpError", "Touched"]
 
@@ -90,20 +87,12 @@ class Preview:
 class Inspection:
     """Looks through the entries of a cache. Blocks: never from an event loop's thread."""
 
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        memory: MemoryTier,
-        log: InvalidationLog,
-        clock: Clock,
-        scanner: Scanner | None,
-    ) -> None:
-        self._engine = engine
-        self._memory = memory
-        self._log = log
-        self._clock = clock
-        self._scanner = scanner
+    def __init__(self, core: Core) -> None:
+        self._engine = core.engine
+        self._memory = core.memory
+        self._log = core.log
+        self._clock = core.clock
+        self._scanner = core.redis.scanner if core.redis else None
 
     def memory(
         self, *, tags: Iterable[str] = (), urls: Iterable[str] = (), routes: Iterable[str] = ()
@@ -174,7 +163,7 @@ class Inspection:
         for scanned in found:
             if scanned.entry is None or scanned.key is None:
                 yield _rejected(scanned, scanned.reason)
-            elif not scanned.entry.is_marker:
+            elif not isinstance(scanned.entry, VaryMarker):
                 yield self._found(scanned, scanned.key, scanned.entry)
 
     def _found(self, scanned: Scanned, key: Key, entry: Entry) -> StoredEntry:
@@ -189,7 +178,7 @@ class Inspection:
     def _in_memory(self) -> Iterator[StoredEntry]:
         now = self._clock.monotonic()
         for entry in self._memory.entries():
-            if not entry.is_marker and now < entry.dies_at:
+            if not isinstance(entry, VaryMarker) and now < entry.dies_at:
                 yield self._told(entry, url=_url_of(entry.tags))
 
     def _told(

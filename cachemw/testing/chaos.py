@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from cachemw.config.syntax.units import duration
-from cachemw.engine.model.entry import Entry, Key
+from cachemw.engine.model.entry import Item, Key
 from cachemw.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class ChaosStore:
     ) -> None:
         self._tier = tier
         self._probabilities = probabilities
-        self._count = cache.count
+        self._count = cache._core.reporter.count
         deadline = cache.config.redis.deadline if cache.config.redis else delay
         self._pause = min(delay, deadline)
         self._too_slow = delay > deadline
@@ -98,7 +98,7 @@ class ChaosStore:
         with self._lock:
             return Counter(self._counts)
 
-    def get(self, key: Key, epoch: bytes) -> Entry | None:
+    def get(self, key: Key, epoch: bytes) -> Item | None:
         """Read an entry, possibly with a fault."""
         fault = self._choose("reads", self._probabilities.on_read())
         if fault.delayed:
@@ -106,7 +106,7 @@ class ChaosStore:
         self._raise_for(fault, "get")
         return None if fault.kind == "misses" else self._tier.get(_key_to_read(key, fault), epoch)
 
-    async def aget(self, key: Key, epoch: bytes) -> Entry | None:
+    async def aget(self, key: Key, epoch: bytes) -> Item | None:
         """Read an entry, possibly with a fault."""
         fault = self._choose("reads", self._probabilities.on_read())
         if fault.delayed:
@@ -118,7 +118,7 @@ class ChaosStore:
             else await self._tier.aget(_key_to_read(key, fault), epoch)
         )
 
-    def put(self, key: Key, entry: Entry) -> None:
+    def put(self, key: Key, entry: Item) -> None:
         """Write an entry, possibly with a fault."""
         fault = self._choose("writes", self._probabilities.on_write())
         if fault.delayed:
@@ -127,7 +127,7 @@ class ChaosStore:
         if fault.kind != "losses":
             self._tier.put(key, entry)
 
-    async def aput(self, key: Key, entry: Entry) -> None:
+    async def aput(self, key: Key, entry: Item) -> None:
         """Write an entry, possibly with a fault."""
         fault = self._choose("writes", self._probabilities.on_write())
         if fault.delayed:
@@ -187,7 +187,7 @@ def chaos(
     the order of the requests. `delay` is seconds, or a text such as "20ms". Raises ValueError for a
     cache without Redis, and for a wrong probability.
     """
-    tier = cache.performer.shared
+    tier = cache._core.effects.shared
     if tier is None:
         raise ValueError(
             "chaos() needs a cache with Redis: set `redis` in the configuration of this cache"
@@ -196,8 +196,8 @@ def chaos(
         errors=errors, delays=delays, losses=losses, misses=misses, mixups=mixups
     )
     store = ChaosStore(cache, tier, probabilities, duration(delay), seed)
-    cache.performer.shared = store
+    cache._core.effects.shared = store
     try:
         yield store
     finally:
-        cache.performer.shared = tier
+        cache._core.effects.shared = tier

@@ -20,7 +20,7 @@ from cachemw.stores.redis.leases import Leases
 from cachemw.stores.redis.scanner import Scanner
 from cachemw.stores.redis.tier import RedisTier
 from cachemw.telemetry import fleet
-from cachemw.telemetry.logs import Logs
+from cachemw.telemetry.reporter import Reporter
 
 if TYPE_CHECKING:
     import redis
@@ -54,6 +54,12 @@ class RedisParts:
     """Called now and then while there is a rollout that somebody has to control."""
     published_at: float = 0.0
     looked_at: float = 0.0
+
+    def reset_after_fork(self) -> None:
+        """Drop the parent's connections and leases."""
+        self.nodes.reset_after_fork()
+        self.leases.reset_after_fork()
+        self.published_at = 0.0
 
     def attach(self, flags: Flags, stats: Callable[[], bytes]) -> None:
         """Let the log feed the flags, and publish this process's statistics."""
@@ -117,20 +123,18 @@ class RedisParts:
         return None if alive is None else self.clock.monotonic() - alive
 
 
-class _Teller:
+class _StoreReporter:
     """Counts what happens to the shared store, and logs what an operator should hear of."""
 
-    def __init__(
-        self, config: Config, clock: Clock, count: Callable[[str, str], None], logs: Logs
-    ) -> None:
+    def __init__(self, config: Config, clock: Clock, reporter: Reporter) -> None:
         assert config.redis is not None
         self._failures = config.redis.breaker_failures
         self._clock = clock
-        self._count = count
-        self._logs = logs
+        self._count = reporter.count
+        self._logs = reporter.logs
         self._opened_at = 0.0
 
-    def tell(self, event: str, reason: str) -> None:
+    def report(self, event: str, reason: str) -> None:
         """Take an event of the tier or the log."""
         if event == "breaker_closed":
             self._logs.breaker_closed(self._clock.monotonic() - self._opened_at)
@@ -143,18 +147,16 @@ class _Teller:
             self._logs.breaker_opened(self._failures)
 
 
-def connect(
-    config: Config, clock: Clock, count: Callable[[str, str], None], logs: Logs
-) -> RedisParts:
+def connect(config: Config, clock: Clock, reporter: Reporter) -> RedisParts:
     """Join the parts; opens no connection yet."""
     assert config.redis is not None
     nodes = Nodes(config.redis, clock.monotonic)
     hooks = Hooks()
-    teller = _Teller(config, clock, count, logs)
-    hooks.count = teller.tell
-    hooks.lost = logs.log_lost
-    hooks.regained = logs.log_regained
-    hooks.unsent = logs.purges_unsent
+    events = _StoreReporter(config, clock, reporter)
+    hooks.count = events.report
+    hooks.lost = reporter.logs.log_lost
+    hooks.regained = reporter.logs.log_regained
+    hooks.unsent = reporter.logs.purges_unsent
     log = RedisLog(nodes, config.namespace, config.log, hooks, clock.monotonic)
     secrets = config.secret or (f"cachemw:{config.namespace}",)
     codec = Codec(
@@ -163,14 +165,14 @@ def connect(
         level=config.compression.level,
         max_body=max((route.max_size for route in config.routes), default=1),
     )
-    commands = Commands(nodes, teller.tell)
+    commands = Commands(nodes, events.report)
     tier = RedisTier(
         commands,
         config.namespace,
         codec,
         server_clock=lambda: log.server_shift,
         monotonic=clock.monotonic,
-        count=teller.tell,
+        count=events.report,
     )
     scanner = Scanner(
         nodes,

@@ -6,7 +6,7 @@ as `cachemw.toml`. A comment before a block changes that:
 
     <!-- needs: django redis -->     run the page only where these packages are installed
     <!-- not run: why -->            leave this block out
-    <!-- same as: file -->           leave it out, the file is run (tests/real)
+    <!-- same as: file -->           leave it out, the file is run (tests/system/real)
     <!-- flags of: routes -->        a file of flags, for routes of these names
     <!-- plan of: rollout -->        a plan of a rollout
 """
@@ -34,7 +34,7 @@ from cachemw.rollout.flags.files import read_flags
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("README.md")])
 TESTED_ELSEWHERE = {"configuration.md"}
-"""Pages whose configurations tests/config loads."""
+"""Pages whose configurations tests/unit/config loads."""
 
 _FENCE = re.compile(
     r"^(?:<!-- (?P<mark>needs|not run|same as|flags of|plan of): (?P<words>[^\n]+) -->\n)?"

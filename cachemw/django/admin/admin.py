@@ -97,7 +97,7 @@ class CacheAdmin(_ModelAdmin):
     def _page(self, request: HttpRequest, cache: Cache, form: PurgeForm | None) -> HttpResponse:
         searched = "q" in request.GET
         search = SearchForm(request.GET if searched else None)
-        wanted = search.tags(cache.engine) if searched else frozenset()
+        wanted = search.tags(cache._core.engine) if searched else frozenset()
         if form is None:
             form = PurgeForm(routes=_names(cache))
         return self._render(

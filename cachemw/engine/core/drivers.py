@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeVar
 
-from cachemw.engine.core.effects import Effect, Flow
 from cachemw.errors import StoreError
 
 __all__ = ["arun", "run"]
 
+Asked = TypeVar("Asked")
+"""The effects of a flow: `Effect`, and what a front door adds to it."""
 Result = TypeVar("Result")
 
 
-def run(flow: Flow[Result], perform: Callable[[Effect], Any]) -> Result:
+def run(flow: Generator[Asked, Any, Result], perform: Callable[[Asked], Any]) -> Result:
     """Run a flow in a thread; StoreError is thrown into it, everything else ends it."""
     try:
         effect = next(flow)
@@ -31,7 +32,9 @@ def run(flow: Flow[Result], perform: Callable[[Effect], Any]) -> Result:
         flow.close()
 
 
-async def arun(flow: Flow[Result], perform: Callable[[Effect], Awaitable[Any]]) -> Result:
+async def arun(
+    flow: Generator[Asked, Any, Result], perform: Callable[[Asked], Awaitable[Any]]
+) -> Result:
     """Run a flow in an event loop; cancellation reaches it as GeneratorExit."""
     try:
         effect = next(flow)

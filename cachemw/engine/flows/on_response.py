@@ -24,7 +24,7 @@ from cachemw.engine.keeping.storing import (
 from cachemw.engine.keeping.tagging import take_tags
 from cachemw.engine.keeping.validation import by_head, validated
 from cachemw.engine.lookup.candidates import stands_in
-from cachemw.engine.lookup.rendering import CONDITIONAL_METHODS, Answer, Pairs, as_not_modified
+from cachemw.engine.lookup.rendering import CONDITIONAL_METHODS, Pairs, as_not_modified
 from cachemw.engine.model.entry import Entry
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.model.reasons import FORWARDED
@@ -32,7 +32,7 @@ from cachemw.engine.request.decisions import Fetch, Forward, Serve
 from cachemw.http.cache_status import forwarded
 from cachemw.http.conditional import not_modified
 from cachemw.http.freshness import initial_age
-from cachemw.http.messages import Head
+from cachemw.http.messages import Answer, Head
 from cachemw.http.storing import Refused
 
 __all__ = ["Relayed", "on_error", "on_head"]

@@ -5,32 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from msgspec import Struct
-
-from cachemw.engine.core.engine import Engine, EngineSettings
+from cachemw.engine.core.engine import Engine
+from cachemw.engine.core.ports import EngineSettings
 from cachemw.engine.model.entry import Entry
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.request.decisions import Serve
 from cachemw.http.cache_status import CACHE_NAME, forwarded, hit
 from cachemw.http.conditional import NOT_MODIFIED_DROPS, is_conditional, not_modified
 from cachemw.http.fields import Fields, Pair
+from cachemw.http.messages import Answer
 from cachemw.http.ranges import partial, select
 
-__all__ = ["CONDITIONAL_METHODS", "Answer", "Pairs", "as_not_modified", "hit_fields", "render"]
+__all__ = ["CONDITIONAL_METHODS", "Pairs", "as_not_modified", "hit_fields", "render"]
 
 Pairs = list[Pair]
 
 CONDITIONAL_METHODS = frozenset({"GET", "HEAD", "QUERY"})
 """What is answered with 304 from a stored answer; RFC 9110 §13.1.2 has a 412 for others."""
-
-
-class Answer(Struct, frozen=True, kw_only=True):
-    """What goes out to the client instead of the application's own head."""
-
-    status: int
-    headers: Pairs
-    body: bytes | None
-    """None: the application's body follows. Bytes: this is the body, whatever the application sends."""
 
 
 def render(engine: Engine, served: Serve) -> Answer:

@@ -1,0 +1,117 @@
+"""Relay of an ASGI application's messages to the server, through an exchange."""
+
+from __future__ import annotations
+
+from cachemw.frontdoor.asgi_scope import (
+    App,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    header_pairs,
+    send_answer,
+)
+from cachemw.frontdoor.exchange import Exchange
+from cachemw.http.fields import Fields
+from cachemw.http.messages import Answer, Head
+from cachemw.telemetry.spans import span_origin
+
+__all__ = ["AsgiRelay"]
+
+_NO_FIELDS = Fields([])
+_BEFORE_START = frozenset({"http.response.early_hint", "http.response.debug", "http.response.push"})
+"""Messages that come before the response, and have nothing to do with it."""
+
+
+class AsgiRelay:
+    """Passes the messages of one call of the application on, through its exchange."""
+
+    __slots__ = ("_app", "_exchange", "_fields", "_held", "_replaced", "_send", "_sent")
+
+    def __init__(self, app: App, send: Send, exchange: Exchange) -> None:
+        self._app = app
+        self._send = send
+        self._exchange = exchange
+        self._held: Message | None = None
+        """The start of the response, until it is decided on."""
+        self._fields = _NO_FIELDS
+        """The headers of the message that is held."""
+        self._sent = False
+        self._replaced = False
+        """Whether another answer went out; what the application still sends is dropped."""
+
+    async def run(self, scope: Scope, receive: Receive) -> None:
+        """Call the application, and release its flight whatever happens."""
+        exchange = self._exchange
+        try:
+            with span_origin(exchange.template), exchange.recording:
+                await self._app(scope, receive, self.relay)
+        except Exception:
+            answer = exchange.fail(sent=self._sent)
+            if answer is None:
+                raise
+            await self._replace(answer)
+        finally:
+            exchange.finish()
+
+    async def relay(self, message: Message) -> None:
+        """Take one message from the application."""
+        kind = message["type"]
+        try:
+            if kind == "http.response.body":
+                await self._on_body(message)
+            elif kind == "http.response.start":
+                await self._on_start(message)
+            elif kind in _BEFORE_START:
+                await self._send(message)
+            else:
+                # pathsend, zerocopysend, trailers or unknown: this body cannot be copied, so the
+                # response is not stored (I7).
+                await self._flush()
+                self._exchange.stop("message")
+                if not self._replaced:
+                    await self._send(message)
+        except OSError:  # this client has gone, which says nothing about the next response
+            self._exchange.finish()
+            raise
+
+    async def _on_start(self, message: Message) -> None:
+        """Hold the start of a response whose body may come in one piece, with no trailers."""
+        self._held, self._fields = message, Fields(header_pairs(message.get("headers", ())))
+        one_piece = b"content-length" in self._fields and not message.get("trailers")
+        if not (self._exchange.may_store and one_piece):
+            await self._flush()
+
+    async def _flush(self, body: bytes | None = None) -> None:
+        """Decide on the held start of the response, and send the result."""
+        message, self._held = self._held, None
+        if message is None:
+            return
+        head = Head(status=message["status"], headers=self._fields)
+        answer = self._exchange.decide(head, body)
+        await self._exchange.ainvalidate()
+        if answer.body is not None:
+            await self._replace(answer)
+            return
+        self._sent = True
+        if message.get("trailers"):
+            self._exchange.stop("trailers")
+        await self._send({**message, "status": answer.status, "headers": answer.headers})
+
+    async def _replace(self, answer: Answer) -> None:
+        self._sent = self._replaced = True
+        await send_answer(self._send, answer)
+
+    async def _on_body(self, message: Message) -> None:
+        exchange = self._exchange
+        chunk = message.get("body", b"")
+        more = message.get("more_body", False)
+        if self._held is not None:
+            await self._flush(None if more else bytes(chunk))
+        if exchange.collecting:
+            exchange.take(chunk)
+            if not more:  # before the last byte is sent: a client may ask again at once
+                exchange.complete()
+        if not self._replaced:
+            await self._send(message)
+        exchange.save_later()

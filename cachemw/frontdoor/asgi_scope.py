@@ -1,0 +1,103 @@
+"""Reading an ASGI scope as the engine wants it, and changing it as the engine says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+from urllib.parse import quote
+
+from cachemw.engine.request.keying import Rewrite
+from cachemw.http.fields import Fields, Pair
+from cachemw.http.messages import Answer, Content, Request
+
+__all__ = [
+    "App",
+    "Message",
+    "Receive",
+    "Scope",
+    "Send",
+    "header_pairs",
+    "receive_body",
+    "request_of",
+    "rewritten",
+    "send_answer",
+    "send_nowhere",
+]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def request_of(scope: Scope, first: dict[bytes, bytes]) -> Request:
+    """Return the whole request; `first` maps each header to one of its values."""
+    mount = scope.get("root_path") or ""
+    path = scope["path"]
+    raw = scope.get("raw_path")
+    raw_path: bytes = raw if raw is not None else quote(path, errors="surrogateescape").encode()
+    below = path
+    # Servers differ: some put the mount into the path, some do not.
+    if mount and (path == mount or path.startswith(mount + "/")):
+        below = path[len(mount) :] or "/"
+        raw_mount = quote(mount, errors="surrogateescape").encode()
+        if raw_path.startswith(raw_mount):
+            raw_path = raw_path[len(raw_mount) :] or b"/"
+    headers = scope["headers"]
+    if not isinstance(headers, list):
+        headers = [(bytes(name), bytes(value)) for name, value in headers]
+    return Request(
+        method=scope["method"],
+        scheme=scope.get("scheme") or "http",
+        mount=mount,
+        path=below,
+        raw_path=raw_path,
+        query=scope["query_string"],
+        headers=Fields(headers, first),
+    )
+
+
+def rewritten(scope: Scope, rewrite: Rewrite | None) -> Scope:
+    """Return the scope that the application is to see."""
+    if rewrite is None:
+        return scope
+    return {**scope, "headers": list(rewrite.headers.pairs), "query_string": rewrite.query}
+
+
+def header_pairs(headers: Iterable[tuple[bytes, bytes]]) -> list[Pair]:
+    """Return a response's headers as pairs of bytes, with names in lower case."""
+    return [
+        (
+            name if type(name) is bytes and name.islower() else bytes(name).lower(),
+            value if type(value) is bytes else bytes(value),
+        )
+        for name, value in headers
+    ]
+
+
+def receive_body(content: Content | None) -> Receive:
+    """Return the receive channel of a refresh: it gives a body, or an empty one, and then waits."""
+    begun = False
+
+    async def receive() -> Message:
+        nonlocal begun
+        if begun:
+            # Frameworks cancel the response of a client that disconnects. This one never does.
+            await asyncio.Event().wait()
+        begun = True
+        body = b"" if content is None else content.data
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+async def send_nowhere(message: Message) -> None:
+    """Drop the messages of a refresh: there is no client."""
+
+
+async def send_answer(send: Send, answer: Answer) -> None:
+    """Send a whole answer of the cache's own."""
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    await send({"type": "http.response.body", "body": answer.body or b""})

@@ -1,0 +1,226 @@
+"""The composition root: everything that one cache consists of, made from its configuration.
+
+`build` joins configuration, engine, stores, invalidation log, flags, rollout and telemetry. It
+starts no thread and opens no connection: both happen with the first request that needs them.
+Front doors, introspection and `cachemw.cache.Cache` share the `Core` that it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cachemw.config import Config
+from cachemw.engine.core.engine import Engine
+from cachemw.engine.core.setup import make_routes
+from cachemw.engine.model.routes import RouteState
+from cachemw.extensions.graphql import resolve_languages
+from cachemw.extensions.identity import Identify, resolve_identities
+from cachemw.invalidation.base import InvalidationLog, LocalLog
+from cachemw.invalidation.graph import Graph
+from cachemw.process.clock import Clock
+from cachemw.process.exit import close_at_exit
+from cachemw.process.fork import reset_in_children
+from cachemw.process.threads import Tasks, WorkerPool
+from cachemw.recording.context import carry_into_threads
+from cachemw.rollout.flags.files import Files, files_of
+from cachemw.rollout.flags.flags import Flags
+from cachemw.rollout.manager import Rollout
+from cachemw.stores.memory.shadows import ShadowTier
+from cachemw.stores.memory.tier import SLICE, MemoryTier
+from cachemw.telemetry.counters import Counters
+from cachemw.telemetry.logs import Logs, set_level
+from cachemw.telemetry.mismatches import Mismatches
+from cachemw.telemetry.otel import instrument
+from cachemw.telemetry.reporter import Reporter
+from cachemw.wiring.effects import EffectRunner
+from cachemw.wiring.engine import make_engine
+from cachemw.wiring.gauges import StatsReader, make_gauges
+from cachemw.wiring.memory import make_memory
+from cachemw.wiring.purging import Purger
+from cachemw.wiring.redis import RedisParts, connect
+from cachemw.wiring.rollout import make_rollout
+from cachemw.wiring.writes import SharedWriter
+
+__all__ = ["Core", "build"]
+
+_CLOSE_WAIT = 5.0
+"""Seconds that closing waits for refreshes, and for an event loop's writes to Redis."""
+_MAX_TASKS = 1000
+"""Refreshes and writes to Redis at a time in a process's event loops; more are dropped and counted."""
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False, kw_only=True)
+class Core:
+    """The parts of one cache."""
+
+    config: Config
+    clock: Clock
+    reporter: Reporter
+    """Counts and logs what happens; has the counters and the loggers."""
+    workers: WorkerPool
+    tasks: Tasks
+    log: InvalidationLog
+    memory: MemoryTier
+    shadows: ShadowTier
+    engine: Engine
+    redis: RedisParts | None
+    effects: EffectRunner
+    writer: SharedWriter
+    purger: Purger
+    flags: Flags
+    files: Files
+    """The local file of flags and the mirror of the live ones."""
+    stats: StatsReader
+    rollout: Rollout
+    servers: set[object] = field(default_factory=set)
+    """The ASGI lifespans that run in this process; the last one that ends closes the cache."""
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start to follow the log and the files of flags in this process; cheap when started."""
+        try:
+            self.files.start()  # before the log, which is to learn what the mirror remembers
+            self.log.start()
+        except Exception:  # perhaps no thread can be started: the next request tries again (I3)
+            self.reporter.logs.failed("start_failed")
+
+    def close(self) -> None:
+        """Stop the threads and close the connections; can be started again."""
+        self.workers.close(_CLOSE_WAIT)
+        self.log.close()
+        self.rollout.close()  # after the log, which starts the rollout's thread
+        self.files.close()  # last: the log may have had news for the mirror
+        if self.redis:
+            self.redis.nodes.close()
+
+    async def aclose(self) -> None:
+        """Close as `close` does, from an event loop; wait some seconds for tasks of that loop."""
+        await self.aleave()
+        self.close()
+
+    async def aleave(self) -> None:
+        """Close what belongs to the running event loop; other loops of the process go on."""
+        # A write to Redis that is still running would open the connection again.
+        await self.tasks.drain(_CLOSE_WAIT)
+        if self.redis:
+            await self.redis.nodes.aclose()
+
+    def reset_after_fork(self) -> None:
+        """Drop what came from the parent process: its locks, threads, connections and counts."""
+        for part in (
+            self.reporter.counters,
+            self.reporter.logs,
+            self.memory,
+            self.shadows,
+            self.reporter.mismatches,
+            self.engine,
+            self.flags,
+            self.rollout,
+            self.files,
+            self.workers,
+            self.tasks,
+            self.log,
+        ):
+            part.reset_after_fork()
+        self.servers.clear()
+        if self.redis:
+            self.redis.reset_after_fork()
+
+    def published_stats(self) -> bytes:
+        """Return what the log's thread publishes once a second.
+
+        The same tick frees the memory of entries that other processes have purged.
+        """
+        if self.memory.prune(self.clock.monotonic()) > SLICE // 2:
+            self.workers.submit(self.memory.tidy)
+        return self.stats.read().encode()
+
+
+def build(config: Config, identities: Mapping[str, Identify], clock: Clock) -> Core:
+    """Make the parts of a cache. Raises ConfigError for a configuration that cannot work."""
+    reporter = _make_reporter(config, clock)
+    routes = make_routes(config, resolve_identities(config, identities), resolve_languages(config))
+    if config.recording.threads:
+        carry_into_threads()
+    workers, tasks = WorkerPool(config.refresh_workers), Tasks(_MAX_TASKS)
+    redis = connect(config, clock, reporter) if config.redis else None
+    log: InvalidationLog = redis.log if redis else LocalLog(config.log.floors, clock.time)
+    memory = make_memory(config.memory, clock, log.floors, reporter, workers)
+    shadows = ShadowTier(config.memory.shadow_size)
+    engine = make_engine(
+        config, routes, clock, memory=memory, shadows=shadows, log=log, reporter=reporter
+    )
+    effects = _make_effects(clock, log, redis)
+    flags = _make_flags(config, routes, engine, redis)
+    stats = StatsReader(reporter, make_gauges(config.memory, memory, engine, flags, redis))
+    core = Core(
+        config=config,
+        clock=clock,
+        reporter=reporter,
+        workers=workers,
+        tasks=tasks,
+        log=log,
+        memory=memory,
+        shadows=shadows,
+        engine=engine,
+        redis=redis,
+        effects=effects,
+        writer=SharedWriter(effects, workers, tasks, reporter),
+        purger=Purger(engine, Graph(config.dependencies), log, memory, workers, reporter),
+        flags=flags,
+        files=files_of(
+            config,
+            flags,
+            refused=reporter.logs.flags_file_refused,
+            count=reporter.count,
+            failed=reporter.logs.failed,
+        ),
+        stats=stats,
+        rollout=make_rollout(config, clock, flags, log, reporter.logs, redis, stats.read),
+    )
+    _attach(core)
+    return core
+
+
+def _make_reporter(config: Config, clock: Clock) -> Reporter:
+    counters = Counters([route.name for route in config.routes])
+    logs = Logs(
+        request_lines_per_second=config.log_rate,
+        on_drop=lambda: counters.event("log_lines_dropped"),
+    )
+    return Reporter(counters, logs, Mismatches(), clock, config)
+
+
+def _make_effects(clock: Clock, log: InvalidationLog, redis: RedisParts | None) -> EffectRunner:
+    return EffectRunner(clock, log, redis.tier, redis.leases) if redis else EffectRunner(clock, log)
+
+
+def _make_flags(
+    config: Config, routes: list[RouteState], engine: Engine, redis: RedisParts | None
+) -> Flags:
+    def hold_out(share: float) -> None:
+        engine.holdout = share
+
+    return Flags(
+        routes,
+        classes=config.flags,
+        route_flags=config.route_flags,
+        kill=config.kill,
+        holdout=config.holdout,
+        hold_out=hold_out,
+        levels=config.log_levels,
+        set_level=set_level,
+        exchange=redis.log.flags.exchange if redis else None,
+    )
+
+
+def _attach(core: Core) -> None:
+    """Connect the parts to the log, to OpenTelemetry and to the process."""
+    if core.redis:
+        core.redis.attach(core.flags, core.published_stats)
+    templates = {route.name: route.path for route in core.config.routes}
+    instrument(core.reporter.counters, core.stats.gauges, templates=templates)
+    reset_in_children(core)
+    close_at_exit(core.log)  # purges of others would wait for a process that has ended

@@ -1,0 +1,87 @@
+"""The engine of one cache, made from its configuration."""
+
+from __future__ import annotations
+
+import cachetools
+
+from cachemw.config import Config, MemorySettings
+from cachemw.engine.core.engine import Engine
+from cachemw.engine.core.ports import EngineSettings, Hooks, Parts
+from cachemw.engine.core.setup import make_router
+from cachemw.engine.model.keys import KeyMaker
+from cachemw.engine.model.routes import RouteState
+from cachemw.invalidation.base import InvalidationLog
+from cachemw.process.clock import Clock
+from cachemw.stores.memory.interning import intern_pairs
+from cachemw.stores.memory.shadows import ShadowTier
+from cachemw.stores.memory.tier import MemoryTier
+from cachemw.telemetry.reporter import Reporter
+
+__all__ = ["make_engine"]
+
+_VARIANT = 2048
+"""Bytes: the size of a typical variant, to turn the memory limit into a number of variants."""
+_MOST_VARIANTS = 32_768
+_MEMO_SHARE, _SMALLEST_MEMO, _LARGEST_MEMO = 8, 1 << 20, 32 << 20
+
+
+def make_engine(
+    config: Config,
+    routes: list[RouteState],
+    clock: Clock,
+    *,
+    memory: MemoryTier,
+    shadows: ShadowTier,
+    log: InvalidationLog,
+    reporter: Reporter,
+) -> Engine:
+    """Make the engine over the memory tier and the invalidation log of a process."""
+    digest_secret = config.digest_secret or f"cachemw:{config.namespace}"
+    uncacheable = cachetools.TTLCache[bytes, bool](
+        config.coalesce.hit_for_miss_size,
+        config.coalesce.hit_for_miss,
+        timer=clock.monotonic,
+    )
+    return Engine(
+        settings=_settings(config),
+        parts=Parts(
+            memory=memory,
+            floors=log.floors,
+            log=log,
+            shadows=shadows,
+            uncacheable=uncacheable,
+            intern=intern_pairs,
+        ),
+        hooks=Hooks(count=reporter.count, refused=reporter.refused, mismatched=reporter.mismatched),
+        routes=routes,
+        router=make_router(config),
+        keys=KeyMaker(config.namespace, digest_secret.encode()),
+    )
+
+
+def _settings(config: Config) -> EngineSettings:
+    return EngineSettings(
+        memo_bytes=_memo_bytes(config.memory),
+        variants_limit=_variants_limit(config.memory),
+        max_waiters=config.coalesce.max_waiters,
+        alone=config.coalesce.alone,
+        coalesce_wait=config.coalesce.wait,
+        has_shared=config.redis is not None,
+        leases=config.redis is not None and config.coalesce.lease > 0,
+        x_cache=config.x_cache,
+        show_keys=config.show_keys,
+        max_tags=config.recording.max_tags,
+        tag_fields=frozenset(name.encode("ascii") for name in config.recording.fields),
+        keeps_tag_fields=config.recording.keep_fields,
+        targets=tuple(name.encode("ascii") for name in config.targeted),
+    )
+
+
+def _memo_bytes(config: MemorySettings) -> int:
+    """Return the bytes of each of the memo's two generations: an eighth of the memory tier."""
+    return min(max(config.max_size // _MEMO_SHARE, _SMALLEST_MEMO), _LARGEST_MEMO)
+
+
+def _variants_limit(config: MemorySettings) -> int:
+    """Return how many variants are counted, over all targets: as many of 2 KiB as there is room for."""
+    return min(config.max_size // _VARIANT + 1, _MOST_VARIANTS)

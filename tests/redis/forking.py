@@ -1,0 +1,128 @@
+"""Fork a process whose cache is in full use, and say what each child found: `forking.py CONFIG`.
+
+A program of its own, for a fork of the test's process would take the test's threads' locks along.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+from cachemw import Cache
+from cachemw.engine.model.entry import Entry, Key
+
+CHILDREN = 4
+NAMES = [f"name-{number}" for number in range(50)]
+ROUNDS = 20
+
+
+def key_of(cache: Cache, name: str) -> Key:
+    return cache._core.engine.keys.make((name.encode(),))
+
+
+def put_all(cache: Cache) -> None:
+    now = time.monotonic()
+    for name in NAMES:
+        key = key_of(cache, name)
+        entry = Entry(
+            key=key.digest,
+            status=200,
+            headers=(),
+            body=name.encode(),
+            route="things",
+            born=now,
+            fresh_until=now + 600,
+            stale_until=now + 600,
+            stale_error_until=now + 600,
+            dies_at=now + 600,
+            position=cache._core.engine.floors.here(),
+        )
+        cache._core.redis.tier.put(key, entry)  # type: ignore[union-attr]
+
+
+def hammer(cache: Cache) -> dict[str, int]:
+    """Read every name again and again, from a thread and from a loop; count what came."""
+    tier: Any = cache._core.redis.tier  # type: ignore[union-attr]
+    epoch = cache._core.engine.floors.epoch
+    found = {"right": 0, "wrong": 0, "none": 0}
+
+    def judge(name: str, entry: Entry | None) -> None:
+        if entry is None:
+            found["none"] += 1
+        else:
+            found["right" if entry.body == name.encode() else "wrong"] += 1
+
+    async def from_a_loop() -> None:
+        for _ in range(ROUNDS):
+            entries = await asyncio.gather(
+                *(tier.aget(key_of(cache, n), epoch) for n in NAMES[:10])
+            )
+            for name, entry in zip(NAMES, entries, strict=False):
+                judge(name, entry)
+        await cache._core.redis.nodes.aclose()  # type: ignore[union-attr]
+
+    for _ in range(ROUNDS):
+        for name in NAMES:
+            judge(name, tier.get(key_of(cache, name), epoch))
+    asyncio.run(from_a_loop())
+    return found
+
+
+def live(cache: Cache) -> None:
+    cache.start()
+    while not cache.log.live:
+        time.sleep(0.002)
+
+
+def report(cache: Cache) -> dict[str, Any]:
+    """What a child inherited, before and after it begins to follow for itself."""
+    log: Any = cache.log
+    inherited = {
+        "requests": cache.stats().requests,
+        "live": log.live,
+        "clients": bool(cache._core.redis.nodes._by_address),  # type: ignore[union-attr]
+        "memory": sum(
+            cache._core.engine.floors.judge(e).value != "dead" for e in cache.memory.entries()
+        ),
+    }
+    live(cache)
+    purged = cache.purge(tags=["nothing"])
+    return {"inherited": inherited, "me": log.me, "purge": purged.status, **hammer(cache)}
+
+
+def main() -> None:
+    cache = Cache.from_dict(json.loads(sys.argv[1]))
+    live(cache)
+    put_all(cache)
+    hammer(cache)
+    cache._core.reporter.count("stored", "")
+    busy = threading.Thread(target=lambda: [hammer(cache) for _ in range(3)])
+    busy.start()
+    children = []
+    for _ in range(CHILDREN):
+        reader, writer = os.pipe()
+        if os.fork() == 0:
+            os.close(reader)
+            with os.fdopen(writer, "w") as out:
+                json.dump(report(cache), out)
+            os._exit(0)
+        os.close(writer)
+        children.append(reader)
+    reports = []
+    for reader in children:
+        with os.fdopen(reader) as pipe:
+            reports.append(json.load(pipe))
+        os.wait()
+    busy.join()
+    parent = {"me": cache.log.me, **hammer(cache)}  # type: ignore[attr-defined]
+    cache.close()
+    json.dump({"parent": parent, "children": reports}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

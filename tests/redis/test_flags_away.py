@@ -1,0 +1,152 @@
+"""Flags while Redis is away: one machine's file and mirror; and levels, which are flags, in every process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cachemw import Cache
+from cachemw.testing import RedisServer
+from tests.support.caches import Caches, Site, until
+
+ROOT = Path(__file__).parents[2]
+PATH = "/things/7"
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Path:
+    return tmp_path / "flags.json"
+
+
+def away(server: RedisServer, *caches: Cache) -> None:
+    server.kill()
+    until(lambda: not any(cache.log.live for cache in caches))
+
+
+def within_a_second(became: float) -> bool:
+    return became < 1.0
+
+
+# -- the local file --------------------------------------------------------------------------------
+
+
+def test_the_local_file_counts_within_a_second_with_redis_down(
+    own_caches: Caches, own_redis_server: RedisServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "flags.toml"
+    site = Site(own_caches.make(flags_file=str(file)))
+    site.get(PATH)
+    assert site.hits(PATH)
+    away(own_redis_server, site.cache)
+    file.write_text('"route:things" = "off"')
+    assert within_a_second(until(lambda: not site.hits(PATH)))
+    file.write_text("")
+    assert within_a_second(until(lambda: site.hits(PATH)))
+    file.write_text('kill = "on"')
+    assert within_a_second(until(lambda: not site.hits(PATH)))
+
+
+def test_the_local_file_stands_above_what_redis_says_and_is_one_machines(
+    caches: Caches, tmp_path: Path
+) -> None:
+    file = tmp_path / "flags.toml"
+    here, there = caches.make(flags_file=str(file)), caches.make()
+    assert there.flags.set(low="off")
+    until(lambda: here.flags.states()["low"] == "off")
+    file.write_text('low = "on"')
+    until(lambda: here.flags.states()["low"] == "on")
+    assert there.flags.set(low="shadow")
+    until(lambda: here.flags.live.classes["low"] == "shadow")
+    assert (here.flags.states()["low"], there.flags.states()["low"]) == ("on", "shadow")
+    assert here.flags.set({"kill": "on"})  # changes what is live, and not by what is local
+    until(lambda: there.flags.killed)
+    assert there.flags.states()["low"] == "shadow"
+    assert here.flags.killed
+
+
+# -- the mirror ------------------------------------------------------------------------------------
+
+
+def restarted(own_caches: Caches, mirror: Path) -> Site:
+    return Site(own_caches.make(live=False, flags_mirror=str(mirror)))
+
+
+def test_a_process_that_restarts_without_redis_knows_what_was_switched_off(
+    own_caches: Caches, own_redis_server: RedisServer, mirror: Path
+) -> None:
+    # Guard: `Mirror.take_over` before the first request; the thread comes to it later.
+    own_caches.make(flags_mirror=str(mirror))
+    assert own_caches.make().flags.set({"route:things": "off"})
+    until(mirror.exists)
+    own_redis_server.kill()
+    site = restarted(own_caches, mirror)
+    assert [site.get(PATH).cache_status, site.hits(PATH)] == [
+        "cachemw; fwd=bypass; detail=off",
+        False,
+    ]
+    mirror.unlink()
+    unaware = restarted(own_caches, mirror)
+    unaware.get(PATH)
+    assert unaware.hits(PATH)
+
+
+def test_what_is_newer_in_redis_wins_over_the_mirror(
+    own_caches: Caches, own_redis_server: RedisServer, mirror: Path
+) -> None:
+    operator = own_caches.make()
+    first = own_caches.make(flags_mirror=str(mirror))
+    assert operator.flags.set(low="off")
+    until(mirror.exists)
+    first.close()
+    assert operator.flags.set(low="shadow")
+    again = own_caches.make(flags_mirror=str(mirror))
+    until(lambda: again.flags.states()["low"] == "shadow")
+    until(lambda: b"shadow" in mirror.read_bytes())
+
+
+def test_an_emptied_redis_is_given_what_the_mirror_remembers(
+    own_caches: Caches, own_redis_server: RedisServer, mirror: Path
+) -> None:
+    # Guard: `Mirror.take_over`, before the log is joined: `newest` knows what it took.
+    first = own_caches.make(flags_mirror=str(mirror))
+    assert first.flags.set({"kill": "on", "level:high": "error"})
+    until(mirror.exists)
+    first.close()
+    own_redis_server.command("FLUSHALL")
+    own_caches.make(flags_mirror=str(mirror))
+    other = own_caches.make()  # of a machine without a mirror
+    until(lambda: other.flags.killed)
+    assert other.flags.levels["high"] == "error"
+
+
+def test_a_mirror_that_cannot_be_written_is_counted_and_costs_nothing(
+    own_caches: Caches, tmp_path: Path
+) -> None:
+    cache = own_caches.make(flags_mirror=str(tmp_path / "missing" / "flags.json"))
+    site = Site(cache)
+    assert cache.flags.set(high="off")
+    until(lambda: cache.stats().events.get("store_error", {}).get("flags_mirror"))
+    site.get(PATH)
+    assert site.hits(PATH)
+
+
+# -- whether everybody has heard -------------------------------------------------------------------
+
+
+def test_the_least_revision_says_whether_a_change_has_reached_everybody(
+    own_caches: Caches, own_redis_server: RedisServer
+) -> None:
+    here, there = own_caches.make(), own_caches.make()
+    assert here.flags.set(low="off")
+    until(lambda: here.stats().merge(there.stats()).gauges["flags_revision"] == 1)
+
+    def fleets() -> float | None:
+        fleet = here.fleet_stats()
+        assert fleet is not None
+        return fleet.stats.gauges.get("flags_revision")
+
+    until(lambda: fleets() == 1)
+    there.close()  # behind from here on
+    assert here.flags.set(low="on")
+    assert here.stats().merge(there.stats()).gauges["flags_revision"] == 1

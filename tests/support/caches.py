@@ -1,0 +1,165 @@
+"""Caches over one real server, a site behind them, and waiting for conditions."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from cachemw import Cache
+from cachemw.engine.model.entry import Entry
+from cachemw.extensions.identity import Identify
+from cachemw.wsgi import CacheMiddleware
+
+__all__ = ["LIMIT", "Caches", "Site", "entry_of", "options", "until"]
+
+LIMIT = 10.0
+"""Seconds after which a condition that has not come true will not: generous, the machine is busy."""
+
+PURGE_TAG = "thing:7"
+
+
+def until(condition: Callable[[], object], limit: float = LIMIT) -> float:
+    """Wait for a condition; return the seconds that it took, fail after `limit` of them."""
+    began = time.monotonic()
+    while not condition():
+        waited = time.monotonic() - began
+        assert waited < limit, f"not within {limit} s"
+        time.sleep(0.002)
+    return time.monotonic() - began
+
+
+def options(url: str, **changes: Any) -> dict[str, Any]:
+    """Return a configuration over this server, its log polled often so that closing is quick."""
+    log = {"poll": "40ms", **changes.pop("log", {})}
+    route = {
+        "name": "things",
+        "path": "/things/{id}",
+        "ttl": "1h",
+        "risk": "low",
+        "tags": ["thing:{id}", "things"],
+        "stale_while_revalidate": "1h",
+    }
+    # The machine is shared and slow at times; what deadlines cost is measured among the faults.
+    redis = {"url": url, "deadline": "2s", **changes.pop("redis", {})}
+    return {"namespace": "shared", "redis": redis, "log": log, "routes": [route], **changes}
+
+
+class Caches:
+    """Makes caches, waits until they follow the log, and closes them all in the end."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.identities: dict[str, Identify] = {}
+        self._stack = ExitStack()
+
+    def make(self, *, live: bool = True, clock: Any = None, **changes: Any) -> Cache:
+        """Make one more cache, as another process would have it."""
+        cache = Cache.from_dict(
+            options(self.url, **changes), clock=clock, identities=self.identities
+        )
+        self._stack.callback(cache.close)
+        cache.start()
+        if live:
+            until(lambda: cache.log.live)
+        return cache
+
+    def close(self) -> None:
+        """Close every cache that was made."""
+        self._stack.close()
+
+
+@dataclass
+class Answer:
+    """What a client got."""
+
+    body: bytes
+    cache_status: str
+
+
+@dataclass
+class Site:
+    """One process's site: every answer names its path and the version that was read for it."""
+
+    cache: Cache
+    versions: dict[str, int] = field(default_factory=dict)
+    """Path -> version: what the sites of one test share as their database."""
+    fields: list[tuple[str, str]] = field(default_factory=list)
+    """What every answer carries beside its Content-Type."""
+    calls: int = 0
+    pausing: Callable[[], object] | None = None
+    """Called by the application between reading its data and answering."""
+
+    def __post_init__(self) -> None:
+        self._door = CacheMiddleware(self._application, self.cache)
+
+    def _application(self, environ: Any, start_response: Any) -> list[bytes]:
+        self.calls += 1
+        path = environ["PATH_INFO"]
+        body = f"{path} v{self.versions.get(path, 1)}".encode()
+        if self.pausing is not None:
+            self.pausing()
+        start_response("200 OK", [("Content-Type", "text/plain"), *self.fields])
+        return [body]
+
+    def get(self, path: str, **fields: str) -> Answer:
+        """Ask for a path as a server would, to the last byte and `close()`."""
+        seen: dict[str, str] = {}
+
+        def start_response(
+            status: str, headers: list[tuple[str, str]], exc_info: Any = None
+        ) -> Any:
+            seen.update((name.lower(), value) for name, value in headers)
+
+        environ = {
+            "REQUEST_METHOD": "GET",
+            "PATH_INFO": path,
+            "SCRIPT_NAME": "",
+            "QUERY_STRING": "",
+            "HTTP_HOST": "shop.example",
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(),
+            **fields,
+        }
+        body = self._door(environ, start_response)
+        try:
+            return Answer(b"".join(body), seen.get("cache-status", ""))
+        finally:
+            if hasattr(body, "close"):
+                body.close()
+
+    def hits(self, path: str) -> bool:
+        """Say whether a path is answered without the application."""
+        return "; hit" in self.get(path).cache_status
+
+
+def entry_of(cache: Cache, tag: str = PURGE_TAG) -> Entry:
+    """Return an entry that was begun just now and carries a tag."""
+    now = cache._core.clock.monotonic()
+    return Entry(
+        key=bytes(16),
+        status=200,
+        headers=(),
+        body=b"",
+        route="things",
+        born=now,
+        fresh_until=now + 3600,
+        stale_until=now + 3600,
+        stale_error_until=now + 3600,
+        dies_at=now + 3600,
+        position=cache._core.engine.floors.here(),
+        tags=(tag,),
+    )
+
+
+@contextmanager
+def caches_over(url: str) -> Iterator[Caches]:
+    """Make caches over a server and close them in the end."""
+    caches = Caches(url)
+    try:
+        yield caches
+    finally:
+        caches.close()

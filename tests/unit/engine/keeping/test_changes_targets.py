@@ -1,0 +1,52 @@
+"""What an unsafe request that succeeded makes invalid, and that it is the request's own."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from cachemw.engine.keeping.changes import invalid_tags
+from cachemw.http.fields import Fields
+from cachemw.http.messages import Head, Request
+from tests.support.engine import Kit, get
+
+KIT = Kit(
+    {"path": "/p/{id}", "ttl": "60s", "query": ["page"]},
+    {"path": "/f/{rest:path}", "ttl": "60s"},
+)
+
+
+def changed(request: Request, location: bytes | None = None) -> set[str]:
+    """Give the tags that a POST to the same target makes invalid."""
+    fields = [] if location is None else [(b"location", location)]
+    head = Head(status=303, headers=Fields(fields))
+    return set(invalid_tags(KIT.engine, replace(request, method="POST"), head))
+
+
+OWN = [
+    pytest.param(get("/p/1"), id="plain"),
+    pytest.param(get("/p/1", query=b"page=2&x"), id="with a query"),
+    pytest.param(get("/p/%C3%A9"), id="percent-encoded"),
+    pytest.param(get("/p/1", mount="/shop"), id="below a mount"),
+    pytest.param(replace(get("/p/é"), raw_path="/p/é".encode()), id="bytes that are no ASCII"),
+    pytest.param(replace(get("/p/%FF"), raw_path=b"/p/\xff"), id="bytes that are no text"),
+    pytest.param(replace(get("/p/1"), query=b"page=\xff"), id="such bytes in a query"),
+    pytest.param(replace(get("/p/a#b"), raw_path=b"/p/a#b"), id="a fragment, which none is"),
+    pytest.param(replace(get("/f/a\tb"), raw_path=b"/f/a\tb"), id="what urlsplit takes out"),
+]
+
+
+@pytest.mark.parametrize("request_", OWN)
+def test_a_write_invalidates_what_a_read_of_its_target_is_kept_under(request_: Request) -> None:
+    assert not changed(request_).isdisjoint(KIT.asked(request_).plan.tags)
+
+
+def test_what_is_relative_is_so_to_the_path_as_it_came() -> None:
+    request = replace(get("/p/a/x"), raw_path="/p/é/x".encode())
+    assert not changed(request, b"../1").isdisjoint(KIT.asked(get("/p/1")).plan.tags)
+
+
+@pytest.mark.parametrize("target", [b"@other.example/p/1", b".example/p/1", b":80/p/1", b"3/p/1"])
+def test_a_target_does_not_end_the_host(target: bytes) -> None:
+    """Behind the Host such a target makes another authority, whose entries are not its own."""
+    assert changed(replace(get("/p/1"), raw_path=target), b"/p/1") == set()

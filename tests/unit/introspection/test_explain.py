@@ -1,0 +1,94 @@
+"""`cache.explain`: what would become of a request and why; the application is not asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.engine import GRACE, ROUTE, Kit, follow, get
+
+URL = "http://shop.example/products/1"
+
+
+def test_a_miss() -> None:
+    kit = Kit()
+    told = kit.cache.explain("GET", URL)
+    assert (told.outcome, told.reason, told.route) == ("miss", "uri-miss", "products")
+    assert told.sentence == "nothing is stored for this request"
+    assert "product:1" in told.tags
+    assert told.key == kit.asked(get()).key.digest.hex()
+    assert told.stored is None
+    assert kit.open_flights == 0, "nobody waits for a call that is never made"
+
+
+def test_a_hit_shows_what_is_stored() -> None:
+    kit = Kit()
+    kit.fill(get(), b"body", (b"vary", b"accept-language"))
+    kit.clock.advance(20)
+    told = kit.cache.explain("GET", URL)
+    assert (told.outcome, told.reason) == ("hit", "fresh")
+    assert told.stored is not None
+    assert (told.stored.status, told.stored.size, told.stored.age, told.stored.ttl) == (
+        200,
+        4,
+        20,
+        40,
+    )
+    assert told.stored.vary == ("accept-language",)
+    assert "stored   200, 4 bytes, age 20 s, ttl 40 s, varies on accept-language" in str(told)
+
+
+def test_a_stale_answer_is_not_renewed_by_asking() -> None:
+    kit = Kit(GRACE)
+    kit.fill(get(), b"body")
+    kit.clock.advance(65)
+    told = kit.cache.explain("GET", URL)
+    assert (told.outcome, told.reason) == ("stale", "stale")
+    assert kit.open_flights == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "headers", "outcome", "reason"),
+    [
+        ("GET", "/elsewhere", {}, "pass", "no-route"),
+        ("POST", "/products/1", {}, "pass", "method"),
+        ("GET", "/products/1", {"Cookie": "sid=1"}, "pass", "cookie"),
+        ("GET", "/products/1", {"If-Match": "x"}, "pass", "precondition"),
+        ("GET", "/products/1", {"Range": "bytes=0-1"}, "miss", "range"),
+        ("HEAD", "/products/1", {}, "miss", "method"),
+    ],
+)
+def test_it_says_what_cache_status_would(
+    method: str, url: str, headers: dict[str, str], outcome: str, reason: str
+) -> None:
+    told = Kit().cache.explain(method, url, headers)
+    assert (told.outcome, told.reason) == (outcome, reason)
+    assert told.sentence
+
+
+def test_it_shows_what_the_application_would_not_see() -> None:
+    kit = Kit({**ROUTE, "cookies": [], "query": ["page"]})
+    told = kit.cache.explain(
+        "GET", f"{URL}?utm=1&page=2", [("Cookie", "sid=1"), ("X-Forwarded-For", "192.0.2.1")]
+    )
+    assert told.query == "page=2"
+    assert set(told.removed) == {"cookie", "x-forwarded-for"}
+
+
+def test_it_waits_for_nobody() -> None:
+    kit = Kit()
+    kit.miss(get())
+    follow(kit, get())
+    told = kit.cache.explain("GET", URL)
+    assert told.reason == "alone"
+    assert kit.engine.flights.waiting == 1
+
+
+def test_a_route_that_is_off() -> None:
+    kit = Kit({**ROUTE, "enabled": False})
+    assert kit.cache.explain("GET", URL).outcome == "off"
+
+
+@pytest.mark.parametrize("url", ["", "products/1", "ftp://shop.example/products/1", "mailto:x"])
+def test_what_is_no_url_is_said(url: str) -> None:
+    with pytest.raises(ValueError, match="give a path"):
+        Kit().cache.explain("GET", url)
