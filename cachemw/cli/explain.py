@@ -54,11 +54,11 @@ def explain(
     localhost where it is left out. Nobody is asked: neither the application nor its identity functions.
     """
     with looking(read_config(path), _ALONE, _UNSEEN) as cache:
-        cache.inspection.hear()
+        cache.inspection.wait_for_log()
         explanation = cache.explain(method, url, fields)
         there = None
         if explanation.stored is None and explanation.key is not None:
-            there = cache.inspection.under(explanation.key)
+            there = cache.inspection.by_key(explanation.key)
     if as_json:
         document = msgspec.to_builtins(explanation)
         document["unusable"] = None if there is None else asdict(there)
