@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from cachemw.engine.model.entry import Entry, Key, Verdict
+from cachemw.engine.model.entry import Entry, Key, VaryMarker, Verdict
 from cachemw.engine.request.keying import read_key
 from cachemw.engine.request.urls import purged_tags
 from cachemw.errors import StoreUnavailable
@@ -165,7 +165,7 @@ class Inspection:
         for scanned in found:
             if scanned.entry is None or scanned.key is None:
                 yield _rejected(scanned, scanned.reason)
-            elif not scanned.entry.is_marker:
+            elif not isinstance(scanned.entry, VaryMarker):
                 yield self._found(scanned, scanned.key, scanned.entry)
 
     def _found(self, scanned: Scanned, key: Key, entry: Entry) -> StoredEntry:
@@ -180,7 +180,7 @@ class Inspection:
     def _in_memory(self) -> Iterator[StoredEntry]:
         now = self._clock.monotonic()
         for entry in self._memory.entries():
-            if not entry.is_marker and now < entry.dies_at:
+            if not isinstance(entry, VaryMarker) and now < entry.dies_at:
                 yield self._describe(entry, url=_url_of(entry.tags))
 
     def _describe(

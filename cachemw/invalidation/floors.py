@@ -22,7 +22,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from cachemw.engine.model.entry import Entry, Position, Verdict
+from cachemw.engine.model.entry import Item, Position, Verdict
 from cachemw.invalidation.purges import Purge
 
 __all__ = ["LOCAL_BITS", "NO_EPOCH", "Floors"]
@@ -153,7 +153,7 @@ class Floors:
                 self.horizon = number
                 self.version += 1
 
-    def judge(self, entry: Entry) -> Verdict:
+    def judge(self, entry: Item) -> Verdict:
         """Say whether a purge has overtaken an entry, and remember a good answer on it.
 
         The version is read before the floors: a record that lands in between leaves `checked`

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from cachemw.engine.model.entry import Entry, Key
+from cachemw.engine.model.entry import Item, Key
 
 __all__ = ["SharedTier"]
 
@@ -15,14 +15,14 @@ class SharedTier(Protocol):
     def reachable(self, key: Key) -> bool:
         """Say whether the tier may be asked about a key."""
 
-    def get(self, key: Key, epoch: bytes) -> Entry | None:
+    def get(self, key: Key, epoch: bytes) -> Item | None:
         """Read an entry of this epoch of the log, from a thread."""
 
-    async def aget(self, key: Key, epoch: bytes) -> Entry | None:
+    async def aget(self, key: Key, epoch: bytes) -> Item | None:
         """Read an entry of this epoch of the log, in an event loop."""
 
-    def put(self, key: Key, entry: Entry) -> None:
+    def put(self, key: Key, entry: Item) -> None:
         """Write an entry, from a thread."""
 
-    async def aput(self, key: Key, entry: Entry) -> None:
+    async def aput(self, key: Key, entry: Item) -> None:
         """Write an entry, in an event loop."""

@@ -152,9 +152,7 @@ def build(config: Config, identities: Mapping[str, Identify], clock: Clock) -> C
     engine = make_engine(
         config, routes, clock, memory=memory, shadows=shadows, log=log, reporter=reporter
     )
-    effects = (
-        EffectRunner(clock, log, redis.tier, redis.leases) if redis else EffectRunner(clock, log)
-    )
+    effects = _make_effects(clock, log, redis)
     flags = _make_flags(config, routes, engine, redis)
     stats = StatsReader(reporter, make_gauges(config.memory, memory, engine, flags, redis))
     core = Core(
@@ -193,6 +191,10 @@ def _make_reporter(config: Config, clock: Clock) -> Reporter:
         on_drop=lambda: counters.event("log_lines_dropped"),
     )
     return Reporter(counters, logs, Mismatches(), clock, config)
+
+
+def _make_effects(clock: Clock, log: InvalidationLog, redis: RedisParts | None) -> EffectRunner:
+    return EffectRunner(clock, log, redis.tier, redis.leases) if redis else EffectRunner(clock, log)
 
 
 def _make_flags(

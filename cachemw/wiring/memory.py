@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cachemw.config import MemorySettings
-from cachemw.engine.model.entry import Entry, Verdict
+from cachemw.engine.model.entry import Item, Verdict
 from cachemw.invalidation.floors import Floors
 from cachemw.process.clock import Clock
 from cachemw.process.threads import WorkerPool
@@ -24,7 +24,7 @@ def make_memory(
 ) -> MemoryTier:
     """Make the memory tier. Its evictions, refusals and pressure are counted and logged."""
 
-    def is_dead(entry: Entry) -> bool:
+    def is_dead(entry: Item) -> bool:
         # Most entries were judged since the last purge, or are newer: their tags need no look.
         if entry.checked == floors.version or entry.position is floors.here():
             return False

@@ -67,6 +67,27 @@ def test_exactly_one_refresh_runs_however_many_ask(open_door: OpenDoor, clock: F
     assert (door.get("/p").body, door.calls) == (b"answer 2", 2)
 
 
+@pytest.mark.parametrize("part", ["leads_refresh", "refreshing", "Exchange"])
+def test_a_refresh_that_fails_before_the_application_releases_its_flight(
+    open_door: OpenDoor, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    # Guard: the `finally` of `_run_refresh` and `_arun_refresh` in cachemw.frontdoor.pipeline.
+    door = open_door({"/p": numbered()}, stale_while_revalidate="30s")
+    door.get("/p")
+    clock.advance(61)
+
+    def broken(*args: Any) -> Any:
+        raise RuntimeError("broken")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"cachemw.frontdoor.pipeline.{part}", broken)
+        assert door.get("/p").detail == "stale"
+        door.until(door.idle)
+    assert door.get("/p").detail == "stale"
+    door.until(lambda: door.calls == 2 and door.idle())
+    assert door.get("/p").body == b"answer 2"
+
+
 def test_beyond_its_window_a_stale_answer_is_not_served(
     open_door: OpenDoor, clock: FakeClock
 ) -> None:

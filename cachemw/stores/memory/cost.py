@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cachemw.engine.model.entry import Entry
+from cachemw.engine.model.entry import Item, VaryMarker
 from cachemw.stores.memory.interning import is_shared_name, own_pairs
 
 __all__ = ["FIXED_COST", "PAGE", "cost"]
@@ -34,7 +34,7 @@ _KEY = 64  # the digest's 24 bytes
 FIXED_COST = _ENTRY_OBJECT + 4 * _FLOAT + _POSITION + _INDEX_SLOT + _ORDER_SLOT + _KEY
 
 
-def cost(entry: Entry) -> int:
+def cost(entry: Item) -> int:
     """Estimate the bytes of memory that this entry alone keeps, the tier's own structures included.
 
     What it shares with other entries (interned fields, the route's name, the epoch) is not counted.
@@ -50,7 +50,9 @@ def cost(entry: Entry) -> int:
         total += _tuple(len(entry.tags))
         for tag in entry.tags:
             total += (_TEXT_OVERHEAD + len(tag) + 15) & ~15
-    if entry.vary:
+    if type(entry) is VaryMarker:
+        total += _VARIANT + _tuple(len(entry.names)) + sum(map(_sized, entry.names))
+    elif entry.vary:
         total += _VARIANT + _tuple(len(entry.vary))
         for name, selected in entry.vary:
             total += _PAIR + _sized(name) + (_sized(selected) if selected else 0)

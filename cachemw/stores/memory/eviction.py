@@ -32,7 +32,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from cachemw.engine.model.entry import Entry
+from cachemw.engine.model.entry import Item
 from cachemw.stores.memory.cost import PAGE, cost
 
 __all__ = ["Sieve"]
@@ -82,7 +82,7 @@ class Sieve:
 
     def __init__(self, maxsize: int) -> None:
         self.maxsize = maxsize
-        self._entries: dict[bytes, Entry] = {}
+        self._entries: dict[bytes, Item] = {}
         self.get = self._entries.get
         """Give the entry under a digest, or None."""
         self._bytes = 0
@@ -113,7 +113,7 @@ class Sieve:
     def __contains__(self, key: bytes) -> bool:
         return key in self._entries
 
-    def __setitem__(self, key: bytes, entry: Entry) -> None:
+    def __setitem__(self, key: bytes, entry: Item) -> None:
         """Store the entry; raises ValueError with the reason why it may not come in."""
         size = cost(entry)
         if size * LARGEST_SHARE > self.maxsize:
@@ -153,7 +153,7 @@ class Sieve:
             self._ghosts.clear()
             self._turn()
 
-    def popitem(self) -> tuple[bytes, Entry]:
+    def popitem(self) -> tuple[bytes, Item]:
         """Move the hand on to an entry that was not hit since it last came by, and evict it."""
         while self._entries:
             key = self._ahead.popleft()
@@ -188,7 +188,7 @@ class Sieve:
         entry = self._entries.pop(key)
         self._take_off(entry, cost(entry))
 
-    def _take_off(self, entry: Entry, size: int) -> None:
+    def _take_off(self, entry: Item, size: int) -> None:
         self._bytes -= size
         if len(entry.body) > PAGE:
             self.freed += size

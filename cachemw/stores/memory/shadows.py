@@ -6,7 +6,7 @@ import threading
 
 import cachetools
 
-from cachemw.engine.core.engine import Shadow
+from cachemw.engine.core.ports import Shadow
 from cachemw.stores.memory.cost import cost
 
 __all__ = ["ShadowTier"]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from cachemw.engine.model.entry import NEVER, Entry
+from cachemw.engine.model.entry import NEVER, Item
 from cachemw.stores.memory.eviction import Sieve
 from cachemw.stores.memory.pressure import Change, Level, Pressure, kept_until
 
@@ -30,7 +30,7 @@ LEAST_TRIM = 2 << 20
 
 
 class _Get(Protocol):
-    def __call__(self, key: bytes, /) -> Entry | None:
+    def __call__(self, key: bytes, /) -> Item | None:
         """Look up one digest."""
 
 
@@ -43,7 +43,7 @@ class MemoryTier:
         *,
         planned_size: int | None = None,
         clock: Callable[[], float] = time.monotonic,
-        is_dead: Callable[[Entry], bool] = lambda entry: False,
+        is_dead: Callable[[Item], bool] = lambda entry: False,
         on_evict: Callable[[int], object] = lambda count: None,
         on_refuse: Callable[[str], object] = lambda reason: None,
         on_pressure: Callable[[Change], object] = lambda change: None,
@@ -71,7 +71,7 @@ class MemoryTier:
         It marks nothing: a caller that serves the entry sets `entry.visited = True`.
         """
 
-    def put(self, entry: Entry) -> bool:
+    def put(self, entry: Item) -> bool:
         """Store the entry under its key, in place of an older one, evicting others for room.
 
         Return False when it is larger than an eighth of the tier: then the older one goes too. Or
@@ -108,7 +108,7 @@ class MemoryTier:
             self._discard(key)
         self._look()
 
-    def discard_if(self, key: bytes, entry: Entry) -> None:
+    def discard_if(self, key: bytes, entry: Item) -> None:
         """Remove the entry under this digest only while it is this very object, not a newer one."""
         with self._lock:
             if self._cache.get(key) is entry:
@@ -138,7 +138,7 @@ class MemoryTier:
             self._sweep = iter(())
         self._look()
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[Item]:
         """Return the entries of this moment; others may come and go while the caller looks."""
         with self._lock:
             keys = list(self._cache)
@@ -182,7 +182,7 @@ class MemoryTier:
                 del self._cache[key]
         return before - len(self._cache)
 
-    def _is_over(self, entry: Entry, now: float) -> bool:
+    def _is_over(self, entry: Item, now: float) -> bool:
         """Say whether pressure ends an entry's stay; one from before the pressure has it from now on."""
         if entry.leaves_at == NEVER:
             entry.leaves_at = self._leaves_at(entry, now)
@@ -192,7 +192,7 @@ class MemoryTier:
         self._cut_short += 1
         return True
 
-    def _leaves_at(self, entry: Entry, now: float) -> float:
+    def _leaves_at(self, entry: Item, now: float) -> float:
         return kept_until(
             now,
             entry.fresh_until,

@@ -37,8 +37,9 @@ from math import isfinite
 import msgspec
 import zstandard
 
-from cachemw.engine.model.entry import MARKER, Entry, HeaderPairs, Key, Position
+from cachemw.engine.model.entry import Entry, HeaderPairs, Item, Key, Position, VaryMarker
 from cachemw.errors import EntryRejected
+from cachemw.http.vary import Selecting
 from cachemw.stores.memory.interning import intern_pairs
 
 __all__ = ["MAX_LIFETIME", "REASONS", "VERSION", "Codec"]
@@ -54,6 +55,8 @@ REASONS = frozenset(
 MAGIC = b"CMW"
 VERSION = 1
 ZSTD = 1
+MARKER = 0
+"""The status under which a Vary marker is written, which is not a response and has none."""
 
 HEADER = struct.Struct(">3sBBIIII8sQQ")
 CHECKSUM = 16
@@ -81,7 +84,7 @@ class _Meta(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=Fals
     status: int
     headers: HeaderPairs
     tags: tuple[str, ...]
-    vary: tuple[tuple[bytes, bytes | None], ...]
+    vary: Selecting
     route: str
     born: float
     fresh_until: float
@@ -118,7 +121,7 @@ class Codec:
         self._unpack = msgspec.msgpack.Decoder(_Meta).decode
         self._position: Position | None = None
 
-    def encode(self, entry: Entry, key: Key, *, now: float, server_now: float) -> bytes:
+    def encode(self, entry: Item, key: Key, *, now: float, server_now: float) -> bytes:
         """Return the envelope of `entry`, which is found by `key`.
 
         `now` is this process's monotonic clock, `server_now` the store server's clock at the same
@@ -129,17 +132,25 @@ class Codec:
         born = entry.born + shift
         fresh_until = min(entry.fresh_until + shift, born + MAX_LIFETIME)
         longest = fresh_until + MAX_LIFETIME
+        stale_until = stale_error_until = fresh_until
+        if isinstance(entry, VaryMarker):
+            status = MARKER
+            vary: Selecting = tuple((name, None) for name in entry.names)
+        else:
+            status, vary = entry.status, entry.vary
+            stale_until = min(entry.stale_until + shift, longest)
+            stale_error_until = min(entry.stale_error_until + shift, longest)
         meta = self._pack(
             _Meta(
-                entry.status,
+                status,
                 entry.headers,
                 entry.tags,
-                entry.vary,
+                vary,
                 entry.route,
                 born,
                 fresh_until,
-                min(entry.stale_until + shift, longest),
-                min(entry.stale_error_until + shift, longest),
+                stale_until,
+                stale_error_until,
                 min(entry.dies_at + shift, longest),
             )
         )
@@ -164,8 +175,8 @@ class Codec:
         content = b"".join((full, meta, body))
         return b"".join((header, _checksum(self._signing, header, content), content))
 
-    def decode(self, blob: bytes, key: Key, *, now: float, server_now: float) -> Entry:
-        """Return the entry in `blob`, with its times on this process's clock.
+    def decode(self, blob: bytes, key: Key, *, now: float, server_now: float) -> Item:
+        """Return the entry or Vary marker in `blob`, with its times on this process's clock.
 
         `key` is the key that was asked for. Raises EntryRejected for everything unexpected.
         """
@@ -176,7 +187,7 @@ class Codec:
 
     def open(
         self, blob: bytes, identify: Callable[[bytes], Key], *, now: float, server_now: float
-    ) -> tuple[Key, Entry]:
+    ) -> tuple[Key, Item]:
         """Return the entry in `blob` and its key, for who looks through all that is stored.
 
         `identify` makes the key of a full one; whether the blob was found by that key is for the
@@ -207,7 +218,7 @@ class Codec:
 
     def _read(
         self, blob: bytes, header: _Header, key: Key, *, now: float, server_now: float
-    ) -> Entry:
+    ) -> Item:
         """Return the entry in a verified envelope; its values are still not to be trusted."""
         _, _, flags, key_size, meta_size, _, raw, epoch, high, low = header
         body_at = START + key_size + meta_size
@@ -219,6 +230,8 @@ class Codec:
             position = self._position  # one object for what was begun between two purges
         else:
             self._position = position
+        if meta.status == MARKER:
+            return _marker(meta, key.digest, position, now - server_now)
         return _entry(meta, key.digest, body, position, now - server_now)
 
     def _is_signed(self, blob: bytes) -> bool:
@@ -228,7 +241,7 @@ class Codec:
             compare_digest(_checksum(hasher, header, content), stated) for hasher in self._accepting
         )
 
-    def _squeeze(self, entry: Entry) -> tuple[int, bytes]:
+    def _squeeze(self, entry: Item) -> tuple[int, bytes]:
         """Return the flags and the body as it is to be stored."""
         body = entry.body
         encoded = any(name == b"content-encoding" for name, _ in entry.headers)
@@ -304,6 +317,19 @@ def _check_headers(headers: HeaderPairs, raw: int) -> None:
 def _states_only(headers: HeaderPairs, length: bytes) -> bool:
     """Say whether no Content-Length is another: a server would break the connection off."""
     return all(value == length for name, value in headers if name == b"content-length")
+
+
+def _marker(meta: _Meta, key: bytes, position: Position, shift: float) -> VaryMarker:
+    return VaryMarker(
+        key=key,
+        names=tuple(name for name, _ in meta.vary),
+        route=sys.intern(meta.route),
+        born=meta.born + shift,
+        fresh_until=meta.fresh_until + shift,
+        dies_at=meta.dies_at + shift,
+        position=position,
+        tags=meta.tags,
+    )
 
 
 def _entry(meta: _Meta, key: bytes, body: bytes, position: Position, shift: float) -> Entry:

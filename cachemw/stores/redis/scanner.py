@@ -18,7 +18,7 @@ from typing import Any
 from msgspec import Struct
 
 from cachemw.connections.nodes import Nodes
-from cachemw.engine.model.entry import Entry, Key
+from cachemw.engine.model.entry import Item, Key
 from cachemw.errors import EntryRejected, StoreUnavailable
 from cachemw.stores.redis.codec import Codec
 from cachemw.stores.redis.commands import WRONG_TYPE
@@ -44,7 +44,7 @@ class Scanned(Struct, frozen=True, kw_only=True):
 
     name: str
     key: Key | None = None
-    entry: Entry | None = None
+    entry: Item | None = None
     reason: str = ""
 
 

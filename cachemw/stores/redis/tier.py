@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cachemw.engine.model.entry import Entry, Key
+from cachemw.engine.model.entry import Item, Key
 from cachemw.errors import EntryRejected
 from cachemw.stores.redis.codec import VERSION, Codec
 from cachemw.stores.redis.commands import Commands
@@ -53,7 +53,7 @@ class RedisTier:
         """Say whether the server that would have this entry may be asked."""
         return self._commands.reaches(self._name(key))
 
-    def get(self, key: Key, epoch: bytes) -> Entry | None:
+    def get(self, key: Key, epoch: bytes) -> Item | None:
         """Read an entry of this epoch of the log."""
         name = self._name(key)
         try:
@@ -63,7 +63,7 @@ class RedisTier:
             self._count("entry_rejected", rejected.reason)
             return None
 
-    async def aget(self, key: Key, epoch: bytes) -> Entry | None:
+    async def aget(self, key: Key, epoch: bytes) -> Item | None:
         """Read an entry of this epoch of the log."""
         name = self._name(key)
         try:
@@ -73,13 +73,13 @@ class RedisTier:
             self._count("entry_rejected", rejected.reason)
             return None
 
-    def put(self, key: Key, entry: Entry) -> None:
+    def put(self, key: Key, entry: Item) -> None:
         """Write an entry, to live in Redis until it is of no use."""
         command = self._sealed(key, entry)
         if command is not None:
             self._commands.ask("set", command[1], *command)
 
-    async def aput(self, key: Key, entry: Entry) -> None:
+    async def aput(self, key: Key, entry: Item) -> None:
         """Write an entry, to live in Redis until it is of no use."""
         command = self._sealed(key, entry)
         if command is not None:
@@ -88,7 +88,7 @@ class RedisTier:
     def _name(self, key: Key) -> bytes:
         return name_of(self._namespace, key, FORMAT)
 
-    def _open(self, blob: bytes, key: Key, epoch: bytes) -> Entry | None:
+    def _open(self, blob: bytes, key: Key, epoch: bytes) -> Item | None:
         shift = self._server_clock()
         if not blob or shift is None:  # a range of what is not there is empty
             return None
@@ -96,7 +96,7 @@ class RedisTier:
         entry = self._codec.decode(blob, key, now=now, server_now=now + shift)
         return entry if entry.position.epoch == epoch else None
 
-    def _sealed(self, key: Key, entry: Entry) -> tuple[Any, ...] | None:
+    def _sealed(self, key: Key, entry: Item) -> tuple[Any, ...] | None:
         shift = self._server_clock()
         now = self._monotonic()
         lifetime = int((entry.dies_at - now) * 1000)

@@ -68,7 +68,7 @@ _ENGINE = Cache.from_dict(
             {"name": "files", "path": "/files/{rest:path}", "ttl": "60s", "query": []},
         ]
     }
-).engine
+)._core.engine
 
 
 # Keys ---------------------------------------------------------------------------------------------
