@@ -126,6 +126,7 @@ def test_a_rollout_for_which_no_evidence_comes_is_paused(
     assert {each["by"].partition(" ")[0] for each in records[1:]} == {"controller"}
 
 
+@pytest.mark.thorough
 def test_it_moves_what_processes_do_that_have_no_controller_of_their_own(
     run: Run, spawned: Spawn, write: Write, redis_url: str, plan_file: str
 ) -> None:
@@ -168,6 +169,7 @@ def test_once_ends_with_the_rollout(run: Run, spawned: Spawn, redis: Redis, plan
     assert not redis.exists(LEASE)
 
 
+@pytest.mark.thorough
 def test_of_two_the_second_takes_over_within_ten_seconds_of_the_death_of_the_first(
     run: Run, spawned: Spawn, redis: Redis, plan_file: str
 ) -> None:
@@ -226,7 +228,10 @@ def test_where_there_is_nothing_to_control_or_no_redis_it_ends_with_one_line(
     handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     write('[[routes]]\npath = "/a"\nttl = "5s"\n')
     said = run("controller", code=1).stderr
-    assert said == "Error: the configuration names no `redis`: there is no fleet to control\n"
+    assert said == (
+        "Error: the configuration has no `redis` setting: there are no other"
+        " processes whose rollout could be controlled\n"
+    )
     write(CONFIG.format(url=own_redis_server.url))
     own_redis_server.kill()
     said = run("controller", code=1).stderr
