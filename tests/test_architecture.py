@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config.syntax": {"errors"},
     "config": {"config.syntax", "config.checks", "errors"},
     "config.checks": {"config.syntax", "errors"},
+    "engine": set(),
     "engine.model": {"config.syntax", "errors", "http"},
     "engine.core": {"config", "config.syntax", "engine.model", "errors", "http"},
     "engine.request": {"config.syntax", "engine.core", "engine.model", "errors", "http"},

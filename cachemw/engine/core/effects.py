@@ -96,7 +96,7 @@ class Pause(Struct, frozen=True):
 
 
 class Settle(Struct, frozen=True):
-    """Give a lease back; if `uncacheable`, store a marker so that nobody waits. Result: `(None, now)`."""
+    """Release a lease; if `uncacheable`, store a marker so that nobody waits. Result: `(None, now)`."""
 
     lease: Lease
     uncacheable: bool

@@ -54,7 +54,7 @@ _CALLS = frozenset({WaitResult.PROMOTED, WaitResult.ALONE, WaitResult.TIMEOUT})
 
 
 class FlightResult(Struct, frozen=True):
-    """What a follower learns: how its wait ended, and the entry if the flight was completed."""
+    """The result of a wait: how it ended, and the entry if the flight was completed."""
 
     outcome: WaitResult
     entry: Entry | None = None
@@ -227,7 +227,7 @@ class Flights:
     """The open flights of one process, shared by its threads and event loops."""
 
     def __init__(self, max_waiters: int, alone: int) -> None:
-        """Let at most `max_waiters` wait in all, and at most `alone` go at a time in each flight (I4)."""
+        """Limit how many requests wait in all, and how many go alone at a time in one flight (I4)."""
         self.max_waiters = max_waiters
         self.alone = alone
         self.open: dict[bytes, Flight] = {}

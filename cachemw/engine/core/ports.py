@@ -57,7 +57,7 @@ class FloorsPort(Protocol):
 
 
 class ShadowsPort(Protocol):
-    """What routes in shadow would have stored."""
+    """The shadows: items that routes in shadow would have stored."""
 
     def get(self, key: bytes) -> Shadow | None:
         """Return what would be stored under a digest."""

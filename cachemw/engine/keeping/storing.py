@@ -123,7 +123,7 @@ def refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
 
 
 def fail(engine: Engine, fetch: Fetch, reason: str) -> None:
-    """Let those who wait go alone, few at a time: a failed call says nothing about the next one."""
+    """End a call that failed. Those who wait go alone, few at a time: the next call may succeed."""
     engine.refused(fetch.cacheable.route, reason)
     fetch.fail()
 

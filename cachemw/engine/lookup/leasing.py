@@ -92,7 +92,7 @@ def _wait_for_holder(
 
 
 def _abandon_lease(claim: Lease | Claim) -> None:
-    """Give up a lease that nobody will settle; it is given back in the background."""
+    """Mark a lease that nobody will settle as dropped; it is then returned in the background."""
     if isinstance(claim, Lease):
         claim.dropped = True
 

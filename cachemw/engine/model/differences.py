@@ -56,7 +56,7 @@ Path = tuple[str, ...]
 
 
 class Difference(Struct, frozen=True):
-    """What differs: `status`, `header` or `body`, and where."""
+    """The kinds of what differs (`status`, `header`, `body`), and the places."""
 
     kinds: tuple[str, ...]
     places: tuple[str, ...]
@@ -75,14 +75,14 @@ class ComparedResponse(Struct, frozen=True):
 
 
 class Shadow(Struct, frozen=True):
-    """What a route in shadow would store: an item without a body, and the response to compare with."""
+    """A shadow: the item that would be stored, without its body, and the response to compare with."""
 
     entry: Item
     response: ComparedResponse
 
 
 class Volatile(Struct, frozen=True):
-    """What a route declares as different in every response: headers, and paths in JSON."""
+    """The parts that a route declares as different in every response: headers, and paths in JSON."""
 
     fields: frozenset[bytes]
     paths: tuple[Path, ...]

@@ -335,7 +335,7 @@ def _extended_plan(
 
 
 class KeyContents(Struct, frozen=True, kw_only=True):
-    """What can be read in a full key. Secrets are digests in it, and cannot be read."""
+    """The readable contents of a full key. Secrets are digests in it, and cannot be read."""
 
     method: str
     url: str
