@@ -9,7 +9,7 @@ import pytest
 
 from cachemw.rollout.guardrails.guardrails import Guardrails, Judgement, Margins, Tally
 
-from .plans import default_margins
+from ..plans import default_margins
 
 BOUNDS = tuple(0.01 * 1.1**step for step in range(60))
 LOOK = 30.0
