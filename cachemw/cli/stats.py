@@ -66,7 +66,7 @@ def stats(path: Where, as_json: bool, watch: bool) -> None:
 
     def look() -> FleetStats:
         with reaching(redis, "nothing is known of the fleet"):
-            client = nodes.found(fleet.name_of(config.namespace).encode()).sync()
+            client = nodes.find(fleet.name_of(config.namespace).encode()).sync()
             return fleet.read(client, config.namespace)
 
     try:

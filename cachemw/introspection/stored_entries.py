@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from cachemw.engine.model.entry import Entry, Key, Verdict
+from cachemw.engine.model.entry import Entry, Key, VaryMarker, Verdict
 from cachemw.engine.request.keying import read_key
 from cachemw.engine.request.urls import purged_tags
 from cachemw.errors import SearchTimedOut, StoreUnavailable
 from cachemw.invalidation.purges import Purge
-from cachemw.stores.redis.scanner import Scanned
+from cachemw.stores.redis.scanner import ScanResult
 from cachemw.wiring.core import Core
 
 __all__ = ["PATIENCE", "Inspection", "Preview", "StoredEntry", "Touched"]
@@ -142,7 +142,7 @@ class Inspection:
         if self._scanner is None:
             return None
         digest = bytes.fromhex(key)
-        return next(self._records(self._scanner.under(digest, self._engine.keys.of)), None)
+        return next(self._records(self._scanner.by_digest(digest, self._engine.keys.of)), None)
 
     def hear(self, patience: float = PATIENCE) -> None:
         """Follow the log, and wait until it has said what is purged; raises StoreUnavailable."""
@@ -159,14 +159,14 @@ class Inspection:
         found = self._scanner.entries(self._engine.keys.of, patience=patience, ends=ends)
         return self._records(found)
 
-    def _records(self, found: Iterator[Scanned]) -> Iterator[StoredEntry]:
+    def _records(self, found: Iterator[ScanResult]) -> Iterator[StoredEntry]:
         for scanned in found:
             if scanned.entry is None or scanned.key is None:
                 yield _rejected(scanned, scanned.reason)
-            elif not scanned.entry.is_marker:
+            elif not isinstance(scanned.entry, VaryMarker):
                 yield self._found(scanned, scanned.key, scanned.entry)
 
-    def _found(self, scanned: Scanned, key: Key, entry: Entry) -> StoredEntry:
+    def _found(self, scanned: ScanResult, key: Key, entry: Entry) -> StoredEntry:
         try:
             keyed = read_key(key.full)
         except ValueError:  # of a release that makes other keys
@@ -178,7 +178,7 @@ class Inspection:
     def _in_memory(self) -> Iterator[StoredEntry]:
         now = self._clock.monotonic()
         for entry in self._memory.entries():
-            if not entry.is_marker and now < entry.dies_at:
+            if not isinstance(entry, VaryMarker) and now < entry.dies_at:
                 yield self._told(entry, url=_url_of(entry.tags))
 
     def _told(
@@ -221,7 +221,7 @@ def _carrying(found: Iterator[StoredEntry], tags: tuple[str, ...]) -> Iterator[S
     return (each for each in found if each.carries(wanted))
 
 
-def _rejected(scanned: Scanned, reason: str) -> StoredEntry:
+def _rejected(scanned: ScanResult, reason: str) -> StoredEntry:
     return StoredEntry(url="", verdict="rejected", reason=reason, name=scanned.name)
 
 

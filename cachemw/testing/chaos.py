@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from cachemw.config.syntax.units import duration
-from cachemw.engine.model.entry import Entry, Key
+from cachemw.engine.model.entry import Item, Key
 from cachemw.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class ChaosStore:
         with self._lock:
             return Counter(self._counts)
 
-    def get(self, key: Key, epoch: bytes) -> Entry | None:
+    def get(self, key: Key, epoch: bytes) -> Item | None:
         """Read an entry, or suffer what the dice say."""
         fate = self._fate("reads", self._chances.on_read())
         if fate.delayed:
@@ -101,7 +101,7 @@ class ChaosStore:
         self._raise_for(fate, "get")
         return None if fate.fault == "misses" else self._tier.get(_asked(key, fate), epoch)
 
-    async def aget(self, key: Key, epoch: bytes) -> Entry | None:
+    async def aget(self, key: Key, epoch: bytes) -> Item | None:
         """Read an entry, or suffer what the dice say."""
         fate = self._fate("reads", self._chances.on_read())
         if fate.delayed:
@@ -109,7 +109,7 @@ class ChaosStore:
         self._raise_for(fate, "get")
         return None if fate.fault == "misses" else await self._tier.aget(_asked(key, fate), epoch)
 
-    def put(self, key: Key, entry: Entry) -> None:
+    def put(self, key: Key, entry: Item) -> None:
         """Write an entry, or suffer what the dice say."""
         fate = self._fate("writes", self._chances.on_write())
         if fate.delayed:
@@ -118,7 +118,7 @@ class ChaosStore:
         if fate.fault != "losses":
             self._tier.put(key, entry)
 
-    async def aput(self, key: Key, entry: Entry) -> None:
+    async def aput(self, key: Key, entry: Item) -> None:
         """Write an entry, or suffer what the dice say."""
         fate = self._fate("writes", self._chances.on_write())
         if fate.delayed:

@@ -16,12 +16,14 @@ from cachemw.engine.core.setup import make_routes
 from cachemw.engine.model.routes import RouteState
 from cachemw.extensions.graphql import resolve_languages
 from cachemw.extensions.identity import Identify, resolve_identities
-from cachemw.invalidation.base import InvalidationLog, LocalLog
+from cachemw.invalidation.base import InvalidationLog
 from cachemw.invalidation.graph import Graph
+from cachemw.invalidation.local import LocalLog
 from cachemw.process.clock import Clock
 from cachemw.process.exit import close_at_exit
 from cachemw.process.fork import reset_in_children
-from cachemw.process.threads import Tasks, WorkerPool
+from cachemw.process.tasks import Tasks
+from cachemw.process.threads import WorkerPool
 from cachemw.recording.context import carry_into_threads
 from cachemw.rollout.flags.files import FlagFiles, make_flag_files
 from cachemw.rollout.flags.flags import ConfiguredFlags, Flags
@@ -152,9 +154,7 @@ def build(config: Config, identities: Mapping[str, Identify], clock: Clock) -> C
     engine = make_engine(
         config, routes, clock, memory=memory, shadows=shadows, log=log, reporter=reporter
     )
-    effects = (
-        EffectRunner(clock, log, redis.tier, redis.leases) if redis else EffectRunner(clock, log)
-    )
+    effects = _make_effects(clock, log, redis)
     flags = _make_flags(config, routes, engine, redis)
     stats = StatsReader(reporter, make_gauges(config.memory, memory, engine, flags, redis))
     core = Core(
@@ -193,6 +193,10 @@ def _make_reporter(config: Config, clock: Clock) -> Reporter:
         on_drop=lambda: counters.event("log_lines_dropped"),
     )
     return Reporter(counters, logs, Mismatches(), clock, config)
+
+
+def _make_effects(clock: Clock, log: InvalidationLog, redis: RedisParts | None) -> EffectRunner:
+    return EffectRunner(clock, log, redis.tier, redis.leases) if redis else EffectRunner(clock, log)
 
 
 def _make_flags(

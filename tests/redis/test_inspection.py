@@ -284,7 +284,7 @@ def test_a_server_that_goes_away_meanwhile_is_told_of(
 
 
 def test_every_server_of_a_cluster_is_looked_at() -> None:
-    # Guard: `Nodes.every`.
+    # Guard: `Nodes.all_nodes`.
     with RedisCluster() as cluster, caches_over(cluster.url) as caches:
         site = Site(caches.make())
         paths = [f"/things/{number}" for number in range(30)]
@@ -379,7 +379,7 @@ def test_a_look_ends_in_time_also_among_the_keys_of_others(redis_url: str) -> No
     """Fails when only what is ours is counted on to notice the time: a server may be full of theirs."""
     with looking(redis_url) as cache:
         cache.inspection.hear()
-        client = cache._core.redis.nodes.found(b"other").sync()  # type: ignore[union-attr]
+        client = cache._core.redis.nodes.find(b"other").sync()  # type: ignore[union-attr]
         client.set("other", "of another application")
         preview = cache.preview(everything=True, within=0.0)
         assert not preview.complete

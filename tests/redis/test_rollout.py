@@ -213,8 +213,9 @@ def test_a_process_that_may_not_control_does_not(caches: Caches, redis_server: A
 
 
 def test_when_nothing_is_left_to_control_the_lease_is_given_back(
-    caches: Caches, redis_server: Any
+    caches: Caches, redis_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("cachemw.rollout.controller._SETTLE", 0.5)
     cache = caches.make()
     cache.rollout.start(plan(duration="600ms", steps=["shadow", "on"], watch=["hits"]))
     cache.rollout.roll_back(reason="a test")

@@ -15,6 +15,7 @@ from cachemw.engine.request.keying import read_key
 from cachemw.engine.request.urls import purged_tags
 from cachemw.http.messages import Content, Request
 from tests.support.engine import Kit, get
+from tests.support.examples import examples
 
 PARTS = st.lists(st.none() | st.binary(max_size=8), max_size=6)
 LENGTH_LIKE = st.lists(
@@ -176,7 +177,7 @@ def near(draw: st.DrawFn, first: Asked, second: Asked) -> Asked:
     return first._replace(**{name: getattr(second, name)}) if name in Asked._fields else second
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(ASKED, ASKED, st.data())
 def test_requests_share_a_key_only_if_they_are_equal(
     first: Asked, second: Asked, data: st.DataObject
@@ -280,7 +281,7 @@ def test_the_secret_that_signs_changes_no_key_and_no_concealed_value() -> None:
         asked = kit.asked(get("/x", (b"cookie", b"c=1")))
         names = (b"authorization", b"x")
         fields = get("/x", (b"authorization", b"Basic YTpi"), (b"x", b"1")).headers
-        return [asked.plan.key, kit.engine.selecting(names, fields)]
+        return [asked.plan.key, kit.engine.variants.values(names, fields)]
 
     key, selecting = plain = found_by()
     assert found_by(secret="the old one of them") == found_by(secret="the new one of them") == plain
@@ -311,7 +312,7 @@ def test_a_key_says_what_was_asked_for_and_what_else_it_holds(asked: Asked) -> N
 
 def test_a_variant_s_key_says_which_fields_select_it() -> None:
     plan = KIT.asked(get("/x", (b"origin", b"https://a"))).plan
-    key = KIT.engine.variant_key(plan, ((b"accept", b"text/html"), (b"dnt", None)))
+    key = KIT.engine.variants.key_of(plan, ((b"accept", b"text/html"), (b"dnt", None)))
     assert read_key(key.full).by == ("origin", "accept", "dnt")
 
 
