@@ -68,7 +68,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stores.memory": {"engine.core", "engine.model"},
     "stores.redis": {"connections", "engine.core", "engine.model", "errors", "stores.memory"},
     "invalidation": {"config.syntax", "engine.model"},
-    "invalidation.log": {"config", "connections", "errors", "invalidation"},
+    "invalidation.log": {"config", "connections", "engine.model", "errors", "invalidation"},
     "rollout.flags": {"config", "config.syntax", "engine.model", "errors"},
     "rollout.guardrails": {"engine.model"},
     "rollout": {
