@@ -181,8 +181,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ops": set(),
     "ops.load": set(),
     "cli": {
-        "cache",
         "cachemw",
+        "cli.common",
         "cli.demo",
         "config",
         "config.checks",
@@ -193,11 +193,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "introspection",
         "invalidation",
-        "invalidation.log",
         "rollout",
         "rollout.flags",
         "telemetry",
     },
+    "cli.common": {"cache", "config", "errors", "invalidation.log"},
     "cli.demo": {"cache", "cachemw", "config", "ops.load", "rollout", "testing"},
     "__main__": {"cli"},
 }

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cachemw.cli.drawing import DRAWN, as_dot, as_mermaid, as_text
+from cachemw.cli.common.graph_drawing import DRAWERS, as_dot, as_mermaid, as_text
 
 from .running import Run
 
@@ -85,7 +85,7 @@ def test_a_circle_is_told_as_a_mistake_of_the_configuration(run: Run, write: Wri
 STRANGE = [('say "a"', "b\\c"), ("b\\c", "<script>#{}[]")]
 
 
-@pytest.mark.parametrize("draw", DRAWN.values(), ids=list(DRAWN))
+@pytest.mark.parametrize("draw", DRAWERS.values(), ids=list(DRAWERS))
 def test_no_name_breaks_out_of_a_drawing(draw: Callable[..., str]) -> None:
     drawn = draw(STRANGE, {"b\\c": 'the "route"'})
     if draw is as_mermaid:

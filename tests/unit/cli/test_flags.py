@@ -195,7 +195,7 @@ def test_the_configuration_can_stand_before_or_behind_set(
 @pytest.mark.parametrize(
     ("settings", "code", "said"),
     [
-        (("low",), 2, "expected low=on"),
+        (("low",), 2, "such as low=on"),
         (("low=on", "low=off"), 2, "low is given twice"),
         (("lwo=on",), 1, "'lwo' is not a flag"),
         (("route:nope=on",), 1, "'route:nope' is not a flag"),
