@@ -150,7 +150,7 @@ def entry_of(cache: Cache, tag: str = PURGE_TAG) -> Entry:
         stale_until=now + 3600,
         stale_error_until=now + 3600,
         dies_at=now + 3600,
-        position=cache._core.engine.floors.here(),
+        position=cache._core.engine.floors.current_position(),
         tags=(tag,),
     )
 

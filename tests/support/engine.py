@@ -123,7 +123,7 @@ class Kit:
             "fresh_until": self.now + 60,
             "stale_until": self.now + 60,
             "stale_error_until": self.now + 60,
-            "position": self.engine.floors.here(),
+            "position": self.engine.floors.current_position(),
             "tags": ("product:1",),
         }
         fields |= changes

@@ -268,7 +268,7 @@ def _with_refresh(engine: Engine, served: Serve) -> Serve:
         or served.cacheable.ranged
     ):
         return served
-    position = engine.floors.here()
+    position = engine.floors.current_position()
     flight = engine.flights.lead(served.entry.key)
     if flight is None:
         return served
@@ -310,7 +310,7 @@ def _forward(
 ) -> Forward:
     fetch = Fetch(
         cacheable=cacheable,
-        position=engine.floors.here(),
+        position=engine.floors.current_position(),
         started=now,
         flight=flight,
         lease=lease,

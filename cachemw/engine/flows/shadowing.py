@@ -59,7 +59,9 @@ class Shadowing(Struct, kw_only=True, eq=False):
 
 def shadow(engine: Engine, cacheable: CacheableRequest, now: float) -> Forward:
     """Forward a request as it came, and watch what comes of it."""
-    fetch = Fetch(cacheable=cacheable, position=engine.floors.here(), started=now, shadow=True)
+    fetch = Fetch(
+        cacheable=cacheable, position=engine.floors.current_position(), started=now, shadow=True
+    )
     fetch.would, fetch.would_renew = _would_serve(engine, cacheable, now)
     outcome = Outcome.SHADOW_MISS if fetch.would is None else Outcome.SHADOW_HIT
     return Forward(route=cacheable.route, outcome=outcome, reason="shadow", fetch=fetch)

@@ -49,12 +49,12 @@ def entry(position: Position, *tags: str) -> Entry:
 def test_a_purge_is_confirmed_when_the_call_returns(
     log: LocalLog, way: str, purge: Purge, verdict: Verdict
 ) -> None:
-    before = entry(log.floors.here(), "a")
+    before = entry(log.floors.current_position(), "a")
     result = log.purge(purge) if way == "purge" else asyncio.run(log.apurge(purge))
     assert result == PurgeResult(status="confirmed", reached=1)
     assert result.confirmed
     assert log.floors.judge(before) is verdict
-    assert log.floors.judge(entry(log.floors.here(), "a")) is Verdict.VALID
+    assert log.floors.judge(entry(log.floors.current_position(), "a")) is Verdict.VALID
 
 
 def test_it_is_always_live_and_always_trusted(log: LocalLog) -> None:
