@@ -170,7 +170,7 @@ def markdown(package: Path = PACKAGE) -> str:
         f"| Python files in the root of the package | {files[package]} |",
         f"| folders with Python files, sub-folders included | {len(files) - 1} |",
         f"| most Python files in one folder | {most} (`{biggest.relative_to(package)}`) |",
-        f"| which folder, or module of the root, imports which: pairs | {drawn} |",
+        f"| imports between folders and modules of the root (pairs) | {drawn} |",
         f"| circles between these | {_named(circles(edges))} |",
         f"| circles between modules | {_named(circles(_modules_only(imports)))} |",
         "",
