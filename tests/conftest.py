@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +20,11 @@ import pytest
 
 from cachemw.testing import FakeClock, RedisServer
 from cachemw.testing import redis_protocol as resp
+
+with suppress(ImportError):  # an environment without Hypothesis has no property to try
+    from tests.support.examples import register
+
+    register()
 
 EXTERNAL = os.environ.get("CACHEMW_TEST_REDIS", "")
 

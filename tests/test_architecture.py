@@ -51,9 +51,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config.checks": {"config.syntax", "errors"},
     "engine.model": {"config.syntax", "errors", "http"},
     "engine.core": {"config", "config.syntax", "engine.model", "errors", "http"},
-    "engine.request": {"config.syntax", "engine.core", "engine.model", "http"},
+    "engine.request": {"config.syntax", "engine.core", "engine.model", "errors", "http"},
     "engine.lookup": {"engine.core", "engine.model", "engine.request", "errors", "http"},
-    "engine.keeping": {"engine.core", "engine.model", "engine.request", "http"},
+    "engine.keeping": {"engine.core", "engine.model", "engine.request", "errors", "http"},
     "engine.flows": {
         "engine.core",
         "engine.keeping",
@@ -144,11 +144,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cachemw": {
         "cache",
         "config",
-        "engine.model",
         "errors",
         "invalidation",
         "recording",
-        "rollout",
     },
     "asgi": {"cache", "frontdoor"},
     "wsgi": {"cache", "frontdoor", "http"},

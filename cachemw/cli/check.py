@@ -86,7 +86,8 @@ def _collect_warnings(config: Config, states: dict[str, str]) -> list[str]:
     return [
         warning
         for route in config.routes
-        if states[f"route:{route.name}"] != "off" and (warning := health_check_warning(route))
+        if states[f"route:{route.name}"] != "off"
+        and (warning := health_check_warning(route.name, route.path, route.mount))
     ]
 
 

@@ -94,7 +94,7 @@ def _describe_routes(config: Config, nodes: set[str]) -> dict[str, str]:
         names = [
             route.name
             for route in config.routes
-            if any(Pattern(tag).meets(pattern) for tag in route.tags)
+            if any(Pattern(tag).overlaps(pattern) for tag in route.tags)
         ]
         notes[node] = f"route{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else ""
     return notes

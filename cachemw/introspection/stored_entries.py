@@ -16,12 +16,12 @@ from typing import Literal
 from cachemw.engine.model.entry import Entry, Key, VaryMarker, Verdict
 from cachemw.engine.request.keying import read_key
 from cachemw.engine.request.urls import purged_tags
-from cachemw.errors import StoreUnavailable
+from cachemw.errors import SearchTimedOut, StoreUnavailable
 from cachemw.invalidation.purges import Purge
-from cachemw.stores.redis.scanner import Scanned, TimeIsUpError
+from cachemw.stores.redis.scanner import ScanResult
 from cachemw.wiring.core import Core
 
-__all__ = ["PATIENCE", "Inspection", "Preview", "StoredEntry", "TimeIsUpError", "Touched"]
+__all__ = ["PATIENCE", "Inspection", "Preview", "StoredEntry", "Touched"]
 
 PATIENCE = 2.0
 """Seconds that the log has to be heard from, and that one reply of Redis may take: a person waits."""
@@ -113,7 +113,7 @@ class Inspection:
         """Give the entries in Redis; all, or those that a purge by the same words would touch.
 
         None where there is no Redis. Follows the log first, if this process does not, for without
-        it nobody knows what is purged. Raises StoreUnavailable, also while going on, TimeIsUpError
+        it nobody knows what is purged. Raises StoreUnavailable, also while going on, SearchTimedOut
         after `within` seconds, and for a wrong word what `Cache.purge` raises.
         """
         wanted = purged_tags(self._engine, tags=tags, urls=urls, routes=routes)
@@ -142,7 +142,7 @@ class Inspection:
         if self._scanner is None:
             return None
         digest = bytes.fromhex(key)
-        return next(self._records(self._scanner.under(digest, self._engine.keys.of)), None)
+        return next(self._records(self._scanner.by_digest(digest, self._engine.keys.of)), None)
 
     def hear(self, patience: float = PATIENCE) -> None:
         """Follow the log, and wait until it has said what is purged; raises StoreUnavailable."""
@@ -159,14 +159,14 @@ class Inspection:
         found = self._scanner.entries(self._engine.keys.of, patience=patience, ends=ends)
         return self._records(found)
 
-    def _records(self, found: Iterator[Scanned]) -> Iterator[StoredEntry]:
+    def _records(self, found: Iterator[ScanResult]) -> Iterator[StoredEntry]:
         for scanned in found:
             if scanned.entry is None or scanned.key is None:
                 yield _rejected(scanned, scanned.reason)
             elif not isinstance(scanned.entry, VaryMarker):
                 yield self._found(scanned, scanned.key, scanned.entry)
 
-    def _found(self, scanned: Scanned, key: Key, entry: Entry) -> StoredEntry:
+    def _found(self, scanned: ScanResult, key: Key, entry: Entry) -> StoredEntry:
         try:
             keyed = read_key(key.full)
         except ValueError:  # of a release that makes other keys
@@ -221,7 +221,7 @@ def _carrying(found: Iterator[StoredEntry], tags: tuple[str, ...]) -> Iterator[S
     return (each for each in found if each.carries(wanted))
 
 
-def _rejected(scanned: Scanned, reason: str) -> StoredEntry:
+def _rejected(scanned: ScanResult, reason: str) -> StoredEntry:
     return StoredEntry(url="", verdict="rejected", reason=reason, name=scanned.name)
 
 
@@ -234,8 +234,8 @@ def _count(found: Iterator[StoredEntry], ends: float) -> tuple[Touched, bool]:
                 size += each.size
                 routes[each.route] += 1
             if time.monotonic() >= ends:
-                raise TimeIsUpError
-    except TimeIsUpError:
+                raise SearchTimedOut
+    except SearchTimedOut:
         whole = False
     return Touched(entries=routes.total(), size=size, routes=dict(routes)), whole
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from cachemw.config import Config
 from cachemw.config.rollout_plan import RolloutPlan, fit, plan_from
-from cachemw.errors import StoreError
+from cachemw.errors import RolloutError, StoreError
 from cachemw.process.clock import Clock
 from cachemw.rollout import state as moves
 from cachemw.rollout.controller import Controller
 from cachemw.rollout.plan_file import default_plan
-from cachemw.rollout.state import Move, Record, RolloutError, State, plan_of
+from cachemw.rollout.state import Move, Record, State, plan_of
 from cachemw.rollout.store import Store
 
 __all__ = ["Rollout"]

@@ -20,7 +20,7 @@ import msgspec
 from msgspec.structs import replace
 
 from cachemw.config.rollout_plan import Phase, RolloutPlan, plan_from
-from cachemw.errors import CacheError
+from cachemw.errors import RolloutError
 from cachemw.rollout.guardrails.guardrails import Judgement, Tally
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "Look",
     "Move",
     "Record",
-    "RolloutError",
     "Shadowed",
     "State",
     "Status",
@@ -52,10 +51,6 @@ Group = Literal["phase", "before"]
 
 _ACTIVE = frozenset({"running", "waiting", "paused"})
 _DEFAULT = "default"
-
-
-class RolloutError(CacheError, ValueError):
-    """Something that a rollout cannot do where it stands."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,12 +16,14 @@ from cachemw.engine.core.setup import make_routes
 from cachemw.engine.model.routes import RouteState
 from cachemw.extensions.graphql import resolve_languages
 from cachemw.extensions.identity import Identify, resolve_identities
-from cachemw.invalidation.base import InvalidationLog, LocalLog
+from cachemw.invalidation.base import InvalidationLog
 from cachemw.invalidation.graph import Graph
+from cachemw.invalidation.local import LocalLog
 from cachemw.process.clock import Clock
 from cachemw.process.exit import close_at_exit
 from cachemw.process.fork import reset_in_children
-from cachemw.process.threads import Tasks, WorkerPool
+from cachemw.process.tasks import Tasks
+from cachemw.process.threads import WorkerPool
 from cachemw.recording.context import carry_into_threads
 from cachemw.rollout.flags.files import Files, files_of
 from cachemw.rollout.flags.flags import Flags

@@ -135,14 +135,14 @@ class EffectRunner:
         if leases is not None:
             leases.settle(lease, uncacheable)
         elif self._leases is not None:
-            self._leases.owe(lease, uncacheable)
+            self._leases.settle_later(lease, uncacheable)
 
     async def _asettle(self, lease: Lease, uncacheable: bool) -> None:
         leases = self._leasing(lease.key)
         if leases is not None:
             await leases.asettle(lease, uncacheable)
         elif self._leases is not None:
-            self._leases.owe(lease, uncacheable)
+            self._leases.settle_later(lease, uncacheable)
 
 
 def _wait(flight: Flight, timeout: float, further: float) -> Landing:

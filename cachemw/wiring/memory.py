@@ -8,7 +8,7 @@ from cachemw.invalidation.floors import Floors
 from cachemw.process.clock import Clock
 from cachemw.process.threads import WorkerPool
 from cachemw.stores.memory.malloc_trim import trim
-from cachemw.stores.memory.pressure import Change
+from cachemw.stores.memory.pressure import PressureChange
 from cachemw.stores.memory.tier import MemoryTier
 from cachemw.telemetry.reporter import Reporter
 
@@ -30,7 +30,7 @@ def make_memory(
             return False
         return floors.judge(entry) is Verdict.DEAD
 
-    def on_pressure(change: Change) -> None:
+    def on_pressure(change: PressureChange) -> None:
         try:
             _report(change, reporter)
         except Exception:  # a request caused the change, and must not fail for it (I3)
@@ -48,7 +48,7 @@ def make_memory(
     )
 
 
-def _report(change: Change, reporter: Reporter) -> None:
+def _report(change: PressureChange, reporter: Reporter) -> None:
     level = change.level.name.lower()
     if change.over:
         reporter.logs.memory_relieved(level, change.size, change.shed, change.seconds)

@@ -86,7 +86,18 @@ def script(page: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+LONG = {"testing.md"}
+"""Pages whose Python takes long: it starts many servers, and lets them fail."""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.thorough] if page.name in LONG else [])
+        for page in PAGES
+    ],
+    ids=[page.name for page in PAGES],
+)
 def test_the_python_of_a_page_runs(page: Path, tmp_path: Path) -> None:
     code = script(page)
     if not code.strip():

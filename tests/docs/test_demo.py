@@ -48,6 +48,7 @@ def output_until(process: subprocess.Popen[str], text: str) -> str:
     return seen
 
 
+@pytest.mark.thorough
 def test_a_short_demo_fails_nothing_serves_nothing_purged_and_leaves_nothing(
     tmp_path: Path,
 ) -> None:
@@ -78,6 +79,7 @@ def test_a_short_demo_fails_nothing_serves_nothing_purged_and_leaves_nothing(
     assert left_behind(tmp_path) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_demo_that_is_stopped_half_way_leaves_nothing(
     number: signal.Signals, tmp_path: Path

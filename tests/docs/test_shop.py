@@ -6,8 +6,9 @@ import json
 import shutil
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -119,52 +120,60 @@ def without_process(answer: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def ask_all(shop: Shop, seeded: Path, tmp_path: Path, calls: list[Call], cache: str) -> list[Any]:
+WARM = [call for call in CHANGES if call[0] == "GET" and call[1] != "/orders/2001"]
+"""What is read after a write: stored before it."""
+TWICE = [call for call in CHANGES for _ in range(2 if call[0] == "GET" else 1)]
+"""The writes, and every read twice."""
+
+
+class Answers(NamedTuple):
+    """What every front end has answered, which is the same."""
+
+    reads: list[Any]
+    refused: list[Any]
+    changes: list[Any]
+
+
+@pytest.fixture(scope="module", params=["off", "on"])
+def answers(
+    request: pytest.FixtureRequest,
+    shop: Shop,
+    seeded: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Answers:
+    """Ask each front end once, each over a database of its own, with the cache off or on."""
+    folder = tmp_path_factory.mktemp("front-ends")
+    calls = [*READS, *(call for call, _ in REFUSED), *WARM, *TWICE]
     answers = {}
     for front_end in FRONT_ENDS:
-        database = Path(shutil.copyfile(seeded, tmp_path / f"{front_end}.db"))
-        answers[front_end] = ask(shop, front_end, database, calls, cache)
+        database = Path(shutil.copyfile(seeded, folder / f"{front_end}.db"))
+        answers[front_end] = ask(shop, front_end, database, calls, request.param)
     for index, call in enumerate(calls):
         shown = {front_end: answers[front_end][index] for front_end in FRONT_ENDS}
         assert shown["django"] == shown["fastapi"], call
         assert shown["flask"] == shown["fastapi"], call
-    return answers["fastapi"]
+    found = iter(answers["fastapi"])
+    reads, refused, _, changes = (
+        list(islice(found, len(part))) for part in (READS, REFUSED, WARM, TWICE)
+    )
+    return Answers(reads, refused, changes)
 
 
-@pytest.fixture(params=["off", "on"])
-def cache(request: pytest.FixtureRequest) -> str:
-    if request.param == "on":
-        pytest.importorskip("cachemw.cache")
-    return str(request.param)
+def test_every_read_is_alike_on_all_front_ends(answers: Answers) -> None:
+    assert {answer["status"] for answer in answers.reads} == {200}
+    assert answers.reads[6]["body"]["version"] == 1
+    assert answers.reads[8]["body"]["lines"]
+    assert answers.reads[12]["body"]["items"]
 
 
-def test_every_read_is_alike_on_all_front_ends(
-    shop: Shop, seeded: Path, tmp_path: Path, cache: str
-) -> None:
-    answers = ask_all(shop, seeded, tmp_path, READS, cache)
-    assert {answer["status"] for answer in answers} == {200}
-    assert answers[6]["body"]["version"] == 1
-    assert answers[8]["body"]["lines"]
-    assert answers[12]["body"]["items"]
+def test_every_refusal_is_alike_on_all_front_ends(answers: Answers) -> None:
+    assert [answer["status"] for answer in answers.refused] == [status for _, status in REFUSED]
+    assert all(answer["body"]["detail"] for answer in answers.refused)
 
 
-def test_every_refusal_is_alike_on_all_front_ends(
-    shop: Shop, seeded: Path, tmp_path: Path, cache: str
-) -> None:
-    answers = ask_all(shop, seeded, tmp_path, [call for call, _ in REFUSED], cache)
-    assert [answer["status"] for answer in answers] == [status for _, status in REFUSED]
-    assert all(answer["body"]["detail"] for answer in answers)
-
-
-def test_what_a_write_changes_is_shown_by_the_next_read(
-    shop: Shop, seeded: Path, tmp_path: Path, cache: str
-) -> None:
-    # What is read after a write had been stored before it, and every read comes twice.
-    warm = [call for call in CHANGES if call[0] == "GET" and call[1] != "/orders/2001"]
-    calls = [call for call in CHANGES for _ in range(2 if call[0] == "GET" else 1)]
-    answers = ask_all(shop, seeded, tmp_path, warm + calls, cache)[len(warm) :]
-    assert {answer["status"] for answer in answers} == {200}
-    by_call = list(zip(calls, [answer["body"] for answer in answers], strict=True))
+def test_what_a_write_changes_is_shown_by_the_next_read(answers: Answers) -> None:
+    assert {answer["status"] for answer in answers.changes} == {200}
+    by_call = list(zip(TWICE, [answer["body"] for answer in answers.changes], strict=True))
 
     products = [body for call, body in by_call if call == get("/products/1")]
     assert [(body["price"], body["version"]) for body in products] == [(54321, 3)] * 2

@@ -9,7 +9,11 @@ from tests.support.shop import database, seed, seeded, shop  # noqa: F401
 from tests.support.sites import KINDS, Site
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(
+    params=[
+        pytest.param(kind, marks=[pytest.mark.thorough] if kind == "wsgi" else []) for kind in KINDS
+    ]
+)
 def site_of(request: pytest.FixtureRequest) -> Iterator[Callable[[str | None], Site]]:
     """Give what makes a site over a Redis URL, of each kind in turn; sites are closed in the end."""
     with ExitStack() as stack:

@@ -14,7 +14,14 @@ from tests.support.servers import client_of_each, serve, until
 
 from .load import Load, slow_body
 
-KINDS = ["uvicorn", "gunicorn", "gunicorn-asgi", "uvicorn-worker", "gevent"]
+KINDS = [
+    "uvicorn",
+    "gunicorn",
+    *(
+        pytest.param(kind, marks=pytest.mark.thorough)
+        for kind in ("gunicorn-asgi", "uvicorn-worker", "gevent")
+    ),
+]
 FOLLOWERS = "cachemw:{servers}:followers"
 
 

@@ -22,7 +22,13 @@ HANGS = 12.0
 """Seconds; who follows a flight that nobody leads any more waits for fifteen."""
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn", "gevent"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "uvicorn",
+        *(pytest.param(kind, marks=pytest.mark.thorough) for kind in ("gunicorn", "gevent")),
+    ],
+)
 def test_a_hundred_clients_that_go_away_are_not_noticed(
     kind: str, own_redis_server: RedisServer, tmp_path: Path
 ) -> None:

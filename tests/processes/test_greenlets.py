@@ -46,7 +46,9 @@ def test_greenlets_begin_to_follow_also_where_locks_were_made_before_gevent_came
     assert done.stdout.strip() == "confirmed"
 
 
-@pytest.mark.parametrize("kind", ["gevent", "gevent-preload"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("gevent", marks=pytest.mark.thorough), "gevent-preload"]
+)
 def test_greenlets_that_ask_for_a_cold_page_at_once_cost_one_call(
     kind: str, redis_url: str, tmp_path: Path
 ) -> None:
@@ -69,6 +71,7 @@ def test_greenlets_that_ask_for_a_cold_page_at_once_cost_one_call(
             until(lambda: not sum(client.about()["flights"] for client in each))
 
 
+@pytest.mark.thorough
 def test_greenlets_follow_the_log_and_no_request_fails_while_redis_is_away(
     own_redis_server: RedisServer, tmp_path: Path
 ) -> None:

@@ -22,6 +22,8 @@ from cachemw.testing import RedisServer
 
 from .crowd import CLIENTS, Crowd, Precision
 
+pytestmark = pytest.mark.thorough
+
 SECONDS = float(os.environ.get("CACHEMW_SHOP_SECONDS", "4"))
 SEED = int(os.environ.get("CACHEMW_SHOP_SEED", random.randrange(10**6)))
 WRITES = 12

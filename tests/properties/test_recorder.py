@@ -29,8 +29,9 @@ from cachemw.recording.context import Recording
 from cachemw.recording.sql.observed import Kind
 from cachemw.recording.sql.rows import Schema, Table, record, written
 from cachemw.recording.sql.statements import observe
+from tests.support.examples import examples
 
-EXAMPLES = int(os.environ.get("CACHEMW_SQL_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("CACHEMW_SQL_EXAMPLES", "0")) or examples(300)
 
 Params = list[Any]
 Sql = tuple[str, Params]
@@ -541,7 +542,7 @@ def test_whatever_a_write_changes_it_purges(
 def test_what_is_tried_is_understood(strategy: st.SearchStrategy[Sql]) -> None:
     """Were it opaque, everything would be purged and the property could not fail."""
 
-    @settings(max_examples=100, deadline=None, database=None)
+    @settings(max_examples=examples(100), deadline=None, database=None)
     @given(strategy)
     def look(drawn: Sql) -> None:
         observed = observe(drawn[0], "sqlite")

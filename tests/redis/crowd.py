@@ -1,10 +1,10 @@
 """A worker process with many clients that ask for one cold key at once: `crowd.py URL MODE CLIENTS`.
 
 It says `ready` when it follows the log, begins when a line comes on its standard input, and writes
-what its clients got as JSON. The application counts its calls in Redis, and lists when they began. In
-the mode `killed` the process that makes the first call dies in it, in `killed-late` after a while, and
-lists that too; in the mode `slow` a call takes three times as long as a lease lasts, and in `refused`
-answers may not be kept.
+what its clients got as JSON. The application counts its calls in Redis, lists when they began, and
+notes how many ran at once. In the mode `killed` the process that makes the first call dies in it, in
+`killed-late` after a while, and lists that too; in the mode `slow` a call takes three times as long
+as a lease lasts, and in `refused` answers may not be kept.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from cachemw import Cache, asgi
 
 CALLS = "crowd-calls"
 TIMES = "crowd-times"
+RUNNING = "crowd-running"
+MOST = "crowd-most"
 WORK = 0.3
 """Seconds that one call of the application takes."""
 LEASE = 1.0
@@ -42,7 +44,9 @@ class Origin:
                 await asyncio.sleep(2 * LEASE)
                 self._redis.rpush(TIMES, time.monotonic())
             os.kill(os.getpid(), signal.SIGKILL)
-        await asyncio.sleep(3 * LEASE if self._mode == "slow" else WORK)
+        self._redis.zadd(MOST, {"calls": int(self._redis.incr(RUNNING))}, gt=True)  # type: ignore[arg-type]
+        await asyncio.sleep({"slow": 3 * LEASE, "refused": 2 * WORK}.get(self._mode, WORK))
+        self._redis.decr(RUNNING)
         fields = [(b"content-type", b"text/plain")]
         if self._mode == "refused":
             fields.append((b"cache-control", b"no-store"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +26,7 @@ __all__ = [
     "process",
     "records",
     "served_before_reading",
+    "stop",
 ]
 
 FOLLOWER = Path(__file__).with_name("follower.py")
@@ -49,6 +52,12 @@ def process(url: str, **changes: Any) -> Iterator[subprocess.Popen[str]]:
             yield child
         finally:
             child.kill()
+
+
+def stop(child: subprocess.Popen[str]) -> None:
+    """Stop a process, and wait until its last thread has stopped."""
+    child.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED)
 
 
 def records(server: Any) -> list[Any]:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from cachemw import Cache
-from cachemw.errors import StoreUnavailable
-from cachemw.rollout.state import Move, RolloutError, State
+from cachemw.errors import RolloutError, StoreUnavailable
+from cachemw.rollout.state import Move, State
 from cachemw.testing import RedisCluster, RedisServer
 from tests.support.caches import Caches, Site, options, until
 
@@ -213,8 +213,9 @@ def test_a_process_that_may_not_control_does_not(caches: Caches, redis_server: A
 
 
 def test_when_nothing_is_left_to_control_the_lease_is_given_back(
-    caches: Caches, redis_server: Any
+    caches: Caches, redis_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("cachemw.rollout.controller._SETTLE", 0.5)
     cache = caches.make()
     cache.rollout.start(plan(duration="600ms", steps=["shadow", "on"], watch=["hits"]))
     cache.rollout.roll_back(reason="a test")

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cachemw.cache import Cache
-from cachemw.errors import StoreUnavailable
-from cachemw.introspection.stored_entries import StoredEntry, TimeIsUpError
+from cachemw.errors import SearchTimedOut, StoreUnavailable
+from cachemw.introspection.stored_entries import StoredEntry
 
 if TYPE_CHECKING:
     from cachemw.invalidation.recent_purges import PastPurge
@@ -157,8 +157,8 @@ def _survey(entries: Iterable[StoredEntry], wanted: frozenset[str]) -> _Survey:
         for entry in entries:
             survey.add(entry, wanted)
             if time.monotonic() >= ends:
-                raise TimeIsUpError
-    except TimeIsUpError:
+                raise SearchTimedOut
+    except SearchTimedOut:
         survey.complete = False
     return survey
 

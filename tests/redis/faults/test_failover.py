@@ -68,7 +68,7 @@ def ill_traffic(
 def test_a_master_is_killed_and_a_replica_takes_over(
     sentinel: RedisSentinel, kind: type[Traffic]
 ) -> None:
-    # Guards: `keep_up` before each attempt to join (the old address for ever), the queue for purges
+    # Guards: `locate_if_due` before each attempt to join (the old address for ever), the queue for purges
     # (what is changed meanwhile comes back from the replica).
     before = sentinel.master
     _, status = ill_traffic(kind, sentinel.url, before.kill, SENTINEL_BACK)
@@ -76,6 +76,7 @@ def test_a_master_is_killed_and_a_replica_takes_over(
     assert sentinel.master is not before
 
 
+@pytest.mark.thorough
 def test_a_master_hangs_and_is_replaced(sentinel: RedisSentinel) -> None:
     # Guard: a node for each address; connections to the one that hangs would go on timing out.
     before = sentinel.master
@@ -83,12 +84,14 @@ def test_a_master_hangs_and_is_replaced(sentinel: RedisSentinel) -> None:
     before.resume()
 
 
+@pytest.mark.thorough
 def test_a_master_is_replaced_in_an_orderly_way(
     sentinel: RedisSentinel, kind: type[Traffic]
 ) -> None:
     ill_traffic(kind, sentinel.url, sentinel.fail_over, SENTINEL_BACK)
 
 
+@pytest.mark.thorough
 def test_nobody_misses_the_sentinels_while_the_master_is_well(sentinel: RedisSentinel) -> None:
     # Guard: requests never ask a Sentinel, and a look that fails is no reason to leave the master.
     def end_sentinels() -> None:
@@ -100,6 +103,7 @@ def test_nobody_misses_the_sentinels_while_the_master_is_well(sentinel: RedisSen
     assert all(each.closed for each in traffic.asked)
 
 
+@pytest.mark.thorough
 def test_sentinels_that_know_no_such_master_cost_nothing_but_the_shared_tier(
     sentinel: RedisSentinel,
 ) -> None:
@@ -132,7 +136,7 @@ def test_a_sentinel_is_not_believed_when_its_master_says_that_it_is_none(
 def test_the_node_with_the_log_is_killed_and_its_replica_takes_over(
     cluster: RedisCluster, kind: type[Traffic]
 ) -> None:
-    # Guards: `keep_up` before each attempt to join, the queue for purges.
+    # Guards: `locate_if_due` before each attempt to join, the queue for purges.
     before = cluster.owner(LOG)
     _, status = ill_traffic(kind, cluster.url, before.kill, CLUSTER_BACK)
     assert status == "queued"
@@ -144,6 +148,7 @@ def another_node(cluster: RedisCluster) -> RedisServer:
     return next(each for each in cluster.servers[:3] if each is not cluster.owner(LOG))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.hang], ids=["killed", "hung"])
 def test_another_node_goes_away_and_costs_what_it_had(
     cluster: RedisCluster, fault: Callable[[RedisServer], object]
@@ -159,7 +164,7 @@ def test_another_node_goes_away_and_costs_what_it_had(
         fault(node)
         traffic.await_more(50)
         traffic.change()
-        # Guard: `keep_up` in `_follow`; the log is well, and nothing else asks who has the slots now.
+        # Guard: `locate_if_due` in `_follow`; the log is well, and nothing else asks who has the slots now.
         until(lambda: traffic.closed and settled(traffic))
         ill = traffic.since(began)
         assert traffic.change() == "confirmed"
@@ -171,8 +176,9 @@ def test_another_node_goes_away_and_costs_what_it_had(
         node.resume()
 
 
+@pytest.mark.thorough
 def test_a_node_is_replaced_in_an_orderly_way(cluster: RedisCluster, kind: type[Traffic]) -> None:
-    # Guard: `Nodes.heard` takes MOVED for news and not for an illness.
+    # Guard: `Nodes.learn_from_error` takes MOVED for news and not for an illness.
     def fail_over() -> None:
         cluster.fail_over(another_node(cluster))
 
@@ -180,6 +186,7 @@ def test_a_node_is_replaced_in_an_orderly_way(cluster: RedisCluster, kind: type[
     assert all(each.closed for each in traffic.asked)
 
 
+@pytest.mark.thorough
 def test_a_cluster_that_has_lost_slots_is_left_alone(cluster: RedisCluster) -> None:
     # CLUSTERDOWN: with a master and its replica gone, all nodes refuse everything.
     bare = baseline(AsgiTraffic)
@@ -202,9 +209,10 @@ def test_a_cluster_that_has_lost_slots_is_left_alone(cluster: RedisCluster) -> N
     assert_bounded(ill, bare)
 
 
+@pytest.mark.thorough
 def test_slots_that_move_are_misses_for_a_moment(cluster: RedisCluster) -> None:
-    # Guards: `Nodes.heard` takes ASK and MOVED for no illness; `Topology.moved` believes MOVED at
-    # once, and `keep_up` learns of the others. A slot that is on its way has no answer but ASK for
+    # Guards: `Nodes.learn_from_error` takes ASK and MOVED for no illness; `Topology.moved` believes MOVED at
+    # once, and `locate_if_due` learns of the others. A slot that is on its way has no answer but ASK for
     # keys that are not there yet.
     bare = baseline(AsgiTraffic)
     giver, taker = (each for each in cluster.servers[:3] if each is not cluster.owner(LOG))

@@ -230,6 +230,7 @@ def test_a_pool_of_one_connection_is_a_bottleneck_and_no_fault(
     assert_bounded(busy, bare)
 
 
+@pytest.mark.thorough
 def test_a_server_that_is_loading_is_left_alone(kind: type[Traffic]) -> None:
     # Guard: LOADING is a failure to the breaker, and no answer.
     bare = baseline(kind)
@@ -262,6 +263,7 @@ def test_a_server_that_is_loading_is_left_alone(kind: type[Traffic]) -> None:
     assert_bounded(ill, bare)
 
 
+@pytest.mark.thorough
 def test_two_hundred_followers_come_back_at_once(own_redis_server: RedisServer) -> None:
     # Guard: each attempt is given or taken half of `_RETRY`; a join is a handful of commands.
     caches = [Cache.from_dict(options(own_redis_server.url)) for _ in range(200)]

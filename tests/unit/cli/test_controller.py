@@ -126,6 +126,7 @@ def test_a_rollout_for_which_no_evidence_comes_is_paused(
     assert {each["by"].partition(" ")[0] for each in records[1:]} == {"controller"}
 
 
+@pytest.mark.thorough
 def test_it_moves_what_processes_do_that_have_no_controller_of_their_own(
     run: Run, spawned: Spawn, write: Write, redis_url: str, plan_file: str
 ) -> None:
@@ -168,6 +169,7 @@ def test_once_ends_with_the_rollout(run: Run, spawned: Spawn, redis: Redis, plan
     assert not redis.exists(LEASE)
 
 
+@pytest.mark.thorough
 def test_of_two_the_second_takes_over_within_ten_seconds_of_the_death_of_the_first(
     run: Run, spawned: Spawn, redis: Redis, plan_file: str
 ) -> None:

@@ -296,7 +296,10 @@ def test_what_other_phases_stored_outlives_the_rollback_of_one(run: Run, watched
     assert watched.cached("/products/1")
 
 
-def test_a_health_check_follows_by_itself(run: Run, watched: Site) -> None:
+def test_a_health_check_follows_by_itself(
+    run: Run, watched: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cachemw.rollout.controller._SETTLE", 0.5)
     run("rollout", "rollback")
     until(lambda: history(run)[-1]["action"] == "health check", 20)
     last = history(run)[-1]
@@ -362,21 +365,21 @@ def test_the_phase_and_everything_exclude_each_other(run: Run, begun: None) -> N
     [
         (None, ["plan.toml: cannot be read: No such file or directory"]),
         ("holdout = ", ["plan.toml: not valid TOML: Invalid value (at end of document)"]),
-        ("", ["plan.toml: phases: expected at least one, got none"]),
+        ("", ["plan.toml: phases: expected at least one phase, got none: add [[phases]]"]),
         (
             PLAN.replace("0.01%", "0%").replace('"canary 10%"', '"a tenth"'),
             [
-                "plan.toml: holdout: expected more than none:"
-                " there would be nothing to compare with",
+                'plan.toml: holdout: expected a share above 0%, got "0%":'
+                " a rollout needs requests to compare with",
                 'plan.toml: phases[1].steps[0]: expected "on", "off", "shadow"'
-                ' or a share of keys as "canary 10%", got "a tenth"',
+                ' or a share of keys such as "canary 10%", got "a tenth"',
             ],
         ),
         (
             PLAN.replace('["errors"]', '["memory"]'),
             [
-                f'plan.toml: phases[{index}].watch: "memory" can be judged only'
-                " where `memory.planned_size` says what was planned"
+                f'plan.toml: phases[{index}].watch: "memory" needs'
+                ' `memory.planned_size` in the configuration: set it, or leave "memory" out'
                 for index in range(2)
             ],
         ),

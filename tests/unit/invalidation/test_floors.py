@@ -13,6 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 
 from cachemw.engine.model.entry import Entry, Position, Verdict
 from cachemw.invalidation.floors import LOCAL_BITS, NO_EPOCH, Floors
+from tests.support.examples import examples
 
 SEVERITY = {Verdict.VALID: 0, Verdict.STALE: 1, Verdict.DEAD: 2}
 TAGS = ["a", "b", "c", "d"]
@@ -154,7 +155,7 @@ def test_another_life_of_the_log_begins_with_nothing_alive(floors: Floors) -> No
     """I5: a lost epoch means purged, never zero."""
     old = made(floors, "a")
     version = floors.version
-    floors.begin(b"epoch-02", 3 << 16)
+    floors.begin_epoch(b"epoch-02", 3 << 16)
     assert floors.version > version
     assert floors.judge(old) is Verdict.DEAD
     assert floors.judge(entry_at(Position(b"epoch-02", 2 << 16))) is Verdict.DEAD
@@ -209,7 +210,7 @@ WRITERS: list[Any] = [
     pytest.param(
         lambda floors: floors.apply(9 << 16, ["x"], soft=False), id="its floor is forgotten"
     ),
-    pytest.param(lambda floors: floors.begin(b"epoch-02", 0), id="another life begins"),
+    pytest.param(lambda floors: floors.begin_epoch(b"epoch-02", 0), id="another life begins"),
 ]
 
 
@@ -262,7 +263,7 @@ def test_no_origin_call_notes_an_old_position_in_a_new_life() -> None:
     floors.apply(9 << 16, ["x"], soft=False)
     seen: list[Position] = []
     floors.read = lambda: seen.append(floors.here())
-    floors.begin(b"epoch-02", 3 << 16)
+    floors.begin_epoch(b"epoch-02", 3 << 16)
     assert Position(b"epoch-02", 3 << 16) in seen
     assert all(position.id == 3 << 16 for position in seen if position.epoch == b"epoch-02")
 
@@ -275,7 +276,7 @@ def test_no_entry_of_an_old_life_is_revived_while_a_new_one_begins(soft: bool) -
     floors.raise_horizon(1)
     seen: set[Verdict] = set()
     floors.read = lambda: seen.add(floors.judge(entry))
-    floors.begin(b"epoch-02", 0)
+    floors.begin_epoch(b"epoch-02", 0)
     assert Verdict.VALID not in seen
 
 
@@ -420,7 +421,7 @@ class FloorsMachine(RuleBasedStateMachine):
         self.lives += 1
         epoch = self.lives.to_bytes(8, "big")
         horizon = data.draw(st.sampled_from([0, *self.numbers]))
-        self._both(lambda f: f.begin(epoch, horizon))
+        self._both(lambda f: f.begin_epoch(epoch, horizon))
         self.server, self.coming = horizon, []
         self.numbers = []
         self.model = Model()
@@ -452,4 +453,4 @@ class FloorsMachine(RuleBasedStateMachine):
 
 
 TestFloors = FloorsMachine.TestCase
-TestFloors.settings = settings(max_examples=300, stateful_step_count=25, deadline=None)
+TestFloors.settings = settings(max_examples=examples(300), stateful_step_count=25, deadline=None)

@@ -140,7 +140,7 @@ def test_a_plan_that_cannot_work_begins_nothing(make: Make) -> None:
     with pytest.raises(ConfigError, match="planned_size"):
         cache.rollout.start(plan(watch=["memory"]))
     killed = make(kill=True)
-    with pytest.raises(ConfigError, match="turns the whole cache off"):
+    with pytest.raises(ConfigError, match="so nothing can be rolled out"):
         killed.rollout.start(plan())
     assert cache.rollout.status() is killed.rollout.status() is None
     assert cache.rollout.history() == killed.rollout.history() == []
@@ -158,7 +158,7 @@ def test_what_the_plan_was_warned_about_is_in_the_history(make: Make) -> None:
     cache.rollout.start(plan(), reason="at last")
     (record,) = cache.rollout.history()
     assert record.reason == (
-        "at last; warning: route 'orders' stays off: the configuration says so"
+        "at last; warning: route 'orders' stays off: the configuration turns it off"
     )
 
 
@@ -224,7 +224,11 @@ def test_a_rollout_that_begins_as_the_thread_ends_is_controlled(
     until(lambda: (found := cache.rollout.status()) is not None and found.watched > 0)
 
 
-def test_after_a_rollback_the_thread_checks_and_ends(cache: Cache) -> None:
+def test_after_a_rollback_the_thread_checks_and_ends(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cachemw.rollout.controller._SETTLE", 0.2)
+    monkeypatch.setattr("cachemw.rollout.controller._TURN", 0.1)
     cache.rollout.start(plan())
     cache.rollout.roll_back()
     until(lambda: threads() == [])

@@ -10,8 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from cachemw.config.rollout_plan import RolloutPlan
+from cachemw.errors import RolloutError
 from cachemw.rollout import state as moves
-from cachemw.rollout.state import Move, RolloutError, State
+from cachemw.rollout.state import Move, State
 
 from .plans import AT, BY, begun, plan, written
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.telemetry.events import BOUNDS, EVENT_LABELS
 from cachemw.telemetry.stats import Histogram, Stats
+from tests.support.examples import examples
 
 counts = st.integers(0, 2**40)
 names = st.sampled_from(["products", "orders", "catalog"])
@@ -34,7 +35,7 @@ statistics = st.builds(
         counts.map(float),
     ),
 )
-few = settings(max_examples=50, deadline=None)
+few = settings(max_examples=examples(50), deadline=None)
 
 
 def requests(**by_label: int) -> Stats:

@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 
 from cachemw.engine.core.flights import Flight, Flights, Landing, Waiter, WaitResult
 from cachemw.engine.model.entry import Entry, Position
+from tests.support.examples import examples
 
 KEYS = [b"a", b"b"]
 MAX_WAITERS = 6
@@ -267,7 +268,7 @@ class FlightsMachine(RuleBasedStateMachine):
 
 
 TestFlights = FlightsMachine.TestCase
-TestFlights.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestFlights.settings = settings(max_examples=examples(150), stateful_step_count=30, deadline=None)
 
 
 def test_landing_again_does_not_end_the_next_flight_of_the_key() -> None:

@@ -15,6 +15,7 @@ from cachemw.engine.request.keying import read_key
 from cachemw.engine.request.urls import purged_tags
 from cachemw.http.messages import Content, Request
 from tests.support.engine import Kit, get
+from tests.support.examples import examples
 
 PARTS = st.lists(st.none() | st.binary(max_size=8), max_size=6)
 LENGTH_LIKE = st.lists(
@@ -176,7 +177,7 @@ def near(draw: st.DrawFn, first: Asked, second: Asked) -> Asked:
     return first._replace(**{name: getattr(second, name)}) if name in Asked._fields else second
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(ASKED, ASKED, st.data())
 def test_requests_share_a_key_only_if_they_are_equal(
     first: Asked, second: Asked, data: st.DataObject

@@ -16,6 +16,7 @@ from cachemw.engine.request.decisions import Serve
 from cachemw.engine.request.keying import Pass
 from cachemw.http.messages import Content, Request
 from tests.support.engine import Kit, forwarded, get, step, target
+from tests.support.examples import examples
 
 ROUTE = {"path": "/p", "ttl": "60s", "methods": ["GET", "POST", "QUERY"], "body": "raw"}
 ROUTE |= {"name": "products", "body_limit": 8}
@@ -130,7 +131,7 @@ POSTED = st.builds(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(POSTED, POSTED)
 def test_requests_share_a_key_only_if_method_and_body_are_the_same(
     first: Posted, second: Posted

@@ -17,6 +17,7 @@ from cachemw.telemetry.counters import Counters
 from cachemw.telemetry.events import BOUNDS
 from cachemw.telemetry.fleet import ProcessStats
 from cachemw.telemetry.stats import Histogram, Stats
+from tests.support.examples import examples
 
 ROUTES = ("products", "orders", "elsewhere")
 OURS = ROUTES[:2]
@@ -308,7 +309,7 @@ def total(tallied: Iterable[Tally]) -> dict[str, Any]:
     return sums
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(first=look, looks=st.lists(look, max_size=6))
 def test_all_looks_together_are_one_look_at_the_end(
     first: tuple[list[Counting], set[str]], looks: list[tuple[list[Counting], set[str]]]

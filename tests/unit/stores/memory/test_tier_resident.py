@@ -22,9 +22,10 @@ main(sys.argv[2], *map(int, sys.argv[3:]))
 @pytest.mark.parametrize(
     ("population", "mebibytes", "turns", "left"),
     [
-        ("small", 16, 3, 0.7),  # many objects below 512 bytes, of which Python keeps the pages
+        # Many objects below 512 bytes, of which Python keeps the pages.
+        pytest.param("small", 16, 3, 0.7, marks=pytest.mark.thorough),
         ("threads", 32, 5, 0.3),
-        ("shared", 32, 5, 0.3),
+        pytest.param("shared", 32, 5, 0.3, marks=pytest.mark.thorough),
     ],
 )
 def test_a_tier_filled_and_replaced_grows_the_process_by_its_cap(

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from cachemw.engine.model.entry import Entry, Item, Key, Position, VaryMarker
 from cachemw.errors import EntryRejected
 from cachemw.stores.redis.codec import MARKER, MAX_LIFETIME, REASONS, VERSION, Codec
+from tests.support.examples import examples
 
 SECRET = b"a secret of the namespace"
 KEY = Key(b"0123456789abcdef", b"full key: /products/1?x=%2F")
@@ -504,7 +505,7 @@ def test_wrong_values_rightly_signed_are_an_entry_or_refused(changes: dict[str, 
 
 
 @given(st.binary(max_size=100), st.integers(1, MAX_BODY))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_random_frames_rightly_signed_are_refused(noise: bytes, raw: int) -> None:
     assert reason(seal(body=noise, flags=1, raw=raw)) in {"body", "length"}
 

@@ -69,7 +69,7 @@ def test_it_purges_in_the_fleet_that_the_settings_name(
     there = config(redis=redis_url)
     done = manage("cachemw", "purge", "--tag", "thing", setting=there)
     assert done.stdout == (
-        "Purged. Confirmed: no process is running; those that start will know of it.\n"
+        "Purged. Confirmed: no process is running, and each that starts will apply it.\n"
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from cachemw.cli.common.graph_drawing import DRAWERS, as_dot, as_mermaid, as_text
 
-from .running import Run
+from ..running import Run
 
 Write = Callable[[str], str]
 
@@ -76,7 +76,10 @@ def test_without_dependencies_it_says_so(run: Run, write: Write) -> None:
 
 def test_a_circle_is_told_as_a_mistake_of_the_configuration(run: Run, write: Write) -> None:
     write('[dependencies]\na = ["b"]\nb = ["a"]\n')
-    assert 'dependencies.a: depends on itself: "a" <- "b" <- "a"' in run("tags", code=1).stderr
+    assert (
+        'dependencies.a: depends on itself, so remove one of these: "a" <- "b" <- "a"'
+        in run("tags", code=1).stderr
+    )
 
 
 STRANGE = [('say "a"', "b\\c"), ("b\\c", "<script>#{}[]")]
