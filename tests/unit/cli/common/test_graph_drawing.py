@@ -10,7 +10,6 @@ from collections.abc import Callable
 import pytest
 
 from cachemw.cli.common.graph_drawing import DRAWERS, as_dot, as_mermaid, as_text
-
 from tests.unit.cli.running import Run
 
 Write = Callable[[str], str]
