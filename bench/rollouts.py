@@ -32,7 +32,16 @@ _ONSET = 1800.0
 """Seconds after which harm begins."""
 _LONGEST = 3600.0
 """Seconds after the beginning of harm at which a run ends."""
-_MARGINS = Margins(holdout=0.05)
+_MARGINS = Margins(
+    holdout=0.05,
+    errors=0.005,
+    latency=0.2,
+    hits=0.4,
+    memory=1.2,
+    alpha=0.01,
+    seconds=_HOURS * 3600.0,
+    bet_every=300.0,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from cachemw.config.checks.warnings import health_check_warning
 from cachemw.engine.core.setup import make_routes
 from cachemw.errors import ConfigError, Problem
 from cachemw.rollout.flags.files import read_flags
-from cachemw.rollout.flags.flags import Flags
+from cachemw.rollout.flags.flags import ConfiguredFlags, Flags
 
 __all__ = ["check"]
 
@@ -74,9 +74,7 @@ def _configured_flags(config: Config) -> Flags:
     identities = {route.identity: lambda _: None for route in config.routes if route.identity}
     return Flags(
         make_routes(config, identities, {}),
-        classes=config.flags,
-        route_flags=config.route_flags,
-        kill=config.kill,
+        ConfiguredFlags(classes=config.flags, routes=config.route_flags, kill=config.kill),
         exchange=None,
     )
 

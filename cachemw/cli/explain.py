@@ -58,11 +58,11 @@ def explain(
     it is left out. The application is not called, and neither are its identity functions.
     """
     with watching_cache(read_config(path), _WITHOUT_REDIS, _UNKNOWN) as cache:
-        cache.inspection.hear()
+        cache.inspection.wait_for_log()
         explanation = cache.explain(method, url, headers)
         unusable = None
         if explanation.stored is None and explanation.key is not None:
-            unusable = cache.inspection.under(explanation.key)
+            unusable = cache.inspection.by_key(explanation.key)
     if as_json:
         document = msgspec.to_builtins(explanation)
         document["unusable"] = None if unusable is None else asdict(unusable)

@@ -30,7 +30,7 @@ from cachemw.cli.common.redis_access import (
 from cachemw.config.rollout_plan import RolloutPlan, fit, plan_from
 from cachemw.config.sources import read_toml
 from cachemw.rollout.manager import Rollout
-from cachemw.rollout.plan_file import default_plan, written_plan
+from cachemw.rollout.plan_file import default_plan, plan_text
 from cachemw.rollout.state import Record, State, plan_of
 
 __all__ = ["rollout"]
@@ -91,7 +91,7 @@ def plan(path: ConfigLocation, out: str | None) -> None:
     Its guardrails, durations and intervals are general defaults. Adapt them to your traffic.
     """
     config = read_config(path)
-    text = written_plan(config)
+    text = plan_text(config)
     if out is None:
         click.echo(text, nl=False)
     else:

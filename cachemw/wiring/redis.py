@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cachemw.config import Config
 from cachemw.connections.nodes import Nodes
+from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import StoreError
 from cachemw.invalidation.log.follower import RedisLog
 from cachemw.invalidation.log.hooks import LogHooks
@@ -135,11 +136,12 @@ class _StoreReporter:
         self._logs = reporter.logs
         self._opened_at = 0.0
 
-    def report(self, event: str, reason: str) -> None:
+    def breaker_closed(self) -> None:
+        """Log that a breaker is closed again."""
+        self._logs.breaker_closed(self._clock.monotonic() - self._opened_at)
+
+    def report(self, event: EventName, reason: str) -> None:
         """Take an event of the tier or the log."""
-        if event == "breaker_closed":
-            self._logs.breaker_closed(self._clock.monotonic() - self._opened_at)
-            return
         self._count(event, reason)
         if event == "entry_rejected":
             self._logs.entry_rejected(reason)
@@ -155,6 +157,7 @@ def connect(config: Config, clock: Clock, reporter: Reporter) -> RedisParts:
     hooks = LogHooks()
     events = _StoreReporter(config, clock, reporter)
     hooks.count = events.report
+    hooks.breaker_closed = events.breaker_closed
     hooks.lost = reporter.logs.log_lost
     hooks.regained = reporter.logs.log_regained
     hooks.unsent = reporter.logs.purges_unsent

@@ -378,7 +378,7 @@ def test_a_preview_raises_what_a_purge_does(mistake: dict[str, Any]) -> None:
 def test_a_look_ends_in_time_also_among_the_keys_of_others(redis_url: str) -> None:
     """Fails when only what is ours is counted on to notice the time: a server may be full of theirs."""
     with looking(redis_url) as cache:
-        cache.inspection.hear()
+        cache.inspection.wait_for_log()
         client = cache._core.redis.nodes.find(b"other").sync()  # type: ignore[union-attr]
         client.set("other", "of another application")
         preview = cache.preview(everything=True, within=0.0)

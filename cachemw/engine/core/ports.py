@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from cachemw.engine.model.differences import Difference, Seen
 from cachemw.engine.model.entry import HeaderPairs, Item, Position, Verdict
+from cachemw.engine.model.outcomes import EventName
 from cachemw.engine.model.routes import RouteState
 
 __all__ = [
@@ -102,7 +103,7 @@ class Parts(Struct, frozen=True, kw_only=True):
 class Hooks(Struct, frozen=True, kw_only=True):
     """The functions that the engine reports facts to."""
 
-    count: Callable[[str, str], None]
+    count: Callable[[EventName, str], None]
     """Counts an event by name and reason."""
     refused: Callable[[RouteState, str], None]
     """Called for every response that is not stored, with the reason."""

@@ -32,6 +32,7 @@ from typing import Any, Protocol
 
 from cachemw.config.model import LogSettings as LogConfig
 from cachemw.connections.nodes import Nodes
+from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.floors import Floors
 from cachemw.invalidation.log.followers import RETURN_TIME, Followers, is_refusal
@@ -84,7 +85,7 @@ class Appender:
         nodes: Nodes,
         config: LogConfig,
         monotonic: Callable[[], float],
-        count: Callable[[str, str], None],
+        count: Callable[[EventName, str], None],
     ) -> None:
         self.queues = True
         """Whether purges are queued while Redis cannot be reached. If not, StoreUnavailable is raised."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cachemw.connections.nodes import Nodes
+from cachemw.engine.model.outcomes import EventName
 from cachemw.invalidation.log.records import flag_fields
 from cachemw.invalidation.log.stream import Stream
 
@@ -26,7 +27,7 @@ class FlagDocument:
         namespace: str,
         stream: Stream,
         nodes: Nodes,
-        count: Callable[[str, str], None],
+        count: Callable[[EventName, str], None],
     ) -> None:
         self._key = f"cachemw:{{{namespace}}}:flags".encode()
         self._stream = stream

@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING, Any
 from cachemw.config.model import LogSettings as LogConfig
 from cachemw.connections.node import Node
 from cachemw.connections.nodes import Nodes
+from cachemw.engine.model.outcomes import EventName
 from cachemw.invalidation.base import process_id
 from cachemw.invalidation.floors import NO_EPOCH, Floors
 from cachemw.invalidation.log.appender import Appender, seconds
@@ -108,7 +109,7 @@ class RedisLog:
         )
         self._reset_state()
 
-    def _count(self, event: str, reason: str) -> None:
+    def _count(self, event: EventName, reason: str) -> None:
         self._hooks.count(event, reason)
 
     @property
@@ -296,7 +297,7 @@ class RedisLog:
     def _probe(self, node: Node) -> None:
         """Probe servers whose breaker is open. The heartbeat just now was the probe of `node`."""
         if self._nodes.probe(node):
-            self._hooks.count("breaker_closed", "")
+            self._hooks.breaker_closed()
 
     def _trim(self, client: redis.Redis) -> None:
         """Remove, from time to time, records that are older than any entry can be."""

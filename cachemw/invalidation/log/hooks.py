@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from cachemw.engine.model.outcomes import EventName
+
 if TYPE_CHECKING:
     import redis
 
@@ -29,5 +31,7 @@ class LogHooks:
         """Called with the length of the gap, and the number of records that were read after it."""
         self.unsent: Callable[[int], None] = lambda count: None
         """Called on closing with the number of purges that could not be appended."""
-        self.count: Callable[[str, str], None] = lambda event, reason: None
+        self.breaker_closed: Callable[[], None] = lambda: None
+        """Called when a breaker is closed again: Redis is used."""
+        self.count: Callable[[EventName, str], None] = lambda event, reason: None
         """Count an event."""

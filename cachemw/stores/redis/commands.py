@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from cachemw.connections.node import Node
 from cachemw.connections.nodes import Nodes
+from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import EntryRejected, StoreError, StoreUnavailable
 
 __all__ = ["WRONG_TYPE", "Commands", "Operation"]
@@ -30,7 +31,7 @@ class Commands:
     Only for a value of a wrong type, EntryRejected("type") is raised: the server itself works.
     """
 
-    def __init__(self, nodes: Nodes, count: Callable[[str, str], None]) -> None:
+    def __init__(self, nodes: Nodes, count: Callable[[EventName, str], None]) -> None:
         self._nodes = nodes
         self._count = count
         self._deadline = nodes.config.deadline

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cachemw.engine.model.entry import Item, Key
+from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import EntryRejected
 from cachemw.stores.redis.codec import VERSION, Codec
 from cachemw.stores.redis.commands import Commands
@@ -40,7 +41,7 @@ class RedisTier:
         *,
         server_clock: ServerClock,
         monotonic: Callable[[], float],
-        count: Callable[[str, str], None],
+        count: Callable[[EventName, str], None],
     ) -> None:
         self._commands = commands
         self._namespace = namespace

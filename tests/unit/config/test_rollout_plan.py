@@ -12,7 +12,7 @@ import pytest
 from cachemw.config import Config, config_from
 from cachemw.config.rollout_plan import DEFAULT, GUARDRAILS, RolloutPlan, fit, load_plan, plan_from
 from cachemw.errors import ConfigError
-from cachemw.rollout.plan_file import default_plan, written_plan
+from cachemw.rollout.plan_file import default_plan, plan_text
 
 DURATION = (
     'expected a duration such as "250ms", "30s", "5m", "1h", "2d" or a number of seconds, got '
@@ -421,7 +421,7 @@ def test_a_flag_that_lets_a_disabled_route_in_is_no_reason_to_warn() -> None:
 )
 def test_what_is_written_reads_back_as_the_plan_that_it_is(settings: dict[str, Any]) -> None:
     made = config(**settings)
-    text = written_plan(made)
+    text = plan_text(made)
     read = plan_from(tomllib.loads(text))
     assert read == plan_from(default_plan(made))
     assert len(read.phases) == len(default_plan(made)["phases"])
@@ -433,7 +433,7 @@ def test_every_option_is_in_the_written_plan() -> None:
     from cachemw.config.rollout_plan import GuardrailSettings, Phase
     from cachemw.config.syntax.decode import options_of
 
-    read = tomllib.loads(written_plan(config()))
+    read = tomllib.loads(plan_text(config()))
     assert read.keys() == options_of(RolloutPlan).keys()
     assert read["guardrails"].keys() == options_of(GuardrailSettings).keys()
     assert [each.keys() for each in read["phases"]] == [options_of(Phase).keys()] * 3
@@ -447,12 +447,12 @@ def test_phases_that_let_in_nothing_are_not_written() -> None:
 
 def test_what_is_to_be_known_of_it_is_written_above_it() -> None:
     healthy = {"name": "live", "path": "/livez", "ttl": "5s", "risk": "low"}
-    text = written_plan(config(memory={}, routes=[*ROUTES, healthy]))
-    assert "# Memory is not watched: say in `memory.planned_size` what was planned." in text
+    text = plan_text(config(memory={}, routes=[*ROUTES, healthy]))
+    assert "# Memory is not watched: set `memory.planned_size` to watch it." in text
     assert "# Warning: route 'live' (/livez) looks like a health check" in text
     assert "# Lets in: pages, live\n" in text
 
 
 def test_without_routes_there_is_nothing_to_be_planned() -> None:
     with pytest.raises(ConfigError, match="there is nothing to roll out"):
-        written_plan(config(routes=[]))
+        plan_text(config(routes=[]))

@@ -188,7 +188,7 @@ def test_a_process_that_follows_hears_of_it(manage: Manage, redis_url: str, age_
     there = config(redis=redis_url)
     cache = Cache.from_dict(there)
     try:
-        cache.inspection.hear()
+        cache.inspection.wait_for_log()
         done = manage("cachemw", "purge", "--everything", "--soft", setting=there)
         assert done.stdout == "Purged softly. Confirmed by 1 process.\n"
     finally:
