@@ -66,7 +66,7 @@ send on time."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Setup:
-    """What all runs of a demo share."""
+    """The settings that all runs of a demo share."""
 
     shop: Shop
     front_end: str
