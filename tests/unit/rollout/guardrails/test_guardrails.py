@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from cachemw.rollout.guardrails.guardrails import Guardrails, Judgement, Margins, Tally
-
-from .plans import default_margins
+from tests.unit.rollout.plans import default_margins
 
 BOUNDS = tuple(0.01 * 1.1**step for step in range(60))
 LOOK = 30.0
