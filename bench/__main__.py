@@ -1,4 +1,4 @@
-"""Measure, print the table, write the JSON: `python -m bench [--only GROUP]`."""
+"""The command line: measure, print the table, write the JSON: `python -m bench [--only GROUP]`."""
 
 from __future__ import annotations
 
@@ -60,13 +60,22 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         metavar="GROUP",
         help=f"one of {', '.join(GROUPS)}",
     )
-    parser.add_argument("--quick", action="store_true", help="few and short rounds, for a look")
-    parser.add_argument("--strict", action="store_true", help="exit 1 if a figure is not reached")
-    parser.add_argument("--json", type=Path, default=_HERE / "results" / "latest.json")
+    parser.add_argument(
+        "--quick", action="store_true", help="few and short rounds: less exact, but fast"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with 1 if a figure misses its limit"
+    )
+    parser.add_argument(
+        "--json",
+        type=Path,
+        default=_HERE / "results" / "latest.json",
+        help="where to write the results; default: bench/results/latest.json",
+    )
     parser.add_argument(
         "--markdown",
         action="store_true",
-        help="measure nothing; put the last run's table into docs/benchmarks.md",
+        help="measure nothing; write the table of the last run into docs/benchmarks.md",
     )
     return parser.parse_args(given)
 
@@ -77,7 +86,7 @@ def _measure(name: str, effort: Effort) -> Measured:
     began, load = time.monotonic(), os.getloadavg()[0]
     try:
         rows.extend(GROUPS[name](effort))
-    except Exception as error:  # the other groups' figures are not to be lost with it
+    except Exception as error:  # keep the results of the other groups
         traceback.print_exc()
         rows.append(failed(name, error))
     print(f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
@@ -89,7 +98,7 @@ def _measure(name: str, effort: Effort) -> Measured:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Run the command line; gives the exit status."""
+    """Run the command line, and return the exit status."""
     arguments = _arguments(given)
     if arguments.markdown:
         report.write_section(_PAGE, report.read(arguments.json))

@@ -1,10 +1,10 @@
-"""Calls of an ASGI application as a server makes them, without the server.
+"""Calls of an ASGI application as a server makes them, but without a server.
 
-The unit of most figures is the *bare call*: a fresh scope is built, the application is called, and
-its messages are collected. What the parser of a server would have made (new byte strings, whose
-hashes nobody has worked out yet) is made before the clock starts; the scope's dict and its list of
-fields are built while it runs. The clock is that of the process's own work, all its threads
-together: nothing here waits, and what else the machine does is not ours.
+The unit of most figures is the *bare call*: build a fresh scope, call the application, collect its
+messages. The clock starts after the byte strings that a server's parser would create; they are new
+for each call, because Python caches the hash of a byte string. The clock runs while the scope and
+its list of headers are built. It counts the processor time of this process, all threads together,
+so the work of other processes is not measured.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapp
 from time import process_time
 from typing import Any
 
-from bench.constants import BODY, FIELDS, STATUS, URLS
+from bench.constants import BODY, HEADERS, STATUS, URLS
 from bench.timing import Subject
 
 __all__ = ["CALLS", "ask", "bare", "call", "receive", "scope_of", "subject"]
@@ -34,7 +34,9 @@ _REQUEST = (
     (b"connection", b"keep-alive"),
 )
 _BATCH = 100
+"""Requests prepared at once, before the clock runs."""
 CALLS = 200
+"""Calls per round."""
 _VERSIONS = {"version": "3.0", "spec_version": "2.4"}
 _SERVER = ("127.0.0.1", 8000)
 _CLIENT = ("127.0.0.1", 40000)
@@ -42,17 +44,18 @@ _STATE: dict[str, Any] = {}
 
 
 async def bare(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-    """Answer the constant."""
-    await send({"type": "http.response.start", "status": STATUS, "headers": FIELDS})
+    """Send the constant response: the application without a cache."""
+    await send({"type": "http.response.start", "status": STATUS, "headers": HEADERS})
     await send({"type": "http.response.body", "body": BODY})
 
 
 async def receive() -> Message:
-    """Give the end of a body that there is not."""
+    """Return the message of an empty body."""
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-def _anew(value: bytes) -> bytes:
+def _copy(value: bytes) -> bytes:
+    """Return a new byte string, whose hash is not computed yet."""
     return bytes(bytearray(value))
 
 
@@ -60,13 +63,13 @@ def _parsed(urls: Iterable[str]) -> list[Parsed]:
     made = []
     for url in urls:
         path, _, query = url.partition("?")
-        fields = [(_anew(name), _anew(value)) for name, value in _REQUEST]
-        made.append(("".join(list(path)), path.encode(), query.encode(), fields))
+        headers = [(_copy(name), _copy(value)) for name, value in _REQUEST]
+        made.append(("".join(list(path)), path.encode(), query.encode(), headers))
     return made
 
 
 def _scope(parsed: Parsed) -> dict[str, Any]:
-    path, raw_path, query, fields = parsed
+    path, raw_path, query, headers = parsed
     return {
         "type": "http",
         "asgi": _VERSIONS,
@@ -79,18 +82,18 @@ def _scope(parsed: Parsed) -> dict[str, Any]:
         "path": path,
         "raw_path": raw_path,
         "query_string": query,
-        "headers": fields.copy(),
+        "headers": headers.copy(),
         "state": _STATE,
     }
 
 
 def scope_of(url: str) -> dict[str, Any]:
-    """Give a fresh scope for a request of this address."""
+    """Return a fresh scope for a GET request for this URL."""
     return _scope(_parsed([url])[0])
 
 
 async def call(app: App, scope: dict[str, Any]) -> list[Message]:
-    """Call the application with this scope, and give its messages."""
+    """Call the application with this scope, and return its messages."""
     messages: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -101,7 +104,7 @@ async def call(app: App, scope: dict[str, Any]) -> list[Message]:
 
 
 async def ask(app: App, url: str) -> list[Message]:
-    """Call the application once for this address, and give its messages."""
+    """Call the application once for this URL, and return its messages."""
     return await call(app, scope_of(url))
 
 
@@ -136,6 +139,6 @@ def subject(
     calls: int = CALLS,
     urls: Sequence[str] = URLS,
 ) -> Subject:
-    """Measure an application in this loop, over these addresses in turn."""
+    """Return a subject that calls an application in this loop, for these URLs in turn."""
     turn = itertools.cycle(urls)
     return Subject(name, lambda: loop.run_until_complete(_round(app, turn, calls)))

@@ -1,7 +1,9 @@
-"""How honest the memory tier's size is: a process fills one to its cap, churns it, and watches itself.
+"""The process that measures a full memory tier: whether `max_size` is what the process really uses.
 
-Run as `python -m bench.churned POPULATION MEBIBYTES TURNS`; it prints one line of JSON, sizes in
-bytes. What the cache keeps beside the entries, and bounds for itself, is full before the first look.
+It fills a memory tier to its limit, replaces all entries several times, and measures its own
+resident memory. Run as `python -m bench.churned POPULATION MEBIBYTES TURNS`; it prints one line of
+JSON, sizes in bytes. Tables of the cache that have a limit of their own are full before the first
+measurement, so they are not counted.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from typing import Any
 from bench import asgi_calls, wsgi_calls
 from bench.constants import config
 from cachemw import Cache, asgi, wsgi
-from cachemw.engine.model.entry import Entry, Key
+from cachemw.engine.model.entry import Item, Key
 from cachemw.stores.memory.interning import intern_pairs
 from cachemw.stores.memory.malloc_trim import trim
 from cachemw.stores.memory.tier import MemoryTier
@@ -31,38 +33,38 @@ from cachemw.stores.redis.codec import Codec
 __all__ = ["POPULATIONS", "main"]
 
 _MIB = 1 << 20
-_BESIDE = 12_000
-"""Targets after which the memo of plans and all other tables of the cache are full."""
+_WARM_UP = 12_000
+"""Requests after which the memo of plans and all other tables of the cache are full."""
 _PURGED = 500
-"""Addresses that are purged now and again: few, since each tag that was purged is remembered."""
-_LOOK_EVERY = 200
-_PIECE = 16 * 1024
-"""Bytes in which a streaming application sends its body."""
+"""Number of URLs that are purged now and then. It is small, because each purged tag is remembered."""
+_MEASURE_EVERY = 200
+_PIECE_SIZE = 16 * 1024
+"""Bytes of each piece that a streaming application sends."""
 
 Pair = tuple[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
-    """What answers are like."""
+    """What kind of responses fill the tier."""
 
     about: str
     smallest: int
     largest: int
-    fields: int = 0
-    """Response fields of 40 bytes that no other answer has, beside the six of every answer."""
+    headers: int = 0
+    """Headers of 40 bytes that no other response has, besides the six of every response."""
     groups: int = 0
     """Cache groups (RFC 9875), each of which is a tag of the entry."""
     variants: int = 1
-    """Answers per address, selected by a request field."""
+    """Responses per URL, selected by a request header."""
     streamed: bool = False
     threads: int = 0
-    """Threads that take turns at asking, through WSGI: each has malloc's memory of its own."""
+    """Threads that send requests in turn, through WSGI. Each has an arena of its own in malloc."""
     shared: bool = False
-    """Whether each entry has been through Redis: its bytes are the codec's."""
+    """Whether each entry comes from Redis, so that its bytes were made by the codec."""
 
     def size(self, chance: random.Random) -> int:
-        """Draw a body's size, each order of magnitude as likely as the others."""
+        """Return a random body size; each order of magnitude is equally likely."""
         return round(self.smallest * (self.largest / self.smallest) ** chance.random())
 
 
@@ -75,7 +77,7 @@ POPULATIONS = {
         about="bodies of 20 to 200 kB in pieces", smallest=20_000, largest=200_000, streamed=True
     ),
     "fields": Population(
-        about="bodies of 1 kB, 30 fields of their own", smallest=1_000, largest=1_000, fields=30
+        about="bodies of 1 kB, 30 headers of their own", smallest=1_000, largest=1_000, headers=30
     ),
     "tags": Population(about="bodies of 1 kB, 30 tags", smallest=1_000, largest=1_000, groups=30),
     "variants": Population(
@@ -91,56 +93,56 @@ POPULATIONS = {
 
 
 class _Origin:
-    """Answers with a body and fields that no other answer has."""
+    """An application whose every response has its own body and headers."""
 
     def __init__(self, population: Population) -> None:
         self.kind = population
         self.chance = random.Random(3)
-        self.keeps = False
+        self.stores = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        size = self.kind.size(self.chance) if self.keeps else 0
-        await send({"type": "http.response.start", "status": 200, "headers": self.fields(size)})
-        step = _PIECE if self.kind.streamed else size + 1
+        size = self.kind.size(self.chance) if self.stores else 0
+        await send({"type": "http.response.start", "status": 200, "headers": self.headers(size)})
+        step = _PIECE_SIZE if self.kind.streamed else size + 1
         for at in range(0, size + 1, step):
             piece = self.chance.randbytes(min(step, size - at))
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
     def wsgi(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        size = self.kind.size(self.chance) if self.keeps else 0
-        fields = [(name.decode(), value.decode()) for name, value in self.fields(size)]
-        start_response("200 OK", fields)
+        size = self.kind.size(self.chance) if self.stores else 0
+        headers = [(name.decode(), value.decode()) for name, value in self.headers(size)]
+        start_response("200 OK", headers)
         return [self.chance.randbytes(size)]
 
-    def fields(self, size: int) -> list[Pair]:
+    def headers(self, size: int) -> list[Pair]:
         draw = self.chance.getrandbits
-        fields = [
+        headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % size),
-            (b"cache-control", b"public, max-age=36000" if self.keeps else b"no-store"),
+            (b"cache-control", b"public, max-age=36000" if self.stores else b"no-store"),
             (b"etag", b'"%016x"' % draw(64)),
             (b"last-modified", b"Mon, 05 Jan 2026 08:%02d:%02d GMT" % (draw(6) % 60, draw(6) % 60)),
             (b"x-content-type-options", b"nosniff"),
         ]
-        fields += [(b"x-own-%d" % n, b"%040x" % draw(160)) for n in range(self.kind.fields)]
+        headers += [(b"x-own-%d" % n, b"%040x" % draw(160)) for n in range(self.kind.headers)]
         if self.kind.groups:
             groups = b", ".join(b'"%032x"' % draw(128) for _ in range(self.kind.groups))
-            fields.append((b"cache-groups", groups))
+            headers.append((b"cache-groups", groups))
         if self.kind.variants > 1:
-            fields.append((b"vary", b"x-variant"))
-        return fields
+            headers.append((b"vary", b"x-variant"))
+        return headers
 
 
 class _OutOfRedis:
-    """The memory tier as it is filled from Redis: with what the codec made of stored bytes."""
+    """A memory tier that is filled from Redis: each entry is encoded and decoded by the codec."""
 
     def __init__(self, tier: MemoryTier) -> None:
         self._tier = tier
         self._codec = Codec([b"secret"], threshold=1024, level=3, max_body=_MIB)
         self.get, self.discard, self.discard_if = tier.get, tier.discard, tier.discard_if
 
-    def put(self, entry: Entry) -> bool:
+    def put(self, entry: Item) -> bool:
         key = Key(entry.key, entry.key)
         now = time.monotonic()
         stored = self._codec.encode(entry, key, now=now, server_now=now)
@@ -148,7 +150,7 @@ class _OutOfRedis:
 
 
 class _Churn:
-    """One cache, and requests for what was never asked for before among others for what was."""
+    """One cache, and requests for new URLs among requests for known ones."""
 
     def __init__(self, kind: Population, max_size: int) -> None:
         self.kind = kind
@@ -160,9 +162,9 @@ class _Churn:
         self.threaded = wsgi.CacheMiddleware(self.origin.wsgi, self.cache)
         self.threads = [ThreadPoolExecutor(1) for _ in range(kind.threads)]
         self.chance = random.Random(4)
-        self.asked = 0
+        self.requested = 0
         self.highest = 0
-        """Of the looks at the process's memory."""
+        """The highest measured memory of the process."""
 
     async def ask(self, number: int) -> None:
         url = f"/orders/{number // self.kind.variants}"
@@ -175,42 +177,42 @@ class _Churn:
         await asgi_calls.call(self.app, scope)
 
     async def turn(self, count: int) -> None:
-        """Ask for new addresses; in between for ones that may still be there, and for purged ones."""
+        """Request new URLs, and in between some that may still be stored, and some that were purged."""
         for _ in range(count):
-            await self.ask(self.asked)
-            self.asked += 1
-            if self.origin.keeps:
+            await self.ask(self.requested)
+            self.requested += 1
+            if self.origin.stores:
                 if self.chance.random() < 0.4:
-                    await self.ask(self.asked - 1 - round(self.chance.expovariate(1 / 500)))
+                    await self.ask(self.requested - 1 - round(self.chance.expovariate(1 / 500)))
                 if self.chance.random() < 0.1:
                     await self._replace(self.chance.randrange(_PURGED))
-            if self.asked % _LOOK_EVERY == 0:
+            if self.requested % _MEASURE_EVERY == 0:
                 self.highest = max(self.highest, resident())
 
     async def _replace(self, number: int) -> None:
         await self.ask(number)
-        if self.chance.random() < 1 / self.kind.variants:  # it takes all of them
+        if self.chance.random() < 1 / self.kind.variants:  # a purge removes all variants of a URL
             self.cache.purge(tags=[f"orders:{number // self.kind.variants}"])
             await self.ask(number)
 
 
 def resident() -> int:
-    """Give the bytes of this process that are in memory."""
+    """Return the resident memory of this process in bytes."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def main(population: str, mebibytes: int, turns: int) -> None:
-    """Fill the tier, then ask for as much again this many times, and print what it took."""
+    """Fill the tier, replace its entries this many times, and print the memory of the process."""
     kind = POPULATIONS[population]
     max_size = mebibytes * _MIB
     churn = _Churn(kind, max_size)
     tier = churn.cache.memory
     with closing(asyncio.new_event_loop()) as loop:
-        loop.run_until_complete(churn.turn(_BESIDE))
-        churn.origin.keeps = True
-        for _ in range(_BESIDE):
-            intern_pairs(tuple(churn.origin.fields(kind.size(churn.chance))))
+        loop.run_until_complete(churn.turn(_WARM_UP))
+        churn.origin.stores = True
+        for _ in range(_WARM_UP):
+            intern_pairs(tuple(churn.origin.headers(kind.size(churn.chance))))
         gc.collect()
         began = resident()
         while not tier.evictions:

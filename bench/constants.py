@@ -1,14 +1,14 @@
-"""What every application of the measurements answers, and how the cache is set up in front of it."""
+"""The response and the configuration that all measurements share."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["BODY", "FIELDS", "ROUTES", "STATUS", "TEXT_FIELDS", "URLS", "config", "routes"]
+__all__ = ["BODY", "HEADERS", "ROUTES", "STATUS", "TEXT_HEADERS", "URLS", "config", "routes"]
 
 STATUS = 200
 BODY = b'{"items": [' + b", ".join(b'{"id": %d, "n": "item"}' % n for n in range(40)) + b"]}"
-FIELDS = [
+HEADERS = [
     (b"content-type", b"application/json"),
     (b"content-length", str(len(BODY)).encode()),
     (b"cache-control", b"public, max-age=36000"),
@@ -16,17 +16,17 @@ FIELDS = [
     (b"last-modified", b"Mon, 05 Jan 2026 08:00:00 GMT"),
     (b"x-content-type-options", b"nosniff"),
 ]
-"""Six fields, among them what the cache would otherwise add itself."""
+"""Six headers, among them those that the cache would otherwise add itself."""
 
-TEXT_FIELDS = [(name.decode(), value.decode()) for name, value in FIELDS]
+TEXT_HEADERS = [(name.decode(), value.decode()) for name, value in HEADERS]
 
 ROUTES = ("products", "orders", "customers", "catalog", "inventory")
 URLS = [f"/{name}/{number}" for number in range(20) for name in ROUTES]
-"""The hot set: 20 addresses on each of five routes, in turn."""
+"""The requested URLs: 20 on each of five routes, in turn."""
 
 
 def routes(count: int = len(ROUTES)) -> list[dict[str, Any]]:
-    """Give this many routes; the ones that are asked for come last, where order could matter."""
+    """Return this many routes. The requested ones come last: the worst case if order mattered."""
     others = [f"other-{number}" for number in range(count - len(ROUTES))]
     return [
         {
@@ -42,5 +42,5 @@ def routes(count: int = len(ROUTES)) -> list[dict[str, Any]]:
 
 
 def config(**settings: Any) -> dict[str, Any]:
-    """Give a configuration with five routes."""
+    """Return a configuration with five routes."""
     return {"namespace": "bench", "routes": routes(), **settings}

@@ -1,4 +1,4 @@
-"""One Django site behind its own WSGI handler, four times with different middleware."""
+"""A Django site with different middleware, called through its own WSGI handler."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from bench.constants import BODY, ROUTES, STATUS, TEXT_FIELDS, config
+from bench.constants import BODY, ROUTES, STATUS, TEXT_HEADERS, config
 
 __all__ = ["OURS", "OWN", "STOCK", "Constant", "configure", "handler", "urlpatterns"]
 
@@ -29,14 +29,14 @@ STOCK = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
-"""What `startproject` puts into a new site."""
+"""The middleware of a new site, as `startproject` writes it."""
 
 view_calls: list[str] = []
-"""Grows with every request that reaches the site's view."""
+"""The path of every request that reached the site's view."""
 
 
 def _response() -> HttpResponse:
-    return HttpResponse(BODY, status=STATUS, headers=dict(TEXT_FIELDS))
+    return HttpResponse(BODY, status=STATUS, headers=dict(TEXT_HEADERS))
 
 
 def _view(request: HttpRequest, number: int) -> HttpResponse:
@@ -48,18 +48,18 @@ urlpatterns = [path(f"{name}/<int:number>", _view) for name in ROUTES]
 
 
 class Constant:
-    """A middleware that answers the constant: what any cache in Django costs at the least."""
+    """A middleware that returns the constant response: the least that any cache in Django costs."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        """Be made by Django."""
+        """Accept what Django passes to a middleware."""
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer the constant."""
+        """Return the constant response."""
         return _response()
 
 
 def configure() -> None:
-    """Set Django up for this process, once."""
+    """Set up Django for this process; do nothing the second time."""
     if settings.configured:
         return
     memory = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
@@ -83,6 +83,6 @@ def configure() -> None:
 
 
 def handler(middleware: list[str]) -> WSGIHandler:
-    """Make a handler with these middlewares, the topmost first."""
+    """Return a handler with this middleware, the outermost first."""
     settings.MIDDLEWARE = middleware
     return WSGIHandler()

@@ -1,4 +1,9 @@
-"""A hit in Django through its WSGI handler, and the same site wrapped from outside."""
+"""A hit under Django, beside Django's own cache middleware.
+
+All sites are called through Django's WSGI handler, in processor time. The limits are ratios: to the
+hit of Django's own cache middleware, to a middleware that only returns a constant, and for the site
+wrapped in `cachemw.wsgi`, to a bare WSGI call.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,7 @@ WRAPPED = 15.0
 
 
 def _sites() -> dict[str, Any]:
-    """Make the sites, each filled; raises RuntimeError when a cache let a second request through."""
+    """Return the sites, their caches filled; raises RuntimeError if a second request is no hit."""
     django_calls.configure()
     first, last = django_calls.OWN
     make: Callable[[list[str]], Any] = django_calls.handler
@@ -50,16 +55,16 @@ def _sites() -> dict[str, Any]:
 
 
 def django_hits(effort: Effort) -> Iterator[Row]:
-    """Measure everything in this group."""
+    """Yield the rows of this group."""
     subjects = [
         wsgi_calls.subject(name, app, calls=200 if name in ("bare", "wrapped") else 20)
         for name, app in _sites().items()
     ]
     times = interleave(subjects, effort.rounds, slices=SLICES)
-    micro = {name: f"{spread(found).median * 1e6:.1f} µs" for name, found in times.items()}
-    seconds = {name: spread(found).median for name, found in times.items()}
+    micro = {name: f"{spread(each).median * 1e6:.1f} µs" for name, each in times.items()}
+    seconds = {name: spread(each).median for name, each in times.items()}
     yield at_most(
-        "Django hit, against its own cache middleware's (site with startproject's middleware)",
+        "Django hit, compared with Django's own cache middleware (site with startproject's middleware)",
         ratio(times["ours"], times["own"]),
         AGAINST_OWN,
         unit=" x",
@@ -73,13 +78,13 @@ def django_hits(effort: Effort) -> Iterator[Row]:
         beside=f"{micro['ours alone']}, its own {micro['own alone']}",
     )
     yield note(
-        "for scale: a topmost constant middleware, against that hit of Django's own",
+        "for comparison: a middleware that returns a constant, against that hit of Django's own",
         ratio(times["constant"], times["own alone"]),
         unit=" x",
         beside=f"{micro['constant']}",
     )
     yield at_most(
-        "Django hit, against a topmost middleware that returns the constant",
+        "Django hit, against an outermost middleware that returns a constant",
         ratio(times["ours"], times["constant"]),
         AGAINST_CONSTANT,
         unit=" x",

@@ -1,4 +1,4 @@
-"""How long the measurements take: as the record wants it, or a quick look while working."""
+"""The sizes of the measurements (rounds, requests, entries): full ones, and small ones for a quick look."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ __all__ = ["FULL", "QUICK", "Effort"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """The sizes of everything."""
+    """The sizes of all measurements."""
 
     rounds: int
+    """Rounds in which every subject runs."""
     server_rounds: int
+    """The same for servers."""
     server_seconds: int
-    """One run of wrk against one server."""
+    """Length of one run of wrk against one server."""
     entries: int
-    """In the large cache that is compared with one of a thousand."""
+    """Entries of the large cache, which is compared with one of a thousand."""
     kept: int
     """Entries whose memory is measured."""
     processes: int
-    """In which it is measured, one after the other."""
+    """Processes in which it is measured, one after the other."""
     followers: tuple[int, ...]
-    """Fleets that follow the log."""
+    """Numbers of processes that follow the invalidation log."""
     idle_seconds: int
-    """In which it is seen what they cost when nothing happens."""
+    """Seconds in which the cost of idle followers is measured."""
     turns: int
-    """How often a full tier is replaced, to see what holes that leaves."""
+    """How often all entries of a full memory tier are replaced: that fragments memory."""
     trace: int
-    """Requests in a trace."""
+    """Requests in a trace for the eviction policies."""
     flood: int
-    """Random keys."""
+    """Random keys in the flood."""
     runs: int
-    """Rollouts that are simulated."""
+    """Simulated rollouts."""
 
 
 FULL = Effort(

@@ -1,4 +1,4 @@
-"""OpenTelemetry as an application has it, so that what is measured pays for being watched."""
+"""OpenTelemetry, set up as in an application, so that the measurements include its cost."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from bench.timing import Subject
 __all__ = ["export_metrics", "in_server_span"]
 
 EVERY_MILLISECONDS = 1000
-"""A minute is usual; by then many rounds would have seen no export at all."""
+"""Interval of the exports. One minute is usual, but then most rounds would contain no export."""
 
 
 class _Nowhere(MetricExporter):
-    """Takes what was collected, and drops it."""
+    """An exporter that drops everything."""
 
     def export(self, *_: Any, **__: Any) -> MetricExportResult:
-        """Drop it."""
+        """Drop the metrics."""
         return MetricExportResult.SUCCESS
 
     def shutdown(self, *_: Any, **__: Any) -> None:
-        """Have nothing to end."""
+        """Do nothing."""
 
     def force_flush(self, *_: Any, **__: Any) -> bool:
-        """Have nothing to flush."""
+        """Do nothing."""
         return True
 
 
 def export_metrics() -> Callable[[], None]:
-    """Collect and export the metrics of every cache in this process; gives what ends it."""
+    """Start to collect and export the metrics of every cache; return a function that stops it."""
     reader = PeriodicExportingMetricReader(
         _Nowhere(), export_interval_millis=float(EVERY_MILLISECONDS)
     )
@@ -48,7 +48,7 @@ def export_metrics() -> Callable[[], None]:
 
 
 def in_server_span(name: str, subject: Subject) -> Subject:
-    """Measure a subject while a recording server span is current, as under an instrumented server."""
+    """Return the subject inside a recording server span, as under an instrumented server."""
     span = TracerProvider(shutdown_on_exit=False).get_tracer("bench").start_span("GET")
 
     def measured() -> float:

@@ -1,7 +1,8 @@
-"""What a fleet costs its Redis: following the log, purging, joining, and reading from a Cluster.
+"""The cost of many processes for their Redis: following the log, purging, joining, and reading.
 
-Costs are the server's own processor time, as it reports it, so they hold for a server on a machine
-of its own; the latencies are those of everything on this one.
+Costs are the server's own processor time, as it reports it, so they also hold for a server on a
+machine of its own. Latencies are those of everything together on this machine. Reading from a
+Cluster is compared with reading from one server, purging many entries with purging one.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ from cachemw.testing import RedisCluster, RedisServer
 __all__ = ["fleet"]
 
 JOIN_SECONDS = 2.0
-"""In which a process must serve that joins a log of 100,000 records."""
+"""Limit for a new process to follow a log of 100,000 records."""
 _PATIENT = {"deadline": "1s"}
-_TOGETHER = 25
-"""Followers in one interpreter."""
+"""A busy machine must not make the cache give Redis up."""
+_FOLLOWERS_PER_PROCESS = 25
 _BODY = random.Random(7).randbytes(10_000)
 _STREAM = "cachemw:{bench}:log"
 
 
 def fleet(effort: Effort) -> Iterator[Row]:
-    """Measure everything in this group."""
+    """Yield the rows of this group."""
     for count in effort.followers:
         yield from _following(effort, count)
     yield _joining()
@@ -51,27 +52,27 @@ def fleet(effort: Effort) -> Iterator[Row]:
 
 def _following(effort: Effort, count: int) -> Iterator[Row]:
     with RedisServer() as server, ExitStack() as stack:
-        by_itself = _load(server, effort.idle_seconds)
+        without_followers = _load(server, effort.idle_seconds)
         stack.enter_context(_followers(server, count))
         cache = stack.enter_context(_cache(server.url))
-        time.sleep(6.0)  # until a log that has just begun confirms
+        time.sleep(6.0)  # a new log confirms purges only after some seconds
         idle = _load(server, effort.idle_seconds)
         yield note(
-            f"{count} processes that follow the log: the server's time for one that is idle",
-            spread([(idle - by_itself) / (count + 1)]),
+            f"{count} processes that follow the log: the server's processor time for an idle one",
+            spread([(idle - without_followers) / (count + 1)]),
             unit=" µs a second",
             scale=1e6,
             digits=0,
-            beside=f"{idle:.2%} of one core in all, {by_itself:.2%} with nobody",
+            beside=f"{idle:.2%} of one core in all, {without_followers:.2%} without followers",
         )
-        times, began, busy = [], time.monotonic(), _busy(server)
+        times, began, busy = [], time.monotonic(), _processor_seconds(server)
         for _ in range(effort.rounds):
             asked = time.perf_counter()
             if not cache.purge(tags=["anything"]).confirmed:
                 raise RuntimeError("a purge was not confirmed")
             times.append(time.perf_counter() - asked)
             time.sleep(0.02)
-        cost = _busy(server) - busy - idle * (time.monotonic() - began)
+        cost = _processor_seconds(server) - busy - idle * (time.monotonic() - began)
         yield note(
             f"the same: a purge, until all {count} have confirmed it",
             spread(times),
@@ -84,18 +85,18 @@ def _following(effort: Effort, count: int) -> Iterator[Row]:
 
 
 def _load(server: RedisServer, seconds: float) -> float:
-    """Give the share of a core that the server uses while nothing is asked of it."""
-    began, busy = time.monotonic(), _busy(server)
+    """Return the share of a core that the server uses while no command is sent."""
+    began, busy = time.monotonic(), _processor_seconds(server)
     time.sleep(seconds)
-    return (_busy(server) - busy) / (time.monotonic() - began)
+    return (_processor_seconds(server) - busy) / (time.monotonic() - began)
 
 
 @contextmanager
 def _followers(server: RedisServer, count: int) -> Iterator[None]:
     with ExitStack() as stack:
         started = []
-        for first in range(0, count, _TOGETHER):
-            many = str(min(_TOGETHER, count - first))
+        for first in range(0, count, _FOLLOWERS_PER_PROCESS):
+            many = str(min(_FOLLOWERS_PER_PROCESS, count - first))
             child = stack.enter_context(
                 subprocess.Popen(
                     [sys.executable, "-B", "-m", "bench.followers", server.url, many],
@@ -109,7 +110,7 @@ def _followers(server: RedisServer, count: int) -> Iterator[None]:
             started.append(child)
         for child in started:
             if child.stdout is None or child.stdout.readline() != "live\n":
-                raise RuntimeError("a follower did not come up")
+                raise RuntimeError("a follower did not start")
         yield
 
 
@@ -119,12 +120,12 @@ def _cache(url: str) -> Iterator[Cache]:
         config(redis={"url": url, **_PATIENT}, log={"confirm_wait": "10s", "floors": 1_000_000})
     )
     with closing(cache):
-        _joined(cache)
+        _start_and_wait(cache)
         yield cache
 
 
-def _joined(cache: Cache) -> float:
-    """Start a cache; give the seconds until it follows the log."""
+def _start_and_wait(cache: Cache) -> float:
+    """Start a cache; return the seconds until it follows the log."""
     began = time.monotonic()
     cache.start()
     while not cache.log.live:
@@ -132,8 +133,8 @@ def _joined(cache: Cache) -> float:
     return time.monotonic() - began
 
 
-def _busy(server: RedisServer) -> float:
-    """Give the seconds that the server has used its processor for."""
+def _processor_seconds(server: RedisServer) -> float:
+    """Return the processor seconds that the server has used so far."""
     info = server.command("INFO", "cpu")
     assert isinstance(info, bytes)
     lines = dict(line.split(b":") for line in info.splitlines() if b":" in line)
@@ -141,7 +142,7 @@ def _busy(server: RedisServer) -> float:
 
 
 def _joining() -> Row:
-    """Time how long a process takes that joins when the log is as long as it may be."""
+    """Measure how long a new process needs to follow a log of the greatest length."""
     with RedisServer() as server, _cache(server.url) as cache:
         client = cache._core.redis.nodes.of(_STREAM.encode()).sync()  # type: ignore[union-attr]
         for first in range(0, 100_000, 1000):
@@ -156,7 +157,7 @@ def _joining() -> Row:
         for _ in range(3):
             other = Cache.from_dict(config(redis={"url": server.url, **_PATIENT}))
             with closing(other):
-                times.append(_joined(other))
+                times.append(_start_and_wait(other))
         return at_most(
             "joining a log of 100,000 records, until the process reads from Redis",
             spread(times),
@@ -167,17 +168,17 @@ def _joining() -> Row:
 
 
 def _purging_many(effort: Effort) -> Row:
-    """Purge a tag that many entries have, and one that few have."""
+    """Compare purging a tag of many entries with purging a tag of one."""
     with closing(asyncio.new_event_loop()) as loop:
         app, _ = filled(effort.entries, loop)
     cache: Cache = app.cache
     many, few = [], []
     for number in range(effort.rounds):
-        # `orders` has a route's tag: every entry on it, but for the hot set of the other routes.
-        for what, found in (({"routes": ["orders"]}, many), ({"tags": [f"orders:{number}"]}, few)):
+        # All entries are on the route `orders`, except the popular ones of the other routes.
+        for what, times in (({"routes": ["orders"]}, many), ({"tags": [f"orders:{number}"]}, few)):
             began = time.perf_counter()
             cache.purge(**what)  # type: ignore[arg-type]
-            found.append(time.perf_counter() - began)
+            times.append(time.perf_counter() - began)
     return note(
         f"purging a tag of {effort.entries:,} entries, against one of a single entry",
         ratio(many, few),
@@ -191,20 +192,20 @@ def _purging_many(effort: Effort) -> Row:
 
 @dataclass
 class _Reader:
-    """Reads entries of 10 kB through the tier, as a request in a thread does."""
+    """Reads of entries of 10 kB through the Redis tier, as a request in a thread does."""
 
     cache: Cache
     busy: Callable[[], float]
     keys: list[Key]
 
     def round(self) -> tuple[float, float]:
-        """Give the seconds that a read takes, and those of the servers' time."""
+        """Return the seconds that a read takes, and the servers' processor seconds for it."""
         shared: Any = self.cache._core.effects.shared
         epoch = self.cache.log.floors.epoch
         busy, began = self.busy(), time.perf_counter()
         for key in self.keys:
             if shared.get(key, epoch) is None:
-                raise RuntimeError("an entry is gone")
+                raise RuntimeError("an entry is missing")
         took = time.perf_counter() - began
         return took / len(self.keys), (self.busy() - busy) / len(self.keys)
 
@@ -214,8 +215,10 @@ def _reading(effort: Effort) -> Iterator[Row]:
         server = stack.enter_context(RedisServer())
         cluster = stack.enter_context(RedisCluster())
         one, three = (stack.enter_context(_cache(each.url)) for each in (server, cluster))
-        single = _reader(one, lambda: _busy(server))
-        spread_out = _reader(three, lambda: sum(_busy(each) for each in cluster.servers[:3]))
+        single = _reader(one, lambda: _processor_seconds(server))
+        spread_out = _reader(
+            three, lambda: sum(_processor_seconds(each) for each in cluster.servers[:3])
+        )
         rounds = [(single.round(), spread_out.round()) for _ in range(effort.rounds)]
     took = [[each[0] for each in pair] for pair in rounds]
     busy = spread([alone[1] for alone, _ in rounds]).median
@@ -226,7 +229,7 @@ def _reading(effort: Effort) -> Iterator[Row]:
         beside=f"{spread([pair[1] for pair in took]).median * 1e6:.0f} µs",
     )
     yield note(
-        "a server's own time for such a read",
+        "the server's processor time for such a read",
         spread([alone[1] for alone, _ in rounds]),
         unit=" µs",
         scale=1e6,

@@ -1,4 +1,8 @@
-"""A million keys that nobody asks for again, while a few hundred pages are asked for."""
+"""A million keys that are requested once, beside a few hundred popular pages.
+
+Measured: how many hits of the popular pages are lost, which must be none, and the size of the memory
+tier as a share of its limit.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bench import wsgi_calls
-from bench.constants import BODY, TEXT_FIELDS, config
+from bench.constants import BODY, TEXT_HEADERS, config
 from bench.effort import Effort
 from bench.rows import Row
 from cachemw import Cache
@@ -20,13 +24,13 @@ _HOT = 200
 
 
 def _origin(environ: Any, start_response: Any) -> Iterable[bytes]:
-    """Answer with a body that no other entry shares."""
-    start_response("200 OK", TEXT_FIELDS.copy())
+    """Return a response with a body of its own, so that entries cannot share it."""
+    start_response("200 OK", TEXT_HEADERS.copy())
     return [bytes(bytearray(BODY))]
 
 
 def flood(effort: Effort) -> Iterator[Row]:
-    """Measure everything in this group."""
+    """Yield the rows of this group."""
     cache = Cache.from_dict(config(memory={"max_size": _CAP}))
     app = CacheMiddleware(_origin, cache)
     chance = random.Random(2)
@@ -40,11 +44,11 @@ def flood(effort: Effort) -> Iterator[Row]:
         highest = max(highest, cache.memory.size)
     hits = cache.stats().by_label["hit_memory"]
     lost = effort.flood - hits
-    good = lost == 0 and highest <= _CAP
+    is_reached = lost == 0 and highest <= _CAP
     yield Row(
-        what=f"{effort.flood:,} random keys while {_HOT} pages are asked for, cap {_CAP >> 20} MiB",
+        what=f"{effort.flood:,} random keys while {_HOT} pages are requested, cap {_CAP >> 20} MiB",
         measured=f"{lost:,} of {effort.flood:,} hits lost; size at most {highest / _CAP:.1%} of the cap",
         must="none lost, ≤ 100 %",
-        verdict="reached" if good else "NOT REACHED",
+        verdict="reached" if is_reached else "NOT REACHED",
         figures={"lost": lost, "highest": highest},
     )

@@ -1,7 +1,7 @@
-"""Processes that follow the log and do nothing else: `python -m bench.followers URL COUNT`.
+"""Caches that only follow the invalidation log: `python -m bench.followers URL COUNT`.
 
-Each is a cache of its own with its own thread and connection; many share one interpreter, for want
-of a hundred machines.
+Each stands for one process: it has a thread and a connection of its own. Many share one interpreter,
+because one machine cannot run a hundred.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["main"]
 
 
 def main(url: str, count: int) -> None:
-    """Follow until standard input ends."""
+    """Follow the log until standard input ends."""
     caches = [Cache.from_dict(config(redis={"url": url, "deadline": "1s"})) for _ in range(count)]
     for cache in caches:
         cache.start()
@@ -24,7 +24,7 @@ def main(url: str, count: int) -> None:
         time.sleep(0.01)
     print("live", flush=True)
     sys.stdin.read()
-    # Each would wait for its thread; a process that ends takes them all with it.
+    # Not closed one by one: each would wait for its thread, and the end of the process stops them all.
 
 
 if __name__ == "__main__":

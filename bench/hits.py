@@ -1,4 +1,9 @@
-"""A hit in memory under ASGI, beside the bare application and beside other caches."""
+"""A memory hit under ASGI, beside the bare application and other caches.
+
+The unit is the bare call: how many calls of the application without a cache one hit costs, in
+processor time. Other caches run in processes of their own; each is compared with the bare call of
+its own process.
+"""
 
 from __future__ import annotations
 
@@ -20,28 +25,31 @@ from cachemw.asgi import CacheMiddleware
 __all__ = ["hits", "warm"]
 
 WANTED = 8.0
+"""Bare calls."""
 FASTER = 10.0
+"""Times faster than the fastest other cache."""
 FLAG = 0.5
-_FASTEST = "ASGI memory hit, against the fastest peer's"
+"""Microseconds."""
+_FASTEST = "ASGI memory hit, compared with the fastest other cache"
 
 
 def warm(app: Any, loop: asyncio.AbstractEventLoop, urls: Sequence[str] = URLS) -> None:
-    """Fill the cache; raises RuntimeError when the second request of an address is no hit."""
+    """Fill the cache; raises RuntimeError if the second request for a URL is no hit."""
     for url in urls:
         loop.run_until_complete(asgi_calls.ask(app, url))
     for url in urls:
         head = loop.run_until_complete(asgi_calls.ask(app, url))[0]
         if b"; hit;" not in dict(head["headers"]).get(b"cache-status", b""):
-            raise RuntimeError(f"{url} was no hit: {head}")
+            raise RuntimeError(f"{url}: the second request was no hit: {head}")
 
 
 def hits(effort: Effort) -> Iterator[Row]:
-    """Measure everything in this group."""
+    """Yield the rows of this group."""
     with closing(asyncio.new_event_loop()) as loop, running_peers() as (peers, problems):
         cache = Cache.from_dict(config())
         app = CacheMiddleware(asgi_calls.bare, cache=cache)
         warm(app, loop)
-        # A flag that lets in all keys but one in ten thousand is asked about each of them.
+        # With this canary, the flag must decide for each key; nearly all keys are let in.
         flagged = Cache.from_dict(config(flags={"low": "canary 99.99%"}))
         behind_flag = CacheMiddleware(asgi_calls.bare, cache=flagged)
         warm(behind_flag, loop)
@@ -56,11 +64,17 @@ def hits(effort: Effort) -> Iterator[Row]:
         times = interleave(subjects, effort.rounds, slices=SLICES)
         cache.close()
         flagged.close()
-    ours = ratio(times["hit"], times["bare"])
+    yield from _our_rows(times)
+    yield from _against(peers, times)
+    for problem in problems:
+        yield skipped("peer", problem)
+
+
+def _our_rows(times: dict[str, list[float]]) -> Iterator[Row]:
     hit, bare = spread(times["hit"]), spread(times["bare"])
     yield at_most(
         "ASGI memory hit, in process, 5 routes, counters on and exported",
-        ours,
+        ratio(times["hit"], times["bare"]),
         WANTED,
         unit=" bare calls",
         beside=f"{hit.median * 1e6:.2f} µs, bare {bare.median * 1e6:.2f} µs",
@@ -69,25 +83,22 @@ def hits(effort: Effort) -> Iterator[Row]:
     )
     more = [a - b for a, b in zip(times["behind a flag"], times["hit"], strict=True)]
     yield at_most(
-        "what a flag that lets in a share of the keys adds to it",
+        "time that a canary flag adds to such a hit",
         spread(more),
         FLAG,
         unit=" µs",
         scale=1e6,
     )
     yield note(
-        "the same, inside a server span of OpenTelemetry that records",
+        "the same, inside a recording OpenTelemetry server span",
         ratio(times["in a span"], times["bare"]),
         unit=" bare calls",
         beside=f"{spread(times['in a span']).median * 1e6:.2f} µs",
     )
-    yield from _against(peers, times)
-    for problem in problems:
-        yield skipped("peer", problem)
 
 
 def _against(peers: Sequence[Running], times: dict[str, list[float]]) -> Iterator[Row]:
-    """Compare in bare calls, each process by its own."""
+    """Compare with other caches in bare calls, each process by its own bare call."""
     own = [hit / bare for hit, bare in zip(times["hit"], times["bare"], strict=True)]
     by_peer = {}
     for peer in peers:

@@ -1,6 +1,7 @@
-"""What an entry costs in memory: a process fills a cache by requests and watches itself grow.
+"""The process that measures the memory of one entry.
 
-Run as `python -m bench.kept COUNT`; it prints one line of JSON, sizes in bytes.
+It fills a cache by requests, and measures its own growth in resident memory, per entry. Run as
+`python -m bench.kept COUNT`; it prints one line of JSON, sizes in bytes.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from cachemw.asgi import CacheMiddleware
 __all__ = ["main"]
 
 _WARM = 1_000
-"""Entries made before the first look, so that what is made once is not counted."""
+"""Entries stored before the first measurement, so that one-time allocations are not counted."""
 _FULL = 40_000
-"""Entries after which everything is full that has a bound of its own, such as the memo of targets."""
+"""Entries after which every table with a fixed limit is full, such as the memo of plans."""
 
 
 class _Origin:
-    """Answers with a body, an ETag and a date that no other answer has."""
+    """An application whose every response has its own body, ETag and date."""
 
     def __init__(self) -> None:
         self.chance = random.Random(3)
@@ -37,7 +38,7 @@ class _Origin:
         body = self.chance.randbytes(self.chance.randint(500, 4000))
         self.bytes += len(body)
         number = self.chance.randrange(10**9)
-        fields = [
+        headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
             (b"cache-control", b"public, max-age=36000"),
@@ -45,7 +46,7 @@ class _Origin:
             (b"last-modified", b"Mon, 05 Jan 2026 %02d:%02d:%02d GMT" % _clock(number)),
             (b"x-content-type-options", b"nosniff"),
         ]
-        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
 
@@ -60,7 +61,7 @@ def _resident() -> int:
 
 
 def main(count: int) -> None:
-    """Fill a cache with this many entries beyond the first and print what it took."""
+    """Store this many entries after the first ones, and print how much the process grew."""
     loop = asyncio.new_event_loop()
     origin = _Origin()
     cache = Cache.from_dict(config(memory={"max_size": "4GiB"}))
@@ -70,7 +71,7 @@ def main(count: int) -> None:
         for number in range(first, last):
             await asgi_calls.ask(app, f"/orders/{number}")
 
-    def look() -> dict[str, int]:
+    def measure() -> dict[str, int]:
         return {
             "entries": len(cache.memory),
             "resident": _resident(),
@@ -79,11 +80,11 @@ def main(count: int) -> None:
         }
 
     loop.run_until_complete(fill(0, _WARM))
-    began = look()
+    began = measure()
     loop.run_until_complete(fill(_WARM, _FULL))
-    full = look()
+    full = measure()
     loop.run_until_complete(fill(_FULL, _FULL + count))
-    ended = look()
+    ended = measure()
     loop.close()
     print(json.dumps({"one more": _growth(full, ended), "all": _growth(began, ended)}))
 

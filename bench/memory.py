@@ -1,4 +1,8 @@
-"""The memory of an entry over its body, and of a full tier over its cap, in processes of their own."""
+"""The memory of an entry beyond its body, and of a full memory tier beside its limit.
+
+Each is measured as the growth of a process of its own (resident memory, from Linux's /proc). The
+first figure is in kB per entry, the second is a ratio to `max_size`.
+"""
 
 from __future__ import annotations
 
@@ -20,22 +24,22 @@ __all__ = ["memory"]
 WANTED_KILOBYTES = 1.2
 WANTED_GROWTH = 1.15
 _MEBIBYTES = 32
-_WHAT = "memory of an entry over its body, six response fields"
+_WHAT = "memory of an entry beyond its body, with six response headers"
 
 
 def memory(effort: Effort) -> Iterator[Row]:
-    """Measure everything in this group."""
+    """Yield the rows of this group."""
     if not Path("/proc/self/statm").exists():
         yield skipped(_WHAT, "needs Linux's /proc")
         return
-    found = [_grown(effort.kept) for _ in range(effort.processes)]
+    found = [_measure_growth(effort.kept) for _ in range(effort.processes)]
     more = [growth["one more"] for growth in found]
     if any(growth["entries"] != effort.kept for growth in more):
-        raise RuntimeError(f"not every entry was kept: {found}")
+        raise RuntimeError(f"not every entry was stored: {found}")
     bodies = more[0]["bodies"] / more[0]["entries"]
     yield at_most(
         _WHAT,
-        spread([_over(growth, "resident") for growth in more]),
+        spread([_beyond_body(growth, "resident") for growth in more]),
         WANTED_KILOBYTES,
         unit=" kB",
         scale=1e-3,
@@ -43,27 +47,27 @@ def memory(effort: Effort) -> Iterator[Row]:
     )
     total = [growth["all"] for growth in found]
     yield note(
-        f"the same over the first {total[0]['entries']:,}, with what has a bound of its own",
-        spread([_over(growth, "resident") for growth in total]),
+        f"the same over the first {total[0]['entries']:,}, with tables of a fixed size included",
+        spread([_beyond_body(growth, "resident") for growth in total]),
         unit=" kB",
         scale=1e-3,
     )
     yield note(
         "the same, as the memory tier accounts for it",
-        spread([_over(growth, "accounted") for growth in more]),
+        spread([_beyond_body(growth, "accounted") for growth in more]),
         unit=" kB",
         scale=1e-3,
     )
     for population, kind in POPULATIONS.items():
-        yield _honest(population, kind.about, effort.turns)
+        yield _full_tier_row(population, kind.about, effort.turns)
 
 
-def _honest(population: str, about: str, turns: int) -> Row:
-    """Measure the growth of a process over a full tier that is replaced some times, at its highest."""
+def _full_tier_row(population: str, about: str, turns: int) -> Row:
+    """Measure the largest growth of a process whose full memory tier is replaced several times."""
     found = _run("bench.churned", population, str(_MEBIBYTES), str(turns))
     ratio = {name: found[name] / found["max_size"] for name in ("filled", "highest", "emptied")}
     return at_most(
-        f"growth of a process over `max_size`, replaced {turns} times: {about}",
+        f"growth of a process against `max_size`, all entries replaced {turns} times: {about}",
         spread([ratio["highest"]]),
         WANTED_GROWTH,
         unit=" x",
@@ -72,12 +76,12 @@ def _honest(population: str, about: str, turns: int) -> Row:
     )
 
 
-def _over(growth: dict[str, int], what: str) -> float:
-    """Give the bytes of one entry over its body."""
+def _beyond_body(growth: dict[str, int], what: str) -> float:
+    """Return the bytes of one entry beyond its body."""
     return (growth[what] - growth["bodies"]) / growth["entries"]
 
 
-def _grown(count: int) -> dict[str, dict[str, int]]:
+def _measure_growth(count: int) -> dict[str, dict[str, int]]:
     growth: dict[str, dict[str, int]] = _run("bench.kept", str(count))
     return growth
 

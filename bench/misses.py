@@ -1,4 +1,9 @@
-"""What a miss costs beside the application itself, and whether a stream's first byte waits."""
+"""A miss, beside the bare application: its cost, and the delay of a stream's first byte.
+
+The cost is what the cache adds up to the last byte, in bare calls. The delay of the first byte is a
+share of the time until the second piece of the stream: a cache that waited for the whole body would
+be at 100 %.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +25,12 @@ from cachemw import Cache, asgi, wsgi
 __all__ = ["misses"]
 
 WANTED = 60.0
+"""Bare calls."""
 _CALLS = 20
 _PAUSE = 0.005
-"""Seconds that the streaming application takes for its second piece."""
+"""Seconds between the first and the second piece of a stream."""
 _SHARE = 10.0
-"""Per cent of that pause: what waits for the second piece is at a hundred."""
+"""Limit of the delay, in per cent of that pause."""
 _numbers = itertools.count(1_000)
 
 
@@ -32,13 +38,13 @@ def _new_urls(count: int) -> list[str]:
     return [f"/products/{next(_numbers)}" for _ in range(count)]
 
 
-def _beyond(above: list[float], below: list[float]) -> Spread:
-    """Give what a call cost beyond the bare one, in bare calls."""
+def _added(above: list[float], below: list[float]) -> Spread:
+    """Return what a call costs more than the bare one, in bare calls."""
     return spread([(a - b) / b for a, b in zip(above, below, strict=True)])
 
 
 def misses(effort: Effort) -> Iterator[Row]:
-    """Measure everything in this group."""
+    """Yield the rows of this group."""
     with closing(asyncio.new_event_loop()) as loop:
         yield from _to_the_last_byte(effort, loop)
         yield from _to_the_first_byte(effort, loop)
@@ -60,8 +66,8 @@ def _to_the_last_byte(effort: Effort, loop: asyncio.AbstractEventLoop) -> Iterat
     for kind in ("", " WSGI"):
         miss, bare = times[f"miss{kind}"], times[f"bare{kind}"]
         yield at_most(
-            f"miss{kind or ' ASGI'}, memory only: our own share to the last byte",
-            _beyond(miss, bare),
+            f"miss{kind or ' ASGI'}, memory only: time added by cachemw, to the last byte",
+            _added(miss, bare),
             WANTED,
             unit=f" bare{kind} calls",
             digits=1,
@@ -80,9 +86,9 @@ def _wsgi_round(app: Any) -> float:
 # -- streams -----------------------------------------------------------------------------------
 
 
-def _stream(fields: list[tuple[bytes, bytes]]) -> Any:
+def _stream(headers: list[tuple[bytes, bytes]]) -> Any:
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"x" * 500, "more_body": True})
         await asyncio.sleep(_PAUSE)
         await send({"type": "http.response.body", "body": b"x" * 500})
@@ -91,19 +97,19 @@ def _stream(fields: list[tuple[bytes, bytes]]) -> Any:
 
 
 async def _first_byte(app: Any, calls: int) -> float:
-    """Give the median time from the call to the first message with a body."""
+    """Return the median time from the call to the first message with a body."""
     seconds = []
     for url in _new_urls(calls):
         scope = asgi_calls.scope_of(url)
-        came: list[float] = []
+        times: list[float] = []
 
-        async def send(message: Any, came: list[float] = came) -> None:
+        async def send(message: Any, times: list[float] = times) -> None:
             if message["type"] == "http.response.body":
-                came.append(perf_counter())
+                times.append(perf_counter())
 
         began = perf_counter()
         await app(scope, asgi_calls.receive, send)
-        seconds.append(came[0] - began)
+        seconds.append(times[0] - began)
     return median(seconds)
 
 
@@ -115,12 +121,12 @@ def _wsgi_stream(environ: Any, start_response: Any) -> Iterable[bytes]:
 
 
 def _first_piece(app: Any, calls: int) -> float:
-    """Give the median time from the call to the first piece of the body."""
+    """Return the median time from the call to the first piece of the body."""
     seconds = []
     for url in _new_urls(calls):
         environ = wsgi_calls.environ_of(url)
         began = perf_counter()
-        body = app(environ, lambda status, fields, exc_info=None: None)
+        body = app(environ, lambda status, headers, exc_info=None: None)
         pieces = iter(body)
         next(pieces)
         seconds.append(perf_counter() - began)
@@ -136,8 +142,8 @@ def _to_the_first_byte(effort: Effort, loop: asyncio.AbstractEventLoop) -> Itera
         "ASGI stream with a Content-Length": [(b"content-length", b"1000")],
     }
     subjects = []
-    for kind, fields in kinds.items():
-        app = _stream(fields)
+    for kind, headers in kinds.items():
+        app = _stream(headers)
         behind = asgi.CacheMiddleware(app, Cache.from_dict(config()))
         subjects += [_timed(f"{kind}: bare", app, loop), _timed(kind, behind, loop)]
     threaded = wsgi.CacheMiddleware(_wsgi_stream, Cache.from_dict(config()))
@@ -149,7 +155,7 @@ def _to_the_first_byte(effort: Effort, loop: asyncio.AbstractEventLoop) -> Itera
     for kind in (*kinds, "WSGI stream"):
         later = [a - b for a, b in zip(times[kind], times[f"{kind}: bare"], strict=True)]
         yield at_most(
-            f"miss, {kind}: its first byte leaves later than bare by",
+            f"miss, {kind}: delay of its first byte",
             spread([delay / _PAUSE for delay in later]),
             _SHARE,
             unit=" % of the wait for the second piece",

@@ -1,8 +1,9 @@
-"""What the memory tier keeps, against other policies, on traces of mixed sizes.
+"""The hit rate of the memory tier, beside other eviction policies, on traces of mixed sizes.
 
-Popularity is Zipf's, over 50,000 addresses; sizes are log-normal (median 8 kB, mean 19 kB) and have
-nothing to do with popularity. A scan is addresses that come once, at half the requests. The first
-quarter of a trace fills the tier and is not counted.
+Measured in per cent: hits over requests, and bytes from hits over all bytes. Popularity follows
+Zipf's law over 50,000 URLs. Sizes are log-normal (median 8 kB, mean 19 kB), independent of
+popularity. In a scan, half of the requests are for URLs that are requested once. The first quarter
+of a trace fills the tier and is not counted.
 """
 
 from __future__ import annotations
@@ -37,19 +38,19 @@ Trace = list[tuple[bytes, int]]
 
 @dataclass(frozen=True, slots=True)
 class Ratios:
-    """Hits over requests, and bytes of bodies from hits over all."""
+    """Hits over requests, and bytes of bodies from hits over all bytes."""
 
     objects: float
     bytes: float
 
 
 class Policy(Protocol):
-    """A cache that is asked for things, and puts in what it has not."""
+    """A cache with an eviction policy."""
 
     def __init__(self, cap: int) -> None: ...
 
-    def ask(self, key: bytes, size: int) -> bool:
-        """Say whether it was there."""
+    def request(self, key: bytes, size: int) -> bool:
+        """Tell whether the key was there; store it if it was not."""
 
 
 def _entry(key: bytes, size: int) -> Entry:
@@ -69,19 +70,19 @@ def _entry(key: bytes, size: int) -> Entry:
 
 
 class _Plain(Sieve):
-    """SIEVE as published, for entries of any size."""
+    """SIEVE as published, which admits every entry."""
 
     def _is_let_in(self, key: bytes, size: int) -> bool:
         return True
 
 
-class _OverSieve:
+class _SieveCache:
     kind: type[Sieve]
 
     def __init__(self, cap: int) -> None:
         self.cache = self.kind(cap)
 
-    def ask(self, key: bytes, size: int) -> bool:
+    def request(self, key: bytes, size: int) -> bool:
         entry = self.cache.get(key)
         if entry:
             entry.visited = True
@@ -91,25 +92,25 @@ class _OverSieve:
         return False
 
 
-class PlainSieve(_OverSieve):
-    """SIEVE alone."""
+class PlainSieve(_SieveCache):
+    """SIEVE without the admission filter."""
 
     kind = _Plain
 
 
-class Ours(_OverSieve):
-    """SIEVE behind the door."""
+class Ours(_SieveCache):
+    """SIEVE with the admission filter: the memory tier of cachemw."""
 
     kind = Sieve
 
 
 class LRU:
-    """The least recently used goes."""
+    """Evicts the least recently used entry."""
 
     def __init__(self, cap: int) -> None:
         self.cache = cachetools.LRUCache[bytes, Entry](cap, getsizeof=cost)
 
-    def ask(self, key: bytes, size: int) -> bool:
+    def request(self, key: bytes, size: int) -> bool:
         if self.cache.get(key):
             return True
         self.cache[key] = _entry(key, size)
@@ -117,14 +118,14 @@ class LRU:
 
 
 class GDSF:
-    """The least hits per byte go (Cherkasova 1998): a count and a heap, on every hit."""
+    """Evicts the entry with the fewest hits per byte (Cherkasova 1998), with a heap, on every hit."""
 
     def __init__(self, cap: int) -> None:
         self.cap, self.used, self.age = cap, 0, 0.0
         self.kept: dict[bytes, tuple[int, int, float]] = {}
         self.heap: list[tuple[float, bytes]] = []
 
-    def ask(self, key: bytes, size: int) -> bool:
+    def request(self, key: bytes, size: int) -> bool:
         size, count, _ = self.kept.get(key, (cost(_entry(key, size)), 0, 0.0))
         if not count:
             self._make_room(size)
@@ -145,7 +146,7 @@ class GDSF:
 POLICIES: dict[str, type[Policy]] = {
     "LRU": LRU,
     "SIEVE": PlainSieve,
-    "SIEVE and the door": Ours,
+    "SIEVE with admission filter": Ours,
     "GDSF": GDSF,
 }
 TRACES = {
@@ -157,7 +158,7 @@ TRACES = {
 
 
 def make_trace(name: str, length: int) -> Trace:
-    """Draw a trace."""
+    """Return the requests of a trace: keys and sizes."""
     exponent, scan = TRACES[name]
     chance = random.Random(1)
     weights = list(accumulate(1 / (rank + 1) ** exponent for rank in range(_ADDRESSES)))
@@ -176,22 +177,22 @@ def make_trace(name: str, length: int) -> Trace:
 
 
 def replay(trace: Trace, policy: Policy) -> Ratios:
-    """Ask for a trace."""
-    hits = hit_bytes = asked = asked_bytes = 0
+    """Send the requests of a trace to a cache, and return its hit rates."""
+    hits = hit_bytes = requested = requested_bytes = 0
     for number, (key, size) in enumerate(trace):
-        hit = policy.ask(key, size)
+        hit = policy.request(key, size)
         if number >= len(trace) // 4:
-            asked, asked_bytes = asked + 1, asked_bytes + size
+            requested, requested_bytes = requested + 1, requested_bytes + size
             hits, hit_bytes = hits + hit, hit_bytes + hit * size
-    return Ratios(hits / asked, hit_bytes / asked_bytes)
+    return Ratios(hits / requested, hit_bytes / requested_bytes)
 
 
 def policies(effort: Effort) -> Iterator[Row]:
-    """Measure everything in this group."""
+    """Yield the rows of this group."""
     for trace_name in TRACES:
         trace = make_trace(trace_name, effort.trace)
         found = {name: replay(trace, make(CAP)) for name, make in POLICIES.items()}
-        ours, plain = found["SIEVE and the door"], found["SIEVE"]
+        ours, plain = found["SIEVE with admission filter"], found["SIEVE"]
         least = min(ours.objects / plain.objects, ours.bytes / plain.bytes)
         yield Row(
             what=f"hits, and bytes from hits, of a trace: {trace_name}",

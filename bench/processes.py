@@ -1,4 +1,4 @@
-"""Servers to measure: started on ports that the kernel chose, ended by their process ids."""
+"""Servers to measure, such as uvicorn and nginx, on ports that the kernel chooses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = [
     "HOST",
     "ServerError",
     "answer",
-    "found",
+    "find_command",
     "free_port",
     "granian",
     "nginx",
@@ -38,11 +38,11 @@ _FAULT = re.compile(r"^\s*(Non-2xx.*|Socket errors.*)$", re.MULTILINE)
 
 
 class ServerError(Exception):
-    """A server did not come up or did not answer as it should."""
+    """A server that did not start, or did not answer as it should."""
 
 
 def free_port() -> int:
-    """Ask the kernel for a port; whoever binds it next has it."""
+    """Return a port that is free now; another program may take it before the server does."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -51,7 +51,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def server(command: Sequence[str], port: int, url: str, log: Path) -> Iterator[None]:
-    """Run a server until the block ends; enter when it answers. Raises ServerError if it does not."""
+    """Run a server until the block ends, which begins when it answers; raises ServerError."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -83,12 +83,12 @@ def _await(
             answer(port, url)
             return
         time.sleep(0.02)
-    said = log.read_text(errors="replace")[-500:]
-    raise ServerError(f"{' '.join(command[:4])} did not start: {said}")
+    output_end = log.read_text(errors="replace")[-500:]
+    raise ServerError(f"{' '.join(command[:4])} did not start: {output_end}")
 
 
 def answer(port: int, url: str) -> dict[str, str]:
-    """Ask once and give the response's fields, names in lower case; raises ServerError if no 200."""
+    """Request a URL and return the response's headers, names in lower case; raises ServerError."""
     connection = http.client.HTTPConnection(HOST, port, timeout=5)
     try:
         connection.request("GET", url)
@@ -102,19 +102,19 @@ def answer(port: int, url: str) -> dict[str, str]:
 
 
 def wrk(port: int, url: str, seconds: int) -> float:
-    """Load a server over 32 connections from one thread; gives requests a second."""
+    """Load a server over 32 connections from one thread; return the requests per second."""
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", f"http://{HOST}:{port}{url}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     if fault := _FAULT.search(done.stdout):
         raise ServerError(f"wrk saw failures on port {port}: {fault[1]}")
-    found = _RATE.search(done.stdout)
-    if found is None:
-        raise ServerError(f"wrk said: {done.stdout}")
-    return float(found[1])
+    rate = _RATE.search(done.stdout)
+    if rate is None:
+        raise ServerError(f"wrk printed no rate: {done.stdout}")
+    return float(rate[1])
 
 
 def uvicorn(app: str, port: int) -> list[str]:
-    """Give the command for one uvicorn worker."""
+    """Return the command for one uvicorn worker."""
     return [
         *(sys.executable, "-m", "uvicorn", app, "--host", HOST, "--port", str(port)),
         *("--lifespan", "off", "--no-access-log", "--log-level", "warning"),
@@ -122,7 +122,7 @@ def uvicorn(app: str, port: int) -> list[str]:
 
 
 def granian(app: str, port: int) -> list[str]:
-    """Give the command for one granian worker."""
+    """Return the command for one granian worker."""
     return [
         *(sys.executable, "-m", "granian", app, "--host", HOST, "--port", str(port)),
         *("--interface", "asginl", "--workers", "1", "--no-access-log", "--log-level", "warning"),
@@ -130,14 +130,14 @@ def granian(app: str, port: int) -> list[str]:
 
 
 def nginx(home: Path, origin: int, port: int) -> list[str]:
-    """Write a configuration that caches what an origin answers; gives the command."""
+    """Write a configuration that caches the responses of an origin; return the command."""
     temporary = "\n".join(
         f"  {kind}_temp_path {home}/{kind};"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     user = (
         "user root;" if os.geteuid() == 0 else ""
-    )  # else its worker could not reach the directory
+    )  # without it, the worker could not read the directory
     (home / "nginx.conf").write_text(
         f"""daemon off; worker_processes 1; pid {home}/nginx.pid; error_log {home}/error.log; {user}
 events {{ worker_connections 256; }}
@@ -157,19 +157,19 @@ http {{
 }}
 """
     )
-    return [found("nginx"), "-p", str(home), "-c", str(home / "nginx.conf"), "-e", "stderr"]
+    return [find_command("nginx"), "-p", str(home), "-c", str(home / "nginx.conf"), "-e", "stderr"]
 
 
 def varnish(home: Path, origin: int, port: int) -> list[str]:
-    """Write a configuration with one backend; gives the command."""
+    """Write a configuration with one backend; return the command."""
     vcl = home / "bench.vcl"
     vcl.write_text(f'vcl 4.1;\nbackend default {{ .host = "{HOST}"; .port = "{origin}"; }}\n')
     return [
-        *(found("varnishd"), "-F", "-j", "none", "-n", str(home / "varnish")),
+        *(find_command("varnishd"), "-F", "-j", "none", "-n", str(home / "varnish")),
         *("-a", f"{HOST}:{port}", "-f", str(vcl), "-s", "malloc,64m", "-p", "thread_pools=1"),
     ]
 
 
-def found(name: str) -> str:
-    """Give the path of a command, also where only an administrator's search path has it, or ''."""
+def find_command(name: str) -> str:
+    """Return the path of a command, or ''; also search where only administrators' paths lead."""
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin") or ""

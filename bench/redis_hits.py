@@ -1,4 +1,8 @@
-"""A hit in Redis: how many commands it takes, and what it costs beside the bare GET of the value."""
+"""A hit in Redis, beside a bare GET of the same value.
+
+Measured: the number of commands for a hit (each is one round trip), and the time that cachemw adds
+to a bare GET, in microseconds.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from time import perf_counter
 from typing import Any
 
 from bench import asgi_calls, wsgi_calls
-from bench.constants import FIELDS, config
+from bench.constants import HEADERS, config
 from bench.effort import Effort
 from bench.rows import Row, at_most
 from bench.timing import Spread, spread
@@ -39,14 +43,14 @@ _SIZE = 10_000
 _COMMAND = re.compile(r"^\+[0-9.]+ \[\d+ (\S+)\] \"(\w+)\"")
 _LAST = "bench-has-asked"
 _DEADLINE = "2s"
-"""Not the default: a machine that is busy for 50 ms must not turn a hit into a miss here."""
+"""Longer than the default, so that a busy machine does not turn a hit into a miss."""
 _WARMUPS = 2
 _PATIENCE = 10.0
-"""Seconds to wait for what takes milliseconds."""
+"""Seconds to wait for something that should take milliseconds."""
 
 
 def _bodies() -> dict[str, bytes]:
-    """Make ten kilobytes of JSON for each address, as compressible as records of a shop are."""
+    """Return ten kilobytes of JSON for each URL, as compressible as the records of a shop."""
     chance = random.Random(2)
     words = [
         "".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(3, 9)))
@@ -70,18 +74,18 @@ def _bodies() -> dict[str, bytes]:
 
 
 class _Origin:
-    """An application of ten-kilobyte answers that counts its calls."""
+    """An application with responses of ten kilobytes that counts its calls."""
 
     def __init__(self) -> None:
         self.calls = 0
         self._bodies = _bodies()
-        self._fields = [pair for pair in FIELDS if pair[0] != b"content-length"]
+        self._headers = [pair for pair in HEADERS if pair[0] != b"content-length"]
 
     async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
         self.calls += 1
         body = self._bodies[scope["path"]]
-        fields = [*self._fields, (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        headers = [*self._headers, (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
 
@@ -89,7 +93,7 @@ def _until(done: Callable[[], bool], loop: asyncio.AbstractEventLoop) -> None:
     deadline = time.monotonic() + _PATIENCE
     while not done():
         if time.monotonic() > deadline:
-            raise RuntimeError("Redis or the invalidation log did not come up")
+            raise RuntimeError("Redis or the invalidation log did not start")
         loop.run_until_complete(asyncio.sleep(0.005))
 
 
@@ -100,7 +104,7 @@ def _names(server: RedisServer) -> list[bytes]:
 
 
 def redis_hits(effort: Effort) -> Iterator[Row]:
-    """Measure everything in this group."""
+    """Yield the rows of this group."""
     origin = _Origin()
     with RedisServer() as server, closing(asyncio.new_event_loop()) as loop:
         settings = config(redis={"url": server.url, "deadline": _DEADLINE})
@@ -130,8 +134,8 @@ def redis_hits(effort: Effort) -> Iterator[Row]:
 
 
 def _round_trips(server: RedisServer, kind: str, cache: Cache, call: Callable[[str], Any]) -> Row:
-    """Count every command on the connections that hits come by, from the server's own report."""
-    call(_URLS[0])  # so that the connection is there
+    """Count the commands for hits, as the server itself reports them with MONITOR."""
+    call(_URLS[0])  # opens the connection
     with _monitored(server) as lines:
         for url in _URLS:
             cache.memory.clear()
@@ -152,7 +156,7 @@ def _round_trips(server: RedisServer, kind: str, cache: Cache, call: Callable[[s
 
 @contextmanager
 def _monitored(server: RedisServer) -> Iterator[list[str]]:
-    """Collect what MONITOR says while the block runs."""
+    """Collect the lines of MONITOR while the block runs."""
     lines: list[str] = []
     with connect_tcp("127.0.0.1", server.port, _PATIENCE) as connection:
         connection.sendall(b"*1\r\n$7\r\nMONITOR\r\n")
@@ -194,18 +198,18 @@ def _cost(
         "sync": lambda: _threads_round(caches[1], threaded, node, names),
         "async": lambda: loop.run_until_complete(_loop_round(caches[0], served, node, names)),
     }
-    found: dict[str, list[Pair]] = {kind: [] for kind in rounds}
+    measured: dict[str, list[Pair]] = {kind: [] for kind in rounds}
     for number in range(_WARMUPS + effort.rounds):
         for kind, once in rounds.items():
             pair = once()
             if number >= _WARMUPS:
-                found[kind].append(pair)
+                measured[kind].append(pair)
     loop.run_until_complete(nodes.aclose())
     nodes.close()
-    for kind, pairs in found.items():
+    for kind, pairs in measured.items():
         get, hit = (spread(times).median * 1e6 for times in zip(*pairs, strict=True))
         yield at_most(
-            f"Redis hit, {kind}, 10 KB of JSON: our own time beside a bare GET of the same value",
+            f"Redis hit, {kind}, 10 KB of JSON: time added to a bare GET of the same value",
             spread([hit - get for get, hit in pairs]),
             WANTED_MICROSECONDS,
             unit=" µs",
@@ -215,8 +219,8 @@ def _cost(
         )
 
 
-# A GET and a hit take turns, so that the server and this process's caches are as warm for the one as
-# for the other: in a loop of nothing but GETs, each would find the server still awake.
+# A GET and a hit take turns, so that both find the server and the processor's caches in the same state.
+# In a loop of GETs alone, each GET would find the server still awake, and would be faster.
 
 
 def _threads_round(cache: Cache, app: Any, node: Node, names: Sequence[bytes]) -> Pair:

@@ -1,4 +1,4 @@
-"""What becomes of the rows: a table for the terminal, JSON, and a section of the documentation."""
+"""The reports: a table on the terminal, a JSON file, and a section of docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What one group gave, when, and how busy the machine was before and after."""
+    """The rows of one group, when they were measured, and the load of the machine before and after."""
 
     rows: list[Row]
     when: str
@@ -38,7 +38,7 @@ class Measured:
 
 
 def environment() -> dict[str, Any]:
-    """Say what the figures were taken on."""
+    """Return a description of this machine and its Python."""
     return {
         "cores": os.cpu_count(),
         "system": platform.system(),
@@ -49,7 +49,7 @@ def environment() -> dict[str, Any]:
 
 
 def print_table(rows: Iterable[Row]) -> None:
-    """Print the one table."""
+    """Print the table of all rows."""
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("what", "measured", "must reach"):
         table.add_column(name, overflow="fold")
@@ -64,7 +64,10 @@ def print_table(rows: Iterable[Row]) -> None:
 
 
 def write_json(path: Path, measured: Mapping[str, Measured], *, quick: bool) -> None:
-    """Write what was found; groups that were not measured now keep what an equal run wrote before."""
+    """Write the results. Groups that were not measured now keep the results in the file.
+
+    They are kept only if the file comes from the same machine, Python and effort.
+    """
     document: dict[str, Any] = {"quick": quick, "environment": environment(), "groups": {}}
     if path.exists():
         before = read(path)
@@ -76,18 +79,20 @@ def write_json(path: Path, measured: Mapping[str, Measured], *, quick: bool) -> 
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read what `write_json` wrote."""
+    """Return what `write_json` wrote."""
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return document
 
 
 def write_section(page: Path, document: dict[str, Any]) -> None:
-    """Put the table into a page, between its two marks; raises ValueError when they are missing."""
+    """Write the table into a page, between two marks; raises ValueError if they are missing."""
     text = page.read_text(encoding="utf-8")
     before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not begin or not end:
-        raise ValueError(f"{page} has no lines {_BEGIN} and {_END}")
+        raise ValueError(
+            f"{page}: the lines {_BEGIN} and {_END} are missing: add them where the table goes"
+        )
     section = "\n".join([begin, *_section(document), end])
     page.write_text(before + section + after, encoding="utf-8")
 

@@ -1,8 +1,11 @@
-"""What the guardrails of a rollout do to healthy runs and to harmful ones, and what a plain rule does.
+"""The guardrails of a rollout on simulated runs, beside a plain threshold.
 
-Each run is simulated look by look, 30 seconds apart: requests come at random, chance holds some out, and
-times are drawn from a log-normal distribution. Harm begins after half an hour. Beside the guardrails
-stands the rule as it is often written: roll back as soon as one look shows the threshold crossed.
+Measured: the share of healthy four-hour runs that are rolled back (false alarms, in per cent), and
+the time until harm is found (in minutes). The plain rule, as it is often written, rolls back as soon
+as one check shows a crossed threshold.
+
+Each run is simulated check by check, 30 seconds apart. Requests arrive at random, some are held out
+at random, and response times are log-normal. Harm begins after half an hour.
 """
 
 from __future__ import annotations
@@ -21,33 +24,45 @@ from cachemw.telemetry.events import BOUNDS
 
 __all__ = ["rollouts"]
 
-_LOOK = 30.0
+_INTERVAL = 30.0
+"""Seconds between two checks."""
 _HOURS = 4.0
+"""Length of a healthy run."""
 _ONSET = 1800.0
+"""Seconds after which harm begins."""
 _LONGEST = 3600.0
-"""Seconds after which harm that was not found counts as missed."""
-_MARGINS = Margins(holdout=0.05)
+"""Seconds after the beginning of harm at which a run ends."""
+_MARGINS = Margins(
+    holdout=0.05,
+    errors=0.005,
+    latency=0.2,
+    hits=0.4,
+    memory=1.2,
+    alpha=0.01,
+    seconds=_HOURS * 3600.0,
+    bet_every=300.0,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What comes, and how the application answers."""
+    """The requests of a run, and how the application answers them."""
 
     per_second: float = 50.0
     errors: float = 0.001
     spread: float = 0.6
-    """Of the logarithm of an answer's time, whose median is 50 ms."""
+    """Standard deviation of the logarithm of a response time; the median is 50 ms."""
     hits: float = 0.7
     memory: float = 0.9
     bursts: float = 0.0
-    """The share of looks in which three answers in ten fail, whatever the arm."""
+    """The share of checks in which three of ten responses fail, with or without the cache."""
     wave: float = 0.0
-    """By how much everything is slower and faster over an hour."""
+    """How much response times rise and fall over an hour, as a logarithm."""
 
 
 @dataclass(frozen=True, slots=True)
 class Harm:
-    """What the treated get worse by."""
+    """How much worse responses become with the cache."""
 
     errors: float = 0.0
     slower: float = 1.0
@@ -56,7 +71,7 @@ class Harm:
 
 
 def rollouts(effort: Effort) -> Iterator[Row]:
-    """Simulate everything in this group."""
+    """Yield the rows of this group."""
     rng = np.random.default_rng(7)
     healthy = {
         "healthy": Traffic(),
@@ -77,7 +92,7 @@ def rollouts(effort: Effort) -> Iterator[Row]:
     }
     for name, (harm, guardrail, limit) in harms.items():
         traffic = replace(busy, errors=0.005) if "0.5 %" in name else busy
-        yield _found(name, traffic, harm, guardrail, limit, max(5, effort.runs // 5), rng)
+        yield _detection(name, traffic, harm, guardrail, limit, max(5, effort.runs // 5), rng)
 
 
 def _false_alarms(name: str, traffic: Traffic, runs: int, rng: np.random.Generator) -> Row:
@@ -94,7 +109,7 @@ def _false_alarms(name: str, traffic: Traffic, runs: int, rng: np.random.Generat
     )
 
 
-def _found(
+def _detection(
     name: str,
     traffic: Traffic,
     harm: Harm,
@@ -120,22 +135,22 @@ def _found(
 def _run(
     traffic: Traffic, harm: Harm, rng: np.random.Generator, *, until: float
 ) -> tuple[float | None, set[str]]:
-    """Give when a run was rolled back, if it was, and by which guardrails."""
+    """Return when a run was rolled back, or None, and by which guardrails."""
     guardrails = Guardrails(_MARGINS, BOUNDS)
     seconds = 0.0
     while seconds < until:
-        tally = _look(traffic, harm if seconds >= _ONSET else Harm(), rng, seconds)
+        tally = _check(traffic, harm if seconds >= _ONSET else Harm(), rng, seconds)
         failing = {
             each.guardrail for each in guardrails.look(tally, seconds) if each.verdict == "fail"
         }
-        seconds += _LOOK
+        seconds += _INTERVAL
         if failing:
             return seconds, failing
     return None, set()
 
 
-def _look(traffic: Traffic, harm: Harm, rng: np.random.Generator, seconds: float) -> Tally:
-    count = rng.poisson(traffic.per_second * _LOOK)
+def _check(traffic: Traffic, harm: Harm, rng: np.random.Generator, seconds: float) -> Tally:
+    count = rng.poisson(traffic.per_second * _INTERVAL)
     control = rng.binomial(count, _MARGINS.holdout)
     treated = count - control
     hits = rng.binomial(treated, traffic.hits if harm.hits is None else harm.hits)
@@ -171,9 +186,9 @@ def _times(
 
 
 def _plain_rule(traffic: Traffic, rng: np.random.Generator) -> bool:
-    """Say whether one look of a healthy run crosses a threshold: errors, p95 or hit rate."""
-    for number in range(int(_HOURS * 3600 / _LOOK)):
-        tally = _look(traffic, Harm(), rng, number * _LOOK)
+    """Tell whether one check of a healthy run crosses a threshold: errors, p95 or hit rate."""
+    for number in range(int(_HOURS * 3600 / _INTERVAL)):
+        tally = _check(traffic, Harm(), rng, number * _INTERVAL)
         if not tally.control or not tally.treated:
             continue
         more = tally.treated_failed / tally.treated - tally.control_failed / tally.control

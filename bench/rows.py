@@ -1,9 +1,9 @@
-"""The rows of the table: what was measured, what it must reach, and whether it does."""
+"""The rows of the table: what was measured, the limit, and the verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from bench.effort import Effort
@@ -16,7 +16,7 @@ Verdict = Literal["reached", "NOT REACHED", "skipped", "FAILED", "-"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row; `figures` are for the JSON, in seconds, bytes and plain ratios."""
+    """One row. `figures` go to the JSON file, in seconds, bytes and plain ratios."""
 
     what: str
     measured: str
@@ -26,64 +26,34 @@ class Row:
 
 
 Group = Callable[[Effort], Iterator[Row]]
-"""What measures some rows that belong together."""
+"""A function that measures the rows of one group."""
 
 
 def at_most(
-    what: str,
-    found: Spread,
-    limit: float,
-    *,
-    unit: str,
-    scale: float = 1.0,
-    digits: int = 2,
-    beside: str = "",
-    **figures: Any,
+    what: str, measured: Spread, limit: float, *, unit: str, scale: float = 1.0, **more: Any
 ) -> Row:
-    """Judge the median against an upper limit, which is given in the unit shown."""
-    return _judged(what, found, limit, "≤", unit, scale, digits, beside, figures)
+    """Return a row with an upper limit for the median, in the unit shown; `more` as for `note`."""
+    row = note(what, measured, unit=unit, scale=scale, **more)
+    reached = measured.median * scale <= limit
+    return _judge(row, f"≤ {limit:g}{unit}", reached)
 
 
 def at_least(
-    what: str,
-    found: Spread,
-    limit: float,
-    *,
-    unit: str,
-    scale: float = 1.0,
-    digits: int = 2,
-    beside: str = "",
-    **figures: Any,
+    what: str, measured: Spread, limit: float, *, unit: str, scale: float = 1.0, **more: Any
 ) -> Row:
-    """Judge the median against a lower limit, which is given in the unit shown."""
-    return _judged(what, found, limit, "≥", unit, scale, digits, beside, figures)
+    """Return a row with a lower limit for the median, in the unit shown; `more` as for `note`."""
+    row = note(what, measured, unit=unit, scale=scale, **more)
+    reached = measured.median * scale >= limit
+    return _judge(row, f"≥ {limit:g}{unit}", reached)
 
 
-def _judged(
-    what: str,
-    found: Spread,
-    limit: float,
-    sign: str,
-    unit: str,
-    scale: float,
-    digits: int,
-    beside: str,
-    figures: dict[str, Any],
-) -> Row:
-    value = found.median * scale
-    reached = value <= limit if sign == "≤" else value >= limit
-    return Row(
-        what=what,
-        measured=_with(found.show(unit, scale, digits), beside),
-        must=f"{sign} {limit:g}{unit}",
-        verdict="reached" if reached else "NOT REACHED",
-        figures={**asdict(found), **figures},
-    )
+def _judge(row: Row, must: str, reached: bool) -> Row:
+    return replace(row, must=must, verdict="reached" if reached else "NOT REACHED")
 
 
 def note(
     what: str,
-    found: Spread,
+    measured: Spread,
     *,
     unit: str,
     scale: float = 1.0,
@@ -91,23 +61,27 @@ def note(
     beside: str = "",
     **figures: Any,
 ) -> Row:
-    """Report a figure that nothing is asked of."""
+    """Return a row without a limit.
+
+    `scale` turns the measured numbers into the unit. `beside` is shown after the figure, and further
+    `figures` go to the JSON file.
+    """
     return Row(
         what=what,
-        measured=_with(found.show(unit, scale, digits), beside),
-        figures={**asdict(found), **figures},
+        measured=_join(measured.show(unit, scale, digits), beside),
+        figures={**asdict(measured), **figures},
     )
 
 
 def skipped(what: str, why: str) -> Row:
-    """Say that something could not be measured here."""
+    """Return a row for a measurement that is not possible here."""
     return Row(what=what, measured=f"skipped: {why}", verdict="skipped")
 
 
 def failed(what: str, error: Exception) -> Row:
-    """Say that a measurement broke off."""
+    """Return a row for a measurement that ended with an error."""
     return Row(what=what, measured=f"{type(error).__name__}: {error}", verdict="FAILED")
 
 
-def _with(measured: str, beside: str) -> str:
+def _join(measured: str, beside: str) -> str:
     return f"{measured}; {beside}" if beside else measured

@@ -1,4 +1,8 @@
-"""Whether a hit costs more with more routes, or with more entries."""
+"""A memory hit with many routes and many entries, beside few.
+
+The figures are ratios: the time of a hit with 1,000 routes to that with 10, and with a million
+entries to that with a thousand.
+"""
 
 from __future__ import annotations
 
@@ -25,20 +29,20 @@ SMALL = 1000
 
 
 def scale(effort: Effort) -> Iterator[Row]:
-    """Measure everything in this group."""
+    """Yield the rows of this group."""
     with closing(asyncio.new_event_loop()) as loop:
         yield from _routes(effort, loop)
         yield from _entries(effort, loop)
 
 
-def _behind(**settings: Any) -> CacheMiddleware:
+def _cached_app(**settings: Any) -> CacheMiddleware:
     return CacheMiddleware(asgi_calls.bare, Cache.from_dict(config(**settings)))
 
 
 def _routes(effort: Effort, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:
     subjects = []
     for count in (FEW, MANY):
-        app = _behind(routes=routes(count))
+        app = _cached_app(routes=routes(count))
         warm(app, loop)
         subjects.append(asgi_calls.subject(str(count), app, loop))
     times = interleave(subjects, effort.rounds, slices=SLICES)
@@ -52,13 +56,13 @@ def _routes(effort: Effort, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:
 
 
 def filled(count: int, loop: asyncio.AbstractEventLoop) -> tuple[CacheMiddleware, list[str]]:
-    """Give an application with this many entries, by requests for them, and their addresses."""
-    app = _behind(memory={"max_size": "16GiB"})
+    """Return an application whose cache has this many entries, and their URLs."""
+    app = _cached_app(memory={"max_size": "16GiB"})
     others = [f"/orders/{1000 + number}" for number in range(count - len(URLS))]
     asgi_calls.subject("", app, loop, calls=len(others), urls=others).round()
     warm(app, loop)
     if len(app.cache.memory) != count:
-        raise RuntimeError(f"{len(app.cache.memory)} entries of {count} were kept")
+        raise RuntimeError(f"only {len(app.cache.memory)} of {count} entries were stored")
     return app, [*URLS, *others]
 
 
@@ -67,31 +71,31 @@ def _entries(effort: Effort, loop: asyncio.AbstractEventLoop) -> Iterator[Row]:
     small, few_urls = filled(SMALL, loop)
     large, many_urls = filled(many, loop)
     chance = random.Random(1)
-    # Apart, since the walks over everything would leave nothing of the others in the processor's caches.
+    # Measured apart: requests for all entries would evict the popular ones from the processor's caches.
     hot = [asgi_calls.subject("small", small, loop), asgi_calls.subject("large", large, loop)]
     anything = [
-        Subject("small, any", lambda: _anywhere(small, few_urls, chance, loop)),
-        Subject("large, any", lambda: _anywhere(large, many_urls, chance, loop)),
+        Subject("small, any", lambda: _random_urls_round(small, few_urls, chance, loop)),
+        Subject("large, any", lambda: _random_urls_round(large, many_urls, chance, loop)),
     ]
     times = interleave(hot, effort.rounds, slices=SLICES)
     times |= interleave(anything, effort.rounds, slices=SLICES)
-    micro = {name: f"{spread(found).median * 1e6:.2f} µs" for name, found in times.items()}
+    micro = {name: f"{spread(each).median * 1e6:.2f} µs" for name, each in times.items()}
     yield at_most(
-        f"memory hit with {many:,} entries, against {SMALL:,}; the same {len(URLS)} asked for",
+        f"memory hit with {many:,} entries, against {SMALL:,}; the same {len(URLS)} requested",
         ratio(times["large"], times["small"]),
         WANTED,
         unit=" x",
         beside=micro["large"],
     )
     yield note(
-        f"the same, asked for uniformly at random over all {many:,} and all {SMALL:,}",
+        f"the same, requested uniformly at random over all {many:,} and all {SMALL:,}",
         ratio(times["large, any"], times["small, any"]),
         unit=" x",
         beside=f"{micro['large, any']}, {micro['small, any']}",
     )
 
 
-def _anywhere(
+def _random_urls_round(
     app: Any, urls: list[str], chance: random.Random, loop: asyncio.AbstractEventLoop
 ) -> float:
     some = chance.choices(urls, k=asgi_calls.CALLS)

@@ -1,4 +1,4 @@
-"""The two applications that the servers serve: the bare one, and the same behind the cache."""
+"""The two applications that the servers run: the bare one, and the same behind the cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Whole servers under load: one worker, 32 connections, one address that is in every cache."""
+"""Hits of whole servers under load, beside the bare application, Varnish and nginx.
+
+Each server has one worker; wrk loads it over 32 connections with one URL that every cache has. The
+figures are ratios of requests per second.
+"""
 
 from __future__ import annotations
 
@@ -12,63 +16,67 @@ from pathlib import Path
 from bench import processes
 from bench.constants import URLS
 from bench.effort import Effort
-from bench.processes import ServerError, answer, found, free_port, wrk
+from bench.processes import ServerError, answer, find_command, free_port, wrk
 from bench.rows import Row, at_least, note, skipped
 from bench.timing import Subject, interleave, ratio, spread
 
 __all__ = ["servers"]
 
 WANTED = {"uvicorn": 0.80, "granian": 0.85}
+"""Share of the bare application's requests per second."""
 OF_OTHERS = 0.60
+"""Share of Varnish's and nginx's requests per second."""
 _URL = URLS[0]
 _COMMANDS = {"uvicorn": processes.uvicorn, "granian": processes.granian}
 _PROXIES = {"varnish": ("varnishd", processes.varnish), "nginx": ("nginx", processes.nginx)}
 _START_ATTEMPTS = 3
-"""Somebody else may take a port between our asking for it and the server's binding it."""
+"""Attempts to start a server: another program may take its port before it does."""
 
 
 def servers(effort: Effort) -> Iterator[Row]:
-    """Measure everything in this group."""
-    if not found("wrk"):
+    """Yield the rows of this group."""
+    if not find_command("wrk"):
         yield skipped("servers under load", "install wrk")
         return
     with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="cachemw-bench-") as directory:
-        ports, absent = _start(stack, Path(directory))
+        ports, missing = _start(stack, Path(directory))
         seconds = effort.server_seconds
         subjects = [
             Subject(name, partial(wrk, port, _URL, seconds)) for name, port in ports.items()
         ]
         rates = interleave(subjects, effort.server_rounds, warmups=1)
         stack.close()
-    yield from _against_bare(rates, absent)
-    yield from _against_others(rates, absent)
+    yield from _against_bare(rates, missing)
+    yield from _against_others(rates, missing)
 
 
 def _start(stack: ExitStack, home: Path) -> tuple[dict[str, int], dict[str, str]]:
-    """Start what there is; gives ports by name, and why the others are not there."""
+    """Start the installed servers; return their ports, and why the others are missing, by name."""
     ports: dict[str, int] = {}
-    absent: dict[str, str] = {}
+    missing: dict[str, str] = {}
     for name, command in _COMMANDS.items():
         if find_spec(name) is None:
-            absent[name] = f"install {name}"
+            missing[name] = f"install {name}"
             continue
         for app in ("bare", "cached"):
-            ports[f"{name} {app}"] = _one(stack, partial(command, f"bench.served:{app}"), home)
+            ports[f"{name} {app}"] = _start_one(
+                stack, partial(command, f"bench.served:{app}"), home
+            )
         _check_hit(ports[f"{name} cached"], "cache-status", "; hit;")
     origin = ports.get("granian bare") or ports.get("uvicorn bare")
     for name, (program, make) in _PROXIES.items():
-        if not found(program) or origin is None:
-            absent[name] = f"install {name}"
+        if not find_command(program) or origin is None:
+            missing[name] = f"install {name}"
             continue
         own = home / name
         own.mkdir()
-        ports[name] = _one(stack, partial(make, own, origin), home)
+        ports[name] = _start_one(stack, partial(make, own, origin), home)
         _check_hit(ports[name], *{"varnish": ("x-varnish", " "), "nginx": ("x-cache", "HIT")}[name])
-    return ports, absent
+    return ports, missing
 
 
-def _one(stack: ExitStack, command: Callable[[int], Sequence[str]], home: Path) -> int:
-    """Start one server, of whose port the command is made; gives the port."""
+def _start_one(stack: ExitStack, command: Callable[[int], Sequence[str]], home: Path) -> int:
+    """Start one server on a free port, and return the port."""
     for left in reversed(range(_START_ATTEMPTS)):
         port = free_port()
         log = home / f"{port}.log"
@@ -82,18 +90,18 @@ def _one(stack: ExitStack, command: Callable[[int], Sequence[str]], home: Path) 
     raise AssertionError("unreachable")
 
 
-def _check_hit(port: int, field: str, word: str) -> None:
+def _check_hit(port: int, header: str, word: str) -> None:
     answer(port, _URL)
-    fields = answer(port, _URL)
-    if word not in fields.get(field, ""):
-        raise ServerError(f"port {port} gave no hit: {fields}")
+    headers = answer(port, _URL)
+    if word not in headers.get(header, ""):
+        raise ServerError(f"port {port}: the second request was no hit: {headers}")
 
 
-def _against_bare(rates: dict[str, list[float]], absent: dict[str, str]) -> Iterator[Row]:
+def _against_bare(rates: dict[str, list[float]], missing: dict[str, str]) -> Iterator[Row]:
     for name, wanted in WANTED.items():
         what = f"hits of one {name} worker, wrk with 32 connections, against the bare application"
-        if name in absent:
-            yield skipped(what, absent[name])
+        if name in missing:
+            yield skipped(what, missing[name])
             continue
         cached, bare = rates[f"{name} cached"], rates[f"{name} bare"]
         yield at_least(
@@ -107,11 +115,11 @@ def _against_bare(rates: dict[str, list[float]], absent: dict[str, str]) -> Iter
         )
 
 
-def _against_others(rates: dict[str, list[float]], absent: dict[str, str]) -> Iterator[Row]:
+def _against_others(rates: dict[str, list[float]], missing: dict[str, str]) -> Iterator[Row]:
     for name in _PROXIES:
         what = f"hits of one granian worker, against {name}'s"
-        if name in absent or "granian" in absent:
-            yield skipped(what, absent.get(name) or absent["granian"])
+        if name in missing or "granian" in missing:
+            yield skipped(what, missing.get(name) or missing["granian"])
             continue
         ours, others = rates["granian cached"], rates[name]
         yield at_least(
@@ -125,7 +133,7 @@ def _against_others(rates: dict[str, list[float]], absent: dict[str, str]) -> It
         )
         if "granian bare" in rates:
             yield note(
-                f"for scale: the bare application on granian, against {name}'s hits",
+                f"for comparison: the bare application on granian, against {name}'s hits",
                 ratio(rates["granian bare"], others),
                 unit=" %",
                 scale=100,

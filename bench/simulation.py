@@ -1,15 +1,19 @@
-"""What the log costs at fleets that no machine here can hold: `python -m bench.simulation`.
+"""The cost of the invalidation log for up to 10,000 processes: `python -m bench.simulation`.
 
-The model, event by event: one server that does one thing at a time, with the costs that
-`bench.fleet` measured; followers on machines of their own, half a round trip away. An idle follower
-asks something of the server once in every `poll`. A purge appends a record; the server wakes every
-follower, one after the other; each reads on, says where it is (its *beat*), and waits again. A
-record that comes while a follower is busy is read with the next beat, so a flood of purges makes
-followers read several at a time. The purger looks at all heartbeats again and again, after pauses
-that double, until all of them are new or its patience is over.
+No machine here can run so many processes, so they are simulated, event by event. Measured are the
+share of the server's core in per cent, the time until a purge is confirmed in milliseconds, and the
+share of purges that are confirmed in time.
 
-What is left out: the traffic for entries (put it on other nodes, or add its share of the core), and
-the time that a follower takes to apply a record (some microseconds).
+The model: one Redis server does one thing at a time, with the costs that `bench.fleet` measured.
+Followers run on machines of their own, half a round trip away. An idle follower reads from the
+server once in every `poll`. A purge appends a record. The server wakes every follower, one after
+the other. Each reads the record, writes its position (its *heartbeat*), and waits again. A record
+that arrives while a follower is busy is read with the next heartbeat, so during many purges a
+follower reads several records at once. The process that purges reads all heartbeats again and
+again, after pauses that double, until all are new or its time is over.
+
+Left out: the traffic for entries (put it on other nodes, or add its share of the core), and the
+time that a follower takes to apply a record (some microseconds).
 """
 
 from __future__ import annotations
@@ -22,51 +26,53 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
-__all__ = ["Costs", "Outcome", "simulate"]
+__all__ = ["Costs", "Simulated", "simulate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """Seconds of the server's time, as measured on one 2-core machine; see docs/scaling.md."""
+    """Processor seconds of the server, measured on a 2-core machine; see docs/scaling.md."""
 
     idle_beat: float = 60e-6
-    """A reading that ends without a record, and the beat after it."""
+    """A read that ends without a record, and the heartbeat after it."""
     wake: float = 12e-6
-    """Writing one record to one follower that waits for it."""
+    """Writing one record to one waiting follower."""
     beat: float = 44e-6
-    """The beat after a record, and the next reading."""
+    """The heartbeat after a record, and the next read."""
     append: float = 15e-6
+    """Appending one record."""
     look: float = 4e-6
+    """Reading all heartbeats, without the cost for each follower."""
     look_per_follower: float = 0.35e-6
-    """Reading one heartbeat of all."""
+    """Reading the heartbeat of one follower."""
     half_trip: float = 0.25e-3
-    """Of the network."""
+    """Half a round trip on the network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What came of a fleet."""
+class Simulated:
+    """The result of one simulation."""
 
     idle_share: float
-    """Of the server's core, when nothing is purged."""
+    """Share of the server's core while nothing is purged."""
     busy_share: float
-    """Of the server's core, in all."""
+    """Share of the server's core, all together."""
     confirmed: float
-    """Share of purges that were confirmed within the purger's patience."""
+    """Share of purges that were confirmed in time."""
     median_ms: float
     worst_ms: float
-    """Until all followers had said that they applied a purge, whether or not anybody still waited."""
+    """The longest time until all followers had applied a purge, even if the purge waited no longer."""
 
 
 class _Server:
-    """Does one thing at a time, in the order in which they come."""
+    """A server that does one thing at a time, in the order of arrival."""
 
     def __init__(self) -> None:
         self.free_at = 0.0
         self.busy = 0.0
 
     def work(self, now: float, cost: float) -> float:
-        """Give the time at which a piece of work that comes now is done."""
+        """Return the time at which work that arrives now is done."""
         self.free_at = max(now, self.free_at) + cost
         self.busy += cost
         return self.free_at
@@ -81,14 +87,14 @@ def simulate(
     seconds: float = 20.0,
     costs: Costs | None = None,
     seed: int = 1,
-) -> Outcome:
+) -> Simulated:
     """Let a fleet run for some seconds of its own time."""
     fleet = _Fleet(followers, poll, costs or Costs(), random.Random(seed))
     for at in _poisson(purges_per_second, seconds, fleet.chance):
         fleet.schedule(at, fleet.append)
     fleet.run(seconds)
     done = [ended - began for began, ended in zip(fleet.began, fleet.ended, strict=True) if ended]
-    return Outcome(
+    return Simulated(
         idle_share=followers / poll * fleet.costs.idle_beat,
         busy_share=fleet.server.busy / seconds,
         confirmed=sum(each <= patience for each in done) / max(1, len(fleet.began)),
@@ -114,12 +120,12 @@ class _Fleet:
         self.began: list[float] = []
         self.ended: list[float] = []
         self._missing: list[int] = []
-        """For each purge, how many followers have not said yet that they applied it."""
+        """For each purge, how many followers have not yet confirmed it."""
         self._poll = poll
         self._applied = [0] * followers
         self._waits = [True] * followers
         self._turn = [0] * followers
-        """Counts a follower's readings, so that the end of one that is over is no event."""
+        """The number of each follower's current read, so that the end of an earlier one is ignored."""
         self._events: list[tuple[float, int, object, tuple[int, ...]]] = []
         self._order = itertools.count()
         for each in range(followers):
@@ -134,7 +140,7 @@ class _Fleet:
             what(at, *arguments)  # type: ignore[operator]
 
     def append(self, now: float) -> None:
-        """Take a purge, and wake everybody who waits."""
+        """Append a purge, and wake all waiting followers."""
         done = self.server.work(now, self.costs.append)
         self.began.append(now)
         self.ended.append(0.0)
@@ -146,14 +152,14 @@ class _Fleet:
         self.schedule(done, self._look, len(self.began) - 1, 0)
 
     def _look(self, now: float, purge: int, looks: int) -> None:
-        """Let the purger look at the heartbeats, until all are new or a quarter of a second is over."""
+        """Read the heartbeats, until all are new or a quarter of a second is over."""
         followers = len(self._applied)
         done = self.server.work(now, self.costs.look + self.costs.look_per_follower * followers)
         if self._missing[purge] and now - self.began[purge] < 0.25:
             self.schedule(done + min(0.001 * 2**looks, 0.016), self._look, purge, looks + 1)
 
     def _read_ends(self, now: float, each: int, turn: int) -> None:
-        """Let a reading end that found nothing."""
+        """End a read that found no record."""
         if self._waits[each] and self._turn[each] == turn:
             self._begin_beat(now, each, self.costs.idle_beat)
 
@@ -164,7 +170,7 @@ class _Fleet:
         self.schedule(arrives, self._beat, each, round(cost * 1e9))
 
     def _beat(self, now: float, each: int, nanoseconds: int) -> None:
-        """Take a beat: it reads on, and says how far the follower is."""
+        """Receive a heartbeat: it confirms what the follower has applied, and starts its next read."""
         done = self.server.work(now, nanoseconds / 1e9)
         for purge in range(self._applied[each], len(self.began)):
             self._missing[purge] -= 1
@@ -176,7 +182,7 @@ class _Fleet:
 
 
 def main() -> None:
-    """Print a table of fleets."""
+    """Print a table for several numbers of processes and purges."""
     parser = argparse.ArgumentParser(prog="python -m bench.simulation", description=__doc__)
     parser.add_argument("--poll", type=float, default=0.5, help="seconds; log.poll")
     arguments = parser.parse_args()

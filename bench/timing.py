@@ -1,7 +1,8 @@
-"""Rounds of different subjects, one after the other and again, so that noise falls on all alike.
+"""Rounds of several subjects in turn, and ratios between them.
 
-A figure here is never a time alone: it is the median over the rounds of a *ratio*, taken between
-two subjects in the same round, with the smallest and the largest beside it.
+The subjects run one after the other, again and again, so that noise on the machine hits all of
+them alike. A figure is the median over all rounds of a *ratio* of two subjects in the same round,
+shown with the smallest and the largest ratio.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from statistics import median
 __all__ = ["SLICES", "Spread", "Subject", "interleave", "ratio", "spread"]
 
 SLICES = 10
-"""Per round, of about a millisecond each, for what runs in this process."""
+"""Slices of a round, of about a millisecond each, for subjects in this process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Something to measure: `round` does it a number of times and gives the mean seconds of one."""
+    """Something to measure: `round` runs it several times and returns the mean seconds of one run."""
 
     name: str
     round: Callable[[], float]
@@ -27,14 +28,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The median of what the rounds gave, and the outermost of them."""
+    """The median of the rounds, with the lowest and the highest."""
 
     median: float
     low: float
     high: float
 
     def show(self, unit: str = "", scale: float = 1.0, digits: int = 2) -> str:
-        """Write it for people: `7.11 x (6.90-7.80)`, the ends of the range in brackets."""
+        """Return a text such as `7.11 x (6.90-7.80)`, with the range in brackets."""
         low, mid, high = (
             f"{value * scale:,.{digits}f}" for value in (self.low, self.median, self.high)
         )
@@ -44,10 +45,10 @@ class Spread:
 def interleave(
     subjects: Sequence[Subject], rounds: int, *, slices: int = 1, warmups: int = 2
 ) -> dict[str, list[float]]:
-    """Run every subject in every round, in an order that turns; gives seconds by name and round.
+    """Run every subject in every round, in a changing order; return the seconds by name and round.
 
-    A round may be cut into slices, in each of which every subject runs: a subject's figure is then
-    the median of its slices, so that what else the machine does in between falls out.
+    A round may be cut into slices, and every subject runs in each slice. The figure of a round is
+    then the median of its slices, so that a short disturbance does not change it.
     """
     for _ in range(warmups):
         for subject in subjects:
@@ -60,16 +61,16 @@ def interleave(
             turn = (number * slices + part) % len(subjects)
             for subject in (*subjects[turn:], *subjects[:turn]):
                 cut[subject.name].append(subject.round())
-        for name, found in cut.items():
-            times[name].append(median(found))
+        for name, seconds in cut.items():
+            times[name].append(median(seconds))
     return times
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Sum up the rounds of one subject."""
+    """Return the median and the range of some values."""
     return Spread(median(values), min(values), max(values))
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> Spread:
-    """Compare two subjects round by round."""
+    """Return the spread of the ratios of two subjects, round by round."""
     return spread([a / b for a, b in zip(above, below, strict=True)])

@@ -1,4 +1,4 @@
-"""Calls of a WSGI application as a server makes them, without the server: see `asgi_calls`."""
+"""Calls of a WSGI application as a server makes them, but without a server; see `asgi_calls`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequen
 from time import process_time
 from typing import Any
 
-from bench.constants import BODY, TEXT_FIELDS, URLS
+from bench.constants import BODY, TEXT_HEADERS, URLS
 from bench.timing import Subject
 
 __all__ = ["CALLS", "Answer", "ask", "bare", "call", "environ_of", "subject"]
@@ -30,13 +30,13 @@ _REQUEST = {
 
 
 def bare(environ: MutableMapping[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Answer the constant."""
-    start_response("200 OK", TEXT_FIELDS.copy())
+    """Return the constant response: the application without a cache."""
+    start_response("200 OK", TEXT_HEADERS.copy())
     return [BODY]
 
 
 def environ_of(url: str) -> dict[str, Any]:
-    """Give a fresh environ for a request of this address."""
+    """Return a fresh environ for a GET request for this URL."""
     path, _, query = url.partition("?")
     return {
         "wsgi.errors": sys.stderr,
@@ -61,11 +61,11 @@ def environ_of(url: str) -> dict[str, Any]:
 
 
 def call(app: App, environ: dict[str, Any]) -> Answer:
-    """Call the application with this environ, and give its answer."""
+    """Call the application with this environ, and return status, headers and body."""
     head: list[Any] = []
 
-    def start_response(status: str, fields: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        head[:] = (status, fields)
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        head[:] = (status, headers)
         return None
 
     body = app(environ, start_response)
@@ -77,14 +77,14 @@ def call(app: App, environ: dict[str, Any]) -> Answer:
 
 
 def ask(app: App, url: str) -> Answer:
-    """Call the application once, as a server would, and give its answer."""
+    """Call the application once for this URL, and return status, headers and body."""
     return call(app, environ_of(url))
 
 
 def _round(app: App, urls: Iterator[str], calls: int) -> float:
     batch = [
         "".join(list(url)) for url in itertools.islice(urls, calls)
-    ]  # strings nobody has hashed
+    ]  # new strings, whose hashes are not computed yet
     began = process_time()
     for url in batch:
         call(app, environ_of(url))
@@ -92,6 +92,6 @@ def _round(app: App, urls: Iterator[str], calls: int) -> float:
 
 
 def subject(name: str, app: App, *, calls: int = CALLS, urls: Sequence[str] = URLS) -> Subject:
-    """Measure an application over these addresses in turn."""
+    """Return a subject that calls an application for these URLs in turn."""
     turn = itertools.cycle(urls)
     return Subject(name, lambda: _round(app, turn, calls))

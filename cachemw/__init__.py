@@ -6,17 +6,17 @@ Make a `Cache` from a configuration and hand it to a front door: `cachemw.asgi`,
 
 from cachemw.cache import Cache
 from cachemw.config import Config, Kind, Route
-from cachemw.engine.model.tags import TagError
 from cachemw.errors import (
     CacheError,
     ConfigError,
     EntryRejected,
+    RolloutError,
     StoreError,
     StoreUnavailable,
+    TagError,
 )
 from cachemw.invalidation.purges import PurgeResult
 from cachemw.recording.context import depends_on, tag, tagged, unrecorded
-from cachemw.rollout.state import RolloutError
 
 __all__ = [
     "Cache",

@@ -1,4 +1,4 @@
-"""`python -m cachemw`: the command line."""
+"""Entry point of `python -m cachemw`: the command line."""
 
 from cachemw.cli import main
 

@@ -24,7 +24,7 @@ from cachemw.frontdoor.asgi_scope import (
 )
 from cachemw.frontdoor.exchange import Exchange
 from cachemw.frontdoor.lifespan import Lifespan
-from cachemw.frontdoor.pipeline import Arrival, Pipeline, Reply
+from cachemw.frontdoor.pipeline import Arrival, CacheReply, Pipeline
 from cachemw.frontdoor.request_body import Incoming
 
 __all__ = ["CacheMiddleware"]
@@ -93,7 +93,7 @@ class CacheMiddleware:
         else:
             await self._reply(scope, send, decision)
 
-    async def _reply(self, scope: Scope, send: Send, reply: Reply) -> None:
+    async def _reply(self, scope: Scope, send: Send, reply: CacheReply) -> None:
         if reply.refreshes:
             body = receive_body(reply.content)
 

@@ -1,4 +1,9 @@
-"""Every error that cachemw raises, under one root, named by whose fault it is."""
+"""The errors that cachemw raises on purpose, under one root.
+
+The name of an error tells whose fault it is: a configuration, a tag or a rollout order that somebody
+wrote, or the shared store. Errors of the Redis driver never leave cachemw: they are mapped to
+`StoreUnavailable` where the driver is called.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +14,20 @@ __all__ = [
     "ConfigError",
     "EntryRejected",
     "Problem",
+    "RolloutError",
+    "SearchTimedOut",
     "StoreError",
     "StoreUnavailable",
+    "TagError",
 ]
 
 
 class CacheError(Exception):
-    """The root of everything cachemw raises on purpose."""
+    """The root of everything that cachemw raises on purpose."""
 
 
 class Problem(NamedTuple):
-    """One mistake in a configuration: where it is (`routes[0].ttl`) and what to do about it."""
+    """One mistake in a configuration: where it is (`routes[0].ttl`) and what to write instead."""
 
     path: str
     message: str
@@ -40,12 +48,20 @@ class ConfigError(CacheError, ValueError):
         super().__init__(f"{count}{where}:{lines}")
 
 
+class TagError(CacheError, ValueError):
+    """A text that cannot be used as a tag. The message says why."""
+
+
+class RolloutError(CacheError, ValueError):
+    """An order that the rollout cannot follow in its present state."""
+
+
 class StoreError(CacheError):
-    """The shared store could not do what was asked."""
+    """The shared store could not do what it was asked to do."""
 
 
 class StoreUnavailable(StoreError):
-    """The shared store did not answer in time, refused, or the breaker is open."""
+    """The shared store did not answer in time, refused the connection, or its breaker is open."""
 
 
 class EntryRejected(StoreError):
@@ -54,3 +70,7 @@ class EntryRejected(StoreError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"stored entry rejected: {reason}")
+
+
+class SearchTimedOut(CacheError):
+    """A search through the stored entries reached its time limit before it had seen all of them."""

@@ -1,18 +1,18 @@
-"""OpenFeature, both ways: our flags to be read through it, and any provider of it to drive ours.
+"""OpenFeature in both directions: a provider of cachemw's flags, and a driver of them by another provider.
 
-    api.set_provider(CachemwProvider(cache), domain="cachemw")     # what our flags say
-    Driver(cache, api.get_client("flagd")).start()                 # what another system says counts
+    api.set_provider(CachemwProvider(cache), domain="cachemw")     # read cachemw's flags
+    Driver(cache, api.get_client("flagd")).start()                 # limit cachemw by another system's flags
 
-A provider has no say over the kill switch of the configuration, and cannot let in more than the
-configuration and the live flags do: of all of them the least counts (`rollout.flags`). One that fails, or
-knows nothing of a flag, changes nothing.
+Another system cannot lift the kill switch of the configuration, and cannot let in more than the
+configuration and the live flags do: of all rules the least counts (`rollout.flags.flags`). A provider
+that fails, or does not know a flag, changes nothing.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from openfeature.event import EventDetails, ProviderEvent, ProviderEventDetails
 from openfeature.exception import ErrorCode, FlagNotFoundError, TypeMismatchError
@@ -31,36 +31,38 @@ if TYPE_CHECKING:
 
 __all__ = ["CachemwProvider", "Driver"]
 
-_EVERY = 1.0
-"""Seconds between two looks at a provider that says nothing when it changes."""
-_UNSAID = "default"
+_EVERY: Final = 1.0
+"""Seconds between two reads, for providers that send no event when a flag changes."""
+_DEFAULT: Final = "default"
+"""The value of a flag that another system does not set."""
 
 
 class CachemwProvider(AbstractProvider):
-    """What the flags of a cache say, by their own names: `low`, `route:products`, `kill`, `holdout`.
+    """A provider of one cache's flags, by their names: `low`, `route:products`, `kill`, `holdout`.
 
-    As a text the state in effect; as a boolean whether any key is let in; as a number the share that is.
+    The text of a flag is its state in effect, the boolean whether any key is let in, and the number the
+    share of keys that is let in.
     """
 
     def __init__(self, cache: Cache) -> None:
-        """Read the flags of this process's cache."""
+        """Provide the flags of this process's cache."""
         super().__init__()
         self._flags = cache.flags
         self._flags.on_change.append(self._changed)
 
     def get_metadata(self) -> Metadata:
-        """Give the provider's name."""
+        """Return the provider's name."""
         return Metadata(name="cachemw")
 
     def shutdown(self) -> None:
-        """Hear no more of changes."""
+        """Stop listening to changes of the flags."""
         if self._changed in self._flags.on_change:
             self._flags.on_change.remove(self._changed)
 
     def resolve_string_details(
         self, flag_key: str, default_value: str, evaluation_context: EvaluationContext | None = None
     ) -> FlagResolutionDetails[str]:
-        """Give a flag's state in effect."""
+        """Return a flag's state in effect."""
         return _static(self._state(flag_key))
 
     def resolve_boolean_details(
@@ -69,7 +71,7 @@ class CachemwProvider(AbstractProvider):
         default_value: bool,
         evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[bool]:
-        """Say whether a flag lets any key in; of `kill`, whether all is killed."""
+        """Return whether a flag lets any key in; for `kill`, whether the kill switch is on."""
         state = self._state(flag_key)
         if flag_key == HOLDOUT:
             return _static(state != "off")
@@ -81,7 +83,7 @@ class CachemwProvider(AbstractProvider):
         default_value: float,
         evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[float]:
-        """Give the share of the keys that a flag lets in, or of the requests that are held out."""
+        """Return the share of keys that a flag lets in; for `holdout`, the share of requests held out."""
         state = self._state(flag_key)
         if flag_key == HOLDOUT:
             return _static(self._flags.holdout)
@@ -90,9 +92,9 @@ class CachemwProvider(AbstractProvider):
     def resolve_integer_details(
         self, flag_key: str, default_value: int, evaluation_context: EvaluationContext | None = None
     ) -> FlagResolutionDetails[int]:
-        """Refuse: no flag is a whole number."""
+        """Raise TypeMismatchError: no flag is a whole number."""
         self._state(flag_key)
-        raise TypeMismatchError(f"{flag_key} is a state: ask for a text, a boolean or a number")
+        raise TypeMismatchError(f"{flag_key} is a state: read it as a text, a boolean or a float")
 
     def resolve_object_details(
         self,
@@ -100,14 +102,14 @@ class CachemwProvider(AbstractProvider):
         default_value: Sequence[Any] | Mapping[str, Any],
         evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[Any]:
-        """Refuse: no flag is an object."""
+        """Raise TypeMismatchError: no flag is an object."""
         self._state(flag_key)
-        raise TypeMismatchError(f"{flag_key} is a state: ask for a text, a boolean or a number")
+        raise TypeMismatchError(f"{flag_key} is a state: read it as a text, a boolean or a float")
 
     def _state(self, flag_key: str) -> str:
         states = self._flags.states()
         if flag_key not in states:
-            raise FlagNotFoundError(f"{flag_key!r} is no flag of this cache")
+            raise FlagNotFoundError(f"{flag_key!r} is not a flag of this cache")
         return states[flag_key]
 
     def _changed(self) -> None:
@@ -119,14 +121,14 @@ def _static(value: Any) -> FlagResolutionDetails[Any]:
 
 
 class Driver:
-    """Lets a provider of OpenFeature say how far the flags of this process's cache go.
+    """Limits the flags of this process's cache by the provider of an OpenFeature client.
 
-    It is asked for a text for each of our flags, `cachemw.low`, `cachemw.route.products`, `cachemw.kill`
-    and so on: a state as `cachemw flags set` takes it, or `default` to say nothing.
+    It reads a text for each flag, by the names `cachemw.low`, `cachemw.route.products`, `cachemw.kill`
+    and so on. The value is a state as `cachemw flags set` takes it, or `default` for no limit.
     """
 
     def __init__(self, cache: Cache, client: OpenFeatureClient, prefix: str = "cachemw.") -> None:
-        """Drive by what this client's provider says; flags are named with the prefix."""
+        """Read flags from this client; `prefix` is put before each flag's name."""
         self._cache = cache
         self._client = client
         self._names = {
@@ -139,54 +141,54 @@ class Driver:
         reset_in_children(self)
 
     def start(self) -> None:
-        """Ask now, in this thread, and again in the background: when it changes, and every second."""
+        """Read all flags now; then read them in a thread, at each change and every second."""
         if self._thread is not None:
             return
-        self._client.add_handler(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED, self._told)
-        self._client.add_handler(ProviderEvent.PROVIDER_READY, self._told)
-        self._try()
+        self._client.add_handler(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED, self._wake_up)
+        self._client.add_handler(ProviderEvent.PROVIDER_READY, self._wake_up)
+        self._ask_safely()
         self._stopping.clear()
-        self._begin()
+        self._start_thread()
 
-    def _begin(self) -> None:
+    def _start_thread(self) -> None:
         self._thread = threading.Thread(target=self._run, name="cachemw-openfeature", daemon=True)
         self._thread.start()
 
     def reset_after_fork(self) -> None:
-        """Go on asking in a child process, from a thread of its own."""
+        """Go on in a child process, with a thread of its own."""
         self._wake, self._stopping = threading.Event(), threading.Event()
         if self._thread is not None:
-            self._begin()
+            self._start_thread()
 
     def stop(self) -> None:
-        """Stop asking, and let the flags be as they are without it."""
+        """Stop reading, and remove the limits."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
         self._stopping.set()
         self._wake.set()
         thread.join()
-        self._client.remove_handler(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED, self._told)
-        self._client.remove_handler(ProviderEvent.PROVIDER_READY, self._told)
+        self._client.remove_handler(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED, self._wake_up)
+        self._client.remove_handler(ProviderEvent.PROVIDER_READY, self._wake_up)
         self._cache.flags.drive({})
 
     def ask(self) -> None:
-        """Ask for all flags once. What cannot be read, or not be asked for just now, stays as it was."""
-        said = dict(self._cache.flags.driven)
+        """Read all flags once. A flag that cannot be read now, or has no valid value, stays as it was."""
+        limits = dict(self._cache.flags.driven)
         for name, key in self._names.items():
-            found = self._client.get_string_details(key, _UNSAID)
-            if found.error_code not in (None, ErrorCode.FLAG_NOT_FOUND):
+            details = self._client.get_string_details(key, _DEFAULT)
+            if details.error_code not in (None, ErrorCode.FLAG_NOT_FOUND):
                 continue
             try:
-                if found.value == _UNSAID:
-                    said.pop(name, None)
+                if details.value == _DEFAULT:
+                    limits.pop(name, None)
                 else:
-                    said[name] = _checked(name, found.value)
+                    limits[name] = _checked(name, details.value)
             except ValueError:
                 self._cache._core.reporter.logs.failed("openfeature_state")
-        self._cache.flags.drive(said)
+        self._cache.flags.drive(limits)
 
-    def _told(self, _: EventDetails) -> None:
+    def _wake_up(self, _: EventDetails) -> None:
         self._wake.set()
 
     def _run(self) -> None:
@@ -194,21 +196,22 @@ class Driver:
             self._wake.wait(_EVERY)
             self._wake.clear()
             if not self._stopping.is_set():
-                self._try()
+                self._ask_safely()
 
-    def _try(self) -> None:
+    def _ask_safely(self) -> None:
         try:
             self.ask()
-        except Exception:  # a provider at fault must not end this thread
+        except Exception:  # an error of the provider must not end this thread
             self._cache._core.reporter.logs.failed("openfeature_failed")
 
 
 def _checked(name: str, state: str) -> str:
+    """Return the state of a flag; raise ValueError if it cannot have it."""
     if name == HOLDOUT:
         parse_holdout(state)
         return state
     if name == "kill":
         if state not in ("on", "off"):
-            raise ValueError(f"{state!r} is no state; the kill switch is on or off")
+            raise ValueError(f"expected on or off, got {state!r}")
         return state
     return parse_flag(state)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from cachemw.cache import Cache
 from cachemw.frontdoor.exchange import Exchange
-from cachemw.frontdoor.pipeline import Arrival, Pipeline, Reply
+from cachemw.frontdoor.pipeline import Arrival, CacheReply, Pipeline
 from cachemw.frontdoor.request_body import read_input
 from cachemw.frontdoor.wsgi_environ import (
     Environ,
@@ -79,7 +79,7 @@ class CacheMiddleware:
         return WsgiRelay(self.app, start_response, exchange).run(environ)
 
     def _reply(
-        self, environ: Environ, start_response: StartResponse, reply: Reply
+        self, environ: Environ, start_response: StartResponse, reply: CacheReply
     ) -> Iterable[bytes]:
         if reply.refreshes:
             own = _detached(environ, reply.content)

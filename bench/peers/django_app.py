@@ -1,4 +1,4 @@
-"""Django's own cache middleware and nothing else, over its memory cache, behind its WSGI handler."""
+"""A Django site with Django's own cache middleware alone, over its memory cache."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WSGI = True
 
 
 def make(calls: list[str], loop: asyncio.AbstractEventLoop) -> Any:
-    """Give the site's handler."""
+    """Return the site's WSGI handler."""
     django_calls.configure()
     django_calls.view_calls = calls
     return django_calls.handler(django_calls.OWN)

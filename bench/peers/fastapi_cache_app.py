@@ -1,6 +1,6 @@
-"""fastapi-cache2 as its documentation shows it: the decorator on a path operation, in memory.
+"""fastapi-cache2 as its documentation shows it: a decorator on a path operation, in memory.
 
-It keeps what the function returned, as JSON, and so cannot answer with fields of the function's own.
+It stores what the function returned, as JSON, so its responses cannot have headers of their own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bench.constants import BODY, ROUTES
 
 
 def make(calls: list[str], loop: asyncio.AbstractEventLoop) -> Any:
-    """Give an application with the five routes."""
+    """Return an application with the five routes."""
     app = FastAPI()
     FastAPICache.init(InMemoryBackend(), prefix="bench")
     content = json.loads(BODY)
@@ -29,7 +29,9 @@ def make(calls: list[str], loop: asyncio.AbstractEventLoop) -> Any:
             calls.append(str(number))
             return content
 
-        read.__name__ = name  # part of its key: functions of one name would share their answers
+        read.__name__ = (
+            name  # the name is part of the key: functions with one name would share responses
+        )
         app.get(f"/{name}/{{number}}")(cache(expire=36000)(read))
 
     return app

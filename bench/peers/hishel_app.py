@@ -1,4 +1,4 @@
-"""hishel's ASGI middleware; it has no store of Python objects, SQLite in memory is the nearest."""
+"""hishel's ASGI middleware, over SQLite in memory: it has no store of Python objects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench import asgi_calls
 
 
 def make(calls: list[str], loop: asyncio.AbstractEventLoop) -> Any:
-    """Give the bare application behind the middleware."""
+    """Return the bare application behind the middleware."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         calls.append(scope["path"])

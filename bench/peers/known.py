@@ -1,4 +1,4 @@
-"""The peers: what each needs to be installed, and the module here that sets it up."""
+"""The other caches: what each needs to be installed, and the module that sets it up."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ __all__ = ["PEERS", "Peer"]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One peer; `module` has a function `make(calls, loop)` that gives the application to call."""
+    """Another cache; `module` has a function `make(calls, loop)` that returns an application."""
 
     name: str
     module: str
     requirements: tuple[str, ...]
     distributions: tuple[str, ...]
-    """Whose versions are reported."""
+    """The packages whose versions are reported."""
 
 
 PEERS = (
@@ -28,7 +28,7 @@ PEERS = (
     Peer(
         "fastapi-cache2",
         "bench.peers.fastapi_cache_app",
-        ("fastapi-cache2", "fastapi", "jinja2"),  # its imports need Jinja2 and do not say so
+        ("fastapi-cache2", "fastapi", "jinja2"),  # it imports Jinja2 without requiring it
         ("fastapi-cache2", "fastapi"),
     ),
     Peer("hishel", "bench.peers.hishel_app", ("hishel[async]",), ("hishel",)),

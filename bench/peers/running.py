@@ -1,4 +1,4 @@
-"""Making the peers' environments and talking to their processes."""
+"""The environments and the processes of the other caches."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ INSTALL_SECONDS = 600
 
 
 class PeerError(Exception):
-    """A peer could not be installed or does not work here; the message says which and why."""
+    """A cache that could not be installed, or does not work here; the message says which and why."""
 
 
 class Running:
-    """One peer's process."""
+    """The process of one cache."""
 
     def __init__(self, peer: Peer, python: Path) -> None:
         self.peer = peer
@@ -46,7 +46,7 @@ class Running:
             raise
 
     def subjects(self) -> tuple[Subject, Subject]:
-        """Give this peer's hit and the bare call of its process, to be measured from here."""
+        """Return two subjects: a hit of this cache, and a bare call in the same process."""
         name = self.peer.name
         return (
             Subject(f"{name}: hit", lambda: self._round("hit")),
@@ -61,7 +61,7 @@ class Running:
         return seconds
 
     def close(self) -> None:
-        """End the process."""
+        """Stop the process."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(OSError):
@@ -76,24 +76,24 @@ class Running:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise PeerError(f"{self.peer.name} ended without an answer")
+            raise PeerError(f"{self.peer.name} ended without a result")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise PeerError(f"{self.peer.name}: {answer['error']}")
         return answer
 
 
-def _place() -> Path:
-    """Give the directory for the environments: tox's own, which it empties itself, or a lasting one."""
+def _environments_folder() -> Path:
+    """Return the folder for the environments: tox's own, which tox removes, or a lasting one."""
     tox = os.environ.get("TOX_ENV_DIR")
     return Path(tox, "tmp") if tox else Path(tempfile.gettempdir(), "cachemw-bench")
 
 
 def _environment(peer: Peer) -> Path:
-    """Give the peer's interpreter, making its environment when it is not there yet."""
+    """Return the interpreter of a cache's environment, which is created if it does not exist."""
     wanted = " ".join((sys.version, *peer.requirements))
     name = f"peer-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
-    home = _place() / name
+    home = _environments_folder() / name
     python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
     done = home / "installed"
     if done.exists():
@@ -120,7 +120,7 @@ def _run(command: Sequence[str], peer: Peer) -> None:
 
 @contextlib.contextmanager
 def running_peers() -> Iterator[tuple[list[Running], list[str]]]:
-    """Start every peer that can be had; gives them, and what is to be said about the others."""
+    """Start every cache that can be installed; yield them, and messages about the others."""
     running: list[Running] = []
     problems: list[str] = []
     try:

@@ -1,4 +1,4 @@
-"""starlette-caches over aiocache's memory, with its default rule: every path."""
+"""starlette-caches over aiocache's memory cache, with its default rule, which caches every path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench import asgi_calls
 
 
 def make(calls: list[str], loop: asyncio.AbstractEventLoop) -> Any:
-    """Give the bare application behind the middleware."""
+    """Return the bare application behind the middleware."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         calls.append(scope["path"])

@@ -1,6 +1,8 @@
-"""The process of one peer: measures a round of hits, or of bare calls, for each line that says so.
+"""The process of one other cache: it measures a round of hits or of bare calls when it is told to.
 
-Started as `python -m bench.peers.worker MODULE`. It answers in lines of JSON, first how it stands.
+Started as `python -m bench.peers.worker MODULE DISTRIBUTION...`. Each line on standard input is `hit`
+or `bare`, and the answer is a line of JSON with the seconds. The first line of output has the
+versions, or the error.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from bench.timing import Subject
 __all__ = ["main"]
 
 CALLS = 20
-"""Per round: the slowest peer takes a millisecond for one."""
+"""Calls per round: the slowest cache takes a millisecond for one."""
 
 
 def _ask(app: Any, loop: asyncio.AbstractEventLoop, url: str, wsgi: bool) -> int:
@@ -31,7 +33,7 @@ def _ask(app: Any, loop: asyncio.AbstractEventLoop, url: str, wsgi: bool) -> int
 
 
 def _prepare(module: str, loop: asyncio.AbstractEventLoop) -> tuple[Subject, list[str]]:
-    """Set the peer up and fill it; raises RuntimeError when it does not answer as it should."""
+    """Set up the cache and fill it; raises RuntimeError if it does not answer as it should."""
     setup = importlib.import_module(module)
     calls: list[str] = []
     app, wsgi = setup.make(calls, loop), getattr(setup, "WSGI", False)
@@ -39,14 +41,16 @@ def _prepare(module: str, loop: asyncio.AbstractEventLoop) -> tuple[Subject, lis
         if (status := _ask(app, loop, url, wsgi)) != STATUS:
             raise RuntimeError(f"it answered {url} with {status}")
     if len(calls) != len(URLS):
-        raise RuntimeError(f"{len(calls)} of {2 * len(URLS)} requests reached the application")
+        raise RuntimeError(
+            f"{len(calls)} of {2 * len(URLS)} requests reached the application, expected {len(URLS)}"
+        )
     if wsgi:
         return wsgi_calls.subject("hit", app, calls=CALLS), calls
     return asgi_calls.subject("hit", app, loop, calls=CALLS), calls
 
 
 def main(module: str, *distributions: str) -> None:
-    """Serve rounds until standard input ends."""
+    """Measure rounds until standard input ends."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:

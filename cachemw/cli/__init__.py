@@ -1,4 +1,23 @@
-"""The command line. `main` works without the extra `cli`: it says what to install."""
+"""The command line `cachemw`.
+
+One module for each command. `main` also runs where the extra `cli` is not installed: it then says
+what to install. Nothing else here can be imported without click and rich.
+
+Reading order:
+
+- `group`: the group of all commands, and how an error becomes a message.
+- `common`: helpers that the commands share.
+- `check`: check a configuration.
+- `explain`: show what the cache would do with a request.
+- `inspect`: show the entries stored in Redis.
+- `tags`: show tags and the dependency graph.
+- `purge`: remove entries in every process.
+- `flags`: show and change the live flags.
+- `rollout`: start, move and roll back a rollout.
+- `controller`: a process that only controls rollouts.
+- `stats`: show the statistics of all processes.
+- `demo`: the example shop under traffic, without and with the cache.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +25,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from cachemw.cli.source import Source
+from cachemw.cli.common.source import Source
 
 __all__ = ["Source", "main"]
 
@@ -17,10 +36,10 @@ def main(
     program: str | None = None,
     source: Source | None = None,
 ) -> NoReturn:
-    """Run the command that the arguments name, the process's own if none are given; ends the process.
+    """Run the command that the arguments name, and end the process with its exit status.
 
-    `source` is the configuration where the command line names none; `program` is what help calls
-    the command.
+    `arguments` default to those of the process. `source` provides the configuration where the
+    command line names no file. `program` is the name of the command in help texts.
     """
     try:
         import click  # noqa: F401

@@ -1,4 +1,4 @@
-"""`cachemw check`: is a configuration right, and what does it say?"""
+"""The command `cachemw check`: check a configuration and show its routes."""
 
 from __future__ import annotations
 
@@ -7,57 +7,57 @@ from typing import Any, Literal
 
 import click
 
-from cachemw.cli.options import (
+from cachemw.cli.common.options import (
     CONFIG_FILE,
     VARIABLE,
-    Problems,
-    Where,
-    chosen,
-    output,
+    ConfigLocation,
+    ConfigProblems,
+    choose_config,
     read_config,
-    table,
 )
+from cachemw.cli.common.printing import make_table, open_console
 from cachemw.config import Config, Route
 from cachemw.config.checks.warnings import health_check_warning
 from cachemw.engine.core.setup import make_routes
 from cachemw.errors import ConfigError, Problem
 from cachemw.rollout.flags.files import read_flags
-from cachemw.rollout.flags.flags import Flags
+from cachemw.rollout.flags.flags import ConfiguredFlags, Flags
 
-__all__ = ["check", "configured_flags", "warnings"]
+__all__ = ["check"]
 
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "m"))
 
 
 @click.command()
-@click.argument("config", callback=chosen, envvar=VARIABLE, default=CONFIG_FILE)
+@click.argument("config", callback=choose_config, envvar=VARIABLE, default=CONFIG_FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(config: Where, as_json: bool) -> None:
-    """Check the file CONFIG and print its routes.
+def check(config: ConfigLocation, as_json: bool) -> None:
+    """Check the configuration file CONFIG and print its routes.
 
-    The environment's settings (CACHEMW_...) are laid over it, as in the application. Every mistake
-    is a line on stderr. Exits 0 if there is none.
+    Without CONFIG, the environment variable CACHEMW_CONFIG names the file, or it is cachemw.toml.
+    CACHEMW_... environment variables change settings, as in the application. Each mistake is one
+    line on stderr. The exit status is 0 if there is none, else 1.
     """
     try:
-        read = read_config(config)
-        _check_flags_file(read, str(config))
+        settings = read_config(config)
+        _check_flags_file(settings, str(config))
     except ConfigError as error:
         if as_json:
-            found = [{"path": each.path, "message": each.message} for each in error.problems]
-            click.echo(json.dumps({"ok": False, "problems": found}, indent=2))
-        raise Problems(error) from error
-    states = configured_flags(read).states()
-    notes = warnings(read, states)
+            problems = [{"path": each.path, "message": each.message} for each in error.problems]
+            click.echo(json.dumps({"ok": False, "problems": problems}, indent=2))
+        raise ConfigProblems(error) from error
+    states = _configured_flags(settings).states()
+    warnings = _collect_warnings(settings, states)
     if as_json:
-        click.echo(json.dumps(_document(read, states, notes), indent=2))
+        click.echo(json.dumps(_as_document(settings, states, warnings), indent=2))
         return
-    _print(config, read, states)
-    for note in notes:
-        click.echo(f"warning: {note}", err=True)
+    _print(config, settings, states)
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
 
 
 def _check_flags_file(config: Config, source: str) -> None:
-    """Read the file of flags that the configuration names, as it is on this machine."""
+    """Check the flags file that the configuration names, as it is on this machine."""
     path = config.flags_file
     if path is None:
         return
@@ -68,37 +68,37 @@ def _check_flags_file(config: Config, source: str) -> None:
         raise ConfigError(problems, source) from error
 
 
-def configured_flags(config: Config) -> Flags:
-    """Give the flags as the configuration alone sets them, the kill switch included."""
-    nobody = {route.identity: lambda _: None for route in config.routes if route.identity}
+def _configured_flags(config: Config) -> Flags:
+    """Return the flags as the configuration alone sets them, the kill switch included."""
+    # `check` answers no requests, so it does not import the application's identity functions.
+    identities = {route.identity: lambda _: None for route in config.routes if route.identity}
     return Flags(
-        make_routes(config, nobody, {}),
-        classes=config.flags,
-        route_flags=config.route_flags,
-        kill=config.kill,
+        make_routes(config, identities, {}),
+        ConfiguredFlags(classes=config.flags, routes=config.route_flags, kill=config.kill),
         exchange=None,
     )
 
 
-def warnings(config: Config, states: dict[str, str]) -> list[str]:
-    """Give what is allowed and hardly ever meant."""
+def _collect_warnings(config: Config, states: dict[str, str]) -> list[str]:
+    """Return a warning for each cached route that looks like a health check."""
     return [
         warning
         for route in config.routes
-        if states[f"route:{route.name}"] != "off" and (warning := health_check_warning(route))
+        if states[f"route:{route.name}"] != "off"
+        and (warning := health_check_warning(route.name, route.path, route.mount))
     ]
 
 
-def _print(path: Where, config: Config, states: dict[str, str]) -> None:
-    console = output()
+def _print(path: ConfigLocation, config: Config, states: dict[str, str]) -> None:
+    console = open_console()
     tiers = f"memory and Redis at {config.redis.safe_url}" if config.redis else "memory only"
-    console.print(f"{path}: right. Namespace {config.namespace}, {tiers}.", markup=False)
+    console.print(f"{path}: no mistakes. Namespace {config.namespace}, {tiers}.", markup=False)
     if not config.routes:
-        console.print("It lists no route, so nothing is cached.")
+        console.print("There are no routes, so nothing is cached.")
         return
     columns = ["route", "path", "risk", "ttl", "query", "cookies", "vary", "tags", "cache"]
     rows = [_row(route, states[f"route:{route.name}"]) for route in config.routes]
-    console.print(table(columns, rows))
+    console.print(make_table(columns, rows))
     if states["kill"] == "on":
         console.print("The kill switch is on: nothing is cached.")
 
@@ -106,22 +106,22 @@ def _print(path: Where, config: Config, states: dict[str, str]) -> None:
 def _row(route: Route, state: str) -> list[str]:
     return [
         route.name,
-        _path(route),
+        _full_path(route),
         route.risk,
-        _ttl(route.ttl),
-        _query(route),
-        _cookies(route),
+        _format_ttl(route.ttl),
+        _describe_query(route),
+        _describe_cookies(route),
         ", ".join(route.vary),
         ", ".join(route.tags),
         state,
     ]
 
 
-def _path(route: Route) -> str:
+def _full_path(route: Route) -> str:
     return (route.mount or "") + route.path
 
 
-def _ttl(ttl: float | Literal["response"] | None) -> str:
+def _format_ttl(ttl: float | Literal["response"] | None) -> str:
     if isinstance(ttl, str) or ttl is None:
         return ttl or ""
     for seconds, unit in _UNITS:
@@ -130,13 +130,13 @@ def _ttl(ttl: float | Literal["response"] | None) -> str:
     return f"{ttl:g}s" if ttl >= 1 or not ttl else f"{ttl * 1000:g}ms"
 
 
-def _query(route: Route) -> str:
+def _describe_query(route: Route) -> str:
     if route.query is not None:
         return ", ".join(route.query) or "none"
     return f"all but {', '.join(route.ignore_query)}" if route.ignore_query else "all"
 
 
-def _cookies(route: Route) -> str:
+def _describe_cookies(route: Route) -> str:
     if route.identity:
         return f"by {route.identity}"
     if route.cookies is None:
@@ -144,18 +144,20 @@ def _cookies(route: Route) -> str:
     return ", ".join(route.cookies) or "none"
 
 
-def _document(config: Config, states: dict[str, str], notes: list[str]) -> dict[str, Any]:
+def _as_document(config: Config, states: dict[str, str], warnings: list[str]) -> dict[str, Any]:
     return {
         "ok": True,
         "namespace": config.namespace,
         "redis": config.redis.safe_url if config.redis else None,
         "kill": config.kill,
-        "routes": [_as_dict(route, states[f"route:{route.name}"]) for route in config.routes],
-        "warnings": notes,
+        "routes": [
+            _route_document(route, states[f"route:{route.name}"]) for route in config.routes
+        ],
+        "warnings": warnings,
     }
 
 
-def _as_dict(route: Route, state: str) -> dict[str, Any]:
+def _route_document(route: Route, state: str) -> dict[str, Any]:
     names = (
         "name path mount risk kind ttl negative_ttl stale_while_revalidate stale_if_error methods"
         " query ignore_query vary cookies identity tags max_size"

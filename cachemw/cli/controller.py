@@ -1,4 +1,4 @@
-"""`cachemw controller`: a process that controls rollouts and serves nobody."""
+"""The command `cachemw controller`: a process that only controls rollouts."""
 
 from __future__ import annotations
 
@@ -9,37 +9,36 @@ from dataclasses import replace
 
 import click
 
-from cachemw.cli.options import (
-    Where,
-    config_option,
-    fleet_cache,
-    fleet_redis,
-    reaching,
-    read_config,
+from cachemw.cli.common.options import ConfigLocation, config_option, read_config
+from cachemw.cli.common.redis_access import (
+    command_cache,
+    redis_settings,
+    reporting_redis_errors,
 )
 
 __all__ = ["controller"]
 
-_ALONE = "there is no fleet to control"
+_WITHOUT_REDIS = "there are no other processes whose rollout could be controlled"
 
 
 @click.command()
 @config_option
-@click.option("--once", is_flag=True, help="End when there is no rollout to control.")
-def controller(path: Where, once: bool) -> None:
-    """Control rollouts until told to end: look at the fleet, go on, or roll back.
+@click.option("--once", is_flag=True, help="Exit when no rollout is running.")
+def controller(path: ConfigLocation, once: bool) -> None:
+    """Control rollouts until stopped: check the guardrails, then advance or roll back.
 
-    Several may run, here and in serving processes: one of them at a time has the lease, and another
-    takes over within ten seconds of its death.
+    The process serves no requests. Several controllers may run, here and in serving processes. One
+    of them at a time holds the lease; another takes over within ten seconds of its death.
     """
     config = read_config(path)
-    redis = fleet_redis(config, _ALONE)
-    own = replace(config.rollout, controller=False)  # it is this thread that controls
-    cache, log = fleet_cache(replace(config, rollout=own), _ALONE)
+    redis = redis_settings(config, _WITHOUT_REDIS)
+    # The controller runs in this thread, so the cache must not start a second one.
+    own = replace(config.rollout, controller=False)
+    cache, log = command_cache(replace(config, rollout=own), _WITHOUT_REDIS)
     log.only_listens = True
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
-        with reaching(redis, "nothing can be controlled"):
+        with reporting_redis_errors(redis, "nothing can be controlled"):
             log.flags.read()
         stopping = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):

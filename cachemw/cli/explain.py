@@ -1,4 +1,4 @@
-"""`cachemw explain`: what would become of a request, and why."""
+"""The command `cachemw explain`: show what the cache would do with a request, and why."""
 
 from __future__ import annotations
 
@@ -8,27 +8,30 @@ from dataclasses import asdict
 import click
 import msgspec
 
-from cachemw.cli.options import Where, config_option, looking, read_config
+from cachemw.cli.common.options import ConfigLocation, config_option, read_config
+from cachemw.cli.common.redis_access import watching_cache
 from cachemw.introspection.explain import Explanation
 from cachemw.introspection.stored_entries import StoredEntry
 
 __all__ = ["explain"]
 
-_ALONE = (
-    "the answers are in the memory of each process, where this command cannot look."
+_WITHOUT_REDIS = (
+    "the entries are in the memory of each process, where this command cannot look."
     " Call cache.explain() in the application"
 )
-_UNSEEN = "what would become of the request is not known"
+_UNKNOWN = "what the cache would do with the request is not known"
 
 
-def _field(ctx: click.Context, parameter: click.Parameter, lines: tuple[str, ...]) -> object:
-    fields = []
+def _parse_headers(
+    ctx: click.Context, parameter: click.Parameter, lines: tuple[str, ...]
+) -> object:
+    headers = []
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon or not name.strip() or not line.isascii():
             raise click.BadParameter(f"expected 'Name: value', got {line!r}")
-        fields.append((name.strip(), value.strip()))
-    return fields
+        headers.append((name.strip(), value.strip()))
+    return headers
 
 
 @click.command()
@@ -38,42 +41,43 @@ def _field(ctx: click.Context, parameter: click.Parameter, lines: tuple[str, ...
 @click.option(
     "-H",
     "--header",
-    "fields",
+    "headers",
     multiple=True,
-    callback=_field,
+    callback=_parse_headers,
     metavar="'NAME: VALUE'",
-    help="A field of the request.",
+    help="A header of the request; may be repeated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(
-    path: Where, url: str, method: str, fields: list[tuple[str, str]], as_json: bool
+    path: ConfigLocation, url: str, method: str, headers: list[tuple[str, str]], as_json: bool
 ) -> None:
-    """Say what would become of a request for URL now, by the fleet's Redis, its log and its flags.
+    """Show what the cache would do with a request for URL now, and why.
 
-    Give the whole URL (https://shop.example/products/1): the host is part of the key, and it is
-    localhost where it is left out. Nobody is asked: neither the application nor its identity functions.
+    The answer comes from the entries, the invalidation log and the live flags in Redis. Give the
+    whole URL (https://shop.example/products/1): the host is part of the key, and is localhost where
+    it is left out. The application is not called, and neither are its identity functions.
     """
-    with looking(read_config(path), _ALONE, _UNSEEN) as cache:
-        cache.inspection.hear()
-        explanation = cache.explain(method, url, fields)
-        there = None
+    with watching_cache(read_config(path), _WITHOUT_REDIS, _UNKNOWN) as cache:
+        cache.inspection.wait_for_log()
+        explanation = cache.explain(method, url, headers)
+        unusable = None
         if explanation.stored is None and explanation.key is not None:
-            there = cache.inspection.under(explanation.key)
+            unusable = cache.inspection.by_key(explanation.key)
     if as_json:
         document = msgspec.to_builtins(explanation)
-        document["unusable"] = None if there is None else asdict(there)
+        document["unusable"] = None if unusable is None else asdict(unusable)
         click.echo(json.dumps(document, indent=2))
     else:
-        click.echo(_text(explanation, there))
+        click.echo(_as_text(explanation, unusable))
 
 
-def _text(explanation: Explanation, there: StoredEntry | None) -> str:
+def _as_text(explanation: Explanation, unusable: StoredEntry | None) -> str:
     text = str(explanation)
-    if there is None:
+    if unusable is None:
         return text
-    if there.verdict == "rejected":
-        return f"{text}\n  unusable what is there is no entry that is believed: {there.reason}"
+    if unusable.verdict == "rejected":
+        return f"{text}\n  unusable the stored bytes are not a valid entry: {unusable.reason}"
     return (
-        f"{text}\n  unusable {there.status}, {there.size} bytes, age {there.age:.0f} s,"
-        f" ttl {there.ttl:.0f} s: {there.verdict}"
+        f"{text}\n  unusable {unusable.status}, {unusable.size} bytes, age {unusable.age:.0f} s,"
+        f" ttl {unusable.ttl:.0f} s: {unusable.verdict}"
     )

@@ -1,27 +1,28 @@
-"""`cachemw flags`: what is switched on, and switching it live."""
+"""The command `cachemw flags`: show and change the live flags.
+
+A flag is `on`, `off`, `shadow` or `canary N %`, for a risk class or a route. Live flags are one
+document in Redis, which every process follows. They count before the configuration's own flags.
+"""
 
 from __future__ import annotations
 
 import click
 from click.core import ParameterSource
 
-from cachemw.cli.options import (
-    Where,
-    config_option,
-    fleet_cache,
-    fleet_redis,
-    output,
-    reaching,
-    table,
+from cachemw.cli.common.options import ConfigLocation, config_option, read_config
+from cachemw.cli.common.printing import make_table, open_console
+from cachemw.cli.common.redis_access import (
+    command_cache,
+    redis_settings,
+    reporting_redis_errors,
 )
-from cachemw.cli.options import read_config as read
 from cachemw.config import Config
 from cachemw.rollout.flags.flags import Flags
 from cachemw.rollout.flags.live import HOLDOUT, RISKS
 
 __all__ = ["flags"]
 
-_ALONE = (
+_WITHOUT_REDIS = (
     "each process has live flags of its own, where this command cannot reach them. Call"
     " cache.flags.set() in the application, or set CACHEMW_FLAGS or CACHEMW_KILL and restart it"
 )
@@ -30,70 +31,76 @@ _ALONE = (
 @click.group(invoke_without_command=True)
 @config_option
 @click.pass_context
-def flags(ctx: click.Context, path: Where) -> None:
-    """Show every flag: as configured, as set live, and what comes of both."""
+def flags(ctx: click.Context, path: ConfigLocation) -> None:
+    """Show every flag: as configured, as set live, and the result of both."""
     if ctx.invoked_subcommand is None:
-        config = read(path)
-        _print(config, _live(config))
+        config = read_config(path)
+        _print(config, _live_flags(config))
 
 
 @flags.command("set")
 @config_option
 @click.argument("settings", nargs=-1, required=True, metavar="NAME=STATE...")
 @click.pass_context
-def set_flags(ctx: click.Context, path: Where, settings: tuple[str, ...]) -> None:
-    """Set flags in every process, within a second.
+def set_flags(ctx: click.Context, path: ConfigLocation, settings: tuple[str, ...]) -> None:
+    """Set flags in every process that shares this Redis, within a second.
 
-    NAME is low, medium, high, route:NAME, kill, holdout or level:RISK; STATE is on, off, shadow,
-    canary 10%, for the holdout a share such as 2%, for a level debug, info, warning or error, or
-    default for what the configuration says.
+    \b
+    low=, medium=, high=    on, off, shadow or "canary 10%", for a risk class
+    route:NAME=             the same, for one route
+    kill=                   on or off; on turns the cache off everywhere
+    holdout=                the share of requests that never use the cache: 2%
+    level:RISK=             the log level: debug, info, warning or error
+
+    The state `default` removes the live setting: the configuration counts again.
     """
     given = ctx.get_parameter_source("path")
     if given is not ParameterSource.COMMANDLINE and ctx.parent is not None:
         path = ctx.parent.params["path"]  # `cachemw flags --config FILE set ...`
-    config = read(path)
-    wanted = _wanted(settings)
-    current = _live(config, wanted)
-    _print(config, current)
+    config = read_config(path)
+    _print(config, _live_flags(config, _parse_settings(settings)))
 
 
-def _wanted(settings: tuple[str, ...]) -> dict[str, str]:
+def _parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
     wanted: dict[str, str] = {}
     for setting in settings:
         name, equals, state = setting.partition("=")
         if not equals:
-            raise click.UsageError(f"expected low=on or route:NAME=off, got {setting!r}")
+            raise click.UsageError(
+                f"expected NAME=STATE, such as low=on or route:products=off, got {setting!r}"
+            )
         if wanted.setdefault(name, state) != state:
             raise click.UsageError(f"{name} is given twice")
     return wanted
 
 
-def _live(config: Config, wanted: dict[str, str] | None = None) -> Flags:
-    """Read the live flags from Redis; change them first, if that is wanted."""
+def _live_flags(config: Config, wanted: dict[str, str] | None = None) -> Flags:
+    """Return the live flags from Redis, after changing those that are wanted."""
     undone = "no flag was changed" if wanted else "the live flags are not known"
-    redis = fleet_redis(config, _ALONE)
-    cache, log = fleet_cache(config, _ALONE)
+    redis = redis_settings(config, _WITHOUT_REDIS)
+    cache, log = command_cache(config, _WITHOUT_REDIS)
     try:
-        with reaching(redis, undone):
+        with reporting_redis_errors(redis, undone):
             document = log.flags.read()
         if document is not None:
             cache.flags.receive(document)
         if wanted and not cache.flags.set(wanted):
-            raise click.ClickException(f"Redis at {redis.safe_url} takes no writes: {undone}")
+            raise click.ClickException(f"Redis at {redis.safe_url} accepts no writes: {undone}")
     finally:
         cache.close()
     return cache.flags
 
 
 def _print(config: Config, current: Flags) -> None:
-    console = output()
+    console = open_console()
     columns = ["flag", "configured", "live", "local", "effective"]
-    console.print(table(columns, [*_rows(config, current), *_other_rows(config, current)]))
+    rows = [*_state_rows(config, current), *_other_rows(config, current)]
+    console.print(make_table(columns, rows))
     console.print(f"Revision {current.live.revision}.")
 
 
-def _rows(config: Config, current: Flags) -> list[list[str]]:
-    """Give the rows of the flags that the kill switch turns off."""
+def _state_rows(config: Config, current: Flags) -> list[list[str]]:
+    """Return the rows of risk classes and routes, which the kill switch turns off."""
     states, live = current.states(), current.live
     rows = [(risk, config.flags.get(risk, "on"), live.classes.get(risk, "-")) for risk in RISKS]
     for route in config.routes:
@@ -106,6 +113,7 @@ def _rows(config: Config, current: Flags) -> list[list[str]]:
 
 
 def _other_rows(config: Config, current: Flags) -> list[list[str]]:
+    """Return the rows of the holdout, the kill switch and the log levels."""
     states, live = current.states(), current.live
     holdout = "-" if live.holdout is None else f"{live.holdout * 100:g}%"
     rows = [
@@ -119,5 +127,5 @@ def _other_rows(config: Config, current: Flags) -> list[list[str]]:
 
 
 def _local(config: Config, current: Flags, name: str) -> str:
-    """Give what this machine's file says; nothing where the configuration names none."""
+    """Return the setting of this machine's flags file; empty if the configuration names no file."""
     return "" if config.flags_file is None else str(current.local.get(name, "-"))

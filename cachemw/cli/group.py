@@ -1,4 +1,4 @@
-"""`cachemw`: the group of all commands, and how their errors are told."""
+"""The group of all commands, and how an error becomes a message."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import click
 
 import cachemw
 from cachemw.cli.check import check
+from cachemw.cli.common.options import ConfigProblems
 from cachemw.cli.controller import controller
 from cachemw.cli.explain import explain
 from cachemw.cli.flags import flags
 from cachemw.cli.inspect import inspect
-from cachemw.cli.options import Problems
 from cachemw.cli.purge import purge
 from cachemw.cli.rollout import rollout
 from cachemw.cli.stats import stats
@@ -24,36 +24,36 @@ __all__ = ["group"]
 
 
 class _Group(click.Group):
-    """Tells every error of cachemw's as one message, and imports the demo only for who asks."""
+    """A group that shows each error of cachemw as a message, and imports the demo only on demand."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; raises click's exceptions and no others of cachemw's."""
+        """Run a command; turns each CacheError into a click.ClickException."""
         try:
             return super().invoke(ctx)
         except ConfigError as error:
-            raise Problems(error) from error
+            raise ConfigProblems(error) from error
         except CacheError as error:
             raise click.ClickException(str(error)) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Give every command's name."""
+        """Return the names of all commands."""
         return sorted([*super().list_commands(ctx), "demo"])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Find a command; the demo is found here, since it needs more than the others."""
-        return _demo() if cmd_name == "demo" else super().get_command(ctx, cmd_name)
+        """Return a command by its name; the demo is loaded here because it needs more packages."""
+        return _load_demo() if cmd_name == "demo" else super().get_command(ctx, cmd_name)
 
 
-def _demo() -> click.Command:
+def _load_demo() -> click.Command:
     try:
         from cachemw.cli.demo import demo
     except ImportError as error:
-        return _without(error.name or "more")
+        return _demo_without(error.name or "more packages")
     return demo
 
 
-def _without(package: str) -> click.Command:
-    """Give a demo that says what to install, whatever its arguments."""
+def _demo_without(package: str) -> click.Command:
+    """Return a demo command that says what to install, whatever its arguments are."""
     message = f'the demo needs {package}: pip install "cachemw[demo]"'
 
     @click.command(
@@ -71,8 +71,11 @@ def _without(package: str) -> click.Command:
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(cachemw.__version__, prog_name="cachemw")
 def group() -> None:
-    """Check, inspect, purge, switch, roll out and watch the cache of a fleet of processes."""
-    # Lines of log are for applications: a command tells its own story, unless somebody listens.
+    """Operate the response cache of all processes that share a Redis.
+
+    Check its configuration, inspect and purge entries, change flags, roll it out, and watch it.
+    """
+    # Without a handler, Python would print log warnings on stderr, among the command's own output.
     logging.getLogger("cachemw").addHandler(logging.NullHandler())
 
 

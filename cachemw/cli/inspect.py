@@ -1,4 +1,4 @@
-"""`cachemw inspect`: what the fleet has stored in Redis."""
+"""The command `cachemw inspect`: show the entries stored in Redis."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ import click
 from rich.console import RenderableType
 from rich.text import Text
 
-from cachemw.cli.options import Where, config_option, looking, output, read_config, table
+from cachemw.cli.common.options import ConfigLocation, config_option, read_config
+from cachemw.cli.common.printing import make_table, open_console
+from cachemw.cli.common.redis_access import watching_cache
 from cachemw.introspection.stored_entries import StoredEntry
 
 __all__ = ["inspect"]
 
-_ALONE = (
-    "the answers are in the memory of each process, where this command cannot look."
+_WITHOUT_REDIS = (
+    "the entries are in the memory of each process, where this command cannot look."
     " Call cache.inspection.memory() in the application"
 )
-_UNSEEN = "what is stored is not known"
+_UNKNOWN = "what is stored is not known"
 _VERDICTS = ("valid", "stale", "purged", "rejected")
 _COLUMNS = [
     *("url", "method", "route", "status", "bytes", "age", "ttl"),
@@ -29,17 +31,19 @@ _COLUMNS = [
 ]
 _RIGHT = ("status", "bytes", "age", "ttl")
 
-_Shown = tuple[dict[str, Any], list[RenderableType]]
-"""The same for machines and for people."""
+_Result = tuple[dict[str, Any], list[RenderableType]]
+"""The JSON document, and the same content as tables and lines."""
 
 
 @dataclass(slots=True)
-class _Row:
-    """What there is of one route."""
+class _Totals:
+    """The entries of one route, added up."""
 
     entries: int = 0
     size: int = 0
+    """Bytes of their bodies."""
     oldest: float = 0.0
+    """Seconds of age."""
     verdicts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_VERDICTS, 0))
 
     def add(self, entry: StoredEntry) -> None:
@@ -51,16 +55,30 @@ class _Row:
 
 @click.command()
 @config_option
-@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Show what carries this tag.")
-@click.option("--url", "urls", multiple=True, metavar="URL", help="Show a URL, as `purge` has it.")
-@click.option("--route", "routes", multiple=True, metavar="NAME", help="Show a route's answers.")
-@click.option("--entries", is_flag=True, help="Show each answer, also without one of these.")
 @click.option(
-    "--limit", default=100, show_default=True, type=click.IntRange(1), help="Answers, at most."
+    "--tag", "tags", multiple=True, metavar="TAG", help="Show the entries that carry this tag."
+)
+@click.option(
+    "--url",
+    "urls",
+    multiple=True,
+    metavar="URL",
+    help="Show the entries of a URL, given as for `purge`.",
+)
+@click.option(
+    "--route", "routes", multiple=True, metavar="NAME", help="Show the entries of this route."
+)
+@click.option("--entries", is_flag=True, help="Show each entry instead of the table by route.")
+@click.option(
+    "--limit",
+    default=100,
+    show_default=True,
+    type=click.IntRange(1),
+    help="The most entries to show.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(
-    path: Where,
+    path: ConfigLocation,
     tags: tuple[str, ...],
     urls: tuple[str, ...],
     routes: tuple[str, ...],
@@ -68,56 +86,64 @@ def inspect(
     limit: int,
     as_json: bool,
 ) -> None:
-    """Show what is stored in Redis: by route, or each answer that a purge by the same words takes.
+    """Show what is stored in Redis: a table by route, or each entry.
 
-    An answer is valid, stale (over its lifetime, or purged softly), purged (it takes room until it
-    expires), or rejected, with the reason why it is not believed.
+    With --tag, --url or --route, show each entry that `cachemw purge` with the same options would
+    purge. An entry is valid; stale (its lifetime is over, or it was purged softly); purged (never
+    served again, but in Redis until it expires); or rejected (the stored bytes are not a valid
+    entry), with the reason.
     """
     config = read_config(path)
-    with looking(config, _ALONE, _UNSEEN) as cache:
-        found = cache.inspection.shared(tags=tags, urls=urls, routes=routes)
+    with watching_cache(config, _WITHOUT_REDIS, _UNKNOWN) as cache:
+        stored = cache.inspection.shared(tags=tags, urls=urls, routes=routes)
         if entries or tags or urls or routes:
-            document, shown = _entries(found, limit)
+            document, printed = _list_entries(stored, limit)
         else:
-            document, shown = _routes(found, [route.name for route in config.routes])
+            document, printed = _sum_by_route(stored, [route.name for route in config.routes])
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
-        output().print(*shown)
+        open_console().print(*printed)
 
 
-def _routes(found: Iterable[StoredEntry], names: list[str]) -> _Shown:
-    rows = {name: _Row() for name in names}
-    total = _Row()
-    for entry in found:
-        rows.setdefault(entry.route, _Row()).add(entry)
+def _sum_by_route(stored: Iterable[StoredEntry], names: list[str]) -> _Result:
+    rows = {name: _Totals() for name in names}
+    total = _Totals()
+    for entry in stored:
+        rows.setdefault(entry.route, _Totals()).add(entry)
         total.add(entry)
     routes = [{"route": name, **_as_dict(row)} for name, row in rows.items()]
     columns = ["entries", "bytes", "oldest", *_VERDICTS]
     cells = [[name or "(no route)", *_cells(row)] for name, row in rows.items()]
-    shown = table(["route", *columns], [*cells, ["all", *_cells(total)]], right=tuple(columns))
-    return {"routes": routes, "all": _as_dict(total)}, [shown]
+    printed = make_table(
+        ["route", *columns], [*cells, ["all", *_cells(total)]], right=tuple(columns)
+    )
+    return {"routes": routes, "all": _as_dict(total)}, [printed]
 
 
-def _as_dict(row: _Row) -> dict[str, Any]:
+def _as_dict(row: _Totals) -> dict[str, Any]:
     return {"entries": row.entries, "bytes": row.size, "oldest": row.oldest, **row.verdicts}
 
 
-def _cells(row: _Row) -> list[str]:
+def _cells(row: _Totals) -> list[str]:
     counts = [str(count) if count else "" for count in row.verdicts.values()]
     return [str(row.entries), str(row.size), f"{row.oldest:.0f} s" if row.entries else "", *counts]
 
 
-def _entries(found: Iterator[StoredEntry], limit: int) -> _Shown:
-    entries = list(islice(found, limit))
-    more = next(found, None) is not None
+def _list_entries(stored: Iterator[StoredEntry], limit: int) -> _Result:
+    entries = list(islice(stored, limit))
+    more = next(stored, None) is not None
     document = {"entries": [asdict(entry) for entry in entries], "more": more}
     if not entries:
-        return document, [Text("There is none.")]
-    shown: list[RenderableType] = [table(_COLUMNS, [_line(each) for each in entries], right=_RIGHT)]
+        return document, [Text("There are no entries.")]
+    printed: list[RenderableType] = [
+        make_table(_COLUMNS, [_line(each) for each in entries], right=_RIGHT)
+    ]
     if more:
-        shown.append(Text(f"There are more than these {limit}: see --limit."))
-    return document, shown
+        printed.append(
+            Text(f"There are more than these {limit}: give a larger --limit to see them.")
+        )
+    return document, printed
 
 
 def _line(entry: StoredEntry) -> list[str]:
@@ -134,6 +160,7 @@ def _line(entry: StoredEntry) -> list[str]:
         entry.verdict,
         ", ".join(entry.vary),
         ", ".join(entry.keyed_by),
-        # The families of a tag, and those of URL and route, are told by what stands beside them.
+        # Left out: tags of URL and route (`@...`), which have columns, and the tag `product:*` that
+        # every `product:1` implies.
         " ".join(tag for tag in entry.tags if not tag.startswith("@") and tag[-2:] != ":*"),
     ]

@@ -1,4 +1,8 @@
-"""`cachemw rollout`: letting the cache in step by step, with proof, and taking it back."""
+"""The command `cachemw rollout`: start, move and roll back a rollout.
+
+A rollout has phases, one for some risk classes each, and a phase has steps such as `shadow`,
+`canary 10%` and `on`. The plan says how long each takes and which guardrails watch it.
+"""
 
 from __future__ import annotations
 
@@ -16,59 +20,62 @@ import click
 import msgspec
 from rich.text import Text
 
-from cachemw.cli.options import (
-    Where,
-    config_option,
-    fleet_cache,
-    fleet_redis,
-    output,
-    reaching,
-    read_config,
-    table,
+from cachemw.cli.common.options import ConfigLocation, config_option, read_config
+from cachemw.cli.common.printing import make_table, open_console
+from cachemw.cli.common.redis_access import (
+    command_cache,
+    redis_settings,
+    reporting_redis_errors,
 )
 from cachemw.config.rollout_plan import RolloutPlan, fit, plan_from
 from cachemw.config.sources import read_toml
 from cachemw.rollout.manager import Rollout
-from cachemw.rollout.plan_file import default_plan, written_plan
+from cachemw.rollout.plan_file import default_plan, plan_text
 from cachemw.rollout.state import Record, State, plan_of
 
 __all__ = ["rollout"]
 
-_ALONE = (
-    "each process has a rollout of its own, where this command cannot reach it."
+_WITHOUT_REDIS = (
+    "each process has a rollout of its own, which this command cannot reach."
     " Call cache.rollout.start() in the application"
 )
 
 
 @click.group()
 def rollout() -> None:
-    """Let the cache in by risk class, step by step; it proves itself or takes itself back."""
+    """Turn the cache on by risk class, step by step; roll back where a guardrail fails."""
 
 
 @contextmanager
-def _reached(path: Where, undone: str) -> Iterator[Rollout]:
+def _open_rollout(path: ConfigLocation, undone: str) -> Iterator[Rollout]:
+    """Yield the rollout in Redis; see `reporting_redis_errors` for `undone`."""
     config = read_config(path)
-    redis = fleet_redis(config, _ALONE)
-    cache, _ = fleet_cache(config, _ALONE)
+    redis = redis_settings(config, _WITHOUT_REDIS)
+    cache, _ = command_cache(config, _WITHOUT_REDIS)
     try:
-        with reaching(redis, undone):
+        with reporting_redis_errors(redis, undone):
             yield cache.rollout
     finally:
         cache.close()
 
 
-def _user() -> str:
+def _user_name() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container whose user has no name
+    except (OSError, KeyError):  # in a container, the user may have no name
         return f"uid {os.getuid()}"
 
 
-def _moving(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command that moves the rollout its options."""
-    command = click.option("--reason", default="", help="Why, for the history.")(command)
-    by = click.option("--by", default=_user, show_default="the user", help="Who, for the history.")
-    return config_option(by(command))
+def _move_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every command that changes the rollout."""
+    reason = click.option("--reason", default="", help="Why, for the history.")
+    by = click.option(
+        "--by",
+        default=_user_name,
+        show_default="the current user",
+        help="Who does this, for the history.",
+    )
+    return config_option(by(reason(command)))
 
 
 @rollout.command()
@@ -76,15 +83,15 @@ def _moving(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--out",
     type=click.Path(dir_okay=False),
-    help="Write it to a file, which must not be there yet.",
+    help="Write the plan to this new file instead of stdout; it must not exist.",
 )
-def plan(path: Where, out: str | None) -> None:
-    """Write the plan that suits the configuration: three phases, by risk, to be edited.
+def plan(path: ConfigLocation, out: str | None) -> None:
+    """Write a default plan for the configuration: three phases by risk class, to be edited.
 
-    Its guardrails, durations and intervals are those of a deployment of which nothing else is known.
+    Its guardrails, durations and intervals are general defaults. Adapt them to your traffic.
     """
     config = read_config(path)
-    text = written_plan(config)
+    text = plan_text(config)
     if out is None:
         click.echo(text, nl=False)
     else:
@@ -92,38 +99,38 @@ def plan(path: Where, out: str | None) -> None:
             with Path(out).open("x", encoding="utf-8") as file:
                 file.write(text)
         except FileExistsError as error:
-            raise click.ClickException(f"{out} is there already: nothing was written") from error
+            raise click.ClickException(f"{out} exists already: nothing was written") from error
         except OSError as error:
             raise click.ClickException(f"{out} cannot be written: {error.strerror}") from error
 
 
 @rollout.command()
-@_moving
+@_move_options
 @click.option(
     "--plan",
     "plan_file",
     metavar="FILE",
-    help="A plan as `cachemw rollout plan` writes it. Left out: that one itself.",
+    help="A plan file, such as `cachemw rollout plan` writes. Left out: the default plan.",
 )
-def start(path: Where, plan_file: str | None, by: str, reason: str) -> None:
-    """Begin a rollout. Every class that it will let in is off, but for its first step."""
+def start(path: ConfigLocation, plan_file: str | None, by: str, reason: str) -> None:
+    """Start a rollout. Each risk class of the plan is off until a step turns it on."""
     config = read_config(path)
-    written = read_toml(plan_file) if plan_file else default_plan(config)
+    plan_document = read_toml(plan_file) if plan_file else default_plan(config)
     source = plan_file or "the default plan"
-    for warning in fit(plan_from(written, source=source), config, source=source):
+    for warning in fit(plan_from(plan_document, source=source), config, source=source):
         click.echo(f"warning: {warning}", err=True)
-    with _reached(path, "no rollout was started") as reached:
-        _print(reached.start(written, by=by, reason=reason))
+    with _open_rollout(path, "no rollout was started") as manager:
+        _print(manager.start(plan_document, by=by, reason=reason))
 
 
-def _add_move(name: str, move: Callable[..., State], undone: str, about: str) -> None:
-    """Add a command that makes one move."""
+def _add_move(name: str, move: Callable[..., State], done: str, about: str) -> None:
+    """Add a command that changes the rollout in one way; `done` is that as a participle."""
 
     @rollout.command(name, help=about)
-    @_moving
-    def command(path: Where, by: str, reason: str) -> None:
-        with _reached(path, f"nothing was {undone}") as reached:
-            _print(move(reached, by=by, reason=reason))
+    @_move_options
+    def command(path: ConfigLocation, by: str, reason: str) -> None:
+        with _open_rollout(path, f"nothing was {done}") as manager:
+            _print(move(manager, by=by, reason=reason))
 
 
 for _move in (
@@ -131,75 +138,83 @@ for _move in (
         "promote",
         Rollout.promote,
         "promoted",
-        "Go on to the next step or phase now, whatever the evidence.",
+        "Go on to the next step or phase now, without waiting for evidence.",
     ),
-    ("approve", Rollout.approve, "approved", "Let the phase begin that waits to be approved."),
+    ("approve", Rollout.approve, "approved", "Start the phase that waits for approval."),
     (
         "pause",
         Rollout.pause,
         "paused",
-        "Stay in the present step. Guardrails go on watching, and roll back.",
+        "Stay in the current step. Guardrails keep watching and can still roll back.",
     ),
     (
         "resume",
         Rollout.resume,
         "resumed",
-        "Go on after a pause; after a rollback begin the phase again from its first step.",
+        "Go on after a pause. After a rollback, start the phase again from its first step.",
     ),
 ):
     _add_move(*_move)
 
 
 @rollout.command()
-@_moving
+@_move_options
 @click.option(
     "--phase",
     type=click.Choice(["current"]),
-    help="Turn off what the present phase lets in. This is what is done without options.",
+    help="Turn off the risk classes of the current phase. This is the default.",
 )
-@click.option("--all", "everything", is_flag=True, help="Turn off what every phase lets in.")
-def rollback(path: Where, phase: str | None, everything: bool, by: str, reason: str) -> None:
-    """Take the cache back, at once and everywhere, and purge what was stored.
+@click.option("--all", "everything", is_flag=True, help="Turn off the risk classes of all phases.")
+def rollback(
+    path: ConfigLocation, phase: str | None, everything: bool, by: str, reason: str
+) -> None:
+    """Turn off, in every process at once, what the rollout turned on, and purge what was stored.
 
-    A health check follows by itself: see `cachemw rollout history`.
+    A health check follows automatically; see `cachemw rollout history` for its result.
     """
     if phase and everything:
-        raise click.UsageError("--phase current and --all exclude each other")
-    undone = (
-        "nothing was rolled back. CACHEMW_KILL=1 and a restart turn the cache off without Redis"
-    )
-    with _reached(path, undone) as reached:
-        _print(reached.roll_back(everything=everything, by=by, reason=reason))
+        raise click.UsageError("give --phase current or --all, not both")
+    undone = "nothing was rolled back. Without Redis, set CACHEMW_KILL=1 and restart the processes"
+    with _open_rollout(path, undone) as manager:
+        _print(manager.roll_back(everything=everything, by=by, reason=reason))
 
 
 @rollout.command()
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def status(path: Where, as_json: bool) -> None:
-    """Show where the rollout stands, and what the guardrails said at the last look."""
-    with _reached(path, "nothing is known of the rollout") as reached:
-        found = reached.status()
+def status(path: ConfigLocation, as_json: bool) -> None:
+    """Show the current phase and step, and the last verdict of each guardrail."""
+    with _open_rollout(path, "the state of the rollout is not known") as manager:
+        state = manager.status()
     if as_json:
-        click.echo(json.dumps(_document(found), indent=2))
-    elif found is None:
+        click.echo(json.dumps(_as_document(state), indent=2))
+    elif state is None:
         click.echo("There is no rollout.")
     else:
-        _print(found)
+        _print(state)
 
 
 @rollout.command()
 @config_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all numbers.")
-@click.option("--count", default=50, show_default=True, type=click.IntRange(1, 10_000))
-def history(path: Where, as_json: bool, count: int) -> None:
-    """Show the last decisions, the oldest first: who, what, why, and on which numbers."""
-    with _reached(path, "the history is not known") as reached:
-        records = reached.history(count)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, with the numbers behind each decision."
+)
+@click.option(
+    "--count",
+    default=50,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="How many decisions to show.",
+)
+def history(path: ConfigLocation, as_json: bool, count: int) -> None:
+    """Show the last decisions, oldest first: when, by whom, what and why."""
+    with _open_rollout(path, "the history is not known") as manager:
+        records = manager.history(count)
     if as_json:
         click.echo(json.dumps([msgspec.to_builtins(each) for each in records], indent=2))
         return
     rows = [_row(each) for each in records]
-    output().print(table(["at", "by", "action", "phase", "step", "reason"], rows))
+    open_console().print(make_table(["at", "by", "action", "phase", "step", "reason"], rows))
 
 
 def _row(record: Record) -> list[str]:
@@ -210,45 +225,49 @@ def _row(record: Record) -> list[str]:
 # -- printing --------------------------------------------------------------------------------------
 
 
-def _document(state: State | None) -> dict[str, Any] | None:
+def _as_document(state: State | None) -> dict[str, Any] | None:
     if state is None:
         return None
-    read = plan_of(state)
-    phase = read.phases[state.phase]
-    more = {"phase_name": phase.name, "flag": phase.steps[state.step], "of": phase.step_seconds}
-    return {**msgspec.to_builtins(state), **more}
+    plan = plan_of(state)
+    phase = plan.phases[state.phase]
+    current = {"phase_name": phase.name, "flag": phase.steps[state.step], "of": phase.step_seconds}
+    return {**msgspec.to_builtins(state), **current}
 
 
 def _print(state: State) -> None:
-    console = output()
+    console = open_console()
     console.print(Text("\n".join(_lines(state, plan_of(state)))))
     rows = [
-        [group, each.guardrail, each.verdict, _evidence(each.evidence)]
+        [group, each.guardrail, each.verdict, _format_evidence(each.evidence)]
         for group, judgements in state.judged.items()
         for each in judgements
     ]
     if rows:
-        console.print(table(["routes of", "guardrail", "verdict", "on"], rows))
+        console.print(make_table(["routes of", "guardrail", "verdict", "on"], rows))
 
 
 def _lines(state: State, plan: RolloutPlan) -> list[str]:
     phase = plan.phases[state.phase]
     where = f"phase {phase.name!r} ({state.phase + 1} of {len(plan.phases)})"
-    if state.status != "rolled back":  # then no step counts any more
+    if state.status != "rolled back":  # after a rollback no step is in effect
         where += f", step {phase.steps[state.step]!r} ({state.step + 1} of {len(phase.steps)})"
     lines = [f"Rollout {state.status}: {where}."]
     if state.rolled_back:
         lines.append(f"Turned off: {', '.join(state.rolled_back)}.")
     if state.active and state.status != "waiting":
-        lines.append(f"Watched for {_span(state.watched)} of {_span(phase.step_seconds)}.")
+        lines.append(
+            f"Watched for {_format_seconds(state.watched)} of {_format_seconds(phase.step_seconds)}."
+        )
     if state.reason:
         lines.append(f"{state.reason[0].upper()}{state.reason[1:]}.")
     if state.refused:
-        lines.append(f"Kept in shadow, for they would have been wrong: {', '.join(state.refused)}.")
+        lines.append(
+            f"Kept in shadow, because their answers would have been wrong: {', '.join(state.refused)}."
+        )
     return lines
 
 
-def _span(seconds: float) -> str:
+def _format_seconds(seconds: float) -> str:
     return (
         time.strftime("%H:%M:%S", time.gmtime(seconds))
         if seconds < 86400
@@ -256,5 +275,5 @@ def _span(seconds: float) -> str:
     )
 
 
-def _evidence(numbers: Mapping[str, float]) -> str:
+def _format_evidence(numbers: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())

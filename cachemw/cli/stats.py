@@ -1,4 +1,4 @@
-"""`cachemw stats`: what the fleet's processes have counted, added up."""
+"""The command `cachemw stats`: show the statistics of all processes, added up."""
 
 from __future__ import annotations
 
@@ -13,15 +13,9 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from cachemw.cli.options import (
-    Where,
-    config_option,
-    fleet_redis,
-    output,
-    reaching,
-    read_config,
-    table,
-)
+from cachemw.cli.common.options import ConfigLocation, config_option, read_config
+from cachemw.cli.common.printing import make_table, open_console
+from cachemw.cli.common.redis_access import redis_settings, reporting_redis_errors
 from cachemw.config import Config
 from cachemw.connections.nodes import Nodes
 from cachemw.engine.model.outcomes import Outcome
@@ -32,78 +26,78 @@ from cachemw.telemetry.stats import Stats
 
 __all__ = ["stats"]
 
-_ALONE = (
-    "each process counts for itself, where this command cannot reach it."
+_WITHOUT_REDIS = (
+    "each process has its own counts, which this command cannot reach."
     " Call cache.stats() in the application"
 )
-_EVERY = 1.0
-"""Seconds between two looks; processes report once a second."""
-_SHADOW = (Outcome.SHADOW_MISMATCH, Outcome.SHADOW_HIT)
+_WATCH_SECONDS = 1.0
+"""Seconds between two reads with `--watch`; processes report once a second."""
+_SHADOW_ANSWERS = (Outcome.SHADOW_MISMATCH, Outcome.SHADOW_HIT)
 _TIERS = ("memory", "shared", "flight", "origin")
 _OUTCOMES = ["requests", "failed", "hit rate", *FAMILIES]
-_PLACES = [*_TIERS, "saved", "p50", "p95", "p99"]
-_FEW = 3
-"""Places told of a route; `--json` has all of them."""
-_WIDE = 150
-"""Columns that one table for all of it needs; a narrower terminal gets two."""
+_TIMES = [*_TIERS, "saved", "p50", "p95", "p99"]
+_SHOWN_PLACES = 3
+"""Places of wrong answers shown for a route; `--json` has all of them."""
+_ONE_TABLE_WIDTH = 150
+"""Columns of a terminal that one table needs; a narrower terminal gets two tables."""
 
 
 @click.command()
 @config_option
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON; with --watch, one line a second."
+    "--json", "as_json", is_flag=True, help="Print JSON; with --watch, one line each second."
 )
-@click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
-def stats(path: Where, as_json: bool, watch: bool) -> None:
-    """Show the fleet's requests by route, outcome and tier.
+@click.option("--watch", is_flag=True, help="Show the statistics again each second, until Ctrl-C.")
+def stats(path: ConfigLocation, as_json: bool, watch: bool) -> None:
+    """Show requests by route, outcome and tier, of all processes that share this Redis.
 
-    Counted are the processes heard from in the last ten seconds, each since it started. Then come
-    durations, why answers were not stored, events, and what is the case right now.
+    A process counts if it reported in the last ten seconds, with its counts since it started. Below
+    the tables are the reasons why answers were not stored, the events, and the current gauges.
     """
     config = read_config(path)
-    redis = fleet_redis(config, _ALONE)
+    redis = redis_settings(config, _WITHOUT_REDIS)
     nodes = Nodes(redis)
 
-    def look() -> FleetStats:
-        with reaching(redis, "nothing is known of the fleet"):
-            client = nodes.found(fleet.name_of(config.namespace).encode()).sync()
+    def read_stats() -> FleetStats:
+        with reporting_redis_errors(redis, "the statistics are not known"):
+            client = nodes.find(fleet.name_of(config.namespace).encode()).sync()
             return fleet.read(client, config.namespace)
 
     try:
         if watch:
-            _watch(config, look, as_json)
+            _watch(config, read_stats, as_json)
         elif as_json:
-            click.echo(json.dumps(_document(look()), indent=2))
+            click.echo(json.dumps(_as_document(read_stats()), indent=2))
         else:
-            console = output()
-            console.print(_report(config, look(), console.width))
+            console = open_console()
+            console.print(_make_report(config, read_stats(), console.width))
     except KeyboardInterrupt:
         pass
     finally:
         nodes.close()
 
 
-def _watch(config: Config, look: Callable[[], FleetStats], as_json: bool) -> None:
-    """Look until interrupted; a Redis that is away is waited for."""
+def _watch(config: Config, read_stats: Callable[[], FleetStats], as_json: bool) -> None:
+    """Show the statistics until interrupted; while Redis is away, show that and try again."""
     if as_json:
         while True:
             try:
-                click.echo(json.dumps(_document(look())))
+                click.echo(json.dumps(_as_document(read_stats())))
             except click.ClickException as error:
                 click.echo(json.dumps({"error": error.message}))
-            time.sleep(_EVERY)
-    console = output()
+            time.sleep(_WATCH_SECONDS)
+    console = open_console()
     with Live(console=console, auto_refresh=False) as live:
         while True:
             try:
-                shown = _report(config, look(), console.width)
+                shown = _make_report(config, read_stats(), console.width)
             except click.ClickException as error:
                 shown = Text(error.message)
             live.update(shown, refresh=True)
-            time.sleep(_EVERY)
+            time.sleep(_WATCH_SECONDS)
 
 
-def _document(found: FleetStats) -> dict[str, Any]:
+def _as_document(found: FleetStats) -> dict[str, Any]:
     processes = [
         {"id": each.id, "age": each.age, "live": each.live, "stats": each.stats.as_dict()}
         for each in found.processes
@@ -112,48 +106,48 @@ def _document(found: FleetStats) -> dict[str, Any]:
     return {"stats": total, "processes": processes, "unreadable": found.unreadable}
 
 
-def _sparing(total: Stats) -> list[str]:
-    """Say of each route in shadow what it would have answered, and spared the application."""
+def _shadow_savings(total: Stats) -> list[str]:
+    """Return a line for each route in shadow: how much it would have answered, and saved."""
     lines = []
     for name, counts in sorted(total.requests.items()):
-        would = sum(counts.get(outcome.label, 0) for outcome in _SHADOW)
-        asked = would + counts.get(Outcome.SHADOW_MISS.label, 0)
-        if asked:
+        answered = sum(counts.get(outcome.label, 0) for outcome in _SHADOW_ANSWERS)
+        requests = answered + counts.get(Outcome.SHADOW_MISS.label, 0)
+        if requests:
             times = total.durations.get(name, {})
-            spared = sum(times[o.label].seconds for o in _SHADOW if o.label in times)
+            saved = sum(times[o.label].seconds for o in _SHADOW_ANSWERS if o.label in times)
             lines.append(
-                f"In shadow, route {name} would have answered {would} of {asked} requests"
-                f" ({would / asked:.0%}) and spared the application {spared:.3g} s."
+                f"In shadow, route {name} would have answered {answered} of {requests} requests"
+                f" ({answered / requests:.0%}) and saved the application {saved:.3g} s."
             )
     return lines
 
 
-def _mismatching(total: Stats) -> list[str]:
-    """Name the routes in shadow that would have answered wrongly."""
+def _shadow_mistakes(total: Stats) -> list[str]:
+    """Return a line for each route in shadow that would have given wrong answers."""
     lines = []
     for name, counts in sorted(total.requests.items()):
-        wrong, right = (counts.get(o.label, 0) for o in _SHADOW)
+        wrong, right = (counts.get(o.label, 0) for o in _SHADOW_ANSWERS)
         if wrong:
-            where = _places(total.differences.get(name, {}))
+            places = _format_places(total.differences.get(name, {}))
             lines.append(
                 f"In shadow, route {name} would have given {wrong} wrong answers in {wrong + right}"
-                f"{where}."
+                f"{places}."
             )
     return lines
 
 
-def _places(differences: Mapping[str, int]) -> str:
-    """Say where most answers differed."""
+def _format_places(differences: Mapping[str, int]) -> str:
+    """Return where most answers differed, most frequent first."""
     places = Counter(differences).most_common()
     if not places:
         return ""
-    told = ", ".join(f"{place} ({count})" for place, count in places[:_FEW])
-    more = f", and {len(places) - _FEW} more places" if len(places) > _FEW else ""
-    return f": {told}{more}"
+    listed = ", ".join(f"{place} ({count})" for place, count in places[:_SHOWN_PLACES])
+    more = f", and {len(places) - _SHOWN_PLACES} more places" if len(places) > _SHOWN_PLACES else ""
+    return f": {listed}{more}"
 
 
-def _refused(total: Stats) -> list[str]:
-    """Say, route by route, why answers were not stored."""
+def _not_stored(total: Stats) -> list[str]:
+    """Return a line for each route: why answers were not stored."""
     return [
         f"not stored: {name}: "
         + ", ".join(f"{reason} {count}" for reason, count in Counter(reasons).most_common())
@@ -161,25 +155,25 @@ def _refused(total: Stats) -> list[str]:
     ]
 
 
-def _report(config: Config, found: FleetStats, width: int) -> RenderableType:
+def _make_report(config: Config, found: FleetStats, width: int) -> RenderableType:
     total = found.stats
     live = sum(each.live for each in found.processes)
     plural = "process" if live == 1 else "processes"
     lines = [f"Namespace {config.namespace}: {live} {plural} in the last ten seconds."]
     if found.unreadable:
-        lines.append(f"{found.unreadable} more of another release of cachemw: not counted.")
-    lines += _sparing(total) + _mismatching(total)
+        lines.append(f"Not counted: {found.unreadable} that run another release of cachemw.")
+    lines += _shadow_savings(total) + _shadow_mistakes(total)
     if not live:
         return Text("\n".join(lines))
     rows = [_row(name, total.route(name)) for name in sorted(total.requests)]
     rows.append(_row("all", total))
     parts: list[RenderableType] = [Text("\n".join(lines))]
-    tables = [_OUTCOMES + _PLACES] if width >= _WIDE else [_OUTCOMES, _PLACES]
+    tables = [_OUTCOMES + _TIMES] if width >= _ONE_TABLE_WIDTH else [_OUTCOMES, _TIMES]
     for names in tables:
         cells = [[row["route"], *(row[name] for name in names)] for row in rows]
-        parts.append(table(["route", *names], cells, right=tuple(names)))
-    parts += map(Text, _refused(total))
-    for title, text in (("events", _events(total)), ("now", _gauges(total))):
+        parts.append(make_table(["route", *names], cells, right=tuple(names)))
+    parts += map(Text, _not_stored(total))
+    for title, text in (("events", _format_events(total)), ("now", _format_gauges(total))):
         if text:
             parts.append(Text(f"{title}: {text}"))
     return Group(*parts)
@@ -195,17 +189,17 @@ def _row(name: str, counted: Stats) -> dict[str, str]:
         "hit rate": "" if rate is None else f"{rate:.1%}",
         **{key: str(counts[key]) if counts.get(key) else "" for key in (*FAMILIES, *_TIERS)},
         "saved": str(counted.origin_calls_saved),
-        **{f"p{share}": _quantile(counted, share / 100) for share in (50, 95, 99)},
+        **{f"p{share}": _format_quantile(counted, share / 100) for share in (50, 95, 99)},
     }
 
 
-def _quantile(counted: Stats, share: float) -> str:
+def _format_quantile(counted: Stats, share: float) -> str:
     latency = counted.latency(*(family for family in FAMILIES if family != "refresh"))
     seconds = latency.quantile(share) if latency else None
     return "" if seconds is None else f"{seconds * 1e3:.3g} ms"
 
 
-def _events(counted: Stats) -> str:
+def _format_events(counted: Stats) -> str:
     return "  ".join(
         f"{name}.{reason}={count}" if reason else f"{name}={count}"
         for name, reasons in sorted(counted.events.items())
@@ -213,5 +207,5 @@ def _events(counted: Stats) -> str:
     )
 
 
-def _gauges(counted: Stats) -> str:
+def _format_gauges(counted: Stats) -> str:
     return "  ".join(f"{name}={value:.6g}" for name, value in sorted(counted.gauges.items()))

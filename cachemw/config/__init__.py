@@ -1,4 +1,17 @@
-"""What an operator writes: the model, the strict decoder, and where configurations come from."""
+"""What an operator writes: the options, the strict decoder, and the sources of configurations.
+
+Reading order:
+
+- `model`: every option of a cache, except those of its routes.
+- `route`: the options of one route, and of a kind of data.
+- `rollout_plan`: the options of a rollout plan, which is a file of its own.
+- `sources`: TOML files, mappings, Django's settings and environment variables.
+- `reference`: the tables in docs/configuration.md, made from the options.
+- `syntax`: how single values and tables are read and checked.
+- `checks`: checks that concern several options.
+
+`checks` imports `syntax`, and this folder imports both; neither of them imports anything of this folder.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What an operator writes. Every class parses and checks its options when it is made.
+"""The options of a cache. Each class parses and checks its options when an object of it is made.
 
-Defaults stand as they would be written in a file, and are parsed like anything else.
+Defaults are written as in a file, and are parsed like any other value. The `help` texts are the last
+column of the tables in docs/configuration.md.
 """
 
 from __future__ import annotations
@@ -41,35 +42,39 @@ __all__ = [
 
 @settings
 class RedisSettings(Settings):
-    """How the shared tier is reached."""
+    """The connection to Redis, which stores entries for all processes."""
 
     url: Setting[str, str] = required(
         Parser(read_url, "a redis://, rediss:// or unix:// URL, or one of Sentinels or a Cluster"),
-        help="Where Redis is. A password in it is never shown.",
+        help="The address of Redis. Its password is never shown in messages or logs.",
     )
     deadline: Setting[Duration, float] = option(
         v.positive_duration,
         default="50ms",
-        help="How long one operation may take before it counts as failed.",
+        help="Maximum time of one Redis operation. After that the request goes on without Redis.",
     )
     pool_size: Setting[int, int] = option(
-        v.integer(1, 10_000), default=20, help="Connections per process, at most."
+        v.integer(1, 10_000), default=20, help="Maximum number of connections to Redis per process."
     )
     pool_wait: Setting[Duration, float] = option(
         v.duration,
         default="10ms",
-        help="How long to wait for a free connection; then it is a miss.",
+        help="Maximum wait for a free connection. After that the request is a miss.",
     )
     breaker_failures: Setting[int, int] = option(
-        v.integer(1), default=5, help="Failures in a row after which Redis is left alone."
+        v.integer(1),
+        default=5,
+        help="Failures in a row after which Redis is not called for `breaker_reset`.",
     )
     breaker_reset: Setting[Duration, float] = option(
-        v.positive_duration, default="1s", help="How long it is left alone before one try."
+        v.positive_duration,
+        default="1s",
+        help="How long Redis is not called after these failures. Then one call tests it.",
     )
 
     @property
     def safe_url(self) -> str:
-        """The URL with its passwords blanked, fit for logs."""
+        """The URL without its passwords, for logs."""
         return redacted(self.url)
 
     def __repr__(self) -> str:
@@ -78,20 +83,22 @@ class RedisSettings(Settings):
 
 @settings
 class MemorySettings(Settings):
-    """The memory tier of each process."""
+    """The entries that each process keeps in its own memory."""
 
     max_size: Setting[Size, int] = option(
-        v.positive_size, default="256MiB", help="The cap on stored bytes, in each process."
+        v.positive_size,
+        default="256MiB",
+        help="Maximum bytes of entries in each process. Above it, entries are evicted.",
     )
     shadow_size: Setting[Size, int] = option(
         v.positive_size,
         default="16MiB",
-        help="The cap on what routes in shadow would have stored, beside `max_size`.",
+        help="Maximum bytes, besides `max_size`, of entries that are kept for comparison in shadow.",
     )
     planned_size: Setting[Size | None, int | None] = option(
         v.positive_size,
         default=None,
-        help="What the rollout expects to use; exceeding it by 20 % is an alarm.",
+        help="Bytes that you expect each process to use. The rollout's `memory` guardrail needs it.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (Rule(("max_size", "planned_size"), rules.planned_size),)
@@ -99,251 +106,289 @@ class MemorySettings(Settings):
 
 @settings
 class CoalesceSettings(Settings):
-    """How concurrent requests for one missing answer share one call of the application."""
+    """How concurrent requests for one missing answer share one call of the application (coalescing)."""
 
     wait: Setting[Duration, float] = option(
         v.duration,
         default="5s",
-        help="How long a request waits for another's answer, then for its turn.",
+        help="How long a request waits for the answer of a concurrent one. At most twice as long in all.",
     )
     lease: Setting[Duration, float] = option(
         v.duration,
         default="2s",
-        help="How long others wait for a process that died; renewed while it lives. 0: no turns.",
+        help="How long other processes wait for one that died. 0: processes do not wait for each other.",
     )
     alone: Setting[int, int] = option(
         v.integer(1),
         default=4,
-        help="Of those who have waited for one answer, how many go for it at a time, per process.",
+        help="How many requests for one answer may call the application together when `wait` is over.",
     )
     max_waiters: Setting[int, int] = option(
-        v.integer(0), default=1000, help="Waiting requests per process, at most."
+        v.integer(0),
+        default=1000,
+        help="Maximum number of waiting requests per process. More call the application at once.",
     )
     hit_for_miss: Setting[Duration, float] = option(
-        v.duration, default="10s", help="How long it is remembered that an answer cannot be stored."
+        v.duration,
+        default="10s",
+        help="How long requests do not wait for each other after an answer that cannot be stored.",
     )
     hit_for_miss_size: Setting[int, int] = option(
-        v.integer(1), default=10_000, help="How many such answers are remembered."
+        v.integer(1),
+        default=10_000,
+        help="Maximum number of such answers that each process remembers.",
     )
 
 
 @settings
 class LogSettings(Settings):
-    """The invalidation log, which carries purges to every process."""
+    """The invalidation log: a stream in Redis that carries purges to every process."""
 
     partition_limit: Setting[Duration, float] = option(
-        v.duration, default="30s", help="How long memory may serve without hearing from the log."
+        v.duration,
+        default="30s",
+        help="How long a process without a connection to the log may serve entries from its memory.",
     )
     max_records: Setting[int, int] = option(
-        v.integer(1), default=100_000, help="Records kept in Redis, at most."
+        v.integer(1),
+        default=100_000,
+        help="Maximum number of purges kept in Redis. Entries older than all of these are not served.",
     )
     max_age: Setting[Duration, float] = option(
         v.positive_duration,
         default="7d",
-        help="Age at which records go. What was made before the oldest record is not served.",
+        help="How long purges are kept in Redis. Entries older than all of these are not served.",
     )
     floors: Setting[int, int] = option(
-        v.integer(1), default=100_000, help="Purged tags and keys each process remembers, at most."
+        v.integer(1),
+        default=100_000,
+        help="Maximum number of purged tags and keys that a process remembers. More: extra misses.",
     )
     confirm_wait: Setting[Duration, float] = option(
-        v.duration, default="250ms", help="How long a purge waits to be confirmed."
+        v.duration,
+        default="250ms",
+        help="How long a purge waits for all processes to apply it, before it returns unconfirmed.",
     )
     poll: Setting[Duration, float] = option(
-        v.POLL, default="500ms", help="How long one blocking read of the log lasts."
+        v.POLL,
+        default="500ms",
+        help="How long one read of the log waits for purges. They arrive at once all the same.",
     )
     queue: Setting[int, int] = option(
-        v.integer(1), default=10_000, help="Purges held while Redis is away; more mean purge all."
+        v.integer(1),
+        default=10_000,
+        help="Maximum number of purges kept while Redis is away. More: everything is purged.",
     )
 
 
 @settings
 class CompressionSettings(Settings):
-    """How bodies are compressed in Redis."""
+    """The compression of bodies in Redis."""
 
     threshold: Setting[Size, int] = option(
-        v.size, default="1KiB", help="Smaller bodies are stored as they are."
+        v.size, default="1KiB", help="Bodies of fewer bytes are not compressed."
     )
-    level: Setting[int, int] = option(v.integer(1, 19), default=3, help="The zstd level.")
+    level: Setting[int, int] = option(
+        v.integer(1, 19), default=3, help="The zstd level. Higher: smaller entries, and more CPU."
+    )
 
 
 @settings
 class RecordingSettings(Settings):
-    """What answers are built from, noted while they are made."""
+    """Which data an answer was built from, recorded while it is made, so that a change purges it."""
 
     database: Setting[bool, bool] = option(
         v.boolean,
         default=True,
-        help="Whether the recorders of databases note what is read, and purge when it changes.",
+        help="Whether the rows that an answer was built from become its tags, and changes purge them.",
     )
     threads: Setting[bool, bool] = option(
         v.boolean,
         default=True,
-        help="Whether threads that a request starts note what they read for its answer.",
+        help="Whether reads in threads that a request starts count for its answer.",
     )
     max_tags: Setting[int, int] = option(
-        v.integer(1, 10_000), default=1000, help="Answers with more tags than this are not stored."
+        v.integer(1, 10_000),
+        default=1000,
+        help="Maximum number of tags of an answer. One with more is not stored.",
     )
     fields: Setting[Names, tuple[str, ...]] = option(
         v.RESPONSE_FIELDS,
         default=("cache-tag", "surrogate-key"),
-        help="Response headers that hold tags, divided by commas or spaces.",
+        help="Response headers in which the application sends tags, separated by commas or spaces.",
     )
     keep_fields: Setting[bool, bool] = option(
         v.boolean,
         default=False,
-        help="Whether they go on to the client: a CDN may want them, and nobody else.",
+        help="Whether these headers are sent on to the client. Only a CDN in front of you needs them.",
     )
 
 
 @settings
 class EndpointSettings(Settings):
-    """Purging by HTTP, for whoever has a token: `PURGE` on any URL, and `POST` on one path."""
+    """Purging by HTTP with a token: `PURGE` on any URL, and `POST` on one path."""
 
     token: Setting[str | Sequence[str] | None, tuple[str, ...] | None] = option(
         v.TOKENS,
         default=None,
         repr=False,
-        help="Who sends it as `Authorization: Bearer` may purge. Left out: nobody. Never shown.",
+        help="The secret for `Authorization: Bearer`. Left out: nobody may purge by HTTP. Never shown.",
     )
     path: Setting[str, str] = option(
         v.ENDPOINT_PATH,
         default="/.cachemw/purge",
-        help="Where orders in JSON are taken, below the mount.",
+        help="The path, below the mount, that accepts `POST` with a purge in JSON.",
     )
 
 
 @settings
 class RolloutSettings(Settings):
-    """How a staged rollout is controlled, and who hears of it."""
+    """Which process controls a rollout, and who is told of its decisions."""
 
     controller: Setting[bool, bool] = option(
         v.boolean,
         default=True,
-        help="Whether serving processes control a rollout; if not, `cachemw controller` must run.",
+        help="Whether a serving process may control the rollout. If not, run `cachemw controller`.",
     )
     webhook: Setting[str | None, str | None] = option(
         v.WEBHOOK,
         default=None,
         repr=False,
-        help="Told of every decision in JSON, as Slack takes it. Never shown.",
+        help="A URL that gets every decision as JSON in Slack's format. Left out: none. Never shown.",
     )
 
 
 @settings
 class Config(Settings):
-    """Everything one cache is configured with."""
+    """The whole configuration of one cache."""
 
     namespace: Setting[str, str] = option(
-        v.NAMESPACE, default="default", help="Keeps apart the caches that share a Redis."
+        v.NAMESPACE,
+        default="default",
+        help="The name of this cache. Caches that share a Redis need different ones.",
     )
     redis: Setting[RedisSettings | str | RawTable | None, RedisSettings | None] = option(
         Parser(lambda value: _redis(value), "a URL, or a table"),
         default=None,
-        help="The shared tier. Left out: memory only.",
+        help="The Redis that all processes share. Left out: each process uses only its own memory.",
     )
     memory: Setting[MemorySettings | RawTable, MemorySettings] = option(
-        table(MemorySettings), factory=dict, help="The memory tier."
+        table(MemorySettings), factory=dict, help="The entries in each process's memory."
     )
     coalesce: Setting[CoalesceSettings | RawTable, CoalesceSettings] = option(
-        table(CoalesceSettings), factory=dict, help="Sharing one call among concurrent requests."
+        table(CoalesceSettings),
+        factory=dict,
+        help="How concurrent requests share one call of the application.",
     )
     log: Setting[LogSettings | RawTable, LogSettings] = option(
-        table(LogSettings), factory=dict, help="The invalidation log."
+        table(LogSettings),
+        factory=dict,
+        help="The invalidation log, which carries purges to every process.",
     )
     compression: Setting[CompressionSettings | RawTable, CompressionSettings] = option(
-        table(CompressionSettings), factory=dict, help="Compression of stored bodies."
+        table(CompressionSettings), factory=dict, help="The compression of bodies in Redis."
     )
     recording: Setting[RecordingSettings | RawTable, RecordingSettings] = option(
-        table(RecordingSettings), factory=dict, help="What answers are built from."
+        table(RecordingSettings), factory=dict, help="Which data an answer was built from."
     )
     endpoint: Setting[EndpointSettings | RawTable, EndpointSettings] = option(
         table(EndpointSettings), factory=dict, help="Purging by HTTP."
     )
     rollout: Setting[RolloutSettings | RawTable, RolloutSettings] = option(
-        table(RolloutSettings), factory=dict, help="The control of a staged rollout."
+        table(RolloutSettings),
+        factory=dict,
+        help="Which process controls a rollout, and who is told.",
     )
     component: Setting[str, str] = option(
         v.KEY,
         default="api",
-        help="What this process is a part of; phases of a rollout may ask for it to be there.",
+        help="The part of your system that this process belongs to. A rollout phase may require it.",
     )
     dependencies: Setting[Mapping[str, Sequence[str]], dict[str, tuple[str, ...]]] = option(
         mapping_of(v.NODES, check=v.node),
         factory=dict,
-        help="Tags to the tags that they are built from: purged with them, and so on.",
+        help="For a tag, the tags that it is built from. A purge of one of those purges the tag too.",
     )
     kinds: Setting[Mapping[str, Kind | RawTable], dict[str, Kind]] = option(
-        mapping_of(table(Kind), check=v.KEY), factory=dict, help="Kinds of data, by name."
+        mapping_of(table(Kind), check=v.KEY),
+        factory=dict,
+        help="Defaults that several routes share, by the name of their `kind`.",
     )
     routes: Setting[Sequence[Route | RawTable], tuple[Route, ...]] = option(
-        list_of(table(Route)), default=(), help="What is cached. The first route that matches wins."
+        list_of(table(Route)),
+        default=(),
+        help="The routes that are cached. The first one that matches a request counts.",
     )
     flags: Setting[Mapping[str, str], dict[str, str]] = option(
         mapping_of(v.FLAG, check=v.RISK_KEY, default=dict.fromkeys(v.RISKS, "on")),
         factory=dict,
-        help='Risk classes to "on", "off", "shadow" or "canary 10%". Left out: "on".',
+        help='For a risk class, "on", "off", "shadow" or "canary 10%". A class left out is "on".',
     )
     consistency: Setting[Mapping[str, str], dict[str, Consistency]] = option(
         mapping_of(v.CONSISTENCY, check=v.RISK_KEY, default=dict.fromkeys(v.RISKS, "bounded")),
         factory=dict,
-        help='Risk classes to "bounded" or "strict", for their routes. Left out: "bounded".',
+        help='For a risk class, the `consistency` of its routes. A class left out is "bounded".',
     )
     route_flags: Setting[Mapping[str, str], dict[str, str]] = option(
         mapping_of(v.FLAG, check=v.ROUTE_NAME),
         factory=dict,
-        help='Routes, by name, to "on", "off", "shadow" or "canary 10%"; the lesser counts.',
+        help="As `flags`, for a route by its name. The more restrictive of the two counts.",
     )
     holdout: Setting[str | float, float] = option(
         v.HOLDOUT,
         default=0.0,
-        help="The share of requests that goes past the cache, by chance, to compare with.",
+        help="The share of requests, chosen at random, that bypass the cache for comparison. 0: none.",
     )
     kill: Setting[bool, bool] = option(
-        v.boolean, default=False, help="Turns the whole cache off, whatever the flags say."
+        v.boolean, default=False, help="Turns the whole cache off, regardless of flags."
     )
     flags_file: Setting[str | None, str | None] = option(
         v.PATH,
         default=None,
-        help="A TOML file whose flags count on this machine in place of the live ones.",
+        help="A TOML file. Its flags replace the live flags on this machine. Left out: none.",
     )
     flags_mirror: Setting[str | None, str | None] = option(
         v.PATH,
         default=None,
-        help="Where the live flags are kept on this machine, for a start while Redis is away.",
+        help="A file that keeps a copy of the live flags, for a start without Redis. Left out: none.",
     )
     log_levels: Setting[Mapping[str, str], dict[str, str]] = option(
         mapping_of(v.LEVEL, check=v.RISK_KEY, default=dict.fromkeys(v.RISKS, "info")),
         factory=dict,
-        help='Risk classes to the level of their request lines. Left out: "info".',
+        help='For a risk class, the log level of its request lines. A class left out has "info".',
     )
     log_rate: Setting[int, int] = option(
-        v.integer(0), default=200, help="Request lines per second and process, at most."
+        v.integer(0),
+        default=200,
+        help="Maximum number of logged requests per second and process. 0: none.",
     )
     x_cache: Setting[bool, bool] = option(
-        v.boolean, default=False, help="Also send `X-Cache`, beside `Cache-Status`."
+        v.boolean, default=False, help="Whether to send `X-Cache` besides `Cache-Status`."
     )
     show_keys: Setting[bool, bool] = option(
-        v.boolean, default=False, help="Also say in `Cache-Status` the digest of the key."
+        v.boolean, default=False, help="Whether `Cache-Status` shows the digest of the cache key."
     )
     targeted: Setting[Names, tuple[str, ...]] = option(
         v.TARGETED_NAMES,
         default=("cachemw-cache-control", "cdn-cache-control"),
-        help="Response headers that count instead of Cache-Control (RFC 9213); the first there wins.",
+        help="Response headers that replace Cache-Control (RFC 9213). The first one present counts.",
     )
     secret: Setting[str | Sequence[str] | None, tuple[str, ...] | None] = option(
         v.SECRETS,
         default=None,
         repr=False,
-        help="Signs stored entries. Of several the first signs, and all are accepted. Never shown.",
+        help="Signs entries in Redis. In a list, the first signs and all are accepted. Never shown.",
     )
     digest_secret: Setting[str | None, str | None] = option(
         v.SECRET,
         default=None,
         repr=False,
-        help="Keys the digests in keys. Another one finds no entry of before. Never shown.",
+        help="The key of the digests that name entries. After a change, no old entry is found. Never shown.",
     )
     refresh_workers: Setting[int, int] = option(
-        v.integer(1, 1000), default=4, help="Threads that renew stale answers under WSGI."
+        v.integer(1, 1000),
+        default=4,
+        help="Maximum number of threads that refresh stale answers under WSGI.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -359,7 +404,7 @@ class Config(Settings):
         object.__setattr__(self, "routes", self.resolved_routes())
 
     def resolved_routes(self) -> tuple[Route, ...]:
-        """Give the routes with what they left out filled in from their kinds and risk classes."""
+        """Return the routes, each with missing options filled in from its kind and risk class."""
         return tuple(filled(route, self.kinds, self.consistency) for route in self.routes)
 
 

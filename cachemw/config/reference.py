@@ -1,6 +1,7 @@
 """The tables of the configuration reference, made from the options themselves.
 
-Run `python -m cachemw.config.reference docs/configuration.md` after a change to the options.
+Run `python -m cachemw.config.reference docs/configuration.md` after a change to the options. A test
+fails if the tables in the document are not those of the options.
 """
 
 from __future__ import annotations
@@ -44,12 +45,12 @@ _SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
 
 
 def markdown() -> str:
-    """Give the tables of all options, in the order a file is written."""
+    """Return the tables of all options, in the order in which a file is usually written."""
     return "\n".join(_section(heading, cls) for heading, cls in _SECTIONS)
 
 
 def embed(document: str) -> str:
-    """Put the tables between the markers of a document. Raises ValueError where they lack."""
+    """Return a document with the tables between its markers. Raises ValueError if one is missing."""
     before, start, rest = document.partition(START)
     _, end, after = rest.partition(END)
     if not (start and end):

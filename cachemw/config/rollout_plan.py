@@ -1,7 +1,7 @@
-"""What an operator writes about a rollout: phases, their steps, and when to go back.
+"""The options of a rollout plan: phases, their steps, and the guardrails that end them.
 
-Defaults stand as they would be written in a file, and are parsed like anything else. `DEFAULT` is the
-plan of a deployment that nobody has thought about yet: three phases, by what a wrong answer would cost.
+Defaults are written as in a file, and are parsed like any other value. `DEFAULT` is the plan of a
+deployment without a plan of its own: three phases, ordered by the cost of a wrong answer.
 """
 
 from __future__ import annotations
@@ -46,37 +46,44 @@ __all__ = [
 
 GUARDRAILS = ("errors", "latency", "misses", "hits", "memory")
 
-
 _PER_CENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*%", re.ASCII)
 
 
 def _share(value: object) -> float:
-    """Read a share, "0.5%" or 0.005."""
+    """Parse a share, "0.5%" or 0.005; 0 and 1 are excluded."""
     share = value
     if isinstance(value, str) and (found := _PER_CENT.fullmatch(value)):
         share = float(Decimal(found[1]) / 100)
     if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
-        raise ValueError(f'expected a share between none and all as "0.5%", got {show(value)}')
+        raise ValueError(
+            f'expected a share above 0% and below 100%, such as "0.5%", got {show(value)}'
+        )
     return float(share)
 
 
 def _factor(value: object) -> float:
+    """Parse a factor of `memory.planned_size`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value <= 100:
-        raise ValueError(f"expected a factor from 1 to 100 as 1.2, got {show(value)}")
+        raise ValueError(f"expected a factor from 1 to 100, such as 1.2, got {show(value)}")
     return float(value)
 
 
-def _held_out(value: object) -> float:
+def _plan_holdout(value: object) -> float:
+    """Parse the share of requests that bypass the cache. It becomes a live flag, so its steps are 0.01%."""
     share = parse_holdout(value)
     if not share:
-        raise ValueError("expected more than none: there would be nothing to compare with")
+        raise ValueError(
+            f"expected a share above 0%, got {show(value)}: a rollout needs requests to compare with"
+        )
     steps = share * FULL
-    if abs(steps - round(steps)) > 1e-6 or steps < 1 - 1e-6:  # it becomes a live flag
-        raise ValueError(f'expected hundredths of a per cent as "0.01%", got {show(value)}')
+    if abs(steps - round(steps)) > 1e-6 or steps < 1 - 1e-6:
+        raise ValueError(
+            f'expected at most two decimals of a per cent, such as "0.01%", got {show(value)}'
+        )
     return share
 
 
-SHARE = Parser(_share, 'a share as "0.5%"')
+SHARE = Parser(_share, 'a share such as "0.5%"')
 FACTOR = Parser(_factor, "a factor from 1 to 100")
 STEP = Parser(parse_flag, '"shadow", "canary 10%" or "on"')
 WATCHED = v.names(v.choice(*GUARDRAILS), at_least=1)
@@ -84,93 +91,117 @@ WATCHED = v.names(v.choice(*GUARDRAILS), at_least=1)
 
 @settings
 class GuardrailSettings(Settings):
-    """The guardrails' margins, and how sure one has to be before going back."""
+    """How much harm is too much, and how sure the rollout must be before it rolls back."""
 
     errors: Setting[str | float, float] = option(
-        SHARE, default="0.5%", help="Roll back where this share more of the answers fails."
+        SHARE,
+        default="0.5%",
+        help="Roll back if this many percentage points more answers fail than without the cache.",
     )
     latency: Setting[str | float, float] = option(
-        SHARE, default="20%", help="Roll back where the slowest in twenty are slower by this share."
+        SHARE,
+        default="20%",
+        help="Roll back if the 95th percentile is slower by this share than without the cache.",
     )
     hits: Setting[str | float, float] = option(
-        SHARE, default="40%", help="Roll back where the hit rate is below."
+        SHARE, default="40%", help="Roll back if the hit rate is below this."
     )
     memory: Setting[float, float] = option(
-        FACTOR, default=1.2, help="Roll back where a process takes more, in planned sizes."
+        FACTOR,
+        default=1.2,
+        help="Roll back if a process uses more than this many times `memory.planned_size`.",
     )
     alpha: Setting[str | float, float] = option(
-        SHARE, default="1%", help="How probable a rollback of a phase without any harm may be."
+        SHARE,
+        default="1%",
+        help="Maximum probability per phase that it is rolled back without any harm.",
     )
     dry_run: Setting[Names, tuple[str, ...]] = option(
         v.names(v.choice(*GUARDRAILS)),
         default=(),
-        help="Guardrails that are judged and told of, and do not act.",
+        help="Guardrails that are only reported: they neither hold nor roll back.",
     )
 
 
-def _ordered(phase: Any) -> Iterator[Problem]:
+def _steps_ascend(phase: Any) -> Iterator[Problem]:
+    """Check that each step lets more keys use the cache than the one before, up to "on"."""
     for index, (before, after) in enumerate(pairwise(phase.steps), 1):
         unread = before is None or after is None
         if not unread and before != after and share_of(after) <= share_of(before):
-            yield Problem(f"steps[{index}]", f"{show(after)} lets in no more than the step before")
+            yield Problem(
+                f"steps[{index}]",
+                f"{show(after)} lets no more keys use the cache than the step before:"
+                " put the steps in ascending order",
+            )
     if not phase.steps or phase.steps[-1] not in ("on", None):
-        yield Problem("steps", 'must end with "on": that is what the phase is for')
+        yield Problem("steps", 'must end with "on": add it as the last step')
     if "off" in phase.steps:
         at = f"steps[{phase.steps.index('off')}]"
-        yield Problem(at, '"off" is no step: a phase that has not begun is off')
+        yield Problem(at, '"off" cannot be a step: leave it out, a phase is off until it begins')
 
 
-def _looked_at(phase: Any) -> Iterator[Problem]:
+def _interval_fits_steps(phase: Any) -> Iterator[Problem]:
+    """Check that the guardrails are checked at least once in each step."""
     if phase.steps and phase.interval > phase.duration / len(phase.steps):
-        yield Problem("interval", "is longer than a step, which nobody would look at then")
+        yield Problem(
+            "interval",
+            f"{phase.interval:g} s is longer than a step ({phase.duration / len(phase.steps):g} s):"
+            " write a shorter interval or a longer duration",
+        )
 
 
 @settings
 class Phase(Settings):
-    """One phase: risk classes that are let in together, step by step."""
+    """One phase: risk classes whose routes are turned on together, step by step."""
 
-    name: Setting[str, str] = required(v.KEY, help="What the phase is called.")
+    name: Setting[str, str] = required(v.KEY, help="The name of the phase, unique in the plan.")
     risks: Setting[Names, tuple[str, ...]] = required(
-        v.names(v.RISK, at_least=1), help="The risk classes that it lets in."
+        v.names(v.RISK, at_least=1), help="The risk classes whose routes it turns on."
     )
     duration: Setting[Duration, float] = required(
-        v.positive_duration, help="How long it is watched in all; its steps have equal parts of it."
+        v.positive_duration,
+        help="How long the phase is watched in all. Each step gets an equal part of it.",
     )
     interval: Setting[Duration, float] = option(
-        v.positive_duration, default="1m", help="How often the guardrails look."
+        v.positive_duration, default="1m", help="Time between two checks of the guardrails."
     )
     steps: Setting[Names, tuple[str, ...]] = option(
         v.names(STEP),
         default=("shadow", "canary 10%", "canary 50%", "on"),
-        help='How far it lets in, in this order; the last one is "on".',
+        help='The flags that the risk classes get, one after the other. The last one is "on".',
     )
     watch: Setting[Names, tuple[str, ...]] = option(
-        WATCHED, default=GUARDRAILS, help="The guardrails that must pass, and roll back."
+        WATCHED,
+        default=GUARDRAILS,
+        help="The guardrails that must pass. If one fails, it rolls back.",
     )
     log_level: Setting[str, str] = option(
-        v.LEVEL, default="info", help="The level of its classes' request lines meanwhile."
+        v.LEVEL, default="info", help="The log level of requests to its routes during the phase."
     )
     components: Setting[Names, tuple[str, ...]] = option(
         v.names(v.KEY),
         default=(),
-        help="Components of which a process must be there; while there is none, no time counts.",
+        help="Components that must each have a live process. Without one, no time counts.",
     )
     approve: Setting[bool, bool] = option(
-        v.boolean, default=False, help="Whether it begins only when somebody approves."
+        v.boolean,
+        default=False,
+        help="Whether the phase waits for `cachemw rollout approve` before it begins.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(("steps",), _ordered),
-        Rule(("steps", "interval", "duration"), _looked_at),
+        Rule(("steps",), _steps_ascend),
+        Rule(("steps", "interval", "duration"), _interval_fits_steps),
     )
 
     @property
     def step_seconds(self) -> float:
-        """How long one step is watched."""
+        """How long one step is watched, in seconds."""
         return self.duration / len(self.steps)
 
 
-def _disjoint(plan: Any) -> Iterator[Problem]:
+def _unique_risks_and_names(plan: Any) -> Iterator[Problem]:
+    """Check that no two phases share a risk class or a name."""
     seen: dict[str, int] = {}
     names: dict[str, int] = {}
     for index, phase in enumerate(plan.phases):
@@ -178,57 +209,59 @@ def _disjoint(plan: Any) -> Iterator[Problem]:
             if seen.setdefault(risk, index) != index:
                 yield Problem(
                     f"phases[{index}].risks",
-                    f"{show(risk)} is let in by phases[{seen[risk]}] already",
+                    f"{show(risk)} is already in phases[{seen[risk]}]: name it in one phase only",
                 )
         name = getattr(phase, "name", f"#{index}")
         if names.setdefault(name, index) != index:
             yield Problem(
-                f"phases[{index}].name", f"{show(name)} is the name of phases[{names[name]}]"
+                f"phases[{index}].name",
+                f"{show(name)} is already the name of phases[{names[name]}]: choose another",
             )
     if not plan.phases:
-        yield Problem("phases", "expected at least one, got none")
+        yield Problem("phases", "expected at least one phase, got none: add [[phases]]")
 
 
-def _warms_up(plan: Any) -> Iterator[Problem]:
+def _steps_outlast_warm_up(plan: Any) -> Iterator[Problem]:
+    """Check that something is left of each step when its warm-up is over."""
     for index, phase in enumerate(plan.phases):
         seconds = getattr(phase, "duration", 0.0) / max(1, len(getattr(phase, "steps", ())))
         if hasattr(phase, "duration") and plan.warm_up >= seconds:
             yield Problem(
                 f"phases[{index}].duration",
-                f"its steps take {seconds:g} s each and are over before `warm_up`"
-                f" ({plan.warm_up:g} s) is",
+                f"each step takes {seconds:g} s and ends before `warm_up` ({plan.warm_up:g} s):"
+                " write a longer duration or a shorter warm_up",
             )
 
 
 @settings
 class RolloutPlan(Settings):
-    """A rollout from the first phase to the last."""
+    """A rollout plan: all phases from the first to the last."""
 
     holdout: Setting[str | float, float] = option(
-        Parser(_held_out, 'a share of requests as "5%"'),
+        Parser(_plan_holdout, 'a share of requests such as "5%"'),
         default="5%",
-        help="The share of requests that goes past the cache, to compare the others with.",
+        help="The share of requests, chosen at random, that bypass the cache for comparison.",
     )
     warm_up: Setting[Duration, float] = option(
         v.duration,
         default="10m",
-        help="How long after each step hits and times are not judged: what is new is cold.",
+        help="How long hit rate and latency are not judged after a step: new keys have no entries yet.",
     )
     hold: Setting[Duration, float] = option(
         v.duration,
         default="1h",
-        help="How long a step waits for evidence when its time is over; then the rollout pauses.",
+        help="How long a step waits for missing evidence when its time is over. Then the rollout pauses.",
     )
     guardrails: Setting[GuardrailSettings | RawTable, GuardrailSettings] = option(
-        table(GuardrailSettings), factory=dict, help="When to go back."
+        table(GuardrailSettings), factory=dict, help="When the rollout rolls back."
     )
     phases: Setting[Sequence[Phase | RawTable], tuple[Phase, ...]] = option(
         list_of(table(Phase)), default=(), help="The phases, in order."
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(("phases",), _disjoint),
-        Rule(("phases", "warm_up"), _warms_up),
+        Rule(("phases",), _unique_risks_and_names),
+        Rule(("phases", "warm_up"), _steps_outlast_warm_up),
     )
 
 
@@ -239,7 +272,7 @@ DEFAULT: Mapping[str, Any] = {
             "risks": ["low"],
             "duration": "4h",
             "interval": "30s",
-            # Its routes have a few keys: of a tenth of them there may be none.
+            # No canary: with few URLs, a canary of 10 % of the keys may select none.
             "steps": ["shadow", "on"],
             "watch": ["errors", "latency", "misses", "memory"],
             "log_level": "debug",
@@ -260,11 +293,11 @@ DEFAULT: Mapping[str, Any] = {
         },
     )
 }
-"""The owner's three phases (R29-R31), as they would be written."""
+"""The three default phases (R29-R31), written as in a file."""
 
 
 def plan_from(mapping: Mapping[str, Any], *, source: str = "plan") -> RolloutPlan:
-    """Decode a plan. Raises ConfigError with every mistake in it."""
+    """Return the plan that a mapping describes. Raises ConfigError with every mistake in it."""
     try:
         return table(RolloutPlan)(mapping)
     except ConfigError as error:
@@ -275,37 +308,40 @@ def plan_from(mapping: Mapping[str, Any], *, source: str = "plan") -> RolloutPla
 
 
 def load_plan(path: str | os.PathLike[str]) -> RolloutPlan:
-    """Read a plan's TOML file. Raises ConfigError, also for a file that cannot be read."""
+    """Read a plan from a TOML file. Raises ConfigError, also if the file cannot be read."""
     return plan_from(read_toml(path), source=os.fspath(path))
 
 
 def fit(plan: RolloutPlan, config: Config, *, source: str = "plan") -> list[str]:
-    """Check a plan against what it is to roll out, and give warnings. Raises ConfigError."""
+    """Check a plan against the configuration that it rolls out. Return warnings; raise ConfigError."""
     problems = [
         Problem(
             f"phases[{index}].watch",
-            '"memory" can be judged only where `memory.planned_size` says what was planned',
+            '"memory" needs `memory.planned_size` in the configuration: set it, or leave "memory" out',
         )
         for index, phase in enumerate(plan.phases)
         if "memory" in phase.watch and config.memory.planned_size is None
     ]
     if config.kill:
-        problems.append(Problem("kill", "the configuration turns the whole cache off"))
+        problems.append(
+            Problem("kill", "the configuration has kill = true, so nothing can be rolled out")
+        )
     if problems:
         raise ConfigError(problems, source)
     return [warning for phase in plan.phases for warning in _warnings(phase, config)]
 
 
 def _warnings(phase: Phase, config: Config) -> Iterator[str]:
+    """Yield what is allowed, but probably not what the operator wants."""
     routes = [route for route in config.routes if route.risk in phase.risks and route.methods]
     if not routes:
-        yield f"phase {phase.name!r} lets in no route: none is of risk {', '.join(phase.risks)}"
+        yield f"phase {phase.name!r} has no routes: none has the risk {' or '.join(phase.risks)}"
     for route in routes:
         flag = config.route_flags.get(route.name) or ("on" if route.enabled else "off")
         if flag == "off":
-            yield f"route {route.name!r} stays off: the configuration says so"
+            yield f"route {route.name!r} stays off: the configuration turns it off"
             continue
         if flag != "on":
-            yield f"route {route.name!r} comes no further than {flag!r}: the configuration says so"
-        if warning := health_check_warning(route):
+            yield f"route {route.name!r} stays at {flag!r}: the configuration limits it"
+        if warning := health_check_warning(route.name, route.path, route.mount):
             yield warning

@@ -1,6 +1,7 @@
-"""What an operator writes about one route, and about the kinds of data that routes share.
+"""The options of one route, and of a kind of data that several routes share.
 
-Defaults stand as they would be written in a file, and are parsed like anything else.
+Defaults are written as in a file, and are parsed like any other value. A route gets a missing option
+from its kind, then from its risk class (`consistency`), then from the default here; see `filled`.
 """
 
 from __future__ import annotations
@@ -35,120 +36,142 @@ DEFAULT_BODY_LIMIT = "2MiB"
 
 @settings
 class Kind(Settings):
-    """Defaults shared by the routes of one kind of data."""
+    """Defaults for the routes that name this kind. A route's own option wins."""
 
     ttl: Setting[Duration | None, float | Literal["response"] | None] = option(
-        v.TTL, default=None, help="As for a route."
+        v.TTL,
+        default=None,
+        help='How long an answer that states no lifetime is fresh; "response": only RFC 9111 decides.',
     )
     stale_while_revalidate: Setting[Duration | None, float | None] = option(
-        v.duration, default=None, help="As for a route."
+        v.duration,
+        default=None,
+        help="How long a stale answer is served while it is refreshed. Left out: as it states.",
     )
     stale_if_error: Setting[Duration | None, float | None] = option(
-        v.duration, default=None, help="As for a route."
+        v.duration,
+        default=None,
+        help="How long a stale answer is served instead of an error. Left out: as it states.",
     )
     negative_ttl: Setting[Duration | None, float | None] = option(
-        v.duration, default=None, help="As for a route."
+        v.duration,
+        default=None,
+        help="How long 404 and 410 are fresh. Left out: they are not stored.",
     )
     max_size: Setting[Size | None, int | None] = option(
-        v.positive_size, default=None, help="As for a route."
+        v.positive_size,
+        default=None,
+        help=f"Bodies of more bytes are not stored. Left out: `{DEFAULT_BODY_LIMIT}`.",
     )
     consistency: Setting[Consistency | None, Consistency | None] = option(
-        v.CONSISTENCY, default=None, help="As for a route."
+        v.CONSISTENCY,
+        default=None,
+        help='"strict": serve nothing without a connection to the log. Left out: as the risk class.',
     )
 
 
 @settings
 class Route(Settings):
-    """One cached route. Options left out come from its kind, where it names one that has them."""
+    """One cached route. Options that are left out come from its `kind`, if it names one that has them."""
 
     path: Setting[str, str] = required(
-        v.TEMPLATE, help="The path template below the mount, such as `/products/{id:int}`."
+        v.TEMPLATE, help="The paths of the route, below the mount, such as `/products/{id:int}`."
     )
     name: Setting[str | None, str] = option(
         v.ROUTE_NAME,
         default=None,
-        help="A unique name, used in flags and metrics. Made from the path if left out.",
+        help="A unique name for flags and metrics. Left out: made from the path.",
     )
     mount: Setting[str | None, str | None] = option(
         v.MOUNT,
         default=None,
-        help="Match only below this ASGI `root_path` or WSGI `SCRIPT_NAME`. Left out: any.",
+        help="The ASGI `root_path` or WSGI `SCRIPT_NAME` that must be present. Left out: any.",
     )
     ttl: Setting[Duration | None, float | Literal["response"] | None] = option(
         v.TTL,
         default=None,
-        help='How long an answer that states no lifetime is fresh; "response" keeps to RFC 9111.',
+        help='How long an answer that states no lifetime is fresh; "response": only RFC 9111 decides.',
     )
     kind: Setting[str | None, str | None] = option(
-        v.KEY, default=None, help="The kind of data, whose options are this route's defaults."
+        v.KEY, default=None, help="The `[kinds.NAME]` with this route's defaults. Left out: none."
     )
     risk: Setting[Risk, Risk] = option(
-        v.RISK, default="high", help="What a wrong answer would cost; drives flags and rollout."
+        v.RISK,
+        default="high",
+        help="The cost of a wrong answer. Flags, rollout, `consistency` and logs are set by class.",
     )
     consistency: Setting[Consistency | None, Consistency] = option(
         v.CONSISTENCY,
         default=None,
-        help='"strict": cut off from the log, serve nothing. Left out: as its risk class has it.',
+        help='"strict": serve nothing without a connection to the log. Left out: as the risk class.',
     )
     enabled: Setting[bool, bool] = option(
-        v.boolean, default=True, help="Whether the route is cached at start."
+        v.boolean,
+        default=True,
+        help="Whether the route is cached until a live flag says otherwise.",
     )
     methods: Setting[Names, tuple[str, ...]] = option(
         v.METHODS,
         default=("GET",),
-        help="What is cached: GET with its HEAD, POST and QUERY with `body`; none: `invalidates` alone.",
+        help="The cached methods: GET (with HEAD), POST and QUERY (with `body`). Empty: none.",
     )
     body: Setting[Body | None, Body | None] = option(
         v.BODY,
         default=None,
-        help='What keys a POST or QUERY: its bytes ("raw"), for "graphql" of queries only.',
+        help='"raw": the bytes of the body are in the key. "graphql": so too, and only queries are cached.',
     )
     body_limit: Setting[Size, int] = option(
-        v.positive_size, default="64KiB", help="Requests with larger bodies go past the cache."
+        v.positive_size,
+        default="64KiB",
+        help="Requests with bodies of more bytes bypass the cache.",
     )
     query: Setting[Names | None, tuple[str, ...] | None] = option(
         v.PARAMETERS,
         default=None,
-        help="The parameters the route reads; it sees no others. Left out: all, order kept.",
+        help="The query parameters in the key. All others are removed. Left out: all are in the key.",
     )
     ignore_query: Setting[Names, tuple[str, ...]] = option(
         v.IGNORED_PARAMETERS,
         default=(),
-        help="Parameters that are not keyed and not passed on. Not together with `query`.",
+        help="Query parameters that are removed and not in the key. Not together with `query`.",
     )
     vary: Setting[Names, tuple[str, ...]] = option(
-        v.FIELD_NAMES, default=(), help="Request headers the answer depends on."
+        v.FIELD_NAMES,
+        default=(),
+        help="Request headers that the answer depends on. They are in the key.",
     )
     cookies: Setting[Names | None, tuple[str, ...] | None] = option(
         v.COOKIES,
         default=None,
-        help="The cookies the route reads; it sees no others. Left out: no cookies, or no cache.",
+        help="The cookies in the key. All others are removed. Left out: with cookies, usually bypass.",
     )
     identity: Setting[str | None, str | None] = option(
         v.IDENTITY,
         default=None,
-        help="A function that says who is asking; each has answers of their own.",
+        help="A function that returns who is asking. Each person gets separate answers. Left out: none.",
     )
     tags: Setting[Names, tuple[str, ...]] = option(
-        v.TAGS, default=(), help="Names to purge by, such as `product:{id}`."
+        v.TAGS, default=(), help="Tags of the answer, such as `product:{id}`, to purge it by."
     )
     volatile: Setting[Names, tuple[str, ...]] = option(
         v.VOLATILE,
         default=(),
-        help="What shadow is not to compare: response headers, and JSON paths as `$.items[*].age`.",
+        help="Headers, and JSON paths such as `$.items[*].age`, that may differ in shadow.",
     )
     invalidates: Setting[Names, tuple[str, ...]] = option(
         v.TAGS,
         default=(),
-        help="What an unsafe request to the path purges when it succeeds, such as `product:{id}`.",
+        help="Tags that a successful unsafe request (such as a POST) to this path purges.",
     )
     stale_while_revalidate: Setting[Duration | None, float | None] = option(
         v.duration,
         default=None,
-        help="How long a stale answer is served while one request renews it.",
+        help="How long a stale answer is served while it is refreshed. Left out: as it states.",
     )
     stale_if_error: Setting[Duration | None, float | None] = option(
-        v.duration, default=None, help="How long a stale answer is served in place of an error."
+        v.duration,
+        default=None,
+        help="How long a stale answer is served instead of an error. Left out: as it states.",
     )
     negative_ttl: Setting[Duration | None, float | None] = option(
         v.duration,
@@ -158,27 +181,27 @@ class Route(Settings):
     retain: Setting[Duration, float] = option(
         v.duration,
         default="1h",
-        help="How long a stale answer is kept to ask the application if it is still current.",
+        help="How long a stale answer with a validator is kept, so that a 304 can renew it.",
     )
     heuristic: Setting[float | None, float | None] = option(
         v.FRACTION,
         default=None,
-        help='With ttl = "response": fresh for this share of its age, where it states no lifetime.',
+        help='With ttl = "response": without a lifetime, fresh for this share of its time unchanged.',
     )
     client_directives: Setting[ClientDirectives, ClientDirectives] = option(
         v.CLIENT_DIRECTIVES,
         default="ignore",
-        help='"honour": clients may ask for fresh answers by Cache-Control, and so load the origin.',
+        help='"honour": obey Cache-Control of requests. Clients can then cause load on the application.',
     )
     max_variants: Setting[int, int] = option(
         v.integer(1, 10_000),
         default=64,
-        help="Answers kept per URL and process where they vary; the oldest makes room.",
+        help="Maximum number of variants per URL and process. Above it, the oldest is dropped.",
     )
     max_size: Setting[Size | None, int] = option(
         v.positive_size,
         default=None,
-        help=f"Larger bodies are passed through, not stored. Left out: `{DEFAULT_BODY_LIMIT}`.",
+        help=f"Bodies of more bytes are not stored. Left out: `{DEFAULT_BODY_LIMIT}`.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -193,7 +216,7 @@ class Route(Settings):
 
     @classmethod
     def derive(cls, values: dict[str, Any]) -> None:
-        """Name the route after its path, and give one without a kind the default body limit."""
+        """Make a missing name from the path, and set the default `max_size` of a route without a kind."""
         if "name" in values and values["name"] is None:
             del values["name"]
             if "path" in values and "mount" in values:
@@ -203,6 +226,7 @@ class Route(Settings):
 
 
 def _name_of(path: str) -> str:
+    """Return the name of a route with this path: `/products/{id:int}` becomes `products-id`."""
     return (
         re.sub(r"[^A-Za-z0-9_.]+", "-", re.sub(r":[a-z]+\}", "}", path)).strip("-")[:100] or "root"
     )
@@ -211,13 +235,13 @@ def _name_of(path: str) -> str:
 def filled(
     route: Route, kinds: Mapping[str, Kind], consistency: Mapping[str, Consistency]
 ) -> Route:
-    """Give a route with what it left out filled in from its kind, then from its risk class."""
+    """Return a route with missing options filled in from its kind, then from its risk class."""
     kind = None if route.kind is None else kinds[route.kind]
-    left_out: dict[str, Any] = {
+    missing: dict[str, Any] = {
         name: getattr(kind, name, None) for name in options_of(Kind) if getattr(route, name) is None
     }
-    if "consistency" in left_out and left_out["consistency"] is None:
-        left_out["consistency"] = consistency[route.risk]
-    if "max_size" in left_out and left_out["max_size"] is None:
-        left_out["max_size"] = v.size(DEFAULT_BODY_LIMIT)
-    return replace(route, **left_out)
+    if "consistency" in missing and missing["consistency"] is None:
+        missing["consistency"] = consistency[route.risk]
+    if "max_size" in missing and missing["max_size"] is None:
+        missing["max_size"] = v.size(DEFAULT_BODY_LIMIT)
+    return replace(route, **missing)

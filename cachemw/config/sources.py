@@ -1,7 +1,7 @@
-"""Where a configuration comes from: a TOML file, a mapping, Django's settings, the environment.
+"""The sources of a configuration: a TOML file, a mapping, Django's settings, environment variables.
 
-The environment is laid over whatever the others say, and a mistake in it is reported under the
-variable's name.
+Environment variables replace what the other sources say. A mistake in one is reported under the name of
+the variable.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _POSITION = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)
 
 
 def load_config(path: str | os.PathLike[str], *, environ: Environment | None = None) -> Config:
-    """Read a TOML file. Raises ConfigError, also for a file that cannot be read."""
+    """Read a TOML file. Raises ConfigError, also if the file cannot be read."""
     return config_from(read_toml(path), source=os.fspath(path), environ=environ)
 
 
@@ -46,7 +46,10 @@ def config_from(
     source: str = "configuration",
     environ: Environment | None = None,
 ) -> Config:
-    """Decode a mapping with the keys of the file. Raises ConfigError with every mistake in it."""
+    """Return the configuration in a mapping with the keys of a file.
+
+    `source` names it in messages. Raises ConfigError with every mistake in it.
+    """
     overlay = _Overlay(mapping, os.environ if environ is None else environ)
     try:
         config = table(Config)(overlay.document)
@@ -72,7 +75,7 @@ def config_from_django(value: object, *, environ: Environment | None = None) -> 
 
 
 def read_toml(path: str | os.PathLike[str]) -> Document:
-    """Read a TOML file as it is. Raises ConfigError."""
+    """Return what a TOML file contains, unchecked. Raises ConfigError if it cannot be read."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -82,12 +85,12 @@ def read_toml(path: str | os.PathLike[str]) -> Document:
 
 
 def parse_toml(data: bytes, source: str) -> Document:
-    """Read what a TOML file holds. Raises ConfigError for whatever is none."""
+    """Return what the bytes of a TOML file contain. Raises ConfigError if they are not TOML."""
     try:
         return tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
-        problem = Problem(f"byte {error.start}", "not UTF-8, which TOML must be")
-    except ValueError as error:  # of TOML, or of an integer with thousands of digits
+        problem = Problem(f"byte {error.start}", "not UTF-8: save the file in UTF-8")
+    except ValueError as error:  # a syntax error, or an integer with thousands of digits
         problem = _syntax_problem(str(error))
     except RecursionError:
         problem = _syntax_problem("nested too deeply")
@@ -101,7 +104,7 @@ def _syntax_problem(message: str) -> Problem:
 
 
 class _Overlay:
-    """A document with the environment laid over it, and where its values came from."""
+    """A document in which environment variables replace values, and which variable set which value."""
 
     def __init__(self, mapping: Mapping[str, Any], environ: Environment) -> None:
         self.document: Any = dict(mapping) if isinstance(mapping, Mapping) else mapping
@@ -113,14 +116,17 @@ class _Overlay:
                     apply(self, variable, environ[variable])
 
     def renamed(self, problem: Problem) -> Problem:
-        """Name the variable where the problem is with what it says."""
+        """Return the problem with the name of a variable as its path, if a variable set the value."""
         path, item = problem.path, ""
         if found := _ITEM.fullmatch(path):
             path, item = found.groups()
         return Problem(self._variables.get(path, path) + item, problem.message)
 
     def put(self, variable: str, value: object, name: str, *, inside: str = "") -> None:
-        """Set a key, inside a table if one is named. A table that is none is left to fail."""
+        """Set a key, in the table `inside` if one is named.
+
+        If `inside` is not a table, nothing is set: the decoder reports it.
+        """
         target = self.document
         if inside:
             inner = target.get(inside, {})
@@ -150,7 +156,7 @@ def _put_flags(overlay: _Overlay, variable: str, text: str) -> None:
         name, _, flag = (part.strip() for part in piece.partition("="))
         route = name.removeprefix("route:")
         if not route or not flag:
-            message = f"expected low=off or route:NAME=off, got {show(piece)}"
+            message = f"expected flags such as low=off or route:NAME=off, got {show(piece)}"
             overlay.problems.append(Problem(variable, message))
         else:
             inside = "flags" if route == name else "route_flags"
@@ -158,7 +164,8 @@ def _put_flags(overlay: _Overlay, variable: str, text: str) -> None:
 
 
 def _put_kill(overlay: _Overlay, variable: str, text: str) -> None:
-    # Either one kills, and what cannot be read kills too: off is the safe side (I6).
+    # The variable can only turn the cache off, never on again. A value that is not understood turns
+    # it off too, because off is the safe side (I6).
     if text.strip().lower() not in _NOT_KILLED:
         overlay.put(variable, True, "kill")
 

@@ -1,1 +1,10 @@
-"""The way to Redis, below the stores and the log."""
+"""The connections to Redis, used by the stores and by the invalidation log.
+
+Reading order:
+
+- `breaker`: the circuit breaker of one server.
+- `deadline`: one deadline for a whole reply, for clients in threads.
+- `node`: one server, with its clients and its breaker.
+- `topology`: which server has which key (single server, Sentinel, Cluster).
+- `nodes`: all servers of one deployment.
+"""

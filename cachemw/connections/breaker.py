@@ -1,16 +1,24 @@
-"""The circuit breaker: after repeated failures, stop asking a store that is ill.
+"""The circuit breaker: after repeated failures, stop using a server for a while.
+
+Theory of operation. The breaker has three states (the pattern is from Nygard, "Release It!"):
 
     closed ──N failures in a row, or trip()──▶ open ──wait over, a probe begins──▶ half-open
        ▲                                        ▲                                     │
        └────────────── success() ───────────────┼──────────── failure() ──────────────┤
-                                                └── the probe was never heard of again ┘
+                                                └──── the probe never reported a result ┘
 
-Requests ask `closed`, one attribute read. A background thread asks `may_probe()`, so that no
-request ever waits to find out whether the store is back. What late calls report while the breaker
-is open, good or bad, changes nothing: only the probe decides.
+- **closed**: requests use the server. Failures in a row are counted; a success resets the count.
+- **open**: requests do not use the server. They read `closed`, which is one attribute, and go on
+  without Redis at once (I3).
+- **half-open**: one probe is running. Only a background thread asks `may_probe()`, so no request
+  waits to find out whether the server is back.
 
-Each wait is `reset` doubled for every failed probe, up to a cap, give or take half: processes that
-lost the store together must not come back to it together.
+While the breaker is not closed, only the result of a probe counts. Requests that began before it
+opened still report their results; those are ignored in the open state.
+
+The wait before a probe is `reset`, doubled for each failed probe up to a cap, then multiplied by a
+random factor between 0.5 and 1.5. Without this jitter, all processes that lost Redis at the same
+moment would also come back to it at the same moment.
 """
 
 from __future__ import annotations
@@ -24,7 +32,7 @@ __all__ = ["Breaker", "State"]
 State = Literal["closed", "open", "half-open"]
 
 LONGEST_WAIT = 30.0
-"""Seconds; the cap on the doubling, before jitter."""
+"""Seconds. The doubling of the wait stops here; jitter comes on top."""
 
 
 class _Random(Protocol):
@@ -34,7 +42,7 @@ class _Random(Protocol):
 
 
 class Breaker:
-    """Decide whether the store may be asked. Thread-safe."""
+    """The decision whether one server may be used. Thread-safe."""
 
     def __init__(
         self,
@@ -45,7 +53,7 @@ class Breaker:
         *,
         longest: float = LONGEST_WAIT,
     ) -> None:
-        """Open after `failures` in a row; wait `reset` seconds, at most `longest`, on `clock`."""
+        """Open after `failures` in a row. The first wait is `reset` seconds, the longest is `longest`."""
         self._limit = failures
         self._reset = reset
         self._longest = max(reset, longest)
@@ -53,28 +61,28 @@ class Breaker:
         self._rng = rng
         self._lock = threading.Lock()
         self._count = 0
-        self._opened = 0  # times in a row that the breaker opened without closing between
+        self._opened = 0  # how often the breaker opened since it was last closed
         self._probe_at = 0.0
         self._probing = False
         self.closed = True
-        """Whether requests may use the store."""
+        """Whether requests may use the server."""
 
     @property
     def state(self) -> State:
-        """Where in the opening diagram the breaker stands."""
+        """The state of the diagram above."""
         if self.closed:
             return "closed"
         return "half-open" if self._probing else "open"
 
     def allow(self) -> bool:
-        """Say whether this call may go to the store: any while closed, one probe while not."""
+        """Tell whether this call may use the server: every call while closed, else one probe."""
         return self.closed or self.may_probe()
 
     def may_probe(self) -> bool:
-        """Claim the one probe of an open breaker whose wait is over.
+        """Reserve the probe of an open breaker whose wait is over. Return whether the caller has it.
 
-        True obliges the caller to report `success` or `failure`; a probe that reports neither
-        frees its place after one more wait.
+        A caller that gets True must report `success` or `failure`. If it reports neither, the next
+        probe is possible after one more wait.
         """
         if self.closed or self._clock() < self._probe_at:
             return False
@@ -87,7 +95,7 @@ class Breaker:
             return True
 
     def success(self) -> None:
-        """Report that the store answered."""
+        """Report that the server answered."""
         if self.closed and not self._count:
             return
         with self._lock:
@@ -97,7 +105,7 @@ class Breaker:
                 self._close()
 
     def failure(self) -> None:
-        """Report that the store failed or did not answer in time."""
+        """Report that the server failed, or did not answer in time."""
         with self._lock:
             if self.closed:
                 self._count += 1
@@ -107,7 +115,7 @@ class Breaker:
                 self._open()
 
     def trip(self) -> None:
-        """Open at once, whatever the count; an open breaker keeps the wait it has."""
+        """Open at once, whatever the count. An open breaker keeps its present wait."""
         with self._lock:
             if self.closed or self._probing:
                 self._open()
@@ -124,6 +132,6 @@ class Breaker:
         self.closed = True
 
     def _wait(self) -> float:
-        # 2**31 seconds are past any cap; a larger exponent would only make a larger integer.
+        # The exponent is limited to avoid an overflow: 2**31 times any `reset` is above the cap.
         base = min(self._longest, self._reset * 2.0 ** min(self._opened - 1, 31))
         return base * (0.5 + self._rng.random())

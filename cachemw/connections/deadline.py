@@ -1,8 +1,8 @@
-"""Reading a whole reply of Redis within one deadline, in threads.
+"""One deadline for a whole reply of Redis, for clients in threads.
 
-redis-py's timeout is for each read of the socket, and a reply that trickles in is many: a server, or
-a network, that sends a byte every 20 ms would keep a request for as long as it likes (I3). An event
-loop needs none of this: there the deadline is put around the whole command.
+The timeout of redis-py is for each read of the socket, and one reply may need many reads. A server or
+network that sends a byte every 20 ms would hold a request without limit (I3). Event loops do not need
+this module: there the deadline is around the whole command.
 """
 
 from __future__ import annotations
@@ -16,36 +16,35 @@ __all__ = ["reply_within_deadline"]
 
 @cache
 def reply_within_deadline() -> type[Any]:
-    """Make the parser that redis-py is to use; its own where that is not the one over hiredis."""
+    """Return the parser class for redis-py: one with a deadline if hiredis is installed."""
     from redis.connection import DefaultParser
     from redis.exceptions import TimeoutError as RedisTimeoutError
 
-    if not hasattr(
-        DefaultParser, "read_from_socket"
-    ):  # without hiredis: bounded for each read alone
+    # The parser without hiredis has no such method. Then the timeout is for each read only.
+    if not hasattr(DefaultParser, "read_from_socket"):
         return DefaultParser
 
-    class Parser(DefaultParser):  # type: ignore[misc, valid-type]
-        """Gives every read after the first one only what is left of the reply's deadline."""
+    class DeadlineParser(DefaultParser):  # type: ignore[misc, valid-type]
+        """A parser whose later reads get only the time that is left for the reply."""
 
         _ends: float | None = None
 
         def read_response(self, *args: Any, **options: Any) -> Any:
-            """Read one reply."""
+            """Read one reply. Its deadline starts with the first read."""
             self._ends = None
             return super().read_response(*args, **options)
 
         def read_from_socket(self, *args: Any, **options: Any) -> bool:
-            """Read a piece of it; raises redis-py's TimeoutError when time is up."""
+            """Read a part of the reply. Raises the TimeoutError of redis-py after the deadline."""
             timeout = self._socket_timeout
-            if self._ends is None or timeout is None:  # nearly every reply comes in one piece
+            if self._ends is None or timeout is None:  # the first read; most replies need no other
                 if timeout is not None:
                     self._ends = time.monotonic() + timeout
                 return bool(super().read_from_socket(*args, **options))
             left = self._ends - time.monotonic()
-            if left <= 0:  # however fast the pieces come: 100 MB of them would take 0.3 s
+            if left <= 0:  # also when data keeps coming: 100 MB would take 0.3 s
                 raise RedisTimeoutError("the reply took too long")
             options["timeout"] = left
             return bool(super().read_from_socket(*args, **options))
 
-    return Parser
+    return DeadlineParser

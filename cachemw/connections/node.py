@@ -1,9 +1,9 @@
-"""One Redis server: clients that give up quickly, and the breaker that says whether to ask it.
+"""One Redis server: its clients, which give up quickly, and its circuit breaker.
 
-Stock redis-py takes 4 to 55 seconds to give up. These clients do not retry, read under a deadline,
-wait briefly for a free connection, and say nothing on connecting that costs a round trip. They are
-made when first needed: one per process for threads, one per event loop. A connection made before a
-fork must not be used after it, nor one loop's in another.
+With its defaults, redis-py takes 4 to 55 seconds to give up (measured). The clients here do not retry,
+read under a deadline, wait only briefly for a free connection, and send no extra commands when they
+connect. They are made when they are first needed: one per process for threads, and one per event loop.
+A connection must not be used in a forked child, nor in another event loop.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Node"]
 
-# Of the 75 ms that a request may be kept waiting (I3): 50 to read, 10 for the pool, 15 to connect.
+# I3 allows 75 ms for one request: 50 to read, 10 to wait for the pool, 15 (0.3 of 50) to connect.
 _CONNECT_SHARE = 0.3
 _SHORTEST_CONNECT = 0.005
-"""Seconds; the least that is given to connecting, however short the deadline."""
+"""Seconds. Connecting gets at least this, however short the deadline is."""
 
-_Lasting = tuple["redis.asyncio.Redis", AsyncGenerator[None, None]]
-"""A loop's client, and what closes it when the loop ends."""
+_LoopClient = tuple["redis.asyncio.Redis", AsyncGenerator[None, None]]
+"""The client of an event loop, and the generator that closes it when the loop ends."""
 
 
 class Node:
@@ -40,17 +40,17 @@ class Node:
     def __init__(
         self, config: RedisConfig, url: str, address: Address | None, breaker: Breaker
     ) -> None:
-        """`address` is where the server is; None: where `url` says."""
+        """Take the address from `address`, or from `url` where `address` is None."""
         self.breaker = breaker
         self._config = config
         self._url = url
         self._address = {} if address is None else {"host": address[0], "port": address[1]}
         self._lock = threading.Lock()
         self._sync: redis.Redis | None = None
-        self._by_loop: dict[asyncio.AbstractEventLoop, _Lasting] = {}
+        self._by_loop: dict[asyncio.AbstractEventLoop, _LoopClient] = {}
 
     def sync(self) -> Any:
-        """Give this process's client for threads."""
+        """Return the client for threads."""
         client = self._sync
         if client is None:
             with self._lock:
@@ -63,25 +63,27 @@ class Node:
         return client
 
     def aio(self) -> Any:
-        """Give the running event loop's client."""
+        """Return the client of the running event loop."""
         loop = asyncio.get_running_loop()
-        lasting = self._by_loop.get(loop)
-        if lasting is None:
+        loop_client = self._by_loop.get(loop)
+        if loop_client is None:
             for other in list(self._by_loop):
-                if other.is_closed():  # by somebody who did not ask what was open in it
+                if other.is_closed():  # closed without `shutdown_asyncgens`
                     self._by_loop.pop(other, None)
             client = self._make_async()
-            lasting = self._by_loop[loop] = client, self._until_the_end(loop, client)
+            loop_client = self._by_loop[loop] = client, self._close_with_loop(loop, client)
             with suppress(StopIteration):
-                lasting[1].__anext__().send(None)  # as far as its yield: now the loop knows of it
-        return lasting[0]
+                # Run the generator up to its `yield`, which registers it with the loop.
+                loop_client[1].__anext__().send(None)
+        return loop_client[0]
 
-    async def _until_the_end(
+    async def _close_with_loop(
         self, loop: asyncio.AbstractEventLoop, client: redis.asyncio.Redis
     ) -> AsyncGenerator[None, None]:
-        """Close a loop's client when the loop ends, for then asyncio closes its generators.
+        """Close a loop's client when the loop ends: asyncio then closes its async generators.
 
-        Nobody else would: a client refers to its loop, and loops may live for one request only.
+        Nothing else would close it. The client refers to its loop, so neither is freed, and a loop
+        may exist for one request only (`asgiref.async_to_sync`).
         """
         try:
             yield
@@ -89,28 +91,28 @@ class Node:
             self._by_loop.pop(loop, None)
             await client.aclose()
 
-    def alone(self, read_timeout: float) -> redis.Redis:
-        """Make a client of one connection that blocks in reads for up to `read_timeout` seconds."""
+    def dedicated_client(self, read_timeout: float) -> redis.Redis:
+        """Return a new client with one connection, which waits `read_timeout` seconds for a reply."""
         return self._make_sync(read_timeout, connections=1)
 
     def close(self) -> None:
-        """Close the threads' client; loops close theirs by `aclose`, or when they end."""
+        """Close the client for threads. Clients of loops are closed by `aclose` or with their loop."""
         client, self._sync = self._sync, None
         if client is not None:
             client.close()
 
     async def aclose(self) -> None:
-        """Close the running loop's client."""
-        lasting = self._by_loop.pop(asyncio.get_running_loop(), None)
-        if lasting is not None:
-            await lasting[1].aclose()
+        """Close the client of the running event loop."""
+        loop_client = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if loop_client is not None:
+            await loop_client[1].aclose()
 
     def retire(self) -> None:
-        """Close everything, from any thread: nobody will ask this server any more."""
+        """Close all clients, from any thread. For a server that is no longer used."""
         self.close()
         for loop in list(self._by_loop):
-            with suppress(RuntimeError):  # the loop is closed, and its connections with it
-                loop.call_soon_threadsafe(_spawn, loop, self)
+            with suppress(RuntimeError):  # the loop is closed already
+                loop.call_soon_threadsafe(_close_in_loop, loop, self)
 
     def _make_sync(self, read_timeout: float, connections: int, **further: Any) -> redis.Redis:
         import redis
@@ -123,7 +125,7 @@ class Node:
             retry=Retry(NoBackoff(), 0),
             **further,
         )
-        return redis.Redis.from_pool(self._here(pool))
+        return redis.Redis.from_pool(self._with_address(pool))
 
     def _make_async(self) -> redis.asyncio.Redis:
         import redis.asyncio
@@ -135,10 +137,10 @@ class Node:
             **self._options(self._config.deadline, self._config.pool_size),
             retry=Retry(NoBackoff(), 0),
         )
-        return redis.asyncio.Redis.from_pool(self._here(pool))
+        return redis.asyncio.Redis.from_pool(self._with_address(pool))
 
-    def _here(self, pool: Any) -> Any:
-        """Point a pool at the address: redis-py lets what stands in a URL win over options."""
+    def _with_address(self, pool: Any) -> Any:
+        """Set the address of a pool. It cannot be an option: in redis-py, a URL overrides options."""
         pool.connection_kwargs.update(self._address)
         return pool
 
@@ -156,10 +158,10 @@ class Node:
 
 
 _closing: set[asyncio.Task[None]] = set()
-"""Clients being closed; without a reference a task may be collected before it is done."""
+"""The tasks that close clients. Without a reference, a task may be collected before its end."""
 
 
-def _spawn(loop: asyncio.AbstractEventLoop, node: Node) -> None:
+def _close_in_loop(loop: asyncio.AbstractEventLoop, node: Node) -> None:
     task = loop.create_task(node.aclose())
     _closing.add(task)
     task.add_done_callback(_closing.discard)

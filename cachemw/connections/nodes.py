@@ -1,8 +1,8 @@
-"""The servers of one deployment: a node for each that keys are at, found by the key.
+"""The Redis servers of one deployment, found by key.
 
-Every use of Redis names a key and gets the node that has it. Nodes come and go with what the
-topology learns; each has a breaker of its own, so that one ill server of a Cluster does not cost
-what the others hold.
+Every use of Redis names a key and gets the node (server) that has it. Nodes are added and removed as
+the topology changes. Each node has its own breaker: if one server of a Cluster fails, the keys on
+the other servers stay usable.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from cachemw.config.model import RedisSettings as RedisConfig
 from cachemw.config.syntax.redis_url import Address, deployment
 from cachemw.connections.breaker import Breaker
 from cachemw.connections.node import Node
-from cachemw.connections.topology import ANYWHERE, LOOKING, topology_of
+from cachemw.connections.topology import LOOKUP_TIMEOUT, URL_ADDRESS, topology_of
 from cachemw.errors import ConfigError, Problem, StoreUnavailable
 
 __all__ = ["Nodes"]
 
 _LONGEST_BREAK = 2.0
-"""Seconds; the breaker's doubling ends here, for Redis is to be in use again 3 s after it is back."""
+"""Seconds. The doubling of a breaker's wait ends here, so that with jitter Redis is used again within 3 s
+of its return."""
 _LOOK_AGAIN = 5.0
-"""Seconds after which the servers are looked up again, also when nothing seems wrong: one that was
-cut off from its Sentinels, and from nobody else, goes on as if it were the master."""
+"""Seconds between look-ups of the servers when nothing seems wrong. They are needed: an old master that
+is cut off from its Sentinels, but not from us, still answers as a master."""
 
 
 class Nodes:
@@ -36,7 +37,7 @@ class Nodes:
     def __init__(
         self, config: RedisConfig, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """Open no connection yet. Raises ConfigError without redis-py."""
+        """Prepare without opening a connection. Raises ConfigError if redis-py is not installed."""
         _require_redis()
         self.config = config
         self._monotonic = monotonic
@@ -47,40 +48,40 @@ class Nodes:
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """Forget every client without a word to its connections: they are the parent's."""
+        """Forget all clients without closing them: the sockets are shared with the parent."""
         self._lock = threading.Lock()
         self._by_address: dict[Address, Node] = {}
 
     def of(self, key: bytes) -> Node:
-        """Give the node that has a key; raises StoreUnavailable while nobody knows which."""
-        address = self._topology.at(key)
+        """Return the node that has a key. Raises StoreUnavailable if that is not known."""
+        address = self._topology.address_of(key)
         return self._by_address.get(address) or self._add(address)
 
-    def found(self, key: bytes) -> Node:
-        """Give the node that has a key, and look for it where nobody knows: this may block."""
+    def find(self, key: bytes) -> Node:
+        """Return the node that has a key, after a look-up if that is not known. May block."""
         try:
             return self.of(key)
         except StoreUnavailable:
             self.locate()
             return self.of(key)
 
-    def every(self) -> list[Node]:
-        """Give the node of each server that keys are at; looks for them first, so this may block."""
+    def all_nodes(self) -> list[Node]:
+        """Return a node for each server that has keys, after a look-up. May block."""
         self.locate()
         servers = self._topology.servers()
-        return [self._add(each) for each in ([ANYWHERE] if servers is None else servers)]
+        return [self._add(each) for each in ([URL_ADDRESS] if servers is None else servers)]
 
-    async def afound(self, key: bytes) -> Node:
-        """Give the node that has a key as `found` does, without blocking the event loop."""
+    async def afind(self, key: bytes) -> Node:
+        """Return the node that has a key, as `find` does, without blocking the event loop."""
         try:
             return self.of(key)
         except StoreUnavailable:
-            return await asyncio.to_thread(self.found, key)
+            return await asyncio.to_thread(self.find, key)
 
     # -- in the background -----------------------------------------------------------------------
 
     def locate(self) -> None:
-        """Find out where keys are now; raises StoreUnavailable when nobody can be asked."""
+        """Look up which server has which keys. Raises StoreUnavailable if no server can tell."""
         self._looked_at = self._monotonic()
         self._topology.locate(self._connect)
         servers = self._topology.servers()
@@ -92,28 +93,29 @@ class Nodes:
         for node in gone:
             node.retire()
 
-    def keep_up(self) -> None:
-        """Look again if it is time, or if something was heard that makes it worth while."""
+    def locate_if_due(self) -> None:
+        """Look the servers up again if it is time, or if the known topology may be outdated."""
         if self._topology.doubtful or self._monotonic() - self._looked_at > _LOOK_AGAIN:
             self.locate()
 
-    def probe(self, well: Node) -> bool:
-        """Ask each server whose breaker is open and whose wait is over; say whether `well`'s closed.
+    def probe(self, answered: Node) -> bool:
+        """Send a PING to each server whose breaker is due for a probe.
 
-        `well` has just answered, and need not be asked.
+        `answered` is the node that has just answered another command: it needs no PING. Return
+        whether its breaker was closed by this.
         """
-        for node in self._listed():
-            if node is not well and node.breaker.may_probe():
+        for node in self._known_nodes():
+            if node is not answered and node.breaker.may_probe():
                 _ping(node)
-        if well.breaker.may_probe():
-            well.breaker.success()
+        if answered.breaker.may_probe():
+            answered.breaker.success()
             return True
         return False
 
-    # -- what is heard ---------------------------------------------------------------------------
+    # -- reports from requests -------------------------------------------------------------------
 
-    def heard(self, key: bytes, error: BaseException) -> bool:
-        """Learn from an error where a key is; say whether that is all that was wrong."""
+    def learn_from_error(self, key: bytes, error: BaseException) -> bool:
+        """Learn from an error where a key is. Return whether the server itself works well."""
         from redis.exceptions import AskError, MovedError, ReadOnlyError
 
         if isinstance(error, MovedError):
@@ -121,32 +123,31 @@ class Nodes:
             return True
         if isinstance(error, ReadOnlyError):
             self._topology.doubtful = True
-        return isinstance(
-            error, AskError
-        )  # the slot is on its way: for a moment its keys are misses
+        # ASK: the slot is being moved. Until that is done, its keys are misses.
+        return isinstance(error, AskError)
 
-    def suspect(self) -> None:
-        """Note that a server did not answer: another one may have taken its place."""
+    def mark_doubtful(self) -> None:
+        """Report that a server did not answer: another server may have replaced it."""
         self._topology.doubtful = True
 
     @property
     def breakers(self) -> list[Breaker]:
-        """The breakers of the servers that have been asked."""
-        return [node.breaker for node in self._listed()]
+        """The breakers of the servers that were used so far."""
+        return [node.breaker for node in self._known_nodes()]
 
-    # -- life ------------------------------------------------------------------------------------
+    # -- closing ---------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close the threads' clients."""
-        for node in self._listed():
+        """Close the clients for threads."""
+        for node in self._known_nodes():
             node.close()
 
     async def aclose(self) -> None:
-        """Close the running loop's clients."""
-        for node in self._listed():
+        """Close the clients of the running event loop."""
+        for node in self._known_nodes():
             await node.aclose()
 
-    def _listed(self) -> list[Node]:
+    def _known_nodes(self) -> list[Node]:
         with self._lock:
             return list(self._by_address.values())
 
@@ -165,10 +166,10 @@ class Nodes:
             random.Random(),
             longest=_LONGEST_BREAK,
         )
-        return Node(self.config, self._url, None if address == ANYWHERE else address, breaker)
+        return Node(self.config, self._url, None if address == URL_ADDRESS else address, breaker)
 
     def _connect(self, address: Address) -> Any:
-        return self._make(address).alone(LOOKING)
+        return self._make(address).dedicated_client(LOOKUP_TIMEOUT)
 
 
 def _ping(node: Node) -> None:

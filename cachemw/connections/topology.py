@@ -1,9 +1,9 @@
-"""Which server has a key: always the same one, the one that the Sentinels call master, or a Cluster's.
+"""Which server has which key: a single server, the master of Sentinels, or the slots of a Cluster.
 
-Requests read what is known, and never ask for it: redis-py's own Sentinel and Cluster clients look
-the servers up inside a command, with retries, and a request would wait for that (I3). Looking is
-`locate`, done in the background by whoever follows the invalidation log: before it joins, and as
-soon as something makes what is known doubtful. Until then a key that has moved is a miss.
+Requests only read what is known. They never look a server up: the Sentinel and Cluster clients of
+redis-py do that inside a command, with retries, and a request would wait for it (I3). The look-up is
+`locate`. The background thread that follows the invalidation log calls it before it joins the log,
+and whenever the known topology may be outdated. Until then a key that has moved is a miss.
 """
 
 from __future__ import annotations
@@ -15,59 +15,59 @@ from typing import Any, Protocol
 from cachemw.config.syntax.redis_url import Address, Deployment
 from cachemw.errors import StoreUnavailable
 
-__all__ = ["ANYWHERE", "Connect", "Topology", "topology_of"]
+__all__ = ["LOOKUP_TIMEOUT", "URL_ADDRESS", "Connect", "Topology", "topology_of"]
 
-ANYWHERE: Address = ("", 0)
-"""The one server of a URL that names one: redis-py reads its address there."""
+URL_ADDRESS: Address = ("", 0)
+"""Stands for the address in the URL of a single server: redis-py reads it from there."""
 
-_SLOTS = 16_384
+_SLOTS = 16_384  # of every Redis Cluster, by its specification
 
 Connect = Callable[[Address], Any]
-"""Gives a client of one server that gives up quickly; whoever calls it closes it."""
+"""Return a client of one server that gives up quickly. The caller closes it."""
 
 
 class Topology(Protocol):
-    """What is known of where keys are. Thread-safe."""
+    """The known places of keys. Thread-safe."""
 
     doubtful: bool
-    """Whether something has been heard that `locate` should look into."""
+    """Whether the known places may be outdated, so that `locate` should be called."""
 
-    def at(self, key: bytes) -> Address:
-        """Give the server of a key; raises StoreUnavailable while none is known."""
+    def address_of(self, key: bytes) -> Address:
+        """Return the server of a key. Raises StoreUnavailable if none is known."""
 
     def moved(self, key: bytes, to: Address) -> None:
-        """Take a server's word for where a key is now."""
+        """Note where a key is now, as a server has said (MOVED)."""
 
     def locate(self, connect: Connect) -> None:
-        """Find out where keys are. Blocks, for at most some tenths of a second per server asked.
+        """Look up where keys are. Blocks, at most some tenths of a second for each server asked.
 
-        Raises StoreUnavailable when nobody who should know can be reached.
+        Raises StoreUnavailable if no server that should know can be reached.
         """
 
     def servers(self) -> Iterable[Address] | None:
-        """Give the servers that keys are at; None: whichever were asked so far."""
+        """Return the servers that have keys. None: there is only the server of the URL."""
 
 
 def topology_of(deployment: Deployment) -> Topology:
-    """Give what looks after one deployment; it has looked nowhere yet."""
+    """Return the topology of a deployment, before any look-up."""
     if deployment.mode == "sentinel":
         return _Sentinels(deployment)
     if deployment.mode == "cluster":
         return _Cluster(deployment.seeds)
-    return _Single()
+    return _SingleServer()
 
 
-class _Single:
-    """One server, wherever its URL says: there is nothing to find out."""
+class _SingleServer:
+    """One server, at the address in its URL. Nothing has to be looked up."""
 
     def __init__(self) -> None:
         self.doubtful = False
 
-    def at(self, key: bytes) -> Address:
-        return ANYWHERE
+    def address_of(self, key: bytes) -> Address:
+        return URL_ADDRESS
 
     def moved(self, key: bytes, to: Address) -> None:
-        """Do nothing: a server that knows better is one of a Cluster, and is not used as one."""
+        """Do nothing: MOVED comes from a Cluster, and this one is not configured as a Cluster."""
 
     def locate(self, connect: Connect) -> None:
         self.doubtful = False
@@ -77,7 +77,7 @@ class _Single:
 
 
 class _Sentinels:
-    """The master that Sentinels know."""
+    """The master that the Sentinels name."""
 
     def __init__(self, deployment: Deployment) -> None:
         self.doubtful = True
@@ -86,7 +86,7 @@ class _Sentinels:
         self._options: dict[str, Any] = dict(deployment.sentinel_options)
         self._master: Address | None = None
 
-    def at(self, key: bytes) -> Address:
+    def address_of(self, key: bytes) -> Address:
         master = self._master
         if master is None:
             raise StoreUnavailable("no master is known yet")
@@ -100,7 +100,7 @@ class _Sentinels:
             master = self._ask(sentinel)
             if master is not None and _is_master(connect, master):
                 self._sentinels.remove(sentinel)
-                self._sentinels.insert(0, sentinel)  # first to be asked the next time
+                self._sentinels.insert(0, sentinel)  # it answered, so ask it first next time
                 self._master = master
                 self.doubtful = False
                 return
@@ -113,8 +113,8 @@ class _Sentinels:
 
         client = redis.Redis(
             *sentinel,
-            socket_timeout=LOOKING,
-            socket_connect_timeout=LOOKING,
+            socket_timeout=LOOKUP_TIMEOUT,
+            socket_connect_timeout=LOOKUP_TIMEOUT,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
             **self._options,
@@ -132,14 +132,14 @@ class _Sentinels:
 
 
 class _Cluster:
-    """The slots of a Cluster and their primaries."""
+    """The slots of a Cluster and their primary servers."""
 
     def __init__(self, seeds: tuple[Address, ...]) -> None:
         self.doubtful = True
         self._seeds = seeds
         self._slots: list[Address | None] = []
 
-    def at(self, key: bytes) -> Address:
+    def address_of(self, key: bytes) -> Address:
         from redis.crc import key_slot
 
         slots = self._slots
@@ -152,16 +152,16 @@ class _Cluster:
     def moved(self, key: bytes, to: Address) -> None:
         from redis.crc import key_slot
 
-        self.doubtful = True  # a slot rarely comes alone
+        self.doubtful = True  # usually several slots are moved together
         if self._slots and to[0]:
             self._slots[key_slot(key)] = to
 
     def locate(self, connect: Connect) -> None:
         known = list(dict.fromkeys(address for address in self._slots if address))
-        random.shuffle(known)  # a fleet that looks at once must not ask one node
+        random.shuffle(known)  # many processes look at once: not all of them at the same node
         second_best: list[Address | None] = []
         for address in dict.fromkeys([*known, *self._seeds]):
-            healthy, slots = _slots_by(connect, address)
+            healthy, slots = _read_slots(connect, address)
             if healthy:
                 break
             second_best = second_best or slots
@@ -176,12 +176,12 @@ class _Cluster:
         return {address for address in self._slots if address}
 
 
-LOOKING = 0.25
-"""Seconds that a server has to say where keys are: nobody waits for it but a background thread."""
+LOOKUP_TIMEOUT = 0.25
+"""Seconds that a server has to answer a look-up. Only a background thread waits for it."""
 
 
 def _is_master(connect: Connect, address: Address) -> bool:
-    """Say whether a server takes itself for the master: a Sentinel may not have heard the news."""
+    """Tell whether a server says that it is the master. A Sentinel may know an old one."""
     import redis
 
     client = connect(address)
@@ -194,8 +194,8 @@ def _is_master(connect: Connect, address: Address) -> bool:
     return _text(role[0]) == "master"
 
 
-def _slots_by(connect: Connect, address: Address) -> tuple[bool, list[Address | None]]:
-    """Give a node's view of the Cluster, and whether it takes the Cluster for whole."""
+def _read_slots(connect: Connect, address: Address) -> tuple[bool, list[Address | None]]:
+    """Return whether a node sees the Cluster as complete, and the slots as this node sees them."""
     import redis
 
     client = connect(address)
@@ -208,7 +208,7 @@ def _slots_by(connect: Connect, address: Address) -> tuple[bool, list[Address | 
         client.close()
     slots: list[Address | None] = [None] * _SLOTS
     for first, last, (host, port, *_), *_ in ranges:
-        # A node that does not know its own address leaves it out: it is where we have asked.
+        # A node that does not know its own address leaves it empty: use the one that was asked.
         owner = (_text(host or address[0]), int(port))
         slots[first : last + 1] = [owner] * (last + 1 - first)
     return state.get("cluster_state") == "ok", slots

@@ -1,11 +1,27 @@
-"""The front door for Django.
+"""Middleware, admin page and query recording for Django.
 
     MIDDLEWARE = ["cachemw.django.CacheMiddleware", ...]     # first: it must see what all others do
     CACHEMW = {"routes": [...]}                              # or the path of a TOML file
 
-One hybrid middleware, native under WSGI and under ASGI. `get_cache()` gives the Cache, for purging.
+One middleware serves both WSGI and ASGI natively. `get_cache()` returns the Cache, for purging.
+
+Reading order:
+
+- `middleware`: the middleware, for threads and for event loops.
+- `relay`: how the application's response goes on to Django's handler.
+- `translate`: between Django's requests and responses and the engine's messages.
+- `registry`: the one cache of the process.
+- `query_recording`: where the recording of queries starts.
+- `recorder`: which queries are observed, and when their changes are purged.
+- `schema`: what the project's models say about its tables.
+- `apps`: the application for INSTALLED_APPS.
+- `models`: the model without a table that carries the admin's permissions.
+- `migrations`: the migration that makes those permissions.
+- `management`: the command `manage.py cachemw`.
+- `admin`: the page in the admin.
 """
 
+from cachemw.django import query_recording  # noqa: F401 - it waits for the first cache
 from cachemw.django.middleware import CacheMiddleware
 from cachemw.django.registry import get_cache
 

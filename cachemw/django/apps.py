@@ -1,7 +1,7 @@
-"""The Django application, for projects that have `cachemw.django` in INSTALLED_APPS.
+"""The Django application `cachemw.django`, for INSTALLED_APPS.
 
-The middleware installs the recorder of queries too. A worker or a command that serves nothing has
-only this to purge what it changes.
+The middleware starts the recording of queries too. A worker or a command has no middleware: this
+application makes it purge what it changes.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.conf import settings
 
-from cachemw.django.registry import record_queries
+from cachemw.django.query_recording import record_queries
 
 __all__ = ["CachemwConfig"]
 
 
 class CachemwConfig(AppConfig):
-    """Brings along the command of `manage.py` and the page in the admin, and records queries."""
+    """The application: adds a command to `manage.py` and a page to the admin, and records queries."""
 
     name = "cachemw.django"
     label = "cachemw"
     verbose_name = "Response cache"
 
     def ready(self) -> None:
-        """Observe database connections from now on, where the project has a cache."""
+        """Start to observe database connections, where the project configures a cache."""
         if hasattr(settings, "CACHEMW"):
             record_queries()

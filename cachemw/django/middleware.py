@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from cachemw.django.registry import get_cache
-from cachemw.django.relay import ResponseRelay, response_of
+from cachemw.django.response_relay import ResponseRelay, response_of
 from cachemw.django.translate import (
     copy_request,
     make_response,
@@ -22,7 +22,7 @@ from cachemw.django.translate import (
     scheme_of,
 )
 from cachemw.frontdoor.exchange import Exchange
-from cachemw.frontdoor.pipeline import Arrival, Pipeline, Reply
+from cachemw.frontdoor.pipeline import Arrival, CacheReply, Pipeline
 from cachemw.frontdoor.wsgi_environ import EnvironReader
 from cachemw.http.messages import Content
 from cachemw.telemetry.spans import span_origin
@@ -111,7 +111,7 @@ class CacheMiddleware:
         finally:
             relay.end_unless_streaming()
 
-    def _refresh(self, request: HttpRequest, reply: Reply) -> Callable[[Exchange], None]:
+    def _refresh(self, request: HttpRequest, reply: CacheReply) -> Callable[[Exchange], None]:
         own = copy_request(request, reply.content)
 
         def call(exchange: Exchange) -> None:
@@ -168,7 +168,7 @@ class CacheMiddleware:
             relay.end_unless_streaming()
 
     def _arefresh(
-        self, request: HttpRequest, reply: Reply
+        self, request: HttpRequest, reply: CacheReply
     ) -> Callable[[Exchange], Awaitable[None]]:
         own = copy_request(request, reply.content)
 
@@ -182,6 +182,6 @@ class CacheMiddleware:
         return call
 
 
-def _sent(reply: Reply) -> HttpResponseBase:
+def _sent(reply: CacheReply) -> HttpResponseBase:
     reply.finish()
     return response_of(reply.answer)

@@ -1,4 +1,4 @@
-"""The cache as the admin knows it: a model without a table, for its page and its permissions."""
+"""The model without a table that stands for the cache in the admin."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ __all__ = ["Cache"]
 
 
 class Cache(models.Model):
-    """Stands for this project's cache; there are no rows of it."""
+    """The project's cache, as the admin knows it: the owner of its page and its permissions.
+
+    The name is part of the permissions (`view_cache`), the URLs and the migration, so it stays.
+    """
 
     id: models.BigAutoField[int, int] = models.BigAutoField(primary_key=True)
-    """Never asked for; named here so that no setting of the project's makes a migration of it."""
+    """Named here so that DEFAULT_AUTO_FIELD of the project does not ask for a migration."""
 
-    class Meta:  # noqa: D106 - what Django calls it
+    class Meta:  # noqa: D106 - its name is Django's
         managed = False
         default_permissions = ()
         permissions = (

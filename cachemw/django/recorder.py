@@ -1,10 +1,29 @@
-"""Notes what answers read through Django's database connections, and purges what is written.
+"""Recording of what is read and written through Django's database connections.
 
-Each connection has one observer, which Django calls around every statement. What is read goes to the
-recording of the answer that is being made. What is written is purged after it is committed, at once
-under autocommit, and once for each transaction: a rolled back savepoint takes its writes along.
+What is recorded: every connection gets one observer, an execute wrapper that Django calls around each
+statement. What a statement reads goes to the recording of the response that the application is making
+(`cachemw.recording.context`), as tags (see `cachemw.recording.sql.rows`). What it writes becomes
+`Changes`, whose tags are purged.
 
-A fault in here fails no statement: a read becomes one of unknown rows, and a write one of anything.
+When a write is purged, so that a purged entry is never made again from old rows (I5):
+
+| how the statement runs | its tags are purged |
+|---|---|
+| autocommit | at once, after the statement |
+| `atomic`, or a transaction that Django manages | once, by `on_commit`, after the commit |
+| a transaction begun by a statement, or by `set_autocommit(False)` | at once, and again after the commit |
+
+Why at once *and* again in the last case: Django does not tell when such a transaction ends. The end is
+seen in most cases only (a `COMMIT` statement, `connection.commit()`, the next statement under
+autocommit). The first purge is there in case the end is missed; the second one removes what other
+processes stored from the old rows in between.
+
+A write that raises is purged all the same: the database may have carried it out, and only its
+acknowledgement was lost. A rolled back savepoint takes its writes along: Django drops the `on_commit`
+hooks of that savepoint, and with them the only strong reference to the batch of its changes.
+
+A fault in this module fails no statement (I3). A read then counts as a read of unknown rows, and a
+write as a write of anything, so that a fault costs misses and never a stale response.
 """
 
 from __future__ import annotations
@@ -13,7 +32,7 @@ import functools
 import logging
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.signals import setting_changed
@@ -21,26 +40,38 @@ from django.db import connections
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_save
 
-from cachemw.django import registry
 from cachemw.django.schema import describe, keys_of, schema
 from cachemw.recording.context import Recording, current, describers
 from cachemw.recording.sql.inserted import learn_keys
 from cachemw.recording.sql.observed import OPAQUE, Observed
-from cachemw.recording.sql.rows import UNKNOWN, Changes, record
+from cachemw.recording.sql.read_rows import record
+from cachemw.recording.sql.rows import UNKNOWN
 from cachemw.recording.sql.statements import observe
+from cachemw.recording.sql.written_rows import Changes
+
+if TYPE_CHECKING:
+    from cachemw.cache import Cache
 
 __all__ = ["install"]
 
 _FAULTS = logging.getLogger("cachemw.faults")
 _UID = "cachemw.django.recorder"
 _Execute = Callable[[Any, Any, bool, Any], Any]
+_get_cache: Callable[[], Cache]
+_is_being_made_here: Callable[[], bool]
 _on: bool | None = None
-"""Whether the configuration wants this; None before the first statement."""
+"""Whether the configuration asks for recording; None before the first statement."""
 
 
-def install() -> None:
-    """Observe the connections of this process, those to come and those that are there."""
-    connection_created.connect(_created, dispatch_uid=_UID)
+def install(get_cache: Callable[[], Cache], is_being_made_here: Callable[[], bool]) -> None:
+    """Observe the connections of this process, those to come and those that are there.
+
+    `get_cache` returns the cache to purge. `is_being_made_here` tells whether this thread is making
+    it: then `get_cache` would wait for itself.
+    """
+    global _get_cache, _is_being_made_here
+    _get_cache, _is_being_made_here = get_cache, is_being_made_here
+    connection_created.connect(_connection_created, dispatch_uid=_UID)
     post_save.connect(_saved, dispatch_uid=_UID)
     if describe not in describers:
         describers.append(describe)
@@ -48,20 +79,23 @@ def install() -> None:
         _attach(connection)
 
 
-def _created(*, connection: Any, **_: Any) -> None:
-    _attach(connection).begin_anew()
+def _connection_created(*, connection: Any, **_: Any) -> None:
+    _attach(connection).reset()
 
 
 def _attach(connection: Any) -> _Observer:
-    """Give a connection's observer; the first of its wrappers, for those who add some take the last off."""
-    found = _observer_of(connection)
-    if found is None:
-        found = _Observer()
-        connection.execute_wrappers.insert(0, found)
-        # Nothing else tells where transactions are managed by hand.
-        connection.commit = _then(connection.commit, found.ended)
-        connection.rollback = _then(connection.rollback, found.rolled_back)
-    return found
+    """Return a connection's observer, and add one where there is none.
+
+    It is put first: `connection.execute_wrapper()` removes the last wrapper when it ends.
+    """
+    observer = _observer_of(connection)
+    if observer is None:
+        observer = _Observer()
+        connection.execute_wrappers.insert(0, observer)
+        # Django has no signal for the end of a transaction that is managed by hand.
+        connection.commit = _call_after(connection.commit, observer.after_commit)
+        connection.rollback = _call_after(connection.rollback, observer.after_rollback)
+    return observer
 
 
 def _observer_of(connection: Any) -> _Observer | None:
@@ -71,57 +105,60 @@ def _observer_of(connection: Any) -> _Observer | None:
     return None
 
 
-def _then(end: Callable[[], None], told: Callable[[], None]) -> Callable[[], None]:
-    @functools.wraps(end)
-    def end_and_tell() -> None:
+def _call_after(method: Callable[[], None], callback: Callable[[], None]) -> Callable[[], None]:
+    @functools.wraps(method)
+    def call_both() -> None:
         try:
-            end()
-        finally:
-            told()
+            method()
+        finally:  # a commit that raised may have been carried out
+            callback()
 
-    return end_and_tell
+    return call_both
 
 
 def _is_on() -> bool:
-    """Say whether there is a cache that wants this."""
+    """Tell whether there is a cache whose configuration asks for recording."""
     global _on
     if _on is None:
-        if not hasattr(settings, "CACHEMW") or registry.is_being_made_here():
+        if not hasattr(settings, "CACHEMW") or _is_being_made_here():
             return False
         try:
-            _on = registry.get_cache().config.recording.database
-        except Exception:  # its configuration is at fault, perhaps, which is told once
+            _on = _get_cache().config.recording.database
+        except Exception:  # a wrong configuration, for example: log it once, and record nothing
             _FAULTS.error("event=recorder_failed", exc_info=True)
             _on = False
     return _on
 
 
-def _changed_setting(*, setting: str, **_: Any) -> None:
+def _setting_changed(*, setting: str, **_: Any) -> None:
     global _on
     if setting == "CACHEMW":
         _on = None
 
 
-setting_changed.connect(_changed_setting, dispatch_uid=_UID)
+setting_changed.connect(_setting_changed, dispatch_uid=_UID)
 
 
-def _failed() -> None:
-    """Tell of the exception being handled, a fault of our own."""
-    registry.get_cache()._core.reporter.logs.failed("recorder_failed")
+def _report_fault() -> None:
+    """Log the exception that is being handled as a fault of the recorder."""
+    _get_cache()._core.reporter.logs.failed("recorder_failed")
 
 
 def _purge(changes: Changes) -> None:
     try:
         tags = changes.tags()
         if tags:
-            registry.get_cache()._core.purger.invalidate(tags)
+            _get_cache()._core.purger.invalidate(tags)
     except Exception:
-        _failed()
+        _report_fault()
 
 
 class _Batch:
-    """What was written while the same savepoints were open. It is alive as long as Django means to
-    call it: that of a savepoint that was rolled back is dropped, and with it what it holds."""
+    """The changes that were written while the same savepoints were open.
+
+    The observer holds it weakly, Django's `on_commit` hook strongly. Django drops the hooks of a
+    savepoint that is rolled back, and so the batch and its changes are gone.
+    """
 
     __slots__ = ("__weakref__", "_observer", "changes", "done")
 
@@ -131,49 +168,52 @@ class _Batch:
         self._observer = observer
 
     def purge(self) -> None:
-        """Be called by Django after the commit."""
+        """Purge the transaction's changes. Django calls this after the commit."""
         if not self.done:
-            self._observer.committed()
+            self._observer.purge_transaction()
 
 
 class _Observer:
-    """Is called around the statements of one connection."""
+    """The execute wrapper of one connection."""
 
     def __init__(self) -> None:
         self._batches: weakref.WeakSet[_Batch] = weakref.WeakSet()
         self._hooks: list[Any] | None = None
+        """The list `run_on_commit` of the connection that `_open` belongs to."""
         self._open: dict[tuple[str, ...], _Batch] = {}
+        """The batches of the transaction that is open, by its savepoints."""
         self._uncommitted = Changes()
-        """Written in a transaction that Django does not manage: purged at once, for its end may not
-        be seen, and again when it is."""
+        """Writes of a transaction that Django does not manage: purged already, and to be purged again
+        when the transaction ends."""
         self._by_hand = False
-        """Whether a transaction was begun by a statement."""
+        """Whether a statement, such as BEGIN, has begun the transaction."""
 
     def __call__(
         self, execute: _Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]
     ) -> Any:
-        """Carry out a statement, and note what it reads and writes."""
+        """Run a statement, and record what it reads and writes."""
         if not (_on or _is_on()):
             return execute(sql, params, many, context)
         connection = context["connection"]
         observed = observe(sql, connection.vendor)
         if observed is OPAQUE and not isinstance(sql, str):
-            observed = _rendered(sql, context)
+            observed = _observe_composed(sql, context)
         if observed.reads or observed.unknown_read:
             recording = current.get()
             if recording is not None:
-                _note(recording, observed, None if many else params)
+                # Before it runs: a change that is committed meanwhile then purges the response.
+                _record_reads(recording, observed, None if many else params)
         if observed.writes or observed.unknown_write:
-            return self._write(execute, sql, params, many, context, observed)
+            return self._run_write(execute, sql, params, many, context, observed)
         if observed.boundary:
-            return self._bound(execute, sql, params, many, context, observed.boundary)
+            return self._run_boundary(execute, sql, params, many, context, observed.boundary)
         if self._uncommitted and connection.autocommit and not self._by_hand:
-            self.ended()
+            self.after_commit()  # whose end was not seen: it must be over, for autocommit is on
         return execute(sql, params, many, context)
 
     # -- writes ----------------------------------------------------------------------------------
 
-    def _write(
+    def _run_write(
         self,
         execute: _Execute,
         sql: Any,
@@ -187,17 +227,18 @@ class _Observer:
         try:
             changes.add(observed, params, schema(), many=many)
         except Exception:
-            _failed()
+            _report_fault()
             changes.add_everything()
         try:
             result = execute(sql, params, many, context)
             if not many:
-                _learn(changes, observed, context)
+                _learn_keys(changes, observed, context)
             return result
-        finally:  # also of one that failed: it may have been carried out
-            self._wrote(connection, changes)
+        finally:  # a statement that failed may have been carried out
+            self._after_write(connection, changes)
 
-    def _wrote(self, connection: Any, changes: Changes) -> None:
+    def _after_write(self, connection: Any, changes: Changes) -> None:
+        """Keep changes for the commit, or purge them now (see the table at the top)."""
         try:
             if connection.in_atomic_block and connection.commit_on_exit:
                 self._batch(connection).changes.merge(changes)
@@ -205,14 +246,14 @@ class _Observer:
             if self._by_hand or not connection.autocommit:
                 self._uncommitted.merge(changes)
         except Exception:
-            _failed()
+            _report_fault()
             changes.add_everything()
         _purge(changes)
 
     def _batch(self, connection: Any) -> _Batch:
-        """Give the batch of the savepoints that are open, which Django calls after the commit."""
+        """Return the batch of the savepoints that are open; Django purges it after the commit."""
         hooks = connection.run_on_commit
-        if self._hooks is not hooks:  # another transaction, or a savepoint was rolled back
+        if self._hooks is not hooks:  # a new list: another transaction, or a savepoint rolled back
             self._hooks, self._open = hooks, {}
         savepoints = _savepoints(connection)
         batch = self._open.get(savepoints)
@@ -222,9 +263,10 @@ class _Observer:
             connection.on_commit(batch.purge, robust=True)
         return batch
 
-    def committed(self) -> None:
-        """Purge, with the first batch that is called, what all of the transaction hold."""
-        self._hooks, self._open = None, {}  # which held those of savepoints that were rolled back
+    def purge_transaction(self) -> None:
+        """Purge the changes of all batches together, when Django calls the first of them."""
+        # `_open` may hold batches of savepoints that were rolled back: drop these references first.
+        self._hooks, self._open = None, {}
         changes = Changes()
         for batch in list(self._batches):
             if not batch.done:
@@ -232,17 +274,17 @@ class _Observer:
                 changes.merge(batch.changes)
         _purge(changes)
 
-    def tell(self, connection: Any, keys: dict[str, str | None]) -> None:
-        """Learn the keys of a row that has just been inserted, if its transaction is still open."""
+    def learn_instance_keys(self, connection: Any, keys: dict[str, str | None]) -> None:
+        """Note the keys of an instance that was just inserted, if its transaction is still open."""
         if self._hooks is connection.run_on_commit:
             batch = self._open.get(_savepoints(connection))
             for table, key in keys.items():
                 if batch is not None and key is not None:
-                    batch.changes.tell(table, key)
+                    batch.changes.learn_key(table, key)
 
     # -- transactions by hand --------------------------------------------------------------------
 
-    def _bound(
+    def _run_boundary(
         self,
         execute: _Execute,
         sql: Any,
@@ -251,32 +293,33 @@ class _Observer:
         context: dict[str, Any],
         kind: str,
     ) -> Any:
+        """Run a statement that begins or ends a transaction."""
         connection = context["connection"]
         try:
             result = execute(sql, params, many, context)
         finally:
-            if kind == "commit":
-                self.ended()
+            if kind == "commit":  # also one that raised: it may have been carried out
+                self.after_commit()
         if kind == "rollback":
-            self.rolled_back()
+            self.after_rollback()
         elif kind == "begin":
             self._by_hand = connection.autocommit and not connection.in_atomic_block
         return result
 
-    def ended(self) -> None:
-        """Purge again what was purged before its commit: it may have been read in between."""
+    def after_commit(self) -> None:
+        """Purge again what was purged before the commit: old rows may have been read in between."""
         self._by_hand = False
         if self._uncommitted:
             changes, self._uncommitted = self._uncommitted, Changes()
             _purge(changes)
 
-    def rolled_back(self) -> None:
-        """Forget what was not committed."""
+    def after_rollback(self) -> None:
+        """Forget the writes that were not committed."""
         self._by_hand, self._uncommitted = False, Changes()
 
-    def begin_anew(self) -> None:
-        """Belong to a new connection in the place of an old one."""
-        self.ended()
+    def reset(self) -> None:
+        """Start again for a new connection to the database, which replaces the old one."""
+        self.after_commit()  # whether the old one committed is not known
         self._hooks, self._open = None, {}
 
 
@@ -284,38 +327,38 @@ def _savepoints(connection: Any) -> tuple[str, ...]:
     return tuple(sid for sid in connection.savepoint_ids if sid is not None)
 
 
-def _rendered(sql: Any, context: dict[str, Any]) -> Observed:
-    """Read a statement that psycopg composes from parts."""
+def _observe_composed(sql: Any, context: dict[str, Any]) -> Observed:
+    """Return what a statement reads and writes that psycopg composes from parts (`psycopg.sql`)."""
     try:
         return observe(sql.as_string(context["cursor"].cursor), context["connection"].vendor)
     except Exception:
         return OPAQUE
 
 
-def _note(recording: Recording, observed: Observed, params: Any) -> None:
+def _record_reads(recording: Recording, observed: Observed, params: Any) -> None:
     try:
         record(recording, observed, params, schema())
     except Exception:
         recording.add((UNKNOWN,))
-        _failed()
+        _report_fault()
 
 
-def _learn(changes: Changes, observed: Observed, context: dict[str, Any]) -> None:
+def _learn_keys(changes: Changes, observed: Observed, context: dict[str, Any]) -> None:
     try:
         cursor = context["cursor"].cursor
         learn_keys(changes, observed, cursor, context["connection"].vendor, schema())
     except Exception:
-        _failed()
+        _report_fault()
 
 
 def _saved(*, instance: Any, created: bool, using: str, **_: Any) -> None:
-    """Learn the key of a row that the ORM has inserted."""
+    """Note the key of a row that the ORM has inserted."""
     if not created or not _on:
         return
     try:
         connection = connections[using]
         observer = _observer_of(connection)
         if observer is not None and connection.in_atomic_block:
-            observer.tell(connection, keys_of(instance))
+            observer.learn_instance_keys(connection, keys_of(instance))
     except Exception:
-        _failed()
+        _report_fault()

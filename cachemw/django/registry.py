@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -15,17 +14,20 @@ from cachemw.cache import Cache
 from cachemw.config import Config, config_from_django
 from cachemw.errors import ConfigError
 
-__all__ = ["get_cache", "get_config", "is_being_made_here", "record_queries"]
+__all__ = ["get_cache", "get_config", "is_being_made_here", "when_made"]
 
-_FAULTS = logging.getLogger("cachemw.faults")
 _lock = threading.Lock()
 _cache: Cache | None = None
 _maker: int | None = None
-"""The thread that is making it."""
+"""The identifier of the thread that is making the cache, while it does."""
+_listeners: list[Callable[[Cache], None]] = []
 
 
 def get_cache() -> Cache:
-    """Give this process's cache. Raises ImproperlyConfigured with every mistake in the setting."""
+    """Return this process's cache.
+
+    Raises ImproperlyConfigured, with every mistake in the setting at once.
+    """
     global _cache, _maker
     if _cache is None:
         with _lock:
@@ -39,12 +41,24 @@ def get_cache() -> Cache:
 
 
 def is_being_made_here() -> bool:
-    """Whether this thread is making the cache: what that imports may use a database, and ask for it."""
+    """Tell whether this thread is making the cache.
+
+    Making it imports modules that the configuration names, and those may query a database. The
+    recorder must not call `get_cache` for such a query: this thread holds the lock already.
+    """
     return _maker == threading.get_ident()
 
 
+def when_made(listener: Callable[[Cache], None]) -> None:
+    """Call a function with every cache that is made from now on, before anybody else has it."""
+    _listeners.append(listener)
+
+
 def get_config() -> Config:
-    """Read the setting. Raises ImproperlyConfigured where there is none, ConfigError for a wrong one."""
+    """Return the configuration in the settings.
+
+    Raises ImproperlyConfigured where there is none, and ConfigError for a wrong one.
+    """
     if not hasattr(settings, "CACHEMW"):
         raise ImproperlyConfigured(
             "cachemw.django needs the setting CACHEMW: a dict, or the path of a TOML file"
@@ -57,24 +71,13 @@ def _make() -> Cache:
         cache = Cache(get_config())
     except ConfigError as error:
         raise ImproperlyConfigured(str(error)) from error
-    if cache.config.recording.database:
-        record_queries()
+    for listener in _listeners:
+        listener(cache)
     return cache
 
 
-@functools.cache
-def record_queries() -> None:
-    """Record what is read from databases, once for each process, where the extra is installed."""
-    try:
-        from cachemw.django.recorder import install
-    except ModuleNotFoundError as error:
-        _FAULTS.warning(f"event=recorder_missing module={error.name}: nothing is purged by itself")
-        return
-    install()
-
-
 def _forget(*, setting: str, **_: Any) -> None:
-    """Let tests that override the setting get a cache of their own."""
+    """Close the cache when a test overrides the setting, so that the test gets one of its own."""
     global _cache
     if setting == "CACHEMW" and _cache is not None:
         _cache.close()

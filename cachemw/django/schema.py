@@ -1,4 +1,4 @@
-"""What the models of a Django project say of its tables."""
+"""Tables and rows, as the models of a Django project describe them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _schema: Schema | None = None
 
 
 def schema() -> Schema:
-    """Give the tables of all models; before all of them are loaded, none."""
+    """Return the tables of all models; none before all models are loaded."""
     global _schema
     if _schema is None:
         if not apps.models_ready:
@@ -44,6 +44,7 @@ def schema() -> Schema:
 
 
 def _forget(**_: Any) -> None:
+    """Read the models again after a new one was defined."""
     global _schema
     _schema = None
 
@@ -60,8 +61,8 @@ def _read() -> Schema:
         tables[name] = table if name not in tables else _agreed(tables[name], table)
     for model in own:
         for field in _references(model):
-            if _acts(field):
-                _add_action(tables, model, field)
+            if _database_acts(field):
+                _add_cascade(tables, model, field)
     return tables
 
 
@@ -79,7 +80,7 @@ def _table(model: type[models.Model]) -> Table:
 
 
 def _agreed(one: Table, other: Table) -> Table:
-    """Say of a table what two models of it agree on."""
+    """Return what two models of the same table agree on."""
     return Table(
         key=one.key if one.key == other.key else None,
         composite=one.composite and other.composite,
@@ -98,7 +99,7 @@ def _references(model: type[models.Model]) -> list[Any]:
 
 
 def _kind(field: Any) -> Kind | None:
-    """Say how a column compares; not at all where the project has made it up itself."""
+    """Return how a column's values compare; None for a type or collation of the project's own."""
     while field.is_relation:
         field = field.target_field
     django: Any = next(
@@ -109,16 +110,17 @@ def _kind(field: Any) -> Kind | None:
     return _KINDS.get(field.get_internal_type())
 
 
-def _acts(field: Any) -> bool:
-    """Whether the database itself may change rows when the row goes that they refer to."""
-    # DO_NOTHING is what one says where it does, and Django 6 has names for it that begin with DB_.
+def _database_acts(field: Any) -> bool:
+    """Tell whether the database itself may change the rows that refer to a deleted row."""
+    # Projects use DO_NOTHING where the database acts; Django 6 has names for it that begin with DB_.
     return not field.model._meta.managed or field.remote_field.on_delete not in _BY_DJANGO
 
 
 _BY_DJANGO = (models.CASCADE, models.SET_NULL, models.SET_DEFAULT, models.PROTECT, models.RESTRICT)
+"""Actions that Django carries out by statements of its own, which the recorder sees."""
 
 
-def _add_action(tables: dict[str, Table], model: type[models.Model], field: Any) -> None:
+def _add_cascade(tables: dict[str, Table], model: type[models.Model], field: Any) -> None:
     parent = table_name(field.related_model._meta.db_table)
     if parent in tables:
         old = tables[parent]
@@ -133,7 +135,7 @@ def _add_action(tables: dict[str, Table], model: type[models.Model], field: Any)
 
 
 def keys_of(instance: models.Model) -> dict[str, str | None]:
-    """Give the tables that hold a row of an instance, and its key there where it is sure."""
+    """Return the tables that hold a row of an instance, with its key there; None where it is not sure."""
     found: dict[str, str | None] = {}
     known = schema()
     for model in _tables_of(type(instance)):
@@ -147,6 +149,7 @@ def keys_of(instance: models.Model) -> dict[str, str | None]:
 
 
 def _tables_of(model: type[models.Model]) -> list[type[models.Model]]:
+    """Return the models whose tables hold the rows of a model: its own and its parents'."""
     concrete = model._meta.concrete_model
     if concrete is None:
         return []
@@ -154,7 +157,7 @@ def _tables_of(model: type[models.Model]) -> list[type[models.Model]]:
 
 
 def describe(thing: object) -> tuple[str, tuple[str, ...]] | None:
-    """Say what `depends_on` means by a model or an instance of one; None for anything else."""
+    """Return the tags of a model or of its instance, for `depends_on`; None for anything else."""
     if isinstance(thing, type) and issubclass(thing, models.Model):
         tags = [table_tag(table_name(model._meta.db_table)) for model in _tables_of(thing)]
     elif isinstance(thing, models.Model):
@@ -167,5 +170,5 @@ def describe(thing: object) -> tuple[str, tuple[str, ...]] | None:
         return None
     if len(tags) == 1:
         return tags[0], ()
-    # Rows in several tables are parts of no single one: very many of them are whatever there is.
+    # Rows in several tables are not parts of one table: too many of them become "reads anything".
     return (UNKNOWN, tuple(tags)) if tags else None

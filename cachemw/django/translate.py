@@ -1,4 +1,4 @@
-"""Between Django's requests and responses and the engine's messages."""
+"""Translation between Django's requests and responses and the engine's messages."""
 
 from __future__ import annotations
 
@@ -27,17 +27,20 @@ __all__ = [
 ]
 
 _REQUEST_CACHES = ("GET", "COOKIES", "headers", "_current_scheme_host", "accepted_types")
-"""What Django works out of META once and remembers on the request."""
+"""Attributes of a request that Django computes from META once and then keeps."""
 
 
 def scheme_of(request: HttpRequest) -> str:
-    """Give the scheme that the server saw; the header that may override it is keyed."""
+    """Return the scheme that the server saw.
+
+    `request.scheme` may come from a header (SECURE_PROXY_SSL_HEADER), which is part of the key instead.
+    """
     scheme: str | None = request.META.get("wsgi.url_scheme")
     return scheme or getattr(request, "scope", {}).get("scheme") or "http"
 
 
 def raw_of(request: HttpRequest) -> str | None:
-    """Give the request target as it came, where the server tells."""
+    """Return the request target as the client sent it; None where the server does not say it."""
     scope = getattr(request, "scope", None)
     if scope is None:
         return raw_target(request.META)
@@ -46,7 +49,7 @@ def raw_of(request: HttpRequest) -> str | None:
 
 
 def head_of(response: HttpResponseBase) -> Head:
-    """Give a response's head; its cookies stand beside its headers until the handler sends them."""
+    """Return a response's status and headers, with the cookies, which Django keeps apart."""
     headers = [
         (name.lower().encode("latin-1"), value.encode("latin-1"))
         for name, value in response.items()
@@ -59,17 +62,17 @@ def head_of(response: HttpResponseBase) -> Head:
 
 
 def make_response(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> HttpResponse:
-    """Make a fresh response: Django hangs the request's clean-up on every response it sends."""
+    """Return a new response. It must be new each time: Django adds the request's clean-up to it."""
     response = HttpResponse(body, status=status, content_type="")
-    # The mapping that Django keeps, filled at once: its own setter encodes and checks every value
-    # again, which stored fields have been through already.
+    # Fill the mapping that Django keeps directly: its setter encodes and checks every value again,
+    # and stored headers were checked already.
     pairs = native(headers)
     response.headers._store = dict(zip([name for name, _ in pairs], pairs, strict=True))
     return response
 
 
 def apply_answer(response: HttpResponseBase, answer: Answer, ours: frozenset[bytes]) -> None:
-    """Put our own fields on the application's response, and take off those that were for us alone."""
+    """Set the cache's headers on the application's response; remove those that were only for the cache."""
     kept = set()
     for name, value in answer.headers:
         kept.add(name)
@@ -83,38 +86,38 @@ _NAMES = {b"cache-status": "Cache-Status", b"etag": "ETag", b"x-cache": "X-Cache
 
 
 def stood_in(response: HttpResponseBase, answer: Answer) -> HttpResponse:
-    """Make the stored answer that goes out instead of a response, with its cookies if it has them still."""
+    """Return the stored response that is sent instead of the application's, with the latter's cookies."""
     headers = [pair for pair in answer.headers if pair[0] != b"set-cookie"]
     own = make_response(answer.status, headers, answer.body or b"")
     if len(headers) < len(answer.headers):
-        own.cookies = response.cookies  # a mapping has room for one Set-Cookie only
+        own.cookies = response.cookies  # Django's mapping of headers holds one Set-Cookie only
     return own
 
 
 def not_modified(response: HttpResponseBase, answer: Answer) -> HttpResponse:
-    """Make the 304 that goes out instead of a response, and takes over its cookies and clean-up."""
+    """Return the 304 that is sent instead of a response, with the latter's cookies and clean-up."""
     own = stood_in(response, answer)
     own._resource_closers.extend(response._resource_closers)  # type: ignore[attr-defined]
     return own
 
 
 def rewrite_request(request: HttpRequest, rewrite: Rewrite) -> None:
-    """Make a request what the application is to see."""
+    """Change a request into what the application may see."""
     apply_rewrite(request.META, rewrite)
     for name in _REQUEST_CACHES:
         request.__dict__.pop(name, None)
 
 
 def read_body(request: HttpRequest, limit: int) -> Content:
-    """Read a request's body, and leave it to be read again, as if nobody had."""
+    """Read a request's body, and leave the request so that the application can read it again."""
     own: Any = request
-    if hasattr(own, "_body"):  # read by something outside of us
+    if hasattr(own, "_body"):  # an outer middleware has read it
         return Content(own._body) if len(own._body) <= limit else TOO_LARGE
     if own._read_started:
         return UNREADABLE
     if hasattr(own, "scope"):
         return _read_file(own, limit)
-    size = input_size(own.META, terminated=False)  # Django reads no body without a length
+    size = input_size(own.META, terminated=False)  # Django reads no body without Content-Length
     if size is None:
         return UNREADABLE
     content, own._stream = read_stream(own._stream, size, limit)
@@ -122,9 +125,9 @@ def read_body(request: HttpRequest, limit: int) -> Content:
 
 
 def _read_file(request: Any, limit: int) -> Content:
-    """Read the file that Django has put the whole body into, as it does under ASGI."""
+    """Read the file that holds the whole body, as Django has under ASGI."""
     file = request._stream
-    if not (hasattr(file, "seekable") and file.seekable()):  # its test client's
+    if not (hasattr(file, "seekable") and file.seekable()):  # Django's test client
         content, request._stream = read_stream(file, -1, limit)
         return content
     size = file.seek(0, io.SEEK_END)
@@ -137,7 +140,7 @@ def _read_file(request: Any, limit: int) -> Content:
 
 
 def copy_request(request: HttpRequest, content: Content | None) -> HttpRequest:
-    """Make a request for a background call: same target, fields and body, nothing of the first one's life."""
+    """Return a new request for a call in the background, with the same target, headers and body."""
     body = io.BytesIO(b"" if content is None else content.data)
     scope: Any = getattr(request, "scope", None)
     if scope is not None:

@@ -1,9 +1,10 @@
-"""Reading GraphQL: what a request would do, and whether an answer reports errors.
+"""GraphQL requests and responses: the kind of operation, and whether there are errors.
 
-Only what is certain is called a query: one document that parses, in it one operation that would
-run, and nothing beside it that a server might read instead (a persisted identifier, a second
-`query` in the URL). What cannot be read and has the word in it counts as a mutation, since other
-parsers may read more than ours: that costs a purge, where the opposite would leave old answers.
+A request counts as a query only where that is certain: one document that parses, in it exactly one
+operation that would run, and nothing beside it that a server might run instead (the identifier of a
+persisted query, a second `query` in the URL). A request that cannot be read and contains the word
+`mutation` counts as a mutation, because the server's parser may accept more than ours. That costs a
+purge; the opposite mistake would leave old responses in the cache (I5).
 """
 
 from __future__ import annotations
@@ -25,16 +26,18 @@ from cachemw.http.messages import Head, Request
 __all__ = ["GraphQL", "resolve_languages"]
 
 _MEMBERS = frozenset({"query", "operationName", "variables", "extensions"})
-"""What a request may say, after the GraphQL-over-HTTP draft, §5."""
+"""The parameters of a request (GraphQL over HTTP, draft, section 5)."""
 _ANSWERS = frozenset({"application/json", "application/graphql-response+json"})
 _MAX_TOKENS = 5000
-"""Parsing takes about 5 µs a token, in an event loop too; few documents have a thousand."""
+"""Most tokens of a document that is parsed (I4). Parsing takes about 5 µs a token, in an event loop too;
+few documents have a thousand."""
 _MEMO_SIZE = 2048
-"""Verdicts kept in each of two generations, by digest: a document may have 64 KiB."""
+"""Documents whose operation is remembered, in each of two generations. The keys are digests, because a
+document may have 64 KiB."""
 
 
 def resolve_languages(config: Config) -> dict[str, Language]:
-    """Give what reads the languages that routes name; raises ConfigError where it is not installed."""
+    """Return the reader of every language that routes name; raises ConfigError if it is not installed."""
     for index, route in enumerate(config.routes):
         if route.body == "graphql":
             _require_graphql(index)
@@ -50,65 +53,68 @@ def _require_graphql(index: int) -> None:
         raise ConfigError([Problem(f"routes[{index}].body", message)]) from error
 
 
-class _Asked(NamedTuple):
+class _GraphQLRequest(NamedTuple):
     document: str
     name: str | None
-    """Of the operation to run; None where there is but one."""
+    """The name of the operation to run; None where the document has only one."""
 
 
-class _Answer(msgspec.Struct):
+class _ResponseBody(msgspec.Struct):
     errors: Any = None
 
 
 class GraphQL:
-    """Reads requests and answers; the verdict of a document is remembered."""
+    """Reader of GraphQL requests and responses. It remembers the operation of each document."""
 
     def __init__(self) -> None:
         self._young: dict[bytes, Operation] = {}
         self._old: dict[bytes, Operation] = {}
-        self._answer = msgspec.json.Decoder(_Answer)
+        self._decoder = msgspec.json.Decoder(_ResponseBody)
 
     def operation(self, request: Request, query: bytes) -> Operation:
-        """Say what a request would do; `query` is the URL's, as the application sees it."""
+        """Return the kind of operation of a request; `query` is the URL's, as the application sees it."""
         try:
-            asked = _asked(request, query)
-        except (ValueError, RecursionError):  # no UTF-8, no JSON, or brackets without end
-            asked = None
-        return _suspected(request) if asked is None else self._verdict(asked)
+            read = _read(request, query)
+        except (ValueError, RecursionError):  # not UTF-8, not JSON, or nested too deep
+            read = None
+        return _suspected(request) if read is None else self._operation(read)
 
     def is_whole(self, head: Head, body: bytes) -> bool:
-        """Say whether an answer can be read, and reports no error."""
+        """Tell whether a response can be read, and reports no error."""
         if b"content-encoding" in head.headers or _media_type(head.headers) not in _ANSWERS:
             return False
         try:
-            return not self._answer.decode(body).errors
+            return not self._decoder.decode(body).errors
         except (msgspec.MsgspecError, RecursionError):
             return False
 
-    def _verdict(self, asked: _Asked) -> Operation:
-        digest = blake2b(repr(asked).encode(), digest_size=32).digest()
-        verdict = self._young.get(digest) or self._old.get(digest)
-        if verdict is None:
-            verdict = _parsed(asked)
+    def _operation(self, read: _GraphQLRequest) -> Operation:
+        digest = blake2b(repr(read).encode(), digest_size=32).digest()
+        operation = self._young.get(digest) or self._old.get(digest)
+        if operation is None:
+            operation = _parsed(read)
             if len(self._young) >= _MEMO_SIZE:
                 self._old, self._young = self._young, {}
-            self._young[digest] = verdict
-        return verdict
+            self._young[digest] = operation
+        return operation
 
 
-def _asked(request: Request, query: bytes) -> _Asked | None:
-    """Read a request; raises ValueError or RecursionError for what is not what it says it is."""
+def _read(request: Request, query: bytes) -> _GraphQLRequest | None:
+    """Return the document of a request; None where it is not sure which one a server would run.
+
+    Raises ValueError or RecursionError for a body that is not of the type that it claims.
+    """
     parameters = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
     if request.content is None:
         return _from_members(_once(parameters))
     if not _MEMBERS.isdisjoint(name for name, _ in parameters):
-        return None  # servers differ in which of the two they take
+        return None  # servers differ in which they use: the body, or the URL
     if b"content-encoding" in request.headers:
         return None
     kind = _media_type(request.headers)
     text = request.content.data.decode("utf-8")
     if kind == "application/graphql":
-        return _Asked(text, None)
+        return _GraphQLRequest(text, None)
     if kind != "application/json":
         return None
     members = json.loads(text, object_pairs_hook=_once)
@@ -116,24 +122,27 @@ def _asked(request: Request, query: bytes) -> _Asked | None:
 
 
 def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a mapping; raises ValueError for a name that is there twice: parsers differ in which counts."""
+    """Return a dict of pairs.
+
+    Raises ValueError for a repeated name: parsers differ in which one counts.
+    """
     members: dict[str, Any] = {}
     for name, value in pairs:
         if name in members:
-            raise ValueError(f"{name!r} is there twice")
+            raise ValueError(f"{name!r} is given twice")
         members[name] = value
     return members
 
 
-def _from_members(members: dict[str, Any]) -> _Asked | None:
+def _from_members(members: dict[str, Any]) -> _GraphQLRequest | None:
     document, name = members.get("query"), members.get("operationName")
     if not isinstance(document, str) or not isinstance(name, str | None):
         return None
-    return _Asked(document, name) if members.keys() <= _MEMBERS else None
+    return _GraphQLRequest(document, name) if members.keys() <= _MEMBERS else None
 
 
 def _media_type(fields: Fields) -> str:
-    """Give the media type, in lower case and without parameters; empty where it is not in UTF-8."""
+    """Return the media type, in lower case and without parameters; empty where it is not in UTF-8."""
     kind, *parameters = (fields.first(b"content-type") or b"").decode("latin-1").lower().split(";")
     for parameter in parameters:
         name, _, value = parameter.strip().partition("=")
@@ -143,7 +152,7 @@ def _media_type(fields: Fields) -> str:
 
 
 def _suspected(request: Request) -> Operation:
-    """Say what a request would do that cannot be read."""
+    """Return the operation that a request may be which cannot be read."""
     content = request.content
     if content is None:
         return "other"
@@ -151,20 +160,22 @@ def _suspected(request: Request) -> Operation:
     return "mutation" if coded or b"mutation" in content.data else "other"
 
 
-def _parsed(asked: _Asked) -> Operation:
+def _parsed(read: _GraphQLRequest) -> Operation:
     from graphql import FragmentDefinitionNode, OperationDefinitionNode, parse
 
-    suspected: Operation = "mutation" if "mutation" in asked.document else "other"
+    suspected: Operation = "mutation" if "mutation" in read.document else "other"
     try:
-        definitions = parse(asked.document, no_location=True, max_tokens=_MAX_TOKENS).definitions
-    except Exception:  # a fault of the parser, too, only means that it cannot be read (I3)
+        definitions = parse(read.document, no_location=True, max_tokens=_MAX_TOKENS).definitions
+    except Exception:  # also a fault of the parser itself (I3)
         return suspected
     operations = [each for each in definitions if isinstance(each, OperationDefinitionNode)]
     fragments = [each for each in definitions if isinstance(each, FragmentDefinitionNode)]
-    if len(operations) + len(fragments) < len(definitions):  # definitions of types
+    if len(operations) + len(fragments) < len(
+        definitions
+    ):  # type definitions, which no request has
         return "other"
-    if asked.name is not None:
-        operations = [each for each in operations if each.name and each.name.value == asked.name]
+    if read.name is not None:
+        operations = [each for each in operations if each.name and each.name.value == read.name]
     if len(operations) != 1:
         return suspected
     kind = operations[0].operation.value

@@ -1,4 +1,4 @@
-"""Identity functions: who is asking, said by the application's own code."""
+"""Identity functions: code of the application that returns who sent a request."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ __all__ = ["Identify", "resolve_identities"]
 
 
 def resolve_identities(config: Config, registered: Mapping[str, Identify]) -> dict[str, Identify]:
-    """Find the function for every identity that routes name; raises ConfigError for all not found.
+    """Return the identity function of every name in the routes.
 
-    A name is one that was handed to `Cache(identities=…)`, or `module:function` to import.
+    A name is one that was given to `Cache(identities=…)`, or `module:function` to import. Raises one
+    ConfigError that lists all names without a function.
     """
     found: dict[str, Identify] = {}
     problems = []

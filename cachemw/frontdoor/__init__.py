@@ -1,1 +1,12 @@
-"""What all front doors share."""
+"""What all front doors share.
+
+Reading order:
+
+- `pipeline`: what becomes of a request, the same for every front door.
+- `exchange`: one call of the application, whose response may be stored.
+- `request_body`: reading a request's body, and giving it to the application once more.
+- `asgi_scope`, `asgi_relay`, `lifespan`: translation of ASGI, for `cachemw.asgi`.
+- `wsgi_environ`, `wsgi_relay`: translation of WSGI, for `cachemw.wsgi` and Django.
+- `purge_endpoint`: which requests order a purge, and who may.
+- `purge_orders`: execution of these orders.
+"""

@@ -5,7 +5,7 @@ A front door translates its host's requests and responses, and nothing else. In 
 1. `is_held_out` draws whether the request belongs to the holdout, which never uses the cache.
 2. `hit` answers a GET from memory with one plain call. Most requests end here.
 3. `decide` (threads) or `adecide` (event loops) looks closer. It returns
-   - a `Reply`: send its answer, then call `finish`; start its refresh first, if it has one;
+   - a `CacheReply`: send its answer, then call `finish`; start its refresh first, if it has one;
    - an `Exchange`: call the application through it, rewritten as it says;
    - None: the cache failed. Call the application as if there were no cache (I3).
 
@@ -39,7 +39,7 @@ from cachemw.http.fields import Pair
 from cachemw.http.messages import Answer, Content, Request
 from cachemw.wiring.core import Core
 
-__all__ = ["Arrival", "Pipeline", "Reply"]
+__all__ = ["Arrival", "CacheReply", "Pipeline"]
 
 Hit = tuple[int, list[Pair], bytes, RouteState]
 """Status, headers and body to send, and the route, for `finish_hit`."""
@@ -69,10 +69,10 @@ class _ExecutePurge(Struct, frozen=True):
     order: Request
 
 
-_Steps = Generator[Effect | _ReadBody | _ExecutePurge, Any, "Reply | Exchange"]
+_Steps = Generator[Effect | _ReadBody | _ExecutePurge, Any, "CacheReply | Exchange"]
 
 
-class Reply:
+class CacheReply:
     """An answer of the cache's own, and what follows it."""
 
     __slots__ = ("_core", "_served", "_started", "answer")
@@ -184,7 +184,7 @@ class Pipeline:
 
     def decide(
         self, arrival: Arrival, read_body: Callable[[int], Content]
-    ) -> Reply | Exchange | None:
+    ) -> CacheReply | Exchange | None:
         """Decide on a request, in a thread. See the module for what to do with the result."""
         core = self.core
 
@@ -204,7 +204,7 @@ class Pipeline:
 
     async def adecide(
         self, arrival: Arrival, read_body: Callable[[int], Awaitable[Content]]
-    ) -> Reply | Exchange | None:
+    ) -> CacheReply | Exchange | None:
         """Decide on a request as `decide` does, without blocking the event loop."""
         core = self.core
 
@@ -232,7 +232,7 @@ class Pipeline:
                 content, _ = yield _ReadBody(MAX_BODY)
                 request = replace(request, content=content)
             answer, _ = yield _ExecutePurge(request)
-            return Reply(core, answer, None, arrival.started)
+            return CacheReply(core, answer, None, arrival.started)
         now = arrival.started
         if request.method in engine.bodied:
             limit = body_limit(engine, request, arrival.target)
@@ -243,7 +243,7 @@ class Pipeline:
             engine, request, arrival.target, arrival.watched, now, held_out=arrival.held_out
         )
         if isinstance(decision, Serve):
-            return Reply(core, _rendered(core, decision), decision, arrival.started)
+            return CacheReply(core, _rendered(core, decision), decision, arrival.started)
         return Exchange(core, decision, arrival.started)
 
     def _bypass(self, arrival: Arrival) -> None:

@@ -1,9 +1,21 @@
-"""Cache-Control of a response, read leniently and applied strictly (RFC 9111 §5.2.2).
+"""Cache-Control of a response: read leniently, applied strictly.
 
-Nothing here raises: a directive that cannot be read counts in its more careful meaning. A number
-that is no number is zero (RFC 9111 §4.2.1: treat invalid freshness information as stale), of two
-differing values of one directive the smaller counts, and a list of field names that cannot be read
-is none: `private` and `no-cache` are then about the whole response.
+Nothing here raises. A directive that cannot be read counts in its more careful meaning.
+
+Rules:
+
+- The directives are those of RFC 9111 §5.2.2, and `immutable` (RFC 8246 §2),
+  `stale-while-revalidate` (RFC 5861 §3) and `stale-if-error` (RFC 5861 §4).
+- A number that cannot be read is zero: invalid freshness information means stale (RFC 9111 §4.2.1).
+- If one directive has several values, the smallest counts: the most restrictive (RFC 9111 §4.2.1).
+- A number larger than 2^31 counts as 2^31 (RFC 9111 §1.2.2).
+- `private` and `no-cache` may name headers, and then concern only those
+  (RFC 9111 §5.2.2.4, §5.2.2.7). If the names cannot be read, the whole response is meant.
+- These forbid a stale answer: `must-revalidate`, `proxy-revalidate`, `s-maxage`, `no-cache`
+  (RFC 9111 §4.2.4, §5.2.2.10).
+- These let a response to a request with Authorization be shared: `public`, `must-revalidate`,
+  `s-maxage` (RFC 9111 §3.5).
+- Pragma is a request header and is not read here (RFC 9111 §5.4).
 """
 
 from __future__ import annotations
@@ -29,11 +41,11 @@ __all__ = [
 ]
 
 MAX_SECONDS = 2**31
-"""RFC 9111 §1.2.2: a larger number of seconds counts as this one."""
+"""A larger number of seconds counts as this one (RFC 9111 §1.2.2)."""
 
 
 class CacheControl(Struct, frozen=True, kw_only=True):
-    """The directives that a shared cache acts on; seconds as whole numbers, None where absent."""
+    """The directives that a shared cache acts on. Times are whole seconds; None: absent."""
 
     no_store: bool = False
     no_cache: bool = False
@@ -48,15 +60,15 @@ class CacheControl(Struct, frozen=True, kw_only=True):
     stale_while_revalidate: int | None = None
     stale_if_error: int | None = None
     private_fields: frozenset[bytes] = frozenset()
-    """Lower-case names of `private="..."`: of one client, the rest is for all (RFC 9111 §5.2.2.7)."""
+    """Lower-case names in `private="..."`: headers for one client only (RFC 9111 §5.2.2.7)."""
     no_cache_fields: frozenset[bytes] = frozenset()
-    """Lower-case names of `no-cache="..."`: not to be reused unasked (RFC 9111 §5.2.2.4)."""
+    """Lower-case names in `no-cache="..."`: headers not to be reused unvalidated (RFC 9111 §5.2.2.4)."""
     targeted: bool = False
-    """Read from a targeted field, which decides alone: Expires does not count (RFC 9213 §2.2)."""
+    """Whether this was read from a targeted header. Then Expires does not count (RFC 9213 §2.2)."""
 
     @property
     def forbids_stale(self) -> bool:
-        """Whether a stale answer is out of the question (RFC 9111 §4.2.4); s-maxage implies it."""
+        """Whether this response must not be served stale (RFC 9111 §4.2.4, §5.2.2.10)."""
         return (
             self.must_revalidate
             or self.proxy_revalidate
@@ -71,7 +83,7 @@ class CacheControl(Struct, frozen=True, kw_only=True):
 
     @property
     def omitted(self) -> frozenset[bytes]:
-        """The fields that are left out of what is stored."""
+        """The names of headers that are not stored (RFC 9111 §5.2.2.4, §5.2.2.7)."""
         return self.private_fields | self.no_cache_fields
 
 
@@ -83,7 +95,7 @@ FLAGS = {
     b"must-revalidate": "must_revalidate",
     b"proxy-revalidate": "proxy_revalidate",
     b"must-understand": "must_understand",
-    b"immutable": "immutable",  # RFC 8246
+    b"immutable": "immutable",  # RFC 8246 §2
 }
 SECONDS = {
     b"max-age": "max_age",
@@ -98,16 +110,16 @@ _NOTHING = CacheControl()
 
 
 def parse(fields: Fields) -> CacheControl:
-    """Read every Cache-Control line of a response; `Pragma` is no response field and is not read."""
+    """Parse every Cache-Control line of a response (RFC 9111 §5.2.2)."""
     if b"cache-control" not in fields:
         return _NOTHING
     return _parse(tuple(fields.values(b"cache-control")))
 
 
-@lru_cache(maxsize=512)  # an application says the same few things over and over
+@lru_cache(maxsize=512)  # an application sends the same few values again and again
 def _parse(lines: tuple[bytes, ...]) -> CacheControl:
     found: dict[str, Any] = {}
-    # Line by line: a quote that never closes must not swallow a refusal on the next line.
+    # Line by line: a quote that never closes must not hide a `no-store` on the next line.
     for member in chain.from_iterable(map(split_list, lines)):
         name, _, value = member.partition(b"=")
         name = name.strip().lower()
@@ -122,9 +134,9 @@ def _parse(lines: tuple[bytes, ...]) -> CacheControl:
 
 
 def quoted_names(value: bytes) -> frozenset[bytes]:
-    """Read a quoted list of field names in lower case; empty where it is not exactly that.
+    """Parse a quoted list of header names, in lower case; empty if it is not exactly that.
 
-    RFC 9111 §5.2.2.4 has it quoted always: `private=true` is someone who means the whole response.
+    RFC 9111 §5.2.2.4 wants the quotes: whoever writes `private=true` means the whole response.
     """
     if len(value) < 2 or not value.startswith(b'"') or not value.endswith(b'"'):
         return _NO_NAMES
@@ -133,10 +145,10 @@ def quoted_names(value: bytes) -> frozenset[bytes]:
 
 
 def delta_seconds(value: bytes) -> int:
-    """Read a number of seconds (RFC 9111 §1.2.2), quoted or not; what is no number is zero."""
+    """Parse a number of seconds (RFC 9111 §1.2.2), quoted or not; zero if it is not a number."""
     digits = value.strip().strip(b'"')
     if not digits.isdigit():
         return 0
     digits = digits.lstrip(b"0") or b"0"
-    # No more than 10 digits are read: int() of a million digits is an attack, not a lifetime.
+    # At most 10 digits are read (2^31 has 10): int() of a million digits would cost seconds of CPU.
     return MAX_SECONDS if len(digits) > 10 else min(int(digits), MAX_SECONDS)

@@ -1,4 +1,17 @@
-"""Entity tags and the answers to conditional GETs (RFC 9110 §8.8, §13)."""
+"""Entity tags, and conditional requests: those of clients, and ours to the application.
+
+Rules:
+
+- If-None-Match decides before If-Modified-Since, which then does not count (RFC 9110 §13.2.2).
+- If-None-Match compares weakly; `*` matches anything that is there (RFC 9110 §13.1.2).
+- If-Modified-Since with anything but one date does not count (RFC 9110 §13.1.3). Without
+  Last-Modified, Date is compared (RFC 9111 §4.3.2).
+- If-Range compares strongly: an entity tag without `W/`, or a date that is a strong validator
+  (RFC 9110 §13.1.5, §8.8.2.2).
+- A 304 leaves out headers that describe the body (RFC 9110 §15.4.5).
+- To validate a stored response, its ETag goes into If-None-Match and its Last-Modified into
+  If-Modified-Since, unchanged (RFC 9111 §4.3.1).
+"""
 
 from __future__ import annotations
 
@@ -21,44 +34,45 @@ __all__ = [
 ]
 
 _CONDITIONS = frozenset({b"if-none-match", b"if-modified-since"})
-# RFC 9110 §15.4.5: a 304 carries no representation metadata beyond what guides cache updates.
+# RFC 9110 §15.4.5: a 304 carries only the metadata that a cache needs for its update.
 NOT_MODIFIED_DROPS = frozenset(
     {b"content-type", b"content-length", b"content-encoding", b"content-language", b"content-range"}
 )
 
-# §8.8.3: a backslash or a comma in an entity tag is itself. What is no entity tag equals only itself.
+# RFC 9110 §8.8.3: a comma or a backslash in an entity tag has no special meaning. A member that is
+# not an entity tag equals only itself.
 _ENTITY_TAG = re.compile(rb'(?:W/)?"[^"]*"|[^\s,]+')
 
 
 def entity_tag(body: bytes, encoding: bytes | None) -> bytes:
-    """Make a strong entity tag out of a body and its content coding, the same in every process."""
+    """Return a strong entity tag for a body and its content coding, the same in every process."""
     digest = blake2b(body, digest_size=12, person=b"cachemw-etag", key=(encoding or b"")[:64])
     return b'"%s"' % digest.hexdigest().encode("ascii")
 
 
 def is_conditional(request: Fields) -> bool:
-    """Say whether a 304 could answer this request."""
+    """Tell whether a 304 could answer this request (RFC 9110 §13.1.2, §13.1.3)."""
     return not _CONDITIONS.isdisjoint(request.names)
 
 
 def not_modified(request: Fields, response: Fields) -> bool:
-    """Say whether a GET or HEAD is answered with 304 (RFC 9110 §13.2.2, steps 3 and 4)."""
+    """Tell whether a GET or HEAD is answered with 304 (RFC 9110 §13.2.2, steps 3 and 4)."""
     if b"if-none-match" in request:
         tag = response.first(b"etag")
         wanted = _ENTITY_TAG.findall(b",".join(request.values(b"if-none-match")))
         if wanted == [b"*"]:
             return True
-        return tag is not None and any(same_weak(tag, each) for each in wanted)  # §13.1.2
-    # §13.1.3: with more than one member it is no date, and does not count.
+        return tag is not None and any(same_weak(tag, each) for each in wanted)  # RFC 9110 §13.1.2
+    # RFC 9110 §13.1.3: several lines or members make no valid date, and then it does not count.
     since = parse_date(b",".join(request.values(b"if-modified-since")))
-    # RFC 9111 §4.3.2: what does not say when it was modified was so at its Date at the latest.
+    # RFC 9111 §4.3.2: without Last-Modified, the response was modified at its Date at the latest.
     named = b"last-modified" if b"last-modified" in response else b"date"
     modified = parse_date(response.first(named))
     return since is not None and modified is not None and modified <= since
 
 
 def if_range(request: Fields, response: Fields) -> bool:
-    """Say whether If-Range lets a part of this response be sent (RFC 9110 §13.1.5); absent, it does."""
+    """Tell whether If-Range is absent or allows a part of this response (RFC 9110 §13.1.5)."""
     lines = request.values(b"if-range")
     if not lines:
         return True
@@ -69,17 +83,20 @@ def if_range(request: Fields, response: Fields) -> bool:
     if date is not None:
         return date == _strong_date(response)
     quoted = len(wanted) > 1 and wanted.startswith(b'"') and wanted.endswith(b'"')
-    return quoted and wanted == response.first(b"etag")  # quoted and without W/: a strong one
+    return quoted and wanted == response.first(b"etag")  # quotes, and no W/ before them: strong
 
 
 def _strong_date(response: Fields) -> float | None:
-    """Give the Last-Modified that no second change can hide behind (RFC 9110 §8.8.2.2)."""
+    """Return Last-Modified where it is a strong validator (RFC 9110 §8.8.2.2), or None.
+
+    It is strong if it is before Date: then no second change within the same second is possible.
+    """
     modified, date = (parse_date(response.first(name)) for name in (b"last-modified", b"date"))
     return modified if modified is not None and date is not None and modified < date else None
 
 
 def has_validator(stored: Fields) -> bool:
-    """Say whether a stored response can be asked about, rather than for, again."""
+    """Tell whether a stored response can be validated with a conditional request (RFC 9111 §4.3.1)."""
     tag = stored.first(b"etag")
     if tag is not None and tag.strip():
         return True
@@ -87,25 +104,25 @@ def has_validator(stored: Fields) -> bool:
 
 
 def conditions(stored: Fields) -> list[Pair]:
-    """Give the conditions that ask whether a stored response is still good (RFC 9111 §4.3.1).
+    """Return the condition headers that validate a stored response (RFC 9111 §4.3.1).
 
-    Their values are what the origin said, to the byte: it may compare no more than that.
+    Their values are exactly the application's bytes, since it may compare bytes and nothing else.
     """
-    found = []
+    pairs = []
     tag = stored.first(b"etag")
     if tag is not None and tag.strip():
-        found.append((b"if-none-match", tag))
+        pairs.append((b"if-none-match", tag))
     modified = stored.first(b"last-modified")
     if modified is not None and parse_date(modified) is not None:
-        found.append((b"if-modified-since", modified))
-    return found
+        pairs.append((b"if-modified-since", modified))
+    return pairs
 
 
 def same_strong(tag: bytes, other: bytes) -> bool:
-    """Compare two entity tags strongly (RFC 9110 §8.8.3.2): a weak one equals none."""
+    """Compare two entity tags strongly (RFC 9110 §8.8.3.2): a weak tag never matches."""
     return tag == other and not tag.startswith(b"W/")
 
 
 def same_weak(tag: bytes, other: bytes) -> bool:
-    """Compare two entity tags weakly (RFC 9110 §8.8.3.2): the W/ does not count."""
+    """Compare two entity tags weakly (RFC 9110 §8.8.3.2): `W/` does not count."""
     return tag.removeprefix(b"W/") == other.removeprefix(b"W/")

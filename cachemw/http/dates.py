@@ -1,4 +1,12 @@
-"""HTTP dates (RFC 9110 §5.6.7): the fixed form is written, all three forms are read."""
+"""HTTP dates, read and written.
+
+Rules:
+
+- Dates are written in one form, IMF-fixdate; all three forms are read (RFC 9110 §5.6.7).
+- What is not exactly one of the forms is no date, also one with a zone other than GMT
+  (RFC 9111 §4.2). RFC 9110 §5.6.7 allows more leniency; no date is the careful reading here.
+- A year of two digits is read within 50 years of today; see `_seconds` (RFC 9110 §5.6.7).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +31,7 @@ _FORMS = tuple(
 
 
 def parse_date(value: bytes | None) -> float | None:
-    """Give the date as seconds since the epoch, or None for what is not exactly an HTTP date."""
+    """Return a date in seconds since the epoch, or None if the value is not exactly an HTTP date."""
     if value is None or len(value) > 40:
         return None
     text = value.strip(b" \t").decode("latin-1")
@@ -35,8 +43,9 @@ def parse_date(value: bytes | None) -> float | None:
 
 def _seconds(parts: dict[str, str]) -> float | None:
     year = int(parts["year"])
-    # RFC 9110 §5.6.7 reads two digits within 50 years of today. Without a clock, a doubtful year is
-    # read as past, which for every field that guides a cache is the careful side.
+    # RFC 9110 §5.6.7 reads two digits as a year within 50 years of today. There is no clock here, so
+    # a fixed limit stands in for today: 70 and more are 19xx. A year that is doubtful is read as
+    # past: for Expires and Last-Modified that is the careful side.
     if len(parts["year"]) == 2:
         year += 1900 if year >= 70 else 2000
     try:
@@ -46,7 +55,9 @@ def _seconds(parts: dict[str, str]) -> float | None:
             int(parts["day"]),
             int(parts["hour"]),
             int(parts["minute"]),
-            59 if parts["second"] == "60" else int(parts["second"]),  # a leap second
+            59
+            if parts["second"] == "60"
+            else int(parts["second"]),  # a leap second (RFC 9110 §5.6.7)
             tzinfo=UTC,
         )
     except ValueError:
@@ -55,5 +66,5 @@ def _seconds(parts: dict[str, str]) -> float | None:
 
 
 def format_date(seconds: float) -> bytes:
-    """Write an IMF-fixdate from seconds since the epoch."""
+    """Return an IMF-fixdate (RFC 9110 §5.6.7) for seconds since the epoch."""
     return formatdate(seconds, usegmt=True).encode("ascii")

@@ -1,4 +1,13 @@
-"""Header fields: ordered byte pairs with an index by name (RFC 9110 §5)."""
+"""The headers of one message: ordered byte pairs with an index by name.
+
+Rules:
+
+- Names are case-insensitive; they are lower-cased before they come here (RFC 9110 §5.1).
+- The order of lines with one name counts, so duplicates and their order are kept (RFC 9110 §5.3).
+- A list header is split at commas outside quoted strings; empty members do not count
+  (RFC 9110 §5.6.1, §5.6.4).
+- A Cookie header is split at semicolons (RFC 6265 §4.2.1).
+"""
 
 from __future__ import annotations
 
@@ -8,15 +17,15 @@ from urllib.parse import unquote
 __all__ = ["Fields", "Pair", "cookie_pairs", "split_list"]
 
 Pair = tuple[bytes, bytes]
-"""One field line: its name in lower case, and its value."""
+"""One header line: its name in lower case, and its value."""
 
 _QUOTE, _COMMA, _BACKSLASH = 0x22, 0x2C, 0x5C
 
 
 class Fields:
-    """The fields of one message in the order in which they came, duplicates kept. Not to be changed.
+    """The headers of one message in their order, duplicates kept. Immutable.
 
-    A message is asked for a dozen names that it mostly does not have, so the names are indexed once.
+    The rules look for a dozen names that most messages do not have, so the names are indexed once.
     """
 
     __slots__ = ("_index", "_repeats", "pairs")
@@ -28,7 +37,7 @@ class Fields:
         self._repeats = len(self._index) != len(pairs)
 
     def __contains__(self, name: bytes) -> bool:
-        """Say whether a field is there at all; an empty value is there too."""
+        """Tell whether a header is present; one with an empty value is."""
         return name in self._index
 
     def __iter__(self) -> Iterator[Pair]:
@@ -43,49 +52,49 @@ class Fields:
     def __repr__(self) -> str:
         return f"Fields({list(self.pairs)!r})"
 
-    __hash__ = None  # type: ignore[assignment]  # equal by its pairs, which may be a list
+    __hash__ = None  # type: ignore[assignment]  # compared by its pairs, which may be in a list
 
     @property
     def names(self) -> KeysView[bytes]:
-        """The names that are there, as a set."""
+        """The names of the headers, as a set."""
         return self._index.keys()
 
     def first(self, name: bytes) -> bytes | None:
-        """Give the first value of a field, or None."""
+        """Return the first value of a header, or None."""
         value = self._index.get(name)
         if value is None or not self._repeats:
             return value
         return next(each for key, each in self.pairs if key == name)
 
     def values(self, name: bytes) -> list[bytes]:
-        """Give every value of a field, in order."""
+        """Return every value of a header, in order."""
         value = self._index.get(name)
         if value is None:
             return []
         return [each for key, each in self.pairs if key == name] if self._repeats else [value]
 
     def members(self, name: bytes) -> Iterator[bytes]:
-        """Yield the members of a list field over all its lines (RFC 9110 §5.6.1), stripped, none empty."""
+        """Yield the members of a list header over all its lines (RFC 9110 §5.6.1): stripped, not empty."""
         for value in self.values(name):
             yield from split_list(value)
 
     def without(self, names: Iterable[bytes]) -> Fields:
-        """Give the fields without those named."""
+        """Return the headers without those of these names."""
         dropped = frozenset(names)
         if dropped.isdisjoint(self._index):
             return self
         return Fields([pair for pair in self.pairs if pair[0] not in dropped])
 
     def plus(self, *pairs: Pair) -> Fields:
-        """Give the fields with more of them behind."""
+        """Return the headers with more pairs added at the end."""
         return Fields([*self.pairs, *pairs])
 
 
 def split_list(value: bytes) -> Iterator[bytes]:
-    """Split at the commas that stand outside quoted strings (RFC 9110 §5.6.4).
+    """Split a value at the commas outside quoted strings (RFC 9110 §5.6.1, §5.6.4).
 
-    A quote that never closes ends the list there: what follows it cannot be read for sure, so it
-    stays part of that last member.
+    If a quote never closes, the rest of the value belongs to the last member: nobody can tell which
+    of the commas in it were meant to divide.
     """
     if b'"' not in value:
         for part in value.split(b","):
@@ -109,10 +118,10 @@ def split_list(value: bytes) -> Iterator[bytes]:
 
 
 def cookie_pairs(lines: Iterable[bytes], names: frozenset[str]) -> list[Pair]:
-    """Give the named cookies of Cookie lines as raw `(name, value)` pairs, in order (RFC 6265 §4.2).
+    """Return the named cookies of Cookie lines as raw `(name, value)` pairs, in order (RFC 6265 §4.2.1).
 
-    A name is compared as sent and as percent-decoded, since some frameworks decode it: a cookie
-    that an application could take for a declared one is kept and keyed with it.
+    A name is compared both as sent and percent-decoded, because some frameworks decode it. A cookie
+    that the application could take for a declared one is therefore kept, and is part of the key (I1).
     """
     found = []
     for line in lines:

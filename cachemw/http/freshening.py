@@ -1,4 +1,15 @@
-"""What a 304, or the answer to a HEAD, makes of a stored response (RFC 9111 §3.2, §4.3.4, §4.3.5)."""
+"""How a 304, or the answer to a HEAD, updates a stored response.
+
+Rules:
+
+- A 304 with a strong ETag is about the response with the same ETag; with a weak one, about a response
+  whose ETag matches weakly; with a Last-Modified, about one with the same date (RFC 9111 §4.3.4).
+- A 304 without a validator is about the response that was validated (RFC 9111 §4.3.4).
+- The answer to a HEAD is about the stored response if its validators and its Content-Length, where
+  it has them, are equal to the stored ones (RFC 9111 §4.3.5).
+- The headers of the update replace the stored ones, except those that describe the stored body and
+  those of one connection (RFC 9111 §3.2, §3.1).
+"""
 
 from __future__ import annotations
 
@@ -9,9 +20,9 @@ from cachemw.http.hops import connection_fields
 
 __all__ = ["freshened", "head_matches", "matches"]
 
-# RFC 9111 §3.2: what describes the stored body stays as it came with it, and the tag that names it
-# (a weak match may bring another). A cookie is one client's, and Age is made anew each time.
-_KEPT_OUT = frozenset(
+# RFC 9111 §3.2: headers that describe the stored body stay as they came with it. So does the ETag: a
+# weak match may bring another one. A cookie is for one client (I1), and Age is computed each time.
+_NOT_UPDATED = frozenset(
     {
         b"age",
         b"content-encoding",
@@ -26,31 +37,31 @@ _KEPT_OUT = frozenset(
 
 
 def matches(stored: Fields, update: Fields) -> bool:
-    """Say whether a 304 is about this stored response (RFC 9111 §4.3.4).
+    """Tell whether a 304 is about this stored response (RFC 9111 §4.3.4).
 
-    Its ETag decides where it has one, else its Last-Modified; one with neither is about what was
-    asked for.
+    If the 304 has an ETag, that decides; else its Last-Modified; if it has neither, it is about the
+    response that was validated.
     """
     tag = update.first(b"etag")
     if tag is not None:
-        held = stored.first(b"etag")
-        if held is None:
+        stored_tag = stored.first(b"etag")
+        if stored_tag is None:
             return False
-        return same_weak(held, tag) if tag.startswith(b"W/") else same_strong(held, tag)
+        return same_weak(stored_tag, tag) if tag.startswith(b"W/") else same_strong(stored_tag, tag)
     modified = parse_date(update.first(b"last-modified"))
     return modified is None or modified == parse_date(stored.first(b"last-modified"))
 
 
 def freshened(stored: Fields, update: Fields) -> Fields:
-    """Give the stored fields as a 304 or the answer to a HEAD updates them (RFC 9111 §3.2).
+    """Return the stored headers, updated by a 304 or the answer to a HEAD (RFC 9111 §3.2).
 
-    A field takes the place of the first of its name, new ones go behind. `storable` has to be asked
-    again: the new Cache-Control may name other fields.
+    A header takes the place of the first one with its name; new ones are added at the end. Callers
+    must apply `storable` again, because the new Cache-Control may name other headers.
     """
-    kept_out = _KEPT_OUT | connection_fields(update)
+    not_updated = _NOT_UPDATED | connection_fields(update)
     fresh: dict[bytes, list[Pair]] = {}
     for pair in update:
-        if pair[0] not in kept_out:
+        if pair[0] not in not_updated:
             fresh.setdefault(pair[0], []).append(pair)
     replaced = frozenset(fresh)
     pairs: list[Pair] = []
@@ -65,7 +76,7 @@ def freshened(stored: Fields, update: Fields) -> Fields:
 
 
 def head_matches(stored: Fields, body_length: int, update: Fields) -> bool:
-    """Say whether the answer to a HEAD is about this stored response (RFC 9111 §4.3.5)."""
+    """Tell whether the answer to a HEAD is about this stored response (RFC 9111 §4.3.5)."""
     for name in (b"etag", b"last-modified"):
         if name in update and update.values(name) != stored.values(name):
             return False

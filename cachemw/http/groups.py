@@ -1,7 +1,13 @@
-"""Which stored responses belong together, and which of them a response invalidates (RFC 9875).
+"""Groups of responses that are invalidated together: Cache-Groups and Cache-Group-Invalidation.
 
-A group is an opaque, case-sensitive string, and one of its origin only (§2.1): that is for whoever
-keys them. A field that is no list of strings names no group.
+Rules:
+
+- Cache-Groups names the groups that a response belongs to (RFC 9875 §2).
+- Cache-Group-Invalidation names the groups that a response to an unsafe request invalidates
+  (RFC 9875 §3).
+- A group is an opaque, case-sensitive string. It belongs to one origin, which the caller has to add
+  when it makes a tag from a group (RFC 9875 §2.1).
+- Both headers are lists of strings; a header that is anything else names no group (RFC 9651 §4.2).
 """
 
 from __future__ import annotations
@@ -13,37 +19,37 @@ from cachemw.http.structured import strings
 
 __all__ = ["groups", "invalidated_groups"]
 
-# What RFC 9875 §2 and §3 ask every cache to take: that many groups of that many characters. More
-# of either is cut off, so that no response can fill an index.
+# RFC 9875 §2 and §3 ask every cache to support at least this many groups of this many characters.
+# More of either does not count, so that no response can fill the index (I4).
 MAX_GROUPS = 32
 MAX_INVALIDATED = 128
 MAX_CHARACTERS = 32
-_MAX_REMEMBERED = 512
-"""Bytes. What is longer names things of its own and does not come again: it is read, not remembered."""
+_MAX_CACHED = 512
+"""Bytes. A longer header probably names groups of this response alone: parsing is not cached."""
 
 
 def groups(fields: Fields) -> tuple[str, ...]:
-    """Give the groups that a response belongs to (§2), in order, each once."""
+    """Return the groups that a response belongs to (RFC 9875 §2), in order, each once."""
     if b"cache-groups" not in fields:
         return ()
     return _read(tuple(fields.values(b"cache-groups")), MAX_GROUPS)
 
 
 def invalidated_groups(fields: Fields) -> tuple[str, ...]:
-    """Give the groups that a response invalidates (§3); not to be asked after a safe method."""
+    """Return the groups that a response invalidates (RFC 9875 §3). Only for unsafe methods."""
     if b"cache-group-invalidation" not in fields:
         return ()
     return _read(tuple(fields.values(b"cache-group-invalidation")), MAX_INVALIDATED)
 
 
-def _read(lines: tuple[bytes, ...], most: int) -> tuple[str, ...]:
-    short = sum(map(len, lines)) <= _MAX_REMEMBERED
-    return _remembered(lines, most) if short else _named(lines, most)
+def _read(lines: tuple[bytes, ...], limit: int) -> tuple[str, ...]:
+    short = sum(map(len, lines)) <= _MAX_CACHED
+    return _parse_cached(lines, limit) if short else _parse(lines, limit)
 
 
-def _named(lines: tuple[bytes, ...], most: int) -> tuple[str, ...]:
+def _parse(lines: tuple[bytes, ...], limit: int) -> tuple[str, ...]:
     named = dict.fromkeys(name for name in strings(lines) if len(name) <= MAX_CHARACTERS)
-    return tuple(named)[:most]
+    return tuple(named)[:limit]
 
 
-_remembered = lru_cache(maxsize=1024)(_named)
+_parse_cached = lru_cache(maxsize=1024)(_parse)

@@ -1,4 +1,10 @@
-"""Fields that belong to one connection, and end with it (RFC 9110 §7.6.1)."""
+"""Headers that belong to one connection, so that no cache stores them.
+
+Rules:
+
+- These are Connection, what it names, and a fixed list of others (RFC 9110 §7.6.1).
+- A cache does not store them (RFC 9111 §3.1).
+"""
 
 from __future__ import annotations
 
@@ -23,9 +29,10 @@ HOP_BY_HOP = frozenset(
 
 
 def connection_fields(fields: Fields) -> frozenset[bytes]:
-    """Give the names of a message's fields that no cache keeps: those, and what Connection names."""
+    """Return the names of headers that end with the connection: `HOP_BY_HOP`, and what Connection names."""
     if b"connection" not in fields:
         return HOP_BY_HOP
-    # These are tokens, which are never quoted: a quote must not hide the names behind it.
+    # Connection options are tokens, never quoted (RFC 9110 §7.6.1). So this splits at every comma: a
+    # stray quote must not hide the names after it.
     listed = b",".join(fields.values(b"connection")).lower().split(b",")
     return HOP_BY_HOP.union(name.strip() for name in listed)

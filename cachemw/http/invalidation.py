@@ -1,4 +1,14 @@
-"""What an unsafe request makes of what is stored (RFC 9111 §4.4)."""
+"""What a response to an unsafe request invalidates.
+
+Rules:
+
+- A method is safe if the registry says so; any other, also an unknown one, may change something
+  (RFC 9110 §9.2.1, §16.1.1).
+- A 2xx or 3xx answer to an unsafe request invalidates what is stored under its URI; an error changed
+  nothing (RFC 9111 §4.4).
+- It also invalidates the URIs in Location and Content-Location, if they have the same origin
+  (RFC 9111 §4.4, RFC 9110 §4.3.1).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +19,8 @@ from cachemw.http.fields import Fields
 
 __all__ = ["invalidates", "is_unsafe", "targets"]
 
-# RFC 9110 §16.1.1: the registry's safe methods. Names have case: `get` is another, unknown method.
+# The safe methods of the registry (RFC 9110 §16.1.1). Names are case-sensitive: `get` is an
+# unknown method.
 _SAFE = frozenset(
     {"GET", "HEAD", "OPTIONS", "PRI", "PROPFIND", "QUERY", "REPORT", "SEARCH", "TRACE"}
 )
@@ -18,20 +29,21 @@ _URI = re.compile(rb"[!-~]+")
 
 
 def is_unsafe(method: str) -> bool:
-    """Say whether a request may change something; one with an unknown method may."""
+    """Tell whether a request may change something. A request with an unknown method may."""
     return method not in _SAFE
 
 
 def invalidates(method: str, status: int) -> bool:
-    """Say whether what is stored under the request's URI is invalid after this answer."""
-    return is_unsafe(method) and 200 <= status < 400  # §4.4: an error changed nothing
+    """Tell whether a response invalidates what is stored under the request's URI (RFC 9111 §4.4)."""
+    return is_unsafe(method) and 200 <= status < 400  # RFC 9111 §4.4: not an error
 
 
 def targets(fields: Fields, base: str) -> list[str]:
-    """Give the other URIs of the same origin that a response to an unsafe request invalidates.
+    """Return the other URIs that a response to an unsafe request invalidates (RFC 9111 §4.4).
 
-    Those are its Location and Content-Location, absolute, without fragment, with the authority
-    written as in `base`, the request's URI. Of another origin it may not speak (RFC 9111 §4.4).
+    Those are its Location and Content-Location, made absolute and without fragment. `base` is the
+    request's URI; the authority is written as in it. URIs of another origin are left out: a site must
+    not be able to invalidate another one's responses.
     """
     found = []
     for name in (b"location", b"content-location"):
@@ -48,7 +60,7 @@ def _resolved(value: bytes, base: str) -> str | None:
     try:
         own, uri = urlsplit(base), urlsplit(urljoin(base, value.decode("ascii")))
         same = _origin(own) == _origin(uri)
-    except ValueError:  # a port or an address that is none
+    except ValueError:  # not a valid port or address
         return None
     if not same:
         return None
@@ -58,5 +70,5 @@ def _resolved(value: bytes, base: str) -> str | None:
 
 
 def _origin(uri: SplitResult) -> tuple[str, str | None, int | None]:
-    """Give scheme, host and port (RFC 9110 §4.3.1)."""
+    """Return the origin of a URI: scheme, host and port (RFC 9110 §4.3.1)."""
     return uri.scheme, uri.hostname, _PORTS.get(uri.scheme) if uri.port is None else uri.port

@@ -1,4 +1,10 @@
-"""Messages between front doors and the engine: a request, the head of a response, and an answer."""
+"""The messages between adapters and the engine: a request, the head of a response, and an answer.
+
+Rules:
+
+- The path is keyed as it came, percent-encoding kept: `%2F` is not `/` (RFC 3986 §2.2, §6.2.2).
+- Status and headers come before the body, which may be streamed (RFC 9110 §6).
+"""
 
 from __future__ import annotations
 
@@ -10,11 +16,11 @@ __all__ = ["Answer", "Content", "Head", "Request"]
 
 
 class Content(Struct, frozen=True):
-    """A request's body as the front door read it."""
+    """A request's body, as the adapter read it."""
 
     data: bytes
     fault: str | None = None
-    """Why it cannot be used, if so: a key of `reasons.FORWARDED`. Then `data` says nothing."""
+    """Why the body cannot be used: a key of `reasons.FORWARDED`. None: it can. Otherwise ignore `data`."""
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -25,24 +31,24 @@ class Request(Struct, frozen=True, kw_only=True):
     mount: str
     """Where the application is mounted: ASGI `root_path`, WSGI `SCRIPT_NAME`."""
     path: str
-    """The decoded path below the mount: what the framework routes on."""
+    """The decoded path below the mount. The framework routes on it."""
     raw_path: bytes
-    """The path as it came over the wire, percent-encoding kept: what is keyed."""
+    """The path as the client sent it, percent-encoding kept. The cache key uses it."""
     query: bytes
     headers: Fields
     content: Content | None = None
-    """None: the body was not read, and only the application will see it."""
+    """None: the body was not read. Only the application will read it."""
 
 
 class Head(Struct, frozen=True, kw_only=True):
-    """A response's status and header fields, before any of its body."""
+    """A response's status and headers, before any of its body."""
 
     status: int
     headers: Fields
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """What is sent to the client instead of the application's own head."""
+    """A status and headers for the client, instead of those of the application."""
 
     status: int
     headers: list[Pair]

@@ -1,12 +1,21 @@
-"""Parts of a stored response (RFC 9110 §14): what Range asks for, and the 206 or 416 that answers it.
+"""Parts of a stored response: what Range asks for, and the 206 or 416 that answers it.
 
-A server may ignore Range (§14.2), and then sends the whole. It does so here for
-- what is malformed, or in another unit than bytes, or asked for on several lines;
-- ranges that overlap and more than 16 of them: a few bytes of request would make megabytes of
-  answer (without overlap the parts cannot be longer than the whole);
-- several ranges of a body with a content coding: the coding is of the whole, and clients differ in
-  whether they undo it before or after taking the parts out of a multipart body;
-- an empty body: some clients ask every resource for its first bytes, and have all of them.
+Rules:
+
+- If-Range may ask for the whole response instead (RFC 9110 §13.1.5).
+- One part is a 206 with Content-Range (RFC 9110 §15.3.7.1); several parts are one
+  multipart/byteranges body (RFC 9110 §15.3.7.2, §14.6).
+- If no part is within the body, the answer is 416 with the body's length (RFC 9110 §15.5.17).
+
+A server may ignore Range and send the whole response (RFC 9110 §14.2). This module does so for:
+
+- a Range that is malformed, has another unit than bytes, or comes on several lines (RFC 9110 §14.2);
+- ranges that overlap, or more than 16 of them: with few bytes a client could ask for megabytes
+  (RFC 9110 §17.15). Parts that do not overlap cannot be longer than the whole;
+- several ranges of a body with a content coding: the coding is that of the whole body, and clients
+  differ in whether they decode before or after they take the parts out (RFC 9110 §14.6);
+- an empty body: some clients ask every resource for its first bytes, and here they have all of it
+  (RFC 9110 §14.1.2).
 """
 
 from __future__ import annotations
@@ -23,15 +32,18 @@ from cachemw.http.fields import Fields, Pair, split_list
 __all__ = ["MAX_RANGES", "Partial", "Span", "partial", "select"]
 
 MAX_RANGES = 16
+"""RFC 9110 §17.15 suggests that servers ignore a Range of many parts. It gives no number."""
 _RANGES = re.compile(rb"bytes=(.+)", re.IGNORECASE | re.DOTALL)
 _RANGE = re.compile(rb"(\d*)-(\d*)")
 _HUGE = 10**18
-"""Longer than any body; int() of a million digits is an attack, not a position."""
+"""More than the length of any body. int() of a million digits would cost seconds of CPU."""
 
-# Said of the whole body (RFC 9110 §8.6, §14.4; RFC 1864; RFC 9530 §2).
-_OF_THE_WHOLE = frozenset({b"content-digest", b"content-length", b"content-md5", b"content-range"})
-# A 416 has no representation to describe.
-_OF_A_BODY = _OF_THE_WHOLE | {
+# Headers that describe the whole body (RFC 9110 §8.6, §14.4; RFC 1864; RFC 9530 §2).
+_WHOLE_BODY_HEADERS = frozenset(
+    {b"content-digest", b"content-length", b"content-md5", b"content-range"}
+)
+# Headers that describe a representation. A 416 has none.
+_REPRESENTATION_HEADERS = _WHOLE_BODY_HEADERS | {
     b"content-disposition",
     b"content-encoding",
     b"content-language",
@@ -51,12 +63,12 @@ class Span(Struct, frozen=True):
 
     @property
     def length(self) -> int:
-        """How many bytes it is."""
+        """Its number of bytes."""
         return self.last - self.first + 1
 
 
 class Partial(Struct, frozen=True, kw_only=True):
-    """A 206 with what was asked for, or a 416 for what cannot be had."""
+    """A 206 with the parts, or a 416 where there are none."""
 
     status: int
     fields: Fields
@@ -64,9 +76,9 @@ class Partial(Struct, frozen=True, kw_only=True):
 
 
 def select(request: Fields, response: Fields, body_length: int) -> tuple[Span, ...] | None:
-    """Read which parts a GET asks for, in its order; none at all: 416, None: send the whole.
+    """Return the parts that a GET asks for, in its order. Empty: 416. None: send the whole.
 
-    `response` are a stored 200's fields: If-Range may name another (RFC 9110 §13.1.5).
+    `response` are the headers of a stored 200, which If-Range is compared with (RFC 9110 §13.1.5).
     """
     lines = request.values(b"range")
     if len(lines) != 1 or not body_length or not if_range(request, response):
@@ -80,7 +92,7 @@ def select(request: Fields, response: Fields, body_length: int) -> tuple[Span, .
         positions = _positions(each, body_length)
         if positions is None:
             return None
-        if positions[0] < body_length:  # RFC 9110 §14.1.2: the others cannot be satisfied
+        if positions[0] < body_length:  # RFC 9110 §14.1.2: others cannot be satisfied
             spans.append(Span(*positions))
     several = len(spans) > 1
     if several and (_overlap(spans) or b"content-encoding" in response):
@@ -89,7 +101,10 @@ def select(request: Fields, response: Fields, body_length: int) -> tuple[Span, .
 
 
 def _positions(text: bytes, body_length: int) -> tuple[int, int] | None:
-    """Read one range; the first position is past the end where it cannot be satisfied."""
+    """Return first and last position of one range, or None if it is malformed (RFC 9110 §14.1.2).
+
+    If the range cannot be satisfied, the first position is after the end of the body.
+    """
     read = _RANGE.fullmatch(text)
     if read is None or text == b"-":
         return None
@@ -97,7 +112,7 @@ def _positions(text: bytes, body_length: int) -> tuple[int, int] | None:
     if not first:
         return max(0, body_length - _number(last)), body_length - 1
     start, end = _number(first), _number(last) if last else _HUGE
-    return None if end < start else (start, min(end, body_length - 1))  # §14.1.1: then invalid
+    return None if end < start else (start, min(end, body_length - 1))  # RFC 9110 §14.1.1
 
 
 def _number(digits: bytes) -> int:
@@ -111,18 +126,20 @@ def _overlap(spans: list[Span]) -> bool:
 
 
 def partial(fields: Fields, body: bytes, spans: tuple[Span, ...]) -> Partial:
-    """Answer with parts of a stored 200, or say that there are none (RFC 9110 §15.3.7, §15.5.17)."""
+    """Return the 206 with parts of a stored 200, or the 416 (RFC 9110 §15.3.7, §15.5.17)."""
     if not spans:
         return _unsatisfiable(fields, len(body))
     if len(spans) > 1:
         return _multipart(fields, body, spans)
     content = body[spans[0].first : spans[0].last + 1]
-    described = fields.without(_OF_THE_WHOLE).plus(_content_range(spans[0], body), _length(content))
+    described = fields.without(_WHOLE_BODY_HEADERS).plus(
+        _content_range(spans[0], body), _content_length(content)
+    )
     return Partial(status=206, fields=described, body=content)
 
 
 def _multipart(fields: Fields, body: bytes, spans: tuple[Span, ...]) -> Partial:
-    """Put several parts into one body (RFC 9110 §14.6)."""
+    """Return a 206 with several parts in one body (RFC 9110 §14.6, §15.3.7.2)."""
     parts = [body[span.first : span.last + 1] for span in spans]
     boundary = _boundary(parts)
     kind = fields.first(b"content-type")
@@ -134,14 +151,14 @@ def _multipart(fields: Fields, body: bytes, spans: tuple[Span, ...]) -> Partial:
         lines.append(b": ".join(_content_range(span, body)))
         chunks += [*(line + b"\r\n" for line in lines), b"\r\n", part, b"\r\n"]
     content = b"".join([*chunks, b"--", boundary, b"--\r\n"])
-    described = fields.without({*_OF_THE_WHOLE, b"content-type"}).plus(
-        (b"content-type", b"multipart/byteranges; boundary=" + boundary), _length(content)
+    described = fields.without({*_WHOLE_BODY_HEADERS, b"content-type"}).plus(
+        (b"content-type", b"multipart/byteranges; boundary=" + boundary), _content_length(content)
     )
     return Partial(status=206, fields=described, body=content)
 
 
 def _boundary(parts: list[bytes]) -> bytes:
-    """Make a delimiter that no part holds (RFC 2046 §5.1.1), the same for the same parts."""
+    """Return a delimiter that no part contains (RFC 2046 §5.1.1), the same for the same parts."""
     digest = blake2b(digest_size=15, person=b"cachemw-parts")
     for part in parts:
         digest.update(part)
@@ -153,16 +170,18 @@ def _boundary(parts: list[bytes]) -> bytes:
 
 
 def _unsatisfiable(fields: Fields, body_length: int) -> Partial:
-    """Say how long the body is, and that nobody shall keep this answer for that of another request."""
+    """Return a 416 with the length of the body (RFC 9110 §15.5.17), which no cache may store."""
     kept = [
         pair
         for pair in fields
-        if pair[0] not in _OF_A_BODY and pair[0] != b"expires" and b"cache-control" not in pair[0]
+        if pair[0] not in _REPRESENTATION_HEADERS
+        and pair[0] != b"expires"
+        and b"cache-control" not in pair[0]
     ]
     more: list[Pair] = [
         (b"cache-control", b"no-store"),
         (b"content-range", b"bytes */%d" % body_length),
-        (b"content-type", b"text/plain"),  # which WSGI wants for a body of no bytes too
+        (b"content-type", b"text/plain"),  # checkers of WSGI want a type even for an empty body
         (b"content-length", b"0"),
     ]
     return Partial(status=416, fields=Fields([*kept, *more]), body=b"")
@@ -172,5 +191,5 @@ def _content_range(span: Span, body: bytes) -> Pair:
     return b"content-range", b"bytes %d-%d/%d" % (span.first, span.last, len(body))
 
 
-def _length(content: bytes) -> Pair:
+def _content_length(content: bytes) -> Pair:
     return b"content-length", b"%d" % len(content)

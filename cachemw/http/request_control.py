@@ -1,7 +1,21 @@
-"""Cache-Control of a request (RFC 9111 §5.2.1): what a client asks of a cache.
+"""Cache-Control of a request: what a client asks of a cache.
 
-Nothing here raises; what cannot be read counts as zero. Of two differing values the one counts that
-asks for more freshness. A cache may be told not to listen: that is for whoever calls this.
+Nothing here raises. Whether a route listens to its clients at all (`client_directives`) is decided by
+the caller.
+
+Rules:
+
+- `no-cache`, `no-store`, `only-if-cached`, `max-age`, `min-fresh` and `max-stale` are read
+  (RFC 9111 §5.2.1).
+- A number that cannot be read is zero (RFC 9111 §4.2.1).
+- If one directive has several values, the one counts that asks for more freshness
+  (RFC 9111 §4.2.1).
+- `Pragma: no-cache` counts as `no-cache` where there is no Cache-Control (RFC 9111 §5.4).
+- `no-cache`, an age above `max-age`, and a rest of freshness below `min-fresh` ask for validation
+  (RFC 9111 §5.2.1.1, §5.2.1.3, §5.2.1.4).
+- A fresh `immutable` response is not validated because of `max-age` (RFC 8246 §2).
+- `max-stale` accepts a stale response, unless that response forbids it
+  (RFC 9111 §4.2.4, §5.2.1.2).
 """
 
 from __future__ import annotations
@@ -20,7 +34,7 @@ __all__ = ["RequestControl", "accepts_stale", "parse", "wants_validation"]
 
 
 class RequestControl(Struct, frozen=True, kw_only=True):
-    """What a client asks; seconds, None where it says nothing."""
+    """The directives of one request. Times are in seconds; None: absent."""
 
     no_cache: bool = False
     no_store: bool = False
@@ -28,7 +42,7 @@ class RequestControl(Struct, frozen=True, kw_only=True):
     max_age: int | None = None
     min_fresh: int | None = None
     max_stale: float | None = None
-    """`math.inf` where the client takes any stale answer."""
+    """`math.inf`: the client accepts any stale answer (`max-stale` without a value)."""
 
 
 _FLAGS = {
@@ -37,15 +51,15 @@ _FLAGS = {
     b"only-if-cached": "only_if_cached",
 }
 _NOTHING = RequestControl()
-_MAX_REMEMBERED = 256
-"""Bytes. Clients write these lines: what is longer than any browser's is read, not remembered."""
+_MAX_CACHED = 256
+"""Bytes. Clients choose these values, so long ones are not kept in memory (I4). No browser sends more."""
 
 
 def parse(fields: Fields) -> RequestControl:
-    """Read every Cache-Control line of a request, or `Pragma: no-cache` where there is none."""
+    """Parse every Cache-Control line of a request, or `Pragma: no-cache` if there is none."""
     if b"cache-control" in fields:
         lines = tuple(fields.values(b"cache-control"))
-        return _remembered(lines) if sum(map(len, lines)) <= _MAX_REMEMBERED else _parse(lines)
+        return _parse_cached(lines) if sum(map(len, lines)) <= _MAX_CACHED else _parse(lines)
     if b"pragma" in fields and any(m.lower() == b"no-cache" for m in fields.members(b"pragma")):
         return RequestControl(no_cache=True)  # RFC 9111 §5.4
     return _NOTHING
@@ -68,20 +82,20 @@ def _parse(lines: tuple[bytes, ...]) -> RequestControl:
     return RequestControl(**found)
 
 
-_remembered = lru_cache(maxsize=512)(_parse)
+_parse_cached = lru_cache(maxsize=512)(_parse)
 
 
 def wants_validation(
     control: RequestControl, *, age: float, lifetime: float, immutable: bool
 ) -> bool:
-    """Say whether a stored response that is `age` seconds old is not good enough for this client.
+    """Tell whether this client wants a stored response to be validated before it is served.
 
-    `lifetime` is its freshness lifetime. One that will not change while it is fresh is not asked
-    about because a client reloads (RFC 8246 §2), but is where it says no-cache.
+    `age` and `lifetime` are the stored response's, in seconds. An `immutable` response is not
+    validated when a client merely reloads (RFC 8246 §2), but it is if the client sends `no-cache`.
     """
     if control.no_cache:
         return True
-    # §5.2.1.1: zero is what a reload says, and means it within the same instant too.
+    # RFC 9111 §5.2.1.1. A reload sends max-age=0, and means it even if the age is 0 as well.
     too_old = control.max_age is not None and (age > control.max_age or control.max_age == 0)
     if too_old and not (immutable and age < lifetime):
         return True
@@ -89,9 +103,9 @@ def wants_validation(
 
 
 def accepts_stale(control: RequestControl, *, staleness: float, forbids_stale: bool) -> bool:
-    """Say whether this client takes an answer that has been stale for that many seconds (§5.2.1.2).
+    """Tell whether this client accepts an answer that is stale for `staleness` seconds (RFC 9111 §5.2.1.2).
 
-    `forbids_stale` is the stored response's own word, which no client overrules (§4.2.4).
+    `forbids_stale` is what the stored response says; no client can overrule it (RFC 9111 §4.2.4).
     """
     if forbids_stale or control.no_cache or control.max_stale is None:
         return False

@@ -1,16 +1,22 @@
-"""May a shared cache keep this response (RFC 9111 §3), and for how long?
+"""Whether a shared cache may store this response, and for how long.
 
-The rules, in the order in which they are asked; the first that refuses gives the reason:
+Rules, in the order in which they are checked. The first that refuses gives the reason:
 
-1. the response says so: `no-store`, `private`, or `no-cache` where it cannot be asked about again;
-2. it sets a cookie: it was made for one client;
-3. it varies on everything (`Vary: *`);
-4. it answers part of a request, or is framed in a way that cannot be replayed;
-5. the client was known (cookies, Authorization), and the response does not say that it is for all
-   or, varying on Cookie, for how long it is good for this one;
-6. its status is not one that the route keeps, or must be understood and is not;
-7. nothing gives it a lifetime, or the lifetime is over and it is of no use stale: no window lets it
-   be served, and it has no validator to ask about it with.
+1. The response says `no-store` (RFC 9111 §5.2.2.5), unless it also says `must-understand` and its
+   status is known (§5.2.2.3); or `private` (§5.2.2.7); or `no-cache` and nothing can validate it
+   (§5.2.2.4).
+2. It is a 206 or a 304, so it is not the whole representation (RFC 9111 §3.3, RFC 9110 §15.4.5).
+3. It sets a cookie, so it was made for one client. This is stricter than RFC 9111 §7.3 (I1).
+4. It varies on everything: `Vary: *` (RFC 9111 §4.1).
+5. It has a transfer coding other than chunked (RFC 9112 §6.1), or trailers (RFC 9110 §6.5): it could
+   not be sent again as it came.
+6. The application may have known the client. With Authorization the response must allow sharing
+   (RFC 9111 §3.5). With cookies it must say `public`, or vary on Cookie and state its lifetime; this
+   is stricter than RFC 9111 §7.3 (I1).
+7. The route does not store this status, or the response says `must-understand` and the status is not
+   known (RFC 9111 §3, §5.2.2.3).
+8. Nothing gives it a lifetime (RFC 9111 §3, §4.2). Or the lifetime is over, no window lets it be
+   served stale (RFC 5861 §3, §4), and it has no validator to validate it with (RFC 9111 §4.3.1).
 """
 
 from __future__ import annotations
@@ -35,37 +41,37 @@ from cachemw.http.vary import varies_on
 
 __all__ = ["Policy", "Refused", "judge", "storable"]
 
-# DESIGN: a route's own ttl applies to answers that say "here it is" and to permanent redirects,
-# and its negative_ttl to "there is none". A 206, 302, 401 or 500 is about this request only.
+# A route's `ttl` applies to successful answers and to permanent redirects, and its `negative_ttl` to
+# "not found" and "gone". A 206, 302, 401 or 500 is about this one request (DESIGN §4).
 TTL_STATUSES = frozenset({200, 203, 301, 308})
 NEGATIVE_STATUSES = frozenset({404, 410})
 UNSTORABLE_STATUSES = frozenset({206, 304})
-# RFC 9110 §13.2.1: conditions are about a 2xx answer. A 304 to one made from a 404 that was kept
-# would be about another answer than that.
+# RFC 9110 §13.2.1: a server evaluates conditions only where it would otherwise send a 2xx answer. So
+# a 304 to a condition made from a stored 404 would be about another answer than the stored one.
 RENEWABLE_STATUSES = frozenset({200, 203})
-_NEVER_STORED = HOP_BY_HOP | {b"age"}
-_SUSPECT = frozenset({b"set-cookie", b"set-cookie2", b"vary", b"transfer-encoding", b"trailer"})
-"""Fields that may forbid storing what has them."""
+_NEVER_STORED = HOP_BY_HOP | {b"age"}  # RFC 9111 §3.1, §5.1
+_MAY_FORBID = frozenset({b"set-cookie", b"set-cookie2", b"vary", b"transfer-encoding", b"trailer"})
+"""Headers that may forbid storing. Most responses have none of them, and one check tells so."""
 UNDERSTOOD_STATUSES = frozenset(status.value for status in HTTPStatus)
-"""The registered ones: what must-understand asks for (RFC 9111 §5.2.2.3)."""
+"""The registered ones. `must-understand` asks for one of them (RFC 9111 §5.2.2.3)."""
 
 
 class Policy(Struct, frozen=True, kw_only=True):
-    """What the route says about lifetimes; seconds, None where it says nothing."""
+    """The lifetimes that a route sets, in seconds; None: not set."""
 
     ttl: float | None
-    """None: only what the response itself allows, whatever its status."""
+    """None: only the response itself decides, whatever its status (`ttl = "response"`)."""
     negative_ttl: float | None = None
     stale_while_revalidate: float | None = None
     stale_if_error: float | None = None
     heuristic: float | None = None
-    """Where `ttl` is None: what states no lifetime gets this fraction of its time unchanged."""
+    """Where `ttl` is None and the response states no lifetime: this fraction of its time unchanged."""
     retain: float = 0.0
-    """How long a stale response with a validator is kept to ask about it again."""
+    """How long a stale response with a validator is kept, so that it can be validated."""
 
 
 class Refused(Struct, frozen=True):
-    """The response may not be kept; `reason` is a short, stable word for logs and Cache-Status."""
+    """The response may not be stored. `reason` is a short, stable word for logs and Cache-Status."""
 
     reason: str
 
@@ -79,27 +85,27 @@ def judge(
     authorization_sent: bool,
     wall_now: float,
 ) -> Lifetime | Refused:
-    """Decide whether a response to a GET may be kept, and its lifetime counted from its birth.
+    """Decide whether a response may be stored, and for how long from the time it was made.
 
-    `cookies_sent` and `authorization_sent` say whether the application saw a field that may have
-    told it who the client is and that the key does not hold.
+    `cookies_sent` and `authorization_sent` say whether the application saw a header that may have
+    told it who the client is and that is not part of the key.
     """
-    known = cookies_sent or authorization_sent
-    retained = _retained(head, control, policy)
-    reason = _forbidden(head, control, retained)
-    if reason is None and known:
-        reason = _personal(head, control, cookies_sent, authorization_sent)
+    client_known = cookies_sent or authorization_sent
+    retained = _seconds_retained(head, control, policy)
+    reason = _refusal(head, control, retained)
+    if reason is None and client_known:
+        reason = _refusal_of_personal(head, control, cookies_sent, authorization_sent)
     if reason:
         return Refused(reason)
     if control.must_understand and head.status not in UNDERSTOOD_STATUSES:
         return Refused("status")
-    lifetime = _stated_lifetime(head, control, wall_now)
-    if lifetime is None and known and not control.public:
-        # The route's ttl is for what everybody gets. What is a session's own may change with the
-        # session at any time, and only the application can say that it will not.
+    lifetime = _lifetime_of_response(head, control, wall_now)
+    if lifetime is None and client_known and not control.public:
+        # The route's ttl is for answers that everybody gets. An answer for one session may change
+        # with that session at any time; only the application can say for how long it will not (I1).
         return Refused("cookie" if cookies_sent else "authorization")
     if lifetime is None:
-        lifetime = _granted_lifetime(head, control, policy, wall_now)
+        lifetime = _lifetime_of_route(head, control, policy, wall_now)
     elif policy.ttl is not None and not _is_ttl_status(head.status, policy):
         return Refused("status")
     if lifetime is None:
@@ -111,57 +117,61 @@ def judge(
 
 
 def storable(fields: Fields, control: CacheControl) -> Fields:
-    """Give the fields that are stored (RFC 9111 §3.1).
+    """Return the headers that are stored (RFC 9111 §3.1).
 
-    Age is made anew for each answer, and what `private` and `no-cache` name is left out.
+    Age is left out because it is computed for each answer (RFC 9111 §5.1), and so are the headers
+    that `private` and `no-cache` name (RFC 9111 §5.2.2.4, §5.2.2.7).
     """
     if not control.omitted and b"connection" not in fields:
         return fields.without(_NEVER_STORED)
     return fields.without(connection_fields(fields) | _NEVER_STORED | control.omitted)
 
 
-def _retained(head: Head, control: CacheControl, policy: Policy) -> float:
-    """Give for how long after its lifetime the response is worth asking about."""
+def _seconds_retained(head: Head, control: CacheControl, policy: Policy) -> float:
+    """Return the seconds after its lifetime for which the response is kept to be validated."""
     if policy.retain <= 0 or head.status not in RENEWABLE_STATUSES:
         return 0.0
     fields = head.headers
-    if control.omitted or b"connection" in fields:  # it may be the validator that is not stored
+    if control.omitted or b"connection" in fields:  # the validator itself may be left out
         fields = storable(fields, control)
     return policy.retain if has_validator(fields) else 0.0
 
 
-def _forbidden(head: Head, control: CacheControl, retained: float) -> str | None:
+def _refusal(head: Head, control: CacheControl, retained: float) -> str | None:
+    """Return why such an answer is never stored, whoever asked for it (rules 1 to 5), or None."""
     fields = head.headers
-    # RFC 9111 §5.2.2.3: no-store is there for caches that do not know must-understand.
+    # RFC 9111 §5.2.2.3: `no-store` beside `must-understand` is for caches that do not know the latter.
     if control.no_store and not (control.must_understand and head.status in UNDERSTOOD_STATUSES):
         return "no-store"
     if control.private:
         return "private"
     if control.no_cache and not retained:
         return "no-cache"
-    if head.status in UNSTORABLE_STATUSES:  # RFC 9110 §14.4: elsewhere Content-Range means nothing
+    # Only the status tells: with another one, Content-Range means nothing (RFC 9110 §14.4).
+    if head.status in UNSTORABLE_STATUSES:
         return "partial"
-    if _SUSPECT.isdisjoint(fields.names):  # as most are
+    if _MAY_FORBID.isdisjoint(fields.names):
         return None
     if b"set-cookie" in fields or b"set-cookie2" in fields:
         return "set-cookie"
     if b"vary" in fields and varies_on(fields) is None:
         return "vary-star"
-    if b"transfer-encoding" in fields and _is_coded(head):
+    if b"transfer-encoding" in fields and _has_transfer_coding(head):
         return "transfer-encoding"
     return "trailers" if b"trailer" in fields else None
 
 
-def _is_coded(head: Head) -> bool:
-    """Say whether a transfer coding other than chunked was put on the body (RFC 9112 §6.1)."""
+def _has_transfer_coding(head: Head) -> bool:
+    """Tell whether a transfer coding other than chunked was put on the body (RFC 9112 §6.1)."""
     return any(
         coding.lower() != b"chunked" for coding in head.headers.members(b"transfer-encoding")
     )
 
 
-def _personal(
+def _refusal_of_personal(
     head: Head, control: CacheControl, cookies_sent: bool, authorization_sent: bool
 ) -> str | None:
+    """Return why an answer to a client that may be known is not stored (rule 6), or None (I1)."""
     if authorization_sent and not control.shares_authorized:  # RFC 9111 §3.5
         return "authorization"
     if cookies_sent and not control.public and b"cookie" not in (varies_on(head.headers) or ()):
@@ -169,35 +179,36 @@ def _personal(
     return None
 
 
-def _stated_lifetime(head: Head, control: CacheControl, wall_now: float) -> float | None:
-    if control.no_cache:  # RFC 9111 §5.2.2.4: never fresh, whatever else it states
+def _lifetime_of_response(head: Head, control: CacheControl, wall_now: float) -> float | None:
+    """Return the lifetime in seconds that the response states, or None."""
+    if control.no_cache:  # RFC 9111 §5.2.2.4: to be validated before each use
         return 0.0
     return explicit_lifetime(control, head.headers, wall_now)
 
 
-def _granted_lifetime(
+def _lifetime_of_route(
     head: Head, control: CacheControl, policy: Policy, wall_now: float
 ) -> float | None:
-    """Give the lifetime of a response that states none: the route's, or a guess."""
+    """Return the lifetime of a response that states none: the route's, or a guess (RFC 9111 §4.2.2)."""
     if policy.ttl is None:
         fraction = policy.heuristic
         if fraction is None:
             return None
         return heuristic_lifetime(head.status, head.headers, control, wall_now, fraction)
     if head.status in NEGATIVE_STATUSES:
-        return policy.negative_ttl or None  # zero: these are not kept at all
+        return policy.negative_ttl or None  # zero: such answers are not stored
     return policy.ttl if head.status in TTL_STATUSES else None
 
 
 def _is_ttl_status(status: int, policy: Policy) -> bool:
-    """Say whether a route with a ttl keeps this status where the response states a lifetime."""
+    """Tell whether a route with a ttl stores this status when the response states a lifetime."""
     return status in TTL_STATUSES or (status in NEGATIVE_STATUSES and bool(policy.negative_ttl))
 
 
 def _with_windows(
     lifetime: float, control: CacheControl, policy: Policy, retained: float
 ) -> Lifetime:
-    """Add the stale windows (RFC 5861): the response's own wins over the route's."""
+    """Add the stale windows (RFC 5861 §3, §4). The response's own wins over the route's."""
     if control.forbids_stale:
         return Lifetime(fresh=lifetime, kept=lifetime + retained)
     revalidate = _window(control.stale_while_revalidate, policy.stale_while_revalidate)

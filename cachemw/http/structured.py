@@ -1,4 +1,11 @@
-"""Structured fields (RFC 9651) as far as caching needs them: bare values, no parameters."""
+"""Structured fields, as far as caching needs them: bare values without parameters.
+
+Rules:
+
+- All lines of one header are joined and parsed as one value (RFC 9651 §4.2).
+- One mistake makes the whole header void, as if it were not there (RFC 9651 §4.2).
+- Parameters may follow any member; those that are not known are ignored (RFC 9651 §3.1.2).
+"""
 
 from __future__ import annotations
 
@@ -10,9 +17,9 @@ __all__ = ["dictionary", "strings"]
 
 
 def dictionary(lines: tuple[bytes, ...]) -> dict[str, Any]:
-    """Read a dictionary over all its lines; empty where it is empty or is none.
+    """Parse a dictionary (RFC 9651 §3.2) from all lines of a header; empty if it is not one.
 
-    A value is an int, a bool, a str where it is a string, or of another type, inner lists included.
+    A value is an int, a bool, a str (for a string), or another type, such as an inner list.
     """
     try:
         members = http_sf.parse(b", ".join(lines), tltype="dictionary")
@@ -23,7 +30,7 @@ def dictionary(lines: tuple[bytes, ...]) -> dict[str, Any]:
 
 
 def strings(lines: tuple[bytes, ...]) -> tuple[str, ...]:
-    """Read a list of strings over all its lines; empty where it is none or holds anything else."""
+    """Parse a list of strings (RFC 9651 §3.1, §3.3.3) from all lines; empty if it is anything else."""
     try:
         members = http_sf.parse(b", ".join(lines), tltype="list")
     except http_sf.StructuredFieldError:
@@ -34,5 +41,5 @@ def strings(lines: tuple[bytes, ...]) -> tuple[str, ...]:
 
 
 def _bare(member: Any) -> Any:
-    """Take the parameters off."""
+    """Return a member without its parameters (RFC 9651 §3.1.2)."""
     return member[0] if isinstance(member, tuple) else member

@@ -1,9 +1,14 @@
-"""Cache-Control for some caches only (RFC 9213), such as CDN-Cache-Control.
+"""Cache-Control for some caches only, such as CDN-Cache-Control.
 
-A targeted field is a structured field: names have no capitals, a number is a number, and one slip
-makes the whole field as if it were not there. Of what parses, a directive whose value is of the
-wrong type is not consumed (§2.1), except where that would be the less careful reading: a refusal
-counts, and a lifetime that is no number is zero (RFC 9111 §4.2.1).
+Rules:
+
+- The first header of the cache's target list that is valid and not empty decides alone: the others,
+  Cache-Control and Expires do not count (RFC 9213 §2.2).
+- It is a structured field, a dictionary: one syntax error makes it as if it were absent
+  (RFC 9213 §2.1, RFC 9651 §4.2).
+- A directive whose value has the wrong type does not count (RFC 9213 §2.1), unless ignoring it were
+  the less careful reading: `no-store`, `no-cache` and `private` then count, and a lifetime that is
+  not a number is zero (RFC 9111 §4.2.1).
 """
 
 from __future__ import annotations
@@ -29,9 +34,9 @@ _REFUSALS = frozenset({b"no-store", b"no-cache", b"private"})
 
 
 def effective_control(fields: Fields, targets: tuple[bytes, ...]) -> CacheControl:
-    """Give what a response asks of this cache, whose target list is `targets` (RFC 9213 §2.2).
+    """Return the directives for this cache, whose target list is `targets` (RFC 9213 §2.2).
 
-    Where a targeted field decides, it does so alone: `targeted` is set, and Expires does not count.
+    If a targeted header decides, `targeted` is set in the result, and Expires does not count.
     """
     if fields.names.isdisjoint(targets):
         return parse(fields)
@@ -40,14 +45,14 @@ def effective_control(fields: Fields, targets: tuple[bytes, ...]) -> CacheContro
 
 
 def targeted_control(fields: Fields, names: tuple[bytes, ...]) -> CacheControl | None:
-    """Read the first of these fields (lower-case names) that says anything, or give None."""
+    """Return the directives of the first of these headers (lower-case names) that is valid, or None."""
     for name in names:
         if name in fields and (control := _read(tuple(fields.values(name)))) is not None:
             return control
     return None
 
 
-@lru_cache(maxsize=512)  # an application says the same few things over and over
+@lru_cache(maxsize=512)  # an application sends the same few values again and again
 def _read(lines: tuple[bytes, ...]) -> CacheControl | None:
     members = dictionary(lines)
     if not members:
@@ -70,4 +75,4 @@ def _names(value: str) -> frozenset[bytes]:
 
 
 def _seconds(value: Any) -> int:
-    return max(0, min(value, MAX_SECONDS)) if type(value) is int else 0  # a bool is no number here
+    return max(0, min(value, MAX_SECONDS)) if type(value) is int else 0  # not a bool

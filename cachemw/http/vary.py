@@ -1,4 +1,13 @@
-"""Which request fields select a stored response (RFC 9111 §4.1)."""
+"""The request headers that select one of several stored responses.
+
+Rules:
+
+- The names in Vary, over all its lines, are the selecting headers (RFC 9111 §4.1, RFC 9110 §12.5.5).
+- `*` selects on something outside the headers, so nothing matches it (RFC 9111 §4.1).
+- Several lines of a request header are combined with commas (RFC 9110 §5.2).
+- A header that is absent matches only one that is absent (RFC 9111 §4.1).
+- Values that mean the same are made equal; see `negotiation` (RFC 9111 §4.1).
+"""
 
 from __future__ import annotations
 
@@ -10,15 +19,15 @@ from cachemw.http.negotiation import normalised
 __all__ = ["Selecting", "selecting", "varies_on"]
 
 Selecting = tuple[tuple[bytes, bytes | None], ...]
-"""Selecting fields, sorted by name, with the request's combined and normalised value; None: absent."""
+"""Selecting headers, sorted by name, with the request's combined, normalised value; None: absent."""
 
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def varies_on(fields: Fields) -> tuple[bytes, ...] | None:
-    """Give the lower-case names in Vary, sorted, over all its lines; None when one of them is `*`.
+    """Return the names in Vary, in lower case and sorted; None if one of them is `*`.
 
-    What is no field name might be meant for any, so it counts as `*`.
+    A member that is not a header name counts as `*`: nobody knows which headers were meant.
     """
     if b"vary" not in fields:
         return ()
@@ -29,7 +38,7 @@ def varies_on(fields: Fields) -> tuple[bytes, ...] | None:
 
 
 def selecting(names: tuple[bytes, ...], fields: Fields) -> Selecting:
-    """Read the selecting fields out of a request. An empty value is not an absent one."""
+    """Return the selecting headers of a request. A header with an empty value is not absent."""
     chosen: list[tuple[bytes, bytes | None]] = []
     for name in names:
         lines = fields.values(name)

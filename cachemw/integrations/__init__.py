@@ -1,1 +1,7 @@
-"""Recorders: what tells the cache by itself which data answers are built from, and when it changes."""
+"""Recorders for database libraries: what responses are made from, and purges when that changes.
+
+Reading order:
+
+- `sqlalchemy`: the recorder of a SQLAlchemy engine.
+- `sqlalchemy_schema`: what SQLAlchemy's metadata says about keys and tables.
+"""

@@ -1,12 +1,24 @@
-"""Records what answers read through SQLAlchemy, and purges it when it changes.
+"""Recorder for SQLAlchemy: what responses read through an engine, and purges when that changes.
 
-Reads are noted before they run. What a transaction writes is kept beside its connection, and purged
-in one go after the commit, when nobody can read the old state any more. Where statements commit by
-themselves, purges follow each of them. A recorder at fault fails no query: it notes and purges more
-than it must.
+What is recorded: the tables and rows that each statement reads, as tags (see
+`cachemw.recording.sql.rows`), in the recording of the response that the application is making. A read is
+recorded before it runs, so a change that is committed meanwhile purges the response.
 
-It wraps the methods by which the engine's dialect calls the driver. SQLAlchemy's event of a commit
-comes before the commit, and to have any listener costs a query more than all that is done here.
+When a write is purged, so that a purged entry is never made again from old rows (I5):
+
+- In a transaction: once, after the commit, when nobody can read the old rows any more. Until then the
+  changes are kept in `connection.info`, which stays with the driver's connection in the pool. They are
+  purged also when the commit raises, for it may have been carried out.
+- Where statements commit by themselves: after each statement.
+- Where a statement may have ended the transaction (`COMMIT` as a text, a procedure): after it, and a
+  rollback that follows purges the same again, for it may undo nothing.
+- A rollback to a savepoint drops the changes since then.
+
+The recorder replaces the methods by which the engine's dialect calls the driver. SQLAlchemy's own events
+do not fit: the one of a commit comes before the commit, and any listener at all costs a query more than
+all the work that is done here.
+
+A fault in this module fails no query (I3): it records and purges more than it must.
 """
 
 from __future__ import annotations
@@ -23,12 +35,13 @@ from sqlalchemy.util import await_only
 
 from cachemw.integrations.sqlalchemy_schema import MetadataSchema, describe, kind_of, sole_key
 from cachemw.recording.context import current, describers
-from cachemw.recording.sql import rows
+from cachemw.recording.sql import read_rows
 from cachemw.recording.sql.inserted import learn_keys
 from cachemw.recording.sql.observed import OPAQUE, Observed
 from cachemw.recording.sql.pending import Pending
-from cachemw.recording.sql.rows import ALL, UNKNOWN, Changes, spell
+from cachemw.recording.sql.rows import ALL, UNKNOWN, spell
 from cachemw.recording.sql.statements import observe
+from cachemw.recording.sql.written_rows import Changes
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -42,7 +55,8 @@ _COMMITS_NOTHING = re.compile(
     r"|ROLLBACK|PRAGMA|EXPLAIN)\b",
     re.IGNORECASE,
 )
-"""All else may: `COMMIT` as a text, a procedure, and in MySQL every change of a table's shape."""
+"""First words of statements that commit nothing. All others may: `COMMIT` as a text, a procedure, and in
+MySQL every `CREATE`, `ALTER` and `DROP`."""
 
 
 def record(
@@ -50,10 +64,10 @@ def record(
     cache: Cache,
     metadata: MetaData | Iterable[MetaData] = (),
 ) -> Recorder:
-    """Record what answers read through an engine, and purge from the cache what changes through it.
+    """Record what responses read through an engine, and purge what is changed through it.
 
-    `metadata` says which columns are keys (`Base.metadata`, or several): reads of single rows are
-    told apart by it, and without it all reads are of whole tables. Does nothing where the
+    `metadata` (`Base.metadata`, or several) says which columns are keys, so that reads of single rows
+    are recorded as such. Without it every read is one of a whole table. Does nothing where the
     configuration says `recording.database = false`.
     """
     given = (metadata,) if isinstance(metadata, MetaData) else tuple(metadata)
@@ -70,7 +84,7 @@ _Method = Callable[..., None]
 
 
 class Recorder:
-    """Watches one engine for one cache, until it is stopped. Use `record` to make one."""
+    """Recorder of one engine for one cache, until it is stopped. `record` makes one."""
 
     def __init__(self, engine: Engine, cache: Cache, schema: MetadataSchema) -> None:
         self._dialect: Any = engine.dialect
@@ -80,25 +94,25 @@ class Recorder:
         self._wrapped: dict[str, tuple[_Method, _Method | None]] = {}
 
     def start(self) -> None:
-        """Begin to watch, unless it has begun."""
+        """Start to record, unless it has started."""
         if self._wrapped:
             return
-        self._wrap("do_execute", self._executing(many=False))
-        self._wrap("do_executemany", self._executing(many=True))
-        self._wrap("do_execute_no_params", self._executing_text)
+        self._wrap("do_execute", self._wrap_execute(many=False))
+        self._wrap("do_executemany", self._wrap_execute(many=True))
+        self._wrap("do_execute_no_params", self._wrap_execute_no_params)
         self._wrap("do_commit", _around(self._committing))
         self._wrap("do_commit_twophase", _around(self._committing))
         self._wrap("do_rollback", _around(self._rolling_back))
         self._wrap("do_rollback_twophase", _around(self._rolling_back))
         self._wrap("do_savepoint", _around(self._setting_savepoint))
-        self._wrap("do_rollback_to_savepoint", _around(self._undoing))
+        self._wrap("do_rollback_to_savepoint", _around(self._rolling_back_to_savepoint))
 
     def stop(self) -> None:
-        """Stop watching; transactions that are open now purge nothing when they are committed."""
+        """Stop recording. Transactions that are open now purge nothing when they are committed."""
         methods = vars(self._dialect)
         wrapped, self._wrapped = self._wrapped, {}
         for name, (ours, theirs) in wrapped.items():
-            if methods.get(name) is not ours:  # another recorder came after, and calls ours
+            if methods.get(name) is not ours:  # another recorder wrapped ours later, and calls it
                 continue
             del methods[name]
             if theirs is not None:
@@ -117,37 +131,37 @@ class Recorder:
 
     # -- statements ------------------------------------------------------------------------------
 
-    def _executing(self, *, many: bool) -> Callable[[_Method], _Method]:
+    def _wrap_execute(self, *, many: bool) -> Callable[[_Method], _Method]:
         def wrap(method: _Method) -> _Method:
             def execute(cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
-                observed = self._note(statement, parameters)
-                if observed.reads and not observed.changes:  # surely only a read
+                observed = self._record_reads(statement, parameters)
+                if observed.reads and not observed.changes:  # it surely only reads
                     return method(cursor, statement, parameters, context)
-                with self._carrying_out(observed, statement, parameters, many, cursor, context):
+                with self._watching_write(observed, statement, parameters, many, cursor, context):
                     return method(cursor, statement, parameters, context)
 
             return execute
 
         return wrap
 
-    def _executing_text(self, method: _Method) -> _Method:
+    def _wrap_execute_no_params(self, method: _Method) -> _Method:
         def execute(cursor: Any, statement: str, context: Any = None) -> None:
-            observed = self._note(statement, ())
+            observed = self._record_reads(statement, ())
             if observed.reads and not observed.changes:
                 return method(cursor, statement, context)
-            with self._carrying_out(observed, statement, (), False, cursor, context):
+            with self._watching_write(observed, statement, (), False, cursor, context):
                 return method(cursor, statement, context)
 
         return execute
 
-    def _note(self, statement: str, parameters: Any) -> Observed:
-        """Say what a statement reads and writes, and note what it reads."""
+    def _record_reads(self, statement: str, parameters: Any) -> Observed:
+        """Return what a statement reads and writes, and record what it reads."""
         recording = current.get()
         observed = OPAQUE
         try:
             observed = observe(statement, self._vendor)
             if recording is not None:
-                rows.record(recording, observed, parameters, self._schema)
+                read_rows.record(recording, observed, parameters, self._schema)
         except Exception:
             self._cache._core.reporter.logs.failed("recording_failed")
             if recording is not None:
@@ -155,7 +169,7 @@ class Recorder:
         return observed
 
     @contextmanager
-    def _carrying_out(
+    def _watching_write(
         self,
         observed: Observed,
         statement: str,
@@ -164,8 +178,8 @@ class Recorder:
         cursor: Any,
         context: Any,
     ) -> Iterator[None]:
-        """Surround what may write, or end a transaction."""
-        if context is None:  # a dialect's own; nobody tells its connection
+        """Surround a statement that may write, or may end a transaction."""
+        if context is None:  # a statement of the dialect's own: its connection is not known
             yield
             return self._purge((ALL,)) if observed.changes else None
         connection = context.root_connection
@@ -175,17 +189,17 @@ class Recorder:
         try:
             yield
         except BaseException:
-            if pending and self._stands(connection):
-                self._purge(self._settle(pending))  # it may have been carried out all the same
+            if pending and self._is_committed(connection):
+                self._purge(self._take_tags(pending))  # it may have been carried out
             raise
         if observed.changes and context.isinsert:
-            self._learn(pending, observed, cursor, context, many)
-        if pending and self._stands(connection):
-            self._purge(self._settle(pending))
-            if cursor.description is None:  # else SQLite commits when the last row is fetched
-                del _info(connection)[self]
+            self._learn_keys(pending, observed, cursor, context, many)
+        if pending and self._is_committed(connection):
+            self._purge(self._take_tags(pending))
+            if cursor.description is None:  # with rows, SQLite commits when the last one is fetched
+                del _connection_info(connection)[self]
         elif pending and not _COMMITS_NOTHING.match(statement):
-            self._purge(self._settle(pending))
+            self._purge(self._take_tags(pending))
 
     def _add(self, changes: Changes, observed: Observed, parameters: Any, many: bool) -> None:
         try:
@@ -194,90 +208,90 @@ class Recorder:
             self._cache._core.reporter.logs.failed("recording_failed")
             changes.add_everything()
 
-    def _stands(self, connection: Connection) -> bool:
-        """Say whether what was written is committed, though nobody has called for it."""
+    def _is_committed(self, connection: Connection) -> bool:
+        """Tell whether what was written is committed already, without a call of `commit`."""
         try:
             raw = connection.connection
             in_transaction = getattr(raw.driver_connection, "in_transaction", None)
-            if isinstance(in_transaction, bool):  # SQLite's drivers know
+            if isinstance(in_transaction, bool):  # the drivers of SQLite say it
                 return not in_transaction
             level = connection.get_execution_options().get("isolation_level")
             if level is None:
                 level = self._dialect._on_connect_isolation_level
-            return level == "AUTOCOMMIT" or _commits_by_itself(self._dialect, raw.dbapi_connection)
-        except Exception:  # the connection is at its end: nobody can say
+            return level == "AUTOCOMMIT" or _driver_autocommits(self._dialect, raw.dbapi_connection)
+        except Exception:  # the connection is broken: assume the worse (I5)
             return True
 
-    # -- keys that the database made ---------------------------------------------------------------
+    # -- keys that the database generated ----------------------------------------------------------
 
-    def _learn(
+    def _learn_keys(
         self, pending: Pending, observed: Observed, cursor: Any, context: Any, many: bool
     ) -> None:
-        """Learn the keys of inserted rows from the driver now, or from SQLAlchemy later."""
+        """Note the keys of inserted rows: from the driver now, or from SQLAlchemy when the tags are taken."""
         try:
             if not many:
                 learn_keys(pending.changes, observed, cursor, self._vendor, self._schema)
-            if any(pending.changes.unknown(write.table) for write in observed.writes):
+            if any(pending.changes.unknown_keys(write.table) for write in observed.writes):
                 pending.inserts.append((pending.changes, context))
         except Exception:
             self._cache._core.reporter.logs.failed("recording_failed")
 
-    def _settle(self, pending: Pending) -> tuple[str, ...]:
-        """Give the tags of all that is pending, and keep it as what may be committed."""
+    def _take_tags(self, pending: Pending) -> tuple[str, ...]:
+        """Return the tags of all pending changes, which count as possibly committed from now on."""
         inserts, pending.inserts = pending.inserts, []
         for changes, context in inserts:
             try:
                 table = context.compiled.statement.table
-                for key in _inserted(table, context.inserted_primary_key_rows):
-                    changes.tell(table.name.casefold(), key)
+                for key in _inserted_keys(table, context.inserted_primary_key_rows):
+                    changes.learn_key(table.name.casefold(), key)
             except Exception:
                 self._cache._core.reporter.logs.failed("recording_failed")
-        return pending.settle()
+        return pending.take_tags()
 
     # -- transactions ----------------------------------------------------------------------------
 
     def _pending(self, connection: Any) -> Pending:
-        """Give what was written and not committed, which stays with the connection in its pool."""
-        info = _info(connection)
-        found: Pending | None = info.get(self)
-        if found is None:
-            found = info[self] = Pending()
-        return found
+        """Return the changes that are not committed; they stay with the connection in its pool."""
+        info = _connection_info(connection)
+        pending: Pending | None = info.get(self)
+        if pending is None:
+            pending = info[self] = Pending()
+        return pending
 
     @contextmanager
     def _committing(self, connection: Any, *_: object, recover: bool = False) -> Iterator[None]:
-        pending = _info(connection).pop(self, None)
+        pending = _connection_info(connection).pop(self, None)
         try:
             yield
-        finally:  # a commit that failed may have been carried out
-            if recover:  # of a transaction that another process prepared
+        finally:  # a commit that raised may have been carried out
+            if recover:  # a transaction that another process prepared: its writes are not known
                 self._purge((ALL,))
             elif pending:
-                self._purge(self._settle(pending))
+                self._purge(self._take_tags(pending))
 
     @contextmanager
     def _rolling_back(self, connection: Any, *_: object, **__: object) -> Iterator[None]:
         yield
-        pending = _info(connection).pop(self, None)
-        if pending and pending.lasting:
-            self._purge(pending.lasting.tags())
+        pending = _connection_info(connection).pop(self, None)
+        if pending and pending.maybe_committed:
+            self._purge(pending.maybe_committed.tags())
 
     @contextmanager
     def _setting_savepoint(self, connection: Connection, name: str) -> Iterator[None]:
         yield
-        self._pending(connection).mark(name)
+        self._pending(connection).begin_savepoint(name)
 
     @contextmanager
-    def _undoing(self, connection: Connection, name: str) -> Iterator[None]:
+    def _rolling_back_to_savepoint(self, connection: Connection, name: str) -> Iterator[None]:
         yield
-        self._pending(connection).undo(name)
+        self._pending(connection).roll_back_to(name)
 
     def _purge(self, tags: tuple[str, ...]) -> None:
         if not self._dialect.is_async:
             return self._cache._core.purger.invalidate(tags)
         try:
             return await_only(self._cache._core.purger.ainvalidate(tags))
-        except MissingGreenlet:  # the pool ends a connection by itself, outside of any task
+        except MissingGreenlet:  # the pool closes a connection outside of any task
             return self._cache._core.purger.invalidate(tags)
 
 
@@ -292,17 +306,17 @@ def _around(surround: Callable[..., AbstractContextManager[None]]) -> Callable[[
     return wrap
 
 
-def _info(connection: Any) -> dict[Any, Any]:
-    """Give what is kept with a connection in its pool."""
+def _connection_info(connection: Any) -> dict[Any, Any]:
+    """Return the dict that SQLAlchemy keeps with a connection in its pool."""
     try:
         info: dict[Any, Any] = connection.info
-    except NotImplementedError:  # a dialect that asks a new server what it is; nothing is written
+    except NotImplementedError:  # while the dialect asks a new server for its version
         return {}
     return info
 
 
-def _commits_by_itself(dialect: Any, connection: Any) -> bool:
-    """Say whether a driver was told to commit each statement, past SQLAlchemy."""
+def _driver_autocommits(dialect: Any, connection: Any) -> bool:
+    """Tell whether the driver commits each statement, set without SQLAlchemy's knowledge."""
     detect = getattr(dialect, "detect_autocommit_setting", None)  # new in SQLAlchemy 2.0.43
     try:
         return bool(detect and detect(connection))
@@ -310,8 +324,8 @@ def _commits_by_itself(dialect: Any, connection: Any) -> bool:
         return False
 
 
-def _inserted(table: Any, keys: Iterable[Sequence[Any]]) -> list[str]:
-    """Spell the keys of inserted rows, as far as they are sure."""
+def _inserted_keys(table: Any, keys: Iterable[Sequence[Any]]) -> list[str]:
+    """Return the spelling of the keys of inserted rows, of each that is sure."""
     key = sole_key(table) if isinstance(table, Table) else None
     if key is None:
         return []

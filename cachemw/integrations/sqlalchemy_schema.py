@@ -1,4 +1,4 @@
-"""What SQLAlchemy's metadata says of keys, and which rows mapped classes and instances stand for."""
+"""Keys and tables from SQLAlchemy's metadata, and the tags of mapped classes and instances."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from cachemw.recording.sql.rows import UNKNOWN, Table, key_tag, spell, table_tag
 __all__ = ["MetadataSchema", "describe", "kind_of", "sole_key"]
 
 _ACTIONS = {"CASCADE", "SET NULL", "SET DEFAULT"}
-"""By which the database itself changes rows that refer to one."""
+"""Actions of a foreign key by which the database itself changes the rows that refer to a row."""
 
 
 class MetadataSchema(Mapping[str, Table]):
-    """The tables of some collections, which may still grow, by their names in lower case."""
+    """The tables of some collections of metadata, by their names in lower case.
+
+    Tables that are added to the metadata later are seen too.
+    """
 
     def __init__(self, collections: Sequence[MetaData]) -> None:
         self._collections = collections
@@ -53,7 +56,10 @@ def _read(tables: list[SqlTable]) -> dict[str, Table]:
 
 
 def _table(table: SqlTable, others: list[SqlTable], *, sole: bool) -> Table:
-    """Say what is known of a table; of two by one name no rows are, for they share their tags."""
+    """Return what is known of a table.
+
+    Two tables with one name share their tags, so the rows of neither are known by keys.
+    """
     key = sole_key(table)
     foreign = [fk.parent for fk in table.foreign_keys]
     name = table.name.casefold()
@@ -77,7 +83,7 @@ def _table(table: SqlTable, others: list[SqlTable], *, sole: bool) -> Table:
 
 
 def sole_key(table: SqlTable) -> Column[Any] | None:
-    """Give a table's primary key where that is one column."""
+    """Return a table's primary key where it is one column."""
     key: list[Column[Any]] = list(table.primary_key)
     return key[0] if len(key) == 1 else None
 
@@ -87,7 +93,7 @@ def _column(column: Column[Any]) -> str:
 
 
 def _target(fk: Any) -> str:
-    # By its text: the other table need not be known yet.
+    # From the text of the key: the other table may not be defined yet.
     return str(fk.target_fullname).split(".")[-2].casefold()
 
 
@@ -100,7 +106,10 @@ def _kinds(columns: Sequence[Column[Any]]) -> dict[str, Kind]:
 
 
 def kind_of(column: Column[Any]) -> Kind | None:
-    """Say how a column's values compare. A type of the application's own may spell them anew."""
+    """Return how a column's values compare.
+
+    None for a type of the application's own (`TypeDecorator`), which may convert values.
+    """
     if isinstance(column.type, Integer):
         return "number"
     if isinstance(column.type, Uuid):
@@ -110,11 +119,11 @@ def kind_of(column: Column[Any]) -> Kind | None:
     return None
 
 
-# -- what `depends_on` is given ----------------------------------------------------------------------
+# -- arguments of `depends_on` -----------------------------------------------------------------------
 
 
 def describe(thing: object) -> Described | None:
-    """Give the tags of a mapped class, an instance of one or a table; None for anything else."""
+    """Return the tags of a mapped class, of its instance or of a table; None for anything else."""
     if isinstance(thing, SqlTable):
         return table_tag(thing.name.casefold()), ()
     found = inspect(thing, raiseerr=False)
@@ -127,7 +136,7 @@ def describe(thing: object) -> Described | None:
 
 def _whole(mapper: Mapper[Any]) -> str:
     table = _sole_table(mapper)
-    # Several tables, or a query: any write may be one to it.
+    # A class mapped to several tables or to a query: any write may change it.
     return UNKNOWN if table is None else table_tag(table.name.casefold())
 
 

@@ -1,4 +1,4 @@
-"""Saying what the cache would do with a request, and why, without asking the application."""
+"""Explanation of what the cache would do with a request, and why, without calling the application."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from cachemw.http.fields import Fields
 from cachemw.http.messages import Content, Request
 from cachemw.wiring.core import Core
 
-__all__ = ["Explanation", "StoredAnswer", "explain"]
+__all__ = ["Explanation", "StoredResponse", "explain"]
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _SERVED = {
-    "hit": "what is stored is fresh",
-    "stale": "what is stored is stale and may be served while it is renewed",
-    "miss": "the client wants a stored answer or none (only-if-cached), and there is none",
+    "hit": "the stored response is fresh",
+    "stale": "the stored response is stale and may be served while it is refreshed",
+    "miss": "the client wants a stored response or none (only-if-cached), and there is none",
 }
 
 
-class StoredAnswer(Struct, frozen=True, kw_only=True):
-    """What is stored for a request; seconds."""
+class StoredResponse(Struct, frozen=True, kw_only=True):
+    """The stored response for a request. Times are in seconds."""
 
     status: int
     size: int
     age: float
     ttl: float
-    """What is left of its freshness; negative: stale for so long."""
+    """The rest of its freshness lifetime; negative: for how long it has been stale."""
     vary: tuple[str, ...]
-    """Selecting fields that are not part of the key."""
+    """Selecting headers (Vary) that are not part of the key."""
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
-    """What would become of one request."""
+    """The cache's decision about one request, with its reasons."""
 
     method: str
     url: str
@@ -52,19 +52,19 @@ class Explanation(Struct, frozen=True, kw_only=True):
     outcome: str
     """`hit`, `stale`, `miss`, `pass` or `off`."""
     reason: str
-    """The word that Cache-Status and the logs would say; `fresh` or `stale` for what is stored."""
+    """The reason as in Cache-Status and in the logs; `fresh` or `stale` for a stored response."""
     sentence: str
     key: str | None = None
-    """The digest, in hexadecimal, that the answer is stored under."""
+    """The digest, in hexadecimal, that the response is stored under."""
     query: str | None = None
-    """The query as the route reads it, and the application would see it."""
+    """The query as the key has it and the application would see it."""
     removed: tuple[str, ...] = ()
-    """Fields that the application would not see."""
+    """Headers that would be removed before the application sees the request."""
     tags: tuple[str, ...] = ()
-    stored: StoredAnswer | None = None
+    stored: StoredResponse | None = None
 
     def __str__(self) -> str:
-        """Write it for people, a fact a line."""
+        """Return a text for people, with one fact a line."""
         lines = [
             f"{self.method} {self.url}",
             f"  {self.outcome}: {self.reason} ({self.sentence})",
@@ -94,7 +94,11 @@ def explain(
     body: bytes,
     mount: str,
 ) -> Explanation:
-    """Run the real flow for a made-up request, and let go of whatever it took hold of."""
+    """Run the real flow for a made-up request, without calling the application.
+
+    A call or a refresh that the flow asks for is abandoned at once, so that no other request waits
+    for it.
+    """
     engine, now = core.engine, core.clock.monotonic()
     request = _request(method, url, headers, body, mount)
     if method in engine.bodied:
@@ -110,7 +114,7 @@ def explain(
         request.query,
     )
     decision = run(
-        on_request(engine, request, target, extra, now), _impatient(core.effects.perform, now)
+        on_request(engine, request, target, extra, now), _without_waiting(core.effects.perform, now)
     )
     if isinstance(decision, Serve):
         if decision.refresh is not None:
@@ -121,8 +125,12 @@ def explain(
     return _forwarded(method, url, decision, now)
 
 
-def _impatient(perform: Callable[[Effect], Any], now: float) -> Callable[[Effect], Any]:
-    """Wait for nobody, and take no lease: the call that others would wait for is never made."""
+def _without_waiting(perform: Callable[[Effect], Any], now: float) -> Callable[[Effect], Any]:
+    """Perform effects, but wait for no other request and take no lease.
+
+    Other requests would wait for the holder of a lease to call the application, which never happens
+    here (I3).
+    """
 
     def performed(effect: Effect) -> Any:
         if isinstance(effect, Acquire):
@@ -166,22 +174,22 @@ def _request(
 
 def _served(method: str, url: str, served: Serve) -> Explanation:
     outcome = served.outcome.outcome
-    found = None if outcome == "miss" else _stored(served.entry, served.now)
+    entry = None if outcome == "miss" else _stored(served.entry, served.now)
     return Explanation(
         method=method,
         url=url,
         outcome=outcome,
         reason={"hit": "fresh", "stale": "stale"}.get(outcome, "only-if-cached"),
         sentence=_SERVED[outcome],
-        stored=found,
-        **_asked(served.cacheable),
+        stored=entry,
+        **_request_facts(served.cacheable),
     )
 
 
 def _forwarded(method: str, url: str, forward: Forward, now: float) -> Explanation:
     fetch = forward.fetch
     route = forward.route.name if forward.route else None
-    facts: dict[str, Any] = {"route": route} if fetch is None else _asked(fetch.cacheable)
+    facts: dict[str, Any] = {"route": route} if fetch is None else _request_facts(fetch.cacheable)
     stored = fetch.stored if fetch is not None else None
     return Explanation(
         method=method,
@@ -194,7 +202,7 @@ def _forwarded(method: str, url: str, forward: Forward, now: float) -> Explanati
     )
 
 
-def _asked(cacheable: CacheableRequest) -> dict[str, Any]:
+def _request_facts(cacheable: CacheableRequest) -> dict[str, Any]:
     seen = cacheable.headers.names
     return {
         "route": cacheable.route.name,
@@ -207,8 +215,8 @@ def _asked(cacheable: CacheableRequest) -> dict[str, Any]:
     }
 
 
-def _stored(entry: Entry, now: float) -> StoredAnswer:
-    return StoredAnswer(
+def _stored(entry: Entry, now: float) -> StoredResponse:
+    return StoredResponse(
         status=entry.status,
         size=len(entry.body),
         age=now - entry.born,

@@ -1,7 +1,7 @@
-"""What is stored, for people to look at: one record for each answer, in Redis and in this process.
+"""Stored entries, for people to look at: one record for each response, in Redis and in this process.
 
-Identities, cookies and bodies are digests in keys, and no record tells more of them. Entries that
-hold no answer, and only say which request fields select one, are left out.
+A key in Redis holds identities, cookies and bodies as digests only, and no record tells more of them
+(I1). Entries that hold no response, and only list the selecting headers of a URL (Vary), are left out.
 """
 
 from __future__ import annotations
@@ -13,79 +13,81 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from cachemw.engine.model.entry import Entry, Key, Verdict
+from cachemw.engine.model.entry import Entry, Key, VaryMarker, Verdict
 from cachemw.engine.request.keying import read_key
 from cachemw.engine.request.urls import purged_tags
-from cachemw.errors import StoreUnavailable
+from cachemw.errors import SearchTimedOut, StoreUnavailable
 from cachemw.invalidation.purges import Purge
-from cachemw.stores.redis.scanner import Scanned, TimeIsUpError
+from cachemw.stores.redis.scanner import ScanResult
 from cachemw.wiring.core import Core
 
-__all__ = ["PATIENCE", "Inspection", "Preview", "StoredEntry", "TimeIsUpError", "Touched"]
+__all__ = ["PATIENCE", "Inspection", "Preview", "StoredEntry", "Touched"]
 
 PATIENCE = 2.0
-"""Seconds that the log has to be heard from, and that one reply of Redis may take: a person waits."""
+"""Seconds to wait for the log, and for one reply of Redis. A person waits for the result."""
 _PAUSE = 0.005
+"""Seconds between two looks at the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEntry:
-    """One stored answer. Times are seconds, sizes bytes of its body."""
+    """One stored response. Times are in seconds; the size is that of its body, in bytes."""
 
     url: str
-    """As the key has it: with the query as the route reads it. In memory what the tags say of it,
-    which is neither the scheme nor the spelling; empty for what cannot be read."""
+    """The URL as the key has it: with the query as the route reads it. An entry in memory has no such
+    key: its URL comes from the tags, without the scheme. Empty where it cannot be read."""
     method: str = "GET"
     route: str = ""
     status: int = 0
     size: int = 0
     age: float = 0.0
     ttl: float = 0.0
-    """What is left of its freshness; negative: stale for so long."""
+    """The rest of its freshness lifetime; negative: for how long it has been stale."""
     tags: tuple[str, ...] = ()
     vary: tuple[str, ...] = ()
-    """Request fields that select it (Vary)."""
+    """Request headers that select it (Vary)."""
     keyed_by: tuple[str, ...] = ()
-    """What else tells it apart from others of its URL: names of fields, `cookie`, `identity`, `body`."""
+    """The other parts of its key, besides the URL: names of headers, `cookie`, `identity`, `body`."""
     verdict: Literal["valid", "stale", "purged", "rejected"]
-    """`stale`: over its lifetime, or purged softly. `rejected`: no entry that would be believed."""
+    """`stale`: past its freshness lifetime, or purged softly. `rejected`: a value in Redis that is not a
+    valid entry."""
     reason: str = ""
-    """Why it is rejected: a word of `stores.codec.REASONS`, or `type`."""
+    """Why it is rejected: a reason of `stores.redis.codec`, or `type`."""
     name: str = ""
-    """What it is called in Redis."""
+    """Its key in Redis."""
 
     def carries(self, tags: Iterable[str]) -> bool:
-        """Say whether a purge of one of these tags, in their one spelling, would touch it."""
+        """Tell whether a purge of one of these normalised tags would touch it."""
         return not frozenset(tags).isdisjoint(self.tags)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Touched:
-    """What a purge would touch in one tier, without what is purged already."""
+    """The entries that a purge would touch in one tier, without those that are purged already."""
 
     entries: int
     size: int
-    """Bytes of their bodies."""
+    """The size of their bodies, in bytes."""
     routes: dict[str, int]
-    """Entries by route."""
+    """The number of entries by route."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What a purge would touch."""
+    """The entries that a purge would touch."""
 
     tags: tuple[str, ...] | None
-    """The tags that would be purged, in their one spelling; None: everything."""
+    """The normalised tags that would be purged; None: everything."""
     memory: Touched
     """In this process."""
     redis: Touched | None
-    """None: there is no Redis."""
+    """None where no Redis is configured."""
     complete: bool = True
-    """Whether all was looked at in the time given."""
+    """Whether there was time to look at all entries."""
 
 
 class Inspection:
-    """Looks through the entries of a cache. Blocks: never from an event loop's thread."""
+    """A search through the entries of a cache. It blocks: do not call it in an event loop's thread."""
 
     def __init__(self, core: Core) -> None:
         self._engine = core.engine
@@ -97,7 +99,7 @@ class Inspection:
     def memory(
         self, *, tags: Iterable[str] = (), urls: Iterable[str] = (), routes: Iterable[str] = ()
     ) -> Iterator[StoredEntry]:
-        """Give this process's entries; all, or those that a purge by the same words would touch."""
+        """Return the entries in this process: all, or those that a purge with these arguments would touch."""
         wanted = purged_tags(self._engine, tags=tags, urls=urls, routes=routes)
         return _carrying(self._in_memory(), wanted)
 
@@ -110,47 +112,47 @@ class Inspection:
         patience: float = PATIENCE,
         within: float = math.inf,
     ) -> Iterator[StoredEntry]:
-        """Give the entries in Redis; all, or those that a purge by the same words would touch.
+        """Return the entries in Redis: all, or those that a purge with these arguments would touch.
 
-        None where there is no Redis. Follows the log first, if this process does not, for without
-        it nobody knows what is purged. Raises StoreUnavailable, also while going on, TimeIsUpError
-        after `within` seconds, and for a wrong word what `Cache.purge` raises.
+        There are none where no Redis is configured. This process must follow the invalidation log to
+        know what is purged, so this waits for the log first. Raises StoreUnavailable, also during the
+        iteration, SearchTimedOut after `within` seconds, and the errors of `Cache.purge` for arguments.
         """
         wanted = purged_tags(self._engine, tags=tags, urls=urls, routes=routes)
-        self.hear(patience)
+        self.wait_for_log(patience)
         return _carrying(self._in_redis(patience, time.monotonic() + within), wanted)
 
     def preview(
         self, purge: Purge, *, within: float | None = None, patience: float = PATIENCE
     ) -> Preview:
-        """Count what a purge would touch; stop looking after `within` seconds."""
+        """Count the entries that a purge would touch; stop after `within` seconds."""
         ends = math.inf if within is None else time.monotonic() + within
         memory, whole = _count(_carrying(self._in_memory(), purge.tags or ()), ends)
         if self._scanner is None:
             return Preview(tags=purge.tags, memory=memory, redis=None, complete=whole)
-        self.hear(patience)
+        self.wait_for_log(patience)
         found = self._in_redis(patience, ends)
         redis, all_of_it = _count(_carrying(found, purge.tags or ()), ends)
         return Preview(tags=purge.tags, memory=memory, redis=redis, complete=whole and all_of_it)
 
-    def under(self, key: str) -> StoredEntry | None:
-        """Give what Redis has under a key, as `Explanation` and `show_keys` tell it, if anything.
+    def by_key(self, key: str) -> StoredEntry | None:
+        """Return the entry in Redis with this key, in hexadecimal as in `Explanation.key`, if any.
 
-        Raises as `shared` does.
+        Raises the errors of `shared`.
         """
-        self.hear()
+        self.wait_for_log()
         if self._scanner is None:
             return None
         digest = bytes.fromhex(key)
-        return next(self._records(self._scanner.under(digest, self._engine.keys.of)), None)
+        return next(self._records(self._scanner.by_digest(digest, self._engine.keys.of)), None)
 
-    def hear(self, patience: float = PATIENCE) -> None:
-        """Follow the log, and wait until it has said what is purged; raises StoreUnavailable."""
+    def wait_for_log(self, patience: float = PATIENCE) -> None:
+        """Start to follow the log, and wait until it tells what is purged. Raises StoreUnavailable."""
         self._log.start()
         ends = time.monotonic() + patience
         while not self._log.judges_shared:
             if time.monotonic() >= ends:
-                raise StoreUnavailable("the log of purges is not heard")
+                raise StoreUnavailable("the invalidation log in Redis does not answer")
             time.sleep(_PAUSE)
 
     def _in_redis(self, patience: float, ends: float) -> Iterator[StoredEntry]:
@@ -159,29 +161,29 @@ class Inspection:
         found = self._scanner.entries(self._engine.keys.of, patience=patience, ends=ends)
         return self._records(found)
 
-    def _records(self, found: Iterator[Scanned]) -> Iterator[StoredEntry]:
+    def _records(self, found: Iterator[ScanResult]) -> Iterator[StoredEntry]:
         for scanned in found:
             if scanned.entry is None or scanned.key is None:
                 yield _rejected(scanned, scanned.reason)
-            elif not scanned.entry.is_marker:
+            elif not isinstance(scanned.entry, VaryMarker):
                 yield self._found(scanned, scanned.key, scanned.entry)
 
-    def _found(self, scanned: Scanned, key: Key, entry: Entry) -> StoredEntry:
+    def _found(self, scanned: ScanResult, key: Key, entry: Entry) -> StoredEntry:
         try:
             keyed = read_key(key.full)
-        except ValueError:  # of a release that makes other keys
+        except ValueError:  # the key of another release
             return _rejected(scanned, "key")
-        return self._told(
+        return self._describe(
             entry, url=keyed.url, method=keyed.method, keyed_by=keyed.by, name=scanned.name
         )
 
     def _in_memory(self) -> Iterator[StoredEntry]:
         now = self._clock.monotonic()
         for entry in self._memory.entries():
-            if not entry.is_marker and now < entry.dies_at:
-                yield self._told(entry, url=_url_of(entry.tags))
+            if not isinstance(entry, VaryMarker) and now < entry.dies_at:
+                yield self._describe(entry, url=_url_of(entry.tags))
 
-    def _told(
+    def _describe(
         self,
         entry: Entry,
         *,
@@ -221,12 +223,12 @@ def _carrying(found: Iterator[StoredEntry], tags: tuple[str, ...]) -> Iterator[S
     return (each for each in found if each.carries(wanted))
 
 
-def _rejected(scanned: Scanned, reason: str) -> StoredEntry:
+def _rejected(scanned: ScanResult, reason: str) -> StoredEntry:
     return StoredEntry(url="", verdict="rejected", reason=reason, name=scanned.name)
 
 
 def _count(found: Iterator[StoredEntry], ends: float) -> tuple[Touched, bool]:
-    """Count what is not purged yet, and say whether that is all."""
+    """Count the entries that are not purged yet; the second value tells whether all were counted."""
     size, routes, whole = 0, Counter[str](), True
     try:
         for each in found:
@@ -234,14 +236,14 @@ def _count(found: Iterator[StoredEntry], ends: float) -> tuple[Touched, bool]:
                 size += each.size
                 routes[each.route] += 1
             if time.monotonic() >= ends:
-                raise TimeIsUpError
-    except TimeIsUpError:
+                raise SearchTimedOut
+    except SearchTimedOut:
         whole = False
     return Touched(entries=routes.total(), size=size, routes=dict(routes)), whole
 
 
 def _url_of(tags: Iterable[str]) -> str:
-    """Give the URL that an entry's own tags name: `//host/path`, or `/path` where the host is not told."""
+    """Return the URL in an entry's tags: `//host/path`, or `/path` where no tag has the host."""
     own = [tag[1:] for tag in tags if tag.startswith("@")]
     target = next((tag for tag in own if tag.startswith("/")), "")
     hosts = (tag for tag in own if target and tag.endswith(target) and tag != target)

@@ -1,19 +1,33 @@
-"""What has been purged, as one process knows it: the floors under which entries are dead.
+"""What has been purged, as one process knows it, and whether an entry is still valid (I5).
 
-The log numbers its records. A *floor* is the number of the last record that names a tag: an entry
-that carries the tag and was begun before that record is dead. *Position* is the last record
-applied; an origin call notes it first and its entry carries it, so a fill that was overtaken by a
-purge is dead on arrival, in every process, without a lock.
+Theory of operation. The log numbers its records, and all processes see the same numbers.
 
-The rules:
+- The **position** of a process is the number of the last record that it applied. It is noted *before*
+  the application is called, and the entry that is made from the response carries it.
+- The **floor** of a tag is the number of the last record that purges the tag. An entry with this tag
+  and a lower position is purged.
+- The **horizon** is the floor of everything. Entries with a lower position are purged, whatever their
+  tags are.
+- The **epoch** names the life of the log. Positions of different epochs cannot be compared.
 
-- an entry is **dead** if its epoch is not ours, if it was begun before the horizon, or if a hard
-  record with a later number names one of its tags, or everything;
-- it is **stale** if only soft records do: it may serve while it is refreshed, or on errors;
-- otherwise it is **valid**, and stays so until `version` changes: hits compare that one integer.
+So if a purge lands while the application is still working, the entry has a position below the purge's
+number. It is dead as soon as it is stored, in every process, and no lock is needed. If a process lags
+behind the log, its entries get a lower position than they deserve: that costs misses, but it never
+serves a purged response.
 
-Floors are bounded. When the oldest is dropped the horizon rises to it, and everything begun before
-that counts as purged: forgetting costs misses, never a purged answer.
+The rules of `judge`:
+
+- An entry is **dead** if its epoch is not the present one, if it is below the horizon, or if a hard
+  purge with a higher number names one of its tags.
+- It is **stale** if only soft purges do so. It may then be served while it is refreshed, or on errors.
+- Otherwise it is **valid**, and stays valid until `version` changes. `judge` notes that version in
+  `entry.checked`, so the next memory hit compares one integer and does not look at tags at all.
+
+The number of floors is bounded (I4). When the oldest floor is dropped, the horizon rises to it.
+Everything below counts as purged then, which again costs misses only.
+
+Threads: writers take the lock, and readers do not. The order in which writers change the epoch, the
+horizon and the floors, and in which `judge` reads them, therefore matters. Each place says why.
 """
 
 from __future__ import annotations
@@ -22,28 +36,28 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from cachemw.engine.model.entry import Entry, Position, Verdict
+from cachemw.engine.model.entry import Item, Position, Verdict
 from cachemw.invalidation.purges import Purge
 
 __all__ = ["LOCAL_BITS", "NO_EPOCH", "Floors"]
 
 NO_EPOCH = bytes(8)
-"""The epoch before a log was ever reached."""
+"""The epoch until the log is reached for the first time."""
 
 LOCAL_BITS = 0xFFFF
-"""The lowest bits of a number count purges between two records of the log."""
+"""The lowest bits of a number. They count local purges after a record, which the log does not have yet."""
 
 
 class Floors:
-    """The floors of one process. Written by whoever purges or follows the log, read by every request."""
+    """The floors of one process. Purges and the log's thread write them, every request reads them."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.version = 0
-        """Changes whenever anything might have been purged."""
+        """Rises whenever something may have been purged."""
         self._here = Position(NO_EPOCH, 0)
         self.horizon = 0
-        """Entries begun before this number cannot be judged, so they are dead."""
+        """Entries with a lower position are dead."""
         self._hard: OrderedDict[str, int] = OrderedDict()
         self._soft: OrderedDict[str, int] = OrderedDict()
         self._all_soft = 0
@@ -53,12 +67,12 @@ class Floors:
         return len(self._hard) + len(self._soft)
 
     def here(self) -> Position:
-        """Give the position that an origin call beginning now must note."""
+        """Return the position for an entry whose application call starts now."""
         return self._here
 
     @property
     def epoch(self) -> bytes:
-        """The life of the log that is followed."""
+        """The epoch of the log that this process follows."""
         return self._here.epoch
 
     @property
@@ -69,10 +83,10 @@ class Floors:
     def apply(
         self, number: int, tags: Iterable[str] | None, *, soft: bool, follow: bool = True
     ) -> None:
-        """Apply one record; `tags` None means everything.
+        """Apply one purge record. `tags` None means everything.
 
-        `follow` False applies a record ahead of the log's order (our own, just appended): its
-        floors count at once but the position stays, since earlier records may still be coming.
+        With `follow` False, the position does not move. That is for a record which this process has
+        just appended: its floors count at once, but earlier records may not have been read yet.
         """
         with self._lock:
             if tags is None:
@@ -92,26 +106,24 @@ class Floors:
 
     def _trim(self, floors: OrderedDict[str, int]) -> None:
         while len(floors) > self.limit:
-            # The horizon first: readers take no lock, and must find one or the other: `judge` reads it last.
+            # Raise the horizon before the floor is removed. `judge` takes no lock and reads the horizon
+            # last, so it sees at least one of the two (I5).
             self.horizon = max(self.horizon, next(iter(floors.values())))
             floors.popitem(last=False)
 
     def apply_locally(self, tags: Iterable[str] | None, *, soft: bool) -> None:
-        """Apply a purge that the log does not have yet.
+        """Apply a purge that is not in the log yet, because Redis cannot be reached.
 
-        It is numbered just after the last record applied, in the bits that the server's numbers
-        leave free, so that what is begun from now on is not taken for older than it.
+        Its number is just above the last applied record, in `LOCAL_BITS`, which the numbers of the
+        log leave free. So entries that are made after this purge are not taken for older ones.
         """
         number = self.position + 1
-        if (
-            number & LOCAL_BITS == 0
-        ):  # the free bits are used up: what follows is dead until the log
-            self.apply(number, tags, soft=soft, follow=False)  # is back, which is the safe side
-        else:
-            self.apply(number, tags, soft=soft)
+        # When the free bits are used up, the position stays. New entries with these tags are then
+        # dead until the log is back, which is the safe side.
+        self.apply(number, tags, soft=soft, follow=number & LOCAL_BITS != 0)
 
     def advance(self, number: int) -> None:
-        """Move the position past a record that purges nothing."""
+        """Move the position to a record that purges nothing."""
         with self._lock:
             self._move(number)
 
@@ -119,10 +131,11 @@ class Floors:
         if number > self._here.id:
             self._here = Position(self._here.epoch, number)
 
-    def begin(self, epoch: bytes, horizon: int) -> None:
-        """Begin another life of the log: everything known belongs to the old one and is dead."""
+    def begin_epoch(self, epoch: bytes, horizon: int) -> None:
+        """Start another life of the log. All entries of the old one are dead."""
         with self._lock:
-            # First, for readers take no lock: no floor may be gone while entries of the old life count.
+            # Set the epoch before the floors are cleared. `judge` takes no lock and reads the epoch after
+            # the floors, so no entry of the old life can pass in between (I5).
             self._here = Position(epoch, horizon)
             self.horizon = horizon
             self._hard.clear()
@@ -131,11 +144,11 @@ class Floors:
             self.version += 1
 
     def reset_after_fork(self) -> None:
-        """Make the lock anew: the parent's may have been held by a thread that is not here."""
+        """Make a new lock: a thread of the parent may have held the old one."""
         self._lock = threading.Lock()
 
-    def since(self, number: int) -> list[Purge]:
-        """Give the purges that records after a number made, in as few as they can be said in."""
+    def purges_since(self, number: int) -> list[Purge]:
+        """Return the purges above a number, joined into as few as possible."""
         with self._lock:
             if self.horizon > number:
                 return [Purge(tags=None)]
@@ -147,18 +160,18 @@ class Floors:
             return purges
 
     def raise_horizon(self, number: int) -> None:
-        """Count everything begun before a number as purged: the log has lost what came before it."""
+        """Raise the horizon to a number: the log does not have the records before it any more."""
         with self._lock:
             if number > self.horizon:
                 self.horizon = number
                 self.version += 1
 
-    def judge(self, entry: Entry) -> Verdict:
-        """Say whether a purge has overtaken an entry, and remember a good answer on it.
+    def judge(self, entry: Item) -> Verdict:
+        """Tell whether a purge has overtaken an entry. For a valid one, note the version on it.
 
-        The version is read before the floors: a record that lands in between leaves `checked`
-        behind, and the next hit judges again. Epoch and horizon are read after them: what has just
-        gone from the floors has moved one of the two before.
+        `version` is read before the floors: if a record is applied in between, `checked` is an old
+        version, and the next hit judges again. Epoch and horizon are read after the floors: whoever
+        removes a floor has changed one of these two before (`_trim`, `begin_epoch`).
         """
         version = self.version
         began = entry.position.id

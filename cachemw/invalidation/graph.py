@@ -1,9 +1,9 @@
-"""What depends on what: a purge of one thing is a purge of all that was built from it.
+"""Dependencies between tags: a purge of one tag also purges all tags that depend on it.
 
-Nodes are tags, with parameters between their colons: where `reviews:{id}` depends on `product:{id}`,
-a purge of `product:5` purges `reviews:5` too, and whatever depends on that. A parameter that nothing
-has said stands for all of its family, and so does a purge of a family: that purges more than it may
-have to, never less.
+Nodes are tags whose parts may be parameters. Where `reviews:{id}` depends on `product:{id}`, a purge of
+`product:5` also purges `reviews:5`, and all tags that depend on that. If the purged tag gives a
+parameter no value, the whole family is purged (`reviews:*`); a purge of a family does the same. This
+may purge more than necessary, but never less.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["Edge", "Graph"]
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """`dependent` was built from `source`."""
+    """One dependency: a purge of `source` also purges `dependent`."""
 
     source: Pattern
     dependent: Pattern
 
 
 class Graph:
-    """The dependencies of one configuration; free of cycles, as the configuration has seen to."""
+    """The dependencies of one configuration. The configuration has checked that they have no cycle."""
 
     def __init__(self, dependencies: Mapping[str, Sequence[str]]) -> None:
         self.edges = tuple(
@@ -39,7 +39,7 @@ class Graph:
             self._by_kind.setdefault(edge.source.parts[0], []).append(edge)
 
     def expand(self, tags: Iterable[str]) -> tuple[str, ...]:
-        """Give tags and all that depends on them, each once, nearest first."""
+        """Return the tags and all their dependents, each once, the nearest first."""
         found = dict.fromkeys(tags)
         if self._by_kind:
             waiting = list(found)
@@ -51,14 +51,15 @@ class Graph:
         return tuple(found)
 
     def arrows(self) -> tuple[tuple[str, str], ...]:
-        """Give what to draw: pairs of a node and one that is built from it, as they were written.
+        """Return the arrows of a drawing: pairs of a source and its dependent, as configured.
 
-        A source stands for itself only where it is no dependent, under whatever spelling.
+        The same node may be spelt in two ways, as a source and as a dependent. Then the spelling of
+        the dependent is used for both.
         """
         dependents = {edge.dependent.text: edge.dependent for edge in self.edges}
         drawn: dict[tuple[str, str], None] = {}
         for edge in self.edges:
-            same = [text for text, node in dependents.items() if edge.source.meets(node)]
+            same = [text for text, node in dependents.items() if edge.source.overlaps(node)]
             for text in same or [edge.source.text]:
                 drawn[text, edge.dependent.text] = None
         return tuple(drawn)
@@ -71,7 +72,7 @@ class Graph:
 
 
 def _tag(parts: tuple[str, ...]) -> str:
-    """Join the parts of a tag; a star ends it, as a family."""
+    """Join the parts of a tag. The first star ends it: the tag is then a family."""
     if ANY in parts:
         return ":".join((*parts[: min(parts.index(ANY), MAX_DEPTH)], ANY))
     return normalise(":".join(parts))

@@ -1,4 +1,4 @@
-"""What a purge is, and what is known of one when the call returns."""
+"""Purges and their results."""
 
 from __future__ import annotations
 
@@ -12,59 +12,59 @@ PurgeStatus = Literal["confirmed", "appended", "queued"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purge:
-    """One purge: the tags it names, or everything; hard (gone) or soft (stale)."""
+    """One purge of some tags, or of everything. Hard: entries are removed. Soft: they become stale."""
 
     tags: tuple[str, ...] | None
+    """None: everything."""
     soft: bool = False
-    patience: float | None = None
-    """Seconds to wait for confirmation; None: as configured. A request must not wait long for it,
-    and not at all for a Redis that is known to be away."""
+    confirm_wait: float | None = None
+    """Seconds to wait for the confirmation; None: as configured. Set for a purge that belongs to a request,
+    which must not wait long, and not at all if Redis is known to be unreachable (I3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurgeResult:
-    """What is known of a purge when the call returns.
+    """The state of a purge when the call returns.
 
-    `confirmed`: every process that follows the log has applied it. `appended`: it is in the log, but
-    `waiting` processes had not yet said that they applied it, or Redis had just lost its data and
-    some that followed may not be back yet. `queued`: Redis could not be reached; it holds in this
-    process now and will be appended when Redis is back.
+    - `confirmed`: every process that follows the log has applied it.
+    - `appended`: it is in the log. Either `waiting` processes have not reported yet that they applied
+      it, or Redis has just lost its data and some processes may not be back yet.
+    - `queued`: Redis cannot be reached. The purge holds in this process, and is appended to the log
+      when Redis is back.
     """
 
     status: PurgeStatus
     reached: int
-    """Processes known to have applied it, this one included if it caches."""
+    """Processes that have applied it, including this one if it caches."""
     waiting: int = 0
     everything: bool = False
-    """Whether Redis refused the record (it is full), so that all was purged in its place."""
+    """Whether Redis refused the record (it is full), so that everything was purged instead."""
 
     @property
     def confirmed(self) -> bool:
-        """Whether nothing purged can be served by any connected process any more."""
+        """Whether no connected process can serve the purged entries any more."""
         return self.status == "confirmed"
 
     def sentence(self, *, soft: bool = False) -> str:
-        """Say it for a person; `soft` is what kind of purge it was."""
+        """Return the result as a sentence for a person. `soft` tells the kind of the purge."""
         what = "Purged softly" if soft else "Purged"
         if self.everything:
             what = "Redis refused the record, so everything was purged in its place"
         if self.status == "queued":
             return (
-                f"{what} in this process. Redis cannot be reached: the others hear of it when it is"
-                " back."
+                f"{what} in this process. Redis cannot be reached: the purge goes to the other"
+                " processes when it is back."
             )
         if self.confirmed and not self.reached:
-            return f"{what}. Confirmed: no process is running; those that start will know of it."
+            return f"{what}. Confirmed: no process is running, and each that starts will apply it."
         if self.confirmed:
             return f"{what}. Confirmed by {_processes(self.reached)}."
         if self.everything:
-            return f"{what}. Processes notice when they next look at the log."
-        told = f"{what}: it is in the log. {_processes(self.reached).capitalize()} applied it"
+            return f"{what}. Processes apply it when they next read the log."
+        applied = f"{what}: it is in the log. {_processes(self.reached).capitalize()} applied it"
         if not self.waiting:
-            return (
-                f"{told}; the log has only just begun, others may still be on their way back to it."
-            )
-        return f"{told}, {_processes(self.waiting)} had not answered yet."
+            return f"{applied}; the log has only just started, and others may not be back yet."
+        return f"{applied}, {_processes(self.waiting)} had not answered yet."
 
 
 def _processes(count: int) -> str:

@@ -1,1 +1,10 @@
-"""What a process needs, with no knowledge of caching."""
+"""Parts that any process needs. They know nothing of caching.
+
+Reading order:
+
+- `clock`: the clocks, behind a protocol.
+- `threads`: `WorkerPool`, background calls in a few threads.
+- `tasks`: `Tasks`, background coroutines in event loops.
+- `fork`: resets objects in a forked child process.
+- `exit`: closes objects when the process ends.
+"""

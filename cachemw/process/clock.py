@@ -1,4 +1,4 @@
-"""The clocks, in one place, so that tests and the engine can be handed others."""
+"""The clocks of the process, behind a protocol, so that tests can use other clocks."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ __all__ = ["Clock", "SystemClock"]
 
 
 class Clock(Protocol):
-    """Two clocks, in seconds."""
+    """Two clocks. Both return seconds."""
 
     def monotonic(self) -> float:
-        """Give the time that only goes forward: lifetimes are counted on it."""
+        """Return a time that never goes back. Lifetimes are measured with it."""
 
     def time(self) -> float:
-        """Give the time of day since the epoch: dates in header fields are read against it."""
+        """Return the time since the Unix epoch. Dates in headers are compared with it."""
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The clocks of the operating system."""
 
     monotonic = staticmethod(time.monotonic)
     time = staticmethod(time.time)

@@ -1,4 +1,7 @@
-"""Ending in an orderly way with the interpreter: most servers never tell a WSGI application."""
+"""Closing objects when the interpreter exits.
+
+WSGI has no shutdown event, so `atexit` is the only signal that a WSGI application gets.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +15,26 @@ __all__ = ["close_at_exit"]
 
 class _Closable(Protocol):
     def close(self) -> None:
-        """End; harmless when that was done before, and bounded in time."""
+        """Close it. A second call does nothing, and no call may block for long."""
 
 
-_all: weakref.WeakSet[_Closable] = weakref.WeakSet()
-_hooked = False
+_registered: weakref.WeakSet[_Closable] = weakref.WeakSet()
+_installed = False
 
 
-def close_at_exit(one: _Closable) -> None:
-    """Have it closed when this process, or one that is forked from it, ends; it may go before."""
-    global _hooked
-    _all.add(one)
-    if not _hooked:
-        atexit.register(_close)
-        _hooked = True
+def close_at_exit(closable: _Closable) -> None:
+    """Close an object when this process, or a process forked from it, exits.
+
+    Only a weak reference is kept, so an object that is no longer used can be freed before that.
+    """
+    global _installed
+    _registered.add(closable)
+    if not _installed:
+        atexit.register(_close_all)
+        _installed = True
 
 
-def _close() -> None:
-    for one in list(_all):
-        with suppress(Exception):  # the others are to be closed too
-            one.close()
+def _close_all() -> None:
+    for closable in list(_registered):
+        with suppress(Exception):  # one failure must not keep the others from being closed
+            closable.close()

@@ -1,4 +1,4 @@
-"""Telling objects, in a child process, that they came there by a fork."""
+"""Resetting objects in a forked child process."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ __all__ = ["reset_in_children"]
 
 class _Resettable(Protocol):
     def reset_after_fork(self) -> None:
-        """Begin anew: locks, threads and connections stayed with the parent."""
+        """Make new locks, and forget threads and connections: they belong to the parent."""
 
 
-_all: weakref.WeakSet[_Resettable] = weakref.WeakSet()
-_hooked = False
+_registered: weakref.WeakSet[_Resettable] = weakref.WeakSet()
+_installed = False
 
 
-def reset_in_children(one: _Resettable) -> None:
-    """Have `reset_after_fork` called on it in every child, for as long as it lives."""
-    global _hooked
-    _all.add(one)
-    if not _hooked and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_reset)
-        _hooked = True
+def reset_in_children(resettable: _Resettable) -> None:
+    """Call `reset_after_fork` of an object in every forked child.
+
+    Only a weak reference is kept, so this does not keep the object alive.
+    """
+    global _installed
+    _registered.add(resettable)
+    if not _installed and hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_reset_all)
+        _installed = True
 
 
-def _reset() -> None:
-    for one in _all:
-        one.reset_after_fork()
+def _reset_all() -> None:
+    for resettable in _registered:
+        resettable.reset_after_fork()

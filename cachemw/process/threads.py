@@ -1,57 +1,24 @@
-"""Background work, bounded: a few threads, and tasks of event loops."""
+"""Background calls in a few threads."""
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
-__all__ = ["Tasks", "WorkerPool"]
+__all__ = ["WorkerPool"]
 
 _QUEUED_PER_WORKER = 8
-
-
-class Tasks:
-    """Tasks of event loops that nobody awaits: refreshes, and writes to the shared store."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._running: set[asyncio.Task[Any]] = set()
-
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> bool:
-        """Run a coroutine in the running loop; False when there is no room, and then it is dropped.
-
-        It gets an empty context: it must know nothing of the request that happened to start it (I1).
-        """
-        if len(self._running) >= self.limit:
-            work.close()
-            return False
-        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return True
-
-    async def drain(self, timeout: float) -> None:
-        """Wait for the running loop's tasks, at most this many seconds."""
-        loop = asyncio.get_running_loop()
-        own = [task for task in self._running if task.get_loop() is loop]
-        if own:
-            await asyncio.wait(own, timeout=timeout)
-
-    def reset_after_fork(self) -> None:
-        """Forget the parent's tasks."""
-        self._running = set()
+"""Calls that may wait for each worker. A refresh that waits longer is not worth doing."""
 
 
 class WorkerPool:
-    """Runs calls in at most `workers` threads and refuses what would queue for long.
+    """Run calls in at most `workers` threads. The queue is bounded (I4).
 
-    A thread ends when there is nothing left to do. They are daemons: a process waits at its end for
-    every other thread, those of `concurrent.futures` too, and a refresh may hang in the application.
+    A thread ends when the queue is empty. The threads are daemons, because a refresh may hang in the
+    application: at exit, a process waits for all threads that are not daemons, and also for those of
+    `concurrent.futures`.
     """
 
     def __init__(self, workers: int) -> None:
@@ -59,45 +26,45 @@ class WorkerPool:
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """Forget the parent's threads."""
+        """Forget the threads and the queue of the parent process."""
         self._changed = threading.Condition(threading.Lock())
         self._queue: deque[Callable[[], object]] = deque()
         self._threads = 0
-        self._room = self.workers * (1 + _QUEUED_PER_WORKER)
+        self._free_places = self.workers * (1 + _QUEUED_PER_WORKER)
 
     def submit(self, call: Callable[[], object]) -> bool:
-        """Run a call soon; False when there is no room, and then it will not be run."""
+        """Run a call soon. Return False, and do not run it, when the queue is full."""
         with self._changed:
-            if not self._room:
+            if not self._free_places:
                 return False
-            self._room -= 1
+            self._free_places -= 1
             self._queue.append(call)
             if self._threads == self.workers:
                 return True
             self._threads += 1
         try:
             threading.Thread(target=self._work, name="cachemw", daemon=True).start()
-        except RuntimeError:  # no thread is to be had, or the interpreter is shutting down
+        except RuntimeError:  # the system has no thread left, or the interpreter is shutting down
             return not self._withdraw(call)
         return True
 
     def _withdraw(self, call: Callable[[], object]) -> bool:
-        """Take back a call whose thread could not be started, unless another thread has it."""
+        """Remove a call whose thread could not be started. Return False if another thread took it."""
         with self._changed:
             self._threads -= 1
             if call not in self._queue:
                 return False
             self._queue.remove(call)
-            self._room += 1
+            self._free_places += 1
             return True
 
     def _work(self) -> None:
         while (call := self._next()) is not None:
-            # Calls tell of their faults themselves; SystemExit in one must not end the others' thread.
+            # Each call reports its own errors. A SystemExit in one must not end the thread for the others.
             with suppress(BaseException):
                 call()
             with self._changed:
-                self._room += 1
+                self._free_places += 1
 
     def _next(self) -> Callable[[], object] | None:
         with self._changed:
@@ -108,8 +75,8 @@ class WorkerPool:
             return None
 
     def close(self, timeout: float) -> None:
-        """Drop what is queued, and wait at most this many seconds for what is running."""
+        """Drop the queued calls, and wait at most `timeout` seconds for the running ones."""
         with self._changed:
-            self._room += len(self._queue)
+            self._free_places += len(self._queue)
             self._queue.clear()
             self._changed.wait_for(lambda: not self._threads, timeout)

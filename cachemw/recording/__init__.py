@@ -1,1 +1,7 @@
-"""Recording what an answer was built from."""
+"""Recording of what a response was made from.
+
+Reading order:
+
+- `context`: the recording of the response that is being made, and the functions that add to it.
+- `sql`: what SQL statements read and write, for the recorders of databases.
+"""

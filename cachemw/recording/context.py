@@ -1,11 +1,18 @@
-"""What an answer is built from, noted while the application makes it.
+"""Recording of what a response is made from, while the application makes it.
 
-A front door opens a `Recording` around every call of the application whose answer may be kept. Code
-that runs meanwhile, however deep, adds to it by `tag`, `depends_on` or a recorder of queries, and
-the entry carries what was noted. Where nothing is being recorded these calls do nothing.
+What is recorded: tags. The pipeline opens a `Recording` around every call of the application whose
+response may be stored. Code that runs meanwhile, however deep, adds tags to it: by `tag`, by
+`depends_on`, by `@tagged`, or by a recorder of database queries. Where nothing is being recorded these
+calls do nothing. When the response is complete the recording is closed, and the stored entry carries its
+tags together with the position in the invalidation log from before the application was called.
 
-The recording travels in a context variable. Tasks, `asyncio.to_thread`, thread pools of AnyIO and
-`sync_to_async` take it along by themselves; `carry_into_threads` teaches plain threads to.
+So a change purges every response that was made from the old data (I5): the writer purges the tags of
+what it changed, and any entry that carries one of them, and whose making began before, is invalid. That
+holds only if no read is missed. Two guards serve this:
+
+- The recording travels in a context variable. Tasks, `asyncio.to_thread`, AnyIO's threads and
+  `sync_to_async` copy the context by themselves; `carry_into_threads` makes plain threads do so.
+- Too many tags become coarser tags, and never fewer (`Recording.add_parts`).
 """
 
 from __future__ import annotations
@@ -36,29 +43,32 @@ __all__ = [
 ]
 
 _MAX_PARTS = 64
-"""Rows of one table: an answer that read more of them depends on the table as a whole."""
+"""Most rows of one table that a response is tagged by (I4). A response that read more of them depends on
+the whole table."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 Described = tuple[str, tuple[str, ...]]
-"""A whole, and the parts of it that are meant; no parts: all of it. Both as normalised tags."""
+"""The tag of a whole (a table), and the tags of the parts of it that are meant (rows). No parts: all of
+it. All are normalised."""
 
 describers: list[Callable[[object], Described | None]] = []
-"""What integrations know of objects that `depends_on` is given; the first that knows one says it."""
+"""Functions of recorders that return the tags of an object given to `depends_on`, or None for one that
+they do not know. They are asked in order."""
 
 
 class Recording:
-    """What one answer depends on. Threads may add to it at the same time.
+    """The tags of what one response was made from. Several threads may add to it at the same time.
 
-    `with recording:` surrounds what the application does for the answer: its call, and later each
-    piece of a body that it makes on the way.
+    `with recording:` surrounds what the application does for the response: its call, and later each
+    piece of a streamed body.
     """
 
     __slots__ = ("_closed", "_noted", "_token")
 
     def __init__(self) -> None:
         self._noted: dict[str, set[str] | None] = {}
-        """Wholes, with the parts that were noted of each; None: all of it, or there are no parts."""
+        """The recorded parts of each whole; None: all of it, or a tag that has no parts."""
         self._closed = False
         self._token: Token[Recording | None] | None = None
 
@@ -70,18 +80,18 @@ class Recording:
         if token is not None:
             try:
                 current.reset(token)
-            except ValueError:  # an asynchronous generator may be closed by another task
+            except ValueError:  # an asynchronous generator may be closed in another context
                 return
 
     def add(self, tags: Iterable[str]) -> None:
-        """Note tags, in their one spelling."""
+        """Add normalised tags."""
         if not self._closed:
             self._noted.update(dict.fromkeys(tags))
 
     def add_parts(self, whole: str, parts: Iterable[str]) -> None:
-        """Note parts of a whole; many of them become the whole.
+        """Add the tags of parts of a whole; more than 64 of them become the tag of the whole.
 
-        Whoever changes a part purges the whole too, so that the whole stands for all its parts.
+        That is safe because whoever changes a part purges the tag of the whole too (I5).
         """
         if self._closed:
             return
@@ -92,7 +102,7 @@ class Recording:
                 self._noted[whole] = None
 
     def close(self) -> tuple[str, ...]:
-        """Give what was noted, in order of spelling; what comes later is of no answer any more."""
+        """Return the recorded tags, sorted; what is added later is ignored: the response is complete."""
         self._closed = True
         if not self._noted:
             return ()
@@ -103,11 +113,11 @@ class Recording:
 
 
 current: ContextVar[Recording | None] = ContextVar("cachemw_recording", default=None)
-"""The recording of the answer that is being made here, if one is."""
+"""The recording of the response that is being made in this context; None where none is."""
 
 
 class Unrecorded:
-    """Surrounds what the application does for an answer that nobody keeps."""
+    """The stand-in for a recording where the response will not be stored."""
 
     __slots__ = ()
 
@@ -123,10 +133,10 @@ UNRECORDED = Unrecorded()
 
 @contextmanager
 def unrecorded() -> Iterator[None]:
-    """Surround reads whose changes are to purge nothing: figures as old as the lifetime allows.
+    """Record none of the reads inside: a change of what they read will purge nothing.
 
-    Decorates functions too, though not coroutine functions: `@unrecorded()`. What is written inside
-    purges as everywhere.
+    This is for data that may be as old as the lifetime of the response, such as figures. It also
+    decorates functions, though not coroutine functions: `@unrecorded()`. Writes inside purge as usual.
     """
     token = current.set(None)
     try:
@@ -136,18 +146,18 @@ def unrecorded() -> Iterator[None]:
 
 
 def tag(*tags: str) -> None:
-    """Give the answer that is being made tags to be purged by; raises TagError for what is none."""
-    spelt = [user_tag(each) for each in tags]
+    """Add tags to the response that is being made, to purge it by. Raises TagError for a bad tag."""
+    normalised = [user_tag(each) for each in tags]
     recording = current.get()
     if recording is not None:
-        recording.add(spelt)
+        recording.add(normalised)
 
 
 def depends_on(*things: object) -> None:
-    """Say what the answer that is being made was built from: a change of it purges the answer.
+    """Record what the response that is being made depends on; a change of it purges the response.
 
-    Things are tags, or what a recorder knows: a Django or SQLAlchemy model (its table), or an
-    instance of one (its row). Raises TypeError for anything else, and TagError for a bad tag.
+    Each thing is a tag, or an object that a recorder knows: a Django or SQLAlchemy model (its table),
+    or an instance of one (its row). Raises TypeError for anything else, and TagError for a bad tag.
     """
     described = [_describe(thing) for thing in things]
     recording = current.get()
@@ -168,7 +178,7 @@ def _describe(thing: object) -> Described:
         if described is not None:
             return described
     raise TypeError(
-        f"an answer can depend on a tag, a model or an instance of one, not on {thing!r};"
+        f"a response can depend on a tag, a model or an instance of one, not on {thing!r};"
         " is the recorder of its database installed?"
     )
 
@@ -179,10 +189,11 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
 def tagged(*templates: str) -> Callable[[_Function], _Function]:
-    """Tag every answer that a view makes: `@tagged("product:{id}")`, with the view's own arguments.
+    """Tag every response that a view makes: `@tagged("product:{id}")`.
 
-    Works for functions, methods and coroutine functions. Raises TagError for a bad tag, and
-    ValueError for a parameter that the view does not have, both where the view is defined.
+    Names in braces are parameters of the view. Works for functions, methods and coroutine functions.
+    When the view is defined, raises TagError for a bad tag, and ValueError for a parameter that the
+    view does not have.
     """
     for template in templates:
         user_tag(template)
@@ -191,7 +202,7 @@ def tagged(*templates: str) -> Callable[[_Function], _Function]:
         signature = inspect.signature(view)
         _check_parameters(templates, view, signature)
 
-        def note(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        def add_tags(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             recording = current.get()
             if recording is not None:
                 values = _values(signature, args, kwargs)
@@ -200,13 +211,13 @@ def tagged(*templates: str) -> Callable[[_Function], _Function]:
         if inspect.iscoroutinefunction(view):
 
             async def acall(*args: Any, **kwargs: Any) -> Any:
-                note(args, kwargs)
+                add_tags(args, kwargs)
                 return await view(*args, **kwargs)
 
             return functools.wraps(view)(acall)  # type: ignore[return-value]
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            note(args, kwargs)
+            add_tags(args, kwargs)
             return view(*args, **kwargs)
 
         return functools.wraps(view)(call)  # type: ignore[return-value]
@@ -219,7 +230,7 @@ def _check_parameters(
 ) -> None:
     kinds = {parameter.kind for parameter in signature.parameters.values()}
     if inspect.Parameter.VAR_KEYWORD in kinds:
-        return  # it takes any
+        return  # `**kwargs` takes any name
     for template in templates:
         for name in _PARAMETER.findall(template):
             if name not in signature.parameters:
@@ -235,7 +246,7 @@ def _values(
     try:
         bound = signature.bind(*args, **kwargs)
     except TypeError:
-        return {}  # the view's own complaint follows
+        return {}  # the call of the view raises it again
     bound.apply_defaults()
     values = dict(bound.arguments)
     for name, parameter in signature.parameters.items():
@@ -246,44 +257,44 @@ def _values(
 
 # -- threads ---------------------------------------------------------------------------------------
 
-_carrying = threading.Lock()
-_carried = False
+_wrapping = threading.Lock()
+_wrapped = False
 
 
 def carry_into_threads() -> None:
-    """Let plain threads and thread pools go on with the recording of whoever starts them.
+    """Make plain threads and thread pools use the recording of the code that starts them.
 
-    Wraps `Thread.start` and `ThreadPoolExecutor.submit`, once per process. A thread without the
-    recording would read what nobody notes, and its answer would outlive a purge.
+    Wraps `Thread.start` and `ThreadPoolExecutor.submit`, once per process. Reads in a thread without
+    the recording would not be recorded, and the response would stay after a purge (I5).
     """
-    global _carried
-    with _carrying:
-        if _carried:
+    global _wrapped
+    with _wrapping:
+        if _wrapped:
             return
-        _carried = True
-    _carry(threading.Thread, "start", _started)
-    _carry(ThreadPoolExecutor, "submit", _submitted)
+        _wrapped = True
+    _wrap(threading.Thread, "start", _start_with)
+    _wrap(ThreadPoolExecutor, "submit", _submit_with)
 
 
-def _carry(owner: type, name: str, hand_over: Callable[..., Any]) -> None:
+def _wrap(owner: type, name: str, hand_over: Callable[..., Any]) -> None:
     original = getattr(owner, name)
 
     @functools.wraps(original)
-    def carrying(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
         recording = current.get()
         if recording is not None:
             args = hand_over(recording, *args)
         return original(*args, **kwargs)
 
-    setattr(owner, name, carrying)
+    setattr(owner, name, wrapper)
 
 
-def _started(recording: Recording, thread: Any) -> tuple[Any, ...]:
+def _start_with(recording: Recording, thread: Any) -> tuple[Any, ...]:
     thread.run = _with(recording, thread.run)
     return (thread,)
 
 
-def _submitted(
+def _submit_with(
     recording: Recording, pool: object, function: Callable[..., Any], *args: Any
 ) -> tuple[Any, ...]:
     return pool, _with(recording, function), *args

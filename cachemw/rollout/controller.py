@@ -1,16 +1,27 @@
-"""The controller: looks at the fleet every interval, and moves the rollout by what it sees.
+"""The controller: it looks at the counters of all processes and moves the rollout.
 
-Any process may be it, one at a time. Who has the lease looks; when it has not been renewed for some
-seconds another one takes over, and weighs again what the first had seen. A move is written on the state
-that it was made from or not at all, so one that lost its lease without noticing can do no harm.
+**One at a time.** Every process may run a controller, and a lease in Redis lets one of them work. When
+its holder stops renewing the lease, another process takes it over after some seconds and replays the
+stored looks. A controller that lost its lease without noticing does no harm: a move is written only on
+the revision that it was made from (see `store`).
 
-`turn` does what there is to do now and says when to be called again: it never waits for anything but
-the store.
+**One turn.** `turn` does what is due now and returns the seconds until the next turn. It waits for
+nothing but the store. There are two kinds of work:
+
+- While the rollout is active, it makes a *look* once per interval of the phase: `evidence` judges what
+  was counted, and `decisions` makes the move.
+- After a rollback it makes one *health check*. First it waits `_SETTLE` seconds, so that every process
+  has the flags, and notes where the counters stand. After `_SETTLE` more it examines what was counted
+  in between.
+
+**Failures.** If the store is away, `turn` raises StoreUnavailable and nothing has moved: flags that are
+on stay on, and no step is taken without evidence (I6).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -19,27 +30,29 @@ from cachemw.config.rollout_plan import RolloutPlan
 from cachemw.process.clock import Clock
 from cachemw.rollout.decisions import decide
 from cachemw.rollout.evidence import Evidence
-from cachemw.rollout.guardrails.tallies import Growth, Process
+from cachemw.rollout.guardrails.tallies import IncreaseTracker, Process
 from cachemw.rollout.health import examine
 from cachemw.rollout.state import Move, Record, State, plan_of, record_of
 from cachemw.rollout.store import Store
 
 __all__ = ["Controller"]
 
-_TURN = 1.0
-"""Seconds between two turns, at most: the lease is renewed at each."""
-_SETTLE = 3.0
-"""Seconds after a rollback in which it gets everywhere, and every process reports what it counted."""
-_MOST = 2.0
-"""Of its interval a look counts for this much at most: while nobody looked nothing was watched."""
+_TURN: Final = 1.0
+"""Most seconds between two turns: the lease is renewed at each one."""
+_SETTLE: Final = 3.0
+"""Seconds in which a rollback reaches every process (at most one, I6) and every process has published
+its counts (once per second)."""
+_MAX_INTERVALS: Final = 2.0
+"""A look counts for at most this many intervals of watched time. If the controller slept for an hour,
+nobody watched that hour."""
 
 
-class _MovedOn(Exception):
-    """Somebody else has moved the rollout: what was decided is about the past."""
+class _Overtaken(Exception):
+    """Another process has moved the rollout since the state was read."""
 
 
 class Controller:
-    """What one process does when it has the lease. For one thread."""
+    """The work of the one process that holds the lease. For one thread."""
 
     def __init__(
         self,
@@ -50,12 +63,13 @@ class Controller:
         fleet: Callable[[], Sequence[Process]],
         clock: Clock,
         name: Callable[[], str],
-        tell: Callable[[Record], None],
+        report: Callable[[Record], None],
     ) -> None:
-        """`risks` are routes' risk classes by name, `bounds` those of the histograms in seconds.
+        """Control the rollout in `store`.
 
-        `fleet` gives what the processes have counted and raises StoreUnavailable; `tell` tells people
-        of a record.
+        `risks` maps route names to risk classes, `bounds` are the histograms' upper bounds in seconds.
+        `fleet` returns what each process has counted, or raises StoreUnavailable. `report` is called
+        with each new record of the history.
         """
         self._store = store
         self._risks = risks
@@ -63,20 +77,21 @@ class Controller:
         self._fleet = fleet
         self._clock = clock
         self._name = name
-        self._tell = tell
+        self._report = report
         self.forget()
 
     def forget(self) -> None:
-        """Forget the evidence: another controller goes on, or nothing is left to do."""
+        """Drop the evidence: another controller goes on, or there is nothing left to do."""
         self._evidence: Evidence | None = None
-        self._after: Growth | None = None
+        self._after_rollback: IncreaseTracker | None = None
         self._looked_at = 0.0
         self._rolled_back = 0
+        """The revision of the rollback whose health check is under way."""
 
     def turn(self) -> float | None:
-        """Do what is due; give the seconds until the next turn, None when nothing is left to do.
+        """Do what is due; return the seconds until the next turn, or None if nothing is left to do.
 
-        Raises StoreUnavailable: then nothing has moved, and the next turn tries again.
+        Raises StoreUnavailable. Then nothing has moved, and the next turn tries again.
         """
         state = self._store.read()
         if state is None or not state.needs_controller:
@@ -87,12 +102,12 @@ class Controller:
             self.forget()
             return _TURN
         plan = plan_of(state)
-        return self._watch(state, plan) if state.active else self._check(state, plan)
+        return self._watch(state, plan) if state.active else self._check_health(state, plan)
 
-    # -- while it goes forward ---------------------------------------------------------------------
+    # -- while the rollout is active ---------------------------------------------------------------
 
     def _watch(self, state: State, plan: RolloutPlan) -> float:
-        self._after = None
+        self._after_rollback = None
         interval = plan.phases[state.phase].interval
         now = self._clock.monotonic()
         if self._evidence is None or self._evidence.attempt != state.attempt:
@@ -101,67 +116,72 @@ class Controller:
             self._evidence.look(state, self._fleet(), 0.0)
             self._looked_at = now
         elif now - self._looked_at >= interval:
-            self._look(self._evidence, state, plan, min(now - self._looked_at, _MOST * interval))
+            watched = min(now - self._looked_at, _MAX_INTERVALS * interval)
+            self._look(self._evidence, state, plan, watched)
             self._looked_at = now
         return max(0.0, min(_TURN, self._looked_at + interval - self._clock.monotonic()))
 
     def _look(self, evidence: Evidence, state: State, plan: RolloutPlan, seconds: float) -> None:
         processes = self._fleet()
         phase = plan.phases[state.phase]
-        there = {process.component for process in processes if process.live}
-        seen = evidence.look(state, processes, seconds)
-        seen = replace(seen, missing=tuple(c for c in phase.components if c not in there))
-        self._commit(state, lambda: decide(state, plan, seen, self._clock.time(), self._name()))
+        live = {process.component for process in processes if process.live}
+        result = evidence.look(state, processes, seconds)
+        result = replace(result, missing=tuple(c for c in phase.components if c not in live))
+        self._commit(state, lambda: decide(state, plan, result, self._clock.time(), self._name()))
 
-    def _commit(self, seen: State, make: Callable[[], Move]) -> None:
-        """Make a move on the state that was seen, and on no other."""
+    def _commit(self, state: State, make: Callable[[], Move]) -> None:
+        """Make a move on this state; do nothing if the rollout has moved since."""
 
-        def unless_moved(present: State | None) -> Move:
-            if present is None or present.revision != seen.revision:
-                raise _MovedOn
+        def unless_overtaken(present: State | None) -> Move:
+            if present is None or present.revision != state.revision:
+                raise _Overtaken
             return make()
 
         try:
-            move = self._store.commit(unless_moved)
-        except _MovedOn:
+            move = self._store.commit(unless_overtaken)
+        except _Overtaken:
             return
         if move.record is not None:
-            self._tell(move.record)
+            self._report(move.record)
 
     # -- after a rollback --------------------------------------------------------------------------
 
-    def _check(self, state: State, plan: RolloutPlan) -> float:
-        """Look once when the rollback must have arrived, then examine what came since."""
+    def _check_health(self, state: State, plan: RolloutPlan) -> float:
+        """Do the next of three parts: begin to wait, note where the counters stand, examine."""
         now = self._clock.monotonic()
         if self._rolled_back != state.revision:
             self._rolled_back, self._looked_at = state.revision, now
-            self._evidence, self._after = None, None
+            self._evidence, self._after_rollback = None, None
         elif now - self._looked_at >= _SETTLE:
             processes = self._fleet()
             self._looked_at = now
-            if self._after is None:
-                self._after = Growth(len(self._bounds) + 1)
-                self._after.since_last(processes)
+            if self._after_rollback is None:
+                self._after_rollback = IncreaseTracker(len(self._bounds) + 1)
+                self._after_rollback.since_last(processes)
             else:
-                self._examine(state, plan, processes, self._after)
+                self._examine(state, plan, processes, self._after_rollback)
         return _TURN
 
     def _examine(
-        self, state: State, plan: RolloutPlan, processes: Sequence[Process], after: Growth
+        self,
+        state: State,
+        plan: RolloutPlan,
+        processes: Sequence[Process],
+        tracker: IncreaseTracker,
     ) -> None:
-        grown = after.since_last(processes)
-        assert grown is not None
+        increase = tracker.since_last(processes)
+        assert increase is not None
         off = [name for name, risk in self._risks.items() if risk in state.rolled_back]
         findings = examine(
             state,
             processes,
-            grown,
+            increase,
             off,
             store=self._store.probe(),
             failing=_failing_before(state) + plan.guardrails.errors,
         )
-        ill = [f"{each.what}: {each.said}" for each in findings if not each.well]
-        reason = f"ill: {'; '.join(ill)}" if ill else "all is well"
+        problems = [f"{each.name}: {each.detail}" for each in findings if not each.healthy]
+        reason = f"problems: {'; '.join(problems)}" if problems else "all is well"
 
         def checked() -> Move:
             done = replace(state, revision=state.revision + 1, check_due=False)
@@ -172,7 +192,7 @@ class Controller:
                 self._name(),
                 "health check",
                 reason=reason,
-                numbers={each.what: msgspec.to_builtins(each) for each in findings},
+                numbers={each.name: msgspec.to_builtins(each) for each in findings},
             )
             return Move(state=done, record=record)
 
@@ -180,7 +200,7 @@ class Controller:
 
 
 def _failing_before(state: State) -> float:
-    """Give the share of the control's answers that failed, as the last look had it."""
+    """Return the share of failed control responses at the last look."""
     rates = [
         judgement.evidence.get("control", 0.0)
         for judgements in state.judged.values()

@@ -1,20 +1,27 @@
-"""What a look at the fleet makes of a rollout. Rules, the first that applies:
+"""The decision that the controller takes at each look: go back, go on, or stay.
 
-1. a guardrail that is watched fails: **roll back** the phase; of the phases before it, everything;
-2. one that is in dry run fails, or a route in shadow sets cookies or will be of no use: say so, once;
-3. the rollout is paused or waits, or a component is missing: nothing comes nearer;
-4. the step's time is not over: go on watching;
-5. in shadow, where some answers could be compared: **go on**, without the routes that would have
-   answered wrongly; if that is all of them, **roll back**;
-6. elsewhere, where every guardrail has the evidence that it needs, and passes: **go on**;
-7. the evidence has not come for as long as the plan holds: **pause**;
-8. else **hold**.
+The rules are tried in this order, and the first one that applies makes the move:
+
+1. A watched guardrail fails: **roll back** the phase. If it fails on the routes of earlier phases, roll
+   back everything.
+2. There is something to report that was not reported in this attempt: a guardrail in dry run fails, or
+   a route in shadow sets cookies or would have served nothing. **Record** one such finding and stay.
+3. The rollout is paused or waits for approval, or no process of a component is live: stay, and do not
+   count the time as watched.
+4. The step's time is not over: stay, and count the time.
+5. The step is `shadow`: **go on** if enough responses were compared. Routes with a wrong response stay
+   in shadow. If every route had one, **roll back**.
+6. Any other step: **go on** if every watched guardrail has enough evidence and passes.
+7. Evidence has been missing for longer than the plan's `hold`: **pause**.
+8. Otherwise **hold**: stay in the step and wait for evidence.
+
+So missing evidence never lets a route in (I6), and harm is judged before anything else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -26,105 +33,122 @@ from cachemw.rollout.state import (
     Group,
     Look,
     Move,
-    Shadowed,
+    ShadowCounts,
     State,
-    advance,
-    hold,
     most_frequent,
-    pause,
     record_of,
-    roll_back,
 )
+from cachemw.rollout.transitions import advance, hold, pause, roll_back
 
-__all__ = ["Seen", "decide"]
+__all__ = ["LookResult", "decide"]
 
-_ENOUGH = 20
-"""Requests that a route in shadow must have had before what it does of them says something, and answers
-that its phase must have compared before their being right does."""
-_COOKIE = "set-cookie"
-"""Among the reasons why an answer is not stored."""
-_FEW = 3
-"""Places that a reason names of a route."""
-_SOME = 10
-"""Places that the numbers of a record hold of a route."""
+_ENOUGH: Final = 20
+"""Requests of a route in shadow before its counts are worth a finding, and responses that a phase in
+shadow must have compared before it goes on. With 20 right responses, a route that is wrong one time in
+seven is found with a probability of 95 %."""
+_COOKIE: Final = "set-cookie"
+"""The reason why a response with a cookie is not stored."""
+_PLACES_IN_REASON: Final = 3
+"""Places that a reason names for one route."""
+_PLACES_IN_NUMBERS: Final = 10
+"""Places that a record's numbers hold for one route."""
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """What a look has found."""
+class LookResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of one look at the counters of all processes."""
 
     seconds: float
-    """For which the fleet was watched since the last look."""
+    """Watched seconds since the last look."""
     judged: dict[Group, tuple[Judgement, ...]] = {}
     look: Look | None = None
-    shadow: Mapping[str, Shadowed] = {}
-    """What the phase's routes would have done, by name, since the phase began."""
+    shadow: Mapping[str, ShadowCounts] = {}
+    """Counts of the phase's routes in shadow, by name, since the phase began."""
     evaluation: Evaluation | None = None
-    """What the cache has been worth in this phase."""
+    """The benefit of the cache in this phase."""
     missing: tuple[str, ...] = ()
-    """Components of which no process is there."""
+    """Components of the phase without a live process."""
 
 
-def decide(state: State, plan: RolloutPlan, seen: Seen, at: float, by: str) -> Move:
-    """Give the move that a look makes."""
+class _Finding(NamedTuple):
+    """Something to report once in an attempt."""
+
+    key: str
+    """Its name in `State.reported`. It is stored."""
+    action: str
+    reason: str
+    numbers: dict[str, Any]
+
+
+def decide(state: State, plan: RolloutPlan, result: LookResult, at: float, by: str) -> Move:
+    """Return the move that follows from a look."""
     looked = replace(
         state,
-        judged=seen.judged,
-        phase_watched=state.phase_watched + seen.seconds,
-        wrong=tuple(name for name, each in seen.shadow.items() if each.mismatches),
+        judged=result.judged,
+        phase_watched=state.phase_watched + result.seconds,
+        wrong=tuple(name for name, counts in result.shadow.items() if counts.mismatches),
     )
-    move = _decide(looked, plan, seen, at, by)
-    return replace(move, look=seen.look)
+    move = _decide(looked, plan, result, at, by)
+    return replace(move, look=result.look)
 
 
-def _decide(state: State, plan: RolloutPlan, seen: Seen, at: float, by: str) -> Move:
+def _decide(state: State, plan: RolloutPlan, result: LookResult, at: float, by: str) -> Move:
     phase = plan.phases[state.phase]
-    if failing := _failing(state, plan, seen, acting=True):
+    if failing := _failing(state, plan, result, in_dry_run=False):
         group, judgement = failing[0]
-        return _go_back(state, plan, at, by, group, judgement)
-    if said := _untold(state, plan, seen, at, by):
-        return said
-    if state.status != "running" or seen.missing:
-        missing = " and ".join(f"no {name} is there" for name in seen.missing)
-        return _watched(state, missing or state.reason)
-    state = replace(state, watched=state.watched + seen.seconds)
+        return _roll_back_for(state, plan, at, by, group, judgement)
+    for finding in _findings(state, plan, result):
+        if finding.key not in state.reported:
+            return _report(state, plan, at, by, finding)
+    if state.status != "running" or result.missing:
+        missing = ", ".join(f"no live process of {name!r}" for name in result.missing)
+        return _stay(state, missing or state.reason)
+    state = replace(state, watched=state.watched + result.seconds)
     if state.watched < phase.step_seconds:
-        return _watched(state, "")
+        return _stay(state, "")
     if phase.steps[state.step] == "shadow":
-        return _after_shadow(state, plan, seen, at, by)
-    return _at_the_end(state, plan, seen, at, by)
+        return _after_shadow(state, plan, result, at, by)
+    return _after_step(state, plan, result, at, by)
 
 
-def _watched(state: State, reason: str) -> Move:
+def _stay(state: State, reason: str) -> Move:
     return Move(state=replace(state, revision=state.revision + 1, reason=reason))
 
 
-def _judgements(state: State, plan: RolloutPlan, seen: Seen) -> Iterator[tuple[Group, Judgement]]:
-    """Give what counts, with its group. A phase that is in shadow has let nobody in yet."""
+# -- guardrails ------------------------------------------------------------------------------------
+
+
+def _judgements(
+    state: State, plan: RolloutPlan, result: LookResult
+) -> Iterator[tuple[Group, Judgement]]:
+    """Yield the judgements that count, with their group.
+
+    A phase in shadow is not judged: the cache has not answered any of its requests yet.
+    """
     watch = plan.phases[state.phase].watch
     in_shadow = plan.phases[state.phase].steps[state.step] == "shadow"
-    for group, judgements in seen.judged.items():
+    for group, judgements in result.judged.items():
         for judgement in judgements:
             if judgement.guardrail in watch and not (group == "phase" and in_shadow):
                 yield group, judgement
 
 
 def _failing(
-    state: State, plan: RolloutPlan, seen: Seen, *, acting: bool
+    state: State, plan: RolloutPlan, result: LookResult, *, in_dry_run: bool
 ) -> list[tuple[Group, Judgement]]:
     dry = plan.guardrails.dry_run
     return [
         (group, judgement)
-        for group, judgement in _judgements(state, plan, seen)
-        if judgement.verdict == "fail" and (judgement.guardrail not in dry) is acting
+        for group, judgement in _judgements(state, plan, result)
+        if judgement.verdict == "fail" and (judgement.guardrail in dry) is in_dry_run
     ]
 
 
 def _numbers(judgement: Judgement) -> dict[str, Any]:
-    """Give what a judgement was made on, for the record."""
+    """Return the numbers behind a judgement, for the record."""
     return {"guardrail": judgement.guardrail, **judgement.evidence}
 
 
-def _go_back(
+def _roll_back_for(
     state: State, plan: RolloutPlan, at: float, by: str, group: Group, judgement: Judgement
 ) -> Move:
     reason = f"guardrail {judgement.guardrail} failed"
@@ -141,115 +165,119 @@ def _go_back(
     )
 
 
-def _untold(state: State, plan: RolloutPlan, seen: Seen, at: float, by: str) -> Move | None:
-    """Tell what nobody has been told of in this attempt yet, one thing at a look."""
-    for _, judgement in _failing(state, plan, seen, acting=False):
-        what = f"dry run: {judgement.guardrail}"
-        if what not in state.told:
-            reason = f"guardrail {judgement.guardrail} failed, and is in dry run"
-            return _tell(state, plan, at, by, what, "would roll back", reason, _numbers(judgement))
-    phase = plan.phases[state.phase]
-    is_over = state.watched + seen.seconds >= phase.step_seconds
-    for name, shadowed in sorted(seen.shadow.items()):
-        for what, reason, numbers in _odd(name, shadowed, is_over):
-            if what not in state.told:
-                return _tell(state, plan, at, by, what, "warn", reason, numbers)
-    return None
+# -- findings --------------------------------------------------------------------------------------
 
 
-def _odd(name: str, shadowed: Shadowed, is_over: bool) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Give what is odd about a route in shadow: as what it is told, in words, and in numbers.
+def _findings(state: State, plan: RolloutPlan, result: LookResult) -> Iterator[_Finding]:
+    """Yield everything that is worth a record, whether it was reported already or not."""
+    for _, judgement in _failing(state, plan, result, in_dry_run=True):
+        yield _Finding(
+            f"dry run: {judgement.guardrail}",
+            "would roll back",
+            f"guardrail {judgement.guardrail} failed, and is in dry run",
+            _numbers(judgement),
+        )
+    is_over = state.watched + result.seconds >= plan.phases[state.phase].step_seconds
+    for name, counts in sorted(result.shadow.items()):
+        yield from _shadow_findings(name, counts, is_over)
 
-    Cookies are told of when there are answers enough to say how many set some, or when no more of
-    them come: one in a thousand is worth a warning, too.
+
+def _shadow_findings(name: str, counts: ShadowCounts, is_over: bool) -> Iterator[_Finding]:
+    """Yield what is unusual about a route in shadow.
+
+    Cookies are reported when there are enough responses for a useful share, or when the step is over:
+    even one cookie in a thousand responses is worth a warning.
     """
-    cookies, answers = shadowed.refused.get(_COOKIE, 0), shadowed.answers
+    cookies, answers = counts.refused.get(_COOKIE, 0), counts.answers
     if cookies and (is_over or answers >= _ENOUGH):
         reason = (
             f"route {name!r} sets cookies: {cookies} of {answers} answers did, and are not stored;"
-            " what is stored sets none, so a client who is to have one may not get it"
+            " a stored answer sets no cookie, so a client that needs one may not get it"
         )
-        yield f"cookies: {name}", reason, {_COOKIE: cookies, "answers": answers}
-    if not shadowed.hits and shadowed.misses >= _ENOUGH:
-        reason = f"route {name!r} would have answered none of {shadowed.misses} requests: "
-        if shadowed.refused:
-            reason += f"not stored were {_listed(shadowed.refused)} (see `cachemw explain`)"
+        numbers: dict[str, Any] = {_COOKIE: cookies, "answers": answers}
+        yield _Finding(f"cookies: {name}", "warn", reason, numbers)
+    if not counts.hits and counts.misses >= _ENOUGH:
+        reason = f"route {name!r} would have answered none of {counts.misses} requests: "
+        numbers = {"misses": counts.misses}
+        if counts.refused:
+            reason += f"not stored were {_listed(counts.refused)} (see `cachemw explain`)"
+            numbers["refused"] = dict(counts.refused)
         else:
-            reason += "its answers are not stored (see `cachemw stats` and `explain`), or nobody asks twice"
-        numbers: dict[str, Any] = {"misses": shadowed.misses}
-        if shadowed.refused:
-            numbers["refused"] = dict(shadowed.refused)
-        yield f"useless: {name}", reason, numbers
+            reason += (
+                "its answers are not stored (see `cachemw stats` and `explain`),"
+                " or nobody asks for the same URL twice"
+            )
+        yield _Finding(f"useless: {name}", "warn", reason, numbers)
 
 
 def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in most_frequent(counts))
 
 
-def _tell(
-    state: State,
-    plan: RolloutPlan,
-    at: float,
-    by: str,
-    what: str,
-    action: str,
-    reason: str,
-    numbers: dict[str, Any],
-) -> Move:
-    told = replace(state, revision=state.revision + 1, told=(*state.told, what))
-    record = record_of(told, plan, at, by, action, reason=reason, numbers=numbers)
-    return Move(state=told, record=record)
+def _report(state: State, plan: RolloutPlan, at: float, by: str, finding: _Finding) -> Move:
+    """Stay, and put a finding into the history."""
+    after = replace(state, revision=state.revision + 1, reported=(*state.reported, finding.key))
+    record = record_of(
+        after, plan, at, by, finding.action, reason=finding.reason, numbers=finding.numbers
+    )
+    return Move(state=after, record=record)
 
 
-def _after_shadow(state: State, plan: RolloutPlan, seen: Seen, at: float, by: str) -> Move:
-    compared = sum(each.hits + each.mismatches for each in seen.shadow.values())
-    if seen.shadow and compared < _ENOUGH:
-        return _wait(state, plan, seen, at, by, f"{compared} answers in shadow were compared")
-    wrong = {name: each for name, each in seen.shadow.items() if each.mismatches}
+# -- the end of a step -----------------------------------------------------------------------------
+
+
+def _after_shadow(state: State, plan: RolloutPlan, result: LookResult, at: float, by: str) -> Move:
+    compared = sum(counts.hits + counts.mismatches for counts in result.shadow.values())
+    if result.shadow and compared < _ENOUGH:
+        # A quiet night proves nothing.
+        return _wait(state, plan, result, at, by, f"{compared} answers in shadow were compared")
+    wrong = {name: counts for name, counts in result.shadow.items() if counts.mismatches}
     numbers = {
         name: {
-            "mismatches": each.mismatches,
-            "places": dict(most_frequent(each.places)[:_SOME]),
+            "mismatches": counts.mismatches,
+            "places": dict(most_frequent(counts.places)[:_PLACES_IN_NUMBERS]),
         }
-        for name, each in wrong.items()
+        for name, counts in wrong.items()
     }
-    listed = ", ".join(f"{name!r}{_where(each)}" for name, each in wrong.items())
-    if wrong and len(wrong) == len(seen.shadow):
+    listed = ", ".join(f"{name!r}{_places(counts)}" for name, counts in wrong.items())
+    if wrong and len(wrong) == len(result.shadow):
         reason = f"every route in shadow would have answered wrongly: {listed}"
         return roll_back(state, plan, at, by, reason, numbers=numbers)
-    reason = "what was watched in shadow was right"
+    reason = "all compared answers in shadow were right"
     if wrong:
-        reason = f"what was watched in shadow was right, but for {listed}: kept in shadow"
+        reason = f"compared answers in shadow were right, except on {listed}: kept in shadow"
     return advance(state, plan, at, by, reason, refused=tuple(wrong), numbers=numbers)
 
 
-def _where(shadowed: Shadowed) -> str:
-    places = [place for place, _ in most_frequent(shadowed.places)]
-    more = ", …" if len(places) > _FEW else ""
-    return f" ({', '.join(places[:_FEW])}{more})" if places else ""
+def _places(counts: ShadowCounts) -> str:
+    places = [place for place, _ in most_frequent(counts.places)]
+    more = ", …" if len(places) > _PLACES_IN_REASON else ""
+    return f" ({', '.join(places[:_PLACES_IN_REASON])}{more})" if places else ""
 
 
-def _at_the_end(state: State, plan: RolloutPlan, seen: Seen, at: float, by: str) -> Move:
+def _after_step(state: State, plan: RolloutPlan, result: LookResult, at: float, by: str) -> Move:
     dry = plan.guardrails.dry_run
     unsure = [
         f"{judgement.guardrail} ({group})" if group == "before" else judgement.guardrail
-        for group, judgement in _judgements(state, plan, seen)
+        for group, judgement in _judgements(state, plan, result)
         if judgement.verdict == "inconclusive" and judgement.guardrail not in dry
     ]
-    if not unsure:
-        numbers: dict[str, Any] = {each.guardrail: each.evidence for each in seen.judged["phase"]}
-        reason = "every guardrail passed"
-        if seen.evaluation is not None:
-            numbers["evaluation"] = msgspec.to_builtins(seen.evaluation)
-            reason += f": {seen.evaluation}"
-        return advance(state, plan, at, by, reason, numbers=numbers)
-    return _wait(state, plan, seen, at, by, ", ".join(unsure))
+    if unsure:
+        return _wait(state, plan, result, at, by, ", ".join(unsure))
+    numbers: dict[str, Any] = {each.guardrail: each.evidence for each in result.judged["phase"]}
+    reason = "every guardrail passed"
+    if result.evaluation is not None:
+        numbers["evaluation"] = msgspec.to_builtins(result.evaluation)
+        reason += f": {result.evaluation}"
+    return advance(state, plan, at, by, reason, numbers=numbers)
 
 
-def _wait(state: State, plan: RolloutPlan, seen: Seen, at: float, by: str, what: str) -> Move:
-    """Hold for want of evidence, or pause when that has lasted for too long."""
+def _wait(
+    state: State, plan: RolloutPlan, result: LookResult, at: float, by: str, what: str
+) -> Move:
+    """Hold because evidence is missing, or pause when it has been missing for too long."""
     reason = f"not enough evidence: {what}"
-    held = replace(state, held=state.held + seen.seconds)
+    held = replace(state, held=state.held + result.seconds)
     if held.held > plan.hold:
         return pause(held, plan, at, by, f"{reason} in {plan.hold:g} s")
     return hold(held, plan, at, by, reason)

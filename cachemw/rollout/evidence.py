@@ -1,35 +1,53 @@
-"""The evidence of one phase: what the fleet has counted since it began, as the guardrails weigh it.
+"""The evidence of one attempt at a phase, from all processes' counters to the guardrails' judgements.
 
-Two groups of routes are weighed apart: the phase's own, and those of the phases before it. For a while
-after each step what it has let in is cold: until then only failures and memory are weighed.
+At each look the controller passes in what every process has counted since it started. `Evidence` turns
+that into what was counted *since the last look* and gives it to two sets of guardrails:
+
+- group `phase`: the routes of the present phase;
+- group `before`: the routes of all earlier phases. They can still be harmed, for example because they
+  share the memory limit with the new routes.
+
+The plan's false-alarm probability is divided by the number of groups, so that it holds for the phase as
+a whole (a union bound).
+
+**Warm-up.** After a step, the entries of the newly admitted keys are not stored yet, so hit rate and
+durations say nothing about the step. During the plan's `warm_up` only failures and memory count.
+
+**Handing over.** Each look is stored. A new controller replays the stored looks of the attempt, so the
+evidence is the same as if one controller had made all of them. Its own first look only notes where the
+counters stand: what was counted while no controller ran is not evidence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
 
 from msgspec.structs import replace
 
 from cachemw.config.rollout_plan import Phase, RolloutPlan
 from cachemw.engine.model.outcomes import Outcome
-from cachemw.rollout.decisions import Seen
+from cachemw.rollout.decisions import LookResult
 from cachemw.rollout.guardrails.evaluation import evaluate
 from cachemw.rollout.guardrails.guardrails import Guardrails, Judgement, Margins, Tally
-from cachemw.rollout.guardrails.tallies import Grown, Growth, Process, fullest, tally_of
-from cachemw.rollout.state import Group, Look, Shadowed, State, most_frequent
+from cachemw.rollout.guardrails.tallies import Increase, IncreaseTracker, Process, fullest, tally_of
+from cachemw.rollout.state import Group, Look, ShadowCounts, State, most_frequent
 
-__all__ = ["Evidence", "grouped"]
+__all__ = ["Evidence", "route_groups"]
 
-_LONGEST_BET = 300.0
-_BETS = 48
-"""Of a phase of four hours: one every five minutes. A shorter phase has as many."""
+_LONGEST_BET: Final = 300.0
+_BETS: Final = 48
+"""Bets of a phase. In a phase of four hours that is one every five minutes (`_LONGEST_BET`), and a
+shorter phase has as many. A longer phase keeps five minutes and has more bets."""
 
-_KEPT = 50
-"""Reasons and places kept of a route at a look: as many as a process keeps."""
+_MAX_PLACES: Final = 50
+"""Reasons and places kept of one route at a look: as many as a process keeps (`Mismatches`)."""
 
 
-def grouped(plan: RolloutPlan, phase: int, risks: Mapping[str, str]) -> dict[Group, frozenset[str]]:
-    """Give the routes to be weighed together; `risks` are routes' risk classes by name."""
+def route_groups(
+    plan: RolloutPlan, phase: int, risks: Mapping[str, str]
+) -> dict[Group, frozenset[str]]:
+    """Return the routes of each group; `risks` maps route names to risk classes."""
 
     def routes(phases: Sequence[Phase]) -> frozenset[str]:
         classes = {risk for each in phases for risk in each.risks}
@@ -42,66 +60,70 @@ def grouped(plan: RolloutPlan, phase: int, risks: Mapping[str, str]) -> dict[Gro
 
 
 class Evidence:
-    """What is known about one attempt at a phase. For one thread."""
+    """All evidence of one attempt at a phase. For one thread."""
 
     def __init__(
         self, plan: RolloutPlan, state: State, risks: Mapping[str, str], bounds: Sequence[float]
     ) -> None:
-        """`bounds` are those of the histograms, in seconds."""
+        """Begin without evidence; `bounds` are the histograms' upper bounds in seconds."""
+        phase = plan.phases[state.phase]
         self.attempt = state.attempt
         self._warm_up = plan.warm_up
-        self._groups = grouped(plan, state.phase, risks)
-        self._growth = Growth(len(bounds) + 1)
-        self._bounds = bounds
-        self._tallies: dict[Group, Tally] = {}
-        """All that was weighed of each group."""
-        self._shadow = dict.fromkeys(sorted(self._groups["phase"]), Shadowed())
-        phase = plan.phases[state.phase]
         self._steps = phase.steps
+        self._bounds = bounds
+        self._groups = route_groups(plan, state.phase, risks)
+        self._tracker = IncreaseTracker(len(bounds) + 1)
+        self._tallies: dict[Group, Tally] = {}
+        """The sum of all tallies of each group."""
+        self._shadow = dict.fromkeys(sorted(self._groups["phase"]), ShadowCounts())
         self._guardrails = {
             group: Guardrails(_margins(plan, phase, len(self._groups)), bounds)
             for group in self._groups
         }
 
     def replay(self, looks: Iterable[Look]) -> None:
-        """Weigh what another controller has seen of this attempt."""
+        """Add the looks that other controllers made in this attempt."""
         for look in looks:
-            self._weigh(look)
+            self._add(look)
 
-    def look(self, state: State, processes: Sequence[Process], seconds: float) -> Seen:
-        """Weigh what came since the last look, which `seconds` have passed since.
+    def look(self, state: State, processes: Sequence[Process], seconds: float) -> LookResult:
+        """Judge what was counted since the last look, `seconds` ago.
 
-        The first look only sees where counting begins.
+        The first look only notes where the counters stand, and adds no evidence.
         """
-        grown = self._growth.since_last(processes)
-        if grown is None:
-            return Seen(seconds=0.0, judged=state.judged, shadow=self._shadow)
+        increase = self._tracker.since_last(processes)
+        if increase is None:
+            return LookResult(seconds=0.0, judged=state.judged, shadow=self._shadow)
         memory = fullest(processes)
         warm = state.watched + seconds > self._warm_up
         tallies = {
-            group: _weighed(tally_of(grown, routes, memory), warm=warm)
+            group: _without_cold(tally_of(increase, routes, memory), warm=warm)
             for group, routes in self._groups.items()
         }
         look = Look(
             attempt=self.attempt,
             seconds=state.phase_watched,
             tallies=tallies,
-            shadow=_shadowed(grown, self._shadow, self._in_shadow(state)),
+            shadow=_shadow_counts(increase, self._shadow, self._in_shadow(state)),
         )
-        judged = self._weigh(look)
+        judged = self._add(look)
         evaluation = evaluate(self._tallies.values(), self._bounds)
-        return Seen(
+        return LookResult(
             seconds=seconds, judged=judged, look=look, shadow=self._shadow, evaluation=evaluation
         )
 
     def _in_shadow(self, state: State) -> Collection[str]:
-        """Give the routes that are all in shadow: of others most that is refused was let in."""
+        """Return the routes of which every request is in shadow.
+
+        On any other route most of the responses that were not stored came from requests that the cache
+        was allowed to answer, so their reasons say nothing about shadow.
+        """
         return self._shadow if self._steps[state.step] == "shadow" else state.refused
 
-    def _weigh(self, look: Look) -> dict[Group, tuple[Judgement, ...]]:
-        for name, shadowed in look.shadow.items():
+    def _add(self, look: Look) -> dict[Group, tuple[Judgement, ...]]:
+        for name, counts in look.shadow.items():
             if name in self._shadow:
-                self._shadow[name] += shadowed
+                self._shadow[name] += counts
         for group, tally in look.tallies.items():
             before = self._tallies.get(group)
             self._tallies[group] = tally if before is None else before + tally
@@ -113,21 +135,21 @@ class Evidence:
 
 
 def _margins(plan: RolloutPlan, phase: Phase, groups: int) -> Margins:
-    trust = plan.guardrails
+    settings = plan.guardrails
     return Margins(
         holdout=plan.holdout,
-        errors=trust.errors,
-        latency=trust.latency,
-        hits=trust.hits,
-        memory=trust.memory,
-        alpha=trust.alpha / groups,
+        errors=settings.errors,
+        latency=settings.latency,
+        hits=settings.hits,
+        memory=settings.memory,
+        alpha=settings.alpha / groups,
         seconds=phase.duration,
         bet_every=max(phase.interval, min(_LONGEST_BET, phase.duration / _BETS)),
     )
 
 
-def _weighed(tally: Tally, *, warm: bool) -> Tally:
-    """Leave out what is not to be weighed while what was let in is cold: hits, and times."""
+def _without_cold(tally: Tally, *, warm: bool) -> Tally:
+    """Return the tally, without hit rate and durations while the step is still cold."""
     if warm:
         return tally
     return replace(
@@ -141,29 +163,29 @@ def _weighed(tally: Tally, *, warm: bool) -> Tally:
     )
 
 
-def _shadowed(
-    grown: Grown, routes: Iterable[str], in_shadow: Collection[str]
-) -> dict[str, Shadowed]:
-    found = {}
+def _shadow_counts(
+    increase: Increase, routes: Iterable[str], in_shadow: Collection[str]
+) -> dict[str, ShadowCounts]:
+    counts_by_route = {}
     for name in routes:
-        counts = grown.requests.get(name, {})
+        counts = increase.requests.get(name, {})
         hits, misses, mismatches = (
             counts.get(outcome.label, 0)
             for outcome in (Outcome.SHADOW_HIT, Outcome.SHADOW_MISS, Outcome.SHADOW_MISMATCH)
         )
-        shadowed = Shadowed(
+        shadow = ShadowCounts(
             hits=hits,
             misses=misses,
             mismatches=mismatches,
-            refused=_most(grown.refused.get(name, {}) if name in in_shadow else {}),
-            places=_most(grown.differences.get(name, {})),
+            refused=_largest(increase.refused.get(name, {}) if name in in_shadow else {}),
+            places=_largest(increase.differences.get(name, {})),
         )
-        if shadowed != Shadowed():
-            found[name] = shadowed
-    return found
+        if shadow != ShadowCounts():
+            counts_by_route[name] = shadow
+    return counts_by_route
 
 
-def _most(counts: Mapping[str, int]) -> dict[str, int]:
-    """Give what is counted most; a look is kept, and of a large fleet there may be many places."""
+def _largest(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return the largest counts only: a look is stored, and many processes may report many places."""
     grown = {name: count for name, count in counts.items() if count}
-    return dict(most_frequent(grown)[:_KEPT])
+    return dict(most_frequent(grown)[:_MAX_PLACES])

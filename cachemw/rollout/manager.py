@@ -1,37 +1,38 @@
-"""A rollout as operators move it, and the thread that controls it while there is something to do."""
+"""The rollout as operators use it, and the thread that controls it while there is work to do."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from cachemw.config import Config
 from cachemw.config.rollout_plan import RolloutPlan, fit, plan_from
-from cachemw.errors import StoreError
+from cachemw.errors import RolloutError, StoreError
 from cachemw.process.clock import Clock
-from cachemw.rollout import state as moves
+from cachemw.rollout import transitions
 from cachemw.rollout.controller import Controller
 from cachemw.rollout.plan_file import default_plan
-from cachemw.rollout.state import Move, Record, RolloutError, State, plan_of
+from cachemw.rollout.state import Move, Record, State, plan_of
 from cachemw.rollout.store import Store
 
 __all__ = ["Rollout"]
 
-_RETRY = 1.0
+_RETRY: Final = 1.0
 """Seconds after which a controller that could not reach the store tries again."""
-_CLOSE_WAIT = 5.0
-_OPERATOR = "an operator"
+_CLOSE_WAIT: Final = 5.0
+"""Seconds that closing waits for the controller's thread: longer than one slow call of Redis."""
+_OPERATOR: Final = "an operator"
 
-_Step = Callable[[State, RolloutPlan, float, str, str], Move]
+_Transition = Callable[[State, RolloutPlan, float, str, str], Move]
 
 
 class Rollout:
-    """The rollout of a fleet, or of one process without Redis. Thread-safe.
+    """The rollout of all processes that share a Redis, or of one process without Redis. Thread-safe.
 
-    What moves it raises RolloutError where it cannot be moved so, and StoreUnavailable where Redis is
-    away: then nothing has changed.
+    A method that moves the rollout raises RolloutError if the move is not possible now, and
+    StoreUnavailable if Redis is away. In both cases nothing has changed.
     """
 
     def __init__(
@@ -41,38 +42,42 @@ class Rollout:
         config: Config,
         *,
         clock: Clock,
-        tell: Callable[[Record], None],
+        report: Callable[[Record], None],
         failed: Callable[[str], None],
     ) -> None:
-        """`tell` tells people of a record, `failed` logs a fault of our own by its name."""
+        """Manage the rollout in `store`.
+
+        `report` is called with each record that this process makes; `failed` logs an internal error
+        under a name.
+        """
         self._store = store
         self._controller = controller
         self._config = config
         self._clock = clock
-        self._tell = tell
+        self._report = report
         self._failed = failed
-        self.begun: list[Callable[[], None]] = []
-        """Called when somebody has moved it through this object."""
+        self.on_move: list[Callable[[], None]] = []
+        """Called after each move that was made through this object."""
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """Begin without a thread, and without what the parent's had seen."""
+        """Drop the parent's thread and evidence."""
         self._store.reset_after_fork()
         self._controller.forget()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._wanted = False
-        """Whether the thread was asked for since it last began to look for work."""
+        """Whether control was asked for since the thread last began to look for work."""
         self._stopping = threading.Event()
 
     # -- looking -----------------------------------------------------------------------------------
 
     def status(self) -> State | None:
-        """Give where it stands; None: there never was a rollout."""
+        """Return the state of the rollout, or None if there never was one."""
         return self._store.read()
 
     def history(self, count: int = 100) -> list[Record]:
-        """Give the last decisions, the oldest first."""
+        """Return the last `count` records, the oldest first."""
         return self._store.history(count)
 
     # -- moving ------------------------------------------------------------------------------------
@@ -80,65 +85,67 @@ class Rollout:
     def start(
         self, plan: Mapping[str, Any] | None = None, *, by: str = _OPERATOR, reason: str = ""
     ) -> State:
-        """Begin a rollout by a plan, as its file would say it, or by that of `cachemw rollout plan`.
+        """Begin a rollout.
 
-        Raises ConfigError for a plan that cannot work, here or at all.
+        `plan` has the keys of a plan file; without it, the plan is the one that `cachemw rollout plan`
+        writes. Raises ConfigError for a plan that is wrong or does not fit the configuration.
         """
         written = default_plan(self._config) if plan is None else plan
         read = plan_from(written)
         warnings = fit(read, self._config)
-        said = "; ".join(filter(None, (reason, *(f"warning: {each}" for each in warnings))))
+        full_reason = "; ".join(filter(None, (reason, *(f"warning: {each}" for each in warnings))))
 
         def make(before: State | None) -> Move:
-            return moves.begin(read, written, before, self._clock.time(), by, said)
+            return transitions.begin(read, written, before, self._clock.time(), by, full_reason)
 
-        return self._made(self._store.commit(make))
+        return self._commit(make)
 
     def promote(self, *, by: str = _OPERATOR, reason: str = "") -> State:
-        """Go on to the next step or phase now, whatever the evidence."""
-        return self._move(moves.promote, by, reason)
+        """Go on to the next step or phase now, even where evidence is missing."""
+        return self._move(transitions.promote, by, reason)
 
     def approve(self, *, by: str = _OPERATOR, reason: str = "") -> State:
-        """Let the phase begin that waits for it."""
-        return self._move(moves.approve, by, reason)
+        """Begin the phase that waits for approval."""
+        return self._move(transitions.approve, by, reason)
 
     def pause(self, *, by: str = _OPERATOR, reason: str = "") -> State:
-        """Stay where it is; guardrails go on watching."""
-        return self._move(moves.pause, by, reason)
+        """Stay in the present step; guardrails go on watching."""
+        return self._move(transitions.pause, by, reason)
 
     def resume(self, *, by: str = _OPERATOR, reason: str = "") -> State:
-        """Go on after a pause, or begin the phase again that was rolled back."""
-        return self._move(moves.resume, by, reason)
+        """Go on after a pause; after a rollback, begin the phase again."""
+        return self._move(transitions.resume, by, reason)
 
     def roll_back(
         self, *, everything: bool = False, by: str = _OPERATOR, reason: str = ""
     ) -> State:
-        """Turn off what the present phase has let in, or every phase, and purge what it has stored."""
+        """Turn off the present phase, or every phase, and purge the entries of its routes."""
 
         def back(state: State, plan: RolloutPlan, at: float, by: str, reason: str) -> Move:
-            return moves.roll_back(state, plan, at, by, reason, everything=everything)
+            return transitions.roll_back(state, plan, at, by, reason, everything=everything)
 
         return self._move(back, by, reason)
 
-    def _move(self, step: _Step, by: str, reason: str) -> State:
+    def _move(self, transition: _Transition, by: str, reason: str) -> State:
         def make(present: State | None) -> Move:
             if present is None:
                 raise RolloutError("there is no rollout: start one")
-            return step(present, plan_of(present), self._clock.time(), by, reason)
+            return transition(present, plan_of(present), self._clock.time(), by, reason)
 
-        return self._made(self._store.commit(make))
+        return self._commit(make)
 
-    def _made(self, move: Move) -> State:
+    def _commit(self, make: Callable[[State | None], Move]) -> State:
+        move = self._store.commit(make)
         if move.record is not None:
-            self._tell(move.record)
-        for told in self.begun:
-            told()
+            self._report(move.record)
+        for callback in self.on_move:
+            callback()
         return move.state
 
     # -- controlling -------------------------------------------------------------------------------
 
     def control(self, stopping: threading.Event, *, stay: bool = False) -> None:
-        """Be the controller, or wait to be it, in this thread; `stay` also while there is no rollout."""
+        """Run the controller in this thread until there is no work, or with `stay` until stopped."""
         while not stopping.is_set():
             wait = self._turn()
             if wait is None and not stay:
@@ -150,32 +157,38 @@ class Rollout:
     def _turn(self) -> float | None:
         try:
             return self._controller.turn()
-        except StoreError:  # nothing moves without the store: the next turn tries again
+        except StoreError:  # nothing moves without the store; the next turn tries again
             return _RETRY
         except Exception:
             self._failed("rollout_failed")
             return _RETRY
 
     def ensure_control(self) -> None:
-        """Have a thread of this process control it, if none does yet; it ends with the work."""
+        """Start the controller's thread in this process if none runs; it ends with the work."""
         with self._lock:
             self._wanted = True
             if self._thread is None or not self._thread.is_alive():
                 self._stopping = threading.Event()
                 self._thread = threading.Thread(
-                    target=self._serve, args=(self._stopping,), name="cachemw-rollout", daemon=True
+                    target=self._run, args=(self._stopping,), name="cachemw-rollout", daemon=True
                 )
                 try:
                     self._thread.start()
-                except RuntimeError:  # no thread is to be had: the next tick of the log tries again
+                except (
+                    RuntimeError
+                ):  # no thread can be started now; the log's next tick tries again
                     self._thread = None
 
-    def _serve(self, stopping: threading.Event) -> None:
+    def _run(self, stopping: threading.Event) -> None:
         while self._is_wanted(stopping):
             self.control(stopping)
 
     def _is_wanted(self, stopping: threading.Event) -> bool:
-        """Say whether there may be work; if not, whoever asks from now on begins another thread."""
+        """Tell whether there may be work; if not, forget the thread in the same locked step.
+
+        Otherwise `ensure_control` could see a live thread that has just decided to end, and the work
+        would wait for nobody.
+        """
         with self._lock:
             if stopping.is_set():
                 return False
@@ -185,7 +198,7 @@ class Rollout:
             return wanted
 
     def close(self) -> None:
-        """Stop the thread, and give back the lease."""
+        """Stop the thread and give the lease back."""
         with self._lock:
             thread, self._thread = self._thread, None
         self._stopping.set()

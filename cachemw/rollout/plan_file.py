@@ -1,4 +1,4 @@
-"""The plan that `cachemw rollout plan` writes: the default one, fitted to a configuration, to be edited."""
+"""The plan file that `cachemw rollout plan` writes: the default plan, fitted to a configuration."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from cachemw.config.rollout_plan import (
 from cachemw.config.syntax.decode import options_of
 from cachemw.errors import ConfigError, Problem
 
-__all__ = ["default_plan", "written_plan"]
+__all__ = ["default_plan", "plan_text"]
 
 _HEAD = """\
-# How the cache is let in. Begin with: cachemw rollout start --plan FILE
+# The plan of a rollout. Start it with: cachemw rollout start --plan FILE
 #
-# A phase lets in the routes of its risk classes, step by step, and watches each step for an equal part
-# of its duration. A guardrail that fails turns the phase off at once; one that has not enough evidence
-# at the end of a step holds it.
+# A phase turns the cache on for the routes of its risk classes, step by step. Each step is watched for
+# an equal part of the phase's duration. If a guardrail fails, the phase is turned off at once. If a
+# guardrail has too little evidence at the end of a step, the rollout stays in that step.
 """
 
 
 def default_plan(config: Config) -> dict[str, Any]:
-    """Give the default plan, as it would be written, fitted to a configuration.
+    """Return the default plan with the keys of a plan file, fitted to a configuration.
 
-    Raises ConfigError where there is nothing to roll out.
+    Raises ConfigError if no route of the configuration can be cached.
     """
     phases = []
     for phase in DEFAULT["phases"]:
@@ -41,20 +41,20 @@ def default_plan(config: Config) -> dict[str, Any]:
         if config.memory.planned_size is None:
             watch = [name for name in watch if name != "memory"]
         if any(route.risk in phase["risks"] and route.methods for route in config.routes):
-            here = {"watch": list(watch), "components": [config.component]}
-            phases.append({**phase, **here})
+            fitted = {"watch": list(watch), "components": [config.component]}
+            phases.append({**phase, **fitted})
     if not phases:
-        message = "none of them can be cached: there is nothing to roll out"
+        message = "no route can be cached, so there is nothing to roll out"
         raise ConfigError([Problem("routes", message)], "the configuration")
     return {"phases": phases}
 
 
-def written_plan(config: Config) -> str:
-    """Write the default plan as TOML, with every option in it."""
+def plan_text(config: Config) -> str:
+    """Return the default plan as TOML, with every option and its help."""
     written = default_plan(config)
     lines = [_HEAD]
     if config.memory.planned_size is None:
-        lines.append("# Memory is not watched: say in `memory.planned_size` what was planned.\n")
+        lines.append("# Memory is not watched: set `memory.planned_size` to watch it.\n")
     lines += [f"# Warning: {each}\n" for each in fit(plan_from(written), config)]
     lines += _table(RolloutPlan, {}, without=("guardrails", "phases"))
     lines += ["\n[guardrails]\n", *_table(GuardrailSettings, {})]

@@ -1,8 +1,11 @@
-"""Where a rollout is kept: in Redis for a fleet, in the process where there is none.
+"""Storage of a rollout: in Redis for all processes that share it, in the process without Redis.
 
-A commit is one step: the state, the record in the history, the live flags and the purge become true
-together, or nothing does. It is made on the newest state there is; when somebody was faster it is made
-again on what they wrote, and may then refuse.
+A commit is one step. The state, the record in the history, the live flags and the purge become true
+together, or none of them does: a rolled-back flag without its purge would leave the entries that caused
+the rollback (I6).
+
+A commit is made on the newest state. If another process wrote in the meantime, the move is made again
+on what that process wrote, and may then raise RolloutError.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -18,68 +21,68 @@ from msgspec.structs import replace
 from cachemw.rollout.flags.flags import Flags
 from cachemw.rollout.state import Look, Move, Record, State
 
-__all__ = ["Documents", "LocalStore", "Make", "SharedStore", "Store", "Written"]
+__all__ = ["CommitDocuments", "Documents", "LocalStore", "MakeMove", "SharedStore", "Store"]
 
-Make = Callable[[State | None], Move]
-"""Makes the move out of where the rollout stands; it may raise RolloutError."""
+MakeMove = Callable[[State | None], Move]
+"""Return the move for the present state; it may raise RolloutError. It may be called more than once."""
 T = TypeVar("T")
 
-_RECORDS = 1000
-"""Records that a process without Redis keeps."""
-_LOOKS = 5000
-"""Looks that are kept of one phase: three and a half days of one a minute."""
+_RECORDS: Final = 1000
+"""Most records that a process without Redis keeps (I4)."""
+_LOOKS: Final = 5000
+"""Most looks kept of one phase (I4): three and a half days at one a minute."""
 
 
 class Store(Protocol):
-    """What the controller and operators need. All but LocalStore's raise StoreUnavailable."""
+    """The storage as the controller and operators use it. Methods of SharedStore raise StoreUnavailable."""
 
     def read(self) -> State | None:
-        """Give where the rollout stands; None: there never was one."""
+        """Return the state of the rollout, or None if there never was one."""
 
-    def commit(self, make: Make) -> Move:
-        """Make a move and give it as it was made."""
+    def commit(self, make: MakeMove) -> Move:
+        """Make a move and return it as it was written."""
 
     def looks(self, attempt: int) -> list[Look]:
-        """Give what the looks of this attempt have found."""
+        """Return the stored looks of this attempt."""
 
     def history(self, count: int) -> list[Record]:
-        """Give the last records, the oldest first."""
+        """Return the last `count` records, the oldest first."""
 
     def lead(self) -> bool:
-        """Take or keep the lease of the one controller there may be; say whether we have it."""
+        """Take or renew the controller's lease; return whether this process holds it."""
 
     def resign(self) -> None:
-        """Give the lease back, if it is ours."""
+        """Give the lease back if this process holds it."""
 
     def probe(self) -> str:
-        """Try the store; give what is wrong with it, nothing where all is well."""
+        """Test the store; return what is wrong with it, or an empty string."""
 
     def reset_after_fork(self) -> None:
-        """Begin anew in a child process."""
+        """Drop what belongs to the parent process."""
 
 
 class LocalStore:
     """The rollout of one process. Thread-safe."""
 
     def __init__(self, flags: Flags, purge: Callable[[Sequence[str]], object]) -> None:
-        """`purge` purges the routes of some risk classes."""
+        """Store in memory; `purge` purges the entries of some risk classes' routes."""
         self._flags = flags
         self._purge = purge
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """Begin with no rollout: the parent's goes on in the parent."""
+        """Begin with no rollout: the parent's rollout goes on in the parent."""
         self._lock = threading.Lock()
         self._state: State | None = None
         self._looks: deque[Look] = deque(maxlen=_LOOKS)
         self._records: deque[Record] = deque(maxlen=_RECORDS)
 
     def read(self) -> State | None:
-        """Give where the rollout stands."""
+        """Return the state of the rollout."""
         return self._state
 
-    def commit(self, make: Make) -> Move:
-        """Make a move."""
+    def commit(self, make: MakeMove) -> Move:
+        """Make a move and return it as it was written."""
         with self._lock:
             before = self._state
             move = make(before)
@@ -99,65 +102,67 @@ class LocalStore:
             return move
 
     def looks(self, attempt: int) -> list[Look]:
-        """Give what the looks of this attempt have found."""
+        """Return the stored looks of this attempt."""
         return [look for look in self._looks if look.attempt == attempt]
 
     def history(self, count: int) -> list[Record]:
-        """Give the last records, the oldest first."""
+        """Return the last `count` records, the oldest first."""
         return list(self._records)[-count:]
 
     def lead(self) -> bool:
-        """Say yes: there is nobody else."""
+        """Return True: there is no other process."""
         return True
 
     def resign(self) -> None:
         """Do nothing."""
 
     def probe(self) -> str:
-        """Say that all is well."""
+        """Return an empty string: memory is always there."""
         return ""
 
 
-class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """What one commit writes."""
+class CommitDocuments(msgspec.Struct, frozen=True, kw_only=True):
+    """The documents of one commit, encoded."""
 
     state: bytes
     flags: bytes | None = None
     purged: tuple[str, ...] = ()
-    """Tags."""
+    """The tags to purge."""
     record: bytes | None = None
     look: bytes | None = None
     forget_looks: bool = False
+    """Whether the stored looks belong to an earlier attempt and are to be deleted."""
     active: bool
+    """Whether the rollout needs a controller."""
 
 
 class Documents(Protocol):
-    """The documents in Redis, as bytes. All of it raises StoreUnavailable."""
+    """The documents in Redis, as bytes. Every method raises StoreUnavailable."""
 
     def read(self) -> bytes | None:
-        """Give the state."""
+        """Return the state."""
 
-    def exchange(self, change: Callable[[bytes | None, bytes | None], Written]) -> None:
-        """Write what `change` makes of the present state and live flags, in one step."""
+    def exchange(self, change: Callable[[bytes | None, bytes | None], CommitDocuments]) -> None:
+        """Write what `change` returns for the present state and live flags, in one transaction."""
 
     def looks(self) -> list[bytes]:
-        """Give the looks, the oldest first."""
+        """Return the looks, the oldest first."""
 
     def records(self, count: int) -> list[bytes]:
-        """Give the last records, the oldest first."""
+        """Return the last `count` records, the oldest first."""
 
     def lead(self) -> bool:
-        """Take or keep the lease."""
+        """Take or renew the lease; return whether this process holds it."""
 
     def resign(self) -> None:
-        """Give it back."""
+        """Give the lease back if this process holds it."""
 
     def probe(self) -> str:
-        """Try the server."""
+        """Test the server; return what is wrong with it, or an empty string."""
 
 
 class SharedStore:
-    """The rollout of a fleet."""
+    """The rollout of all processes that share a Redis."""
 
     def __init__(
         self,
@@ -165,22 +170,22 @@ class SharedStore:
         flags: Flags,
         tags_of: Callable[[Sequence[str]], tuple[str, ...]],
     ) -> None:
-        """`tags_of` gives the tags that the routes of some risk classes are purged by."""
+        """Store in `documents`; `tags_of` returns the tags that purge some risk classes' routes."""
         self._documents = documents
         self._flags = flags
         self._tags_of = tags_of
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """Forget what the parent has seen."""
+        """Drop the state that the parent has seen."""
         self._known: State | None = None
-        """The newest state that this process has seen: Redis may lose its own."""
+        """The newest state that this process has seen. Redis may lose its own copy."""
 
     def read(self) -> State | None:
-        """Give where the rollout stands, also where Redis has just lost it."""
-        found = self._newest(self._documents.read())
-        self._known = found
-        return found
+        """Return the state of the rollout, also if Redis has just lost it (I6)."""
+        newest = self._newest(self._documents.read())
+        self._known = newest
+        return newest
 
     def _newest(self, document: bytes | None) -> State | None:
         stored = _state(document)
@@ -189,11 +194,11 @@ class SharedStore:
             return known
         return stored
 
-    def commit(self, make: Make) -> Move:
-        """Make a move, with the flags and the purge that belong to it."""
-        made: list[tuple[Move, bytes | None]] = []
+    def commit(self, make: MakeMove) -> Move:
+        """Make a move with its flags and its purge, and return it as it was written."""
+        made: list[tuple[Move, bytes | None]] = []  # one for each attempt: the last one was written
 
-        def change(state: bytes | None, flags: bytes | None) -> Written:
+        def change(state: bytes | None, flags: bytes | None) -> CommitDocuments:
             before = self._newest(state)
             move = make(before)
             document = None
@@ -202,7 +207,7 @@ class SharedStore:
                 document = msgspec.json.encode(live)
                 move = replace(move, state=replace(move.state, flags_revision=live.revision))
             made.append((move, document))
-            return Written(
+            return CommitDocuments(
                 state=msgspec.json.encode(move.state),
                 flags=document,
                 purged=self._tags_of(move.purged) if move.purged else (),
@@ -220,25 +225,25 @@ class SharedStore:
         return move
 
     def looks(self, attempt: int) -> list[Look]:
-        """Give what the looks of this attempt have found; what cannot be read is left out."""
-        found = [_decoded(each, Look) for each in self._documents.looks()]
-        return [look for look in found if look is not None and look.attempt == attempt]
+        """Return the stored looks of this attempt, without those that cannot be read."""
+        decoded = [_decoded(each, Look) for each in self._documents.looks()]
+        return [look for look in decoded if look is not None and look.attempt == attempt]
 
     def history(self, count: int) -> list[Record]:
-        """Give the last records, the oldest first."""
-        found = [_decoded(each, Record) for each in self._documents.records(count)]
-        return [record for record in found if record is not None]
+        """Return the last `count` records, the oldest first."""
+        decoded = [_decoded(each, Record) for each in self._documents.records(count)]
+        return [record for record in decoded if record is not None]
 
     def lead(self) -> bool:
-        """Take or keep the lease of the one controller there may be."""
+        """Take or renew the controller's lease; return whether this process holds it."""
         return self._documents.lead()
 
     def resign(self) -> None:
-        """Give the lease back, if it is ours."""
+        """Give the lease back if this process holds it."""
         self._documents.resign()
 
     def probe(self) -> str:
-        """Try Redis."""
+        """Test Redis; return what is wrong with it, or an empty string."""
         return self._documents.probe()
 
 

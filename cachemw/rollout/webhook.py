@@ -1,6 +1,7 @@
-"""Telling people, by a webhook: JSON as Slack's incoming webhooks take it, which others take too.
+"""The webhook that reports a rollout's decisions, in the JSON of Slack's incoming webhooks.
 
-`text` is for people; `metadata` (Slack's "message metadata") is the record, for programs.
+Many other services accept the same JSON. `text` is for people; `metadata` (Slack's "message metadata")
+holds the record, for programs.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import threading
 import urllib.request
 from collections.abc import Callable
 from http.client import HTTPException
-from typing import Any
+from typing import Any, Final
 from urllib.error import HTTPError
 from urllib.request import OpenerDirector
 
@@ -19,14 +20,15 @@ from cachemw.rollout.state import Record
 
 __all__ = ["message_of", "webhook"]
 
-_PATIENCE = 3.0
-_ATTEMPTS = 2
-_QUIET = frozenset({"hold"})
-"""What is in the history and nobody needs to be woken for."""
+_PATIENCE: Final = 3.0
+"""Seconds for one attempt. The controller waits for it, so it must be short."""
+_ATTEMPTS: Final = 2
+_QUIET: Final = frozenset({"hold"})
+"""Actions that are in the history only: nobody has to be woken for them."""
 
 
 def message_of(namespace: str, record: Record) -> bytes:
-    """Write a record as the body of a request."""
+    """Return the body of the request that reports a record."""
     where = f"{record.phase}, {record.step}" if record.phase else "rollout"
     text = f"cachemw {namespace}: {record.action} ({where})"
     if record.reason:
@@ -42,37 +44,37 @@ def message_of(namespace: str, record: Record) -> bytes:
 def webhook(
     url: str, namespace: str, failed: Callable[[str], None], *, patience: float = _PATIENCE
 ) -> Callable[[Record], None]:
-    """Make what tells of a record; `failed` hears why that did not work.
+    """Return a function that posts a record; it calls `failed` with the error if that fails.
 
-    Blocks for `patience` seconds for each time that it tries, and no longer.
+    The function blocks for at most `patience` seconds per attempt.
     """
-    opener = urllib.request.build_opener(_Stays)
+    opener = urllib.request.build_opener(_NoRedirects)
 
-    def tell(record: Record) -> None:
+    def report(record: Record) -> None:
         if record.action in _QUIET:
             return
         body = message_of(namespace, record)
         error = ""
         for _ in range(_ATTEMPTS):
-            error = _posted(opener, url, body, patience)
+            error = _post_in_time(opener, url, body, patience)
             if not error:
                 return
         failed(error)
 
-    return tell
+    return report
 
 
-class _Stays(urllib.request.HTTPRedirectHandler):
-    """Goes nowhere else: a redirect would make a GET of it, which tells nobody."""
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: urllib would turn the POST into a GET, which reports nothing."""
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        """Follow none: it is an error then."""
+        """Return None, which makes the redirect an HTTPError."""
 
 
-def _posted(opener: OpenerDirector, url: str, body: bytes, patience: float) -> str:
-    """Post it, for so long at most; give what went wrong.
+def _post_in_time(opener: OpenerDirector, url: str, body: bytes, patience: float) -> str:
+    """Post in a thread, wait at most `patience` seconds, and return the error or an empty string.
 
-    A timeout of the socket's is for each of its bytes, and there is none for finding the host.
+    A socket's timeout is not enough: it applies to each read, and looking up the host has none at all.
     """
     errors: list[str] = []
     thread = threading.Thread(
@@ -86,10 +88,10 @@ def _posted(opener: OpenerDirector, url: str, body: bytes, patience: float) -> s
 
 
 def _post(opener: OpenerDirector, url: str, body: bytes, patience: float) -> str:
-    """Post it; give what went wrong, without the URL, which is a secret."""
-    fields = {"Content-Type": "application/json"}
+    """Post; return the error or an empty string. It never holds the URL, which is a secret."""
+    headers = {"Content-Type": "application/json"}
     try:
-        request = urllib.request.Request(url, body, fields, method="POST")  # noqa: S310 - http(s), see WEBHOOK
+        request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310 - http(s), see WEBHOOK
         with opener.open(request, timeout=patience):
             return ""
     except HTTPError as error:

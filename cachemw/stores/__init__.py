@@ -1,1 +1,8 @@
-"""Where responses are kept: the entry and its codec, the memory tier, the Redis tier, the breaker."""
+"""The stores of responses.
+
+Reading order:
+
+- `base`: the protocol of a shared store.
+- `memory`: the memory tier, inside one process.
+- `redis`: the Redis tier, shared by all processes.
+"""

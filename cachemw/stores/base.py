@@ -1,28 +1,28 @@
-"""What the cache asks of a shared tier, so that another can stand around the one in Redis."""
+"""The protocol of a shared store. `RedisTier` implements it, and fault injection wraps it."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from cachemw.engine.model.entry import Entry, Key
+from cachemw.engine.model.entry import Item, Key
 
 __all__ = ["SharedTier"]
 
 
 class SharedTier(Protocol):
-    """Entries that processes share. All that its methods raise is StoreUnavailable."""
+    """Entries that several processes share. Its methods raise StoreUnavailable and nothing else."""
 
     def reachable(self, key: Key) -> bool:
-        """Say whether the tier may be asked about a key."""
+        """Tell whether the store may be asked for a key: it is reachable, and its breaker is closed."""
 
-    def get(self, key: Key, epoch: bytes) -> Entry | None:
-        """Read an entry of this epoch of the log, from a thread."""
+    def get(self, key: Key, epoch: bytes) -> Item | None:
+        """Return the entry of a key if it belongs to this epoch of the log. For threads."""
 
-    async def aget(self, key: Key, epoch: bytes) -> Entry | None:
-        """Read an entry of this epoch of the log, in an event loop."""
+    async def aget(self, key: Key, epoch: bytes) -> Item | None:
+        """Return the entry of a key if it belongs to this epoch of the log. For event loops."""
 
-    def put(self, key: Key, entry: Entry) -> None:
-        """Write an entry, from a thread."""
+    def put(self, key: Key, entry: Item) -> None:
+        """Store an entry. For threads."""
 
-    async def aput(self, key: Key, entry: Entry) -> None:
-        """Write an entry, in an event loop."""
+    async def aput(self, key: Key, entry: Item) -> None:
+        """Store an entry. For event loops."""

@@ -1,8 +1,21 @@
-"""Count requests on plain per-thread integers: counting costs nanoseconds and takes no lock.
+"""Counters of requests, durations and events, on plain integers of each thread.
 
-Only the thread that holds a slot writes to it; a snapshot adds all slots up. When a thread ends its
-slot, counts and all, is handed to the next new thread: nothing is lost or copied, and the number of
-slots is the largest number of threads that ever ran at once, also in thread-per-request servers.
+**Why.** A memory hit takes a few microseconds, and an OpenTelemetry counter alone costs ten. So the hot
+path adds to integers in lists, without a lock, and OpenTelemetry reads the sums only when it collects.
+
+**How.** Each thread owns a *slot* and is the only one that writes to it, so no increment is lost. A
+snapshot adds up all slots; it may miss increments that happen meanwhile, and the next one has them.
+
+- Requests are *cells* in one list: the index is `route * WIDTH + outcome`, so counting is one addition.
+- Durations are *rows*: one row of buckets per cell, made at the first duration. The sum is the row's last
+  element.
+- Events, failures and refusals are dictionaries, since most of them are rare.
+
+**Threads that end.** The slot of an ended thread goes, with its counts, to the next new thread. Nothing
+is copied or lost, and there are never more slots than threads that ran at once. That also holds in
+servers that start a thread per request.
+
+**Forks.** A child starts with new slots: the parent's counts are in the parent's statistics.
 """
 
 from __future__ import annotations
@@ -13,62 +26,53 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from cachemw.engine.model.outcomes import Outcome
-from cachemw.telemetry.events import BOUNDS, EVENT_LABELS, EventName
+from cachemw.engine.model.outcomes import EventName, Outcome
+from cachemw.telemetry.events import BOUNDS, EVENTS
 from cachemw.telemetry.stats import Gauges, Histogram, Stats
 
-__all__ = [
-    "MAX_REASONS",
-    "OTHER",
-    "UNLISTED",
-    "UNLISTED_NAME",
-    "Counters",
-    "Gauges",
-    "Histogram",
-    "Outcome",
-    "Stats",
-]
+__all__ = ["MAX_REASONS", "OTHER", "UNLISTED", "UNLISTED_NAME", "WIDTH", "Counters"]
 
 WIDTH: Final = len(Outcome)
 """Cells per route."""
 
 UNLISTED: Final = -1
-"""The route index of requests that match no route; the last row of cells is theirs."""
+"""The route index of requests that match no route. Index -1 is the end of the list, where their cells are."""
 
 UNLISTED_NAME: Final = "(unlisted)"
-"""Their name in statistics: no route can be called so."""
+"""The name of UNLISTED in statistics. No route can have it: names have no parentheses."""
 
 MAX_REASONS: Final = 32
-"""Distinct reasons kept per event, so that a reason made from input cannot grow memory (I4)."""
+"""Most distinct reasons of an event, so that reasons made from input cannot fill memory (I4)."""
 
 OTHER: Final = "other"
-"""Where the reasons beyond MAX_REASONS are counted."""
+"""The reason under which all further ones are counted."""
 
-_ROW: Final = len(BOUNDS) + 2  # a cell per bucket, one for what is longer, and the sum of seconds
+_ROW: Final = len(BOUNDS) + 2  # the buckets, one for longer durations, and the sum of seconds
 
 EventKey = tuple[EventName, str]
 
 
 class _Slot:
-    """The cells that one thread at a time writes."""
+    """The counts of one thread. Only the thread that holds the slot writes to it."""
 
     __slots__ = ("cells", "events", "failures", "refused", "rows")
 
     def __init__(self, routes: int) -> None:
         self.cells = [0] * (routes * WIDTH)
         self.failures: dict[int, int] = {}
-        """Of the cells that count any, by their index."""
+        """Failures by the index of their cell."""
         self.rows: dict[int, list[float]] = {}
-        """Histograms by the index of their cell, made at the first observation."""
+        """Histograms by the index of their cell, made at the first duration."""
         self.events: dict[EventKey, int] = {}
         self.refused: dict[tuple[int, str], int] = {}
-        """By the index of the route, and the reason."""
+        """Responses that were not stored, by the index of the route and the reason."""
 
 
 class _Lease:
-    """Gives the slot back when the thread's locals are dropped.
+    """Returns the slot to the pool when the thread ends and its locals are dropped.
 
-    The finaliser may run at any point of any thread, so it takes no lock: `deque.append` is atomic.
+    The finalizer may run at any point in any thread, also while that thread holds the pool's lock. So it
+    takes no lock: `deque.append` is atomic.
     """
 
     __slots__ = ("free", "slot")
@@ -82,7 +86,7 @@ class _Lease:
 
 
 class _Local(threading.local):
-    """What the running thread counts on; `__init__` runs once in every thread that looks."""
+    """The slot of the running thread. `__init__` runs once in every thread that uses it."""
 
     def __init__(self, pool: _Pool) -> None:
         self.slot = pool.take()
@@ -91,7 +95,7 @@ class _Local(threading.local):
 
 
 class _Pool:
-    """All slots of one process life."""
+    """All slots of a process, from its start or fork on."""
 
     def __init__(self, routes: int) -> None:
         self.routes = routes
@@ -101,7 +105,7 @@ class _Pool:
         self.known: set[EventKey] = set()
 
     def take(self) -> _Slot:
-        """Return a slot that an ended thread left, or a new one."""
+        """Return the slot of an ended thread, or a new one."""
         try:
             return self.free.popleft()
         except IndexError:
@@ -111,7 +115,7 @@ class _Pool:
         return slot
 
     def admit(self, name: EventName, reason: str) -> EventKey:
-        """Return the key to count under: OTHER once the event has MAX_REASONS of them."""
+        """Return the key to count under: with OTHER once the event has MAX_REASONS reasons."""
         key = (name, reason)
         with self.lock:
             if key not in self.known:
@@ -121,26 +125,27 @@ class _Pool:
         return key
 
     def all(self) -> list[_Slot]:
+        """Return all slots, those of ended threads included."""
         with self.lock:
             return self.slots.copy()
 
 
 class Counters:
-    """The counts of one process.
+    """The counts of one process. Thread-safe.
 
-    `counters.local.cells[route * len(Outcome) + outcome] += 1` is the cheapest way to count; fetch
-    `local` anew each time, since another thread's cells must not be written and a fork replaces it.
+    `counters.local.cells[route * len(Outcome) + outcome] += 1` is the cheapest way to count. Do not keep
+    `local.cells`: another thread must not write to it, and a fork replaces it.
     """
 
     def __init__(self, route_names: Sequence[str]) -> None:
         self.route_names = (*route_names, UNLISTED_NAME)
-        """Names by route index, the last one for UNLISTED."""
+        """Names by route index; the last one is that of UNLISTED."""
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """Start from zero: what the parent counted is in the parent's statistics.
+        """Start from zero: the parent's counts are in the parent's statistics.
 
-        Also replaces the lock, which a thread that the fork did not copy may have held.
+        This also replaces the lock, which a thread that the fork did not copy may have held.
         """
         self._pool = _Pool(len(self.route_names))
         self.local = _Local(self._pool)
@@ -154,7 +159,7 @@ class Counters:
         self.local.cells[route * WIDTH + outcome] += 1
 
     def observe(self, route: int, outcome: int, seconds: float) -> None:
-        """Add a duration to the histogram of the route and the outcome."""
+        """Add a duration to the histogram of this route and outcome."""
         rows = self.local.slot.rows
         cell = route * WIDTH + outcome
         try:
@@ -165,7 +170,10 @@ class Counters:
         row[-1] += seconds
 
     def record(self, route: int, outcome: int, seconds: float) -> None:
-        """Count one request and its duration: `count` and `observe` in one call."""
+        """Count one request and its duration.
+
+        It does what `count` and `observe` do. The code is repeated, since a call costs as much as the work.
+        """
         slot = self.local.slot
         cell = route * WIDTH + outcome
         slot.cells[cell] += 1
@@ -177,13 +185,13 @@ class Counters:
         row[-1] += seconds
 
     def fail(self, route: int, outcome: int) -> None:
-        """Count that a request, which is counted already, was answered with a failure."""
+        """Count that a request, which was counted already, has failed."""
         slot = self.local.slot
         cell = (route % len(self.route_names)) * WIDTH + outcome
         slot.failures[cell] = slot.failures.get(cell, 0) + 1
 
     def event(self, name: EventName, reason: str = "", count: int = 1) -> None:
-        """Count something that happened beside the requests; `reason` is a short, stable word."""
+        """Count an event; `reason` is a short word that does not depend on input."""
         events = self.local.slot.events
         key = (name, reason)
         if key not in events:
@@ -192,9 +200,9 @@ class Counters:
         events[key] += count
 
     def refuse(self, route: int, reason: str) -> None:
-        """Count that an answer of the route was not kept: as an event, and under its route.
+        """Count that a response was not stored: as the event `not_stored`, and under its route.
 
-        There are as many reasons of a route at most as there are of the event.
+        A route has at most as many reasons as the event (I4).
         """
         self.event("not_stored", reason)
         refused = self.local.slot.refused
@@ -204,7 +212,7 @@ class Counters:
         refused[key] = refused.get(key, 0) + 1
 
     def snapshot(self, gauges: Gauges | None = None) -> Stats:
-        """Add up all threads' cells and read the gauges."""
+        """Return the sums over all threads, and the values of the gauges."""
         slots = self._pool.all()
         return Stats(
             processes=1,
@@ -218,45 +226,45 @@ class Counters:
 
 
 def _requests(slots: list[_Slot], names: tuple[str, ...]) -> dict[str, dict[str, int]]:
-    # Route by route: one pass over everything would keep the interpreter from other threads.
-    found: dict[str, dict[str, int]] = {}
+    # Route by route: one pass over everything would hold the interpreter lock for too long.
+    by_route: dict[str, dict[str, int]] = {}
     for index, name in enumerate(names):
         start = index * WIDTH
         rows = [slot.cells[start : start + WIDTH] for slot in slots]
         totals = list(map(sum, zip(*rows, strict=True)))
         if any(totals):
-            found[name] = {o.label: n for o, n in zip(Outcome, totals, strict=True) if n}
-    return found
+            by_route[name] = {o.label: n for o, n in zip(Outcome, totals, strict=True) if n}
+    return by_route
 
 
 def _failures(slots: list[_Slot], names: tuple[str, ...]) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+    by_route: dict[str, dict[str, int]] = {}
     for slot in slots:
         for cell, count in slot.failures.copy().items():
             route, outcome = divmod(cell, WIDTH)
             label = Outcome(outcome).label
-            by_label = found.setdefault(names[route], {})
+            by_label = by_route.setdefault(names[route], {})
             by_label[label] = by_label.get(label, 0) + count
-    return found
+    return by_route
 
 
 def _durations(slots: list[_Slot], names: tuple[str, ...]) -> dict[str, dict[str, Histogram]]:
     rows: dict[int, list[list[float]]] = {}
     for slot in slots:
-        # `copy` is one step of the interpreter, so a thread adding a key meanwhile does no harm.
+        # `dict.copy` is atomic under the interpreter lock, so another thread may add a key meanwhile.
         for cell, row in slot.rows.copy().items():
             rows.setdefault(cell % (len(names) * WIDTH), []).append(row)
-    found: dict[str, dict[str, Histogram]] = {}
+    by_route: dict[str, dict[str, Histogram]] = {}
     for cell in sorted(rows):
         route, outcome = divmod(cell, WIDTH)
         *buckets, seconds = map(sum, zip(*rows[cell], strict=True))
         histogram = Histogram(tuple(map(int, buckets)), round(seconds * 1e9))
-        found.setdefault(names[route], {})[Outcome(outcome).label] = histogram
-    return found
+        by_route.setdefault(names[route], {})[Outcome(outcome).label] = histogram
+    return by_route
 
 
 def _events(slots: list[_Slot]) -> dict[str, dict[str, int]]:
-    totals: dict[str, dict[str, int]] = {name: {} for name in EVENT_LABELS}
+    totals: dict[str, dict[str, int]] = {name: {} for name in EVENTS}
     for slot in slots:
         for (name, reason), count in slot.events.copy().items():
             reasons = totals.setdefault(name, {})
@@ -265,9 +273,9 @@ def _events(slots: list[_Slot]) -> dict[str, dict[str, int]]:
 
 
 def _refused(slots: list[_Slot], names: tuple[str, ...]) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+    by_route: dict[str, dict[str, int]] = {}
     for slot in slots:
         for (route, reason), count in slot.refused.copy().items():
-            by_reason = found.setdefault(names[route], {})
+            by_reason = by_route.setdefault(names[route], {})
             by_reason[reason] = by_reason.get(reason, 0) + count
-    return found
+    return by_route

@@ -1,33 +1,25 @@
-"""What is counted beside the outcome of requests: duration buckets and events. Tables only."""
+"""Tables of events, gauges and duration buckets.
+
+`EVENTS` and `GAUGES` have one row each for everything that is counted or measured besides requests. The
+counters, the merging of statistics and the OpenTelemetry instruments all read these rows, so that a new
+event needs one row here, its name in `engine.model.outcomes.EventName`, and a row in docs/telemetry.md.
+"""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
-from cachemw.engine.model.outcomes import Family
+from cachemw.engine.model.outcomes import EventName, Family
 
-__all__ = ["BOUNDS", "EVENT_LABELS", "EXPORTED_BOUNDS", "FAMILIES", "EventName"]
-
-EventName = Literal[
-    "stored",
-    "not_stored",
-    "entry_rejected",
-    "store_error",
-    "dropped_stores",
-    "evicted",
-    "memory_refused",
-    "memory_pressure",
-    "purge",
-    "endpoint_refused",
-    "breaker_opened",
-    "flight_timeouts",
-    "lease_timeouts",
-    "log_records",
-    "log_losses",
-    "log_lines_dropped",
-    "variants_dropped",
-    "bad_tags",
-    "shadow_mismatch",
+__all__ = [
+    "BOUNDS",
+    "EVENTS",
+    "EXPORTED_BOUNDS",
+    "FAMILIES",
+    "GAUGES",
+    "Event",
+    "GaugeRow",
+    "Merge",
 ]
 
 FAMILIES: Final[tuple[Family, ...]] = (
@@ -41,8 +33,9 @@ FAMILIES: Final[tuple[Family, ...]] = (
     "shadow",
 )
 
-# Guardrails ask whether the slowest in twenty take a fifth more: where applications answer, a bucket is
-# a quarter wide, by the ten steps of Renard's R10 series (ISO 3), which holds 1-2.5-5.
+# Guardrails judge whether the 95th percentile is a fifth higher. So where applications answer (1 ms to
+# 10 s) a bucket is about a quarter wide: the ten steps per decade of Renard's R10 series (ISO 3), which
+# contains 1, 2.5 and 5.
 # fmt: off
 BOUNDS: Final = (
     0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005,
@@ -52,36 +45,138 @@ BOUNDS: Final = (
     1.0, 1.25, 1.6, 2.0, 2.5, 3.15, 4.0, 5.0, 6.3, 8.0,
     10.0, 30.0,
 )
-"""Upper bounds of the duration buckets in seconds, inclusive; one more bucket takes the rest."""
+"""Inclusive upper bounds of the duration buckets in seconds. One more bucket holds what is longer."""
 
-# 1-2.5-5 steps: the values that the HTTP semantic conventions use, carried down to a memory hit's
-# ten microseconds. Each bucket more would be a series more for every family.
+# 1-2.5-5 steps, like the buckets of the HTTP semantic conventions, continued down to the ten
+# microseconds of a memory hit. Each further bucket would be one more series per family.
 EXPORTED_BOUNDS: Final = (
     0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 )
-"""Those of BOUNDS that are exported."""
+"""The bounds of BOUNDS that are exported to OpenTelemetry."""
 # fmt: on
 
-EVENT_LABELS: Final[dict[EventName, str]] = {
-    "stored": "",
-    "not_stored": "reason",
-    "entry_rejected": "reason",
-    "store_error": "operation",
-    "dropped_stores": "",
-    "evicted": "",
-    "memory_refused": "reason",
-    "memory_pressure": "level",
-    "purge": "kind",
-    "endpoint_refused": "reason",
-    "breaker_opened": "",
-    "flight_timeouts": "",
-    "lease_timeouts": "",
-    "log_records": "",
-    "log_losses": "",
-    "log_lines_dropped": "",
-    "variants_dropped": "",
-    "bad_tags": "",
-    "shadow_mismatch": "kind",
+
+class Event(NamedTuple):
+    """One kind of event."""
+
+    metric: str
+    """The OpenTelemetry instrument, after `cachemw.`."""
+    unit: str
+    description: str
+    label: str = ""
+    """The meaning of the event's reason, as the attribute `cachemw.LABEL`; empty if it has no reason."""
+
+    @property
+    def attribute(self) -> str:
+        """The OpenTelemetry attribute that carries the reason; empty if it has none."""
+        return f"cachemw.{self.label}" if self.label else ""
+
+
+EVENTS: Final[dict[EventName, Event]] = {
+    "stored": Event("entries.stored", "{entry}", "Responses stored."),
+    "not_stored": Event(
+        "entries.not_stored",
+        "{response}",
+        "Responses that the configuration or HTTP did not allow to store.",
+        "reason",
+    ),
+    "entry_rejected": Event(
+        "entries.rejected",
+        "{entry}",
+        "Stored entries that were damaged or not authentic.",
+        "reason",
+    ),
+    "store_error": Event(
+        "store.errors",
+        "{error}",
+        "Operations of Redis that failed or took too long.",
+        "operation",
+    ),
+    "dropped_stores": Event("store.dropped", "{entry}", "Writes dropped from a full queue."),
+    "evicted": Event("memory.evictions", "{entry}", "Entries evicted from memory to make room."),
+    "memory_refused": Event(
+        "memory.refused", "{entry}", "Entries that memory did not take.", "reason"
+    ),
+    "memory_pressure": Event(
+        "memory.pressure.begun", "{time}", "Times that memory pressure began.", "level"
+    ),
+    "purge": Event("purges", "{purge}", "Purges requested in this process.", "kind"),
+    "endpoint_refused": Event(
+        "endpoint.refused",
+        "{request}",
+        "Requests to the purge endpoint that were refused.",
+        "reason",
+    ),
+    "breaker_opened": Event("breaker.opened", "{time}", "Times the circuit breaker opened."),
+    "flight_timeouts": Event(
+        "flight.timeouts", "{request}", "Waits for another request of this process that timed out."
+    ),
+    "lease_timeouts": Event(
+        "lease.timeouts", "{request}", "Waits for another process that timed out."
+    ),
+    "log_records": Event("log.records", "{record}", "Invalidation records applied."),
+    "log_losses": Event(
+        "log.losses",
+        "{time}",
+        "Times that the invalidation log had lost records that were applied here.",
+    ),
+    "log_lines_dropped": Event("log_lines.dropped", "{line}", "Log lines over the rate limit."),
+    "variants_dropped": Event(
+        "memory.variants.dropped", "{entry}", "Variants dropped because their URL has too many."
+    ),
+    "bad_tags": Event("tags.bad", "{tag}", "Tags in response headers that are not valid tags."),
+    "shadow_mismatch": Event(
+        "shadow.mismatches",
+        "{answer}",
+        "Responses in shadow that differ from what the cache would have served.",
+        "kind",
+    ),
 }
-"""Event -> what its second word means; empty: it has none."""
+"""Event -> its row. The order is that of statistics."""
+
+Merge = Literal["sum", "max", "min"]
+
+
+class GaugeRow(NamedTuple):
+    """One gauge of `stats.Gauges`."""
+
+    metric: str
+    """The OpenTelemetry instrument, after `cachemw.`."""
+    unit: str
+    description: str
+    merge: Merge
+    """How values of several processes become one: sizes add up (an up-down counter); of states, ages and
+    revisions the worst one counts (a gauge)."""
+
+
+GAUGES: Final[dict[str, GaugeRow]] = {
+    "memory_bytes": GaugeRow("memory.usage", "By", "Bytes that entries in memory take.", "sum"),
+    "memory_entries": GaugeRow("memory.entries", "{entry}", "Entries in memory.", "sum"),
+    "memory_max": GaugeRow("memory.limit", "By", "Bytes that entries in memory may take.", "sum"),
+    "memory_planned": GaugeRow(
+        "memory.planned", "By", "Bytes that entries in memory are expected to take.", "sum"
+    ),
+    "memory_pressure": GaugeRow("memory.pressure", "1", "0 none, 1 warning, 2 alert.", "max"),
+    "breaker": GaugeRow("breaker.state", "1", "0 closed, 1 half-open, 2 open.", "max"),
+    "log_connected": GaugeRow(
+        "log.connected", "1", "1 while the invalidation log is followed.", "min"
+    ),
+    "log_age": GaugeRow(
+        "log.age", "s", "Time since the invalidation log last proved alive.", "max"
+    ),
+    "log_partition_limit": GaugeRow(
+        "log.partition_limit",
+        "s",
+        "The limit of log.age. Above it, only entries stored since then are served.",
+        "max",
+    ),
+    "waiters": GaugeRow(
+        "flight.waiters", "{request}", "Requests waiting for another request's response.", "sum"
+    ),
+    "queue": GaugeRow("store.queue", "{entry}", "Entries waiting to be written to Redis.", "sum"),
+    "flags_revision": GaugeRow(
+        "flags.revision", "1", "The revision of the live flags in use.", "min"
+    ),
+}
+"""Gauge -> its row, in the order of `stats.Gauges`."""

@@ -1,7 +1,8 @@
-"""Share every process's statistics through one Redis hash, and read the fleet's sum.
+"""Statistics of all processes that share a Redis.
 
-The hash `cachemw:{namespace}:stats` has a field per process: a heartbeat in the *server's* time,
-so that no two clocks are compared, and the process's statistics in msgpack.
+The hash `cachemw:{namespace}:stats` has one field per process. Its value holds a heartbeat and the
+process's statistics in msgpack. The heartbeat is in the *server's* time, so the clocks of two machines
+are never compared.
 """
 
 from __future__ import annotations
@@ -18,17 +19,19 @@ from cachemw.telemetry.stats import Stats
 __all__ = ["FleetClient", "FleetStats", "ProcessStats", "name_of", "publish", "read"]
 
 SHAPE: Final = 2
-"""The form of a field; another release's form is counted as unreadable and left alone."""
+"""The version of a value. Values of other versions are counted as unreadable and not changed."""
 
 LIVE_SECONDS: Final = 10.0
+"""A process is live if its heartbeat is not older. Processes report once per second."""
 FORGET_SECONDS: Final = 3600.0
+"""A process without a heartbeat for so long is deleted."""
 _FORGET_MS: Final = int(FORGET_SECONDS * 1e3)
-_KEY_TTL: Final = 2 * int(FORGET_SECONDS)  # the hash goes when the last process has long ended
-_TIMEOUT: Final = 2.0  # seconds; a person or a dashboard waits for the answer
+_KEY_TTL: Final = 2 * int(FORGET_SECONDS)  # Redis deletes the hash after the last process has ended
+_TIMEOUT: Final = 2.0  # seconds; a person or a dashboard waits for the result, no request does
 
 
 class FleetClient(Protocol):
-    """What is used of a synchronous redis-py client, standalone, Sentinel's or Cluster's."""
+    """The methods used of a synchronous redis-py client: standalone, Sentinel or Cluster."""
 
     def time(self) -> Any:
         """Return the server's (seconds, microseconds)."""
@@ -46,7 +49,9 @@ class FleetClient(Protocol):
         """Set the time to live in seconds."""
 
 
-class _Field(msgspec.Struct, frozen=True, array_like=True):
+class _HashValue(msgspec.Struct, frozen=True, array_like=True):
+    """The value of one process. Stored: the order of the fields is the format."""
+
     shape: int
     at_ms: int
     stats: bytes
@@ -54,49 +59,49 @@ class _Field(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ProcessStats(msgspec.Struct, frozen=True, kw_only=True):
-    """One process as it last reported."""
+    """One process, as it last reported."""
 
     id: str
     age: float
     """Seconds since its last heartbeat."""
     live: bool
     component: str
-    """What it is a part of, by its configuration."""
+    """The component it belongs to, by its configuration."""
     stats: Stats
 
 
 class FleetStats(msgspec.Struct, frozen=True, kw_only=True):
     """All processes of a namespace.
 
-    `stats` is the sum over the live ones: it falls when a process ends, so rates over time are
-    to be taken process by process.
+    `stats` is the sum over the live processes. It falls when a process ends, so compute rates over time
+    for each process.
     """
 
     stats: Stats
     processes: tuple[ProcessStats, ...]
-    """The live ones and those that ended within the hour, by id."""
+    """The live processes and those that ended within the last hour, ordered by id."""
     unreadable: int = 0
-    """Fields of another release, or damaged."""
+    """Values of another release, or damaged ones."""
 
 
 def publish(
     client: FleetClient, namespace: str, process_id: str, component: str, stats_bytes: bytes
 ) -> None:
-    """Report this process's `Stats.encode()`; raises StoreUnavailable.
+    """Write this process's statistics, from `Stats.encode()`; raise StoreUnavailable.
 
-    A process's first report also clears away what dead ones left, so restarts cannot pile up.
+    The first report of a process also deletes old processes, so that restarts do not fill the hash (I4).
     """
     key = name_of(namespace)
     with _mapped_errors():
         now_ms = _now_ms(client)
-        field = msgspec.msgpack.encode(_Field(SHAPE, now_ms, stats_bytes, component))
-        if client.hset(key, process_id, field):
+        value = msgspec.msgpack.encode(_HashValue(SHAPE, now_ms, stats_bytes, component))
+        if client.hset(key, process_id, value):
             _forget(client, key, client.hgetall(key), now_ms)
         client.expire(key, _KEY_TTL)
 
 
 def read(source: str | FleetClient, namespace: str) -> FleetStats:
-    """Read the fleet from a Redis URL or through a client; raises StoreUnavailable."""
+    """Read the statistics of all processes by a Redis URL or a client; raise StoreUnavailable."""
     if not isinstance(source, str):
         return _read(source, namespace)
     from redis import Redis
@@ -111,12 +116,12 @@ def _read(client: FleetClient, namespace: str) -> FleetStats:
     key = name_of(namespace)
     with _mapped_errors():
         now_ms = _now_ms(client)
-        found = client.hgetall(key)
-        forgotten = _forget(client, key, found, now_ms)
+        values = client.hgetall(key)
+        forgotten = _forget(client, key, values, now_ms)
     total = Stats()
     processes = []
     unreadable = 0
-    for name, value in sorted(found.items()):
+    for name, value in sorted(values.items()):
         if name in forgotten:
             continue
         try:
@@ -130,7 +135,7 @@ def _read(client: FleetClient, namespace: str) -> FleetStats:
 
 
 def _process(name: bytes, value: bytes, now_ms: int) -> ProcessStats:
-    field = msgspec.msgpack.decode(value, type=_Field)
+    field = msgspec.msgpack.decode(value, type=_HashValue)
     if field.shape != SHAPE:
         raise ValueError(f"shape {field.shape}")
     age = max(0, now_ms - field.at_ms) / 1e3
@@ -144,29 +149,34 @@ def _process(name: bytes, value: bytes, now_ms: int) -> ProcessStats:
     )
 
 
-def _forget(client: FleetClient, key: str, found: Mapping[bytes, bytes], now_ms: int) -> set[bytes]:
-    """Delete the fields without a heartbeat for FORGET_SECONDS; return their names."""
-    old = {name for name, value in found.items() if now_ms - _heartbeat(value, now_ms) > _FORGET_MS}
+def _forget(
+    client: FleetClient, key: str, values: Mapping[bytes, bytes], now_ms: int
+) -> set[bytes]:
+    """Delete processes without a heartbeat for FORGET_SECONDS; return their names."""
+    old = {
+        name for name, value in values.items() if now_ms - _heartbeat(value, now_ms) > _FORGET_MS
+    }
     if old:
         client.hdel(key, *old)
     return old
 
 
 def _heartbeat(value: bytes, unknown: int) -> int:
+    """Return the time of the heartbeat, or `unknown` for another version: those are not deleted."""
     try:
-        return msgspec.msgpack.decode(value, type=_Field).at_ms
+        return msgspec.msgpack.decode(value, type=_HashValue).at_ms
     except ValueError:
         return unknown
 
 
 def name_of(namespace: str) -> str:
-    """Name the hash in Redis."""
+    """Return the name of the hash in Redis."""
     return f"cachemw:{{{namespace}}}:stats"
 
 
 def _now_ms(client: FleetClient) -> int:
     reply = client.time()
-    # A Cluster client may ask every node; the latest clock is the same one for all who ask.
+    # A Cluster client may ask every node. The latest clock is the same one for every process.
     seconds, microseconds = max(reply.values()) if isinstance(reply, dict) else reply
     return int(seconds) * 1000 + int(microseconds) // 1000
 

@@ -1,7 +1,11 @@
-"""Structured lines on stdlib logging, one logger per risk class, capped in volume (I4, R29-R31).
+"""Structured log lines on the standard `logging`, with one logger per risk class.
 
-A line names the route by its template and never holds a query, a cookie, a key or a body. Fields
-are in the message as logfmt and on the record as the mapping `record.cachemw`.
+The fields of a line are in its message as logfmt and on the record as the mapping `record.cachemw`. A
+line names the route by its template, and never holds a query, a cookie, a key or a body (I1).
+
+**Volume** is limited (I4): request lines by a rate, and every other line to once a minute for the same
+event and reason. The loggers `cachemw.low`, `cachemw.medium` and `cachemw.high` have the lines of routes,
+`cachemw.faults` those of the cache itself.
 """
 
 from __future__ import annotations
@@ -35,11 +39,13 @@ LEVELS: Final = {
 }
 
 REQUEST_LINES_PER_SECOND: Final = 200
+"""The default of `log_rate`."""
 REPEAT_SECONDS: Final = 60.0
+"""Seconds before the same event with the same reason is logged again."""
 MAX_NOTES: Final = 1024
-"""Distinct notes remembered, so that no route or reason is told twice in REPEAT_SECONDS."""
+"""Most events with their reasons that are remembered for REPEAT_SECONDS (I4)."""
 MAX_MISTAKES: Final = 20
-"""Mistakes told of one file: one with more is no file of flags."""
+"""Most mistakes logged of one file of flags."""
 
 _LOGGERS: Final = {risk: logging.getLogger(f"cachemw.{risk}") for risk in RISKS}
 _FAULTS: Final = logging.getLogger("cachemw.faults")
@@ -47,11 +53,10 @@ _PLAIN: Final = re.compile(r"[^\s\"=\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def configure(levels: Mapping[str, str]) -> None:
-    """Set the level of each risk class named; the others stay as they were.
+    """Set the level of each risk class in `levels`; the others stay as they are.
 
-    A class never named inherits the level of the logger `cachemw` or of the root logger.
-
-    Raises ValueError before anything is changed when a risk class or a level is unknown.
+    A class without a level inherits that of the logger `cachemw` or of the root logger. Raises ValueError
+    for an unknown class or level, and then changes nothing.
     """
     checked = {logger_of(risk): _level(level) for risk, level in levels.items()}
     for logger, level in checked.items():
@@ -59,25 +64,25 @@ def configure(levels: Mapping[str, str]) -> None:
 
 
 def set_level(risk: str, level: str) -> None:
-    """Change one risk class's level while running; raises ValueError for unknown words."""
+    """Change the level of one risk class; raise ValueError for an unknown class or level."""
     configure({risk: level})
 
 
 def logger_of(risk: str) -> logging.Logger:
-    """Give a risk class's logger; raises ValueError for an unknown class."""
+    """Return the logger of a risk class; raise ValueError for an unknown class."""
     if risk not in _LOGGERS:
-        raise ValueError(f"risk class {risk!r} is none of {', '.join(RISKS)}")
+        raise ValueError(f"risk class {risk!r} is not one of {', '.join(RISKS)}")
     return _LOGGERS[risk]
 
 
 def _level(level: str) -> int:
     if level.lower() not in LEVELS:
-        raise ValueError(f"log level {level!r} is none of {', '.join(LEVELS)}")
+        raise ValueError(f"log level {level!r} is not one of {', '.join(LEVELS)}")
     return LEVELS[level.lower()]
 
 
 class _Bucket:
-    """A token bucket that holds one second's worth of lines."""
+    """A token bucket that holds the lines of one second."""
 
     def __init__(self, rate: int, clock: Clock) -> None:
         self.rate = rate
@@ -86,6 +91,7 @@ class _Bucket:
         self.filled = clock()
 
     def take(self) -> bool:
+        """Take a token; return whether there was one."""
         now = self.clock()
         self.tokens = min(self.rate, self.tokens + (now - self.filled) * self.rate)
         self.filled = now
@@ -96,28 +102,28 @@ class _Bucket:
 
 
 class _Recent:
-    """What was said in the last REPEAT_SECONDS."""
+    """The events that were logged in the last REPEAT_SECONDS."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.said: dict[tuple[str, ...], float] = {}
+        self._logged_at: dict[tuple[str, ...], float] = {}
 
     def first(self, key: tuple[str, ...]) -> bool:
-        """Whether it was not said lately; when too much was, no to everything new."""
+        """Return whether an event may be logged: it was not lately, and there is room to remember it."""
         now = self.clock()
-        if now - self.said.get(key, -REPEAT_SECONDS) < REPEAT_SECONDS:
+        if now - self._logged_at.get(key, -REPEAT_SECONDS) < REPEAT_SECONDS:
             return False
-        if len(self.said) >= MAX_NOTES:
-            recent = {k: at for k, at in self.said.items() if now - at < REPEAT_SECONDS}
-            self.said = recent
+        if len(self._logged_at) >= MAX_NOTES:
+            recent = {k: at for k, at in self._logged_at.items() if now - at < REPEAT_SECONDS}
+            self._logged_at = recent
             if len(recent) >= MAX_NOTES:
                 return False
-        self.said[key] = now
+        self._logged_at[key] = now
         return True
 
 
 class Logs:
-    """The lines of one process. `on_drop` is called for every request line over the cap."""
+    """The log lines of one process. Thread-safe."""
 
     def __init__(
         self,
@@ -126,10 +132,11 @@ class Logs:
         on_drop: Callable[[], object] = lambda: None,
         clock: Clock = time.monotonic,
     ) -> None:
+        """Log at most so many request lines per second; `on_drop` is called for each further one."""
         self._bucket = _Bucket(request_lines_per_second, clock)
         self._recent = _Recent(clock)
         self._on_drop = on_drop
-        self._untold = 0
+        self._dropped = 0
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
@@ -145,17 +152,17 @@ class Logs:
         seconds: float,
         reason: str = "",
     ) -> None:
-        """Say at DEBUG how one request was answered; `route` is the template.
+        """Log at DEBUG how one request was answered; `route` is the template.
 
-        `reason` is why the application was asked, in the words of Cache-Status.
+        `reason` is why the application was asked, as in Cache-Status.
         """
         logger = _LOGGERS[risk]
         if not logger.isEnabledFor(logging.DEBUG):
             return
         with self._lock:
             allowed = self._bucket.take()
-            untold = self._untold
-            self._untold = 0 if allowed else untold + 1
+            dropped = self._dropped
+            self._dropped = 0 if allowed else dropped + 1
         if not allowed:
             self._on_drop()
             return
@@ -168,20 +175,20 @@ class Logs:
         }
         if reason:
             fields["reason"] = reason
-        if untold:
-            fields["dropped_before"] = untold
+        if dropped:
+            fields["dropped_before"] = dropped
         _emit(logger, logging.DEBUG, "request", fields)
 
     def stale_served(self, risk: Risk, route: str, outcome: Outcome) -> None:
-        """Say at INFO that stale answers are served: once per route and outcome per minute."""
+        """Log at INFO that stale responses are served: once a minute per route and outcome."""
         self._note(risk, "stale_served", {"route": route, "outcome": outcome.label})
 
     def not_stored(self, risk: Risk, route: str, reason: str) -> None:
-        """Say at INFO why responses are not stored: once per route and reason per minute."""
+        """Log at INFO why responses are not stored: once a minute per route and reason."""
         self._note(risk, "not_stored", {"route": route, "reason": reason})
 
     def shadow_mismatch(self, risk: Risk, route: str, places: Sequence[str]) -> None:
-        """Say at INFO where fresh answers differ from what would have been served: once a minute."""
+        """Log at INFO where responses in shadow differ from stored ones: once a minute per route."""
         logger = _LOGGERS[risk]
         if logger.isEnabledFor(logging.INFO):
             with self._lock:
@@ -200,11 +207,11 @@ class Logs:
             _emit(logger, logging.INFO, event, dict(fields))
 
     def entry_rejected(self, reason: str) -> None:
-        """Warn that stored bytes were not to be trusted: once per reason per minute."""
+        """Warn that a stored entry was damaged or not authentic: once a minute per reason."""
         self._warn_once("entry_rejected", reason)
 
     def endpoint_refused(self, reason: str) -> None:
-        """Warn that an order by HTTP was refused: once per reason per minute."""
+        """Warn that a request to the purge endpoint was refused: once a minute per reason."""
         self._warn_once("endpoint_refused", reason)
 
     def _warn_once(self, event: str, reason: str) -> None:
@@ -216,7 +223,7 @@ class Logs:
             _emit(_FAULTS, logging.WARNING, event, {"reason": reason})
 
     def failed(self, event: str) -> None:
-        """Log the exception being handled, a fault of our own: once per event per minute."""
+        """Log the exception being handled, an internal error: once a minute per event."""
         if not _FAULTS.isEnabledFor(logging.ERROR):
             return
         with self._lock:
@@ -226,29 +233,29 @@ class Logs:
             _FAULTS.error(f"event={event}", exc_info=True, extra={"cachemw": structured})
 
     def flags_file_refused(self, path: str, mistakes: Sequence[str]) -> None:
-        """Warn that this machine's file of flags changes nothing, and of every mistake in it."""
+        """Warn that this machine's file of flags is not applied, with its mistakes."""
         shown = "; ".join(mistakes[:MAX_MISTAKES])
         more = f"; and {len(mistakes) - MAX_MISTAKES} more" if len(mistakes) > MAX_MISTAKES else ""
         self._fault("flags_file_refused", {"path": path, "mistakes": shown + more})
 
     def breaker_opened(self, failures: int) -> None:
-        """Warn that the shared store is left alone after this many failures in a row."""
+        """Warn that Redis is not used for a while, after so many failures in a row."""
         self._fault("breaker_opened", {"failures": failures})
 
     def breaker_closed(self, seconds: float) -> None:
-        """Warn that the shared store is in use again after this time."""
+        """Warn that Redis is used again, after so many seconds."""
         self._fault("breaker_closed", {"seconds": round(seconds, 3)})
 
     def log_lost(self, error: str) -> None:
-        """Warn that the invalidation log is out of reach; `error` is the exception's class name."""
+        """Warn that the invalidation log cannot be read; `error` is the exception's class name."""
         self._fault("log_lost", {"error": error})
 
     def log_regained(self, seconds: float, records: int) -> None:
-        """Warn that the log is followed again after this time, and how much had been missed."""
+        """Warn that the log is followed again, with the seconds and the records in between."""
         self._fault("log_regained", {"seconds": round(seconds, 3), "records": records})
 
     def purges_unsent(self, count: int) -> None:
-        """Warn that this process has ended with purges that Redis was not there to take."""
+        """Warn that this process ended with purges that it could not send to Redis."""
         self._fault("purges_unsent", {"count": count})
 
     def rollout(self, action: str, phase: str, step: str, reason: str) -> None:
@@ -257,16 +264,16 @@ class Logs:
         self._fault("rollout", fields)
 
     def webhook_failed(self, error: str) -> None:
-        """Warn that nobody could be told of it: once per error per minute."""
+        """Warn that a report to the webhook failed: once a minute per error."""
         self._warn_once("webhook_failed", error)
 
     def memory_pressure(self, level: str, size: int, limit: int, shed: int) -> None:
-        """Warn that the memory tier is over the bytes at which this level of pressure begins."""
+        """Warn that the memory tier has reached this level of pressure, with its size and limit in bytes."""
         fields: Fields = {"level": level, "bytes": size, "limit": limit, "shed": shed}
         self._fault("memory_pressure", fields)
 
     def memory_relieved(self, level: str, size: int, shed: int, seconds: float) -> None:
-        """Warn that the pressure is over: the highest level, and how many entries it cost."""
+        """Warn that the pressure is over, with its highest level and the number of entries dropped."""
         fields: Fields = {"level": level, "bytes": size, "shed": shed, "seconds": round(seconds, 3)}
         self._fault("memory_relieved", fields)
 
@@ -287,10 +294,10 @@ def _quote(value: str | int | float) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line: time (UTC), level, logger, and the fields or the plain message."""
+    """A formatter of one JSON object per line: time (UTC), level, logger, and fields or message."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line; records that are not the cache's carry their text as `message`."""
+        """Return the line; a record of another logger has its text as `message`."""
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

@@ -1,4 +1,4 @@
-"""What routes in shadow would have got wrong, by route: how often, and where, without a value."""
+"""Differences found in shadow: by route, the places that differed and how often, without any value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cachemw.engine.model.differences import Difference
 __all__ = ["Mismatches"]
 
 _PLACES = 50
-"""Places kept of each route; what comes then is counted under what is there already, or not told."""
+"""Most places kept of one route (I4). Further places are not kept; the known ones are still counted."""
 
 
 class Mismatches:
@@ -21,7 +21,7 @@ class Mismatches:
         self._places: dict[str, Counter[str]] = {}
 
     def add(self, route: str, difference: Difference) -> None:
-        """Take one difference."""
+        """Add one difference."""
         with self._lock:
             places = self._places.setdefault(route, Counter())
             for place in difference.places:
@@ -29,11 +29,11 @@ class Mismatches:
                     places[place] += 1
 
     def report(self) -> dict[str, dict[str, int]]:
-        """Give, by route, where answers differed and how often, the most frequent first."""
+        """Return, by route, the places that differed and how often, the most frequent first."""
         with self._lock:
             return {route: dict(places.most_common()) for route, places in self._places.items()}
 
     def reset_after_fork(self) -> None:
-        """Begin with nothing, and with a lock that no thread of the parent's holds."""
+        """Start empty, with a new lock: a thread that the fork did not copy may have held the old one."""
         self._lock = threading.Lock()
         self._places = {}

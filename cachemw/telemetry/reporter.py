@@ -1,6 +1,6 @@
-"""What became of each request, told to counters, spans and log lines.
+"""Reports of what happened to each request, for counters, spans and log lines.
 
-A fault in telling it costs no client anything (I3).
+An error in a report never reaches a client: every method catches and logs it (I3).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import logging
 
 from cachemw.config import Config
 from cachemw.engine.model.differences import Difference
-from cachemw.engine.model.outcomes import FAILED, Outcome
+from cachemw.engine.model.outcomes import FAILED, EventName, Outcome
 from cachemw.engine.model.routes import RouteState
 from cachemw.process.clock import Clock
 from cachemw.telemetry.counters import UNLISTED, Counters
@@ -23,7 +23,7 @@ _HIT = int(Outcome.HIT_MEMORY)
 
 
 class Reporter:
-    """Tells what happens in one cache."""
+    """Reports what happens in one cache. Thread-safe."""
 
     def __init__(
         self,
@@ -38,11 +38,12 @@ class Reporter:
         self.mismatches = mismatches
         self._record = counters.record
         self._monotonic = clock.monotonic
+        # Looked up once: `finish_hit` is on the path of a memory hit.
         self._is_logged = [logger_of(route.risk).isEnabledFor for route in config.routes]
 
-    def count(self, event: str, reason: str) -> None:
-        """Count an event."""
-        self.counters.event(event, reason)  # type: ignore[arg-type]
+    def count(self, event: EventName, reason: str) -> None:
+        """Count an event; `reason` is empty for events without one."""
+        self.counters.event(event, reason)
 
     def finish(
         self,
@@ -54,17 +55,17 @@ class Reporter:
         *,
         failed: bool = False,
     ) -> None:
-        """Count one answered request, mark the server's span, and log the line if it is wanted.
+        """Count one answered request, mark the server's span, and log a line if its level is on.
 
-        `reason` says why the application was asked, if it was; `failed` that it raised. An answer of
-        500 or above counts as failed too.
+        `reason` is why the application was asked, if it was. `failed` means that the application raised;
+        a response of 500 or above counts as failed too.
         """
         try:
-            self._tell(route, outcome, status, started, reason, failed or status >= FAILED)
+            self._report(route, outcome, status, started, reason, failed or status >= FAILED)
         except Exception:
             self.logs.failed("telemetry_failed")
 
-    def _tell(
+    def _report(
         self,
         route: RouteState | None,
         outcome: Outcome,
@@ -86,7 +87,7 @@ class Reporter:
             self.logs.stale_served(route.risk, route.template, outcome)
 
     def finish_hit(self, route: RouteState, status: int, started: float) -> None:
-        """Do what `finish` does, for a hit in memory: this is on the path that must cost nothing."""
+        """Do what `finish` does, for a memory hit. This path has a budget: keep it this short."""
         try:
             seconds = self._monotonic() - started
             index = route.index
@@ -98,7 +99,7 @@ class Reporter:
             self.logs.failed("telemetry_failed")
 
     def refused(self, route: RouteState, reason: str) -> None:
-        """Count and log that an answer was not kept, and why."""
+        """Count and log that a response was not stored, and why."""
         try:
             self.counters.refuse(route.index, reason)
             self.logs.not_stored(route.risk, route.template, reason)
@@ -106,7 +107,7 @@ class Reporter:
             self.logs.failed("telemetry_failed")
 
     def mismatched(self, route: RouteState, difference: Difference) -> None:
-        """Count, keep and log that a route in shadow would have answered wrongly."""
+        """Count, keep and log that a route in shadow would have served a wrong response."""
         try:
             for kind in difference.kinds:
                 self.counters.event("shadow_mismatch", kind)

@@ -1,4 +1,9 @@
-"""Statistics as values: frozen, mergeable in any order, and the same in msgpack and JSON."""
+"""Statistics as values, and the gauges of a process.
+
+`Stats` is what one process, or several together, have counted. It is frozen and can be merged in any
+order with the same result, so processes, log files and dashboards can add statistics up as they like.
+Its fields are a stored format: msgpack in Redis (`fleet`), JSON in `cachemw stats --json`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from cachemw.engine.model.outcomes import Outcome
-from cachemw.telemetry.events import BOUNDS
+from cachemw.telemetry.events import BOUNDS, GAUGES, Merge
 
 __all__ = ["Gauges", "Histogram", "Stats"]
 
@@ -23,29 +28,33 @@ def _unknown() -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gauges:
-    """Callbacks that read present values; None, or an exception, leaves the value out."""
+    """Callbacks that read present values; None or an exception leaves a value out.
+
+    `events.GAUGES` has a row for each one.
+    """
 
     memory_bytes: Callable[[], float | None] = _unknown
     memory_entries: Callable[[], float | None] = _unknown
     memory_max: Callable[[], float | None] = _unknown
     memory_planned: Callable[[], float | None] = _unknown
-    """What the memory tier is expected to take; left out where nothing was planned."""
+    """Bytes that the memory tier is expected to take; left out if nothing was planned."""
     memory_pressure: Callable[[], float | None] = _unknown
     """0 none, 1 warning, 2 alert."""
     breaker: Callable[[], float | None] = _unknown
     """0 closed, 1 half-open, 2 open."""
     log_connected: Callable[[], float | None] = _unknown
-    """1 while this process follows the invalidation log, else 0."""
+    """1 while this process follows the invalidation log, otherwise 0."""
     log_age: Callable[[], float | None] = _unknown
-    """Seconds since the log last proved itself alive."""
+    """Seconds since the log last proved that it works."""
     log_partition_limit: Callable[[], float | None] = _unknown
-    """Seconds after which a process that is cut off serves nothing from before: when `log_age` is
-    above it, only what was made since is served (I5)."""
+    """The limit of `log_age`. Above it, a process serves only entries that were stored since then, because
+    it may have missed purges (I5)."""
     waiters: Callable[[], float | None] = _unknown
+    """Requests waiting for the response of another request."""
     queue: Callable[[], float | None] = _unknown
-    """Stores waiting to be written to the shared tier."""
+    """Entries waiting to be written to Redis."""
     flags_revision: Callable[[], float | None] = _unknown
-    """The revision of the live flags that count: the least over all processes has reached everybody."""
+    """The revision of the live flags in use. The lowest one of all processes has reached all of them."""
 
     def read(self) -> dict[str, float]:
         """Return the values that can be read now, by gauge name."""
@@ -58,7 +67,7 @@ class Gauges:
 
 
 def read_gauge(callback: Callable[[], float | None]) -> float | None:
-    """Call it; a gauge that fails is a gap in a graph and nothing more."""
+    """Return the value of a gauge, or None if its callback fails: a gap in a graph harms nobody."""
     try:
         value = callback()
     except Exception:
@@ -66,48 +75,45 @@ def read_gauge(callback: Callable[[], float | None]) -> float | None:
     return None if value is None else value + 0  # a bool reads as a number
 
 
-# Across processes: sizes add up; of states and ages the worst is what one wants to see.
-_GAUGE_MERGE: Final[dict[str, Callable[[float, float], float]]] = {
-    "memory_pressure": max,
-    "breaker": max,
-    "log_connected": min,
-    "log_age": max,
-    "log_partition_limit": max,
-    "flags_revision": min,
-}
-
-
 def _add(left: float, right: float) -> float:
     return left + right
+
+
+_MERGE: Final[dict[Merge, Callable[[float, float], float]]] = {"sum": _add, "max": max, "min": min}
+
+
+def _gauge_merge(name: str) -> Callable[[float, float], float]:
+    """Return how a gauge is merged; one that only a later release knows is added up."""
+    return _MERGE[GAUGES[name].merge] if name in GAUGES else _add
 
 
 class Histogram(msgspec.Struct, frozen=True, array_like=True):
     """Durations in the buckets of BOUNDS."""
 
     buckets: tuple[int, ...]
-    """Counts, not cumulative; the last one is of durations over the last bound."""
+    """Counts per bucket, not cumulative; the last bucket holds durations above the last bound."""
     total_ns: int
-    """The sum in whole nanoseconds: integers add up alike in any order."""
+    """The sum in whole nanoseconds. Sums of integers do not depend on their order; sums of floats do."""
 
     @property
     def count(self) -> int:
-        """How many durations were observed."""
+        """The number of durations."""
         return sum(self.buckets)
 
     @property
     def seconds(self) -> float:
-        """Their sum in seconds."""
+        """The sum of the durations in seconds."""
         return self.total_ns / 1e9
 
     def merge(self, other: Histogram) -> Histogram:
-        """Return both together; raises ValueError when the buckets are not the same."""
+        """Return the sum of both; raise ValueError if the numbers of buckets differ."""
         buckets = zip(self.buckets, other.buckets, strict=True)
         return Histogram(tuple(a + b for a, b in buckets), self.total_ns + other.total_ns)
 
     def quantile(self, share: float) -> float | None:
-        """Estimate, in seconds, by interpolating in the bucket; None without observations.
+        """Return an estimate in seconds, interpolated in its bucket; None without durations.
 
-        What is over the last bound is reported as the last bound.
+        A quantile above the last bound is reported as the last bound.
         """
         wanted = share * self.count
         below = 0
@@ -120,22 +126,22 @@ class Histogram(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """What one or more processes counted since they started."""
+    """The counts of one or more processes since they started."""
 
     processes: int = 0
     requests: dict[str, dict[str, int]] = {}
     """Route name -> outcome label -> count."""
     failures: dict[str, dict[str, int]] = {}
-    """Route name -> outcome label -> how many of these were answered with 500 or above, or not at all
-    since the application raised."""
+    """Route name -> outcome label -> requests that failed: the status was 500 or above, or the application
+    raised."""
     durations: dict[str, dict[str, Histogram]] = {}
     """Route name -> outcome label -> histogram."""
     events: dict[str, dict[str, int]] = {}
-    """Event -> reason, or an empty string -> count."""
+    """Event -> reason, or an empty string without one -> count."""
     refused: dict[str, dict[str, int]] = {}
-    """Route name -> why answers were not stored, as one word -> count."""
+    """Route name -> reason why responses were not stored -> count."""
     differences: dict[str, dict[str, int]] = {}
-    """Route name -> where an answer in shadow would have been wrong, never a value -> count."""
+    """Route name -> place where a response in shadow would have been wrong, never a value -> count."""
     gauges: dict[str, float] = {}
 
     def merge(self, other: Stats) -> Stats:
@@ -149,13 +155,13 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
             refused=_merge_nested(self.refused, other.refused, int.__add__),
             differences=_merge_nested(self.differences, other.differences, int.__add__),
             gauges={
-                name: _merge_value(self.gauges, other.gauges, name, _GAUGE_MERGE.get(name, _add))
+                name: _merge_value(self.gauges, other.gauges, name, _gauge_merge(name))
                 for name in {**self.gauges, **other.gauges}
             },
         )
 
     def route(self, name: str) -> Stats:
-        """Return what is counted by route of this one, without events and gauges."""
+        """Return what was counted on one route. Events and gauges belong to no route and are left out."""
         return Stats(
             processes=self.processes,
             requests={name: self.requests[name]} if name in self.requests else {},
@@ -166,7 +172,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _counts(self) -> Iterator[tuple[Outcome, int]]:
-        # A label of a newer release has no meaning here; it is kept, merged, and left out of sums.
+        # The label of a later release has no family here. It is kept and merged, but left out of sums.
         for outcomes in self.requests.values():
             for label, count in outcomes.items():
                 if label in _BY_LABEL:
@@ -184,17 +190,17 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def by_tier(self) -> dict[str, int]:
-        """Clients' requests by the tier that answered, over all routes."""
+        """Requests of clients by the tier that answered, over all routes."""
         return _sums((o.tier, n) for o, n in self._counts() if o is not Outcome.REFRESH)
 
     @property
     def total(self) -> int:
-        """Requests that clients made."""
+        """Requests of clients."""
         return sum(n for outcome, n in self._counts() if outcome is not Outcome.REFRESH)
 
     @property
     def failed(self) -> int:
-        """Requests that clients made and that were answered with a failure."""
+        """Requests of clients that failed."""
         refresh = Outcome.REFRESH.label
         return sum(
             count
@@ -205,33 +211,33 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def origin_calls(self) -> int:
-        """Calls of the application, background refreshes included."""
+        """Calls of the application, including background refreshes."""
         return sum(n for outcome, n in self._counts() if outcome.calls_origin)
 
     @property
     def origin_calls_saved(self) -> int:
-        """Requests less origin calls: negative when prefetching costs more than it saves."""
+        """Requests minus calls of the application. Negative if refreshes cost more than hits save."""
         return self.total - self.origin_calls
 
     @property
     def hit_rate(self) -> float | None:
-        """Hits and stale answers among eligible requests (those and misses); None without any."""
+        """Hits and stale responses as a share of hits, stale responses and misses; None without any."""
         families = self.by_outcome
         served = families.get("hit", 0) + families.get("stale", 0)
         eligible = served + families.get("miss", 0)
         return served / eligible if eligible else None
 
     def latency(self, *families: str) -> Histogram | None:
-        """Merge all routes' histograms of these outcome families; None without observations."""
+        """Return the merged histogram of these outcome families, over all routes; None without durations."""
         merged: Histogram | None = None
         for by_label in self.durations.values():
-            for label, found in by_label.items():
+            for label, histogram in by_label.items():
                 if label in _BY_LABEL and _BY_LABEL[label].outcome in families:
-                    merged = merged.merge(found) if merged else found
+                    merged = merged.merge(histogram) if merged else histogram
         return merged
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data with the derived rates beside the counts."""
+        """Return plain data: the counts, and under `summary` the derived rates."""
         plain: dict[str, Any] = msgspec.to_builtins(self)
         plain["summary"] = {
             "requests": self.total,
@@ -250,7 +256,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def decode(data: bytes) -> Stats:
-        """Read what `encode` wrote; raises `msgspec.DecodeError`, a ValueError, otherwise."""
+        """Return the statistics that `encode` wrote; raise `msgspec.DecodeError`, a ValueError."""
         return msgspec.msgpack.decode(data, type=Stats)
 
     def __str__(self) -> str:

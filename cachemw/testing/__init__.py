@@ -1,9 +1,20 @@
-"""For testing with cachemw: a clock to turn, a real server and a network to break, a tier that fails."""
+"""Tools for tests of an application behind the cache.
+
+Reading order:
+
+- `fake_clock`: a clock that moves only when a test moves it.
+- `chaos`: a Redis tier that fails at random.
+- `server`: a real Valkey server that a test can kill, hang, fill or make read-only.
+- `replicated`: several servers that replicate, behind Sentinels or as a Cluster.
+- `proxy`: a TCP proxy that makes the network to Redis bad.
+- `relay`: one connection through that proxy.
+- `redis_protocol`: the small part of the Redis protocol that these need.
+"""
 
 from __future__ import annotations
 
 from cachemw.testing.chaos import ChaosStore, chaos
-from cachemw.testing.clock import FakeClock
+from cachemw.testing.fake_clock import FakeClock
 from cachemw.testing.proxy import ChaosProxy
 from cachemw.testing.replicated import RedisCluster, RedisSentinel
 from cachemw.testing.server import RedisServer, ServerStartError

@@ -1,15 +1,15 @@
-"""A shared tier that fails at random, the same way for the same seed: no server is harmed by it.
+"""A Redis tier that fails at random, in the same way for the same seed.
 
-It stands between the cache and its Redis tier, so what it does is what the cache must put up with:
+It sits between the cache and its Redis tier. The server itself is not changed. The faults are:
 
     errors   a read or write raises StoreUnavailable, as when Redis is away
-    delays   a read or write takes `delay`; past `redis.deadline` it is given up there, and is an error
-    losses   a write is not made, and nobody is told
+    delays   a read or write takes `delay`; if that exceeds `redis.deadline`, it fails at the deadline
+    losses   a write is not made, and no error is raised
     misses   a read finds nothing, as after an eviction
-    mixups   a read gets bytes that belong to another key, which the tier must refuse as it finds them
+    mixups   a read gets bytes that belong to another key, which the tier must detect and reject
 
-The breaker is left alone, so the faults go on however many there are in a row; a ChaosProxy shows
-what the breaker does. The invalidation log and the leases do not pass through here.
+The breaker does not see these faults and never opens, however many there are in a row; use
+ChaosProxy to test the breaker. The invalidation log and the leases do not pass through here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from cachemw.config.syntax.units import duration
-from cachemw.engine.model.entry import Entry, Key
+from cachemw.engine.model.entry import Item, Key
 from cachemw.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ __all__ = ["ChaosStore", "chaos"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Chances:
-    """Probabilities of each fault, for one read or write."""
+class _Probabilities:
+    """The probability of each fault, for one read or write."""
 
     errors: float
     delays: float
@@ -48,9 +48,14 @@ class _Chances:
     def __post_init__(self) -> None:
         for name in ("errors", "delays", "losses", "misses", "mixups"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a probability from 0 to 1, got {getattr(self, name)}")
+                raise ValueError(
+                    f"{name}: expected a probability from 0 to 1, got {getattr(self, name)}"
+                )
         if self.errors + self.losses > 1 or self.errors + self.misses + self.mixups > 1:
-            raise ValueError("what can befall one read, or one write, adds up to more than 1")
+            raise ValueError(
+                "the probabilities of all faults of a read (errors, misses, mixups), or of a write"
+                " (errors, losses), must add up to at most 1"
+            )
 
     def on_read(self) -> tuple[tuple[str, float], ...]:
         return ("errors", self.errors), ("misses", self.misses), ("mixups", self.mixups)
@@ -59,22 +64,22 @@ class _Chances:
         return ("errors", self.errors), ("losses", self.losses)
 
 
-class _Fate(NamedTuple):
-    """What befalls one read or write."""
+class _Fault(NamedTuple):
+    """The fault of one read or write, if any."""
 
-    fault: str
-    """A name of the module's table, or nothing."""
+    kind: str
+    """A name from the module's table; empty for none."""
     delayed: bool
 
 
 class ChaosStore:
-    """Stand around a shared tier and fail. Thread-safe; made by `chaos`."""
+    """A shared tier that fails at random, around the real one. Thread-safe; made by `chaos`."""
 
     def __init__(
-        self, cache: Cache, tier: SharedTier, chances: _Chances, delay: float, seed: int
+        self, cache: Cache, tier: SharedTier, probabilities: _Probabilities, delay: float, seed: int
     ) -> None:
         self._tier = tier
-        self._chances = chances
+        self._probabilities = probabilities
         self._count = cache._core.reporter.count
         deadline = cache.config.redis.deadline if cache.config.redis else delay
         self._pause = min(delay, deadline)
@@ -84,66 +89,74 @@ class ChaosStore:
         self._counts: Counter[str] = Counter()
 
     def reachable(self, key: Key) -> bool:
-        """Say whether the tier may be asked about a key."""
+        """Tell whether the tier may be asked for a key."""
         return self._tier.reachable(key)
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How often it did what: `reads` and `writes` seen, and each fault by its name."""
+        """The number of `reads` and `writes`, and of each fault by its name."""
         with self._lock:
             return Counter(self._counts)
 
-    def get(self, key: Key, epoch: bytes) -> Entry | None:
-        """Read an entry, or suffer what the dice say."""
-        fate = self._fate("reads", self._chances.on_read())
-        if fate.delayed:
+    def get(self, key: Key, epoch: bytes) -> Item | None:
+        """Read an entry, possibly with a fault."""
+        fault = self._choose("reads", self._probabilities.on_read())
+        if fault.delayed:
             time.sleep(self._pause)
-        self._raise_for(fate, "get")
-        return None if fate.fault == "misses" else self._tier.get(_asked(key, fate), epoch)
+        self._raise_for(fault, "get")
+        return None if fault.kind == "misses" else self._tier.get(_key_to_read(key, fault), epoch)
 
-    async def aget(self, key: Key, epoch: bytes) -> Entry | None:
-        """Read an entry, or suffer what the dice say."""
-        fate = self._fate("reads", self._chances.on_read())
-        if fate.delayed:
+    async def aget(self, key: Key, epoch: bytes) -> Item | None:
+        """Read an entry, possibly with a fault."""
+        fault = self._choose("reads", self._probabilities.on_read())
+        if fault.delayed:
             await asyncio.sleep(self._pause)
-        self._raise_for(fate, "get")
-        return None if fate.fault == "misses" else await self._tier.aget(_asked(key, fate), epoch)
+        self._raise_for(fault, "get")
+        return (
+            None
+            if fault.kind == "misses"
+            else await self._tier.aget(_key_to_read(key, fault), epoch)
+        )
 
-    def put(self, key: Key, entry: Entry) -> None:
-        """Write an entry, or suffer what the dice say."""
-        fate = self._fate("writes", self._chances.on_write())
-        if fate.delayed:
+    def put(self, key: Key, entry: Item) -> None:
+        """Write an entry, possibly with a fault."""
+        fault = self._choose("writes", self._probabilities.on_write())
+        if fault.delayed:
             time.sleep(self._pause)
-        self._raise_for(fate, "set")
-        if fate.fault != "losses":
+        self._raise_for(fault, "set")
+        if fault.kind != "losses":
             self._tier.put(key, entry)
 
-    async def aput(self, key: Key, entry: Entry) -> None:
-        """Write an entry, or suffer what the dice say."""
-        fate = self._fate("writes", self._chances.on_write())
-        if fate.delayed:
+    async def aput(self, key: Key, entry: Item) -> None:
+        """Write an entry, possibly with a fault."""
+        fault = self._choose("writes", self._probabilities.on_write())
+        if fault.delayed:
             await asyncio.sleep(self._pause)
-        self._raise_for(fate, "set")
-        if fate.fault != "losses":
+        self._raise_for(fault, "set")
+        if fault.kind != "losses":
             await self._tier.aput(key, entry)
 
-    def _fate(self, operation: str, faults: tuple[tuple[str, float], ...]) -> _Fate:
-        """Throw the dice: two for every operation, so that one setting does not shift another's."""
+    def _choose(self, operation: str, faults: tuple[tuple[str, float], ...]) -> _Fault:
+        """Choose the fault of one operation.
+
+        Every operation takes two random numbers, whatever the probabilities are. So changing one
+        probability does not change which operations have the other faults.
+        """
         with self._lock:
-            delayed = self._random.random() < self._chances.delays
-            fault = _drawn(self._random.random(), faults)
-            self._counts.update([operation, *([fault] if fault else [])])
+            delayed = self._random.random() < self._probabilities.delays
+            kind = _pick(self._random.random(), faults)
+            self._counts.update([operation, *([kind] if kind else [])])
             if delayed:
                 self._counts["delays"] += 1
-            return _Fate(fault, delayed)
+            return _Fault(kind, delayed)
 
-    def _raise_for(self, fate: _Fate, operation: str) -> None:
-        if fate.fault == "errors" or (fate.delayed and self._too_slow):
+    def _raise_for(self, fault: _Fault, operation: str) -> None:
+        if fault.kind == "errors" or (fault.delayed and self._too_slow):
             self._count("store_error", operation)
             raise StoreUnavailable(f"{operation}: chaos")
 
 
-def _drawn(number: float, faults: tuple[tuple[str, float], ...]) -> str:
+def _pick(number: float, faults: tuple[tuple[str, float], ...]) -> str:
     for name, chance in faults:
         if number < chance:
             return name
@@ -151,9 +164,9 @@ def _drawn(number: float, faults: tuple[tuple[str, float], ...]) -> str:
     return ""
 
 
-def _asked(key: Key, fate: _Fate) -> Key:
-    """Give the key to read by: the place is right, and for a mixup what is there is another key's."""
-    return Key(key.digest, key.full + b"?") if fate.fault == "mixups" else key
+def _key_to_read(key: Key, fault: _Fault) -> Key:
+    """Return the key to read by. For a mixup, the stored bytes are then those of another key."""
+    return Key(key.digest, key.full + b"?") if fault.kind == "mixups" else key
 
 
 @contextmanager
@@ -168,19 +181,21 @@ def chaos(
     delay: str | float = "20ms",
     seed: int = 0,
 ) -> Iterator[ChaosStore]:
-    """Let a cache's shared tier fail with these probabilities until the block ends.
+    """Make a cache's Redis tier fail with these probabilities until the block ends.
 
-    The same seed deals the same faults in the same order; which request gets which depends on who
-    comes first. `delay` is seconds, or a text such as "20ms". Raises ValueError for a cache without
-    Redis, and for what is no probability.
+    The same seed gives the same faults in the same order. Which request gets which fault depends on
+    the order of the requests. `delay` is seconds, or a text such as "20ms". Raises ValueError for a
+    cache without Redis, and for a wrong probability.
     """
     tier = cache._core.effects.shared
     if tier is None:
         raise ValueError(
-            "chaos needs a shared tier, and this cache has none: it is without `redis`"
+            "chaos() needs a cache with Redis: set `redis` in the configuration of this cache"
         )
-    chances = _Chances(errors=errors, delays=delays, losses=losses, misses=misses, mixups=mixups)
-    store = ChaosStore(cache, tier, chances, duration(delay), seed)
+    probabilities = _Probabilities(
+        errors=errors, delays=delays, losses=losses, misses=misses, mixups=mixups
+    )
+    store = ChaosStore(cache, tier, probabilities, duration(delay), seed)
     cache._core.effects.shared = store
     try:
         yield store

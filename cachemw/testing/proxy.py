@@ -1,8 +1,8 @@
-"""A TCP proxy in front of a Redis server, for what the server cannot do to itself: a bad network.
+"""A TCP proxy that makes the network to a Redis server bad.
 
-What it is told holds at once, for the connections that are open and for those to come, until it is
-told otherwise; each call replaces the one before. The server is left whole, so other clients see
-nothing of it.
+Each call changes how the proxy behaves, at once, for open and new connections, and replaces the
+call before it. The server itself is not changed, so clients that do not use the proxy notice
+nothing.
 """
 
 from __future__ import annotations
@@ -15,28 +15,29 @@ from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
 from cachemw.config.syntax.units import duration
-from cachemw.testing.relay import Link, Manner, Rules
+from cachemw.testing.relay import Behavior, CurrentBehavior, Link
 
 __all__ = ["ChaosProxy"]
 
 HOST = "127.0.0.1"
 CONNECT_SECONDS = 5.0
-"""A server on this machine, or near it, is reached in far less."""
+"""How long connecting to the server may take; a server nearby needs far less."""
 
 
 class ChaosProxy:
-    """Relay to the Redis server at `url`, `redis://…`, from a port that the kernel chose.
+    """A proxy for the Redis server at `url`, on a port that the kernel chooses.
 
-    A context manager: it relays from when it is made, and leaving closes it. Thread-safe. Times are
-    seconds, or texts such as "20ms". Raises ValueError for a URL that is not one of a TCP server.
+    It works as soon as it is made. As a context manager, it closes at the end of the block.
+    Thread-safe. Times are seconds, or texts such as "20ms". Raises ValueError for a URL that does
+    not begin with `redis://`.
     """
 
     def __init__(self, url: str) -> None:
         self._parts = urlsplit(url)
         if self._parts.scheme != "redis":
-            raise ValueError(f"expected a URL such as redis://127.0.0.1:6379/0, got {url!r}")
+            raise ValueError(f"url: expected a URL such as redis://127.0.0.1:6379/0, got {url!r}")
         self._target = (self._parts.hostname or "localhost", self._parts.port or 6379)
-        self._rules = Rules()
+        self._behavior = CurrentBehavior()
         self._links: set[Link] = set()
         self._lock = threading.Lock()
         self._switching = threading.RLock()
@@ -47,67 +48,67 @@ class ChaosProxy:
 
     @property
     def url(self) -> str:
-        """Where clients connect: the server's URL with the proxy's address in it."""
+        """The URL for clients: the server's URL with the proxy's address in it."""
         credentials, at, _ = self._parts.netloc.rpartition("@")
         return urlunsplit(self._parts._replace(netloc=f"{credentials}{at}{HOST}:{self._port}"))
 
     @property
     def port(self) -> int:
-        """The TCP port, the same also after it was refused."""
+        """The proxy's TCP port; it stays the same after `refuse`."""
         return self._port
 
     @property
     def connections(self) -> int:
-        """How many connections are open through it."""
+        """The number of open connections through the proxy."""
         with self._lock:
             return len(self._links)
 
     def normal(self) -> None:
-        """Relay everything as it comes; what was held is passed on now.
+        """Pass everything on at once, also what was held back until now.
 
-        Raises OSError when it refused and somebody else has taken the port meanwhile.
+        Raises OSError after `refuse` if another program has taken the port since.
         """
-        self._behave(Manner())
+        self._change(Behavior())
 
     def slow(self, delay: str | float) -> None:
-        """Hold back every chunk of a reply for so long."""
-        self._behave(Manner(delay=duration(delay)))
+        """Delay every chunk of a reply by this time."""
+        self._change(Behavior(delay=duration(delay)))
 
     def slice(self, size: int = 1, pause: str | float = 0.0) -> None:
-        """Pass replies on in pieces of `size` bytes, with a pause after each but the last."""
+        """Pass replies on in pieces of `size` bytes, with a pause after each piece but the last."""
         if size < 1:
-            raise ValueError(f"a piece has at least 1 byte, got {size}")
-        self._behave(Manner(piece=size, pause=duration(pause)))
+            raise ValueError(f"size: expected at least 1 byte, got {size}")
+        self._change(Behavior(piece=size, pause=duration(pause)))
 
     def cut(self) -> None:
-        """Cut every open connection, in mid-reply as it may be; new ones are made as before."""
+        """Close every open connection, even in the middle of a reply; new ones work as before."""
         self._cut(self._open_links())
 
     def cut_after(self, size: int) -> None:
-        """Cut each connection when `size` bytes of replies have come through it from now on."""
+        """Close each connection after `size` more bytes of replies."""
         if size < 0:
-            raise ValueError(f"bytes are counted from 0, got {size}")
-        self._behave(Manner(cut_after=size))
+            raise ValueError(f"size: expected 0 bytes or more, got {size}")
+        self._change(Behavior(cut_after=size))
 
     def half_close(self) -> None:
-        """Tell clients that no more will come, and go on reading what they send.
+        """Close the replies' direction of each connection, and go on reading what clients send.
 
-        It holds for a connection that is open now as long as that lives.
+        A connection that is open now stays like that until it is closed.
         """
-        self._behave(Manner(ended=True))
+        self._change(Behavior(ended=True))
         for link in self._open_links():
             link.end_replies()
 
     def swallow(self) -> None:
-        """Accept connections and requests, and pass on nothing either way: a server that hangs."""
-        self._behave(Manner(held=True))
+        """Accept connections and requests, but pass nothing on, like a server that hangs."""
+        self._change(Behavior(held=True))
 
     def refuse(self) -> None:
-        """Cut every connection and refuse new ones: a server that is down. Same port afterwards."""
+        """Close every connection and refuse new ones, like a server that is down."""
         with self._switching:
             listener, self._listener = self._listener, None
             if listener is not None:
-                # A thread blocked in accept() keeps the port; shutting the socket down wakes it.
+                # A thread blocked in accept() keeps the port open; shutting the socket down wakes it.
                 with contextlib.suppress(OSError):
                     listener.shutdown(socket.SHUT_RDWR)
                 listener.close()
@@ -116,7 +117,7 @@ class ChaosProxy:
             self.cut()
 
     def close(self) -> None:
-        """Stop relaying and close everything."""
+        """Stop the proxy and close every connection."""
         self.refuse()
 
     def __enter__(self) -> Self:
@@ -133,9 +134,9 @@ class ChaosProxy:
     def __repr__(self) -> str:
         return f"<ChaosProxy {HOST}:{self._port} to {self._target[0]}:{self._target[1]}>"
 
-    def _behave(self, manner: Manner) -> None:
+    def _change(self, behavior: Behavior) -> None:
         with self._switching:
-            self._rules.change(manner)
+            self._behavior.change(behavior)
             if self._listener is None:
                 self._listen()
 
@@ -155,18 +156,19 @@ class ChaosProxy:
                 return
             try:
                 far = socket.create_connection(self._target, CONNECT_SECONDS)
-            except OSError:  # the server is down: so are we, for this client
+            except OSError:  # the server is down, so this client sees the proxy down
                 near.close()
             else:
                 far.settimeout(None)
-                self._join(Link(near, far, self._rules, self._forget))
+                self._add(Link(near, far, self._behavior, self._forget))
 
-    def _join(self, link: Link) -> None:
+    def _add(self, link: Link) -> None:
         with self._lock:
             self._links.add(link)
-            link.start()  # listed and not started, it could not be waited for
-        # Looked at when the link is listed: half_close() has seen it there, or is seen here.
-        if self._rules.manner.ended:
+            link.start()  # under the lock: a link in the set must have threads to join
+        # Checked after the link is in the set: either half_close() saw the link there, or we see
+        # half_close() here.
+        if self._behavior.now.ended:
             link.end_replies()
 
     def _forget(self, link: Link) -> None:

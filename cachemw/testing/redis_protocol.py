@@ -1,4 +1,4 @@
-"""The least of the Redis protocol that a test needs, so that no client library is asked for it."""
+"""The small part of the Redis protocol that tests need, so that they need no client library."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import BinaryIO
 __all__ = ["Reply", "ReplyError", "call", "connect_tcp", "connect_unix"]
 
 Reply = bytes | int | None | list["Reply"]
-"""Simple and bulk strings are bytes, the null reply is None."""
+"""A decoded reply: simple and bulk strings are bytes, the null reply is None."""
 
 
 class ReplyError(Exception):
-    """The server answered with an error."""
+    """An error reply of the server."""
 
 
 def connect_tcp(host: str, port: int, timeout: float) -> socket.socket:
-    """Open a TCP connection; connecting and every later read may take `timeout` seconds."""
+    """Open a TCP connection; `timeout` seconds are the limit for connecting and for each read."""
     return socket.create_connection((host, port), timeout)
 
 
 def connect_unix(path: str, timeout: float) -> socket.socket:
-    """Open a unix socket; connecting and every later read may take `timeout` seconds."""
+    """Open a unix socket; `timeout` seconds are the limit for connecting and for each read."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout)
     try:
@@ -35,7 +35,7 @@ def connect_unix(path: str, timeout: float) -> socket.socket:
 def call(connection: socket.socket, *args: str | bytes | int) -> Reply:
     """Send one command and return its reply.
 
-    Raises ReplyError when the server refuses, OSError when it cannot be reached in time.
+    Raises ReplyError for an error reply, OSError when the server cannot be reached in time.
     """
     parts = [arg if isinstance(arg, bytes) else str(arg).encode() for arg in args]
     request = b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
@@ -47,7 +47,7 @@ def call(connection: socket.socket, *args: str | bytes | int) -> Reply:
 def _read(stream: BinaryIO) -> Reply:
     line = stream.readline()
     if not line.endswith(b"\r\n"):
-        raise ConnectionResetError("the server closed the connection in mid-reply")
+        raise ConnectionResetError("the server closed the connection in the middle of a reply")
     kind, rest = line[:1], line[1:-2]
     if kind == b"+":
         return rest

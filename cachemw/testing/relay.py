@@ -1,4 +1,8 @@
-"""One connection through a ChaosProxy: two threads that pass bytes on, as they are told to at the time."""
+"""One connection through a ChaosProxy.
+
+Two threads pass the bytes on, one for each direction. Both obey the behavior of the moment, which a
+test may change at any time, also while a thread waits.
+"""
 
 from __future__ import annotations
 
@@ -8,72 +12,72 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Link", "Manner", "Rules"]
+__all__ = ["Behavior", "CurrentBehavior", "Link"]
 
 _CHUNK = 65536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Manner:
-    """How bytes are passed on. Only `held` concerns requests; the rest is done to replies."""
+class Behavior:
+    """How bytes are passed on. `held` applies to both directions, the rest to replies only."""
 
     delay: float = 0.0
     """Seconds before each chunk."""
     piece: int = _CHUNK
-    """Bytes that are passed on at once."""
+    """Bytes that are passed on at once, at most."""
     pause: float = 0.0
     """Seconds between two pieces."""
     cut_after: int | None = None
-    """Bytes of reply, since the manner began, after which a connection is cut."""
+    """Bytes of replies, from the start of this behavior, after which a connection is cut."""
     ended: bool = False
-    """Whether clients are told that no more will come, while the connection stays open."""
+    """Whether the replies' direction is closed while the connection stays open."""
     held: bool = False
-    """Whether nothing is passed on at all; it is kept for later."""
+    """Whether nothing is passed on; the bytes are kept for later."""
 
 
-class Rules:
-    """The manner of the moment, for all connections. Thread-safe; a change wakes whoever waits."""
+class CurrentBehavior:
+    """The behavior of the moment, for all connections. Thread-safe; a change wakes waiting threads."""
 
     def __init__(self) -> None:
-        self.manner = Manner()
+        self.now = Behavior()
         self._changed = threading.Condition()
 
-    def change(self, manner: Manner) -> None:
-        """Pass bytes on like this from now on."""
+    def change(self, behavior: Behavior) -> None:
+        """Set the behavior from now on."""
         with self._changed:
-            self.manner = manner
+            self.now = behavior
             self._changed.notify_all()
 
     def wake(self) -> None:
-        """Let those that wait look again whether they should."""
+        """Make waiting threads check their condition again."""
         with self._changed:
             self._changed.notify_all()
 
     def wait(self, seconds: float | None, until: Callable[[], bool]) -> None:
-        """Wait for so long, or without end, but only until a condition that a wake-up may bring."""
+        """Wait until a condition is true, at most for some seconds; None waits without limit."""
         with self._changed:
             self._changed.wait_for(until, seconds)
 
 
 class Link:
-    """A client's connection (`near`) and the one to the server made for it (`far`)."""
+    """A client's connection (`near`) and the connection to the server made for it (`far`)."""
 
     def __init__(
         self,
         near: socket.socket,
         far: socket.socket,
-        rules: Rules,
+        behavior: CurrentBehavior,
         done: Callable[[Link], object],
     ) -> None:
-        """Take both connections; `done` is called when both have ended and are closed."""
+        """Take over both connections; `done` is called when both are closed."""
         self._near = near
         self._far = far
-        self._rules = rules
+        self._behavior = behavior
         self._done = done
         self._cut = False
         self._lock = threading.Lock()
         self._pumping = 2
-        self._counted: Manner | None = None
+        self._counted: Behavior | None = None
         self._replied = 0
         self._threads = [
             threading.Thread(target=self._pump, args=ends, name="chaos-proxy", daemon=True)
@@ -81,25 +85,25 @@ class Link:
         ]
 
     def start(self) -> None:
-        """Begin to pass bytes on."""
+        """Start to pass bytes on."""
         for thread in self._threads:
             thread.start()
 
     def cut(self) -> None:
-        """End both connections at once, with whatever is under way."""
+        """Close both connections at once, even in the middle of a message."""
         self._cut = True
         for end in (self._near, self._far):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-        self._rules.wake()
+        self._behavior.wake()
 
     def end_replies(self) -> None:
-        """Tell the client that no more will come, and go on reading what it sends."""
+        """Close the replies' direction, and go on reading what the client sends."""
         with contextlib.suppress(OSError):
             self._near.shutdown(socket.SHUT_WR)
 
     def join(self) -> None:
-        """Wait until both threads have ended, as they do after `cut`."""
+        """Wait until both threads have ended; call `cut` first."""
         for thread in self._threads:
             thread.join()
 
@@ -120,38 +124,38 @@ class Link:
             self._done(self)
 
     def _request(self, data: bytes) -> None:
-        self._released()
+        self._wait_while_held()
         self._far.sendall(data)
 
     def _reply(self, data: bytes) -> None:
-        manner = self._released()
-        self._wait(manner.delay, manner)
+        behavior = self._wait_while_held()
+        self._wait(behavior.delay, behavior)
         while data and not self._cut:
-            manner = self._released()
-            piece = data[: self._room(manner)]
+            behavior = self._wait_while_held()
+            piece = data[: self._allowed_bytes(behavior)]
             self._near.sendall(piece)
             data = data[len(piece) :]
             self._replied += len(piece)
-            if manner.cut_after is not None and self._replied >= manner.cut_after:
+            if behavior.cut_after is not None and self._replied >= behavior.cut_after:
                 self.cut()
             elif data:
-                self._wait(manner.pause, manner)
+                self._wait(behavior.pause, behavior)
 
-    def _room(self, manner: Manner) -> int:
-        """Give the bytes that may be passed on at once."""
-        if manner is not self._counted:
-            self._counted, self._replied = manner, 0
-        if manner.cut_after is None:
-            return manner.piece
-        return min(manner.piece, max(0, manner.cut_after - self._replied))
+    def _allowed_bytes(self, behavior: Behavior) -> int:
+        """Return how many bytes may be passed on at once."""
+        if behavior is not self._counted:
+            self._counted, self._replied = behavior, 0
+        if behavior.cut_after is None:
+            return behavior.piece
+        return min(behavior.piece, max(0, behavior.cut_after - self._replied))
 
-    def _released(self) -> Manner:
-        """Wait while everything is held; give the manner of the moment."""
-        while (manner := self._rules.manner).held and not self._cut:
-            self._rules.wait(None, lambda: self._cut or not self._rules.manner.held)
-        return manner
+    def _wait_while_held(self) -> Behavior:
+        """Wait while everything is held back; return the behavior of the moment."""
+        while (behavior := self._behavior.now).held and not self._cut:
+            self._behavior.wait(None, lambda: self._cut or not self._behavior.now.held)
+        return behavior
 
-    def _wait(self, seconds: float, manner: Manner) -> None:
-        """Wait, unless the connection is cut or another manner than this one holds before."""
+    def _wait(self, seconds: float, behavior: Behavior) -> None:
+        """Wait some seconds, or until the connection is cut or the behavior changes."""
         if seconds:
-            self._rules.wait(seconds, lambda: self._cut or self._rules.manner is not manner)
+            self._behavior.wait(seconds, lambda: self._cut or self._behavior.now is not behavior)

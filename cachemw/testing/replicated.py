@@ -1,7 +1,7 @@
-"""Several servers that replicate, to see what a failover does: behind Sentinels, and as a Cluster.
+"""Several servers that replicate, behind Sentinels or as a Cluster, to test a failover.
 
-Both take a master's silence of a second for its death. The replicas are empty of what the master had
-not told them, as after any failover.
+Both treat a master as dead after a second without an answer. After a failover, writes that the old
+master had not yet replicated are lost, as in production.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SLOTS = 16_384
 
 
 class _Servers:
-    """What both have in common: entering starts the servers, leaving closes them."""
+    """A group of servers; as a context manager, it starts and closes them."""
 
     servers: list[RedisServer]
 
@@ -33,14 +33,14 @@ class _Servers:
         self._stack = ExitStack()
 
     def start(self) -> None:
-        """Start everything and return when it replicates."""
+        """Start all servers, and return when they replicate."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """End all servers for good."""
+        """Stop all servers for good."""
         self._stack.close()
 
-    def _started(self, server: RedisServer) -> RedisServer:
+    def _start(self, server: RedisServer) -> RedisServer:
         return self._stack.enter_context(server)
 
     def __enter__(self) -> Self:
@@ -63,51 +63,51 @@ class _Servers:
 class RedisSentinel(_Servers):
     """A master, two replicas, and three Sentinels that watch them.
 
-    Takes some seconds to start. A master that was killed comes back as a replica by its `start`.
+    Takes some seconds to start. To bring a killed master back as a replica, call its `start`.
     """
 
     sentinels: list[RedisServer]
 
     @property
     def url(self) -> str:
-        """Where clients connect, as the configuration writes it."""
+        """The URL for `redis` in a configuration."""
         hosts = ",".join(f"{HOST}:{each.port}" for each in self.sentinels)
         return f"redis+sentinel://{hosts}/{_MASTER}"
 
     @property
     def master(self) -> RedisServer:
-        """The server that the Sentinels call master now."""
+        """The current master, according to the Sentinels."""
         port = self._master_port()
         return next(each for each in self.servers if each.port == port)
 
     def start(self) -> None:
-        """Start everything and return when the Sentinels know of everybody."""
-        first = self._started(RedisServer())
+        """Start all servers, and return when every Sentinel knows all of them."""
+        first = self._start(RedisServer())
         copy = ("--replicaof", f"{HOST} {first.port}", "--repl-ping-replica-period", "1")
-        self.servers = [first, *(self._started(RedisServer(options=copy)) for _ in range(2))]
-        self.sentinels = [self._started(_Sentinel(first.port)) for _ in range(3)]
+        self.servers = [first, *(self._start(RedisServer(options=copy)) for _ in range(2))]
+        self.sentinels = [self._start(_Sentinel(first.port)) for _ in range(3)]
         _until(lambda: all(_knows_all(each) for each in self.sentinels))
 
     def fail_over(self) -> None:
-        """Let a replica take over from a master that is well, and return when it has."""
+        """Make a replica take over from a healthy master, and return when it has."""
         before = self._master_port()
-        _until(lambda: self._asked("SENTINEL", "FAILOVER", _MASTER) == b"OK")
+        _until(lambda: self._ask_sentinel("SENTINEL", "FAILOVER", _MASTER) == b"OK")
         self.await_another(before)
 
     def await_another(self, than: int) -> RedisServer:
-        """Wait until another server than the one on that port is master; give it."""
+        """Wait until the master is not the server on port `than`; return the new master."""
         _until(lambda: self._master_port() != than and _is_master(self.master))
         return self.master
 
     def _master_port(self) -> int:
-        found = self._asked("SENTINEL", "GET-MASTER-ADDR-BY-NAME", _MASTER)
+        found = self._ask_sentinel("SENTINEL", "GET-MASTER-ADDR-BY-NAME", _MASTER)
         assert isinstance(found, list)
         assert isinstance(found[1], bytes)
         return int(found[1])
 
-    def _asked(self, *command: str) -> resp.Reply:
+    def _ask_sentinel(self, *command: str) -> resp.Reply:
         sentinel = next(each for each in self.sentinels if each.running)
-        with suppress(resp.ReplyError):  # no replica is fit yet: asked again
+        with suppress(resp.ReplyError):  # no replica is ready yet; the caller asks again
             return sentinel.command(*command)
         return None
 
@@ -115,17 +115,17 @@ class RedisSentinel(_Servers):
 class RedisCluster(_Servers):
     """Three masters with a third of the slots each, and a replica of each.
 
-    Takes some seconds to start. A master that was killed comes back as a replica by its `start`.
+    Takes some seconds to start. To bring a killed master back as a replica, call its `start`.
     """
 
     @property
     def url(self) -> str:
-        """Where clients connect, as the configuration writes it; names the first servers only."""
+        """The URL for `redis` in a configuration; it names the first three servers only."""
         return "redis+cluster://" + ",".join(f"{HOST}:{each.port}" for each in self.servers[:3])
 
     def start(self) -> None:
-        """Start everything and return when all slots are served and replicated."""
-        self.servers = [self._started(_ClusterNode()) for _ in range(6)]
+        """Start all servers, and return when all slots are served and replicated."""
+        self.servers = [self._start(_ClusterNode()) for _ in range(6)]
         for epoch, server in enumerate(self.servers, 1):
             server.command("CLUSTER", "SET-CONFIG-EPOCH", epoch)
         for number, server in enumerate(self.servers[:3]):
@@ -141,28 +141,28 @@ class RedisCluster(_Servers):
         _until(lambda: all(_is_linked(each) for each in self.servers[3:]))
 
     def owner(self, key: str | bytes) -> RedisServer:
-        """Give the master that has a key."""
+        """Return the master that stores a key."""
         slot = self._any().command("CLUSTER", "KEYSLOT", key)
         port = next(each.port for each in self._ranges() if slot in each.slots)
         return next(each for each in self.servers if each.port == port)
 
     def slots_of(self, master: RedisServer) -> list[int]:
-        """Give the slots that a master has."""
+        """Return the slots of a master."""
         return [slot for each in self._ranges() if each.port == master.port for slot in each.slots]
 
     def fail_over(self, master: RedisServer) -> RedisServer:
-        """Let the replica of a master that is well take over, and give it when it has."""
+        """Make the replica of a healthy master take over; return it when it has."""
         replica = self.replica_of(master)
         _until(lambda: replica.command("CLUSTER", "FAILOVER") == b"OK")
         _until(lambda: _is_master(replica) and self.knows(replica))
         return replica
 
-    def await_heir(self, dead: RedisServer) -> None:
-        """Wait until a replica has taken over from a master that was killed, or hangs."""
+    def await_takeover(self, dead: RedisServer) -> None:
+        """Wait until a replica has taken over from a master that was killed or hangs."""
         _until(lambda: all(each.port != dead.port for each in self._ranges()))
 
     def knows(self, master: RedisServer) -> bool:
-        """Say whether every server that runs has heard that this one has slots."""
+        """Tell whether every running server knows that this one has slots."""
         return all(
             any(found.port == master.port for found in _ranges_of(each))
             for each in self.servers
@@ -170,10 +170,10 @@ class RedisCluster(_Servers):
         )
 
     def replica_of(self, master: RedisServer) -> RedisServer:
-        """Give the one replica of a master."""
+        """Return the replica of a master."""
         identity = master.command("CLUSTER", "MYID")
         assert isinstance(identity, bytes)
-        (found,) = _listed(master.command("CLUSTER", "REPLICAS", identity))
+        (found,) = _as_list(master.command("CLUSTER", "REPLICAS", identity))
         assert isinstance(found, bytes)
         port = int(found.split()[1].split(b"@")[0].rpartition(b":")[2])
         return next(each for each in self.servers if each.port == port)
@@ -181,10 +181,10 @@ class RedisCluster(_Servers):
     def _any(self) -> RedisServer:
         return next(each for each in self.servers if each.running)
 
-    def _ranges(self) -> list[_Range]:
+    def _ranges(self) -> list[_SlotRange]:
         for each in self.servers:
             if each.running:
-                with suppress(OSError, resp.ReplyError):  # one that hangs
+                with suppress(OSError, resp.ReplyError):  # this server hangs; ask the next one
                     return _ranges_of(each)
         return []
 
@@ -195,7 +195,7 @@ class RedisCluster(_Servers):
 
 
 class _Sentinel(RedisServer):
-    """A Sentinel. It keeps what it learns in its configuration, so it is given one only once."""
+    """A Sentinel. It writes what it learns into its configuration file, which is created only once."""
 
     def __init__(self, master: int) -> None:
         super().__init__()
@@ -214,7 +214,7 @@ class _Sentinel(RedisServer):
 
 
 class _ClusterNode(RedisServer):
-    """A server of a Cluster; `bus` is the port that it speaks to the others on."""
+    """A server of a Cluster; `bus` is its port for the other servers."""
 
     def __init__(self) -> None:
         self.bus = free_port()
@@ -230,28 +230,30 @@ def _until(condition: Callable[[], object]) -> None:
     ends = time.monotonic() + _READY_SECONDS
     while not condition():
         if time.monotonic() > ends:
-            raise TimeoutError(f"the servers did not get there in {_READY_SECONDS:g} s")
+            raise TimeoutError(
+                f"the servers did not reach the expected state in {_READY_SECONDS:g} s"
+            )
         time.sleep(0.02)
 
 
-def _pairs(reply: resp.Reply) -> dict[bytes, resp.Reply]:
-    """Read a flat list of names and values."""
+def _as_dict(reply: resp.Reply) -> dict[bytes, resp.Reply]:
+    """Return a flat list of names and values as a dictionary."""
     flat: Any = reply
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _listed(reply: resp.Reply) -> list[resp.Reply]:
+def _as_list(reply: resp.Reply) -> list[resp.Reply]:
     assert isinstance(reply, list)
     return reply
 
 
 def _knows_all(sentinel: RedisServer) -> bool:
-    known = _pairs(sentinel.command("SENTINEL", "MASTER", _MASTER))
+    known = _as_dict(sentinel.command("SENTINEL", "MASTER", _MASTER))
     return (known[b"num-slaves"], known[b"num-other-sentinels"]) == (b"2", b"2")
 
 
 def _is_master(server: RedisServer) -> bool:
-    return _listed(server.command("ROLE"))[0] == b"master"
+    return _as_list(server.command("ROLE"))[0] == b"master"
 
 
 def _is_whole(server: RedisServer, size: int) -> bool:
@@ -261,17 +263,17 @@ def _is_whole(server: RedisServer, size: int) -> bool:
 
 
 def _is_linked(replica: RedisServer) -> bool:
-    role = _listed(replica.command("ROLE"))
+    role = _as_list(replica.command("ROLE"))
     return role[0] == b"slave" and role[3] == b"connected"
 
 
-class _Range(NamedTuple):
-    """Slots and the port of their master."""
+class _SlotRange(NamedTuple):
+    """Some slots and the port of their master."""
 
     slots: range
     port: int
 
 
-def _ranges_of(server: RedisServer) -> list[_Range]:
+def _ranges_of(server: RedisServer) -> list[_SlotRange]:
     found: Any = server.command("CLUSTER", "SLOTS", timeout=0.5)
-    return [_Range(range(first, last + 1), owner[1]) for first, last, owner, *_ in found]
+    return [_SlotRange(range(first, last + 1), owner[1]) for first, last, owner, *_ in found]

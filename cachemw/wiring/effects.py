@@ -19,7 +19,7 @@ from cachemw.engine.core.effects import (
     Settle,
 )
 from cachemw.engine.core.flights import Flight, Landing, Waiter
-from cachemw.engine.model.entry import Entry, Key
+from cachemw.engine.model.entry import Item, Key
 from cachemw.invalidation.base import InvalidationLog
 from cachemw.process.clock import Clock
 from cachemw.stores.base import SharedTier
@@ -88,21 +88,21 @@ class EffectRunner:
             return None
         return shared
 
-    def _lookup(self, key: Key) -> Entry | None:
+    def _lookup(self, key: Key) -> Item | None:
         shared = self._usable(key)
         if shared is None:
             return None
         with span_lookup():
             return shared.get(key, self._log.floors.epoch)
 
-    async def _alookup(self, key: Key) -> Entry | None:
+    async def _alookup(self, key: Key) -> Item | None:
         shared = self._usable(key)
         if shared is None:
             return None
         with span_lookup():
             return await shared.aget(key, self._log.floors.epoch)
 
-    def _save(self, entry: Entry, key: Key) -> bool:
+    def _save(self, entry: Item, key: Key) -> bool:
         shared = self._usable(key)
         if shared is None or entry.position.epoch != self._log.floors.epoch:
             return False
@@ -110,7 +110,7 @@ class EffectRunner:
             shared.put(key, entry)
         return True
 
-    async def _asave(self, entry: Entry, key: Key) -> bool:
+    async def _asave(self, entry: Item, key: Key) -> bool:
         shared = self._usable(key)
         if shared is None or entry.position.epoch != self._log.floors.epoch:
             return False
@@ -135,14 +135,14 @@ class EffectRunner:
         if leases is not None:
             leases.settle(lease, uncacheable)
         elif self._leases is not None:
-            self._leases.owe(lease, uncacheable)
+            self._leases.settle_later(lease, uncacheable)
 
     async def _asettle(self, lease: Lease, uncacheable: bool) -> None:
         leases = self._leasing(lease.key)
         if leases is not None:
             await leases.asettle(lease, uncacheable)
         elif self._leases is not None:
-            self._leases.owe(lease, uncacheable)
+            self._leases.settle_later(lease, uncacheable)
 
 
 def _wait(flight: Flight, timeout: float, further: float) -> Landing:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import cachetools
 
 from cachemw.config import Config, MemorySettings
-from cachemw.engine.core.engine import Engine, EngineSettings
-from cachemw.engine.core.flights import Flights
+from cachemw.engine.core.engine import Engine
+from cachemw.engine.core.ports import EngineSettings, Hooks, Parts
 from cachemw.engine.core.setup import make_router
-from cachemw.engine.model.bypass import watched
 from cachemw.engine.model.keys import KeyMaker
 from cachemw.engine.model.routes import RouteState
-from cachemw.engine.model.variants import Variants
 from cachemw.invalidation.base import InvalidationLog
 from cachemw.process.clock import Clock
 from cachemw.stores.memory.interning import intern_pairs
@@ -39,7 +37,6 @@ def make_engine(
 ) -> Engine:
     """Make the engine over the memory tier and the invalidation log of a process."""
     digest_secret = config.digest_secret or f"cachemw:{config.namespace}"
-    declared = frozenset(name for route in routes for name in route.varies)
     uncacheable = cachetools.TTLCache[bytes, bool](
         config.coalesce.hit_for_miss_size,
         config.coalesce.hit_for_miss,
@@ -47,27 +44,27 @@ def make_engine(
     )
     return Engine(
         settings=_settings(config),
+        parts=Parts(
+            memory=memory,
+            floors=log.floors,
+            log=log,
+            shadows=shadows,
+            uncacheable=uncacheable,
+            intern=intern_pairs,
+        ),
+        hooks=Hooks(count=reporter.count, refused=reporter.refused, mismatched=reporter.mismatched),
         routes=routes,
         router=make_router(config),
         keys=KeyMaker(config.namespace, digest_secret.encode()),
-        watched=watched(declared, honours=any(route.honours for route in routes)),
-        memory=memory,
-        floors=log.floors,
-        log=log,
-        flights=Flights(config.coalesce.max_waiters, config.coalesce.alone),
-        uncacheable=uncacheable,
-        variants=Variants(_variants_limit(config.memory)),
-        memo_bytes=_memo_bytes(config.memory),
-        count=reporter.count,
-        refused=reporter.refused,
-        intern=intern_pairs,
-        shadows=shadows,
-        mismatched=reporter.mismatched,
     )
 
 
 def _settings(config: Config) -> EngineSettings:
     return EngineSettings(
+        memo_bytes=_memo_bytes(config.memory),
+        variants_limit=_variants_limit(config.memory),
+        max_waiters=config.coalesce.max_waiters,
+        alone=config.coalesce.alone,
         coalesce_wait=config.coalesce.wait,
         has_shared=config.redis is not None,
         leases=config.redis is not None and config.coalesce.lease > 0,

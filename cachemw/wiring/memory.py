@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from cachemw.config import MemorySettings
-from cachemw.engine.model.entry import Entry, Verdict
+from cachemw.engine.model.entry import Item, Verdict
 from cachemw.invalidation.floors import Floors
 from cachemw.process.clock import Clock
 from cachemw.process.threads import WorkerPool
 from cachemw.stores.memory.malloc_trim import trim
-from cachemw.stores.memory.pressure import Change
+from cachemw.stores.memory.pressure import PressureChange
 from cachemw.stores.memory.tier import MemoryTier
 from cachemw.telemetry.reporter import Reporter
 
@@ -24,13 +24,13 @@ def make_memory(
 ) -> MemoryTier:
     """Make the memory tier. Its evictions, refusals and pressure are counted and logged."""
 
-    def is_dead(entry: Entry) -> bool:
+    def is_dead(entry: Item) -> bool:
         # Most entries were judged since the last purge, or are newer: their tags need no look.
         if entry.checked == floors.version or entry.position is floors.here():
             return False
         return floors.judge(entry) is Verdict.DEAD
 
-    def on_pressure(change: Change) -> None:
+    def on_pressure(change: PressureChange) -> None:
         try:
             _report(change, reporter)
         except Exception:  # a request caused the change, and must not fail for it (I3)
@@ -48,7 +48,7 @@ def make_memory(
     )
 
 
-def _report(change: Change, reporter: Reporter) -> None:
+def _report(change: PressureChange, reporter: Reporter) -> None:
     level = change.level.name.lower()
     if change.over:
         reporter.logs.memory_relieved(level, change.size, change.shed, change.seconds)

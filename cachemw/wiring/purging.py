@@ -105,4 +105,4 @@ class Purger:
             raise
 
     def _changed(self, tags: tuple[str, ...]) -> Purge:
-        return Purge(tags=self._graph.expand(tags), patience=_CHANGE_WAIT)
+        return Purge(tags=self._graph.expand(tags), confirm_wait=_CHANGE_WAIT)

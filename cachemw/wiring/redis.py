@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from cachemw.config import Config
 from cachemw.connections.nodes import Nodes
+from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import StoreError
-from cachemw.invalidation.log.follower import Hooks, RedisLog
+from cachemw.invalidation.log.follower import RedisLog
+from cachemw.invalidation.log.hooks import LogHooks
 from cachemw.invalidation.log.rollout_documents import RolloutDocuments
 from cachemw.process.clock import Clock
 from cachemw.rollout.flags.flags import Flags
@@ -48,7 +50,7 @@ class RedisParts:
     scanner: Scanner
     leases: Leases
     log: RedisLog
-    hooks: Hooks
+    hooks: LogHooks
     rollout: RolloutDocuments
     rollout_active: list[Callable[[], None]] = field(default_factory=list)
     """Called now and then while there is a rollout that somebody has to control."""
@@ -71,11 +73,11 @@ class RedisParts:
     def _rejoined(self, flags: Flags) -> None:
         flags.publish_pending()
         with suppress(StoreError):
-            self.leases.pay()
+            self.leases.settle_deferred()
 
     def _tick(self, client: redis.Redis, stats: Callable[[], bytes]) -> None:
         with suppress(StoreError):  # counted; the next tick tries again
-            self.leases.pay()
+            self.leases.settle_deferred()
             self.leases.renew()
         now = self.clock.monotonic()
         if self.rollout_active and now - self.looked_at >= _LOOK_EVERY:
@@ -94,13 +96,13 @@ class RedisParts:
 
     def fleet_stats(self) -> fleet.FleetStats:
         """Give what the processes of the fleet have counted; raises StoreUnavailable."""
-        node = self.nodes.found(fleet.name_of(self.config.namespace).encode())
+        node = self.nodes.find(fleet.name_of(self.config.namespace).encode())
         return fleet.read(node.sync(), self.config.namespace)
 
     def fleet_processes(self) -> tuple[fleet.ProcessStats, ...]:
         """Give what each process has counted, with more patience than a request has."""
-        node = self.nodes.found(fleet.name_of(self.config.namespace).encode())
-        with closing(node.alone(_PATIENCE)) as client:
+        node = self.nodes.find(fleet.name_of(self.config.namespace).encode())
+        with closing(node.dedicated_client(_PATIENCE)) as client:
             return fleet.read(client, self.config.namespace).processes
 
     def gauges(self) -> dict[str, Callable[[], float | None]]:
@@ -134,11 +136,12 @@ class _StoreReporter:
         self._logs = reporter.logs
         self._opened_at = 0.0
 
-    def report(self, event: str, reason: str) -> None:
+    def breaker_closed(self) -> None:
+        """Log that a breaker is closed again."""
+        self._logs.breaker_closed(self._clock.monotonic() - self._opened_at)
+
+    def report(self, event: EventName, reason: str) -> None:
         """Take an event of the tier or the log."""
-        if event == "breaker_closed":
-            self._logs.breaker_closed(self._clock.monotonic() - self._opened_at)
-            return
         self._count(event, reason)
         if event == "entry_rejected":
             self._logs.entry_rejected(reason)
@@ -151,9 +154,10 @@ def connect(config: Config, clock: Clock, reporter: Reporter) -> RedisParts:
     """Join the parts; opens no connection yet."""
     assert config.redis is not None
     nodes = Nodes(config.redis, clock.monotonic)
-    hooks = Hooks()
+    hooks = LogHooks()
     events = _StoreReporter(config, clock, reporter)
     hooks.count = events.report
+    hooks.breaker_closed = events.breaker_closed
     hooks.lost = reporter.logs.log_lost
     hooks.regained = reporter.logs.log_regained
     hooks.unsent = reporter.logs.purges_unsent

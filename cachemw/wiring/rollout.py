@@ -62,11 +62,11 @@ def make_rollout(
         fleet=shared.fleet_processes if shared else alone,
         clock=clock,
         name=name,
-        tell=tell,
+        report=tell,
     )
-    rollout = Rollout(store, controller, config, clock=clock, tell=tell, failed=logs.failed)
+    rollout = Rollout(store, controller, config, clock=clock, report=tell, failed=logs.failed)
     if shared is None:
-        rollout.begun.append(rollout.ensure_control)
+        rollout.on_move.append(rollout.ensure_control)
     elif config.rollout.controller:
         shared.rollout_active.append(rollout.ensure_control)
     return rollout

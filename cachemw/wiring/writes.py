@@ -6,7 +6,8 @@ import asyncio
 
 from cachemw.engine.core.drivers import arun, run
 from cachemw.engine.core.effects import Lease, SharedWrite, save
-from cachemw.process.threads import Tasks, WorkerPool
+from cachemw.process.tasks import Tasks
+from cachemw.process.threads import WorkerPool
 from cachemw.telemetry.reporter import Reporter
 from cachemw.wiring.effects import EffectRunner
 

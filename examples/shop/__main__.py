@@ -1,4 +1,4 @@
-"""`python -m shop [PATH]`: make the database where there is none and describe it as JSON."""
+"""`python -m shop [PATH]`: create the database if it does not exist, and describe it as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the shop meets its cache: the same for all three front ends."""
+"""The shop's cache, the same under all three frameworks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ CONFIG = Path(__file__).with_name("cachemw.toml")
 
 
 def is_on() -> bool:
-    """Whether there is a cache: `SHOP_CACHE=off` runs the shop as it was before it had one."""
+    """Tell whether the shop uses its cache: not with `SHOP_CACHE=off`."""
     return os.environ.get("SHOP_CACHE", "on") != "off"
 
 
 def open_cache() -> Cache | None:
-    """Open the cache that `cachemw.toml` describes; `CACHEMW_REDIS` names its Redis, if any."""
+    """Return the cache that `cachemw.toml` describes; `CACHEMW_REDIS` may name its Redis."""
     if not is_on():
         return None
     from cachemw import Cache

@@ -1,4 +1,4 @@
-"""The shop under Django, settings and all: `gunicorn "shop.django_app:create_app()"`."""
+"""The shop under Django, with its settings: `gunicorn "shop.django_app:create_app()"`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def create_app() -> Callable[..., Any]:
-    """Configure Django, the cache first in `MIDDLEWARE` unless it is off, and return WSGI."""
+    """Configure Django and return the WSGI application. The cache is first in `MIDDLEWARE`."""
     chosen = dict(SETTINGS, DATABASES={"default": database(seed.ensure(seed.default_path()))})
     if caching.is_on():
         chosen["MIDDLEWARE"] = ["cachemw.django.CacheMiddleware", *SETTINGS["MIDDLEWARE"]]
@@ -36,14 +36,14 @@ def create_app() -> Callable[..., Any]:
 
 
 def database(path: Path) -> dict[str, Any]:
-    """Return the settings of the shop's database: connections are kept open, one per thread."""
+    """Return the settings of the database; each thread keeps its connection open."""
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": path,
         "CONN_MAX_AGE": None,
         "OPTIONS": {
             "timeout": 10,
-            # A transaction that began by reading could not be made a writing one beside another.
+            # In SQLite, a transaction that begins with a read fails if another one has written since.
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 268435456;",
         },

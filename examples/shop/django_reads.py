@@ -1,8 +1,9 @@
-"""What the shop shows, by Django's ORM.
+"""The reads of the shop, with Django's ORM.
 
-Figures and rankings are sums over thousands of rows, and may be as old as an answer's lifetime
-allows: they are not recorded. They say which rows to show; those are then read by their keys, so
-that what a page says of a product, a customer or an order is never out of date.
+Figures and rankings are sums over thousands of rows. They may be as old as the lifetime of a page
+allows, so they are not recorded. They decide which rows a page shows. These rows are then read by
+their keys and recorded, so what a page says about a product, a customer or an order is never out of
+date.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def products(page: str, sort: str, category: str | None) -> Shown:
 
 @origin.counted
 def product(product: int) -> Shown:
-    """Return a product with how it sells, and its place in its category."""
+    """Return a product with its sales and its rank in its category."""
     columns = ("id", "name", "price", "brand", "rating", "version", "category_id")
     body = required(Product.objects.filter(id=product).values(*columns).first(), "product")
     category = Category.objects.get(id=body.pop("category_id"))
@@ -53,7 +54,7 @@ def product(product: int) -> Shown:
 
 @origin.counted
 def catalog() -> Shown:
-    """Return every category with its size, its prices and what it sold lately."""
+    """Return every category with its size, its prices and its recent sales."""
     sold = _sold_by_category()
     categories = Category.objects.order_by("name").values("id", "slug", "name")
     figures = _figures_by_category()
@@ -68,7 +69,7 @@ def catalog() -> Shown:
 
 @origin.counted
 def category(slug: str) -> Shown:
-    """Return a category with its best sellers and how its prices are spread."""
+    """Return a category with its best sellers and its price ranges."""
     found = Category.objects.filter(slug=slug).values("id", "slug", "name").first()
     body = required(found, "category")
     category = body.pop("id")
@@ -85,7 +86,7 @@ def recommendations(product: int) -> Shown:
 
 @origin.counted
 def inventory(product: int) -> Shown:
-    """Return a product's stock and how long it lasts at the present pace."""
+    """Return a product's stock and how long it lasts at the current sales."""
     rows = Inventory.objects.filter(product=product)
     body = required(rows.values("product", "stock", "version").first(), "product")
     sold = _sold_recently(product)
@@ -161,14 +162,14 @@ def logs() -> Shown:
 
 
 def health() -> Shown:
-    """Return whether the database answers; raises what the database raises."""
+    """Return that the database answers; an error of the database is raised."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     return {"status": "ok", "worker": origin.worker()}
 
 
 def _products(listed: Iterable[Row], *columns: str) -> list[Row]:
-    """Complete rows that have an `id`, in their order, with columns of the products they name."""
+    """Return rows that have an `id`, in their order, with columns of the products they name."""
     listed = list(listed)
     rows = Product.objects.filter(id__in=[row["id"] for row in listed]).values("id", *columns)
     by_id = {row["id"]: row for row in rows}
@@ -190,7 +191,7 @@ def _within(category: str | None) -> QuerySet[Product]:
 
 @unrecorded()
 def _listed(sort: str, category: str | None, *, skip: int) -> list[Row]:
-    """Return which products a page of a list shows."""
+    """Return the ids of the products on a page of a list."""
     if sort != "popular":
         order = "-rating" if sort == "rating" else sort
         return list(_within(category).order_by(order, "id").values("id")[skip : skip + PAGE])

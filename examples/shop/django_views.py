@@ -18,7 +18,7 @@ View = Callable[..., HttpResponse]
 
 
 def view(**methods: View) -> View:
-    """Choose by method, and answer what is wrong with a request."""
+    """Return a view that chooses by method, and answers a ShopError with its status."""
 
     def dispatch(request: HttpRequest, **captured: Any) -> HttpResponse:
         handler = methods.get(request.method or "")
@@ -33,7 +33,7 @@ def view(**methods: View) -> View:
 
 
 def showing(read: Callable[..., Shown]) -> View:
-    """Make a view of a read that takes what the path captured."""
+    """Return a view of a read whose arguments come from the path."""
 
     @wraps(read)
     def show(request: HttpRequest, *captured: Any) -> HttpResponse:
@@ -43,7 +43,7 @@ def showing(read: Callable[..., Shown]) -> View:
 
 
 def reading(read: Callable[[Any], Shown]) -> View:
-    """Make a view of a read that takes the query."""
+    """Return a view of a read whose arguments come from the query."""
 
     def show(request: HttpRequest) -> HttpResponse:
         return respond(read(request.GET))
@@ -52,7 +52,7 @@ def reading(read: Callable[[Any], Shown]) -> View:
 
 
 def writing(change: Callable[..., Row]) -> View:
-    """Make a view of a write."""
+    """Return a view of a write."""
 
     @wraps(change)
     def write(request: HttpRequest, *captured: Any) -> HttpResponse:
@@ -66,25 +66,25 @@ def writing(change: Callable[..., Row]) -> View:
 
 
 def list_products(query: Any) -> Shown:
-    """Read what a list of products is asked by, and list them."""
+    """Return the page of products that the query asks for."""
     page, sort = query.get("page", "1"), query.get("sort", "name")
     return reads.products(page, sort, query.get("category"))
 
 
 def list_orders(query: Any) -> Shown:
-    """Read whose orders are asked for, and list them."""
+    """Return the orders of the customer that the query names."""
     return reads.orders(query.get("customer", ""))
 
 
 def respond(shown: Shown) -> HttpResponse:
-    """Turn what a read returned into a response."""
+    """Return a response with what a read returned."""
     if isinstance(shown, str):
         return HttpResponse(shown, content_type="text/plain")
     return JsonResponse(shown)
 
 
 def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Shown a path that is nothing of the shop's."""
+    """Return the response for an unknown path."""
     return JsonResponse({"detail": "Not Found"}, status=404)
 
 

@@ -1,4 +1,4 @@
-"""What changes the shop, by Django's ORM: one short transaction each."""
+"""The writes of the shop, with Django's ORM; each is one short transaction."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def set_stock(product: int, form: object) -> Row:
 
 @atomic
 def place_order(form: object) -> Row:
-    """Order `{"customer": id, "items": [{"product": id, "quantity": units}]}` from stock."""
+    """Place an order: `{"customer": id, "items": [{"product": id, "quantity": units}]}`."""
     customer, units = whole(form, "customer", least=1), basket(form)
     buyer = Customer.objects.filter(id=customer)
     buyer.update(version=F("version") + 1)
@@ -45,7 +45,7 @@ def place_order(form: object) -> Row:
 
 
 def _take(product: int, quantity: int) -> Row:
-    """Take units from stock; raises ShopError: 404 for no such product, 409 for too few."""
+    """Take units from stock; raises ShopError: 404 for an unknown product, 409 for too few units."""
     enough = Inventory.objects.filter(product=product, stock__gte=quantity)
     taken = enough.update(stock=F("stock") - quantity, version=F("version") + 1)
     left = _stock(product)

@@ -1,6 +1,6 @@
 """The shop under FastAPI: `uvicorn --factory shop.fastapi_app:create_app`.
 
-Its functions are plain ones, which FastAPI runs in its thread pool: SQLite blocks.
+Its functions are not async, because SQLite blocks: FastAPI runs them in its thread pool.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Write = Callable[..., Row]
 
 
 def create_app() -> FastAPI:
-    """Make the application, with the cache around it unless `SHOP_CACHE=off`."""
+    """Return the application, with the cache in front of it unless `SHOP_CACHE=off`."""
     cache = caching.open_cache()
     engine = open_engine(seed.ensure(seed.default_path()))
     sessions = sessionmaker(engine)
@@ -46,6 +46,7 @@ def create_app() -> FastAPI:
 
     app = FastAPI(title="Shop", lifespan=lifespan)
     app.include_router(reading(show))
+    app.include_router(reading_internals(show))
     app.include_router(writing(change))
     app.add_exception_handler(ShopError, on_problem)
     app.add_exception_handler(RequestValidationError, on_malformed)
@@ -53,13 +54,13 @@ def create_app() -> FastAPI:
         from cachemw.integrations.sqlalchemy import record
         from cachemw.starlette import CacheMiddleware
 
-        record(engine, cache, Base.metadata)  # what is written purges what was built from it
+        record(engine, cache, Base.metadata)  # a write purges the pages that show its rows
         app.add_middleware(CacheMiddleware, cache=cache)
     return app
 
 
 def reading(show: Callable[..., Response]) -> APIRouter:
-    """Return the routes that show something."""
+    """Return the routes that read."""
     router = APIRouter()
 
     @router.get("/products")
@@ -98,6 +99,13 @@ def reading(show: Callable[..., Response]) -> APIRouter:
     def inventory(number: int) -> Response:
         return show(reads.inventory, number)
 
+    return router
+
+
+def reading_internals(show: Callable[..., Response]) -> APIRouter:
+    """Return the routes for the people who run the shop."""
+    router = APIRouter()
+
     @router.get("/metrics")
     def metrics() -> Response:
         return show(reads.metrics)
@@ -114,7 +122,7 @@ def reading(show: Callable[..., Response]) -> APIRouter:
 
 
 def writing(change: Callable[..., Response]) -> APIRouter:
-    """Return the routes that change something."""
+    """Return the routes that write."""
     router = APIRouter()
 
     @router.api_route("/products/{number:int}", methods=["PUT", "PATCH"])
@@ -133,16 +141,16 @@ def writing(change: Callable[..., Response]) -> APIRouter:
 
 
 def respond(shown: Shown) -> Response:
-    """Turn what a read returned into a response."""
+    """Return a response with what a read returned."""
     return PlainTextResponse(shown) if isinstance(shown, str) else JSONResponse(shown)
 
 
 async def on_problem(_: Request, problem: Exception) -> Response:
-    """Shown what is wrong with a request."""
+    """Return the response for a mistake in a request."""
     assert isinstance(problem, ShopError)
     return JSONResponse({"detail": problem.detail}, status_code=problem.status)
 
 
 async def on_malformed(_: Request, error: Exception) -> Response:
-    """Shown a body that is no JSON; every other check is the data layer's."""
+    """Return the response for a body that is not JSON; the data layer makes all other checks."""
     return JSONResponse({"detail": "the body must be a JSON object"}, status_code=400)

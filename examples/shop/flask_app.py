@@ -16,7 +16,7 @@ from .tables import Base, open_engine
 
 
 def create_app() -> Flask:
-    """Make the application, with the cache around it unless `SHOP_CACHE=off`."""
+    """Return the application, with the cache in front of it unless `SHOP_CACHE=off`."""
     cache = caching.open_cache()
     engine = open_engine(seed.ensure(seed.default_path()))
     sessions = sessionmaker(engine)
@@ -33,6 +33,7 @@ def create_app() -> Flask:
     app = Flask(__name__)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     add_reads(app, show)
+    add_internal_reads(app, show)
     add_writes(app, change)
     app.register_error_handler(ShopError, on_problem)
     app.register_error_handler(
@@ -43,13 +44,13 @@ def create_app() -> Flask:
         from cachemw.integrations.sqlalchemy import record
         from cachemw.wsgi import CacheMiddleware
 
-        record(engine, cache, Base.metadata)  # what is written purges what was built from it
+        record(engine, cache, Base.metadata)  # a write purges the pages that show its rows
         app.wsgi_app = CacheMiddleware(app.wsgi_app, cache=cache)  # type: ignore[method-assign]
     return app
 
 
 def add_reads(app: Flask, show: Callable[..., Response]) -> None:
-    """Add the routes that show something."""
+    """Add the routes that read."""
 
     @app.get("/products")
     def products() -> Response:
@@ -89,6 +90,10 @@ def add_reads(app: Flask, show: Callable[..., Response]) -> None:
     def inventory(number: int) -> Response:
         return show(reads.inventory, number)
 
+
+def add_internal_reads(app: Flask, show: Callable[..., Response]) -> None:
+    """Add the routes for the people who run the shop."""
+
     @app.get("/metrics")
     def metrics() -> Response:
         return show(reads.metrics)
@@ -103,7 +108,7 @@ def add_reads(app: Flask, show: Callable[..., Response]) -> None:
 
 
 def add_writes(app: Flask, change: Callable[..., Response]) -> None:
-    """Add the routes that change something."""
+    """Add the routes that write."""
 
     @app.route("/products/<int:number>", methods=["PUT", "PATCH"])
     def set_price(number: int) -> Response:
@@ -119,10 +124,10 @@ def add_writes(app: Flask, change: Callable[..., Response]) -> None:
 
 
 def respond(shown: Shown) -> Response:
-    """Turn what a read returned into a response."""
+    """Return a response with what a read returned."""
     return Response(shown, mimetype="text/plain") if isinstance(shown, str) else jsonify(shown)
 
 
 def on_problem(problem: ShopError) -> tuple[Response, int]:
-    """Shown what is wrong with a request."""
+    """Return the response for a mistake in a request."""
     return jsonify({"detail": problem.detail}), problem.status

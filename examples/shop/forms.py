@@ -1,4 +1,4 @@
-"""What a request may ask for, checked the same for every front end."""
+"""Checks of what a request asks for, the same under every framework."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from .schema import TODAY
 
 Row = dict[str, Any]
 Shown = Row | str
-"""What a read answers: an object for JSON, or plain text."""
+"""What a read returns: an object for JSON, or plain text."""
 
 PAGE = 24
 """Products on a page of a list."""
 RECENT = TODAY - 14
+"""First day of what counts as recent."""
 SEASON = TODAY - 365
+"""First day of the orders that recommendations use."""
 SORTS = ("name", "price", "-price", "rating", "popular")
 
 
 class ShopError(Exception):
-    """What is wrong with a request, as every front end answers it."""
+    """A mistake in a request: the status and the text of the response."""
 
     def __init__(self, status: int, detail: str) -> None:
         self.status = status
@@ -28,27 +30,27 @@ class ShopError(Exception):
 
 
 def required(row: Mapping[str, Any] | None, what: str) -> Row:
-    """Return the row; raises ShopError(404) for None."""
+    """Return the row; raises ShopError(404) if it is None."""
     if row is None:
         raise ShopError(404, f"no such {what}")
     return dict(row)
 
 
 def number(text: str, name: str) -> int:
-    """Read a positive whole number from a query; raises ShopError(400)."""
+    """Return a positive whole number from a query; raises ShopError(400)."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text)):
         raise ShopError(400, f"{name} must be a positive whole number")
     return int(text)
 
 
 def check_sort(sort: str) -> None:
-    """Raise ShopError(400) for an order that lists do not have."""
+    """Raise ShopError(400) for an unknown sort order."""
     if sort not in SORTS:
         raise ShopError(400, f"sort must be one of {', '.join(SORTS)}")
 
 
 def whole(form: object, name: str, *, least: int) -> int:
-    """Read a whole number from a decoded body; raises ShopError(400)."""
+    """Return a whole number from a decoded body; raises ShopError(400)."""
     value = _fields(form).get(name)
     if type(value) is not int or not least <= value < 10**9:
         raise ShopError(400, f"{name} must be a whole number of at least {least}")
@@ -56,7 +58,7 @@ def whole(form: object, name: str, *, least: int) -> int:
 
 
 def basket(form: object) -> dict[int, int]:
-    """Read what is ordered, units by product; raises ShopError(400)."""
+    """Return the ordered units by product; raises ShopError(400)."""
     lines = _fields(form).get("items")
     if not isinstance(lines, list) or not 1 <= len(lines) <= 100:
         raise ShopError(400, "items must be a list of 1 to 100 lines")

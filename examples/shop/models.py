@@ -1,4 +1,4 @@
-"""The shop's tables as Django models. `schema.py` makes them, so Django does not manage them."""
+"""The shop's tables as Django models. `schema.py` creates them, so Django does not."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Counts the reads that really ran, by the shop itself: what a cache saved is no cache's own claim.
+"""A counter of the reads that reach the shop.
 
-With `SHOP_COUNTS` naming a directory, each process keeps an 8-byte count in a file of its own
-there, named by its process id, mapped into memory: adding to it is a store, not a write.
+The shop counts them itself, so that the savings of the cache do not rest on the cache's own counts.
+`SHOP_COUNTS` names a directory. There each process has an 8-byte count in a file of its own, named
+by its process id. The file is mapped into memory, so counting needs no system call.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _maps: dict[int, mmap.mmap] = {}
 
 
 def counted(read: Callable[P, T]) -> Callable[P, T]:
-    """Count each call of a read."""
+    """Return a read that counts its calls."""
 
     @functools.wraps(read)
     def counting(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -34,7 +35,7 @@ def counted(read: Callable[P, T]) -> Callable[P, T]:
 
 
 def worker() -> int:
-    """Say which process answers."""
+    """Return the id of the process that answers."""
     return os.getpid()
 
 

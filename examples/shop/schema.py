@@ -1,16 +1,16 @@
 """The shop's tables.
 
-What a reader may see out of date carries a `version` that only grows, so that anyone who
-watches from outside can tell an old answer from a new one.
+Rows that a cached page might show too late have a `version` that only grows. With it, a test can
+tell from outside whether an answer is old.
 """
 
 from __future__ import annotations
 
 VERSION = 1
-"""Goes up with every change of the tables or of what is seeded into them."""
+"""Increased with every change of the tables or of the rows in `seed.py`."""
 
 TODAY = 730
-"""Orders are dated by day number; the shop has been open for two years, for ever."""
+"""The current day. Days are numbered; in this shop it is always day 730, two years after opening."""
 
 TABLES = """
 CREATE TABLE categories (id INTEGER PRIMARY KEY, slug TEXT NOT NULL UNIQUE, name TEXT NOT NULL);

@@ -1,4 +1,4 @@
-"""Make the shop's database: the same rows for the same sizes, on every machine."""
+"""The rows of the shop's database: the same for the same sizes, on every machine."""
 
 from __future__ import annotations
 
@@ -44,38 +44,40 @@ FULL = Sizes()
 
 
 def default_path(sizes: Sizes = FULL) -> Path:
-    """Name the database: `SHOP_DB`, else a file in this user's corner of the temp directory."""
+    """Return the path of the database: `SHOP_DB`, or a file in this user's folder for temporary files."""
     if named := os.environ.get("SHOP_DB"):
         return Path(named)
     folder = Path(tempfile.gettempdir()) / f"cachemw-shop-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    # In a directory that everyone may write to, somebody else could have made it first.
+    # Everyone may write to the temp directory, so another user could have created the folder first.
     if folder.stat().st_uid != os.getuid() or folder.is_symlink():
-        raise SystemExit(f"{folder} belongs to somebody else; name another place with SHOP_DB")
+        raise SystemExit(f"{folder} belongs to another user: set SHOP_DB to another path")
     return folder / f"v{schema.VERSION}-{sizes.products}x{sizes.orders}.db"
 
 
 def ensure(path: Path, sizes: Sizes = FULL) -> Path:
-    """Return the path of a complete database, making it first where there is none.
+    """Return the path of a complete database, which is created if it does not exist.
 
-    Of several processes that ask at once one makes it and the others wait; a maker that dies
-    half-way leaves nothing under that name.
+    If several processes call this at once, one creates the database and the others wait. If that
+    process dies, no incomplete database is left under this name.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone_in(path.parent):
+        with _locked(path.parent):
             if not path.exists():
-                _make_aside(path, sizes)
+                _create(path, sizes)
     with closing(sqlite3.connect(path)) as connection:
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found != schema.VERSION:
-        raise SystemExit(f"{path} is not a shop of this release: delete it and it is made anew")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != schema.VERSION:
+        raise SystemExit(
+            f"{path} is not a database of this release: delete it, and it is created again"
+        )
     return path
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    # The folder itself is locked, so no lock file is left behind; a dead process's lock is gone.
+def _locked(folder: Path) -> Iterator[None]:
+    # The folder itself is locked, so no lock file is left. The lock of a dead process ends with it.
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -84,19 +86,19 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _make_aside(path: Path, sizes: Sizes) -> None:
+def _create(path: Path, sizes: Sizes) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     os.close(handle)
-    aside = Path(name)
+    temporary = Path(name)
     try:
-        fill(aside, sizes)
-        aside.replace(path)
+        fill(temporary, sizes)
+        temporary.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def fill(path: Path, sizes: Sizes) -> None:
-    """Write every row in one go, the indexes last: a file that nobody reads needs no journal."""
+    """Write all rows, then the indexes, without a journal: nobody reads this file yet."""
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
@@ -153,7 +155,7 @@ def _orders(
     items: list[tuple[int, int, int, int]],
     dice: random.Random,
 ) -> Iterator[tuple[int, int, int, int]]:
-    """Yield orders of one to three products, low numbers the more popular, and note their items."""
+    """Yield orders of one to three products, and add their items; low numbers are popular."""
     chance = dice.random
     for order in range(1, sizes.orders + 1):
         chosen = {int(sizes.products * chance() ** 2) + 1 for _ in range(1 + int(3 * chance()))}

@@ -1,8 +1,9 @@
-"""What the shop shows, by SQLAlchemy.
+"""The reads of the shop, with SQLAlchemy.
 
-Figures and rankings are sums over thousands of rows, and may be as old as an answer's lifetime
-allows: they are not recorded. They say which rows to show; those are then read by their keys, so
-that what a page says of a product, a customer or an order is never out of date.
+Figures and rankings are sums over thousands of rows. They may be as old as the lifetime of a page
+allows, so they are not recorded. They decide which rows a page shows. These rows are then read by
+their keys and recorded, so what a page says about a product, a customer or an order is never out of
+date.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def products(db: Session, page: str, sort: str, category: str | None) -> Shown:
 
 @origin.counted
 def product(db: Session, product: int) -> Shown:
-    """Return a product with how it sells, and its place in its category."""
+    """Return a product with its sales and its rank in its category."""
     columns = (Product.id, Product.name, Product.price, Product.brand, Product.rating)
     query = select(*columns, Product.version, Product.category_id).where(Product.id == product)
     body = required(_row(db, query), "product")
@@ -65,7 +66,7 @@ def product(db: Session, product: int) -> Shown:
 
 @origin.counted
 def catalog(db: Session) -> Shown:
-    """Return every category with its size, its prices and what it sold lately."""
+    """Return every category with its size, its prices and its recent sales."""
     figures, sold = _figures_by_category(db), _sold_by_category(db)
     query = select(Category.id, Category.slug, Category.name).order_by(Category.name)
     return {
@@ -79,7 +80,7 @@ def catalog(db: Session) -> Shown:
 
 @origin.counted
 def category(db: Session, slug: str) -> Shown:
-    """Return a category with its best sellers and how its prices are spread."""
+    """Return a category with its best sellers and its price ranges."""
     query = select(Category.id, Category.slug, Category.name).where(Category.slug == slug)
     body = required(_row(db, query), "category")
     category = body.pop("id")
@@ -97,7 +98,7 @@ def recommendations(db: Session, product: int) -> Shown:
 
 @origin.counted
 def inventory(db: Session, product: int) -> Shown:
-    """Return a product's stock and how long it lasts at the present pace."""
+    """Return a product's stock and how long it lasts at the current sales."""
     columns = (Inventory.product_id.label("product"), Inventory.stock, Inventory.version)
     query = select(*columns).where(Inventory.product_id == product)
     body = required(_row(db, query), "product")
@@ -178,7 +179,7 @@ def logs(db: Session) -> Shown:
 
 
 def health(db: Session) -> Shown:
-    """Return whether the database answers; raises what the database raises."""
+    """Return that the database answers; an error of the database is raised."""
     db.execute(select(1))
     return {"status": "ok", "worker": origin.worker()}
 
@@ -192,7 +193,7 @@ def _row(db: Session, query: Query) -> Row | None:
 
 
 def _products(db: Session, listed: list[Row], *columns: Any) -> list[Row]:
-    """Complete rows that have an `id`, in their order, with columns of the products they name."""
+    """Return rows that have an `id`, in their order, with columns of the products they name."""
     ids = [row["id"] for row in listed]
     rows = _rows(db, select(Product.id, *columns).where(Product.id.in_(ids)))
     by_id = {row["id"]: row for row in rows}
@@ -217,7 +218,7 @@ def _within(query: Query, category: str | None) -> Query:
 
 @unrecorded()
 def _listed(db: Session, sort: str, category: str | None, *, skip: int) -> list[Row]:
-    """Return which products a page of a list shows."""
+    """Return the ids of the products on a page of a list."""
     if sort == "popular":
         query = select(Product.id, UNITS.label("sold_recently"))
         query = query.join_from(Product, Item).join_from(Item, Order)
@@ -270,7 +271,7 @@ def _price_bands(db: Session, category: int) -> list[Row]:
 
 @unrecorded()
 def _bought_together(db: Session, product: int) -> list[Row]:
-    """Rank the products in other orders of the customers who ordered this one."""
+    """Return the products that customers of this product ordered most, in any of their orders."""
     theirs, also = aliased(Order), aliased(Item)
     first = db.scalar(select(func.min(Order.id)).where(Order.day >= SEASON)) or 1
     together = func.count().label("together")

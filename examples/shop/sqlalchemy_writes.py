@@ -1,4 +1,4 @@
-"""What changes the shop, by SQLAlchemy. Each is called inside a transaction, which it leaves open."""
+"""The writes of the shop, with SQLAlchemy. The caller begins and commits the transaction."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def set_stock(db: Session, product: int, form: object) -> Row:
 
 
 def place_order(db: Session, form: object) -> Row:
-    """Order `{"customer": id, "items": [{"product": id, "quantity": units}]}` from stock."""
+    """Place an order: `{"customer": id, "items": [{"product": id, "quantity": units}]}`."""
     customer, units = whole(form, "customer", least=1), basket(form)
     counted = update(Customer).where(Customer.id == customer)
     counted = counted.values(version=Customer.version + 1)
@@ -47,7 +47,7 @@ def place_order(db: Session, form: object) -> Row:
 
 
 def _take(db: Session, product: int, quantity: int) -> Row:
-    """Take units from stock; raises ShopError: 404 for no such product, 409 for too few."""
+    """Take units from stock; raises ShopError: 404 for an unknown product, 409 for too few units."""
     change = update(Inventory).where(Inventory.product_id == product, Inventory.stock >= quantity)
     change = change.values(stock=Inventory.stock - quantity, version=Inventory.version + 1)
     left = db.execute(change.returning(*STOCK)).mappings().one_or_none()

@@ -1,4 +1,4 @@
-"""The shop's tables as SQLAlchemy classes. `schema.py` makes them."""
+"""The shop's tables as SQLAlchemy classes. `schema.py` creates them."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Event(Base):
 
 
 def open_engine(path: Path) -> Engine:
-    """Make an engine over the shop's file: a pool of connections, opened when they are needed."""
+    """Return an engine for the shop's file; its connections are opened when they are needed."""
     engine = create_engine(f"sqlite:///{path}", pool_size=16, connect_args={"timeout": 10})
     event.listen(engine, "connect", _prepare)
     return engine

@@ -12,11 +12,11 @@ import click
 import pytest
 
 from cachemw.cli.demo import processes
-from cachemw.cli.demo.figures import Latency, Outage, Run, compare
+from cachemw.cli.demo.figures import Outage, ResponseTimes, Run, compare
 from cachemw.cli.demo.processes import FRONT_ENDS, check_extras, find_shop
 from cachemw.ops.load.client import Connection, Pool, Reply, RequestError
 from cachemw.ops.load.replay import Sample
-from cachemw.ops.load.staleness import Versions, changed_by, shown_by
+from cachemw.ops.load.staleness import Versions, changed_versions, shown_versions
 from cachemw.ops.load.traffic import World, checks_after, make_traffic
 
 WORLD = World(products=1000, customers=50, orders=500, categories=("a", "b", "c"))
@@ -89,8 +89,8 @@ def test_a_read_is_judged_by_the_writes_that_it_must_show(
 ) -> None:
     versions = Versions()
     for answered, version, worker, away in writes:
-        versions.wrote("product:7", version, answered, worker=worker, away=away)
-    versions.read("/products/7", {"product:7": shown, "product:8": 1}, sent, worker=0)
+        versions.record_write("product:7", version, answered, worker=worker, away=away)
+    versions.check_read("/products/7", {"product:7": shown, "product:8": 1}, sent, worker=0)
     assert [(found.away, pytest.approx(found.age)) for found in versions.stale] == stale
 
 
@@ -109,17 +109,17 @@ def test_a_read_is_judged_by_the_writes_that_it_must_show(
 def test_what_an_answer_shows_is_read_out_of_it(
     kind: str, path: str, body: object, expected: dict[str, int]
 ) -> None:
-    assert shown_by(kind, path, json.dumps(body).encode()) == expected
+    assert shown_versions(kind, path, json.dumps(body).encode()) == expected
 
 
 def test_what_a_write_changed_is_read_out_of_its_answer() -> None:
     placed = {"customer": {"id": 3, "version": 2}, "stock": [{"product": 7, "version": 9}]}
-    assert changed_by("place order", placed) == {"customer:3": 2, "inventory:7": 9}
-    assert changed_by("set price", {"id": 7, "version": 2}) == {"product:7": 2}
+    assert changed_versions("place order", placed) == {"customer:3": 2, "inventory:7": 9}
+    assert changed_versions("set price", {"id": 7, "version": 2}) == {"product:7": 2}
 
 
 def make_run(mean: float, origin_reads: int) -> Run:
-    latency = Latency(count=100, mean=mean, p50=mean, p95=mean, p99=mean)
+    latency = ResponseTimes(count=100, mean=mean, p50=mean, p95=mean, p99=mean)
     return Run(
         latency=latency,
         reads=90,

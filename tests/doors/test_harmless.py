@@ -45,7 +45,7 @@ def of(path: str) -> Break:
 PARTS: dict[str, Break] = {
     "matching": on("engine.router.match"),
     "keys": on("engine.keys.make"),
-    "variants": on("engine.selecting"),
+    "variants": on("engine.variants.values"),
     "memory get": on("engine.memory.get"),
     "memory put": on("engine.memory.put"),
     "floors here": on("engine.floors.here"),
@@ -55,7 +55,7 @@ PARTS: dict[str, Break] = {
     "refusals": on("engine.refused"),
     "interning": on("engine.intern"),
     "following the log": on("log.start"),
-    "plans": on("engine.known"),
+    "plans": on("engine.memo.known"),
     "asking": of("cachemw.engine.flows.on_request.classify"),
     "screening": of("cachemw.engine.request.keying.bypass_reason"),
     "judging": of("cachemw.engine.keeping.storing.judge"),

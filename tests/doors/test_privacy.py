@@ -85,7 +85,7 @@ def test_what_varies_on_cookie_is_kept_for_a_session_only_for_a_time_it_states(
 
 
 def test_a_secret_that_an_answer_varies_on_does_not_stand_in_memory(open_door: OpenDoor) -> None:
-    # Guard: `Engine.selecting` conceals it.
+    # Guard: `Variants.values` conceals it.
     varies = [("Vary", "Cookie, Authorization"), ("Cache-Control", "public, max-age=60")]
     door = open_door({"/p": numbered(headers=varies)})
     secret = {"Cookie": "session=s3cr3t-cookie", "Authorization": "Bearer s3cr3t-token"}

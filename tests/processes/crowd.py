@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from cachemw.ops.load.client import Pool, Reply
-from cachemw.ops.load.staleness import BOUND, Versions, changed_by, shown_by
+from cachemw.ops.load.staleness import BOUND, Versions, changed_versions, shown_versions
 
 CLIENTS = 8
 WRITES = 0.08
@@ -86,8 +86,8 @@ class Crowd:
         sent = time.monotonic()
         reply = await self._pool.request(worker, "GET", path)
         assert reply.status == 200, (path, reply)
-        shown = shown_by(KINDS[path], path, reply.body)
-        self.versions.read(path, shown, sent, worker=worker)
+        shown = shown_versions(KINDS[path], path, reply.body)
+        self.versions.check_read(path, shown, sent, worker=worker)
         return reply
 
     async def write(self, worker: int) -> dict[str, int]:
@@ -96,9 +96,9 @@ class Crowd:
         reply = await self._pool.request(worker, method, path, json.dumps(form).encode())
         assert reply.status == 200, (path, reply)
         answered = time.monotonic()
-        made = changed_by(kind, json.loads(reply.body))
+        made = changed_versions(kind, json.loads(reply.body))
         for subject, version in made.items():
-            self.versions.wrote(subject, version, answered, worker=worker)
+            self.versions.record_write(subject, version, answered, worker=worker)
         return made
 
     def _draw(self) -> Write:
@@ -153,7 +153,9 @@ class Crowd:
         kind, _, number = subject.partition(":")
         path = READS[kind][int(number) - 1]
         async with asyncio.timeout(BOUND):
-            while shown_by(kind, path, (await self.read(worker, path)).body)[subject] < version:
+            while (
+                shown_versions(kind, path, (await self.read(worker, path)).body)[subject] < version
+            ):
                 await asyncio.sleep(0.01)
         return path
 

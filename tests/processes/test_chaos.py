@@ -107,7 +107,7 @@ def test_it_is_gone_after_the_block_also_when_that_raises(site: Site) -> None:
 
 
 def test_a_cache_without_redis_has_no_tier_to_fail(site_of: Make) -> None:
-    with pytest.raises(ValueError, match="without `redis`"), chaos(site_of(None).cache):
+    with pytest.raises(ValueError, match="needs a cache with Redis"), chaos(site_of(None).cache):
         pass
 
 

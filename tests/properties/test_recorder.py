@@ -27,8 +27,10 @@ from hypothesis import strategies as st
 
 from cachemw.recording.context import Recording
 from cachemw.recording.sql.observed import Kind
-from cachemw.recording.sql.rows import Schema, Table, record, written
+from cachemw.recording.sql.read_rows import record
+from cachemw.recording.sql.rows import Schema, Table
 from cachemw.recording.sql.statements import observe
+from cachemw.recording.sql.written_rows import written
 from tests.support.examples import examples
 
 EXAMPLES = int(os.environ.get("CACHEMW_SQL_EXAMPLES", "0")) or examples(300)

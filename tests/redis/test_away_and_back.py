@@ -14,7 +14,7 @@ from .following import held_up
 def test_no_purge_counts_as_confirmed_while_others_may_still_be_coming_back(
     own_caches: Caches, own_redis_server: RedisServer
 ) -> None:
-    # Guard: `settled`, asked in `Appender._confirming`. Without it the first process back is the
+    # Guard: `others_are_back`, asked in `Appender._confirm`. Without it the first process back is the
     # only one on record, and confirms alone what another still serves.
     cache = own_caches.make()
     assert cache.purge(tags=["a"]).confirmed
@@ -28,7 +28,7 @@ def test_no_purge_counts_as_confirmed_while_others_may_still_be_coming_back(
 def test_a_purge_that_finds_the_log_gone_before_its_follower_does_is_not_confirmed(
     own_caches: Caches, own_redis_server: RedisServer
 ) -> None:
-    # Guard: `unsettle` in `Appender._append_anew`.
+    # Guard: `mark_log_lost` in `Appender._append_to_new_log`.
     cache = own_caches.make(log={"poll": "5s", "confirm_wait": "20ms"})
     own_redis_server.command("FLUSHALL")
     assert cache.purge(tags=["a"]).status == "appended"
@@ -50,7 +50,7 @@ def test_no_purge_counts_as_confirmed_when_the_heartbeats_are_lost(
 def test_memory_is_served_without_a_log_as_the_limit_says_and_with_one_always(
     own_caches: Caches, own_redis_server: RedisServer, limit: str, served: bool
 ) -> None:
-    # Guard: `trusted_until` in `_beat` (0 must not mean never) and in `_lose` (0 must mean 0).
+    # Guard: `trusted_until` in `_heartbeat` (0 must not mean never) and in `_disconnected` (0 must mean 0).
     cache = own_caches.make(log={"partition_limit": limit})
     site = Site(cache)
     site.get("/things/1")

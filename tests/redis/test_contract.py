@@ -14,7 +14,7 @@ import pytest
 
 from cachemw.config.model import RedisSettings as RedisConfig
 from cachemw.connections.nodes import Nodes
-from cachemw.engine.model.entry import MARKER, Entry, Key, Position
+from cachemw.engine.model.entry import Entry, Key, Position, VaryMarker
 from cachemw.engine.model.keys import KeyMaker
 from cachemw.errors import StoreUnavailable
 from cachemw.stores.memory.tier import MemoryTier
@@ -183,7 +183,6 @@ SHAPES: dict[str, dict[str, Any]] = {
     "selecting fields, one absent": {
         "vary": ((b"accept-language", b"de"), (b"x-absent", None)),
     },
-    "a marker": {"status": MARKER, "headers": (), "body": b"", "vary": ((b"accept", None),)},
     "no tags": {"tags": ()},
     "many tags": {"tags": tuple(f"tag:{n}" for n in range(1000))},
     "an error with a lifetime": {"status": 503},
@@ -198,6 +197,27 @@ def test_what_is_put_is_got_unchanged(store: Store, clock: FakeClock, shape: str
     assert got is not None
     assert [getattr(got, name) for name in PLAIN] == [getattr(put, name) for name in PLAIN]
     for name in TIMES:
+        assert getattr(got, name) == pytest.approx(getattr(put, name), abs=1e-3)
+
+
+def test_a_vary_marker_that_is_put_is_got_unchanged(store: Store, clock: FakeClock) -> None:
+    now = clock.monotonic()
+    put = VaryMarker(
+        key=key("one").digest,
+        names=(b"accept", b"dnt"),
+        route="things",
+        born=now,
+        fresh_until=now + 60,
+        dies_at=now + 120,
+        position=Position(EPOCH, 7 << 64),
+        tags=("thing:1", "things"),
+    )
+    store.put(key("one"), put)
+    got = store.get(key("one"))
+    assert isinstance(got, VaryMarker)
+    for name in ("key", "names", "route", "position", "tags"):
+        assert getattr(got, name) == getattr(put, name)
+    for name in ("born", "fresh_until", "dies_at"):
         assert getattr(got, name) == pytest.approx(getattr(put, name), abs=1e-3)
 
 

@@ -13,8 +13,8 @@ import pytest
 from msgspec.structs import replace
 
 from cachemw import Cache
-from cachemw.errors import StoreUnavailable
-from cachemw.introspection.stored_entries import StoredEntry, TimeIsUpError, Touched
+from cachemw.errors import SearchTimedOut, StoreUnavailable
+from cachemw.introspection.stored_entries import StoredEntry, Touched
 from cachemw.testing import RedisCluster, RedisServer
 from tests.support.caches import Caches, Site, caches_over, entry_of, options
 from tests.support.waiting import until
@@ -285,7 +285,7 @@ def test_a_server_that_goes_away_meanwhile_is_told_of(
 
 
 def test_every_server_of_a_cluster_is_looked_at() -> None:
-    # Guard: `Nodes.every`.
+    # Guard: `Nodes.all_nodes`.
     with RedisCluster() as cluster, caches_over(cluster.url) as caches:
         site = Site(caches.make())
         paths = [f"/things/{number}" for number in range(30)]
@@ -379,11 +379,11 @@ def test_a_preview_raises_what_a_purge_does(mistake: dict[str, Any]) -> None:
 def test_a_look_ends_in_time_also_among_the_keys_of_others(redis_url: str) -> None:
     """Fails when only what is ours is counted on to notice the time: a server may be full of theirs."""
     with looking(redis_url) as cache:
-        cache.inspection.hear()
-        client = cache._core.redis.nodes.found(b"other").sync()  # type: ignore[union-attr]
+        cache.inspection.wait_for_log()
+        client = cache._core.redis.nodes.find(b"other").sync()  # type: ignore[union-attr]
         client.set("other", "of another application")
         preview = cache.preview(everything=True, within=0.0)
         assert not preview.complete
-        with pytest.raises(TimeIsUpError):
+        with pytest.raises(SearchTimedOut):
             list(cache.inspection.shared(within=0.0))
         assert cache.preview(everything=True, within=60.0).complete

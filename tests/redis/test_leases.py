@@ -278,7 +278,7 @@ def test_a_lease_that_was_dropped_is_given_back_although_somebody_refers_to_it(
     assert renewed.lease is not None
     renewed.lease.dropped = True
     assert not renewed.after(11)
-    renewed.leases.pay()
+    renewed.leases.settle_deferred()
     assert own_redis_server.command("EXISTS", NAME) == 0
 
 
@@ -335,8 +335,8 @@ def test_a_round_of_renewals_ends_in_time_and_the_next_goes_on(
 def test_a_lease_that_could_not_be_settled_is_settled_when_redis_is_back(
     own_redis_server: RedisServer,
 ) -> None:
-    # Guard: `_or_owed`. A replica that takes over has the lease, and whoever asks for the key would
-    # wait until it ends for an answer that nobody is making.
+    # Guard: `_deferred_on_failure`. A replica that takes over has the lease, and whoever asks for the
+    # key would wait until it ends for an answer that nobody is making.
     with ChaosProxy(own_redis_server.url) as proxy:
         cut_off, other = leases_over(proxy.url), leases_over(own_redis_server.url)
         lease = taken(cut_off)
@@ -345,7 +345,7 @@ def test_a_lease_that_could_not_be_settled_is_settled_when_redis_is_back(
             cut_off.settle(lease, uncacheable=False)
         proxy.normal()
         assert other.acquire(KEY) is Claim.HELD
-        cut_off.pay()
+        cut_off.settle_deferred()
         assert isinstance(other.acquire(KEY), Lease)
 
 
@@ -357,7 +357,7 @@ def test_a_lease_whose_reply_did_not_come_is_settled_too(own_redis_server: Redis
             cut_off.acquire(KEY)
         proxy.normal()
         until(lambda: own_redis_server.command("EXISTS", NAME) == 1)
-        cut_off.pay()
+        cut_off.settle_deferred()
         assert own_redis_server.command("EXISTS", NAME) == 0
 
 

@@ -63,7 +63,7 @@ def test_lost_records_are_given_back_and_the_cache_goes_on(
     assert [judged(here.cache, each) for each in (gone, kept)] == [Verdict.DEAD, Verdict.VALID]
     assert here.hits("/things/8")
     assert redis_server.command("GET", EPOCH) == epoch
-    # Guard: `unsettle`. Heartbeats that a new master has may be of records that it has not.
+    # Guard: `mark_log_lost`. Heartbeats that a new master has may be of records that it has not.
     assert here.cache.purge(tags=["unrelated"]).status == "appended"
     assert records(redis_server)[-1][0].decode() > lost
     joined = Site(caches.make())
@@ -144,7 +144,8 @@ def test_a_flag_whose_change_was_lost_is_set_again(caches: Caches, redis_server:
 def test_a_server_whose_clock_is_set_back_begins_another_life(
     caches: Caches, redis_server: Any
 ) -> None:
-    # Guard: `_set_shift`. Stored entries carry times on that clock, and would live longer by the step.
+    # Guard: `_learn_server_time`. Stored entries carry times on that clock, and would live longer
+    # by the step.
     here: Any = caches.make()
     epoch = redis_server.command("GET", EPOCH)
     entry = entry_of(here, "any")
@@ -191,4 +192,4 @@ def test_what_was_purged_since_a_record_is_said_in_few(
     floors.apply(1, ("before",), soft=False)
     for number, purge in enumerate(purges, 2):
         floors.apply(number, purge.tags, soft=purge.soft)
-    assert floors.since(1) == since
+    assert floors.purges_since(1) == since

@@ -93,7 +93,7 @@ def test_a_purge_takes_nothing_that_it_does_not_name(caches: Caches, what: dict[
 
 
 def test_confirmed_means_that_the_other_has_applied_it(caches: Caches) -> None:
-    # Guard: `_confirming` waits until every follower with a recent heartbeat has told a position
+    # Guard: `_confirm` waits until every follower with a recent heartbeat has told a position
     # behind the record. Without the wait about one judgement in ten comes too early.
     here, there = caches.make(), caches.make()
     for attempt in range(200):
@@ -135,7 +135,7 @@ def test_a_process_that_only_purges_is_not_counted_and_waits_for_the_others(
 def test_a_process_that_only_purges_confirms_nothing_in_a_log_that_has_only_just_begun(
     caches: Caches, redis_server: Any
 ) -> None:
-    # Guard: `settled` in `_confirming`. Others that followed the log before it was lost have no
+    # Guard: `others_are_back` in `_confirm`. Others that followed the log before it was lost have no
     # heartbeat in this one yet.
     caches.make()
     only_purges = Cache.from_dict(options(caches.url))
@@ -148,7 +148,7 @@ def test_a_hung_follower_leaves_a_purge_appended_and_applies_it_when_it_goes_on(
     caches: Caches,
 ) -> None:
     # Guard: a follower with a recent heartbeat is waited for; leave `waiting` out of
-    # `_confirming` and the purge claims to be confirmed.
+    # `_confirm` and the purge claims to be confirmed.
     here = caches.make()
     with process(caches.url) as child:
         stop(child)
@@ -215,7 +215,7 @@ def test_a_purge_made_while_redis_hung_reaches_the_others_when_it_goes_on(
 def test_a_full_redis_that_refuses_the_record_purges_everything_instead(
     own_caches: Caches, own_redis_server: RedisServer
 ) -> None:
-    # Guard: `_forget_epoch`, for DEL is the one thing that a full server still does.
+    # Guard: `_delete_epoch`, for DEL is the one thing that a full server still does.
     here, there = own_caches.make(), own_caches.make()
     entry = entry_of(there, "anything")
     own_redis_server.fill()

@@ -38,7 +38,7 @@ def test_a_log_that_is_read_anew_tells_nothing_twice(redis_url: str) -> None:
         one.log.flags.read()  # type: ignore[attr-defined]
         two = caches.make()
         epoch = two._core.engine.floors.epoch
-        client = two._core.redis.nodes.found(b"cachemw:{shared}:log").sync()  # type: ignore[union-attr]
+        client = two._core.redis.nodes.find(b"cachemw:{shared}:log").sync()  # type: ignore[union-attr]
         client.delete("cachemw:{shared}:epoch")
         until(lambda: two.log.live and two._core.engine.floors.epoch != epoch)
         until(lambda: len(two.log.recent()) == 3)

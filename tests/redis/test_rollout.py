@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from cachemw import Cache
-from cachemw.errors import StoreUnavailable
-from cachemw.rollout.state import Move, RolloutError, State
+from cachemw.errors import RolloutError, StoreUnavailable
+from cachemw.rollout.state import Move, State
 from cachemw.testing import RedisCluster, RedisServer
 from tests.support.caches import Caches, Site, options
 from tests.support.waiting import until

@@ -47,7 +47,7 @@ def far(proxy: ChaosProxy, near: Site) -> Iterator[Site]:
 def test_cut_off_the_strict_route_asks_the_application_and_the_bounded_one_may_serve(
     proxy: ChaosProxy, near: Site, far: Site, manner: str
 ) -> None:
-    # Guard: `trusted_until` in `_lose`. The limit of the bounded route is half a minute.
+    # Guard: `trusted_until` in `_disconnected`. The limit of the bounded route is half a minute.
     getattr(proxy, manner)()
     until(lambda: not far.cache.log.live)
     near.versions.update({"/bounded": 2, "/strict": 2})
@@ -68,7 +68,7 @@ def test_cut_off_the_strict_route_asks_the_application_and_the_bounded_one_may_s
 def test_a_strict_route_is_over_before_a_silent_process_is_waited_for_no_more(
     near: Site, far: Site
 ) -> None:
-    """A confirmed purge has no exception there. Guard: the time in `_beat`; nothing else tells."""
+    """A confirmed purge has no exception there. Guard: the time in `_heartbeat`; nothing else tells."""
     stuck, go_on = threading.Event(), threading.Event()
 
     def hang(client: object) -> None:

@@ -14,7 +14,7 @@ from cachemw.engine.core.flights import Waiter
 from cachemw.engine.flows.on_request import on_request
 from cachemw.engine.flows.on_response import Relayed, on_head
 from cachemw.engine.keeping.storing import on_complete
-from cachemw.engine.model.entry import MARKER, Entry, Key
+from cachemw.engine.model.entry import Entry, Key, VaryMarker
 from cachemw.engine.request.decisions import Forward, Serve
 from cachemw.engine.request.keying import CacheableRequest, Pass, classify
 from cachemw.http.fields import Fields
@@ -225,7 +225,16 @@ def names(fields: Iterable[Field]) -> list[bytes]:
     return [name for name, _ in fields]
 
 
-def marker_of(kit: Kit, key: Key, **changes: Any) -> Entry:
-    """Make the entry that says that answers under a key vary on the language."""
-    vary = ((b"accept-language", None),)
-    return kit.entry(key, status=MARKER, headers=(), body=b"", vary=vary, **changes)
+def marker_of(kit: Kit, key: Key) -> VaryMarker:
+    """Make the marker that says that answers under a key vary on the language."""
+    entry = kit.entry(key)
+    return VaryMarker(
+        key=entry.key,
+        names=(b"accept-language",),
+        route=entry.route,
+        born=entry.born,
+        fresh_until=entry.fresh_until,
+        dies_at=entry.dies_at,
+        position=entry.position,
+        tags=entry.tags,
+    )

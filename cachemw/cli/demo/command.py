@@ -1,4 +1,13 @@
-"""`cachemw demo`: the example shop without the cache, then with it, over the same traffic."""
+"""The command `cachemw demo` and the order of its parts.
+
+1. Run the shop without the cache, measure how much traffic it can take, and send half of that.
+2. Run it with the cache and the same traffic. Kill Valkey in the middle, and start it again.
+3. Compare both runs with the targets.
+4. Roll the cache out by a plan, make Valkey slow, and wait until a guardrail rolls back.
+
+Each run has a fresh copy of the database, so the second one does not start with the first one's
+writes.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +36,8 @@ from cachemw.cli.demo.processes import (
     check_extras,
     find_shop,
 )
-from cachemw.cli.demo.report import Screen, draw_figures, print_figures, rolled_back_line
-from cachemw.cli.demo.rollback import LENGTH, RolledBack, roll_out
+from cachemw.cli.demo.report import Screen, draw_figures, print_figures, rollback_line
+from cachemw.cli.demo.rollback import LENGTH, RollbackResult, roll_out
 from cachemw.config import load_config
 from cachemw.ops.load.client import Pool, RequestError
 from cachemw.ops.load.replay import Replay, saturate
@@ -42,22 +51,22 @@ __all__ = ["demo"]
 
 SECONDS: Final = 25.0
 WARM_UP: Final = 0.2
-"""Seconds of the same traffic before each run that are not measured, as a share of the run: a cold
-cache says nothing of what it is worth."""
+"""Length of the traffic before the measurement, as a share of the run: an empty cache saves nothing."""
 OUTAGE_SECONDS: Final = 5.0
 OUTAGE_AT: Final = 0.4
-"""When Valkey is killed, as a share of the run."""
+"""When Valkey is killed, as a share of the measured run."""
 CONNECTIONS: Final = 8
-"""Per process of the shop."""
+"""Connections to each process of the shop."""
 LOAD: Final = 0.5
-"""The traffic's rate, as a share of what the shop can answer without a cache."""
+"""The traffic's rate, as a share of the most that the shop can answer without a cache."""
 RATES: Final = (20.0, 800.0)
-"""Requests per second: enough to see something; no more than the client sends on time."""
+"""Least and highest rate in requests per second: enough to measure, and no more than the client can
+send on time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Stage:
-    """What the runs share."""
+class _Setup:
+    """What all runs of a demo share."""
 
     shop: Shop
     front_end: str
@@ -69,18 +78,18 @@ class _Stage:
 
     @property
     def warm_up(self) -> float:
-        """Seconds before the measured ones."""
+        """Seconds of traffic before the measurement begins."""
         return WARM_UP * self.seconds
 
 
 class _Files(NamedTuple):
-    """Where the figures go besides the screen."""
+    """The files that the figures are written to, if any."""
 
     json: Path | None
     svg: Path | None
 
     def write(self, figures: Figures) -> None:
-        """Write what is wanted."""
+        """Write the files that were asked for."""
         if self.json:
             text = json.dumps(figures.as_dict(), indent=2) + "\n"
             self.json.write_text(text, encoding="utf-8")
@@ -89,33 +98,35 @@ class _Files(NamedTuple):
 
 
 @click.command()
-@click.option("--django", "front_end", flag_value="django", help="The shop under Django.")
-@click.option("--flask", "front_end", flag_value="flask", help="The shop under Flask.")
-@click.option("--fastapi", "front_end", flag_value="fastapi", help="Under FastAPI (the default).")
+@click.option("--django", "front_end", flag_value="django", help="Run the shop under Django.")
+@click.option("--flask", "front_end", flag_value="flask", help="Run the shop under Flask.")
+@click.option(
+    "--fastapi", "front_end", flag_value="fastapi", help="Run the shop under FastAPI; the default."
+)
 @click.option(
     "--seconds",
     type=click.FloatRange(min=2, max=600),
     default=SECONDS,
     show_default=True,
-    help="How long each of the two runs is measured. A short one is mostly cold.",
+    help="How long each of the two runs is measured. A short run has few hits.",
 )
-@click.option("--keep", is_flag=True, help="Leave the shop running, with the cache, until Ctrl-C.")
+@click.option("--keep", is_flag=True, help="Keep the shop running, with the cache, until Ctrl-C.")
 @click.option(
     "--rollout/--no-rollout",
     default=True,
-    help="Whether to roll the cache out at last, do harm, and see it taken back: half a minute.",
+    help="Whether to end with a rollout that a guardrail rolls back; takes half a minute.",
 )
 @click.option(
     "--json",
     "json_file",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Write the figures to this file.",
+    help="Write the figures to this file as JSON.",
 )
 @click.option(
     "--svg",
     "svg_file",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Draw the figures into this file.",
+    help="Draw the figures into this file as SVG.",
 )
 def demo(
     front_end: str | None,
@@ -125,12 +136,13 @@ def demo(
     json_file: Path | None,
     svg_file: Path | None,
 ) -> None:
-    """Show the cache at work in front of a shop, and what it is worth.
+    """Run an example shop without and with the cache, and compare them.
 
-    Two worker processes of an example shop over SQLite answer the same Zipf-distributed traffic,
-    writes included, without the cache and with it. In the middle of the second run Valkey is
-    killed for five seconds. Then the cache is rolled out by a plan, Valkey gets slow, and the
-    rollout takes itself back. Exits 0 if every target is met.
+    Two worker processes of a shop over SQLite answer the same traffic twice, writes included,
+    first without the cache and then with it. A few products get most requests, as in a real shop
+    (Zipf's law). In the middle of the second run Valkey, a server like Redis, is killed for five
+    seconds. At the end the cache is rolled out by a plan, Valkey becomes slow, and a guardrail rolls
+    the cache back. The exit status is 0 if every target is reached, else 1.
     """
     chosen = front_end or "fastapi"
     check_extras(chosen)
@@ -139,7 +151,7 @@ def demo(
         files = _Files(json_file, svg_file)
         figures = asyncio.run(_main(chosen, seconds, keep, rollout and not keep, screen, files))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        screen.say("Stopped; nothing is left running.")
+        screen.print_line("Stopped; nothing is left running.")
         raise SystemExit(130) from None
     raise SystemExit(0 if figures.met else 1)
 
@@ -147,19 +159,19 @@ def demo(
 async def _main(
     front_end: str, seconds: float, keep: bool, rollout: bool, screen: Screen, files: _Files
 ) -> Figures:
-    _end_on(signal.SIGTERM, signal.SIGHUP)
+    _cancel_on(signal.SIGTERM, signal.SIGHUP)
     shop = find_shop()
     database, world = await shop.prepare()
-    screen.say(
+    screen.print_line(
         f"[bold]{FRONT_ENDS[front_end]}[/bold]: {world.products:,} products,"
-        f" {world.orders:,} orders in SQLite (kept for the next time in {database})"
+        f" {world.orders:,} orders in SQLite ({database} is kept for the next demo)"
     )
     testing = importlib.import_module("cachemw.testing")
     with (
         tempfile.TemporaryDirectory(prefix="cachemw-demo-") as folder,
         testing.RedisServer() as valkey,
     ):
-        stage = _Stage(
+        setup = _Setup(
             shop=shop,
             front_end=front_end,
             world=world,
@@ -168,87 +180,90 @@ async def _main(
             screen=screen,
             seconds=seconds,
         )
-        figures = await _compare(stage, valkey, keep, files)
+        figures = await _compare(setup, valkey, keep, files)
         if rollout:
-            figures = replace(figures, rolled_back=await _roll_out(stage, valkey, figures.rate))
+            figures = replace(figures, rolled_back=await _roll_out(setup, valkey, figures.rate))
             files.write(figures)
         return figures
 
 
-async def _compare(stage: _Stage, valkey: RedisServer, keep: bool, files: _Files) -> Figures:
-    screen = stage.screen
-    async with _shop(stage, "without", SHOP_CACHE="off") as (server, pool, counts):
-        rate = await _find_rate(stage, pool)
-        length = stage.warm_up + stage.seconds
-        calls = make_traffic(stage.world, seconds=length, rate=rate, workers=WORKERS)
-        screen.say(
-            f"{len(calls):,} requests, {rate:.0f} a second (half of what the shop answers without a"
-            f" cache): {stage.warm_up:g} s to warm up, {stage.seconds:g} s measured"
+async def _compare(setup: _Setup, valkey: RedisServer, keep: bool, files: _Files) -> Figures:
+    screen = setup.screen
+    async with _shop(setup, "without", SHOP_CACHE="off") as (server, pool, counts):
+        rate = await _find_rate(setup, pool)
+        length = setup.warm_up + setup.seconds
+        calls = make_traffic(setup.world, seconds=length, rate=rate, workers=WORKERS)
+        screen.print_line(
+            f"{len(calls):,} requests, {rate:.0f} a second (half of what the shop can answer without a"
+            f" cache): {setup.warm_up:g} s to warm up, {setup.seconds:g} s measured"
         )
-        replay = Replay(pool, stage.warm_up)
-        before = summarise(replay, await _replay(stage, "without the cache", replay, calls, counts))
+        replay = Replay(pool, setup.warm_up)
+        before = summarise(replay, await _replay(setup, "without the cache", replay, calls, counts))
         _explain_failures(screen, server, replay)
     redis = valkey.url
-    async with _shop(stage, "with", CACHEMW_REDIS=redis) as (server, pool, counts):
-        replay = Replay(pool, stage.warm_up)
+    async with _shop(setup, "with", CACHEMW_REDIS=redis) as (server, pool, counts):
+        replay = Replay(pool, setup.warm_up)
         async with asyncio.TaskGroup() as tasks:
-            breaking = tasks.create_task(_break(stage, valkey, replay))
-            origin_reads = await _replay(stage, "with the cache", replay, calls, counts)
+            outage = tasks.create_task(_kill_for_a_while(setup, valkey, replay))
+            origin_reads = await _replay(setup, "with the cache", replay, calls, counts)
         figures = compare(
-            front_end=stage.front_end,
+            front_end=setup.front_end,
             rate=rate,
-            seconds=stage.seconds,
+            seconds=setup.seconds,
             before=before,
             after=summarise(replay, origin_reads),
-            outage=breaking.result(),
+            outage=outage.result(),
             samples=replay.samples,
-            partition_limit=stage.shop.partition_limit,
+            partition_limit=setup.shop.partition_limit,
         )
         print_figures(screen.console, figures)
         files.write(figures)
         _explain_failures(screen, server, replay)
         if keep:
-            screen.say(f"The shop answers at {server.url}/products/1 (Ctrl-C ends it)")
+            screen.print_line(f"The shop answers at {server.url}/products/1 (Ctrl-C stops it)")
             with suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
     return figures
 
 
-async def _roll_out(stage: _Stage, valkey: RedisServer, rate: float) -> RolledBack:
-    """Roll the cache out and see it taken back, in a fleet whose Valkey is behind a proxy."""
-    screen = stage.screen
-    screen.say(
-        "\nA rollout, in seconds where a deployment has hours, of the classes medium, then all:"
+async def _roll_out(setup: _Setup, valkey: RedisServer, rate: float) -> RollbackResult:
+    """Roll the cache out, and return how it was rolled back; a proxy can make its Valkey slow."""
+    screen = setup.screen
+    screen.print_line(
+        "\nA rollout in two phases, medium risk first; each lasts seconds instead of hours:"
     )
     testing = importlib.import_module("cachemw.testing")
     environment = {"CACHEMW_REDIS": valkey.url}
-    config = load_config(stage.shop.folder / "cachemw.toml", environ=environment)
+    config = load_config(setup.shop.folder / "cachemw.toml", environ=environment)
     with testing.ChaosProxy(valkey.url) as proxy:
         settings = {"CACHEMW_REDIS": proxy.url}
-        async with _shop(stage, "rolled out", **settings) as (server, pool, _):
+        async with _shop(setup, "rolled out", **settings) as (server, pool, _):
             calls = make_traffic(
-                stage.world, seconds=LENGTH, rate=rate, workers=WORKERS, seed=SEED + 2
+                setup.world, seconds=LENGTH, rate=rate, workers=WORKERS, seed=SEED + 2
             )
             replay = Replay(pool)
             reads = (call for call in calls if not call.is_write)
-            found = await roll_out(replay, reads, config, proxy, screen.say)
+            result = await roll_out(replay, reads, config, proxy, screen.print_line)
             _explain_failures(screen, server, replay)
-    screen.say(rolled_back_line(found))
-    return found
+    screen.print_line(rollback_line(result))
+    return result
 
 
 @asynccontextmanager
 async def _shop(
-    stage: _Stage, name: str, **settings: str
+    setup: _Setup, name: str, **settings: str
 ) -> AsyncIterator[tuple[ShopServer, Pool, Path]]:
-    """Run the shop on a fresh copy of its database, with connections to both its processes."""
-    folder = stage.folder / name
+    """Run the shop on a fresh copy of its database.
+
+    Yields the server, connections to both its processes, and the folder of its read counters.
+    """
+    folder = setup.folder / name
     counts = folder / "counts"
     counts.mkdir(parents=True)
     database = folder / "shop.db"
-    shutil.copyfile(stage.database, database)
+    shutil.copyfile(setup.database, database)
     paths = {"SHOP_DB": str(database), "SHOP_COUNTS": str(counts)}
-    server = ShopServer(stage.shop, stage.front_end, folder / "log", **paths, **settings)
+    server = ShopServer(setup.shop, setup.front_end, folder / "log", **paths, **settings)
     async with server:
         pool = Pool(WORKERS)
         try:
@@ -260,20 +275,20 @@ async def _shop(
             pool.close()
 
 
-async def _find_rate(stage: _Stage, pool: Pool) -> float:
-    """Measure what the shop can answer without a cache, and return the traffic's rate."""
-    seconds = min(2.0, stage.seconds / 4)
+async def _find_rate(setup: _Setup, pool: Pool) -> float:
+    """Measure how much the shop can answer without a cache, and return the traffic's rate."""
+    seconds = min(2.0, setup.seconds / 4)
     calls = make_traffic(
-        stage.world, seconds=seconds, rate=4 * RATES[1], workers=WORKERS, seed=SEED + 1
+        setup.world, seconds=seconds, rate=4 * RATES[1], workers=WORKERS, seed=SEED + 1
     )
     most = await saturate(pool, calls, at_once=CONNECTIONS * WORKERS, seconds=seconds)
     least, limit = RATES
     return min(max(LOAD * most, least), limit)
 
 
-async def _replay(stage: _Stage, name: str, replay: Replay, calls: list[Call], counts: Path) -> int:
-    """Run the traffic and return how many reads the shop ran after the warm-up."""
-    with stage.screen.run(name, stage.warm_up + stage.seconds) as shown:
+async def _replay(setup: _Setup, name: str, replay: Replay, calls: list[Call], counts: Path) -> int:
+    """Send the traffic, and return how many reads reached the shop after the warm-up."""
+    with setup.screen.run(name, setup.warm_up + setup.seconds) as shown:
 
         async def watch() -> None:
             while True:
@@ -281,7 +296,7 @@ async def _replay(stage: _Stage, name: str, replay: Replay, calls: list[Call], c
                 shown.update(replay)
 
         async def count_warm_up() -> int:
-            await asyncio.sleep(stage.warm_up)
+            await asyncio.sleep(setup.warm_up)
             return _origin_reads(counts)
 
         watching = asyncio.create_task(watch())
@@ -294,19 +309,19 @@ async def _replay(stage: _Stage, name: str, replay: Replay, calls: list[Call], c
             counting.cancel()
 
 
-async def _break(stage: _Stage, valkey: RedisServer, replay: Replay) -> Outage:
-    """Kill Valkey in the middle of the run, and bring it back, empty, after a while."""
-    at = stage.warm_up + OUTAGE_AT * stage.seconds
+async def _kill_for_a_while(setup: _Setup, valkey: RedisServer, replay: Replay) -> Outage:
+    """Kill Valkey in the middle of the run, start it again, empty, and return when it was away."""
+    at = setup.warm_up + OUTAGE_AT * setup.seconds
     await asyncio.sleep(at - BOUND)
     replay.away = True
     await asyncio.sleep(BOUND)
     start = replay.elapsed
     await asyncio.to_thread(valkey.kill)
-    stage.screen.say(f"[yellow]{start:.1f} s: Valkey is killed[/yellow]")
-    await asyncio.sleep(min(OUTAGE_SECONDS, stage.seconds / 4))
+    setup.screen.print_line(f"[yellow]{start:.1f} s: Valkey is killed[/yellow]")
+    await asyncio.sleep(min(OUTAGE_SECONDS, setup.seconds / 4))
     await asyncio.to_thread(valkey.start)
     end = replay.elapsed
-    stage.screen.say(f"[yellow]{end:.1f} s: Valkey is back, and empty[/yellow]")
+    setup.screen.print_line(f"[yellow]{end:.1f} s: Valkey is back, and empty[/yellow]")
     await asyncio.sleep(BOUND)
     replay.away = False
     return Outage(start=start, end=end)
@@ -314,15 +329,17 @@ async def _break(stage: _Stage, valkey: RedisServer, replay: Replay) -> Outage:
 
 def _explain_failures(screen: Screen, server: ShopServer, replay: Replay) -> None:
     if replay.failures:
-        screen.say(f"Requests failed. What the shop printed last:\n{server.log()[-2000:]}")
+        screen.print_line(
+            f"Requests failed. The last lines that the shop printed:\n{server.log()[-2000:]}"
+        )
 
 
 def _origin_reads(counts: Path) -> int:
     return sum(int.from_bytes(file.read_bytes(), "little") for file in counts.iterdir())
 
 
-def _end_on(*numbers: signal.Signals) -> None:
-    """Let these signals end the demo as Ctrl-C does: everything it started is ended first."""
+def _cancel_on(*numbers: signal.Signals) -> None:
+    """Let these signals end the demo as Ctrl-C does: first everything that it started is stopped."""
     task = asyncio.current_task()
     assert task is not None
     for number in numbers:

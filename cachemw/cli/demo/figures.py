@@ -1,4 +1,4 @@
-"""Turns what the two runs met into figures, and judges them against their targets."""
+"""The results of the two runs, and whether they reach their targets."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any, Final
 
-from cachemw.cli.demo.rollback import RolledBack
+from cachemw.cli.demo.rollback import RollbackResult
 from cachemw.ops.load.replay import ORIGIN, Replay, Sample
 
-__all__ = ["Figures", "Latency", "Outage", "Run", "Target", "compare", "summarise"]
+__all__ = ["Figures", "Outage", "ResponseTimes", "Run", "Target", "compare", "summarise"]
 
-ORIGIN_SAVED: Final = 0.50  # R57
-FASTER: Final = 0.30  # R58
+ORIGIN_SAVED: Final = 0.50
+"""At least half of the calls of the application are saved (R57)."""
+FASTER: Final = 0.30
+"""The mean response time is at least 30 % shorter (R58)."""
 UNCACHED_KINDS: Final = frozenset({"healthcheck"})
-"""Read, but by configuration never from the cache."""
+"""Kinds of reads that the configuration never caches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
+class ResponseTimes:
     """Response times in seconds."""
 
     count: int
@@ -30,53 +32,58 @@ class Latency:
     p99: float
 
     @classmethod
-    def of(cls, samples: Sequence[Sample]) -> Latency:
-        """Summarise; every value is 0 when there is nothing to summarise."""
+    def of(cls, samples: Sequence[Sample]) -> ResponseTimes:
+        """Return the summary of some samples; every value is 0 if there are none."""
         ordered = sorted(sample.seconds for sample in samples)
         if not ordered:
             return cls(count=0, mean=0.0, p50=0.0, p95=0.0, p99=0.0)
 
-        def rank(share: float) -> float:
+        def quantile(share: float) -> float:
             return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
         return cls(
-            count=len(ordered), mean=fmean(ordered), p50=rank(0.5), p95=rank(0.95), p99=rank(0.99)
+            count=len(ordered),
+            mean=fmean(ordered),
+            p50=quantile(0.5),
+            p95=quantile(0.95),
+            p99=quantile(0.99),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
-    """When Valkey was away, in seconds from the start of the run."""
+    """The time without Valkey, in seconds from the start of the run."""
 
     start: float
     end: float
     shared_again: float | None = None
-    """Seconds from its return to the next answer out of the shared tier."""
+    """Seconds from its return to the next answer from it; None if there was none."""
 
     def covers(self, sample: Sample) -> bool:
-        """Whether a request was due while Valkey was away."""
+        """Tell whether a request was due while Valkey was away."""
         return self.start <= sample.due < self.end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run over the traffic."""
+    """The result of one run over the traffic."""
 
-    latency: Latency
+    latency: ResponseTimes
     reads: int
     writes: int
     tiers: dict[str, int]
-    """Reads by where their answer came from."""
+    """Number of reads by where their answer came from."""
     origin_reads: int
-    """Reads that the shop really ran, as the shop counted them."""
+    """Reads that reached the shop, counted by the shop."""
     failures: tuple[str, ...]
     judged: int
+    """Reads that were checked for staleness: a write to what they show came before them."""
     stale: int
-    """Answers that did not show a write which they had to show."""
+    """Reads that did not show a write, although they had to."""
     stale_away: int
-    """The same of writes while Valkey was away."""
+    """The same, for writes that were answered while Valkey was away."""
     stale_away_age: float
-    """The oldest of these, in seconds after the write."""
+    """The longest time between such a write and a read without it, in seconds."""
     stale_examples: tuple[str, ...]
 
     @property
@@ -87,7 +94,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One figure with what it must be."""
+    """One figure, its target, and whether it was reached."""
 
     name: str
     value: str
@@ -97,7 +104,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """The whole outcome."""
+    """All results of a demo."""
 
     front_end: str
     rate: float
@@ -105,20 +112,20 @@ class Figures:
     before: Run
     after: Run
     outage: Outage
-    while_away: Latency
+    while_away: ResponseTimes
     partition_limit: float
     targets: tuple[Target, ...]
-    rolled_back: RolledBack | None = None
-    """What came of the rollout; None where there was none."""
+    rolled_back: RollbackResult | None = None
+    """The result of the rollout; None if there was none."""
 
     @property
     def met(self) -> bool:
-        """Whether every target is met."""
-        took_back = self.rolled_back is None or self.rolled_back.met
-        return took_back and all(target.met for target in self.targets)
+        """Whether every target was reached."""
+        rollback_met = self.rolled_back is None or self.rolled_back.met
+        return rollback_met and all(target.met for target in self.targets)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Return the results as plain data, for JSON."""
         plain = asdict(self)
         plain["met"] = self.met
         for name, run in (("before", self.before), ("after", self.after)):
@@ -127,13 +134,13 @@ class Figures:
 
 
 def summarise(replay: Replay, origin_reads: int) -> Run:
-    """Sum a run up."""
+    """Return the result of a run; `origin_reads` is what the shop counted."""
     reads = [sample for sample in replay.samples if not sample.is_write]
     versions = replay.versions
     stale = [each for each in versions.stale if not each.away]
     away = [each for each in versions.stale if each.away]
     return Run(
-        latency=Latency.of(replay.samples),
+        latency=ResponseTimes.of(replay.samples),
         reads=len(reads),
         writes=len(replay.samples) - len(reads),
         tiers=dict(Counter(s.tier for s in reads).most_common()),
@@ -162,7 +169,7 @@ def compare(
     samples: Sequence[Sample],
     partition_limit: float,
 ) -> Figures:
-    """Judge the run with the cache against the one without; `samples` are the former's."""
+    """Compare the run with the cache to the one without; `samples` are those with the cache."""
     shared_again = _shared_again(samples, outage.end)
     return Figures(
         front_end=front_end,
@@ -171,26 +178,26 @@ def compare(
         before=before,
         after=after,
         outage=Outage(start=outage.start, end=outage.end, shared_again=shared_again),
-        while_away=Latency.of([sample for sample in samples if outage.covers(sample)]),
+        while_away=ResponseTimes.of([sample for sample in samples if outage.covers(sample)]),
         partition_limit=partition_limit,
         targets=_targets(before, after, partition_limit),
     )
 
 
 def _targets(before: Run, after: Run, partition_limit: float) -> tuple[Target, ...]:
-    saved = _less(after.origin_reads, before.origin_reads)
-    faster = _less(after.latency.mean, before.latency.mean)
+    saved = _reduction(after.origin_reads, before.origin_reads)
+    faster = _reduction(after.latency.mean, before.latency.mean)
     failed = len(before.failures) + len(after.failures)
     away = after.stale_away_age
     return (
         Target(
-            name="origin calls saved (R57)",
+            name="origin calls saved",
             value=f"{saved:.1%}",
             target=f"≥ {ORIGIN_SAVED:.0%}",
             met=saved >= ORIGIN_SAVED,
         ),
         Target(
-            name="mean response time better by (R58)",
+            name="mean response time better by",
             value=f"{faster:.1%}",
             target=f"≥ {FASTER:.0%}",
             met=faster >= FASTER,
@@ -216,10 +223,14 @@ def _targets(before: Run, after: Run, partition_limit: float) -> tuple[Target, .
     )
 
 
-def _less(now: float, then: float) -> float:
+def _reduction(now: float, then: float) -> float:
     return 1 - now / then if then else 0.0
 
 
-def _shared_again(samples: Sequence[Sample], back: float) -> float | None:
-    found = [s.due + s.seconds - back for s in samples if s.tier == "shared" and s.due >= back]
-    return min(found, default=None)
+def _shared_again(samples: Sequence[Sample], restarted: float) -> float | None:
+    waits = [
+        sample.due + sample.seconds - restarted
+        for sample in samples
+        if sample.tier == "shared" and sample.due >= restarted
+    ]
+    return min(waits, default=None)

@@ -1,4 +1,4 @@
-"""Finds the shop, and runs it in processes of its own that end with the demo."""
+"""The shop's worker processes, which end with the demo."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ __all__ = [
 
 WORKERS = 2
 HOME = Path(cachemw.__path__[0]).parent
-"""Where the processes run: Python and the servers import from there first, and what they find must
-be this very package, not a checkout that the caller happens to stand in."""
+"""The processes' working directory. Python and the servers import from there first, and must find
+this installed package, not a checkout in the caller's directory."""
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
 _LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)")
@@ -63,17 +63,17 @@ def check_extras(front_end: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shop:
-    """The shop as Python finds it."""
+    """The example shop and how Python imports it."""
 
     folder: Path
     package: str
     search: Path | None
-    """What must be on the module search path to import it; None: nothing more."""
+    """The folder to add to the module search path; None if it can be imported without."""
 
     def environment(self, **settings: str) -> dict[str, str]:
-        """Return a process environment; settings of the caller's own shell do not leak in."""
-        ours = ("CACHEMW_", "SHOP_")
-        kept = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
+        """Return a process environment; the caller's own CACHEMW_... and SHOP_... are left out."""
+        own = ("CACHEMW_", "SHOP_")
+        kept = {name: text for name, text in os.environ.items() if not name.startswith(own)}
         if self.search:
             paths = [str(self.search), *filter(None, [kept.get("PYTHONPATH")])]
             kept["PYTHONPATH"] = os.pathsep.join(paths)
@@ -81,11 +81,11 @@ class Shop:
 
     @property
     def partition_limit(self) -> float:
-        """Seconds for which the shop's processes may answer without hearing from the log."""
+        """Seconds for which a process may serve from memory while it cannot read the log."""
         return load_config(self.folder / "cachemw.toml", environ={}).log.partition_limit
 
     async def prepare(self) -> tuple[Path, World]:
-        """Make the database unless it is there; return its path and what is in it."""
+        """Create the database unless it exists; return its path and what it contains."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", self.package),
             env=self.environment(),
@@ -100,14 +100,16 @@ class Shop:
                 process.kill()
                 await process.wait()
         if process.returncode:
-            raise click.ClickException(f"the shop's database:\n{errors.decode()}")
-        facts = json.loads(output)
-        path = Path(facts.pop("path"))
-        return path, World(**facts | {"categories": tuple(facts["categories"])})
+            raise click.ClickException(
+                f"the shop's database could not be created:\n{errors.decode()}"
+            )
+        contents = json.loads(output)
+        path = Path(contents.pop("path"))
+        return path, World(**contents | {"categories": tuple(contents["categories"])})
 
 
 def find_shop() -> Shop:
-    """Find the example in an installed package or in a checkout; raises click.ClickException."""
+    """Return the example shop of the installed package or the checkout; raises click.ClickException."""
     installed = HOME / "cachemw" / "examples" / "shop"
     if (installed / "__main__.py").is_file():
         return Shop(folder=installed, package="cachemw.examples.shop", search=None)
@@ -120,7 +122,7 @@ def find_shop() -> Shop:
 
 
 class ShopServer:
-    """The shop behind a front end, in a process group of its own."""
+    """The shop under one framework, in a process group of its own."""
 
     def __init__(self, shop: Shop, front_end: str, log: Path, **settings: str) -> None:
         self._command = _command(front_end, f"{shop.package}.{front_end}_app")
@@ -131,13 +133,13 @@ class ShopServer:
 
     @property
     def url(self) -> str:
-        """Where the shop answers."""
+        """The base URL of the shop."""
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        """Start it and wait until its port is known; raises click.ClickException."""
+        """Start the server and wait until it listens; raises click.ClickException if it does not."""
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own arguments
+            self._process = subprocess.Popen(  # noqa: S603 - no argument comes from a user
                 self._command,
                 env=self._environment,
                 cwd=HOME,
@@ -157,16 +159,16 @@ class ShopServer:
         raise click.ClickException(f"the shop did not start:\n{self.log()[-4000:]}")
 
     def log(self) -> str:
-        """Return what the processes have printed."""
+        """Return what the processes have printed so far."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def stop(self) -> None:
-        """End the whole process group, in an orderly way first."""
+        """Stop the whole process group: first by SIGTERM, then by SIGKILL."""
         process, self._process = self._process, None
         if process is None:
             return
         for number in (signal.SIGTERM, signal.SIGKILL):
-            # The group outlives its leader while a worker does: it is ended, never just left.
+            # A worker may outlive its parent, so both signals always go to the whole group.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""What a person sees: progress while it runs, tables at its end."""
+"""The output of the demo: progress while it runs, tables at the end."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from cachemw.cli.demo.figures import Figures, Latency, Run
-from cachemw.cli.demo.rollback import RolledBack
+from cachemw.cli.demo.figures import Figures, ResponseTimes, Run
+from cachemw.cli.demo.rollback import RollbackResult
 from cachemw.ops.load.replay import ORIGIN, Replay
 from cachemw.ops.load.staleness import BOUND
 
-__all__ = ["Screen", "draw_figures", "print_figures", "rolled_back_line"]
+__all__ = ["Screen", "draw_figures", "print_figures", "rollback_line"]
 
 _TIERS = {
     "memory": "memory (its own process)",
@@ -28,22 +28,22 @@ _TIERS = {
 
 
 class Screen:
-    """Says what is going on: a moving bar on a terminal, four lines a run elsewhere."""
+    """Progress of the runs: a bar on a terminal, four lines for each run elsewhere."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self._bars: Progress | None = None
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print one line."""
         self.console.print(text, highlight=False, soft_wrap=True)
 
     @contextmanager
-    def run(self, name: str, seconds: float) -> Iterator[ShownRun]:
-        """Show a run while the block lasts."""
+    def run(self, name: str, seconds: float) -> Iterator[RunProgress]:
+        """Show the progress of a run until the block ends."""
         if not self.console.is_terminal:
-            self.say(f"{name}: {seconds:.0f} s")
-            yield ShownRun(name, seconds, self, None)
+            self.print_line(f"{name}: {seconds:.0f} s")
+            yield RunProgress(name, seconds, self, None)
             return
         columns = (
             TextColumn("{task.description:<18}"),
@@ -53,12 +53,12 @@ class Screen:
         )
         with Progress(*columns, console=self.console, refresh_per_second=5) as bars:
             task = bars.add_task(name, total=seconds, facts="")
-            yield ShownRun(name, seconds, self, (bars, task))
+            yield RunProgress(name, seconds, self, (bars, task))
             bars.update(task, completed=seconds)
 
 
-class ShownRun:
-    """One run on the screen."""
+class RunProgress:
+    """The progress of one run on the screen."""
 
     def __init__(
         self, name: str, seconds: float, screen: Screen, bar: tuple[Progress, TaskID] | None
@@ -70,14 +70,14 @@ class ShownRun:
         self._quarters = 0
 
     def update(self, replay: Replay) -> None:
-        """Show how far the run is."""
+        """Show how far the run has come."""
         elapsed = replay.elapsed
         if self._bar:
             bars, task = self._bar
             bars.update(task, completed=min(elapsed, self._seconds), facts=_facts(replay))
         elif (quarters := int(4 * elapsed / self._seconds)) > self._quarters:
             self._quarters = quarters
-            self._screen.say(f"{self._name}: {elapsed:.0f} s, {_facts(replay)}")
+            self._screen.print_line(f"{self._name}: {elapsed:.0f} s, {_facts(replay)}")
 
 
 def _facts(replay: Replay) -> str:
@@ -88,7 +88,7 @@ def _facts(replay: Replay) -> str:
 
 
 def print_figures(console: Console, figures: Figures, *, wrap: bool = False) -> None:
-    """Print the tables and the verdict; a terminal wraps long lines itself, a picture must be told."""
+    """Print the tables and the verdict; `wrap` breaks long lines, as a picture needs."""
     console.print()
     console.print(_latency_table(figures))
     console.print(_tier_table(figures.after))
@@ -103,27 +103,28 @@ def print_figures(console: Console, figures: Figures, *, wrap: bool = False) -> 
     console.print(verdict)
 
 
-def rolled_back_line(found: RolledBack) -> str:
-    """Say what came of the rollout."""
-    if not found.guardrail:
-        return "[red]✗ The rollout was not taken back.[/red]"
-    if not found.seconds:
-        return f"[red]✗ Guardrail {found.guardrail!r} took the rollout back before any harm.[/red]"
-    mark = "[green]✓[/green]" if found.met else "[red]✗[/red]"
+def rollback_line(result: RollbackResult) -> str:
+    """Return a line that says how the rollout ended."""
+    if not result.guardrail:
+        return "[red]✗ The rollout was not rolled back.[/red]"
+    if not result.seconds:
+        return f"[red]✗ Guardrail {result.guardrail!r} rolled back before Valkey became slow.[/red]"
+    mark = "[green]✓[/green]" if result.met else "[red]✗[/red]"
     return (
-        f"{mark} Taken back by itself {found.seconds:.1f} s after the harm began, by guardrail"
-        f" {found.guardrail!r}: the slowest in twenty took {1e3 * found.treated:.0f} ms, those held"
-        f" out {1e3 * found.control:.0f} ms. Health check:"
-        f" {'all is well' if found.healthy else 'something is ill'}. {len(found.failures)} requests failed."
+        f"{mark} Rolled back {result.seconds:.1f} s after Valkey became slow, by guardrail"
+        f" {result.guardrail!r}: the 95th percentile was {1e3 * result.treated:.0f} ms, and"
+        f" {1e3 * result.control:.0f} ms in the holdout. Health check:"
+        f" {'all is well' if result.healthy else 'something is wrong'}."
+        f" {len(result.failures)} requests failed."
     )
 
 
 def draw_figures(figures: Figures) -> str:
-    """Draw what `print_figures` prints, as SVG."""
+    """Return what `print_figures` prints, as SVG."""
     console = Console(record=True, width=96, file=io.StringIO())
     print_figures(console, figures, wrap=True)
     svg = console.export_svg(title="cachemw demo")
-    # rich's drawing asks another host for its font; the reader's own will do.
+    # Left out: fonts that the picture would load from another host.
     return re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
 
 
@@ -142,11 +143,11 @@ def _latency_table(figures: Figures) -> Table:
     return table
 
 
-def _milliseconds(latency: Latency) -> list[str]:
+def _milliseconds(latency: ResponseTimes) -> list[str]:
     return [f"{1e3 * v:.2f}" for v in (latency.mean, latency.p50, latency.p95, latency.p99)]
 
 
-def _improvements(before: Latency, after: Latency) -> list[str]:
+def _improvements(before: ResponseTimes, after: ResponseTimes) -> list[str]:
     pairs = (
         (before.mean, after.mean),
         (before.p50, after.p50),

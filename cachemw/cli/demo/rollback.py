@@ -1,7 +1,8 @@
-"""The last act: a rollout that is going well, harm that comes with it, and a cache that is taken back.
+"""The last part of the demo: a rollout that is rolled back by a guardrail.
 
-The harm is a Valkey that has become slow, so that every miss is slower than the shop is without a cache.
-Whoever is held out does not feel it, and that is the evidence.
+The rollout goes well at first. Then Valkey becomes slow, so that every miss takes longer than the
+shop does without a cache. Requests in the holdout do not use the cache and stay fast. The guardrail
+compares both groups, finds the difference, and rolls back.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from cachemw.rollout.state import State, plan_of
 if TYPE_CHECKING:
     from cachemw.testing import ChaosProxy
 
-__all__ = ["LENGTH", "RolledBack", "roll_out"]
+__all__ = ["LENGTH", "RollbackResult", "roll_out"]
 
 PLAN: Final[dict[str, Any]] = {
     "holdout": "40%",
     "warm_up": "2s",
     "hold": "60s",
-    # The shop answers in some milliseconds, beside which the ways to Valkey are no fifth but more.
+    # The shop answers in milliseconds, so even a healthy trip to Valkey is more than the usual margin.
     "guardrails": {"latency": "60%"},
     "phases": [
         {
@@ -50,32 +51,34 @@ PLAN: Final[dict[str, Any]] = {
         },
     ],
 }
-"""Seconds where a deployment has hours."""
+"""A plan in seconds, where a real one has hours."""
 LENGTH: Final = 120.0
-"""Seconds of traffic; it ends when there is nothing more to see."""
+"""Seconds of traffic, at most; the demo ends it after the rollback."""
 SLOW: Final = "15ms"
-_LONG_ENOUGH: Final = 25.0
-"""Seconds of a step after which there is harm also where a slow machine has not gathered its evidence."""
+_STEP_LIMIT: Final = 25.0
+"""Seconds after which Valkey becomes slow even if the step is not over: a slow machine may need too
+long to gather evidence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RolledBack:
-    """What came of it."""
+class RollbackResult:
+    """How the rollout ended."""
 
     guardrail: str = ""
-    """The one that failed; empty: none did."""
+    """The guardrail that failed; empty if none did."""
     seconds: float = 0.0
-    """From the harm's beginning to the rollback."""
+    """From the moment Valkey became slow to the rollback."""
     treated: float = 0.0
-    """95th percentile, in seconds, of the answers that the guardrail judged."""
+    """95th percentile of the response times that the guardrail judged, in seconds."""
     control: float = 0.0
+    """The same for the requests in the holdout."""
     healthy: bool = False
-    """What the health check said."""
+    """Whether the health check after the rollback found nothing wrong."""
     failures: tuple[str, ...] = ()
 
     @property
     def met(self) -> bool:
-        """Whether it went as it should."""
+        """Whether it was rolled back after Valkey became slow, and nothing else was wrong."""
         return self.seconds > 0.0 and self.healthy and not self.failures
 
 
@@ -84,54 +87,56 @@ async def roll_out(
     calls: Iterable[Call],
     config: Config,
     proxy: ChaosProxy,
-    say: Callable[[str], None],
-) -> RolledBack:
-    """Roll the shop's cache out, do harm when it is in, and wait until it is taken back.
+    print_line: Callable[[str], None],
+) -> RollbackResult:
+    """Roll the shop's cache out, make Valkey slow when it is on, and wait for the rollback.
 
-    The shop's Valkey is behind `proxy`; `config` is the shop's, with the Valkey itself.
+    The shop reaches Valkey through `proxy`. `config` is the shop's, but reaches Valkey directly.
     """
     sending = asyncio.create_task(replay.run([call for call in calls if not call.is_write]))
     try:
-        cache = Cache(config)  # to speak to the fleet through: it serves nobody
+        cache = Cache(config)  # serves no requests; controls the rollout through Redis
         try:
-            found = await _watch(cache, proxy, say)
+            outcome = await _watch(cache, proxy, print_line)
         finally:
             await asyncio.to_thread(cache.close)
     finally:
         sending.cancel()
         with suppress(asyncio.CancelledError):
             await sending
-    return RolledBack(**found, failures=tuple(replay.failures))
+    return RollbackResult(**outcome, failures=tuple(replay.failures))
 
 
-async def _watch(cache: Cache, proxy: ChaosProxy, say: Callable[[str], None]) -> dict[str, Any]:
+async def _watch(
+    cache: Cache, proxy: ChaosProxy, print_line: Callable[[str], None]
+) -> dict[str, Any]:
     began = time.monotonic()
 
-    def at() -> str:
+    def elapsed() -> str:
         return f"{time.monotonic() - began:5.1f} s"
 
     await asyncio.to_thread(cache.rollout.start, PLAN, by="the demo")
     shown: set[tuple[int, int, str]] = set()
-    harmed = since = 0.0
+    slow_since = step_since = 0.0
     while time.monotonic() < began + LENGTH:
         state = await asyncio.to_thread(cache.rollout.status)
         assert state is not None
-        if (here := (state.phase, state.step, state.status)) not in shown:
-            shown.add(here)
-            say(f"{at()}: {_where(state)}")
-            since = time.monotonic()
-        stands = state.status != "running" or time.monotonic() > since + _LONG_ENOUGH
-        if not harmed and state.step and stands:
+        if (position := (state.phase, state.step, state.status)) not in shown:
+            shown.add(position)
+            print_line(f"{elapsed()}: {_describe(state)}")
+            step_since = time.monotonic()
+        step_is_over = state.status != "running" or time.monotonic() > step_since + _STEP_LIMIT
+        if not slow_since and state.step and step_is_over:
             proxy.slow(SLOW)
-            harmed = time.monotonic()
-            say(f"[yellow]{at()}: harm: every word to Valkey takes {SLOW} from now on[/yellow]")
+            slow_since = time.monotonic()
+            print_line(f"[yellow]{elapsed()}: from now on Valkey is slow: {SLOW} a reply[/yellow]")
         if state.status == "rolled back" and not state.check_due:
-            return await _ended(cache, harmed)
+            return await _outcome(cache, slow_since)
         await asyncio.sleep(0.2)
     return {}
 
 
-def _where(state: State) -> str:
+def _describe(state: State) -> str:
     plan = plan_of(state)
     phase = plan.phases[state.phase]
     step = "" if state.status == "rolled back" else f", {phase.steps[state.step]}"
@@ -139,15 +144,15 @@ def _where(state: State) -> str:
     return f"{state.status}: risk {', '.join(phase.risks)}{step}{reason}"
 
 
-async def _ended(cache: Cache, harmed: float) -> dict[str, Any]:
+async def _outcome(cache: Cache, slow_since: float) -> dict[str, Any]:
     records = await asyncio.to_thread(cache.rollout.history)
-    (back,) = [record for record in records if record.action.startswith("roll back")]
+    (rollback,) = [record for record in records if record.action.startswith("roll back")]
     check = records[-1]
-    began = time.time() - (time.monotonic() - harmed)
+    slow_at = time.time() - (time.monotonic() - slow_since)  # on the clock of the history
     return {
-        "guardrail": back.numbers.get("guardrail", ""),
-        "seconds": back.at - began if harmed else 0.0,
-        "treated": back.numbers.get("treated", 0.0),
-        "control": back.numbers.get("control", 0.0),
+        "guardrail": rollback.numbers.get("guardrail", ""),
+        "seconds": rollback.at - slow_at if slow_since else 0.0,
+        "treated": rollback.numbers.get("treated", 0.0),
+        "control": rollback.numbers.get("control", 0.0),
         "healthy": check.reason == "all is well",
     }

@@ -1,1 +1,8 @@
-"""Checks over several settings."""
+"""Checks that concern several options.
+
+Reading order:
+
+- `rules`: what several options must be together.
+- `unreachable`: routes that an earlier route hides.
+- `warnings`: what is allowed, but probably not meant.
+"""

@@ -1,6 +1,6 @@
-"""What options must be together. Each rule gives the problems it sees, relative to its table.
+"""The rules about several options. Each yields the problems that it finds, with paths relative to its table.
 
-A route in a document with mistakes may lack some options: a rule passes over what it lacks.
+If a document has other mistakes, some options of a route may be missing. A rule skips such routes.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ Problems = Iterator[Problem]
 
 
 def planned_size(memory: Any) -> Problems:
-    """Check that what is planned fits."""
+    """Check that the planned memory fits into the maximum."""
     if memory.planned_size is not None and memory.planned_size > memory.max_size:
         yield Problem(
             "planned_size",
-            f"{memory.planned_size} bytes are more than max_size allows ({memory.max_size})",
+            f"{memory.planned_size} bytes are more than max_size ({memory.max_size}): raise max_size",
         )
 
 
 def one_query_rule(route: Any) -> Problems:
-    """Check that parameters are either listed or ignored."""
+    """Check that a route has `query` or `ignore_query`, not both."""
     if route.query is not None and route.ignore_query:
         yield Problem(
-            "ignore_query", "has no place beside `query`, which already leaves out all others"
+            "ignore_query", "cannot be used with `query`, which removes all others: leave it out"
         )
 
 
 def tag_parameters(option: str) -> Callable[[Any], Problems]:
-    """Make the check that the parameters in tags are parameters of the path."""
+    """Return a check that the parameters in the tags of an option are parameters of the path."""
 
     def check(route: Any) -> Problems:
         known = parse_template(route.path).parameters
@@ -68,24 +68,24 @@ def tag_parameters(option: str) -> Callable[[Any], Problems]:
 
 
 def heuristic_of_response(route: Any) -> Problems:
-    """Check that a lifetime is only guessed where the response is to state it."""
+    """Check that `heuristic` is used only with ttl = "response"."""
     if route.heuristic is not None and route.ttl not in ("response", None):
-        yield Problem("heuristic", 'has no place beside a ttl of the route: use ttl = "response"')
+        yield Problem("heuristic", 'works only with ttl = "response": write that, or leave it out')
 
 
 def body_of_methods(route: Any) -> Problems:
-    """Check that there is a way to key the bodies of what is cached, and something to key."""
+    """Check that `body` is given if and only if a method with a body is cached."""
     bodied = [method for method in route.methods if method in BODIED_METHODS]
     if bodied and route.body is None:
         yield Problem(
             "body", f'is required to cache {bodied[0]}: add body = "raw", or body = "graphql"'
         )
     if route.body is not None and not bodied:
-        yield Problem("body", 'has no place without a method that has one: add "POST" to `methods`')
+        yield Problem("body", 'works only with a method that has a body: add "POST" to `methods`')
 
 
 def some_ttl(route: Any) -> Problems:
-    """Check that a lifetime can come from somewhere."""
+    """Check that a cached route has a `ttl` or a `kind`."""
     if route.ttl is None and route.kind is None and route.methods:
         yield Problem(
             "ttl", 'is required: give ttl = "60s", ttl = "response", or a kind that has a ttl'
@@ -93,13 +93,15 @@ def some_ttl(route: Any) -> Problems:
 
 
 def some_purpose(route: Any) -> Problems:
-    """Check that a route which caches no method says what it changes."""
+    """Check that a route without methods has `invalidates`."""
     if not route.methods and not route.invalidates:
-        yield Problem("methods", "expected at least one, or `invalidates`, for a route of writes")
+        yield Problem(
+            "methods", "expected at least one method, or `invalidates` for a route that only purges"
+        )
 
 
 def known_kinds(config: Any) -> Problems:
-    """Check that kinds exist and give a lifetime to the routes that need one."""
+    """Check that each route's kind exists, and has a `ttl` if the route needs one."""
     for index, route in _with(config.routes, "kind"):
         if route.kind is None:
             continue
@@ -112,24 +114,24 @@ def known_kinds(config: Any) -> Problems:
         elif _gives_no_ttl(route, config.kinds[route.kind]):
             yield Problem(
                 f"routes[{index}].ttl",
-                f"is required: kind {show(route.kind)} has no ttl, so give one here or there",
+                f"is required: kind {show(route.kind)} has no ttl, so write one here or in the kind",
             )
 
 
 def unique_names(config: Any) -> Problems:
-    """Check that no two routes have one name."""
+    """Check that no two routes have the same name."""
     first: dict[str, int] = {}
     for index, route in _with(config.routes, "name"):
         earlier = first.setdefault(route.name, index)
         if earlier != index:
             yield Problem(
                 f"routes[{index}].name",
-                f"{show(route.name)} is already the name of routes[{earlier}]: give another",
+                f"{show(route.name)} is already the name of routes[{earlier}]: write another",
             )
 
 
 def reachable(config: Any) -> Problems:
-    """Check that no route is hidden by an earlier one."""
+    """Check that no earlier route matches every request of a route."""
     listed = RouteTree()
     for index, route in _with(config.routes, "path", "mount"):
         template = parse_template(route.path)
@@ -138,15 +140,15 @@ def reachable(config: Any) -> Problems:
             yield Problem(
                 f"routes[{index}].path",
                 f"can never match: routes[{earlier}] ({config.routes[earlier].path}) "
-                "comes first and takes all its requests",
+                "comes first and matches all its requests",
             )
         listed.add(index, template, route.mount)
 
 
 def flagged_routes(config: Any) -> Problems:
-    """Check that the routes that flags name exist."""
+    """Check that every route in `route_flags` exists."""
     if any(not hasattr(route, "name") for route in config.routes):
-        return  # The missing name may be the one that is flagged.
+        return  # The unreadable name may be the one in `route_flags`.
     known = [route.name for route in config.routes]
     for name in config.route_flags:
         if name not in known:
@@ -157,7 +159,7 @@ def flagged_routes(config: Any) -> Problems:
 
 
 def sound_dependencies(config: Any) -> Problems:
-    """Check that nothing depends on itself, and that parameters can come from somewhere."""
+    """Check that no tag depends on itself, and that its parameters occur in what it depends on."""
     listed = config.dependencies.items()
     graph = {name: [each for each in sources or () if each] for name, sources in listed}
     for name, sources in graph.items():
@@ -166,13 +168,13 @@ def sound_dependencies(config: Any) -> Problems:
             if parameter not in known:
                 yield Problem(
                     f"dependencies.{key(name)}",
-                    f"nothing it is built from has a parameter {{{parameter}}}"
-                    f"{did_you_mean(parameter, known)}; for all of them end it with a star",
+                    f"no tag on the right has the parameter {{{parameter}}}"
+                    f"{did_you_mean(parameter, known)}; to purge all of them, write a star instead",
                 )
     if cycle := find_cycle(graph):
         yield Problem(
             f"dependencies.{key(cycle[0])}",
-            f"depends on itself: {' <- '.join(show(each) for each in cycle)}",
+            f"depends on itself, so remove one of these: {' <- '.join(show(each) for each in cycle)}",
         )
 
 
@@ -183,6 +185,7 @@ def _gives_no_ttl(route: Any, kind: Any) -> bool:
 
 
 def _with(routes: Any, *names: str) -> Iterator[tuple[int, Any]]:
+    """Return the routes, with their indices, that have all of these options."""
     return (
         (index, route)
         for index, route in enumerate(routes)

@@ -1,4 +1,4 @@
-"""Which routes can never match, because an earlier one takes every request they could have."""
+"""Routes that can never match, because an earlier route matches each of their requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cachemw.config.syntax.template import Segment, Template
 __all__ = ["RouteTree"]
 
 Form = tuple[object, ...]
-"""A segment without the names of its parameters."""
+"""A segment without the names of its parameters: `{id}` and `{slug}` are equal."""
 
 _ANY_SEGMENT: Form = (("str",),)
 _ANY_REST: Form = (("path",),)
@@ -23,27 +23,28 @@ class _Node:
 
 
 class RouteTree:
-    """The templates so far, as a tree by segment, so that a thousand routes are checked at once.
+    """The templates of the routes so far, as a tree of segments.
 
-    Only what is certain counts as covered: `{id}` covers `new` and `{n:int}`, but nothing is said
-    of segments that mix text and parameters, unless they are the same.
+    The tree keeps the check of a thousand routes fast. A route is reported only if it is certainly
+    hidden: `{id}` covers `new` and `{n:int}`. A segment that mixes text and parameters covers
+    only an equal one.
     """
 
     def __init__(self) -> None:
         self._root = _Node()
 
     def cover(self, template: Template, mount: str | None) -> int | None:
-        """Give the first route that takes every path of this template, or None."""
+        """Return the index of the first route that matches every path of this template, or None."""
         forms = [_form(segment) for segment in template.segments]
-        found = [
+        covering = [
             index
             for index, earlier in _covering(self._root, forms, 0)
             if earlier is None or earlier == mount
         ]
-        return min(found, default=None)
+        return min(covering, default=None)
 
     def add(self, index: int, template: Template, mount: str | None) -> None:
-        """List a route."""
+        """Add a route."""
         node = self._root
         for segment in template.segments:
             node = node.children.setdefault(_form(segment), _Node())
@@ -51,6 +52,7 @@ class RouteTree:
 
 
 def _covering(node: _Node, forms: list[Form], depth: int) -> Iterator[tuple[int, str | None]]:
+    """Yield index and mount of each route below `node` that covers the segments from `depth` on."""
     if depth == len(forms):
         yield from node.ends
         return

@@ -1,30 +1,31 @@
-"""What is allowed and hardly ever meant, and is said by name."""
+"""Warnings about what is allowed, but probably not meant."""
 
 from __future__ import annotations
 
 import re
 
-from cachemw.config.route import Route
-
 __all__ = ["health_check_warning"]
 
 _HEALTH = frozenset({"health", "healthcheck", "healthz", "liveness", "readiness"})
 _HEALTH_AT_THE_END = frozenset({"live", "livez", "ping", "ready", "readyz"})
-"""Words that are about health only where nothing follows: `/live/scores` is about something else."""
+"""Words that mean a health check only at the end of a path: `/live/scores` is something else."""
 
 
-def health_check_warning(route: Route) -> str:
-    """Give what is to be said of a route that looks like a health check; nothing of another one."""
-    if not _looks_like_a_health_check(route):
+def health_check_warning(name: str, path: str, mount: str | None) -> str:
+    """Return a warning if a route looks like a health check, else an empty text.
+
+    It takes the three options, not the route, so that `checks` imports nothing of the folder above it.
+    """
+    if not _looks_like_a_health_check(name, path):
         return ""
     return (
-        f"route {route.name!r} ({(route.mount or '') + route.path}) looks like a health check and is"
-        " cached: a cached health check hides a failure for as long as it lives"
+        f"route {name!r} ({(mount or '') + path}) looks like a health check and is cached:"
+        " a cached health check hides a failure for the lifetime of its entry"
     )
 
 
-def _looks_like_a_health_check(route: Route) -> bool:
-    for pieces in (route.path.strip("/").split("/"), re.split(r"[-_.]", route.name)):
+def _looks_like_a_health_check(name: str, path: str) -> bool:
+    for pieces in (path.strip("/").split("/"), re.split(r"[-_.]", name)):
         words = [re.sub(r"[-_.]", "", piece).lower() for piece in pieces]
         if not _HEALTH.isdisjoint(words) or words[-1] in _HEALTH_AT_THE_END:
             return True

@@ -1,1 +1,14 @@
-"""The syntax of single values."""
+"""The syntax of values and tables in a configuration.
+
+Reading order:
+
+- `decode`: options, tables of options, and the decoder that finds every mistake.
+- `values`: the parsers of single values.
+- `units`: durations and sizes.
+- `template`: path templates of routes.
+- `redis_url`: Redis URLs.
+- `flag`: the states of flags, and shares of requests.
+- `dependencies`: dependencies between tags.
+- `messages`: how values and allowed choices appear in error messages.
+- `raw_types`: the types of values before they are parsed.
+"""

@@ -1,9 +1,11 @@
-"""The strict decoder: every mistake in the whole document is found in one go.
+"""The strict decoder, which finds every mistake of a document in one run.
 
-A settings class is a table of options. Each option carries its parser, and that one table is what
-the constructor, the decoder of files and the reference read. A parser raises ValueError with a
-message, or ConfigError with problems whose paths are relative to the value. One that could read
-part of its value raises `IncompleteError`, so that rules about the rest still run.
+A settings class is a table of options. Each option has its own parser. The constructor, the decoder of
+files and the tables of the reference all use that one table, so they cannot differ.
+
+A parser raises ValueError with a message, or ConfigError with problems whose paths are relative to the
+value. A parser that could read a part of its value raises `IncompleteError` with that part: then the
+rules about other options still run, and their mistakes are found too.
 """
 
 from __future__ import annotations
@@ -41,9 +43,9 @@ _UNSET: Any = type("_Unset", (), {"__repr__": lambda _: "<required>"})()
 
 
 class Setting(Protocol[Written, Read]):
-    """Annotates an option for type checkers: what may be written, and what is read back.
+    """The type of an option for type checkers: what may be written, and what is read back.
 
-    It never exists at run time: the parsed value itself is in the slot.
+    No object of it exists at run time: the slot holds the parsed value itself.
     """
 
     def __get__(self, instance: object, owner: type | None = None) -> Read: ...
@@ -52,7 +54,7 @@ class Setting(Protocol[Written, Read]):
 
 @dataclass(frozen=True, slots=True)
 class Parser(Generic[T]):
-    """Reads one value. `expects` says, in the reference, what may be written."""
+    """The parser of one value. `expects` is the column "written as" of the reference."""
 
     parse: Callable[[object], T]
     expects: str
@@ -64,7 +66,7 @@ class Parser(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """What the table knows of one option. `default` is as an operator would write it."""
+    """One option in the table. `default` is written as in a file, not parsed."""
 
     parse: Parser[Any]
     help: str
@@ -74,14 +76,14 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What several options must be together; asked only where each of them could be read."""
+    """A check of several options. It runs only if each of them could be read."""
 
     names: tuple[str, ...]
     check: Callable[[Any], Iterable[Problem]]
 
 
 class IncompleteError(ConfigError):
-    """Problems, together with whatever could be read all the same."""
+    """Problems, and the part of the value that could be read nevertheless."""
 
     def __init__(self, problems: list[Problem], value: object) -> None:
         super().__init__(problems)
@@ -96,7 +98,7 @@ def option(
     help: str,  # noqa: A002 - the word every command-line library uses
     repr: bool = True,  # noqa: A002 - passed on to dataclasses.field
 ) -> Any:
-    """Declare an option. An option left out has its default parsed; None stays None."""
+    """Declare an option. If it is left out, its default is parsed; a default of None stays None."""
     shown = factory() if factory else default
     parser = parse if shown is not None else _or_none(parse)
     metadata = {"option": Option(parse=parser, help=help, default=shown)}
@@ -119,6 +121,7 @@ class Settings:
     rules: ClassVar[tuple[Rule, ...]] = ()
 
     def __post_init__(self) -> None:
+        """Parse and check every option. Raises ConfigError."""
         cls = type(self)
         given = {name: getattr(self, name) for name in options_of(cls)}
         values, problems = _validate(cls, given)
@@ -129,7 +132,7 @@ class Settings:
 
     @classmethod
     def derive(cls, values: dict[str, Any]) -> None:
-        """Fill in what follows from other options. Options that could not be read are absent."""
+        """Fill in values that follow from other options. `values` lacks options that could not be read."""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option, required))
@@ -139,12 +142,12 @@ def settings(cls: type[S]) -> type[S]:
 
 
 def options_of(cls: type[Settings]) -> dict[str, Option]:
-    """Give a class's options by name, in the order they are declared."""
+    """Return the options of a class by name, in the order of their declaration."""
     return {each.name: each.metadata["option"] for each in fields(cast(Any, cls))}
 
 
 def table(cls: type[S]) -> Parser[S]:
-    """Make the parser of a table of one class's options; an object of the class passes as it is."""
+    """Return the parser of a table of options. An object of the class is accepted unchanged."""
 
     def parse(value: object) -> S:
         if isinstance(value, cls):
@@ -162,7 +165,7 @@ def table(cls: type[S]) -> Parser[S]:
 def list_of(
     item: Parser[T], *, check: Callable[[list[T]], Iterable[Problem]] | None = None
 ) -> Parser[tuple[T, ...]]:
-    """Make the parser of a list. Items that could not be read are None for later rules."""
+    """Return the parser of a list. Items that could not be read are None for later rules."""
 
     def parse(value: object) -> tuple[T, ...]:
         if not isinstance(value, (list, tuple)):
@@ -184,7 +187,7 @@ def mapping_of(
     check: Callable[[str], object],
     default: Mapping[str, object] | None = None,
 ) -> Parser[dict[str, T]]:
-    """Make the parser of a table with free keys. `check` raises ValueError for a wrong key."""
+    """Return the parser of a table with free keys. `check` raises ValueError for a wrong key."""
 
     def parse(value: object) -> dict[str, T]:
         problems: list[Problem] = []
@@ -209,6 +212,7 @@ def _or_none(parse: Parser[T]) -> Parser[T | None]:
 def _validate(
     cls: type[Settings], given: Mapping[str, object]
 ) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the values that could be read, and every problem, those of the rules included."""
     values: dict[str, Any] = {}
     problems: list[Problem] = []
     for name, each in options_of(cls).items():
@@ -228,6 +232,7 @@ def _validate(
 
 
 def _collect(parse: Parser[T], value: object, at: str, problems: list[Problem]) -> T | None:
+    """Parse a value at a path. Add its problems to `problems`; None if nothing could be read."""
     try:
         return parse(value)
     except ConfigError as error:
@@ -248,18 +253,19 @@ def _unknown(cls: type[Settings], entries: Mapping[str, object]) -> list[Problem
 
 
 def _all_of(known: Iterable[str]) -> str:
-    return f"; known here: {', '.join(sorted(known))}"
+    return f"; the keys here are {', '.join(sorted(known))}"
 
 
 def _entries(value: object) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
-        # A string in place of a table may be the secret that was to be in it.
+        # A string instead of a table may be a secret that belongs into it, so it is not shown.
         got = "a string" if isinstance(value, str) else show(value)
         raise ValueError(f"expected a table, got {got}")
     if wrong := [name for name in value if not isinstance(name, str)]:
-        raise ValueError(f"expected keys that are strings, got {show(wrong[0])}")
+        raise ValueError(f"expected only strings as keys, got {show(wrong[0])}")
     return value
 
 
 def _join(at: str, path: str) -> str:
+    """Return the path of a problem inside a value: `routes` and `[0].ttl` are `routes[0].ttl`."""
     return f"{at}{path}" if not path or path.startswith("[") else f"{at}.{path}"

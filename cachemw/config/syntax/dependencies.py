@@ -3,8 +3,8 @@
     "catalog" = ["product:*"]
     "reviews:{id}" = ["product:{id}"]
 
-A tag is cut at its colons. A part is literal text or one parameter; the last may be a star, for all
-that may stand from there on.
+A purge of a tag on the right also purges the tag on the left. A tag is split at its colons. A part is
+literal text or one parameter; the last part may be a star, which stands for any further parts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PARAMETER = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 
 def parse_node(value: object) -> str:
-    """Check one node's text; raises ValueError."""
+    """Check one tag of the graph, and return it. Raises ValueError."""
     if not isinstance(value, str) or not _ALLOWED.fullmatch(value) or len(value) > _LENGTH:
         raise ValueError(
             f"expected a tag of at most {_LENGTH} visible ASCII characters without spaces and commas,"
@@ -31,17 +31,23 @@ def parse_node(value: object) -> str:
         )
     first, *others = value.split(":")
     if value.startswith("@"):
-        raise ValueError(f"{show(value)}: tags that begin with '@' are cachemw's own")
+        raise ValueError(
+            f"{show(value)}: tags that begin with '@' are reserved for cachemw: write another name"
+        )
     if not first or not _is_literal(first):
-        raise ValueError(f"{show(value)}: what stands before the first colon is plain text")
+        raise ValueError(
+            f"{show(value)}: write plain text before the first colon, such as product:{{id}}"
+        )
     for part in others[:-1]:
         if part == ANY:
-            raise ValueError(f"{show(value)}: a star stands at the end, for all that may follow")
+            raise ValueError(
+                f"{show(value)}: a star may only be the last part: leave out what follows it"
+            )
     for part in others:
         if part != ANY and not _PARAMETER.fullmatch(part) and not _is_literal(part):
             raise ValueError(
-                f"{show(value)}: between two colons stands plain text, one parameter such as"
-                f" {{id}}, or at the end a star; got {show(part)}"
+                f"{show(value)}: expected plain text, one parameter such as {{id}} or a star"
+                f" at the end, got {show(part)}"
             )
     return value
 
@@ -51,7 +57,7 @@ def _is_literal(part: str) -> bool:
 
 
 class Pattern:
-    """A tag with parameters, or a star as its last part for all that may follow."""
+    """A tag with parameters, or with a star as its last part."""
 
     __slots__ = ("parameters", "parts", "text")
 
@@ -61,7 +67,10 @@ class Pattern:
         self.parameters = tuple(part[1:-1] for part in self.parts if _is_parameter(part))
 
     def match(self, tag: str) -> dict[str, str] | None:
-        """Give what a purged tag, or family, makes of the parameters; None: it is another thing."""
+        """Return the values of the parameters for a purged tag or family; None if it does not match.
+
+        A parameter that a purged family leaves open has the value `*`.
+        """
         bound: dict[str, str] = {}
         parts = tag.split(":")
         for index, own in enumerate(self.parts):
@@ -70,7 +79,7 @@ class Pattern:
             if index == len(parts):
                 return None
             part = parts[index]
-            if part == ANY and index == len(parts) - 1:  # all that may stand from here on
+            if part == ANY and index == len(parts) - 1:  # a family leaves the other parts open
                 return bound | dict.fromkeys(map(_name, self.parts[index:]), ANY)
             if _is_parameter(own):
                 if bound.setdefault(_name(own), part) != part:
@@ -80,13 +89,13 @@ class Pattern:
         return bound if len(parts) == len(self.parts) else None
 
     def fill(self, bound: Mapping[str, str]) -> tuple[str, ...]:
-        """Give the parts of the tag that this becomes, a star for what is not known."""
+        """Return the parts of the tag with these values; a star for a parameter without one."""
         return tuple(
             bound.get(_name(own), ANY) if _is_parameter(own) else own for own in self.parts
         )
 
-    def meets(self, other: Pattern) -> bool:
-        """Say whether some tag is of both patterns."""
+    def overlaps(self, other: Pattern) -> bool:
+        """Tell whether some tag matches both patterns."""
         for own, its in zip(self.parts, other.parts, strict=False):
             if ANY in (own, its):
                 return True
@@ -104,7 +113,10 @@ def _name(part: str) -> str:
 
 
 def find_cycle(dependencies: Mapping[str, Sequence[str]]) -> list[str]:
-    """Give nodes that depend on each other in a circle, the first again at the end; empty: none do."""
+    """Return tags that depend on each other in a circle, the first one again at the end; empty: none.
+
+    A search in depth without recursion: a configuration may be deeper than Python's stack.
+    """
     below = _nodes_below(dependencies)
     done: set[str] = set()
     for start in below:
@@ -125,17 +137,17 @@ def find_cycle(dependencies: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _nodes_below(dependencies: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Give the nodes that each node depends on."""
-    by_kind: dict[str, list[Pattern]] = {}
+    """Return, for each tag on the left, the tags on the left that it depends on."""
+    by_first_part: dict[str, list[Pattern]] = {}
     for name in dependencies:
         node = Pattern(name)
-        by_kind.setdefault(node.parts[0], []).append(node)
+        by_first_part.setdefault(node.parts[0], []).append(node)
     return {
         name: [
             node.text
             for source in map(Pattern, sources)
-            for node in by_kind.get(source.parts[0], ())
-            if source.meets(node)
+            for node in by_first_part.get(source.parts[0], ())
+            if source.overlaps(node)
         ]
         for name, sources in dependencies.items()
     }

@@ -1,4 +1,4 @@
-"""How a wrong value, or a choice of right ones, reads in an error message."""
+"""How a wrong value and the allowed values appear in an error message."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _CREDENTIALS = re.compile(r"//[^\s]*@")
 
 
 def show(value: object) -> str:
-    """Give a value as TOML would write it: on one line, shortened, any URL's credentials blanked.
+    """Return a value as TOML writes it: on one line, shortened, without credentials of URLs.
 
-    Tables and lists are named, not printed: a misplaced one may hold a secret.
+    Of tables and lists only the type is shown: one in the wrong place may hold a secret.
     """
     match value:
         case None:
@@ -36,18 +36,18 @@ def show(value: object) -> str:
 
 
 def key(name: str) -> str:
-    """Write a key as TOML does: quoted where it has to be."""
+    """Return a key as TOML writes it: in quotes if it needs them."""
     return name if _BARE_KEY.fullmatch(name) else show(name)
 
 
 def either(names: Iterable[str]) -> str:
-    """Join the allowed names: `"low", "medium" or "high"`."""
+    """Return the allowed names as a text: `"low", "medium" or "high"`."""
     *first, last = (json.dumps(name) for name in names)
     return f"{', '.join(first)} or {last}" if first else last
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Give `, did you mean "…"?` where one of the names is close, else nothing."""
+    """Return `, did you mean "…"?` if one of the names is similar, else an empty text."""
     close = difflib.get_close_matches(name, list(names), n=1)
     return f", did you mean {json.dumps(close[0])}?" if close else ""
 

@@ -1,4 +1,4 @@
-"""How values are written, before they are parsed."""
+"""The types of values before they are parsed, as an operator writes them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,4 +9,4 @@ Duration = str | float
 Size = str | int
 Names = Sequence[str]
 RawTable = Mapping[str, Any]
-"""A table, as it comes out of a file."""
+"""A table as it is read from a file."""

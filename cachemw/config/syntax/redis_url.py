@@ -1,12 +1,12 @@
-"""Redis URLs: what is accepted, what they say, and how one is shown without its password.
+"""Redis URLs: which are accepted, what they mean, and how one is shown without its password.
 
     redis://[[user]:password@]host[:port][/db]                      one server
     unix://[[user]:password@]/path/to/socket[?db=0]                 one server, through a socket
-    redis+sentinel://[[user]:password@]host[:port],…/service[/db]   whoever the Sentinels say is master
-    redis+cluster://[[user]:password@]host[:port],…                 a Cluster, of which these are known
+    redis+sentinel://[[user]:password@]host[:port],…/service[/db]   the master that the Sentinels name
+    redis+cluster://[[user]:password@]host[:port],…                 a Cluster, by some of its nodes
 
-`rediss` in place of `redis` is TLS, and `?name=value` goes to redis-py's connection as it is.
-Messages never repeat the URL, nor any part of it: a mistyped one may hold the password anywhere.
+`rediss` instead of `redis` means TLS. Options after `?` go to redis-py's connection unchanged. Error
+messages never repeat any part of the URL: in a mistyped one, the password may be anywhere.
 """
 
 from __future__ import annotations
@@ -42,35 +42,34 @@ _SENTINEL_OPTIONS = {"sentinel_username": "username", "sentinel_password": "pass
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Deployment:
-    """What a URL says of the servers behind it."""
+    """The servers that a URL names."""
 
     mode: Literal["single", "sentinel", "cluster"]
     url: str
-    """How one server is reached, as redis-py writes it; where there are several, without an address
-    that means anything."""
+    """The URL of one server for redis-py. If there are several, its host is a placeholder."""
     seeds: tuple[Address, ...] = ()
-    """The Sentinels, or the nodes of a Cluster that are known."""
+    """The addresses of the Sentinels, or of the known nodes of a Cluster."""
     service: str = ""
-    """What the Sentinels call the master."""
+    """The name that the Sentinels use for the master."""
     sentinel_options: tuple[tuple[str, str], ...] = ()
     """User name and password for the Sentinels themselves."""
 
 
 def read_url(value: object) -> str:
-    """Check a Redis URL. Raises ValueError with a message that holds nothing of it."""
+    """Check a Redis URL, and return it. Raises ValueError with a message that repeats no part of it."""
     parts = _split(value)
     if parts is None or parts.scheme not in SCHEMES:
         raise ValueError(_EXPECTED)
     mistake = _socket_mistake(parts) if parts.scheme == "unix" else _address_mistake(parts)
     if not mistake and parts.fragment:
-        mistake = "a Redis URL has no # part" + _ESCAPE
+        mistake = "a Redis URL has no # part: leave it out" + _ESCAPE
     if mistake:
         raise ValueError(mistake)
     return str(value)
 
 
 def deployment(url: str) -> Deployment:
-    """Read a checked URL."""
+    """Return the servers that a checked URL names."""
     parts = urlsplit(url)
     scheme, _, mode = parts.scheme.partition("+")
     if not mode:
@@ -93,7 +92,7 @@ def deployment(url: str) -> Deployment:
 
 
 def redacted(url: str) -> str:
-    """Give a checked URL with every password in it blanked."""
+    """Return a checked URL with `***` instead of every password."""
     parts = urlsplit(url)
     credentials, at, address = parts.netloc.rpartition("@")
     user, colon, _ = credentials.partition(":")
@@ -112,7 +111,7 @@ def _split(value: object) -> SplitResult | None:
 
 
 def _addresses(hosts: str, port: int) -> list[Address]:
-    """Read `host:port,host:port`; raises ValueError for what is no list of addresses."""
+    """Parse `host:port,host:port`. Raises ValueError for anything else."""
     addresses = []
     for each in hosts.split(","):
         found = _HOST.fullmatch(each)
@@ -126,6 +125,7 @@ def _addresses(hosts: str, port: int) -> list[Address]:
 
 
 def _address_mistake(parts: SplitResult) -> str:
+    """Return what is wrong with the hosts or the path of a URL, or an empty text."""
     _, _, mode = parts.scheme.partition("+")
     hosts = parts.netloc.rpartition("@")[2]
     try:
@@ -133,21 +133,22 @@ def _address_mistake(parts: SplitResult) -> str:
     except ValueError:
         return "the port of a Redis URL must be a number from 1 to 65535" + _ESCAPE
     if not all(host for host, _ in addresses):
-        return "the Redis URL names no host, such as redis://localhost:6379/0"
+        return "the Redis URL names no host: write one, such as redis://localhost:6379/0"
     if not mode and len(addresses) > 1:
         return "several hosts need redis+sentinel://…/service or redis+cluster://"
     if mode == "sentinel" and not _MASTER.fullmatch(parts.path):
         return "a redis+sentinel:// URL ends with the master's name: redis+sentinel://host:26379/mymaster"
     if mode == "cluster" and parts.path not in ("", "/", "/0"):
-        return "a Redis Cluster has no database but 0: leave the path out"
+        return "a Redis Cluster has only database 0: leave the path out"
     if not mode and not _DATABASE.fullmatch(parts.path):
         return "the path of a Redis URL must be a database number, such as /0" + _ESCAPE
     return ""
 
 
 def _socket_mistake(parts: SplitResult) -> str:
+    """Return what is wrong with a unix:// URL, or an empty text."""
     if parts.netloc and not parts.netloc.endswith("@"):
-        return "a unix:// URL has three slashes before the socket's path" + _ESCAPE
+        return "a unix:// URL needs three slashes: unix:///run/redis.sock" + _ESCAPE
     if not parts.path.startswith("/") or parts.path == "/":
-        return "the unix:// URL names no socket, such as unix:///run/redis.sock"
+        return "the unix:// URL names no socket: write one, such as unix:///run/redis.sock"
     return ""

@@ -1,7 +1,7 @@
 """Path templates: `/products/{id:int}`, `/files/{rest:path}`.
 
-A template is cut at its slashes. A segment is literal text, or text with parameters in it; the
-parameter of converter `path` takes everything that is left, so nothing may follow it.
+A template is split at its slashes. A segment is literal text, or text with parameters in it. A parameter
+with the converter `path` takes the rest of the path, so nothing may follow it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _PARAMETER = re.compile(r"(\{[^{}]*\})")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _REFUSED = {
     "?": "a path has no query: list the parameters the route reads in `query`",
-    "#": "a path has no fragment: servers never see one",
-    "*": "* is no wildcard here: use {rest:path}, or {name} for one segment",
+    "#": "a path has no fragment, which browsers never send: leave the # part out",
+    "*": "* is not a wildcard here: write {rest:path}, or {name} for one segment",
     "<": "write parameters in braces, such as {id:int}",
     ">": "write parameters in braces, such as {id:int}",
     "\\": "a path is not a regular expression: write parameters in braces, such as {id:int}",
@@ -39,7 +39,7 @@ class Segment:
     literal: str | None = None
     parts: tuple[Part, ...] = ()
     catch_all: bool = False
-    """Whether the segment takes the rest of the path, slashes included."""
+    """Whether the segment takes the rest of the path, with its slashes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ def parse_template(path: str) -> Template:
     found = [part for segment in segments for part in segment.parts if isinstance(part, tuple)]
     names = [name for name, _ in found]
     messages += [
-        f"parameter {{{name}}} appears twice"
+        f"parameter {{{name}}} appears twice: give each its own name"
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
@@ -80,7 +80,7 @@ def _character_mistakes(path: str) -> list[str]:
     if _ESCAPE.search(path):
         messages.append("paths are matched percent-decoded: write the character itself")
     if any(ord(character) < 32 or ord(character) == 127 for character in path):
-        messages.append("a path holds no control characters")
+        messages.append("a path cannot contain control characters: remove them")
     return messages
 
 
@@ -92,7 +92,7 @@ def _segment(text: str, messages: list[str]) -> Segment:
         if index % 2:
             _add_parameter(piece[1:-1], parts, messages)
         elif "{" in piece or "}" in piece:
-            messages.append(f"unbalanced braces in {show(text)}")
+            messages.append(f"unbalanced braces in {show(text)}: write a parameter as {{id}}")
         elif piece:
             parts.append(piece)
     catch_all = bool(parts) and isinstance(parts[-1], tuple) and parts[-1][1] == "path"
@@ -110,5 +110,5 @@ def _add_parameter(text: str, parts: list[Part], messages: list[str]) -> None:
         messages.append(f"unknown converter {show(converter)}: expected {either(CONVERTERS)}")
         return
     if parts and isinstance(parts[-1], tuple):
-        messages.append(f"{{{parts[-1][0]}}} and {{{name}}} need text between them")
+        messages.append(f"{{{parts[-1][0]}}} and {{{name}}} need text between them, such as a dash")
     parts.append((name, converter or "str"))

@@ -10,9 +10,10 @@ from cachemw.config.syntax.messages import show
 __all__ = ["LONGEST", "duration", "size"]
 
 LONGEST = 2.0**31
-"""Seconds that still count as a duration: what RFC 9111 §1.2.2 asks caches to be able to hold."""
+"""The longest duration, in seconds: a cache need not be able to hold more (RFC 9111 §1.2.2)."""
 
 _LARGEST = 2**63 - 1
+"""The largest size, in bytes: what a signed integer of 64 bits can hold."""
 
 _SECONDS = {
     "ms": Decimal("0.001"),
@@ -24,11 +25,11 @@ _SECONDS = {
 _BYTES = {
     unit: Decimal(1024**power) for power, unit in enumerate(("B", "KiB", "MiB", "GiB", "TiB"))
 }
-_WRITTEN = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)([A-Za-z]{1,3})", re.ASCII)
+_NUMBER_WITH_UNIT = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)([A-Za-z]{1,3})", re.ASCII)
 
 
 def duration(value: object) -> float:
-    """Read a duration, in seconds. Raises ValueError for anything that is not clearly one."""
+    """Parse a duration, and return it in seconds. Raises ValueError for anything else."""
     seconds = _number(value) if isinstance(value, (int, float)) else _scaled(value, _SECONDS)
     if seconds is None or not 0 <= seconds <= LONGEST:
         raise ValueError(
@@ -39,7 +40,7 @@ def duration(value: object) -> float:
 
 
 def size(value: object) -> int:
-    """Read a size, in bytes; dropping fractions. Raises ValueError for anything else."""
+    """Parse a size, and return it in whole bytes. Raises ValueError for anything else."""
     count = _number(value) if isinstance(value, int) else _scaled(value, _BYTES)
     if count is None or not 0 <= count <= _LARGEST:
         raise ValueError(
@@ -54,7 +55,7 @@ def _number(value: float) -> float | None:
 
 
 def _scaled(value: object, units: dict[str, Decimal]) -> Decimal | None:
-    match = _WRITTEN.fullmatch(value) if isinstance(value, str) else None
+    match = _NUMBER_WITH_UNIT.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[2] not in units:
         return None
     return Decimal(match[1]) * units[match[2]]

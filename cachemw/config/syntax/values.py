@@ -1,4 +1,7 @@
-"""The parsers of single values. Each raises ValueError with the whole of its message."""
+"""The parsers of single values. Each raises ValueError with a complete message.
+
+A message says what was expected and what was found. The messages of secrets never show the value.
+"""
 
 from __future__ import annotations
 
@@ -65,19 +68,20 @@ T = TypeVar("T")
 
 RISKS = ("low", "medium", "high")
 BODIED_METHODS = frozenset({"POST", "QUERY"})
-"""Methods that are cached by their body, too."""
+"""Methods whose request body is part of the key."""
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110 §5.6.2
 _DOTTED = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
 _SECRET_LENGTH = 16
+"""Characters: 64 random bits, even if all of them are hexadecimal digits."""
 _TAG_LENGTH = 256
 _SHORTEST_POLL = 0.01
 _REFUSED_VARY = {
-    "*": "an answer that varies on * can never be used again: leave the route out",
+    "*": "an answer that varies on * can never be reused: remove the route",
     "cookie": "list the cookies the route reads in `cookies` instead",
-    "authorization": "name who is asking with `identity` instead",
+    "authorization": "write a function that returns who is asking as `identity` instead",
     "host": "the host is always part of the key: leave it out",
-    "range": "ranges are cut from the whole stored answer: leave it out",
+    "range": "parts are made from the whole stored answer: leave it out",
 }
 
 
@@ -88,7 +92,7 @@ def _string(value: object, expects: str) -> str:
 
 
 def text(expects: str) -> Parser[str]:
-    """Make the parser of a string of at least one character."""
+    """Return the parser of a string of at least one character."""
 
     def parse(value: object) -> str:
         if not _string(value, expects):
@@ -99,7 +103,7 @@ def text(expects: str) -> Parser[str]:
 
 
 def matching(pattern: str, expects: str) -> Parser[str]:
-    """Make the parser of a string that a pattern must match as a whole."""
+    """Return the parser of a string that a pattern must match as a whole."""
     compiled = re.compile(pattern, re.ASCII)
 
     def parse(value: object) -> str:
@@ -111,7 +115,7 @@ def matching(pattern: str, expects: str) -> Parser[str]:
 
 
 def choice(*allowed: str) -> Parser[str]:
-    """Make the parser of one word out of a few."""
+    """Return the parser of one of a few words."""
 
     def parse(value: object) -> str:
         if not isinstance(value, str) or value not in allowed:
@@ -123,13 +127,13 @@ def choice(*allowed: str) -> Parser[str]:
 
 
 def key_of(what: str, allowed: Iterable[str]) -> Callable[[str], None]:
-    """Make the check of a table's keys against the names there are."""
+    """Return a check that a key of a table is one of the allowed names."""
     allowed = tuple(allowed)
 
     def check(name: str) -> None:
         if name not in allowed:
             raise ValueError(
-                f"there is no {what} {show(name)}: expected {either(allowed)}"
+                f"{show(name)} is not a {what}: expected {either(allowed)}"
                 f"{did_you_mean(name, allowed)}"
             )
 
@@ -147,15 +151,15 @@ boolean = Parser(_boolean, "true or false")
 
 def _fraction(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
-        raise ValueError(f"expected a share over 0 and up to 1, got {show(value)}")
+        raise ValueError(f"expected a number above 0 and up to 1, such as 0.1, got {show(value)}")
     return float(value)
 
 
-FRACTION = Parser(_fraction, "a share over 0 and up to 1")
+FRACTION = Parser(_fraction, "a number above 0 and up to 1")
 
 
 def integer(minimum: int, maximum: int | None = None) -> Parser[int]:
-    """Make the parser of a whole number within bounds, both included."""
+    """Return the parser of a whole number from `minimum` to `maximum`, both included."""
     bounds = f"from {minimum} to {maximum}" if maximum is not None else f"of at least {minimum}"
     expects = f"a whole number {bounds}"
 
@@ -187,7 +191,7 @@ positive_size = _positive(units.size, "a size")
 
 def _poll(value: object) -> float:
     seconds = units.duration(value)
-    # Redis counts a blocking read in whole milliseconds, and takes 0 for "for ever".
+    # Redis takes the time of a blocking read in whole milliseconds, and 0 means "without end".
     if seconds < _SHORTEST_POLL:
         raise ValueError(f"expected a duration of at least 10ms, got {show(value)}")
     return seconds
@@ -221,7 +225,7 @@ TEMPLATE = Parser(_template, "a path template")
 
 def _path(value: object) -> str:
     path = text("the path of a file")(value)
-    if "\0" in path:  # no system has such a file
+    if "\0" in path:  # no operating system allows it
         raise ValueError(f"expected the path of a file, got {show(path)}")
     return path
 
@@ -239,7 +243,7 @@ def _secret(value: object) -> str:
 
 
 def _distinct(secrets: list[str]) -> list[Problem]:
-    """Find what is wrong with a list of secrets, without a word of theirs."""
+    """Return the problems of a list of secrets, without showing any of them."""
     if not secrets:
         return [Problem("", "expected at least one, got an empty list")]
     return [
@@ -250,26 +254,29 @@ def _distinct(secrets: list[str]) -> list[Problem]:
 
 
 def _one_or_several(secret: Parser[str]) -> Parser[tuple[str, ...]]:
+    """Return the parser of a secret, or of a list of secrets."""
+
     def parse(value: object) -> tuple[str, ...]:
         if isinstance(value, (list, tuple)):
             return list_of(secret, check=_distinct)(value)
         return (secret(value),)
 
-    return Parser(parse, f"{secret.expects}, or a list of such")
+    return Parser(parse, f"{secret.expects}, or a list of these")
 
 
 def _bearer_token(value: object) -> str:
     token = _secret(value)
-    if not _BEARER.fullmatch(token):  # it could not be sent
-        raise ValueError("expected letters, digits and -._~+/ with = at the end only, got others")
+    if not _BEARER.fullmatch(token):  # a header could not carry it
+        raise ValueError(
+            "expected only letters, digits and -._~+/ with = at the end, got other characters"
+        )
     return token
 
 
 def _webhook(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"https?://[!-~]+", value):
-        raise ValueError(
-            "expected an http:// or https:// URL, got something else"
-        )  # it is a secret
+        # The URL is a secret, so it is not shown.
+        raise ValueError("expected an http:// or https:// URL, got something else")
     return value
 
 
@@ -283,8 +290,8 @@ TOKENS = _one_or_several(
 ENDPOINT_PATH = matching(r"/[A-Za-z0-9._~/-]+", 'a plain path such as "/.cachemw/purge"')
 WEBHOOK = Parser(_webhook, "an http:// or https:// URL")
 RISK = choice(*RISKS)
-FLAG = Parser(parse_flag, '"on", "off", "shadow" or a share of keys as "canary 10%"')
-HOLDOUT = Parser(parse_holdout, 'a share of requests as "2%"')
+FLAG = Parser(parse_flag, '"on", "off", "shadow" or a share of keys such as "canary 10%"')
+HOLDOUT = Parser(parse_holdout, 'a share of requests such as "2%"')
 CONSISTENCY = choice("bounded", "strict")
 LEVEL = choice("debug", "info", "warning", "error")
 KEY = matching("[A-Za-z0-9_.-]{1,64}", "1 to 64 letters, digits, dots, dashes or underscores")
@@ -292,12 +299,12 @@ ROUTE_NAME = matching(
     "[A-Za-z0-9_.-]{1,100}", "1 to 100 letters, digits, dots, dashes or underscores"
 )
 IDENTITY = matching(
-    f"{_DOTTED}(?::{_DOTTED})?", 'a function as "module:function", or a registered name'
+    f"{_DOTTED}(?::{_DOTTED})?", 'a function such as "module:function", or a registered name'
 )
 
 
 def names(item: Parser[str], *, at_least: int = 0) -> Parser[tuple[str, ...]]:
-    """Make the parser of a list of names, none of them twice."""
+    """Return the parser of a list of names, each of them once."""
 
     def check(items: list[str]) -> list[Problem]:
         if len(items) < at_least:
@@ -320,14 +327,14 @@ def _method(value: object) -> str:
 def _parameter(value: object) -> str:
     name = text("the name of a query parameter")(value)
     if "*" in name:
-        raise ValueError(f"{show(name)} must be an exact name: * is for `ignore_query`")
+        raise ValueError(f"{show(name)} must be an exact name: only `ignore_query` allows *")
     return name
 
 
 def _ignored_parameter(value: object) -> str:
     name = text('the name of a query parameter, or a start such as "utm_*"')(value)
     if "*" in name[:-1]:
-        raise ValueError(f"{show(name)} may have * at its end only")
+        raise ValueError(f"{show(name)} may have * only at its end")
     return name
 
 
@@ -342,7 +349,9 @@ def _targeted_name(value: object) -> str:
     expects = 'the name of a response header such as "CDN-Cache-Control"'
     name = matching(_TOKEN, expects)(value).lower()
     if name == "cache-control":
-        raise ValueError(f"{show(value)} counts where none of the listed is there: leave it out")
+        raise ValueError(
+            f"{show(value)} counts anyway if no listed header is present: leave it out"
+        )
     return name
 
 
@@ -356,7 +365,7 @@ def _tag(value: object) -> str:
 
 
 def node(name: str) -> None:
-    """Check the name of a node in the graph of dependencies."""
+    """Check a tag on the left of `dependencies`. Raises ValueError."""
     parse_node(name)
 
 
@@ -380,7 +389,7 @@ RESPONSE_FIELDS = names(
 
 
 def _volatile(value: object) -> str:
-    expects = 'a response header, or a JSON path as "$.items[*].age"'
+    expects = 'a response header, or a JSON path such as "$.items[*].age"'
     text = matching(rf"{_TOKEN}|\$.+", expects)(value)
     if text.startswith("$") and not re.fullmatch(
         r"\$(?:\.[A-Za-z_][A-Za-z0-9_-]*|\[(?:\*|\d+)\])+", text, re.ASCII
@@ -390,4 +399,4 @@ def _volatile(value: object) -> str:
 
 
 VOLATILE = names(Parser(_volatile, "response headers, and JSON paths"))
-NODES = names(Parser(parse_node, "tags that it is built from"), at_least=1)
+NODES = names(Parser(parse_node, "tags"), at_least=1)

@@ -1,4 +1,4 @@
-"""The page "Response cache" in Django's admin: look at the cache, and purge."""
+"""Page "Response cache" of Django's admin: what the cache holds, and purges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.utils.text import Truncator
 from cachemw.cache import Cache
 from cachemw.django import models
 from cachemw.django.admin.forms import PurgeForm, SearchForm
-from cachemw.django.admin.overview import LOOK, look, patience
+from cachemw.django.admin.overview import SEARCH_TIME, make_overview, redis_patience
 from cachemw.django.registry import get_cache
 from cachemw.errors import StoreUnavailable
 from cachemw.introspection.stored_entries import Preview
@@ -30,36 +30,37 @@ __all__ = ["CacheAdmin"]
 
 _PAGE = "admin:cachemw_cache_changelist"
 _HISTORY = 20
+"""Purges from this page that it lists."""
 _NAME = 200
-"""Characters that the history keeps of what was acted on; its message has all of it."""
+"""Most characters of the name in the admin's history, which Django limits to 200; the message has all."""
 
 
 @admin.register(models.Cache)
 class CacheAdmin(_ModelAdmin):
-    """Shows the cache where other models show their rows. Who may purge may look, too."""
+    """The page, in the place where other models list their rows. Who may purge may also view."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Say no: there is one cache."""
+        """Return False: there is one cache."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Say no: it is purged, and not changed."""
+        """Return False: the cache is purged, not changed."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Say no: there is one cache."""
+        """Return False: the cache stays."""
         return False
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Say whether this user may look at the cache."""
+        """Tell whether the user may view the cache."""
         return _may(request, "view") or self.has_purge_permission(request)
 
     def has_purge_permission(self, request: HttpRequest) -> bool:
-        """Say whether this user may purge."""
+        """Tell whether the user may purge."""
         return _may(request, "purge")
 
     def get_urls(self) -> list[URLPattern]:
-        """Give the page and where its form is sent; there are no rows, and no pages of theirs."""
+        """Return the URLs of the page and of its form. There are no rows, so there are no others."""
         wrap = self.admin_site.admin_view
         return [
             path("", wrap(self.changelist_view), name="cachemw_cache_changelist"),
@@ -71,13 +72,13 @@ class CacheAdmin(_ModelAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the cache, and what is searched for in it."""
+        """Show the cache and the result of a search in it."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         return self._page(request, get_cache(), None)
 
     def purge_view(self, request: HttpRequest) -> HttpResponse:
-        """Show what a purge would touch; purge when that was confirmed."""
+        """Show which entries a purge would touch; purge once that is confirmed."""
         if not self.has_purge_permission(request):
             raise PermissionDenied
         if request.method != "POST":
@@ -90,7 +91,7 @@ class CacheAdmin(_ModelAdmin):
             if "confirmed" in request.POST:
                 return self._purge(request, cache, form)
             return self._preview(request, cache, form)
-        except ValueError as error:  # a tag or a URL that cannot be one
+        except ValueError as error:  # a bad tag or URL
             form.add_error(None, str(error))
             return self._page(request, cache, form)
 
@@ -103,7 +104,7 @@ class CacheAdmin(_ModelAdmin):
         return self._render(
             request,
             "page",
-            overview=look(cache, wanted),
+            overview=make_overview(cache, wanted),
             search=search,
             searched=bool(wanted),
             form=form if self.has_purge_permission(request) else None,
@@ -113,24 +114,26 @@ class CacheAdmin(_ModelAdmin):
     def _preview(self, request: HttpRequest, cache: Cache, form: PurgeForm) -> HttpResponse:
         preview: Preview | None
         try:
-            preview = cache.preview(**form.words, within=LOOK, patience=patience(cache))
+            preview = cache.preview(
+                **form.targets, within=SEARCH_TIME, patience=redis_patience(cache)
+            )
         except StoreUnavailable:
             preview = None
         return self._render(request, "confirm", form=form, preview=preview)
 
     def _purge(self, request: HttpRequest, cache: Cache, form: PurgeForm) -> HttpResponse:
-        result = cache.purge(**form.words, soft=form.soft)
-        told = result.sentence(soft=form.soft)
-        short = Truncator(form.what).chars(_NAME)
+        result = cache.purge(**form.targets, soft=form.soft)
+        sentence = result.sentence(soft=form.soft)
+        short = Truncator(form.summary).chars(_NAME)
         LogEntry.objects.create(
             user_id=request.user.pk,
             content_type_id=self._content_type().pk,
-            object_repr=Truncator(f"Purge: {form.what}").chars(_NAME),
+            object_repr=Truncator(f"Purge: {form.summary}").chars(_NAME),
             action_flag=CHANGE,
-            change_message=f"Purge of {form.what}. {told}",
+            change_message=f"Purge of {form.summary}. {sentence}",
         )
         level = messages.SUCCESS if result.confirmed else messages.WARNING
-        self.message_user(request, f"{short}: {told}", level)
+        self.message_user(request, f"{short}: {sentence}", level)
         return HttpResponseRedirect(reverse(_PAGE, current_app=self.admin_site.name))
 
     def _render(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""What operators ask for in the admin: what to look for, and what to purge."""
+"""Forms of the admin page: the search and the purge."""
 
 from __future__ import annotations
 
@@ -14,47 +14,50 @@ __all__ = ["PurgeForm", "SearchForm"]
 
 _KINDS = (("tag", "Tag"), ("url", "URL"), ("route", "Route"))
 _WAYS = (
-    ("hard", "Hard: it is served no more"),
-    ("soft", "Soft: it may be served while it is renewed, or in place of an error"),
+    ("hard", "Hard: the entries are not served any more"),
+    (
+        "soft",
+        "Soft: the entries count as stale, and may be served during a refresh or instead of an error",
+    ),
 )
 
 
 class SearchForm(forms.Form):
-    """Names one tag, URL or route, as a purge would."""
+    """The search for one tag, URL or route."""
 
     by = forms.ChoiceField(choices=_KINDS, label="Search by")
     q = forms.CharField(label="for", max_length=2000)
 
     def tags(self, engine: Engine) -> frozenset[str]:
-        """Give the tags of which what is wanted carries one; none for what cannot be, with an error."""
+        """Return the tags of which a wanted entry carries one; for a bad value none, and add an error."""
         if not self.is_valid():
             return frozenset()
-        words: dict[str, list[str]] = {f"{kind}s": [] for kind, _ in _KINDS}
-        words[f"{self.cleaned_data['by']}s"] = [self.cleaned_data["q"]]
+        named: dict[str, list[str]] = {f"{kind}s": [] for kind, _ in _KINDS}
+        named[f"{self.cleaned_data['by']}s"] = [self.cleaned_data["q"]]
         try:
-            return frozenset(purged_tags(engine, **words))
+            return frozenset(purged_tags(engine, **named))
         except ValueError as error:
             self.add_error("q", str(error))
             return frozenset()
 
 
 class PurgeForm(forms.Form):
-    """Names what is to be purged, and how."""
+    """The purge of tags, URLs and routes, or of everything."""
 
     tags = forms.CharField(
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="One on each line. product:* stands for all that begin so.",
+        help_text="One per line. product:* stands for all tags that start with product:",
     )
     urls = forms.CharField(
         required=False,
         label="URLs",
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="One on each line: /products/1?page=2 on every host, or with scheme and host.",
+        help_text="One per line: /products/1?page=2 for every host, or with scheme and host.",
     )
     routes = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple)
     everything = forms.BooleanField(
-        required=False, label="Everything", help_text="All that the cache holds."
+        required=False, label="Everything", help_text="All entries of the cache."
     )
     way = forms.ChoiceField(choices=_WAYS, initial="hard", label="How", widget=forms.RadioSelect)
 
@@ -63,18 +66,18 @@ class PurgeForm(forms.Form):
         self.fields["routes"].choices = [(name, name) for name in routes]  # type: ignore[attr-defined]
 
     def clean(self) -> None:
-        """Refuse what names nothing, and what names everything and more."""
+        """Refuse a form that names nothing, or everything together with something else."""
         super().clean()
-        words = self.words
-        everything = words.pop("everything")
-        if everything and any(words.values()):
-            self.add_error("everything", "Everything takes no tag, URL or route beside it.")
-        if not everything and not any(words.values()) and not self.errors:
+        targets = self.targets
+        everything = targets.pop("everything")
+        if everything and any(targets.values()):
+            self.add_error("everything", "Everything takes no tag, URL or route: leave them empty.")
+        if not everything and not any(targets.values()) and not self.errors:
             self.add_error(None, "Name a tag, a URL or a route, or choose everything.")
 
     @property
-    def words(self) -> dict[str, Any]:
-        """What is to be purged, as `Cache.purge` takes it."""
+    def targets(self) -> dict[str, Any]:
+        """The things to purge, as arguments of `Cache.purge`."""
         given = self.cleaned_data
         return {
             "tags": _lines(given.get("tags", "")),
@@ -85,23 +88,23 @@ class PurgeForm(forms.Form):
 
     @property
     def soft(self) -> bool:
-        """Whether it is to count as stale instead."""
+        """Whether the entries count as stale, instead of being purged."""
         return bool(self.cleaned_data["way"] == "soft")
 
     @property
-    def what(self) -> str:
-        """What is to be purged, in words."""
-        words = self.words
-        if words["everything"]:
-            what = "everything"
+    def summary(self) -> str:
+        """The things to purge, as a text for people."""
+        targets = self.targets
+        if targets["everything"]:
+            summary = "everything"
         else:
             names = {"tags": "tag", "urls": "URL", "routes": "route"}
-            what = "; ".join(
-                f"{names[kind]}{'' if len(words[kind]) == 1 else 's'} {', '.join(words[kind])}"
+            summary = "; ".join(
+                f"{names[kind]}{'' if len(targets[kind]) == 1 else 's'} {', '.join(targets[kind])}"
                 for kind in names
-                if words[kind]
+                if targets[kind]
             )
-        return f"{what} (soft)" if self.soft else what
+        return f"{summary} (soft)" if self.soft else summary
 
 
 def _lines(text: str) -> list[str]:

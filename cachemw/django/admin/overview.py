@@ -1,7 +1,7 @@
-"""What the page in the admin shows: of the fleet, as Redis has it, or of this process alone.
+"""Content of the admin page: all processes, as Redis knows them, or this process alone.
 
-Redis is asked with no more patience than a request has for it. The first question that it does not
-answer is the last: then the page is about this process.
+A request for Redis takes no more time than a request of a client may take. After the first one that
+Redis does not answer, no other is sent, and the page is about this process.
 """
 
 from __future__ import annotations
@@ -14,27 +14,29 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cachemw.cache import Cache
-from cachemw.errors import StoreUnavailable
-from cachemw.introspection.stored_entries import StoredEntry, TimeIsUpError
+from cachemw.errors import SearchTimedOut, StoreUnavailable
+from cachemw.introspection.stored_entries import StoredEntry
 
 if TYPE_CHECKING:
     from cachemw.invalidation.recent_purges import PastPurge
     from cachemw.telemetry.stats import Stats
 
-__all__ = ["LOOK", "Overview", "look", "patience"]
+__all__ = ["SEARCH_TIME", "Overview", "make_overview", "redis_patience"]
 
-LOOK = 2.0
-"""Seconds to look through what is stored: of a million entries it is a part, and the page says so."""
+SEARCH_TIME = 2.0
+"""Seconds for the search through the entries. Of a million entries it covers a part; the page says so."""
 _FOUND = 100
+"""Most entries that a search shows."""
 _PURGES = 20
+"""Most purges that are listed."""
 _TAGS = 12
-"""Tags that are shown of each entry."""
+"""Most tags that are shown of one entry."""
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteRow:
-    """One route: how it is configured, what its requests came to, and what is stored of it."""
+    """One route: its configuration, the outcomes of its requests, and its entries."""
 
     name: str
     path: str
@@ -44,14 +46,14 @@ class RouteRow:
     stale: int
     misses: int
     hit_rate: float | None
-    """In percent; None: nobody has asked for it."""
+    """In percent; None where there were no requests."""
     entries: int
     size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryRow:
-    """One stored answer that was looked for. Texts are as clients and applications made them."""
+    """One entry that the search found. Its texts come from clients and applications: escape them."""
 
     url: str
     method: str
@@ -67,7 +69,7 @@ class EntryRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurgeRow:
-    """One purge of those before now."""
+    """One past purge."""
 
     at: datetime | None
     tags: tuple[str, ...] | None
@@ -77,34 +79,34 @@ class PurgeRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """All that the page shows."""
+    """Everything that the page shows."""
 
     redis: str
-    """Where Redis is, without its password; empty: there is none."""
+    """The URL of Redis, without the password; empty where none is configured."""
     problem: str
-    """Why Redis says nothing, if it should."""
+    """The reason why Redis does not answer; empty where it does."""
     processes: int
-    """Processes that were heard from in the last seconds; 1: this one."""
+    """The number of processes that reported in the last ten seconds; 1 without Redis: this one."""
     killed: bool
     routes: list[RouteRow]
     entries: int
     size: int
     found: list[EntryRow]
     more: bool
-    """Whether there are more than were asked for."""
+    """Whether the search found more entries than it shows."""
     complete: bool
-    """Whether all that is stored was looked at in the time given."""
+    """Whether there was time to look at all entries."""
     purges: list[PurgeRow]
 
     @property
     def of_fleet(self) -> bool:
-        """Whether it is about all processes, and not about this one alone."""
+        """Whether it is about all processes that share this Redis, and not about this one alone."""
         return bool(self.redis) and not self.problem
 
 
 @dataclass(slots=True)
 class _Survey:
-    """What is stored, counted by route, and the first of what was looked for."""
+    """The entries, counted by route, and the first of those that were searched for."""
 
     entries: Counter[str]
     sizes: Counter[str]
@@ -123,13 +125,13 @@ class _Survey:
                 self.more = True
 
 
-def patience(cache: Cache) -> float:
-    """Give the seconds that a reply of Redis may take while somebody waits for a page."""
+def redis_patience(cache: Cache) -> float:
+    """Return how many seconds a reply of Redis may take for this page."""
     return 0.0 if cache.config.redis is None else cache.config.redis.deadline
 
 
-def look(cache: Cache, wanted: frozenset[str]) -> Overview:
-    """Look at a cache, and for entries that carry one of these tags."""
+def make_overview(cache: Cache, wanted: frozenset[str]) -> Overview:
+    """Return the overview of a cache, with the entries that carry one of the wanted tags."""
     problem = ""
     if cache.config.redis is not None:
         try:
@@ -141,24 +143,24 @@ def look(cache: Cache, wanted: frozenset[str]) -> Overview:
 
 
 def _of_fleet(cache: Cache, wanted: frozenset[str]) -> Overview:
-    cache.inspection.hear(patience(cache))
+    cache.inspection.wait_for_log(redis_patience(cache))
     fleet = cache.fleet_stats()
     assert fleet is not None
     live = sum(process.live for process in fleet.processes)
-    entries = cache.inspection.shared(patience=patience(cache), within=LOOK)
+    entries = cache.inspection.shared(patience=redis_patience(cache), within=SEARCH_TIME)
     stored = _survey(entries, wanted)
     return _overview(cache, fleet.stats, live, stored, "")
 
 
 def _survey(entries: Iterable[StoredEntry], wanted: frozenset[str]) -> _Survey:
-    ends = time.monotonic() + LOOK
+    ends = time.monotonic() + SEARCH_TIME
     survey = _Survey(Counter(), Counter(), [])
     try:
         for entry in entries:
             survey.add(entry, wanted)
             if time.monotonic() >= ends:
-                raise TimeIsUpError
-    except TimeIsUpError:
+                raise SearchTimedOut
+    except SearchTimedOut:
         survey.complete = False
     return survey
 
@@ -206,7 +208,7 @@ def _route(
 
 
 def _entry(entry: StoredEntry) -> EntryRow:
-    # The families of a tag, and those of URL and route, are told by what stands beside them.
+    # Leave out families of tags (`product:*`), and the tags of URL and route: other columns show those.
     tags = [tag for tag in entry.tags if not tag.startswith("@") and tag[-2:] != ":*"]
     return EntryRow(
         url=entry.url,
@@ -228,7 +230,7 @@ def _purge(past: PastPurge) -> PurgeRow:
 
 
 def _duration(seconds: float) -> str:
-    """Write a time so that it can be read at a glance: 42 s, 5 min, -3 h."""
+    """Return a duration that is easy to read: 42 s, 5 min, -3 h."""
     sign, whole = "-" if seconds <= -1 else "", int(abs(seconds))
     for length, unit in _UNITS:
         if whole >= 2 * length:

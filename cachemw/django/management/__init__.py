@@ -1,1 +1,1 @@
-"""Commands of `manage.py`, as Django looks for them."""
+"""Package in which Django looks for `commands`."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from cachemw.engine.core.flights import Flight
-from cachemw.engine.model.entry import Entry, Key
+from cachemw.engine.model.entry import Item, Key
 from cachemw.errors import StoreError
 
 __all__ = [
@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 
 class Lookup(Struct, frozen=True):
-    """Look a key up in the shared store. Answer: `(Entry | None, now)`."""
+    """Look a key up in the shared store. Answer: `(Item | None, now)`."""
 
     key: Key
     route: str
@@ -50,7 +50,7 @@ class Await(Struct, frozen=True):
 class Save(Struct, frozen=True):
     """Write an entry to the shared store. Answer: `(True, now)` when it was written."""
 
-    entry: Entry
+    entry: Item
     key: Key
     route: str
 
@@ -105,7 +105,7 @@ Flow = Generator[Effect, Any, Result]
 class SharedWrite(Struct, frozen=True):
     """Entries that the memory tier holds and the shared store is to get."""
 
-    entries: tuple[tuple[Key, Entry], ...]
+    entries: tuple[tuple[Key, Item], ...]
     route: str
     lease: Lease | None = None
     """What is to be settled when they are there."""

@@ -288,12 +288,8 @@ def _shared_answer(
 ) -> Serve | None:
     """Give the leader's answer if it is this request's too, by the same rules as a stored one."""
     entry = landing.entry
-    if entry is None:
+    if entry is None or not engine.variants.matches(entry, cacheable.headers):
         return None
-    if entry.vary:
-        wanted = engine.selecting(tuple(name for name, _ in entry.vary), cacheable.headers)
-        if wanted != entry.vary:
-            return None
     found = candidate(engine, cacheable, entry, now, Outcome.HIT_COALESCED, Outcome.STALE_MEMORY)
     if found.stored is not None and landing.origin_failed and stands_in(found.stored, now):
         return Serve(

@@ -13,7 +13,8 @@ from hashlib import blake2b
 
 from msgspec import Struct
 
-from cachemw.engine.core.engine import Engine, Shadow
+from cachemw.engine.core.engine import Engine
+from cachemw.engine.core.ports import Shadow
 from cachemw.engine.keeping.storing import (
     Collector,
     entries_of,
@@ -24,7 +25,7 @@ from cachemw.engine.keeping.storing import (
 from cachemw.engine.keeping.tagging import tags_of
 from cachemw.engine.lookup.candidates import candidate
 from cachemw.engine.model.differences import Difference, Seen, compare
-from cachemw.engine.model.entry import MARKER, HeaderPairs, Verdict
+from cachemw.engine.model.entry import Entry, HeaderPairs, VaryMarker, Verdict
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.request.decisions import Fetch, Forward
 from cachemw.engine.request.keying import CacheableRequest
@@ -91,13 +92,13 @@ def _would_serve(
 ) -> tuple[Shadow | None, bool]:
     """Give what would be served, and whether it is stale."""
     found = engine.shadows.get(cacheable.plan.key.digest)
-    if found is not None and found.entry.status == MARKER:
-        if engine.floors.judge(found.entry) is Verdict.DEAD or now >= found.entry.dies_at:
+    if found is not None and isinstance(found.entry, VaryMarker):
+        marker = found.entry
+        if engine.floors.judge(marker) is Verdict.DEAD or now >= marker.dies_at:
             return None, False
-        names = tuple(name for name, _ in found.entry.vary)
-        key = engine.variant_key(cacheable.plan, engine.selecting(names, cacheable.headers))
+        key = engine.variants.key_for(cacheable.plan, marker, cacheable.headers)
         found = engine.shadows.get(key.digest)
-    if found is None:
+    if found is None or not isinstance(found.entry, Entry):
         return None, False
     fresh, stale = Outcome.HIT_MEMORY, Outcome.STALE_MEMORY
     served = candidate(engine, cacheable, found.entry, now, fresh, stale).served

@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.model.bypass import is_host, normalised_host
-from cachemw.engine.model.tags import TagError, fill, group_tag, normalise
+from cachemw.engine.model.tags import fill, group_tag, normalise
 from cachemw.engine.request.urls import tags_of_listed_url, tags_of_target
+from cachemw.errors import TagError
 from cachemw.http.groups import invalidated_groups
 from cachemw.http.invalidation import invalidates, targets
 from cachemw.http.messages import Head, Request

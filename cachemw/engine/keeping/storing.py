@@ -12,16 +12,17 @@ from msgspec.structs import replace
 from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.keeping.tagging import tags_of
-from cachemw.engine.model.bypass import KEYED
-from cachemw.engine.model.entry import MARKER, Entry, HeaderPairs, Key, Verdict
+from cachemw.engine.model.entry import Entry, HeaderPairs, Item, Key, VaryMarker, Verdict
+from cachemw.engine.model.plan import Plan
 from cachemw.engine.model.routes import RouteState
+from cachemw.engine.model.variants import unkeyed_names
 from cachemw.engine.request.decisions import Fetch
 from cachemw.http.cache_control import CacheControl
 from cachemw.http.conditional import entity_tag
 from cachemw.http.freshness import Lifetime
 from cachemw.http.messages import Head
 from cachemw.http.storing import Refused, judge, storable
-from cachemw.http.vary import Selecting, varies_on
+from cachemw.http.vary import Selecting
 
 __all__ = [
     "Collector",
@@ -167,7 +168,7 @@ def keep(
         refuse(engine, fetch, "too-many-tags")
         return entry, None
     if entry.vary:
-        engine.limit_variants(fetch.cacheable.plan, entries[-1][0])
+        _limit_variants(engine, fetch.cacheable.plan, entries[-1][0])
     for _, each in entries:
         engine.memory.put(each)
     engine.set_uncacheable(fetch.digest, False)
@@ -180,46 +181,49 @@ def keep(
     return entry, SharedWrite(entries, fetch.cacheable.route.name, fetch.take_lease())
 
 
+def _limit_variants(engine: Engine, plan: Plan, key: Key) -> None:
+    """Count a variant that is being stored; remove the oldest if its target has too many (I4)."""
+    oldest = engine.variants.note(plan, key)
+    if oldest is not None:
+        engine.memory.discard(oldest)
+        engine.count("variants_dropped", "")
+
+
 def entries_of(
     engine: Engine, keeping: Collector, body: bytes, tags: tuple[str, ...]
-) -> tuple[Entry, tuple[tuple[Key, Entry], ...]]:
-    """Make the entry and, where the answer varies, the marker that stands under the primary key."""
+) -> tuple[Entry, tuple[tuple[Key, Item], ...]]:
+    """Return the entry, and all items to store: with it the Vary marker, where the response varies."""
     cacheable, head = keeping.fetch.cacheable, keeping.head
     plan = cacheable.plan
-    names = _unkeyed(keeping.fetch, head)
-    wanted = engine.selecting(names, cacheable.headers)
-    key = engine.variant_key(plan, wanted) if wanted else plan.key
-    fields = engine.intern(_kept_fields(head, keeping.control, body))
-    entry = _entry(keeping, key, head.status, fields, body, wanted, tags)
-    if not wanted:
+    names = unkeyed_names(plan.route, head.headers)
+    values = engine.variants.values(names, cacheable.headers)
+    key = engine.variants.key_of(plan, values) if values else plan.key
+    headers = engine.intern(_kept_fields(head, keeping.control, body))
+    entry = _entry(keeping, key, headers, body, values, tags)
+    if not values:
         return entry, ((key, entry),)
-    vary = tuple((name, None) for name in names)
-    marker = _entry(keeping, plan.key, MARKER, (), b"", vary, tags)
+    marker = VaryMarker(
+        key=plan.key.digest,
+        names=names,
+        route=entry.route,
+        born=entry.born,
+        fresh_until=entry.fresh_until,
+        dies_at=entry.dies_at,
+        position=entry.position,
+        tags=tags,
+    )
     return entry, ((plan.key, marker), (key, entry))
-
-
-def _unkeyed(fetch: Fetch, head: Head) -> tuple[bytes, ...]:
-    """Give the fields of Vary that the key does not hold already."""
-    names = varies_on(head.headers)
-    if not names:
-        return ()
-    route = fetch.cacheable.route
-    held = KEYED | route.varies | {b"host"}
-    if route.cookies is not None:
-        held |= {b"cookie"}
-    return tuple(name for name in names if name not in held)
 
 
 def _entry(
     keeping: Collector,
     key: Key,
-    status: int,
     headers: HeaderPairs,
     body: bytes,
     vary: Selecting,
     tags: tuple[str, ...],
 ) -> Entry:
-    plan, lifetime, born = keeping.fetch.cacheable.plan, keeping.lifetime, keeping.born
+    lifetime, born = keeping.lifetime, keeping.born
     fresh_until = stale_until = stale_error_until = dies_at = born + lifetime.fresh
     # Times that are equal share one object: there may be a million entries.
     if lifetime.kept != lifetime.fresh:
@@ -228,7 +232,7 @@ def _entry(
         dies_at = _later(fresh_until, lifetime.kept - lifetime.fresh)
     return Entry(
         key=key.digest,
-        status=status,
+        status=keeping.head.status,
         headers=headers,
         body=body,
         vary=vary,
@@ -237,7 +241,7 @@ def _entry(
         stale_until=stale_until,
         stale_error_until=stale_error_until,
         dies_at=dies_at,
-        route=plan.route.name,
+        route=keeping.fetch.cacheable.route.name,
         position=keeping.fetch.position,
         tags=tags,
     )

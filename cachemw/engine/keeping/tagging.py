@@ -6,8 +6,9 @@ import re
 
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.model.bypass import normalised_host
-from cachemw.engine.model.tags import TagError, group_tag, user_tag, with_families
+from cachemw.engine.model.tags import group_tag, user_tag, with_families
 from cachemw.engine.request.decisions import Fetch
+from cachemw.errors import TagError
 from cachemw.http.fields import Fields
 from cachemw.http.groups import groups
 from cachemw.http.messages import Head

@@ -16,8 +16,9 @@ from msgspec import Struct
 
 from cachemw.engine.core.effects import Flow, Lookup
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.model.entry import MARKER, Entry, Key, Verdict
+from cachemw.engine.model.entry import Entry, VaryMarker, Verdict
 from cachemw.engine.model.outcomes import Outcome
+from cachemw.engine.model.variants import selects_by
 from cachemw.engine.request.decisions import Serve
 from cachemw.engine.request.keying import CacheableRequest
 from cachemw.http.fields import Fields
@@ -43,14 +44,14 @@ VARIES = Candidate(varies=True)
 def in_memory(engine: Engine, cacheable: CacheableRequest, now: float) -> Candidate:
     """Look in memory; from then on `asked.key` is the variant's, where the answer is known to vary."""
     entry = engine.memory.get(cacheable.key.digest)
-    if entry is not None and entry.status == MARKER:
+    if isinstance(entry, VaryMarker):
         if engine.floors.judge(entry) is Verdict.DEAD or now >= entry.dies_at:
             engine.memory.discard_if(entry.key, entry)
             return NOTHING
-        entry.visited = True  # as hot as its variants: without it none of them is found
-        cacheable.key = _variant(engine, cacheable, entry)
+        entry.visited = True  # as often used as its variants: without it none of them is found
+        cacheable.key = engine.variants.key_for(cacheable.plan, entry, cacheable.headers)
         entry = engine.memory.get(cacheable.key.digest)
-        if entry is None:
+        if not isinstance(entry, Entry):
             return VARIES
     if entry is None:
         return NOTHING
@@ -64,24 +65,19 @@ def in_shared(
     route = cacheable.route.name
     entry, now = yield Lookup(cacheable.key, route)
     varies = False
-    if entry is not None and entry.status == MARKER:
+    if isinstance(entry, VaryMarker):
         if engine.floors.judge(entry) is Verdict.DEAD:
             return NOTHING, now
         engine.memory.put(entry)
         varies = True
-        cacheable.key = _variant(engine, cacheable, entry)
+        cacheable.key = engine.variants.key_for(cacheable.plan, entry, cacheable.headers)
         entry, now = yield Lookup(cacheable.key, route)
-    if entry is None or entry.status == MARKER:
+    if not isinstance(entry, Entry):
         return VARIES if varies else NOTHING, now
     found = candidate(engine, cacheable, entry, now, Outcome.HIT_SHARED, Outcome.STALE_SHARED)
     if found is not NOTHING:
         engine.memory.put(entry)
     return found, now
-
-
-def _variant(engine: Engine, cacheable: CacheableRequest, marker: Entry) -> Key:
-    names = tuple(name for name, _ in marker.vary)
-    return engine.variant_key(cacheable.plan, engine.selecting(names, cacheable.headers))
 
 
 def candidate(
@@ -122,9 +118,7 @@ def _is_for(engine: Engine, entry: Entry, cacheable: CacheableRequest) -> bool:
     control = engine.control(Fields(entry.headers))
     if cacheable.authorization_sent and not control.shares_authorized:
         return False
-    return (
-        not cacheable.cookies_sent or control.public or any(n == b"cookie" for n, _ in entry.vary)
-    )
+    return not cacheable.cookies_sent or control.public or selects_by(entry, b"cookie")
 
 
 def _suffices(engine: Engine, cacheable: CacheableRequest, entry: Entry, now: float) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from cachemw.engine.core.engine import Engine, EngineSettings
+from cachemw.engine.core.engine import Engine
+from cachemw.engine.core.ports import EngineSettings
 from cachemw.engine.model.entry import Entry
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.request.decisions import Serve

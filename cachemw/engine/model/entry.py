@@ -1,57 +1,67 @@
-"""What is stored: one response, with everything needed to decide later whether it may be served.
+"""What the tiers store: entries (responses) and Vary markers, with everything that later decisions need.
 
-Times here are seconds on this process's *monotonic* clock, so no step of the wall clock can
-stretch or cut a lifetime. The codec translates them to and from the shared store's clock.
+All times are seconds on this process's *monotonic* clock, so a step of the wall clock cannot make a
+lifetime longer or shorter. The codec converts them to and from the clock of the shared store.
 """
 
 from __future__ import annotations
 
 from enum import Enum
+from typing import ClassVar, final
 
 from msgspec import Struct
 
-__all__ = ["MARKER", "NEVER", "NO_ANSWER", "Entry", "HeaderPairs", "Key", "Position", "Verdict"]
+__all__ = [
+    "NEVER",
+    "NO_ANSWER",
+    "Entry",
+    "HeaderPairs",
+    "Item",
+    "Key",
+    "Position",
+    "VaryMarker",
+    "Verdict",
+]
 
 HeaderPairs = tuple[tuple[bytes, bytes], ...]
-"""Header fields in order, duplicates kept, names in lower case."""
+"""Headers in order, duplicates kept, names in lower case."""
 
 NEVER = float("inf")
-MARKER = 0
-"""The status of an entry that is no response but says which request fields select the variant."""
 
 
 class Key(Struct, frozen=True, gc=False):
-    """What an entry is found by."""
+    """The key under which something is stored."""
 
     digest: bytes
     """24 bytes of keyed BLAKE2b over `full`: the index of both tiers."""
     full: bytes
-    """The injective encoding itself; the shared store's entry carries it and it is compared on read."""
+    """The injective encoding itself. Entries in the shared store carry it, and it is compared on read."""
 
 
 class Position(Struct, frozen=True, gc=False):
     """A place in the invalidation log."""
 
     epoch: bytes
-    """8 bytes naming one life of the log; positions of two epochs cannot be compared."""
+    """8 bytes that name one life of the log. Positions of two epochs cannot be compared."""
     id: int
     """The last record applied, `milliseconds << 64 | sequence` as the server numbered it."""
 
 
 class Verdict(Enum):
-    """What the invalidation log says of an entry."""
+    """The verdict of the invalidation log on an entry."""
 
     VALID = "valid"
     STALE = "stale"
-    """Purged softly: it may serve while it is refreshed, or when the origin fails."""
+    """Purged softly: it may be served while it is refreshed, or if the application fails."""
     DEAD = "dead"
+    """Purged: it must not be served (I5)."""
 
 
 class Entry(Struct, kw_only=True, eq=False, gc=False):
     """One stored response.
 
-    A struct that the garbage collector does not visit: a million of these live in memory, none of
-    them refers to another, and the hit path reads six fields.
+    The garbage collector does not visit it (`gc=False`): there may be a million of these, and none
+    refers to another.
     """
 
     key: bytes
@@ -69,28 +79,58 @@ class Entry(Struct, kw_only=True, eq=False, gc=False):
     stale_error_until: float
     """End of the stale-if-error window; equals `fresh_until` when there is none."""
     dies_at: float
-    """When the entry is of no use any more: windows over, and not worth asking the origin about."""
+    """When the entry becomes useless: all windows are over, and it is not worth validating."""
     position: Position
-    """Where the invalidation log stood when the origin call began."""
+    """The position of the invalidation log when the call of the application began."""
     tags: tuple[str, ...] = ()
     vary: tuple[tuple[bytes, bytes | None], ...] = ()
-    """The selecting request fields and their values (RFC 9111 §4.1); None: the field was absent."""
+    """The selecting headers with the request's values (RFC 9111 §4.1); None: the header was absent."""
     checked: int = -1
     """The log version at which the tags were last found unpurged."""
     visited: bool = False
     """Set by a hit, cleared by the memory tier's eviction hand."""
     leaves_at: float = NEVER
-    """When the memory tier lets go of it under pressure; until then it may be served as ever."""
-
-    @property
-    def is_marker(self) -> bool:
-        """Whether this only says which request fields select the variant (their names are in `vary`)."""
-        return self.status == MARKER
+    """When the memory tier removes it under memory pressure. Until then it may be served."""
 
     def __repr__(self) -> str:
         return (
             f"<Entry {self.status} {self.route} {len(self.body)} bytes key={self.key.hex()[:12]}>"
         )
+
+
+@final
+class VaryMarker(Struct, kw_only=True, eq=False, gc=False):
+    """The names of the request headers that select the variant, stored under a target's primary key.
+
+    It is not a response and is never served; `model.variants` says how it is used. Tags, position and
+    times are those of the entry that it was stored with.
+    """
+
+    # The tiers measure and write a marker like an entry: one without headers and without a body.
+    headers: ClassVar[HeaderPairs] = ()
+    body: ClassVar[bytes] = b""
+
+    key: bytes
+    """The digest of the target's primary key."""
+    names: tuple[bytes, ...]
+    """The names of the selecting headers, in lower case."""
+    route: str
+    born: float
+    fresh_until: float
+    dies_at: float
+    position: Position
+    tags: tuple[str, ...] = ()
+    checked: int = -1
+    visited: bool = False
+    leaves_at: float = NEVER
+
+    def __repr__(self) -> str:
+        names = b", ".join(self.names).decode("latin-1")
+        return f"<VaryMarker {self.route} by {names} key={self.key.hex()[:12]}>"
+
+
+Item = Entry | VaryMarker
+"""What the tiers store under one key."""
 
 
 NO_ANSWER = Entry(
@@ -106,4 +146,4 @@ NO_ANSWER = Entry(
     dies_at=0.0,
     position=Position(b"", 0),
 )
-"""What stands for the answer that a client wanted from the cache and nowhere else."""
+"""The response to `only-if-cached` when nothing is stored (RFC 9111 §5.2.1.7)."""

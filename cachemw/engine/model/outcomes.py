@@ -9,13 +9,36 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Literal
 
-__all__ = ["FAILED", "Family", "Outcome", "Tier"]
+__all__ = ["FAILED", "EventName", "Family", "Outcome", "Tier"]
 
 FAILED = 500
 """The least status of an answer that failed."""
 
 Family = Literal["hit", "stale", "miss", "pass", "off", "refresh", "control", "shadow"]
 Tier = Literal["memory", "shared", "flight", "origin"]
+
+EventName = Literal[
+    "stored",
+    "not_stored",
+    "entry_rejected",
+    "store_error",
+    "dropped_stores",
+    "evicted",
+    "memory_refused",
+    "memory_pressure",
+    "purge",
+    "endpoint_refused",
+    "breaker_opened",
+    "flight_timeouts",
+    "lease_timeouts",
+    "log_records",
+    "log_losses",
+    "log_lines_dropped",
+    "variants_dropped",
+    "bad_tags",
+    "shadow_mismatch",
+]
+"""What is counted besides the outcomes of requests. `telemetry.events` describes each one."""
 
 
 class Outcome(IntEnum):

@@ -20,13 +20,12 @@ from functools import lru_cache
 from hashlib import blake2b
 from urllib.parse import quote, unquote_to_bytes
 
-from cachemw.errors import CacheError
+from cachemw.errors import TagError
 
 __all__ = [
     "ANY",
     "MAX_DEPTH",
     "MAX_LENGTH",
-    "TagError",
     "fill",
     "group_tag",
     "normalise",
@@ -47,10 +46,6 @@ _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in ",*"
 _RESERVED = "@"
 _PLAIN = re.compile(r"[!-)+\--~]{1,256}")
 _PARAMETER = re.compile(r"\{(\w+)\}")
-
-
-class TagError(CacheError, ValueError):
-    """A tag that cannot be one; the message says why."""
 
 
 def user_tag(tag: str) -> str:

@@ -24,7 +24,7 @@ _SPELT = frozenset({b"content_type", b"content_encoding"})
 
 def body_limit(engine: Engine, request: Request, target: Target) -> int | None:
     """Give how many bytes of a body the front door is to read, or None: it is left alone."""
-    plan = engine.known(target)
+    plan = engine.memo.known(target)
     if plan is not None:
         route = plan.route
     else:

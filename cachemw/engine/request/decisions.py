@@ -7,8 +7,8 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from cachemw.engine.core.effects import Lease, SharedWrite
-from cachemw.engine.core.engine import Shadow
 from cachemw.engine.core.flights import Flight
+from cachemw.engine.core.ports import Shadow
 from cachemw.engine.model.entry import Entry, Position
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.model.routes import RouteState

@@ -19,7 +19,8 @@ from cachemw.engine.model.bypass import (
 )
 from cachemw.engine.model.entry import Key
 from cachemw.engine.model.keys import decode_parts, encode_parts
-from cachemw.engine.model.routes import Extra, Identify, Plan, RouteState, Target, weigh_other
+from cachemw.engine.model.plan import Plan, weigh_other
+from cachemw.engine.model.routes import Extra, Identify, RouteState, Target
 from cachemw.engine.model.tags import fill, normalise, url_tags, with_families
 from cachemw.engine.request.bodies import body_part, body_reason
 from cachemw.http import request_control
@@ -99,7 +100,7 @@ def classify(
     engine: Engine, request: Request, target: Target, extra: Extra | None
 ) -> CacheableRequest | Pass:
     """Match, screen and key a request."""
-    plan = engine.known(target)
+    plan = engine.memo.known(target)
     if plan is None:
         match = engine.router.match(request.mount, request.path)
         if match is None:
@@ -119,7 +120,7 @@ def classify(
     if plan is None:
         plan = _base_plan(engine, route, params, request)
         if route.identity is None:
-            engine.remember(target, plan)
+            engine.memo.remember(target, plan)
     if route.language is not None:
         operation = route.language.operation(request, plan.query)
         if operation != "query":
@@ -296,7 +297,7 @@ def _extended(
     names -= plan.route.unread
     if identity is None and body is None and not names:  # plans are found by GETs alone
         plan.remember(list(extra), extended)
-        engine.add_weight(weigh_other(extra, extended))
+        engine.memo.add_weight(weigh_other(extra, extended))
     return extended
 
 

@@ -1,1 +1,14 @@
-"""The invalidation log in Redis."""
+"""The invalidation log in Redis: a stream that every process follows.
+
+Reading order:
+
+- `records`: the records of the log and their encoding.
+- `stream`: the Redis stream and the epoch that names its present life.
+- `appender`: appends purges and waits for their confirmation.
+- `followers`: the heartbeats of the processes that follow the log.
+- `follower`: `RedisLog`, the thread that follows the log.
+- `trail`: repairs a log that lost records in a failover.
+- `hooks`: the callbacks of the log into the rest of cachemw.
+- `flag_document`: the live flags in Redis.
+- `rollout_documents`: the rollout's state, history and lease in Redis.
+"""

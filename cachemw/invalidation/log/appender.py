@@ -1,9 +1,24 @@
-"""Appending purges to the log, hearing who has applied them, and keeping those that must wait.
+"""Appending purges to the log, and waiting until all processes have applied them.
 
-A purge is *confirmed* when every process with a recent heartbeat says that it has applied it. Out
-of reach, it applies here at once and waits in a bounded queue, which the follower appends when
-Redis is back; one too many, and everything is purged. A Redis that refuses writes still deletes:
-taking the epoch away purges everything.
+Theory of operation. A purge goes through these steps:
+
+1. XADD appends it. If the stream is gone, a new life of the log is started first.
+2. It is applied in this process at once, under its number in the log, ahead of the log's thread.
+3. The heartbeats of all processes are read until every process with a recent one has reached this
+   number: then the purge is **confirmed**. If the time is up before that, it is only **appended**.
+
+And if something fails (I3, I5):
+
+- Redis cannot be reached: the purge is applied in this process at once and **queued**. The log's thread
+  appends the queue when Redis is back. The queue is bounded (I4): when it is full, one purge of
+  everything replaces it.
+- Redis answers, but refuses writes (it is full or read-only): it still allows DEL. Deleting the epoch
+  starts a new life of the log, which purges everything.
+- Redis has just lost its data: its hash of heartbeats is empty, so no process seems to follow the log.
+  No purge is confirmed until all processes have had time to come back (`RETURN_TIME`).
+
+The waiting is a generator, `_confirm`, which yields commands. `purge` runs it in a thread and `apurge`
+in an event loop.
 """
 
 from __future__ import annotations
@@ -17,23 +32,27 @@ from typing import Any, Protocol
 
 from cachemw.config.model import LogSettings as LogConfig
 from cachemw.connections.nodes import Nodes
+from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.floors import Floors
-from cachemw.invalidation.log.followers import SETTLE, Followers, refused
+from cachemw.invalidation.log.followers import RETURN_TIME, Followers, is_refusal
 from cachemw.invalidation.log.records import appended_at, number, purge_fields
-from cachemw.invalidation.log.stream import Stream, record_of
+from cachemw.invalidation.log.stream import Stream, first_record
 from cachemw.invalidation.purges import Purge, PurgeResult
 
-__all__ = ["Appender", "Follower", "seconds"]
+__all__ = ["Appender", "FollowerPort", "seconds"]
 
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.016
+"""Seconds between two reads of the heartbeats."""
 
 
-class Follower(Protocol):
-    """What must be known of this process's own following."""
+class FollowerPort(Protocol):
+    """The follower of this process, as the appender uses it."""
 
     me: str
+    """The name of this process in the heartbeats."""
+    floors: Floors
     server_shift: float | None
 
     @property
@@ -45,69 +64,68 @@ class Follower(Protocol):
         """Whether the log is being followed right now."""
 
     @property
-    def settled(self) -> bool:
-        """Whether whoever followed the log before it was lost has had time to come back."""
+    def others_are_back(self) -> bool:
+        """Whether all processes have had time to come back to the log after it was lost."""
 
-    def unsettle(self) -> None:
-        """Note that the log was lost just now."""
+    def mark_log_lost(self) -> None:
+        """Note that the log has lost its data just now."""
 
     def start(self) -> None:
-        """Begin to follow."""
+        """Start to follow the log."""
 
 
 class Appender:
-    """Appends the purges of one process. Thread-safe."""
+    """The purges of one process on their way to the log. Thread-safe."""
 
     def __init__(
         self,
         stream: Stream,
         followers: Followers,
-        follower: Follower,
+        follower: FollowerPort,
         nodes: Nodes,
         config: LogConfig,
-        floors: Floors,
         monotonic: Callable[[], float],
-        count: Callable[[str, str], None],
+        count: Callable[[EventName, str], None],
     ) -> None:
         self.queues = True
-        """Whether purges wait here for a Redis that is away; else they raise StoreUnavailable."""
+        """Whether purges are queued while Redis cannot be reached. If not, StoreUnavailable is raised."""
         self._stream = stream
         self._followers = followers
         self._follower = follower
         self._nodes = nodes
         self._config = config
-        self._floors = floors
+        self._floors = follower.floors
         self._monotonic = monotonic
         self._count = count
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """Begin with an empty queue: what waits in the parent is the parent's to append."""
+        """Start with an empty queue: the parent process appends its own queue."""
         self._lock = threading.Lock()
         self._queue: deque[Purge] = deque()
         self._queue_all = False
 
     @property
     def queued(self) -> int:
-        """Purges waiting for Redis to come back."""
+        """How many purges wait until Redis is back."""
         return len(self._queue) + self._queue_all
 
-    def waiting(self) -> list[Purge]:
-        """Give the purges that wait for Redis to come back, in order."""
+    def queued_purges(self) -> list[Purge]:
+        """Return the purges that wait until Redis is back, in order."""
         with self._lock:
             return [Purge(tags=None)] if self._queue_all else list(self._queue.copy())
 
     def purge(self, purge: Purge) -> PurgeResult:
-        """Append a purge; wait at most its patience for every process to apply it."""
-        if self._must_wait(purge):
-            return self._keep(purge)
+        """Append a purge. Wait a limited time until every process has applied it."""
+        if self._queues_at_once(purge):
+            return self._queue_purge(purge)
         try:
-            append = self._stream.append(purge_fields(purge))
-            client = self._nodes.found(self._stream.key).sync()
-            identity = client.execute_command(*append) or self._append_anew(append)
+            append = self._stream.append_command(purge_fields(purge))
+            client = self._nodes.find(self._stream.key).sync()
+            identity = client.execute_command(*append) or self._append_to_new_log(append)
         except Exception as error:
             return self._failed(purge, error)
-        steps, pauses = self._confirming(purge, identity), _pauses()
+        steps, pauses = self._confirm(purge, identity), _pauses()
         wanted = next(steps)
         while True:
             if wanted is None:
@@ -122,19 +140,19 @@ class Appender:
                 return result
 
     async def apurge(self, purge: Purge) -> PurgeResult:
-        """Append a purge; wait at most its patience for every process to apply it."""
-        if self._must_wait(purge):
-            return self._keep(purge)
+        """Append a purge. Wait a limited time until every process has applied it."""
+        if self._queues_at_once(purge):
+            return self._queue_purge(purge)
         deadline = self._nodes.config.deadline
         try:
-            append = self._stream.append(purge_fields(purge))
-            client = (await self._nodes.afound(self._stream.key)).aio()
+            append = self._stream.append_command(purge_fields(purge))
+            client = (await self._nodes.afind(self._stream.key)).aio()
             async with asyncio.timeout(deadline):
                 identity = await client.execute_command(*append)
-            identity = identity or self._append_anew(append)
+            identity = identity or self._append_to_new_log(append)
         except Exception as error:
             return self._failed(purge, error)
-        steps, pauses = self._confirming(purge, identity), _pauses()
+        steps, pauses = self._confirm(purge, identity), _pauses()
         wanted = next(steps)
         while True:
             reply: Any = None
@@ -161,42 +179,44 @@ class Appender:
     def _client(self) -> Any:
         return self._nodes.of(self._stream.key).sync()
 
-    def _append_anew(self, command: tuple[Any, ...]) -> bytes:
-        """Append to a log that has been lost. Blocks, for an event loop too: it is rare."""
-        self._follower.unsettle()
-        return self._stream.append_anew(self._client(), command)
+    def _append_to_new_log(self, command: tuple[Any, ...]) -> bytes:
+        """Append to a log that was lost. Blocks, even in an event loop, because it is rare."""
+        self._follower.mark_log_lost()
+        return self._stream.append_to_new_log(self._client(), command)
 
-    def _confirming(
+    def _confirm(
         self, purge: Purge, identity: bytes
     ) -> Generator[tuple[Any, ...] | None, Any, PurgeResult]:
-        """Apply an appended purge here, then ask who else has, until all have or time is up.
+        """Apply an appended purge here, then wait until all processes have applied it.
 
-        Yields a command to run, or None to pause a moment.
+        Yields a command to run, or None for a pause. An error of a command is sent in as its answer.
         """
         appended = number(identity)
         self._floors.apply(appended, purge.tags, soft=purge.soft, follow=False)
-        patience = self._config.confirm_wait if purge.patience is None else purge.patience
-        ends = self._monotonic() + patience
+        wait = self._config.confirm_wait if purge.confirm_wait is None else purge.confirm_wait
+        ends = self._monotonic() + wait
         shift = self._follower.server_shift
-        if shift is None:  # a process that only purges does not know what a recent heartbeat is
+        if shift is None:  # a process that only purges does not know the server's time yet
             reply = yield ("TIME",)
             if not isinstance(reply, Exception):
                 shift = seconds(reply) - self._monotonic()
         settled = True
-        if not self._follower.following:  # nor that the log has only just begun
-            first = record_of((yield self._stream.first()))
-            settled = first is None or appended_at(appended) - appended_at(first[0]) > SETTLE
+        if not self._follower.following:  # nor whether the log has only just started
+            first = first_record((yield self._stream.first_command()))
+            settled = first is None or appended_at(appended) - appended_at(first[0]) > RETURN_TIME
         while True:
             reply = yield ("HGETALL", self._followers.key)
-            reached, waiting = self._heard(reply, appended, shift)
-            if not waiting and settled and self._follower.settled:
+            reached, waiting = self._count_confirmations(reply, appended, shift)
+            if not waiting and settled and self._follower.others_are_back:
                 return PurgeResult(status="confirmed", reached=reached)
             if self._monotonic() >= ends:
                 return PurgeResult(status="appended", reached=reached, waiting=waiting)
             yield None
 
-    def _heard(self, reply: Any, appended: int, shift: float | None) -> tuple[int, int]:
-        """Count the processes that have applied a record, and those that follow and have not."""
+    def _count_confirmations(
+        self, reply: Any, appended: int, shift: float | None
+    ) -> tuple[int, int]:
+        """Return how many processes have applied a record, and how many have not yet."""
         own = 1 if self._follower.following else 0
         if isinstance(reply, Exception):
             return own, 1
@@ -206,21 +226,21 @@ class Appender:
         return own + applied, waiting
 
     def _failed(self, purge: Purge, error: Exception) -> PurgeResult:
-        """Keep a purge that could not be appended, or, where Redis is full, purge everything."""
+        """Queue a purge that could not be appended or, where Redis is full, purge everything."""
         self._count("store_error", "purge")
-        if refused(error) and self._forget_epoch():
+        if is_refusal(error) and self._delete_epoch():
             self._floors.apply_locally(None, soft=False)
             return PurgeResult(status="appended", reached=1, waiting=1, everything=True)
         if not self.queues:
             raise StoreUnavailable(f"purge: {type(error).__name__}") from error
-        return self._keep(purge)
+        return self._queue_purge(purge)
 
-    def _must_wait(self, purge: Purge) -> bool:
-        """Whether Redis is known to be away, and this purge belongs to a request (I3)."""
-        return purge.patience is not None and self.queues and not self._follower.live
+    def _queues_at_once(self, purge: Purge) -> bool:
+        """Tell whether to queue without trying: Redis is away, and the purge is a request's (I3)."""
+        return purge.confirm_wait is not None and self.queues and not self._follower.live
 
-    def _keep(self, purge: Purge) -> PurgeResult:
-        """Apply a purge here, and queue it for when Redis is back."""
+    def _queue_purge(self, purge: Purge) -> PurgeResult:
+        """Apply a purge in this process, and queue it until Redis is back."""
         self._floors.apply_locally(purge.tags, soft=purge.soft)
         with self._lock:
             if len(self._queue) >= self._config.queue:
@@ -228,40 +248,40 @@ class Appender:
                 self._queue_all = True
             if not self._queue_all:
                 self._queue.append(purge)
-        self._follower.start()  # the follower appends what is queued, also in a process that only purges
+        self._follower.start()  # its thread appends the queue, also in a process that only purges
         return PurgeResult(status="queued", reached=1)
 
-    def _forget_epoch(self) -> bool:
-        """Delete the epoch: the one purge that a server which refuses writes still takes."""
+    def _delete_epoch(self) -> bool:
+        """Delete the epoch. A server that refuses writes still accepts this, and it purges everything."""
         return self._ask(("DEL", self._stream.epoch_key)) in (0, 1)
 
     def drain(self, client: Any) -> None:
-        """Append what was purged while Redis was away, or where Redis is full purge everything."""
+        """Append the queued purges or, where Redis is full, purge everything."""
         try:
             if self._queue_all:
-                self._append_late(client, Purge(tags=None))
+                self._append_queued(client, Purge(tags=None))
                 self._queue_all = False
             while self._queue:
-                self._append_late(client, self._queue[0])
+                self._append_queued(client, self._queue[0])
                 self._queue.popleft()
         except Exception as error:
-            if not refused(error):
+            if not is_refusal(error):
                 raise
             client.delete(self._stream.epoch_key)
             self._queue.clear()
             self._queue_all = False
 
-    def _append_late(self, client: Any, purge: Purge) -> None:
-        identity = client.execute_command(*self._stream.append(purge_fields(purge)))
+    def _append_queued(self, client: Any, purge: Purge) -> None:
+        identity = client.execute_command(*self._stream.append_command(purge_fields(purge)))
         if identity is None:
             raise ValueError("the log's stream is gone")
-        # Others may have stored answers since, under positions behind ours: the floor that was set
-        # here when the purge came is too low for those.
+        # Apply it again, under its number in the log. Since the purge was made, other processes may
+        # have stored entries whose position is above the floor that was set here then.
         self._floors.apply(number(identity), purge.tags, soft=purge.soft, follow=False)
 
 
 def _pauses() -> Iterator[float]:
-    """Give the seconds between looks at the heartbeats: all of them are read, and a fleet is large."""
+    """Yield the seconds between reads of the heartbeats. Each read gets those of all processes."""
     pause = _FIRST_PAUSE
     while True:
         yield pause
@@ -269,6 +289,6 @@ def _pauses() -> Iterator[float]:
 
 
 def seconds(reply: Any) -> float:
-    """Read the answer to TIME."""
+    """Return the answer of TIME in seconds."""
     whole, micros = reply
     return float(whole + micros / 1e6)

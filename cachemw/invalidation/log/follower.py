@@ -1,25 +1,33 @@
-"""The invalidation log in a Redis stream, followed by one daemon thread in each process.
+"""`RedisLog`: the invalidation log in a Redis stream, followed by one daemon thread per process.
 
-What is in Redis, for the namespace `shop`:
+Keys in Redis, for the namespace `shop`:
 
-    cachemw:{shop}:log        the stream: purges and flag changes, in the server's order
+    cachemw:{shop}:log        stream: purges and flag changes, in the order of the server
     cachemw:{shop}:epoch      8 random bytes that name this life of the log
-    cachemw:{shop}:followers  hash: process -> last ID applied and when, by the server's clock
+    cachemw:{shop}:followers  hash: process -> last ID applied and the server's time
     cachemw:{shop}:flags      the live flags, for processes that join
 
-How it stays right:
+Theory of operation. The thread *joins* the log, then *follows* it: it reads with XREAD, which blocks
+for one poll, applies the records, and sends a *heartbeat*. On any error it waits a moment and joins
+again. These rules keep a confirmed purge from being missed (I5):
 
-- the follower reads from the last ID it applied, so a reconnect misses nothing; every read that
-  returns, even empty, proves the log alive, and then the epoch is checked;
-- a process that joins reads the whole retained log first; what was trimmed before that is below
-  the horizon, and entries from there are dead;
-- an epoch or a stream that is missing or strange (FLUSHALL, eviction, another server) begins a new
-  life: everything is purged. Appending never makes a stream: one that began again by itself would
-  look whole;
-- where a failover lost records that we have applied, we append them again (`trail`);
-- entries in Redis carry times on the server's clock: one that is set back begins a new life too;
-- a purge is *confirmed* when every process with a recent heartbeat says that it has applied it;
-- out of reach, purges apply here at once and wait in a bounded queue; one too many means "all".
+- The thread always reads from the last ID that it applied, so a reconnect misses no record. Pub/sub
+  would lose what was sent in between.
+- Each heartbeat proves that the log is alive and the same: it checks the epoch, the type of the
+  stream, and that the last applied record is still there. Memory is served without further checks
+  until `trusted_until`, shortly after the next heartbeat is due.
+- A process that joins reads all records that the log still has. Records that were trimmed before are
+  below the horizon, so entries from that time are dead.
+- A missing or wrong epoch or stream (FLUSHALL, eviction, another server) starts a new life of the log,
+  and everything is purged. Appending never creates the stream (NOMKSTREAM): a stream that started
+  again by itself would look complete.
+- After a failover that lost records which this process has applied, it appends them again (`trail`).
+- Entries in Redis carry times on the server's clock. If that clock is set back, entries would live too
+  long, so a new life of the log starts.
+- A purge is *confirmed* when every process with a recent heartbeat has applied it. A process reports
+  its position before it reads the log for the first time: from then on, purges wait for it.
+- While Redis cannot be reached, purges apply in this process at once and wait in a bounded queue
+  (`appender`). What memory may still serve then is limited by `partition_limit` (`serves`).
 """
 
 from __future__ import annotations
@@ -34,11 +42,13 @@ from typing import TYPE_CHECKING, Any
 from cachemw.config.model import LogSettings as LogConfig
 from cachemw.connections.node import Node
 from cachemw.connections.nodes import Nodes
+from cachemw.engine.model.outcomes import EventName
 from cachemw.invalidation.base import process_id
 from cachemw.invalidation.floors import NO_EPOCH, Floors
 from cachemw.invalidation.log.appender import Appender, seconds
-from cachemw.invalidation.log.flag_document import FlagStore
-from cachemw.invalidation.log.followers import SETTLE, Followers, unless_refused
+from cachemw.invalidation.log.flag_document import FlagDocument
+from cachemw.invalidation.log.followers import RETURN_TIME, Followers, ignore_refusals
+from cachemw.invalidation.log.hooks import LogHooks
 from cachemw.invalidation.log.records import (
     FlagsRecord,
     appended_at,
@@ -46,104 +56,78 @@ from cachemw.invalidation.log.records import (
     read_record,
     stream_id,
 )
-from cachemw.invalidation.log.stream import Stream, record_of
+from cachemw.invalidation.log.stream import Stream, first_record
 from cachemw.invalidation.log.trail import Trail
 from cachemw.invalidation.purges import Purge, PurgeResult
-from cachemw.invalidation.recent_purges import PastPurge, Recent
+from cachemw.invalidation.recent_purges import PastPurge, RecentPurges
 
 if TYPE_CHECKING:
     import redis
 
-__all__ = ["Hooks", "RedisLog"]
+__all__ = ["RedisLog"]
 
 _BATCH = 2000
-"""Records read at once: a process that joins a long log must not hold the GIL for long."""
+"""Records read at once. A process that joins a long log must not hold the GIL for long."""
 _STEP = 1.0
-"""Seconds that the server's clock may seem to go back: what a slow round trip makes of it."""
+"""Seconds that the server's clock may seem to go back, because round trips take different times."""
 _TRIM_EVERY = 600.0
-"""Seconds between a process's trims of the log by age."""
+"""Seconds between two trims of the log by age, on average."""
 _RETRY = 0.4
-"""Seconds between attempts to reach Redis again, give or take half."""
+"""Seconds between attempts to reach Redis again, on average: the jitter is plus or minus half."""
 _SLACK = 0.1
-"""Seconds by which a beat may come late on a busy machine without memory going untrusted."""
-
-
-class Hooks:
-    """What the log tells the rest of cachemw; the composition root puts its functions in."""
-
-    def __init__(self) -> None:
-        self.flags: Callable[[bytes], None] = lambda document: None
-        """The live flags changed."""
-        self.newest_flags: Callable[[bytes | None], bytes | None] = lambda document: document
-        """The newer of the live flags that Redis has and those that this process knows."""
-        self.tick: Callable[[redis.Redis], None] = lambda client: None
-        """A poll went by; the client may be used to publish."""
-        self.rejoined: Callable[[], None] = lambda: None
-        """The log is followed, for the first time or again."""
-        self.lost: Callable[[str], None] = lambda error: None
-        self.regained: Callable[[float, int], None] = lambda seconds, records: None
-        self.unsent: Callable[[int], None] = lambda count: None
-        """The log is closed, and so many purges were never appended."""
-        self.count: Callable[[str, str], None] = lambda event, reason: None
+"""Seconds by which a heartbeat may be late, on a busy machine, before memory is not trusted any more."""
 
 
 class RedisLog:
-    """Follows and appends. Thread-safe."""
+    """The log of one namespace: it follows the stream and appends purges. Thread-safe."""
 
     def __init__(
         self,
         nodes: Nodes,
         namespace: str,
         config: LogConfig,
-        hooks: Hooks,
+        hooks: LogHooks,
         monotonic: Callable[[], float],
     ) -> None:
         self.floors = Floors(config.floors)
         self.trusted_until = 0.0
         self.alive_at: float | None = None
-        """Monotonic time of the last proof of life."""
+        """Monotonic time when the log was last proved alive."""
         self.server_shift: float | None = None
-        """What to add to the monotonic clock for the server's time."""
+        """Server time minus monotonic time. None: not known yet."""
         self.only_listens = False
-        """Whether this process serves nobody: no purge need wait for it, and nobody counts it."""
+        """Whether this process serves no requests (a tool). Then no purge waits for it."""
         self.stream = Stream(namespace, config.max_records)
         self._followers = Followers(f"cachemw:{{{namespace}}}:followers".encode(), config.poll)
         self._nodes = nodes
         self._config = config
         self._hooks = hooks
         self._monotonic = monotonic
-        self.flags = FlagStore(namespace, self.stream, nodes, self._count)
+        self.flags = FlagDocument(namespace, self.stream, nodes, self._count)
         self.appender = Appender(
-            self.stream,
-            self._followers,
-            self,
-            nodes,
-            config,
-            self.floors,
-            monotonic,
-            self._count,
+            self.stream, self._followers, self, nodes, config, monotonic, self._count
         )
-        self._fresh_state()
+        self._reset_state()
 
-    def _count(self, event: str, reason: str) -> None:
+    def _count(self, event: EventName, reason: str) -> None:
         self._hooks.count(event, reason)
 
     @property
-    def _patience(self) -> float:
-        """Seconds after which a read of the log that has not returned counts as failed."""
+    def _read_timeout(self) -> float:
+        """Seconds after which a blocking read of the log counts as failed."""
         return self._config.poll + self._nodes.config.deadline + 0.2
 
-    def _fresh_state(self) -> None:
+    def _reset_state(self) -> None:
         self.me = process_id()
         self.live = False
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._lost_at: float | None = None
-        self._settled_at = 0.0
+        self._others_back_at = 0.0
         self._cursor = 0
         self._trail = Trail()
-        self._recent = Recent()
+        self._recent = RecentPurges()
         self._trimmed_at = 0.0
 
     @property
@@ -153,51 +137,52 @@ class RedisLog:
 
     @property
     def judges_shared(self) -> bool:
-        """Whether others' entries can be judged: the log is live, and has all that was purged here.
+        """Whether entries of other processes can be judged: the log is live, and no purge waits here.
 
-        What waits for the log is numbered by where we stood, and they may have stood further.
+        A queued purge got its number from the position of this process. Another process may be
+        further, and its entries would wrongly look newer than the purge.
         """
         return self.live and not self.appender.queued
 
     @property
-    def settled(self) -> bool:
-        """Whether whoever followed a log that was lost has had time to come back, ourselves too."""
-        back = self.live or not self.following
-        return back and self._monotonic() >= self._settled_at
+    def others_are_back(self) -> bool:
+        """Whether all processes have had time to come back to the log after it was lost."""
+        back = self.live or not self.following  # this process
+        return back and self._monotonic() >= self._others_back_at
 
-    def unsettle(self) -> None:
-        """Note that the log was lost just now."""
-        self._settled_at = self._monotonic() + SETTLE
+    def mark_log_lost(self) -> None:
+        """Note that the log has lost its data just now."""
+        self._others_back_at = self._monotonic() + RETURN_TIME
 
     def purge(self, purge: Purge) -> PurgeResult:
-        """Append a purge; wait at most `confirm_wait` seconds for every process to apply it."""
+        """Append a purge. Wait a limited time until every process has applied it."""
         return self.appender.purge(purge)
 
     async def apurge(self, purge: Purge) -> PurgeResult:
-        """Append a purge; wait at most `confirm_wait` seconds for every process to apply it."""
+        """Append a purge. Wait a limited time until every process has applied it."""
         return await self.appender.apurge(purge)
 
     def recent(self) -> list[PastPurge]:
-        """Give the last purges: those that wait for Redis, then those that were read from the log."""
-        waiting = [PastPurge.of(purge, None) for purge in self.appender.waiting()]
+        """Return the last purges: the queued ones first, then those of the log, newest first."""
+        waiting = [PastPurge.of(purge, None) for purge in self.appender.queued_purges()]
         return waiting[::-1] + self._recent.newest_first()
 
     def reset_after_fork(self) -> None:
-        """Begin anew in a child: the thread stayed behind, and the connections are the parent's."""
-        self._fresh_state()
+        """Start again in a child process: the thread and the connections belong to the parent."""
+        self._reset_state()
         self.appender.reset_after_fork()
         self.floors.reset_after_fork()
-        self.floors.begin(NO_EPOCH, 0)
+        self.floors.begin_epoch(NO_EPOCH, 0)
         self.trusted_until = 0.0
         self.alive_at = self.server_shift = None
 
     # -- trust -----------------------------------------------------------------------------------
 
     def serves(self, born: float, now: float) -> bool:
-        """Say whether an entry may be served without a live log.
+        """Tell whether an entry made at the time `born` may be served without a live log.
 
-        What it may have missed happened after it was made and after the log was last alive, so
-        within `partition_limit` of either the published bound holds.
+        A purge that this process has missed came after the entry was made, and after the log was
+        last alive. So within `partition_limit` of the later of the two, the bound of I5 holds.
         """
         alive_at = self.alive_at
         since = born if alive_at is None else max(born, alive_at)
@@ -206,16 +191,17 @@ class RedisLog:
     # -- following -------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to follow, once per process."""
-        # Whoever finds it being started goes on. It must not wait: where gevent patched `threading`
-        # only after the lock was made, the greenlet that starts the other one would never run again.
+        """Start the thread that follows the log, once per process."""
+        # If another thread is just starting it, go on without waiting. If gevent has patched
+        # `threading` after this lock was made, a greenlet that waits here would block all others,
+        # including the one that holds the lock.
         if self._thread is None and self._lock.acquire(blocking=False):
             try:
                 if self._thread is None:
                     thread = threading.Thread(
                         target=self._run, args=(self._stopping,), name="cachemw-log", daemon=True
                     )
-                    thread.start()  # raises where there is no thread to be had: tried again later
+                    thread.start()  # raises if the system has no thread left; the next call tries again
                     self._thread = thread
             finally:
                 self._lock.release()
@@ -224,21 +210,21 @@ class RedisLog:
         while not stopping.is_set():
             node: Node | None = None
             try:
-                self._nodes.keep_up()
+                self._nodes.locate_if_due()
                 node = self._nodes.of(self.stream.key)
-                with closing(node.alone(self._patience)) as client:
+                with closing(node.dedicated_client(self._read_timeout)) as client:
                     self._join(client, node)
                     while not stopping.is_set():
                         self._follow(client, node)
-                    self.trusted_until = 0.0  # no purge waits for us from here on
+                    self.trusted_until = 0.0  # from here on no purge waits for this process
                     client.hdel(self._followers.key, self.me)
-            except Exception as error:  # nothing may end this thread while the process serves
-                self._lose(type(error).__name__, node)
+            except Exception as error:  # no error may end this thread (I3)
+                self._disconnected(type(error).__name__, node)
             if not stopping.is_set():
                 stopping.wait(_RETRY * (0.5 + random.random()))
 
-    def _lose(self, error: str, node: Node | None) -> None:
-        self._nodes.suspect()
+    def _disconnected(self, error: str, node: Node | None) -> None:
+        self._nodes.mark_doubtful()
         was_live, self.live = self.live, False
         self.trusted_until = 0.0
         if self._lost_at is None:
@@ -250,33 +236,33 @@ class RedisLog:
             self._hooks.lost(error)
 
     def _join(self, client: redis.Redis, node: Node) -> None:
-        """Find out whether the log is the one we know, and catch up with it."""
-        epoch = self.stream.epoch(client)
+        """Find out whether the log is the known one, and catch up with it."""
+        epoch = self.stream.ensure_epoch(client)
         if epoch == self.floors.epoch and (lost := self._trail.missing(self.stream, client)):
-            self.unsettle()  # nobody who followed it may count as having heard of anything new
-            if not self._trail.give_back(self.stream, client, self.floors, lost):
-                epoch = self.stream.new_epoch(client)
+            self.mark_log_lost()  # old heartbeats prove nothing about new records
+            if not self._trail.restore(self.stream, client, self.floors, lost):
+                epoch = self.stream.start_new_epoch(client)
             self._hooks.count("log_losses", "")
         first, trimmed = self.stream.extent(client)
         if epoch != self.floors.epoch:
             if self.floors.epoch != NO_EPOCH:
-                self.unsettle()
+                self.mark_log_lost()
             self._cursor = first if trimmed else 0
-            self.floors.begin(epoch, self._cursor)
+            self.floors.begin_epoch(epoch, self._cursor)
             self._trail.clear()
             self._recent.clear()
-            # The first retained record itself has still to be read.
+            # XREAD starts after the cursor, and the first retained record must be read too.
             self._cursor = max(0, self._cursor - 1)
         elif trimmed and self._cursor < first:
             self.floors.raise_horizon(first)
-        # Told before the log is read: a purge that is not read now will wait for us.
-        self._tell(client, seconds(client.time()))
+        # Report before reading: a purge that is appended after the read waits for this process.
+        self._report_position(client, seconds(client.time()))
         records = self._catch_up(client)
         document = self.flags.restore(client, self._hooks.newest_flags)
         if document is not None:
             self._hooks.flags(document)
         self.appender.drain(client)
-        self._beat(client)
+        self._heartbeat(client)
         self._followers.drop_dead(client, seconds(client.time()))
         self._trim(client)
         self.live = True
@@ -295,30 +281,30 @@ class RedisLog:
                 return total
 
     def _follow(self, client: redis.Redis, node: Node) -> None:
-        """Wait for records, apply them, say so, and see that the log is still the same."""
+        """Wait for records, apply them, send a heartbeat, and do the periodic work."""
         self._read(client, block=int(self._config.poll * 1000))
         if self.appender.queued:
             self.appender.drain(client)
-        self._beat(client)
+        self._heartbeat(client)
         self._probe(node)
         self._trim(client)
         if not self.only_listens:
             self._hooks.tick(client)
-        self._nodes.keep_up()
+        self._nodes.locate_if_due()
         if self._nodes.of(self.stream.key) is not node:
             raise ValueError("the log is on another server now")
 
     def _probe(self, node: Node) -> None:
-        """Close open breakers whose wait is over: the heartbeat that just came was one probe."""
+        """Probe servers whose breaker is open. The heartbeat just now was the probe of `node`."""
         if self._nodes.probe(node):
-            self._hooks.count("breaker_closed", "")
+            self._hooks.breaker_closed()
 
     def _trim(self, client: redis.Redis) -> None:
-        """Drop records that are older than any entry may be, now and then."""
+        """Remove, from time to time, records that are older than any entry can be."""
         now = self._monotonic()
         if self.server_shift is not None and now >= self._trimmed_at:
             self._trimmed_at = now + _TRIM_EVERY * (0.5 + random.random())
-            with unless_refused():
+            with ignore_refusals():
                 self.stream.trim(client, now + self.server_shift - self._config.max_age)
 
     def _read(self, client: redis.Redis, block: int | None) -> int:
@@ -346,10 +332,11 @@ class RedisLog:
         self._trail.add(record_number, fields)
         self._hooks.count("log_records", "")
 
-    def _beat(self, client: redis.Redis) -> None:
-        """Prove the log alive: same epoch, all of it applied, our position told, the clock read.
+    def _heartbeat(self, client: redis.Redis) -> None:
+        """Prove that the log is alive and the same, and report the position of this process.
 
-        It reads once more: a record that came just after the last reading would count as applied.
+        Besides the checks, it reads records once more, in the same pipeline. Otherwise a record that
+        came after the last read would count as applied for the time until `trusted_until`.
         """
         began = self._monotonic()
         pipeline = client.pipeline(transaction=False)
@@ -366,41 +353,41 @@ class RedisLog:
         (epoch,) = epochs
         ended = self._monotonic()
         if epoch != self.floors.epoch or kind != b"stream":
-            # Purged at once, also if Redis cannot take a new epoch yet.
-            self.floors.begin(os.urandom(len(NO_EPOCH)), 0)
+            # Purge everything now, also if Redis cannot store a new epoch yet.
+            self.floors.begin_epoch(os.urandom(len(NO_EPOCH)), 0)
             raise ValueError("the log has begun a new life, or has to")
-        # A connection that broke between two commands is made anew without a word to us, perhaps to
-        # another server: that records which we have applied are gone shows here, or never.
-        if not self._trail.is_boundary(record_of(found)) and self._trail.missing(
+        # redis-py reconnects silently between two commands, perhaps to another server after a
+        # failover. Only this check shows that records which were applied here are gone.
+        if not self._trail.is_boundary(first_record(found)) and self._trail.missing(
             self.stream, client
         ):
             raise ValueError("the log has lost records")
         behind = self._apply_all(unread) == _BATCH
         self._trail.advance()
         server_now = seconds(time_there)
-        self._set_shift(client, server_now - (began + ended) / 2)
-        self._tell(client, server_now)
+        self._learn_server_time(client, server_now - (began + ended) / 2)
+        self._report_position(client, server_now)
         if behind:
-            return  # nothing is proved yet: the next reading comes at once
+            return  # there is more to read: nothing is proved yet
         self.alive_at = began
-        # Until the next beat, or until its absence is noticed. What may be served beyond that is for
-        # `serves` to say, and for each route.
-        self.trusted_until = began + self._patience + _SLACK
+        # Trust memory until the next heartbeat is overdue. After that, `serves` and the route decide.
+        self.trusted_until = began + self._read_timeout + _SLACK
 
-    def _tell(self, client: redis.Redis, server_now: float) -> None:
-        """Say where we are, so that purges wait for us."""
+    def _report_position(self, client: redis.Redis, server_now: float) -> None:
+        """Report the position of this process, so that purges wait for it."""
         if not self.only_listens:
-            self._followers.tell(client, self.me, self._cursor, server_now)
+            self._followers.report(client, self.me, self._cursor, server_now)
 
-    def _set_shift(self, client: redis.Redis, shift: float) -> None:
-        """Learn the server's time; entries that were stored before it went back would live too long."""
+    def _learn_server_time(self, client: redis.Redis, shift: float) -> None:
+        """Note the server's time. Start a new life of the log if that clock was set back."""
         before, self.server_shift = self.server_shift, shift
         if before is not None and shift < before - _STEP:
-            self.stream.new_epoch(client)
+            # Entries that were stored before would live too long.
+            self.stream.start_new_epoch(client)
             raise ValueError("the server's clock was set back")
 
     def close(self) -> None:
-        """Stop following; waits at most about a poll for the thread, and a deadline for what is queued."""
+        """Stop following. Wait about one poll for the thread, and one deadline for queued purges."""
         self._stopping.set()
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
@@ -411,10 +398,10 @@ class RedisLog:
             self._append_last()
 
     def _append_last(self) -> None:
-        """Append what waits for Redis: this process may not be there any more when it is back."""
+        """Append the queued purges: this process may have ended when Redis is back."""
         try:
-            node = self._nodes.found(self.stream.key)
-            with closing(node.alone(self._nodes.config.deadline)) as client:
+            node = self._nodes.find(self.stream.key)
+            with closing(node.dedicated_client(self._nodes.config.deadline)) as client:
                 self.appender.drain(client)
         except Exception:
             self._hooks.unsent(self.appender.queued)

@@ -1,8 +1,8 @@
-"""Who follows the log, and how far: the heartbeats that a purge waits for.
+"""The heartbeats of the processes that follow the log. A purge waits for them.
 
-A hash in Redis holds for each process the last ID that it has applied and when it said so, by the
-server's clock. A process that was killed cannot take its heartbeat away: it counts for a few polls
-more, and whoever joins later drops it.
+A hash in Redis holds, for each process, the last ID that it applied and the server's time of that
+report. A process that was killed cannot remove its heartbeat: it still counts for a few polls, and the
+next process that joins removes it.
 """
 
 from __future__ import annotations
@@ -13,39 +13,40 @@ from typing import Any
 
 from cachemw.invalidation.log.records import number, stream_id
 
-__all__ = ["SETTLE", "Followers", "refused", "unless_refused"]
+__all__ = ["RETURN_TIME", "Followers", "ignore_refusals", "is_refusal"]
 
-SETTLE = 5.0
-"""Seconds after Redis came back without its data in which no purge counts as confirmed: the others
-may still be on their way back, and nobody is on record to be waited for."""
+RETURN_TIME = 5.0
+"""Seconds after Redis came back without its data. Until then no purge counts as confirmed: the hash is
+empty, so it is not known which other processes will come back and must be waited for."""
 _MISSED = 3
-"""Polls without a heartbeat after which a process does not count as following any more."""
+"""Polls without a heartbeat, after which a process does not count as following any more."""
 _AT_LEAST = 1.5
-"""Seconds that it counts whatever the poll: a busy machine keeps a thread waiting for that long."""
+"""Seconds that it counts at least, however short the poll: a busy machine may delay a thread so long."""
 _DEAD_AFTER = 60.0
-"""Seconds without a heartbeat after which a process is dropped."""
+"""Seconds without a heartbeat, after which a process is removed from the hash."""
 
 
 class Followers:
-    """The heartbeats of one namespace. `now` is the server's time in seconds throughout."""
+    """The heartbeats of one namespace. `now` is always the server's time in seconds."""
 
     def __init__(self, key: bytes, poll: float) -> None:
         self.key = key
         self._recent = max(_MISSED * poll, _AT_LEAST)
 
-    def tell(self, client: Any, me: str, applied: int, now: float) -> None:
-        """Tell how far a process has applied the log; a server that is full need not take it."""
-        with unless_refused():
+    def report(self, client: Any, me: str, applied: int, now: float) -> None:
+        """Report how far a process has applied the log. A server that is full may refuse it."""
+        with ignore_refusals():
             client.hset(self.key, me, f"{stream_id(applied)} {now:.3f}")
 
     def count(
         self, reply: Any, me: str | None, appended: int, now: float | None
     ) -> tuple[int, int]:
-        """Count the others that have applied a record, and those that follow and have not.
+        """Return how many other processes have applied a record, and how many have not yet.
 
-        `reply` is what HGETALL answered, `me` None for a process that does not follow. Where the
-        time is not known everyone counts as following. Where our own heartbeat is lost the others'
-        are too, and it stands for them: one that has not.
+        `reply` is the answer of HGETALL. `me` is None for a process that does not follow. If the
+        time is not known, every process counts as following. If the heartbeat of this process is
+        missing, the hash was lost and the others' are missing too: then the result is (0, 1), so
+        that the purge is not confirmed.
         """
         beats = _beats(_pairs(reply))
         if me is not None and beats.pop(me.encode(), None) is None:
@@ -55,43 +56,43 @@ class Followers:
         return sum(applied), len(applied) - sum(applied)
 
     def drop_dead(self, client: Any, now: float) -> None:
-        """Drop what killed processes have left, and whatever is no heartbeat."""
+        """Remove the heartbeats of killed processes, and values that are not heartbeats."""
         try:
             table = _pairs(client.hgetall(self.key))
         except Exception as error:
-            if not refused(error):
+            if not is_refusal(error):
                 raise
-            client.delete(self.key)  # a value of another type
+            client.delete(self.key)  # the key holds a value of another type
             return
         beats = _beats(table)
-        dead = [name for name in table if not _lives(beats.get(name), now)]
+        dead = [name for name in table if not _is_alive(beats.get(name), now)]
         if dead:
             client.hdel(self.key, *dead)
 
 
-def _lives(beat: tuple[int, float] | None, now: float) -> bool:
+def _is_alive(beat: tuple[int, float] | None, now: float) -> bool:
     return beat is not None and abs(now - beat[1]) < _DEAD_AFTER
 
 
-def refused(error: Exception) -> bool:
-    """Say whether the server itself refused (full, read-only), as against being out of reach."""
+def is_refusal(error: Exception) -> bool:
+    """Tell whether the server answered and refused (full, read-only). False: it was not reached."""
     from redis.exceptions import ResponseError
 
     return isinstance(error, ResponseError)
 
 
 @contextmanager
-def unless_refused() -> Iterator[None]:
-    """Go on without what the server refuses to write."""
+def ignore_refusals() -> Iterator[None]:
+    """Ignore a write that the server refuses."""
     try:
         yield
     except Exception as error:
-        if not refused(error):
+        if not is_refusal(error):
             raise
 
 
 def _beats(table: dict[bytes, bytes]) -> dict[bytes, tuple[int, float]]:
-    """Read heartbeats: process -> number applied and time; what is none is left out."""
+    """Return the number applied and the time of each process, without invalid values."""
     beats = {}
     for name, value in table.items():
         with suppress(ValueError):

@@ -1,8 +1,12 @@
-"""The records of the invalidation log, as fields of a Redis stream entry, and its numbers.
+"""The records of the invalidation log and their encoding.
 
-A record has a kind `k` (`tags`, `all` or `flags`), `s` = 1 when it purges softly, and a value `v` in
-JSON: the list of tags, or the live flags. A kind that this release does not know counts as a purge
-of everything: a newer release meant something by it, and losing entries is the safe reading.
+A record is an entry of a Redis stream with these fields: the kind `k` (`tags`, `all` or `flags`), `s` =
+1 for a soft purge, and a value `v` in JSON, which is the list of tags or the live flags. A kind that
+this release does not know counts as a purge of everything. A newer release has written it, and
+purging too much is the safe reading.
+
+A stream ID (`milliseconds-sequence`) is used as one integer, the record's *number*: the milliseconds,
+48 bits for the sequence, and 16 bits that count local purges (`Floors.apply_locally`).
 """
 
 from __future__ import annotations
@@ -31,32 +35,32 @@ _LOCAL_BITS = 16  # see Floors.apply_locally
 
 @dataclass(frozen=True, slots=True)
 class FlagsRecord:
-    """A change of the live flags; `document` is their whole state in JSON."""
+    """A change of the live flags. `document` is their complete new state in JSON."""
 
     document: bytes
 
 
 def number(stream_id: bytes | str) -> int:
-    """Give a stream ID (`milliseconds-sequence`) as one integer that orders as the log does."""
+    """Return a stream ID as one integer. The integers have the order of the log."""
     text = stream_id.decode("ascii") if isinstance(stream_id, bytes) else stream_id
     milliseconds, _, sequence = text.partition("-")
     return (int(milliseconds) << _SEQUENCE_BITS) | (int(sequence or 0) << _LOCAL_BITS)
 
 
 def appended_at(record: int) -> float:
-    """Give the server's time, in seconds, at which a record was appended."""
+    """Return the server's time, in seconds, when a record was appended."""
     return (record >> _SEQUENCE_BITS) / 1000
 
 
 def stream_id(record: int) -> str:
-    """Give the stream ID of a number; local purges after the record fall away."""
+    """Return the stream ID of a number, without the count of local purges."""
     milliseconds = record >> _SEQUENCE_BITS
     sequence = (record & ((1 << _SEQUENCE_BITS) - 1)) >> _LOCAL_BITS
     return f"{milliseconds}-{sequence}"
 
 
 def purge_fields(purge: Purge) -> list[bytes]:
-    """Write a purge as field names and values."""
+    """Return a purge as names and values of a stream entry."""
     soft = b"1" if purge.soft else b"0"
     if purge.tags is None:
         return [b"k", b"all", b"s", soft]
@@ -64,12 +68,12 @@ def purge_fields(purge: Purge) -> list[bytes]:
 
 
 def flag_fields(document: bytes) -> list[bytes]:
-    """Write a change of the live flags as field names and values."""
+    """Return a change of the live flags as names and values of a stream entry."""
     return [b"k", b"flags", b"v", document]
 
 
 def read_record(fields: Mapping[bytes, bytes] | Any) -> Purge | FlagsRecord:
-    """Read a record; what cannot be read purges everything."""
+    """Return the record of a stream entry. One that cannot be read is a purge of everything."""
     try:
         kind = fields[b"k"]
         soft = fields.get(b"s") == b"1"

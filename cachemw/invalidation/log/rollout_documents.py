@@ -1,12 +1,12 @@
 """The documents of a rollout in Redis, written together with the live flags and the log.
 
-    cachemw:{shop}:rollout          where it stands
-    cachemw:{shop}:rollout:looks    list: what each look at the present phase has found
+    cachemw:{shop}:rollout          the state of the rollout
+    cachemw:{shop}:rollout:looks    list: the result of each evaluation ("look") in the present phase
     cachemw:{shop}:rollout:history  stream: every decision
-    cachemw:{shop}:rollout:active   there while somebody has to control it
-    cachemw:{shop}:rollout:lease    who controls it, for as long as it says so again
+    cachemw:{shop}:rollout:active   exists while the rollout needs a controller
+    cachemw:{shop}:rollout:lease    the process that controls it; it renews this key
 
-All of them are in the slot of the log, so that one transaction writes them, in a Cluster too.
+All keys are in the slot of the log, so one transaction can write them, also in a Cluster.
 """
 
 from __future__ import annotations
@@ -21,19 +21,23 @@ from cachemw.invalidation.log.records import flag_fields, purge_fields
 from cachemw.invalidation.log.stream import Stream
 from cachemw.invalidation.purges import Purge
 
-__all__ = ["RolloutDocuments", "Written"]
+__all__ = ["RolloutDocuments", "RolloutWrite"]
 
 LEASE_SECONDS = 5.0
-"""Without a word from who has it, another controller takes over; they ask again within two."""
-_PATIENCE = 2.0
-"""Seconds that Redis may take: no request waits."""
+"""Seconds. If its holder does not renew the lease, another controller takes over. They ask every two
+seconds at least."""
+_TIMEOUT = 2.0
+"""Seconds that Redis has to answer. No request waits for it."""
 _ATTEMPTS = 10
+"""Attempts to write. Each one that fails is the success of another process."""
 _RECORDS = 10_000
+"""Decisions kept in the history (I4)."""
 _LOOKS = 5000
+"""Looks kept of one phase (I4)."""
 _KEPT = 90 * 86400
-"""Seconds for which looks are kept of a phase that nobody goes on with."""
+"""Seconds that looks are kept after the last one, if the rollout is left alone."""
 
-_RENEW = """
+_TAKE_OR_RENEW = """
 local holder = redis.call('GET', KEYS[1])
 if holder == false or holder == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -41,45 +45,45 @@ if holder == false or holder == ARGV[1] then
 end
 return 0
 """
-_GIVE_BACK = (
+_RELEASE = (
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 )
 
 
-class Written(Protocol):
-    """What one exchange writes."""
+class RolloutWrite(Protocol):
+    """The values that one exchange writes."""
 
     @property
     def state(self) -> bytes:
-        """Where the rollout stands."""
+        """The state of the rollout."""
 
     @property
     def flags(self) -> bytes | None:
-        """The live flags, where they change."""
+        """The live flags. None: they do not change."""
 
     @property
     def purged(self) -> tuple[str, ...]:
-        """Tags to purge."""
+        """The tags to purge."""
 
     @property
     def record(self) -> bytes | None:
-        """A line of the history."""
+        """A new record of the history."""
 
     @property
     def look(self) -> bytes | None:
-        """What a look has found."""
+        """The result of a new look."""
 
     @property
     def forget_looks(self) -> bool:
-        """Whether earlier looks are about something else."""
+        """Whether to delete the earlier looks: they belong to another attempt."""
 
     @property
     def active(self) -> bool:
-        """Whether it needs a controller."""
+        """Whether the rollout needs a controller."""
 
 
 class RolloutDocuments:
-    """The documents of one namespace. All of it may block for seconds, and raises StoreUnavailable."""
+    """The documents of one namespace. All methods may block for seconds, and raise StoreUnavailable."""
 
     def __init__(self, namespace: str, stream: Stream, nodes: Nodes, me: Callable[[], str]) -> None:
         base = f"cachemw:{{{namespace}}}:"
@@ -98,27 +102,27 @@ class RolloutDocuments:
         from redis.exceptions import RedisError
 
         try:
-            node = self._nodes.found(self._state)
-            with closing(node.alone(_PATIENCE)) as client:
+            node = self._nodes.find(self._state)
+            with closing(node.dedicated_client(_TIMEOUT)) as client:
                 yield client
         except (RedisError, OSError) as error:
-            self._nodes.suspect()
+            self._nodes.mark_doubtful()
             raise StoreUnavailable(f"rollout: {type(error).__name__}: {error}") from error
 
     def read(self) -> bytes | None:
-        """Give the state; None where there is none."""
+        """Return the state of the rollout. None: there is no rollout."""
         with self._client() as client:
-            (found,) = client.mget(self._state)  # None for a value of another type
+            (found,) = client.mget(self._state)  # MGET: None for a value of another type
             return found if isinstance(found, bytes) else None
 
     def is_active(self, client: Any) -> bool:
-        """Say whether somebody has to control it; asks by a connection that is there already."""
+        """Tell whether the rollout needs a controller. Uses the connection of the caller."""
         return bool(client.exists(self._active))
 
-    def exchange(self, change: Callable[[bytes | None, bytes | None], Written]) -> None:
-        """Write what `change` makes of the present state and live flags, in one step.
+    def exchange(self, change: Callable[[bytes | None, bytes | None], RolloutWrite]) -> None:
+        """Write what `change` returns for the present state and live flags, in one transaction.
 
-        What `change` raises comes out as it is, and nothing is written.
+        If `change` raises, nothing is written, and the error is passed on.
         """
         from redis.exceptions import WatchError
 
@@ -134,7 +138,7 @@ class RolloutDocuments:
                     return
         raise StoreUnavailable("rollout: others keep changing it")
 
-    def _write(self, pipeline: Any, written: Written) -> None:
+    def _write(self, pipeline: Any, written: RolloutWrite) -> None:
         pipeline.set(self._state, written.state)
         if written.active:
             pipeline.set(self._active, b"1")
@@ -142,10 +146,10 @@ class RolloutDocuments:
             pipeline.delete(self._active)
         if written.flags is not None:
             pipeline.set(self._flags, written.flags)
-            pipeline.execute_command(*self._stream.append(flag_fields(written.flags)))
+            pipeline.execute_command(*self._stream.append_command(flag_fields(written.flags)))
         if written.purged:
             purge = purge_fields(Purge(tags=written.purged))
-            pipeline.execute_command(*self._stream.append(purge))
+            pipeline.execute_command(*self._stream.append_command(purge))
         if written.forget_looks:
             pipeline.delete(self._looks)
         if written.look is not None:
@@ -156,28 +160,30 @@ class RolloutDocuments:
             pipeline.xadd(self._history, {b"v": written.record}, maxlen=_RECORDS)
 
     def looks(self) -> list[bytes]:
-        """Give the looks of the present phase, the oldest first."""
+        """Return the looks of the present attempt, the oldest first."""
         with self._client() as client:
             return list(client.lrange(self._looks, 0, -1))
 
     def records(self, count: int) -> list[bytes]:
-        """Give the last records, the oldest first."""
+        """Return the last `count` records of the history, the oldest first."""
         with self._client() as client:
             found = client.xrevrange(self._history, count=count)
             return [fields[b"v"] for _, fields in reversed(found) if b"v" in fields]
 
     def lead(self) -> bool:
-        """Take the lease where nobody has it, or keep it; say whether it is ours."""
+        """Take the lease if it is free, or renew it. Return whether this process has it."""
         with self._client() as client:
-            return bool(client.eval(_RENEW, 1, self._lease, self._me(), int(LEASE_SECONDS * 1000)))
+            return bool(
+                client.eval(_TAKE_OR_RENEW, 1, self._lease, self._me(), int(LEASE_SECONDS * 1000))
+            )
 
     def resign(self) -> None:
-        """Give the lease back, if it is ours."""
+        """Release the lease, if this process has it."""
         with self._client() as client:
-            client.eval(_GIVE_BACK, 1, self._lease, self._me())
+            client.eval(_RELEASE, 1, self._lease, self._me())
 
     def probe(self) -> str:
-        """Set, read, date and delete a key; give what is wrong with that, or nothing."""
+        """Try to set, read and delete a key with a lifetime. Return what is wrong, or an empty text."""
         key = self._state + b":probe"
         with self._client() as client:
             client.set(key, b"1", px=5000)

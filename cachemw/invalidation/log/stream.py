@@ -1,8 +1,8 @@
-"""The stream that is the log, and the epoch that names its present life.
+"""The Redis stream of the log, and the epoch that names its present life.
 
-Appending never makes a stream: one that began again by itself would look whole. A log without its
-stream, or without a sound epoch, begins a new life in one transaction, with a purge of everything
-as its first record.
+Appending never creates the stream (NOMKSTREAM): a stream that started again by itself would look
+complete. If the stream or a valid epoch is missing, one transaction starts a new life of the log: a new
+epoch, and a stream whose first record purges everything.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from cachemw.invalidation.floors import NO_EPOCH
 from cachemw.invalidation.log.records import number, purge_fields, stream_id
 from cachemw.invalidation.purges import Purge
 
-__all__ = ["Record", "Stream", "record_of"]
+__all__ = ["Record", "Stream", "first_record"]
 
 Record = tuple[int, Any]
-"""A record's number and its fields, as redis-py gives them."""
+"""The number of a record and its fields, as redis-py returns them."""
 
 _ATTEMPTS = 10
-"""Attempts to begin a new life while others do; each failed one is another's success."""
+"""Attempts to start a new life. Each one that fails is the success of another process."""
 
 
 class Stream:
@@ -32,30 +32,30 @@ class Stream:
         self.epoch_key = f"cachemw:{{{namespace}}}:epoch".encode()
         self._limit = ("MAXLEN", "~", max_records)
 
-    def append(self, fields: list[bytes]) -> tuple[Any, ...]:
-        """Give the command that appends a record; it answers None where there is no stream."""
+    def append_command(self, fields: list[bytes]) -> tuple[Any, ...]:
+        """Return the command that appends a record. Its answer is None if there is no stream."""
         return ("XADD", self.key, "NOMKSTREAM", *self._limit, "*", *fields)
 
-    def first(self) -> tuple[Any, ...]:
-        """Give the command that reads the first record that is left."""
+    def first_command(self) -> tuple[Any, ...]:
+        """Return the command that reads the oldest record."""
         return ("XRANGE", self.key, "-", "+", "COUNT", 1)
 
-    def append_anew(self, client: Any, command: tuple[Any, ...]) -> bytes:
-        """Append where there was no stream: begin a new life first."""
-        self.epoch(client)
+    def append_to_new_log(self, client: Any, command: tuple[Any, ...]) -> bytes:
+        """Start a new life of the log, whose stream is missing, then append."""
+        self.ensure_epoch(client)
         identity = client.execute_command(*command)
         if identity is None:
             raise ValueError("the log's stream keeps disappearing")
         return bytes(identity)
 
-    def epoch(self, client: Any) -> bytes:
-        """Give the log's epoch; without a sound one, or a stream to go with it, begin a new life."""
+    def ensure_epoch(self, client: Any) -> bytes:
+        """Return the epoch. Start a new life first if the epoch or the stream is missing or wrong."""
         from redis.exceptions import WatchError
 
         for _ in range(_ATTEMPTS):
             with client.pipeline() as pipeline:
                 pipeline.watch(self.epoch_key, self.key)
-                (epoch,) = pipeline.mget(self.epoch_key)  # None for a value of another type
+                (epoch,) = pipeline.mget(self.epoch_key)  # MGET: None for a value of another type
                 has_stream = pipeline.type(self.key) == b"stream"
                 if epoch is not None and len(epoch) == len(NO_EPOCH) and has_stream:
                     return bytes(epoch)
@@ -68,43 +68,42 @@ class Stream:
                 try:
                     pipeline.execute()
                 except WatchError:
-                    continue  # another process has just begun it
+                    continue  # another process has just done it
                 return epoch
         raise ValueError("the log's epoch keeps changing")
 
-    def new_epoch(self, client: Any) -> bytes:
-        """Begin a new life, whatever there is."""
+    def start_new_epoch(self, client: Any) -> bytes:
+        """Start a new life of the log in any case, and return its epoch."""
         client.delete(self.epoch_key)
-        return self.epoch(client)
+        return self.ensure_epoch(client)
 
     def newest_until(self, client: Any, last: int) -> Record | None:
-        """Give the newest record up to this number."""
+        """Return the newest record up to this number."""
         found = client.xrevrange(self.key, stream_id(last), "-", count=1)
-        return record_of(found)
+        return first_record(found)
 
     def append_above(self, client: Any, least: int, fields: list[bytes]) -> None:
-        """Append a record with a number above `least`, also where the server's clock is behind it."""
+        """Append a record with a number above `least`, even if the server's clock is behind that."""
         from redis.exceptions import ResponseError
 
         milliseconds, _, sequence = stream_id(least).partition("-")
         seconds, micros = client.time()
         if seconds * 1000 + micros // 1000 <= int(milliseconds):
             above = f"{milliseconds}-{int(sequence) + 1}"
-            with suppress(
-                ResponseError
-            ):  # the log is past it already, so what it gives out is above
+            # An error means that the log is above this number already. Then `*` is above it too.
+            with suppress(ResponseError):
                 client.execute_command("XADD", self.key, "NOMKSTREAM", above, *fields)
                 return
         client.execute_command("XADD", self.key, "NOMKSTREAM", "*", *fields)
 
     def trim(self, client: Any, oldest: float) -> None:
-        """Let the server drop records from before a time of its own, in seconds, roughly."""
+        """Let the server remove records from before this server time, in seconds. Approximate."""
         client.execute_command("XTRIM", self.key, "MINID", "~", max(0, int(oldest * 1000)))
 
     def extent(self, client: Any) -> tuple[int, bool]:
-        """Give the first number in the stream, and whether anything was trimmed off it.
+        """Return the number of the oldest record, and whether older ones were trimmed.
 
-        Of a stream with no records left, it is the number of the last that there was.
+        For a stream without records, it is the number of the last record that it had.
         """
         info: Any = client.xinfo_stream(self.key)
         last = number(info["last-generated-id"])
@@ -113,6 +112,6 @@ class Stream:
         return (number(entry[0]) if entry else last), trimmed
 
 
-def record_of(found: Any) -> Record | None:
-    """Give the first record of what XRANGE found; None where it found none, or failed."""
+def first_record(found: Any) -> Record | None:
+    """Return the first record of an answer of XRANGE. None if there is none, or for an error."""
     return (number(found[0][0]), found[0][1]) if isinstance(found, list) and found else None

@@ -1,10 +1,12 @@
-"""The records that a process has applied lately, and what is to be done when the log has lost some.
+"""`Trail`: the last records that a process has applied, to repair a log that lost some of them.
 
-A failover loses what the new master had not been told. Whoever applied it remembers: its floors have
-the tags. It gives them back to the log, under numbers above all that it has applied, so that those
-who join from then on learn of them; and the cache goes on. That is only right while the log is the
-one we know up to some record and has nothing strange below our position: where that cannot be told
-for certain, the log begins a new life, which purges everything.
+Redis replicates asynchronously, so a failover loses records that the new master had not received. A
+process that applied them still has their tags in its floors. It appends them again, under numbers
+above all that it has applied. Then processes that join later know of these purges too.
+
+This is only correct if the log is the known one up to some record (the *fork*), and has no unknown
+record between the fork and the position of this process. If that is not certain, a new life of the log
+is started, which purges everything.
 """
 
 from __future__ import annotations
@@ -20,14 +22,14 @@ from cachemw.invalidation.purges import Purge
 __all__ = ["Trail"]
 
 _REMEMBERED = 1000
-"""Records; a failover that loses more begins a new life. At some 100 bytes each they are cheap."""
+"""Records, of about 100 bytes each. After a failover that lost more, a new life of the log is started."""
 
 _Mark = tuple[int, int]
-"""A record's number and a hash of its fields: two masters may have given one number to two records."""
+"""The number of a record and a hash of its fields. Two masters may give one number to two records."""
 
 
 class Trail:
-    """The last records applied, in order. Used by the follower's thread alone."""
+    """The last records applied, in order. Only the log's thread uses it."""
 
     def __init__(self) -> None:
         self._marks: deque[_Mark] = deque(maxlen=_REMEMBERED)
@@ -35,10 +37,10 @@ class Trail:
 
     @property
     def boundary(self) -> int:
-        """The number of the record that reading went on from; 0: none of this life.
+        """The number of the last record applied before the present read; 0: none in this life.
 
-        It must be looked for after the reading: records that a new master was told since would
-        hide that those before them are gone.
+        After the read, it must still be in the log. The check cannot be done with a newer record: a
+        new master may have newer records although it has lost this one.
         """
         return self._boundary[0] if self._boundary else 0
 
@@ -47,35 +49,36 @@ class Trail:
         self._marks.append(_mark(record_number, fields))
 
     def advance(self) -> None:
-        """Take the newest record as the boundary: the log has been seen to be whole up to the last."""
+        """Make the newest record the boundary, once the log was checked up to the old one."""
         self._boundary = self._marks[-1] if self._marks else None
 
     def clear(self) -> None:
-        """Begin with another life of the log."""
+        """Forget all records, for another life of the log."""
         self._marks.clear()
         self._boundary = None
 
     def is_boundary(self, found: Record | None) -> bool:
-        """Say whether a record is the one at the boundary; any will do where there is none."""
+        """Tell whether a record is the one at the boundary. True if there is no boundary."""
         return self._boundary is None or (found is not None and _mark(*found) == self._boundary)
 
     def missing(self, stream: Stream, client: Any) -> int:
-        """Give the number of the last record that the log should have and has not; 0: it has all."""
+        """Return the number of the last record that the log should have but lacks; 0: none."""
         for mark in dict.fromkeys((*list(self._marks)[-1:], self._boundary)):
             if mark is not None and not _has(stream, client, mark):
                 return mark[0]
         return 0
 
-    def give_back(self, stream: Stream, client: Any, floors: Floors, missing: int) -> bool:
-        """Append again what the log has lost up to a number; False where a new life must begin."""
+    def restore(self, stream: Stream, client: Any, floors: Floors, missing: int) -> bool:
+        """Append the lost records up to a number again. Return False if a new life is needed."""
         fork = stream.newest_until(client, missing)
         if fork is None or _mark(*fork) not in self._marks:
             return False
-        # At least one record, be it of nothing: from then on the log gives out numbers above ours.
-        for purge in floors.since(fork[0]) or [Purge(tags=())]:
+        # At least one record, even if it purges nothing: later numbers are then above `missing`.
+        for purge in floors.purges_since(fork[0]) or [Purge(tags=())]:
             stream.append_above(client, missing, purge_fields(purge))
         if stream.newest_until(client, missing) != fork:
-            return False  # it gave out a lower one before: who began at ours would not be hit by it
+            # The log got a record below `missing`: entries here would wrongly look newer than it.
+            return False
         kept = [mark for mark in self._marks if not fork[0] < mark[0] <= missing]
         self._marks = deque(kept, maxlen=_REMEMBERED)
         self.advance()
@@ -83,7 +86,7 @@ class Trail:
 
 
 def _has(stream: Stream, client: Any, mark: _Mark) -> bool:
-    """Say whether the log still has a record, or has only trimmed it off."""
+    """Tell whether the log still has a record, or has trimmed it by age."""
     found = stream.newest_until(client, mark[0])
     if found is None:
         return stream.extent(client)[0] >= mark[0]

@@ -1,6 +1,7 @@
 """A small HTTP/1.1 client over keep-alive connections.
 
-It shares two processor cores with the shop that it measures, so it costs as little as it can.
+It runs on the same processor cores as the server that it measures, so it must cost little; a full
+HTTP client would slow the server down and change the result.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from typing import Final, NamedTuple
 __all__ = ["Connection", "Pool", "Reply", "RequestError"]
 
 TIMEOUT: Final = 10.0
-"""Seconds until a request without an answer counts as failed."""
+"""Seconds after which a request without an answer counts as failed."""
 
 
 class RequestError(Exception):
-    """No complete answer came."""
+    """A request that got no complete answer."""
 
 
 class Reply(NamedTuple):
-    """An answer; header names are in lower case, of a repeated field the last is kept."""
+    """A response. Header names are in lower case; of a repeated header the last is kept."""
 
     status: int
     headers: dict[str, str]
@@ -29,7 +30,7 @@ class Reply(NamedTuple):
 
 
 class Connection:
-    """One keep-alive connection, used by one request at a time."""
+    """One keep-alive connection, for one request at a time."""
 
     def __init__(self, host: str, port: int) -> None:
         self._address = (host, port)
@@ -39,8 +40,8 @@ class Connection:
     async def request(self, method: str, path: str, body: bytes = b"") -> Reply:
         """Send a request and return its answer; raises RequestError.
 
-        A server may end an idle connection at any time. If it did so before the first byte of an
-        answer the request is sent once more on a new one, as every client does.
+        A server may close an idle connection at any time. If it did so before the first byte of the
+        answer, the request is sent once more on a new connection, as every client does.
         """
         head = b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method.encode(), path.encode(), self._host)
         if body:
@@ -75,7 +76,7 @@ class Connection:
         return reply
 
     def close(self) -> None:
-        """End the connection; the next request opens another."""
+        """Close the connection; the next request opens another."""
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
@@ -102,7 +103,7 @@ async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
 
 
 class Pool:
-    """Keep-alive connections, known by the shop's process that they lead to."""
+    """Keep-alive connections, grouped by the worker process that accepted them."""
 
     def __init__(self, workers: int) -> None:
         self._idle: list[asyncio.LifoQueue[Connection]] = [
@@ -112,23 +113,23 @@ class Pool:
 
     @property
     def workers(self) -> int:
-        """To how many processes connections lead."""
+        """The number of worker processes."""
         return len(self._idle)
 
     async def open(self, host: str, port: int, *, each: int, within: float) -> None:
         """Open `each` connections to every process; raises RequestError after `within` seconds.
 
-        The kernel chooses who accepts a connection, so each new one asks who answers, and what one
-        process has too many of is closed again.
+        The kernel chooses which process accepts a connection. So each new connection asks
+        `/healthcheck` for the process, and is closed again if that process has enough of them.
         """
         by_process: dict[int, list[Connection]] = {}
-        failure = "the shop did not answer"
+        failure = "the server did not answer"
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 while sum(map(len, by_process.values())) < each * self.workers:
                     try:
                         await self._open_one(Connection(host, port), by_process, each)
-                    except RequestError as error:  # it may not have begun to listen
+                    except RequestError as error:  # the server may not listen yet
                         failure = str(error)
                         await asyncio.sleep(0.05)
         if len(by_process) != self.workers:
@@ -144,16 +145,16 @@ class Pool:
         reply = await connection.request("GET", "/healthcheck")
         if reply.status != 200:
             raise RequestError(f"/healthcheck: status {reply.status}")
-        mine = by_process.setdefault(json.loads(reply.body)["worker"], [])
-        if len(mine) < each:
-            mine.append(connection)
+        connections = by_process.setdefault(json.loads(reply.body)["worker"], [])
+        if len(connections) < each:
+            connections.append(connection)
         else:
             connection.close()
             self._all.remove(connection)
-            await asyncio.sleep(0.002)  # let the process that waits have the next one
+            await asyncio.sleep(0.002)  # so that another process can accept the next one
 
     async def request(self, worker: int, method: str, path: str, body: bytes = b"") -> Reply:
-        """Send a request to one process when a connection to it is free; raises RequestError."""
+        """Send a request to one process as soon as a connection to it is free; raises RequestError."""
         idle = self._idle[worker]
         connection = await idle.get()
         try:
@@ -164,5 +165,5 @@ class Pool:
     def close(self) -> None:
         """Close every connection."""
         for connection in self._all:
-            with contextlib.suppress(RuntimeError):  # the loop may be closing
+            with contextlib.suppress(RuntimeError):  # raised if the event loop is already closed
                 connection.close()

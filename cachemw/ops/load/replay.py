@@ -1,4 +1,8 @@
-"""Replays traffic at its own pace, and notes what every request met."""
+"""The replay of traffic, which notes the result of each request.
+
+Requests are sent when they are due, whether or not earlier ones have been answered. If the client
+waited for answers instead, a slow server would get less traffic, and its slowness would not show.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cachemw.ops.load.client import Pool, Reply, RequestError
-from cachemw.ops.load.staleness import BOUND, Versions, changed_by, shown_by
+from cachemw.ops.load.staleness import BOUND, Versions, changed_versions, shown_versions
 from cachemw.ops.load.traffic import Call, checks_after
 
 __all__ = ["ORIGIN", "Replay", "Sample", "saturate"]
@@ -21,32 +25,32 @@ _DETAIL = re.compile(r"\bdetail=\"?([\w-]+)")
 
 
 class Sample(NamedTuple):
-    """What one request met."""
+    """The result of one request that succeeded."""
 
     kind: str
     due: float
-    """When it was to be sent, in seconds from the start of the run."""
+    """When it had to be sent, in seconds from the start of the run."""
     seconds: float
-    """From then to its last byte: a wait for a free connection counts as slowness."""
+    """From that time to the last byte, so a wait for a free connection counts."""
     tier: str
-    """Where the answer came from: `origin`, or what Cache-Status says of a hit."""
+    """Where the answer came from: `origin`, or the detail of a hit in Cache-Status."""
     is_write: bool
 
 
 @dataclass(slots=True)
 class Replay:
-    """One run over the traffic."""
+    """One run over the traffic, and its results."""
 
     pool: Pool
     warm_up: float = 0.0
-    """Seconds at the start that are judged (failures, staleness) but not measured."""
+    """Seconds at the start whose requests are checked (failures, staleness) but not measured."""
     samples: list[Sample] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     away: bool = False
-    """Whether Valkey is away now, or about to be: what is written may reach other processes late."""
+    """Whether Valkey is away, or is about to be: then other processes may see a write late."""
     versions: Versions = field(default_factory=Versions)
     started: float = 0.0
-    """On the monotonic clock."""
+    """The start of the run, on the monotonic clock."""
 
     @property
     def elapsed(self) -> float:
@@ -66,7 +70,7 @@ class Replay:
             await asyncio.sleep(wait)
 
     async def _send(self, call: Call, tasks: asyncio.TaskGroup) -> None:
-        await self._until(call.at)  # a check may be for later
+        await self._until(call.at)  # a check after a write may be due later
         sent = self.elapsed
         try:
             reply = await self.pool.request(call.worker, call.method, call.path, call.body)
@@ -81,16 +85,18 @@ class Replay:
         if call.at >= self.warm_up:
             self.samples.append(sample)
         if call.is_write:
-            for check in self._note_write(call, reply, answered):
+            for check in self._record_write(call, reply, answered):
                 tasks.create_task(self._send(check, tasks))
         else:
-            shown = shown_by(call.kind, call.path, reply.body)
-            self.versions.read(call.path, shown, sent, worker=call.worker)
+            shown = shown_versions(call.kind, call.path, reply.body)
+            self.versions.check_read(call.path, shown, sent, worker=call.worker)
 
-    def _note_write(self, call: Call, reply: Reply, answered: float) -> list[Call]:
-        changed = changed_by(call.kind, json.loads(reply.body))
+    def _record_write(self, call: Call, reply: Reply, answered: float) -> list[Call]:
+        changed = changed_versions(call.kind, json.loads(reply.body))
         for subject, version in changed.items():
-            self.versions.wrote(subject, version, answered, worker=call.worker, away=self.away)
+            self.versions.record_write(
+                subject, version, answered, worker=call.worker, away=self.away
+            )
         due = [
             answered + (0 if worker == call.worker else BOUND)
             for worker in range(self.pool.workers)
@@ -107,12 +113,12 @@ def _tier(reply: Reply) -> str:
 
 
 async def saturate(pool: Pool, calls: list[Call], *, at_once: int, seconds: float) -> float:
-    """Send reads as fast as they are answered, and return how many were, per second."""
+    """Send reads as fast as they are answered, and return the answers per second."""
     reads = iter([call for call in calls if not call.is_write])
     ends = time.monotonic() + seconds
     done = 0
 
-    async def keep_asking() -> None:
+    async def send_reads() -> None:
         nonlocal done
         for call in reads:
             if time.monotonic() >= ends:
@@ -121,5 +127,5 @@ async def saturate(pool: Pool, calls: list[Call], *, at_once: int, seconds: floa
             done += 1
 
     started = time.monotonic()
-    await asyncio.gather(*(keep_asking() for _ in range(at_once)))
+    await asyncio.gather(*(send_reads() for _ in range(at_once)))
     return done / (time.monotonic() - started)

@@ -1,8 +1,9 @@
-"""The traffic: which request comes when. Made from a seed alone, so both runs get the same.
+"""The traffic: which request is sent when.
 
-Popularity follows Zipf's law, as measured on real sites: of products sorted by popularity the n-th
-is asked for in proportion to n ** -s. Arrivals are a Poisson process at a fixed mean rate: clients
-do not wait for one another, so a slow answer does not thin out the requests that follow it.
+It is made from a seed alone, so that two runs get the same requests. Popularity follows Zipf's law,
+as measured on real sites: of products sorted by popularity, the n-th is requested in proportion to
+n ** -s. Arrivals are a Poisson process with a fixed mean rate: clients do not wait for one another,
+so a slow answer does not reduce the requests that follow it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Final
 __all__ = ["ZIPF", "Call", "World", "checks_after", "make_traffic"]
 
 ZIPF: Final = 1.2
+"""The exponent s of Zipf's law."""
 SEED: Final = 7
 
 _SORTS: Final = ("name", "popular", "price", "-price", "rating")
@@ -24,7 +26,7 @@ _SORTS: Final = ("name", "popular", "price", "-price", "rating")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What the shop has; `python -m shop` prints it."""
+    """How much the shop contains; `python -m shop` prints it."""
 
     products: int
     customers: int
@@ -38,7 +40,7 @@ class Call:
 
     at: float
     worker: int
-    """Which of the shop's processes gets it: a choice of the traffic, the same in both runs."""
+    """The number of the shop's process that it is sent to, the same in both runs."""
     kind: str
     path: str
     method: str = "GET"
@@ -46,12 +48,12 @@ class Call:
 
     @property
     def is_write(self) -> bool:
-        """Whether it changes the shop."""
+        """Whether the request changes the shop."""
         return self.method != "GET"
 
 
 class _Dice:
-    """Draws the things that requests are about."""
+    """Random choices of what a request is about."""
 
     def __init__(self, world: World, seed: int) -> None:
         self.world = world
@@ -59,7 +61,7 @@ class _Dice:
         self._weights = list(accumulate(rank**-ZIPF for rank in range(1, world.products + 1)))
 
     def product(self) -> int:
-        """Draw a product; low numbers are the popular ones, as in the shop's orders."""
+        """Return a product number; low numbers are popular, as in the shop's orders."""
         return self._ranked(self.world.products)
 
     def category(self) -> str:
@@ -80,8 +82,8 @@ def _listing(dice: _Dice) -> str:
     page = min(dice.random.choices((1, 2, 3, 4), (70, 18, 8, 4)))
     sort = dice.random.choices(_SORTS, (30, 40, 15, 5, 10))[0]
     everything = dice.random.random() < 0.25
-    chosen = "" if everything else f"&category={dice.category()}"
-    return f"/products?page={page}&sort={sort}{chosen}"
+    category = "" if everything else f"&category={dice.category()}"
+    return f"/products?page={page}&sort={sort}{category}"
 
 
 def _order(dice: _Dice) -> bytes:
@@ -97,7 +99,7 @@ def _stock(dice: _Dice) -> bytes:
     return json.dumps({"stock": dice.random.randrange(2_000, 5_000)}).encode()
 
 
-# kind: (weight in percent, method, path, body). 2 % are writes; popular products change most.
+# kind: (weight in percent, method, path, body). 2 % are writes. Popular products change most often.
 _Maker = tuple[float, str, Callable[[_Dice], str], Callable[[_Dice], bytes] | None]
 _MIX: Final[dict[str, _Maker]] = {
     "product": (38, "GET", lambda dice: f"/products/{dice.product()}", None),
@@ -121,7 +123,7 @@ _MIX: Final[dict[str, _Maker]] = {
 def make_traffic(
     world: World, *, seconds: float, rate: float, workers: int, seed: int = SEED
 ) -> list[Call]:
-    """Return the calls of a run, in order; `rate` is their mean number per second."""
+    """Return the requests of a run, in order; `rate` is their mean number per second."""
     dice = _Dice(world, seed)
     kinds, weights = list(_MIX), [maker[0] for maker in _MIX.values()]
     calls: list[Call] = []
@@ -144,7 +146,7 @@ def make_traffic(
 
 
 def checks_after(subjects: list[str], due: Sequence[float]) -> list[Call]:
-    """Return reads of what a write changed, one at each process, by when each of them must show it."""
+    """Return reads of what a write changed: one for each process, sent when it must show the write."""
     shown_by = {"product": "/products/", "inventory": "/inventory/", "customer": "/customers/"}
     calls = []
     for subject in subjects:

@@ -1,1 +1,16 @@
-"""What SQL statements read and write."""
+"""Analysis of SQL statements: what they read and write, and the tags that follow from it.
+
+Reading order:
+
+- `rows`: the tags of tables and rows, and the one spelling of a value in them.
+- `observed`: the values that say what a statement reads and writes.
+- `statements`: from the text of a statement to these values.
+- `tokens`: the normalised text, alike for every length of a list.
+- `syntax_trees`: what the parsed statement reads and writes.
+- `conditions`: the conditions of a WHERE clause that restrict it to certain rows.
+- `parameters`: the values of a statement's placeholders.
+- `read_rows`: the tags of what a statement reads.
+- `written_rows`: the tags that are purged for what statements write.
+- `inserted`: keys that the database generated.
+- `pending`: the changes of a transaction until it is committed.
+"""

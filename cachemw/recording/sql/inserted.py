@@ -1,6 +1,6 @@
-"""The keys that a database made for inserted rows, as its driver tells of them.
+"""Keys that the database generated for inserted rows, as its driver reports them.
 
-Only what can be looked at without taking it away is: the application reads the results itself.
+Only what can be read without consuming it is used: the results belong to the application.
 """
 
 from __future__ import annotations
@@ -9,35 +9,39 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from cachemw.recording.sql.observed import Observed
-from cachemw.recording.sql.rows import Changes, Schema, spell
+from cachemw.recording.sql.rows import Schema, spell
+from cachemw.recording.sql.written_rows import Changes
 
 __all__ = ["learn_keys"]
 
 _LAST_ROW = frozenset({"sqlite", "mysql"})
-"""Vendors whose drivers give the key that was made last, for any statement."""
+"""Vendors whose drivers report the key that was generated last, after any insert."""
 
 
 def learn_keys(
     changes: Changes, observed: Observed, cursor: Any, vendor: str, schema: Schema
 ) -> None:
-    """Tell changes the keys of the rows that a cursor has just inserted."""
+    """Note in `changes` the keys of the rows that a cursor has just inserted."""
     if len(observed.writes) != 1 or observed.writes[0].kind != "insert":
         return
     write = observed.writes[0]
     table = schema.get(write.table)
-    if table is None or table.key is None or not changes.unknown(write.table):
+    if table is None or table.key is None or not changes.unknown_keys(write.table):
         return
-    found: Iterable[object] = _returned(cursor, table.key)
+    values: Iterable[object] = _returned(cursor, table.key)
     if table.generated and vendor in _LAST_ROW:
-        found = (getattr(cursor, "lastrowid", None),)
-    for value in found:
+        values = (getattr(cursor, "lastrowid", None),)
+    for value in values:
         key = spell(table.kinds.get(table.key), value)
         if key is not None:
-            changes.tell(write.table, key)
+            changes.learn_key(write.table, key)
 
 
 def _returned(cursor: Any, column: str) -> Iterator[str]:
-    """Give a column of what psycopg holds of the result: `RETURNING` is how ORMs learn keys there."""
+    """Return a column of the result that psycopg holds.
+
+    ORMs add `RETURNING` to an insert to learn the keys, so the result has them.
+    """
     result = getattr(cursor, "pgresult", None)
     if result is None:
         return

@@ -1,4 +1,4 @@
-"""What a statement reads and writes, in the words that the other modules share."""
+"""Values for what a SQL statement reads and writes, shared by the modules of this folder."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = [
     "Equals",
     "Kind",
     "Observed",
+    "Placeholder",
     "Read",
-    "Slot",
     "Value",
     "Write",
 ]
@@ -25,26 +25,27 @@ Kind = Literal["number", "text", "uuid"]
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """A value that comes as a parameter, or several, and the kind that it is cast to."""
+class Placeholder:
+    """A value that comes as a parameter, or several of them, and the kind that they are cast to."""
 
     group: int
+    """The index in `Observed.groups`."""
     cast: Kind | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A value that stands in the text."""
+    """A value that is written in the statement's text."""
 
     value: int | str | None
 
 
-Value = Slot | Constant
+Value = Placeholder | Constant
 
 
 @dataclass(frozen=True, slots=True)
 class Equals:
-    """A condition that all rows of a table meet which count: the column has one of these values."""
+    """A condition on all rows that count: the column has one of these values."""
 
     column: str
     values: tuple[Value, ...]
@@ -52,7 +53,7 @@ class Equals:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One mention of a table, and what its rows are restricted to: each condition by itself."""
+    """A mention of a table, and the conditions that its rows must meet, all of them."""
 
     table: str
     equals: tuple[Equals, ...] = ()
@@ -62,8 +63,10 @@ class Read:
 class Write:
     """Rows of a table that are written.
 
-    `whole`: any row, in any way. `update` and `delete`: the rows that meet each of `equals`; `columns`
-    are those that are set, None where that is not known. `insert`: `rows` of values for `columns`.
+    - `whole`: any row, in any way.
+    - `update` and `delete`: the rows that meet each of `equals`. `columns` are those that are set;
+      None where that is not known.
+    - `insert`: `rows` of values for `columns`. None is a value that the database makes.
     """
 
     table: str
@@ -75,17 +78,20 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What one text reads and writes."""
+    """The reads and writes of one text of SQL."""
 
     reads: tuple[Read, ...] = ()
     writes: tuple[Write, ...] = ()
     unknown_read: bool = False
+    """Whether it may read tables that are not in `reads`."""
     unknown_write: bool = False
+    """Whether it may write tables that are not in `writes`."""
     boundary: Literal["", "begin", "commit", "rollback"] = ""
     """Whether the text begins or ends a transaction."""
     groups: tuple[tuple[Key, ...], ...] = ()
+    """The parameters of each placeholder: one, or those of a list that was folded."""
     count: int = 0
-    """How many positional parameters it takes; -1 where they cannot be matched."""
+    """The number of positional parameters; -1 where it is not sure which placeholder is which."""
 
     @property
     def changes(self) -> bool:
@@ -94,4 +100,6 @@ class Observed:
 
 
 OPAQUE = Observed(unknown_read=True, unknown_write=True)
+"""A statement that could not be understood: it may read and write anything."""
 QUIET = Observed()
+"""A statement that reads and writes no table."""

@@ -1,10 +1,10 @@
-"""What a transaction has written so far, to be purged once it is committed."""
+"""Changes of a transaction, kept to be purged once it is committed."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from cachemw.recording.sql.rows import Changes
+from cachemw.recording.sql.written_rows import Changes
 
 __all__ = ["Pending"]
 
@@ -12,36 +12,36 @@ __all__ = ["Pending"]
 class Pending:
     """The changes of one transaction, by its savepoints. Used by one thread at a time."""
 
-    __slots__ = ("_levels", "inserts", "lasting")
+    __slots__ = ("_levels", "inserts", "maybe_committed")
 
     def __init__(self) -> None:
         self._levels: list[tuple[str, Changes]] = [("", Changes())]
-        self.lasting = Changes()
-        """What may be committed already, and so is not undone by a rollback."""
+        self.maybe_committed = Changes()
+        """Changes that may be committed already: a rollback does not undo them."""
         self.inserts: list[tuple[Changes, Any]] = []
-        """Where rows were inserted whose keys are not known yet, and who will tell them."""
+        """Changes with rows whose keys are not known yet, and the contexts that will know them."""
 
     def __bool__(self) -> bool:
-        return bool(self.lasting) or any(changes for _, changes in self._levels)
+        return bool(self.maybe_committed) or any(changes for _, changes in self._levels)
 
     @property
     def changes(self) -> Changes:
-        """What has been written since the last savepoint."""
+        """The changes since the last savepoint."""
         return self._levels[-1][1]
 
-    def mark(self, savepoint: str) -> None:
-        """Note what follows apart, until the transaction ends or goes back to before it."""
+    def begin_savepoint(self, savepoint: str) -> None:
+        """Keep the changes that follow apart, so that a rollback to the savepoint drops them."""
         self._levels.append((savepoint, Changes()))
 
-    def undo(self, savepoint: str) -> None:
-        """Forget what was written since; a savepoint that is not known takes nothing back."""
+    def roll_back_to(self, savepoint: str) -> None:
+        """Drop the changes since a savepoint; for one that is not known, drop nothing."""
         names = [name for name, _ in self._levels]
         if savepoint in names[1:]:
             del self._levels[names.index(savepoint, 1) :]
 
-    def settle(self) -> tuple[str, ...]:
-        """Give all tags, and keep what they stand for as what may be committed already."""
+    def take_tags(self) -> tuple[str, ...]:
+        """Return the tags of all changes, and count these as possibly committed from now on."""
         for _, changes in self._levels:
-            self.lasting.merge(changes)
+            self.maybe_committed.merge(changes)
         self._levels = [("", Changes())]
-        return self.lasting.tags()
+        return self.maybe_committed.tags()

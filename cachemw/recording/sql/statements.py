@@ -1,10 +1,19 @@
-"""From the text of a SQL statement to what it reads and writes.
+"""Analysis of the text of a SQL statement: what it reads and writes.
 
-A text is parsed once, and so is one that differs from another in the length of its lists only. What
-cannot be understood is opaque: it may have read and written anything. Nothing is raised.
+How a text is understood:
 
-A table has one spelling, the last part of its name in lower case: two tables of that name in two
-schemas are one here.
+1. `observe` remembers its result by the text: applications run the same few hundred texts.
+2. `tokens` normalises a new text: it removes comments, numbers the placeholders and folds lists, so
+   that texts which differ in the length of their lists only are parsed once.
+3. The first word decides. Queries and changes of rows are parsed (`syntax_trees`). `CREATE`, `ALTER` and
+   `DROP` are matched with regular expressions, for databases differ too much in them. Statements about
+   the connection (`SET`, `SAVEPOINT`, ...) read and write no table. All others are opaque.
+
+Nothing is raised. A text that cannot be understood is opaque: it may read and write anything, so that
+a response made with it is purged by every write, and a write by it purges every such response (I5).
+
+A table has one spelling here: the last part of its name, in lower case. Two tables of one name in two
+schemas count as one, which costs misses only.
 """
 
 from __future__ import annotations
@@ -16,18 +25,19 @@ from functools import lru_cache
 
 import sqlglot
 
-from cachemw.recording.sql.conditions import understand
 from cachemw.recording.sql.observed import OPAQUE, QUIET, Observed, Write
-from cachemw.recording.sql.tokens import scan
+from cachemw.recording.sql.syntax_trees import understand
+from cachemw.recording.sql.tokens import normalise_text
 
 __all__ = ["observe", "table_name"]
 
 _REMEMBERED = 1024
-"""Texts, and as many folded ones: an application has some hundreds."""
+"""Number of texts that are remembered, and of normalised ones: an application has some hundreds."""
 _LONG = 8192
-"""Characters of a text that is not remembered, which bounds the memory; the folded one may be."""
+"""Characters from which on a text is not remembered, to bound the memory (I4). Its normalised text,
+which is shorter, may be."""
 _TOO_LONG = 32768
-"""Characters of a folded text that is not read: the parser would take a tenth of a second and more."""
+"""Characters from which on a normalised text is opaque: the parser would take 0.1 s and more."""
 
 _DIALECTS = {
     "postgresql": "postgres",
@@ -45,41 +55,41 @@ _DIALECTS = {
 
 
 def observe(sql: str, vendor: str) -> Observed:
-    """Say what a text reads and writes, for a database by its vendor's name. Raises nothing."""
+    """Return what a text reads and writes; `vendor` names the database. Raises nothing."""
     try:
-        return (_remembered if len(sql) <= _LONG else _look)(sql, vendor)
-    except TypeError:  # drivers take more than texts
+        return (_remembered if len(sql) <= _LONG else _observe)(sql, vendor)
+    except TypeError:  # not hashable: drivers accept more than texts
         return OPAQUE
 
 
-def _look(sql: str, vendor: str) -> Observed:
+def _observe(sql: str, vendor: str) -> Observed:
     dialect = _DIALECTS.get(vendor)
     try:
-        scanned = scan(sql, dialect)
-        if scanned is None:
+        text = normalise_text(sql, dialect)
+        if text is None:
             return OPAQUE
-        shape = _shape(scanned.statements, dialect)
-    except Exception:  # the parser's own errors are the least of it: it is somebody else's text
+        shape = _shape(text.statements, dialect)
+    except Exception:  # the parser raises more than its own errors for odd texts (I3)
         return OPAQUE
-    if not (scanned.groups or scanned.count):
+    if not (text.groups or text.count):
         return shape
-    return replace(shape, groups=scanned.groups, count=scanned.count)
+    return replace(shape, groups=text.groups, count=text.count)
 
 
-_remembered = lru_cache(maxsize=_REMEMBERED)(_look)
+_remembered = lru_cache(maxsize=_REMEMBERED)(_observe)
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def _shape(statements: tuple[str, ...], dialect: str | None) -> Observed:
     if sum(map(len, statements)) > _TOO_LONG:
         return OPAQUE
-    found = [_statement(each, dialect) for each in statements]
-    return found[0] if len(found) == 1 else _joined(found)
+    observed = [_statement(each, dialect) for each in statements]
+    return observed[0] if len(observed) == 1 else _joined(observed)
 
 
-def _joined(found: Iterable[Observed]) -> Observed:
+def _joined(statements: Iterable[Observed]) -> Observed:
     whole = QUIET
-    for each in found:
+    for each in statements:
         whole = Observed(
             reads=whole.reads + each.reads,
             writes=whole.writes + each.writes,
@@ -105,8 +115,8 @@ _ACTS = re.compile(
     r"|perform|analyze)\b",
     re.IGNORECASE,
 )
-"""What makes a statement with a neutral first word one that reads or writes after all: a block, a
-text of several without a semicolon, `EXPLAIN ANALYZE`."""
+"""Words by which a statement with a neutral first word may read or write after all: a block, several
+statements without a semicolon, `EXPLAIN ANALYZE`."""
 _EXPLAINED = re.compile(r"explain\s+(query\s+plan\s+)?select\b", re.IGNORECASE)
 _BOUNDARIES = {
     "begin": "begin",
@@ -125,7 +135,7 @@ _TABLE = re.compile(
     (?:if \s+ (?:not \s+)? exists \s+)? (?:only \s+)? (?P<name> [\w.$"`\[\]]+ ) (?P<rest> .* )""",
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
-_FARTHER = re.compile(
+_REACHES_FURTHER = re.compile(
     r"\b(rename|cascade|partition|inherit|swap|switch|exchange)\b|,", re.IGNORECASE
 )
 
@@ -148,31 +158,33 @@ def _statement(text: str, dialect: str | None) -> Observed:
 def _neutral(text: str, word: str) -> Observed:
     if word not in _HARMLESS and _ACTS.search(text, len(word)) and not _EXPLAINED.match(text):
         return OPAQUE
-    if word == "rollback" and re.search(r"\bto\b", text, re.IGNORECASE):  # a savepoint
+    if word == "rollback" and re.search(r"\bto\b", text, re.IGNORECASE):  # to a savepoint
         return QUIET
     boundary = _BOUNDARIES.get(word)
     return Observed(boundary=boundary) if boundary else QUIET  # type: ignore[arg-type]
 
 
 def _definition(text: str) -> Observed:
-    """Read what makes or changes a table; anything else that it is may change what views give."""
+    """Read CREATE, ALTER or DROP of a table. One of anything else may change what views return."""
     if _INDEX.match(text):
         return QUIET
     table = _TABLE.match(text)
-    if table is None or (table["word"].lower() != "create" and _FARTHER.search(table["rest"])):
+    if table is None or (
+        table["word"].lower() != "create" and _REACHES_FURTHER.search(table["rest"])
+    ):
         return Observed(unknown_write=True)
     return Observed(writes=(Write(table_name(table["name"]), "whole"),))
 
 
 def table_name(name: str) -> str:
-    """Give the one spelling of a table's name, which may be quoted and qualified."""
+    """Return the one spelling of a table's name, which may be quoted and qualified."""
     return re.split(r"[.\"`\[\]]+", name.rstrip('"`]'))[-1].casefold()
 
 
 def _parsed(text: str, word: str, dialect: str | None) -> Observed:
     replaces = word == "replace"
-    if replaces:  # which the parser knows after INSERT OR only
+    if replaces:  # the parser does not know it as the first word
         text = re.sub("replace", "INSERT", text, count=1, flags=re.IGNORECASE)
     trees = sqlglot.parse(text, read=dialect)
-    found = [OPAQUE if tree is None else understand(tree, replaces=replaces) for tree in trees]
-    return found[0] if len(found) == 1 else _joined(found)
+    observed = [OPAQUE if tree is None else understand(tree, replaces=replaces) for tree in trees]
+    return observed[0] if len(observed) == 1 else _joined(observed)

@@ -1,8 +1,11 @@
-"""From the text of a statement to one that is alike for every length of its lists.
+"""Normalised text of a statement: the same text for every length of its lists.
 
-Placeholders of every driver become `:c0`, `:c1`, …, which each dialect of the parser takes. Lists of
-them after `IN`, rows of `VALUES` and branches of `CASE` that look alike are folded into one: so a
-text that differs from another in their number only is parsed once. Comments go.
+The placeholders of every driver become `:c0`, `:c1`, ..., which the parser accepts in each dialect.
+Placeholders in a list after `IN`, rows of `VALUES` and branches of `CASE` that look alike are folded into
+one. So texts that differ only in their number are parsed once. Comments are removed.
+
+A text whose quotes or comments may be read in two ways is refused: a word inside a string must not be
+taken for SQL, nor SQL for a string (I5).
 """
 
 from __future__ import annotations
@@ -10,23 +13,24 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["Key", "Scanned", "scan"]
+__all__ = ["Key", "NormalisedText", "normalise_text"]
 
 Key = int | str
-"""Where a value stands in a statement's parameters: its position, or its name."""
+"""The place of a value in a statement's parameters: its position, or its name."""
 
 _MARK, _END = "\x00", "\x01"
+"""Stand-ins for a placeholder and for a semicolon while a text is being normalised."""
 
 
 @dataclass(frozen=True, slots=True)
-class Scanned:
-    """A text as it goes to the parser, and which parameters its placeholders stand for."""
+class NormalisedText:
+    """A text for the parser, and the parameters that its placeholders stand for."""
 
     statements: tuple[str, ...]
     groups: tuple[tuple[Key, ...], ...]
-    """By the number of the placeholder: one key, or those of a list that was folded."""
+    """The parameters of each placeholder, by its number: one, or those of a list that was folded."""
     count: int
-    """Positions that the parameters must have; -1 where it cannot be told which stands for which."""
+    """The number of positional parameters; -1 where it is not sure which placeholder is which."""
 
 
 _SHARED = r"""
@@ -51,7 +55,7 @@ _MYSQL = re.compile(
   |(?P<quoted> '(?:[^'\\]|\\.|'')*' | "(?:[^"\\]|\\.|"")*" | `(?:[^`]|``)*` )"""
     + _SHARED.replace(
         "(?P<refused> ", "(?P<refused> -- | "
-    ),  # two minuses there; not to the parser
+    ),  # MySQL reads `5--3` as two minuses, and the parser as a comment
     re.VERBOSE | re.DOTALL,
 )
 _PLAIN_BACKSLASH = frozenset({"sqlite", "oracle", "tsql"})
@@ -66,20 +70,20 @@ _RUN = re.compile(
 )
 
 
-def scan(text: str, dialect: str | None) -> Scanned | None:
-    """Read a text; None for one whose literals cannot be told from the rest of it."""
-    if _MARK in text or _END in text or not _tells_quotes(text, dialect):
+def normalise_text(text: str, dialect: str | None) -> NormalisedText | None:
+    """Return the normalised text; None where strings cannot surely be told from the rest of it."""
+    if _MARK in text or _END in text or not _quotes_are_sure(text, dialect):
         return None
     token = _MYSQL if dialect == "mysql" else _PLAIN
-    found = list(token.finditer(text))
-    styles = {kind for each in found if (kind := each.lastgroup or "") in _STYLES}
+    matches = list(token.finditer(text))
+    styles = {kind for each in matches if (kind := each.lastgroup or "") in _STYLES}
     for own in (_PERCENT, {"numeric"}):
-        if styles & own:  # then a question mark is an operator, and a colon a slice
+        if styles & own:  # then `?` is an operator of PostgreSQL, and `:` part of a slice
             styles &= own
     pieces: list[str] = []
     keys: list[Key] = []
     at = 0
-    for each in found:
+    for each in matches:
         piece = _piece(each, styles, keys)
         if piece is None:
             return None
@@ -93,17 +97,17 @@ _PERCENT = frozenset({"format", "pyformat"})
 _STYLES = _PERCENT | {"question", "named", "numeric"}
 
 
-def _tells_quotes(text: str, dialect: str | None) -> bool:
+def _quotes_are_sure(text: str, dialect: str | None) -> bool:
     if "\\" not in text or dialect == "mysql" or dialect in _PLAIN_BACKSLASH:
         return True
     return dialect == "postgres" and not _ESCAPES.search(text)
 
 
 def _piece(each: re.Match[str], styles: set[str], keys: list[Key]) -> str | None:
-    """Give what the parser is to see of a token, and note which parameter it stands for."""
+    """Return the text for the parser in place of a token, and add the parameter it stands for to `keys`."""
     kind, text = each.lastgroup, each.group()
     if kind == "comment":
-        # MySQL carries out what stands in these, and PostgreSQL nests them.
+        # MySQL executes what is inside of `/*! */`, and PostgreSQL nests comments.
         return None if text.startswith(("/*!", "/*M!")) or "/*" in text[2:] else " "
     if kind == "refused":
         return None
@@ -126,7 +130,7 @@ def _count(keys: list[Key]) -> int:
     return max((key + 1 for key in keys if isinstance(key, int)), default=0)
 
 
-def _folded(text: str, keys: list[Key], count: int) -> Scanned:
+def _folded(text: str, keys: list[Key], count: int) -> NormalisedText:
     groups: list[tuple[Key, ...]] = []
     taken = 0
 
@@ -147,11 +151,11 @@ def _folded(text: str, keys: list[Key], count: int) -> Scanned:
         return run.group()
 
     folded = _RUN.sub(fold, text)
-    return Scanned(tuple(_numbered(folded)), tuple(groups), count)
+    return NormalisedText(tuple(_numbered(folded)), tuple(groups), count)
 
 
 def _numbered(text: str) -> list[str]:
-    """Give every placeholder its number, and split the text into its statements."""
+    """Number the placeholders, and split the text into its statements."""
     first, *others = text.split(_MARK)
     named = first + "".join(f" :c{number}{other}" for number, other in enumerate(others))
     return [each for piece in named.split(_END) if (each := piece.strip())]

@@ -1,1 +1,8 @@
-"""The flags of a process, their live state and their files."""
+"""Flags: how far each route may use the cache right now.
+
+Reading order:
+
+- `live`: the document of what was set live, and how a setting changes it.
+- `flags`: the rules that combine configuration, live settings, files and other systems.
+- `files`: the two files of a machine, an operator's and a mirror of the live flags.
+"""

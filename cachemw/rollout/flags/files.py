@@ -1,16 +1,18 @@
-"""What one machine knows of flags by itself, with Redis up or down: two files, and one thread.
+"""The two files of flags that one machine has, and the thread that reads and writes them.
 
-- **The local file** is an operator's. It is TOML: `low = "off"`, `"route:products" = "off"`, by the
-  names and states of `cachemw flags set`. What it says counts in place of the live setting of the same
-  flag. One that is missing says nothing; one that cannot be read, or has a mistake anywhere, changes
-  nothing: what it said last stays in force, and that is told once.
-- **The mirror** is ours: the live flags as this machine heard of them last, for processes that start
-  while Redis is away. Processes share it, so an older revision never replaces a newer one. It names
-  its namespace, for another fleet's flags must not become this one's. One that cannot be read counts
-  as none.
+They work while Redis is down.
 
-Both are looked at when a cache is made and again when a process begins to serve, which a child of a
-fork does later; then a daemon thread looks twice a second. No request waits for them after that.
+- **The local file** belongs to an operator. It is TOML with the names and states of `cachemw flags set`:
+  `low = "off"`, `"route:products" = "off"`. A setting in it replaces the live setting of the same flag.
+  A missing file has no settings. A file that cannot be read or has a mistake changes nothing: its last
+  valid settings stay, and the mistakes are logged once.
+- **The mirror** belongs to cachemw. It holds the newest live flags this machine has received, for
+  processes that start while Redis is away: what was turned off stays off (I6). The processes of a machine
+  share it, so an older revision never replaces a newer one. It names its namespace, because another
+  application's flags must not be used here. A mirror that cannot be read counts as missing.
+
+Both are read when a cache is made, and again when the process begins to serve, which in a forked worker
+is later. After that a daemon thread looks at them twice a second. No request waits for them.
 """
 
 from __future__ import annotations
@@ -22,32 +24,34 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Final
 
 import msgspec
 
 from cachemw.config import Config
 from cachemw.config.sources import parse_toml
+from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import ConfigError, Problem
 from cachemw.rollout.flags.flags import Flags
 from cachemw.rollout.flags.live import FlagError, LiveFlags, changed_flags
 
-__all__ = ["Files", "LocalFile", "Mirror", "files_of", "read_flags"]
+__all__ = ["FlagFiles", "LocalFile", "Mirror", "make_flag_files", "read_flags"]
 
-_EVERY = 0.5
-"""Seconds between two looks: a change counts within a second, on a busy machine too."""
-_LARGEST = 256 * 1024
-"""Bytes: the flags of some thousand routes. What is larger was meant to be something else."""
-_CLOSE_WAIT = 1.0
-"""Seconds that closing waits for the thread: the file may be on a disk that hangs."""
-_MODE = 0o644
-"""Others may read the mirror: what restarts may run as somebody else than what wrote it."""
+_EVERY: Final = 0.5
+"""Seconds between two looks: a change applies within a second (I6), on a busy machine too."""
+_MAX_SIZE: Final = 256 * 1024
+"""Most bytes of a file, enough for the flags of some thousand routes. A larger file is a mistake."""
+_CLOSE_WAIT: Final = 1.0
+"""Seconds that closing waits for the thread: the files may be on a disk that hangs."""
+_MODE: Final = 0o644
+"""Everybody may read the mirror: the next process may run as another user than the one that wrote it."""
 
 
 def read_flags(path: str, route_names: Sequence[str]) -> dict[str, object]:
-    """Read a local file; one that is missing says nothing. Raises ConfigError with every mistake."""
+    """Return the settings of a local file, none if it is missing; raise ConfigError with every mistake."""
     try:
-        said = parse_toml(_contents(path), path)
-        changed_flags(LiveFlags(), route_names, said)
+        settings = parse_toml(_contents(path), path)
+        changed_flags(LiveFlags(), route_names, settings)  # a dry run that finds the mistakes
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -55,67 +59,71 @@ def read_flags(path: str, route_names: Sequence[str]) -> dict[str, object]:
         raise ConfigError([problem], path) from error
     except FlagError as error:
         raise ConfigError([Problem("", each) for each in error.mistakes], path) from error
-    return said
+    return settings
 
 
 def _contents(path: str) -> bytes:
-    """Read a file of a sane size whole; raises OSError."""
-    found = os.stat(path)
-    if stat.S_ISDIR(found.st_mode):
+    """Return the bytes of a regular file of at most _MAX_SIZE; raise OSError for any other."""
+    status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for whoever writes to it
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its writer
         raise OSError(errno.EINVAL, "not a regular file")
-    if found.st_size > _LARGEST:
-        raise OSError(errno.EFBIG, f"larger than {_LARGEST // 1024} KiB")
+    if status.st_size > _MAX_SIZE:
+        raise OSError(errno.EFBIG, f"larger than {_MAX_SIZE // 1024} KiB")
     with open(path, "rb") as file:
-        return file.read(_LARGEST)
+        return file.read(_MAX_SIZE)
 
 
 class LocalFile:
-    """The operator's file, and what was seen of it."""
+    """The operator's file, as it was at the last look."""
 
     def __init__(
-        self, path: str, flags: Flags, tell: Callable[[str, Sequence[str]], object]
+        self, path: str, flags: Flags, refused: Callable[[str, Sequence[str]], object]
     ) -> None:
-        """Watch a path; `tell` hears of its mistakes, once for as long as they stay the same."""
-        self._path = os.path.abspath(path)  # servers change their folder when they start
+        """Watch a path; `refused` is called with path and mistakes, once while they stay the same."""
+        self._path = os.path.abspath(
+            path
+        )  # servers may change their working directory when they start
         self._flags = flags
-        self._tell = tell
+        self._refused = refused
         self._seen: object = None
         self._mistakes: tuple[str, ...] = ()
 
     def look(self) -> None:
-        """Let what the file says count, if it has changed since the last look."""
+        """Apply the file, if it has changed since the last look."""
         before, self._seen = self._seen, _signature(self._path)
         if self._seen == before:
             return
         try:
-            said = read_flags(self._path, self._flags.route_names)
+            settings = read_flags(self._path, self._flags.route_names)
         except ConfigError as error:
             self._refuse(error)
         else:
             self._mistakes = ()
-            self._flags.override(said)
+            self._flags.override(settings)
 
     def _refuse(self, error: ConfigError) -> None:
         if isinstance(error.__cause__, OSError):
-            self._seen = None  # what hinders may go without a trace in the file: look at each time
+            self._seen = (
+                None  # a permission may be repaired without a change of the file: always look again
+            )
         before, self._mistakes = self._mistakes, tuple(str(each) for each in error.problems)
         if self._mistakes != before:
-            self._tell(self._path, self._mistakes)
+            self._refused(self._path, self._mistakes)
 
 
 def _signature(path: str) -> object:
-    """Give what changes with a file's contents."""
+    """Return a value that changes when the file's contents change."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError as error:
         return error.errno
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-class _Mirrored(msgspec.Struct, frozen=True):
-    """What a mirror holds."""
+class _MirrorDocument(msgspec.Struct, frozen=True):
+    """The contents of a mirror."""
 
     namespace: str
     flags: LiveFlags
@@ -125,46 +133,47 @@ class Mirror:
     """The live flags of one namespace, kept on this machine."""
 
     def __init__(
-        self, path: str, namespace: str, flags: Flags, count: Callable[[str, str], object]
+        self, path: str, namespace: str, flags: Flags, count: Callable[[EventName, str], object]
     ) -> None:
+        """Mirror `flags` in the file `path`; `count` counts a failed write."""
         self._path = os.path.abspath(path)
         self._namespace = namespace
         self._flags = flags
         self._count = count
-        self._kept = 0
-        """The newest revision that is known to be in it."""
+        self._saved = 0
+        """The newest revision that is known to be in the file."""
 
-    def take_over(self) -> None:
-        """Let the flags have what is kept, if they know nothing newer."""
-        kept = self._read()
-        self._kept = 0 if kept is None else kept.revision
-        if kept is not None:
-            self._flags.receive(msgspec.json.encode(kept))
+    def load(self) -> None:
+        """Pass the file's live flags on, which are used if they are newer."""
+        saved = self._read()
+        self._saved = 0 if saved is None else saved.revision
+        if saved is not None:
+            self._flags.receive(msgspec.json.encode(saved))
 
-    def keep(self) -> None:
-        """Write the live flags, if they are newer than what is there; a failure is counted."""
+    def save(self) -> None:
+        """Write the live flags, if they are newer than those in the file; count a failure."""
         live = self._flags.live
-        if live.revision <= self._kept:
+        if live.revision <= self._saved:
             return
         try:
-            there = self._read()
-            if there is None or there.revision < live.revision:
-                _replace(self._path, msgspec.json.encode(_Mirrored(self._namespace, live)))
+            saved = self._read()
+            if saved is None or saved.revision < live.revision:
+                _replace(self._path, msgspec.json.encode(_MirrorDocument(self._namespace, live)))
         except OSError:  # the next look tries again
             self._count("store_error", "flags_mirror")
         else:
-            self._kept = live.revision
+            self._saved = live.revision
 
     def _read(self) -> LiveFlags | None:
         try:
-            mirrored = msgspec.json.decode(_contents(self._path), type=_Mirrored)
+            mirrored = msgspec.json.decode(_contents(self._path), type=_MirrorDocument)
         except (OSError, msgspec.MsgspecError, RecursionError):
             return None
         return mirrored.flags if mirrored.namespace == self._namespace else None
 
 
 def _replace(path: str, data: bytes) -> None:
-    """Replace a file as a whole: whoever reads it finds the one or the other."""
+    """Replace a file in one step: a reader finds the old contents or the new ones, never a part."""
     descriptor, temporary = tempfile.mkstemp(
         dir=os.path.dirname(path), prefix=f".{os.path.basename(path)}."
     )
@@ -179,31 +188,31 @@ def _replace(path: str, data: bytes) -> None:
         raise
 
 
-class Files:
-    """The files of this machine that a process has been told of, and the thread that looks at them."""
+class FlagFiles:
+    """The files of one process's configuration, and the thread that looks at them."""
 
     def __init__(
         self, local: LocalFile | None, mirror: Mirror | None, failed: Callable[[str], object]
     ) -> None:
-        """Look at both; `failed` hears of faults of our own, while they are being handled."""
-        self._first = [mirror.take_over] if mirror else []
+        """Look at both; `failed` is called by name with an internal error, inside its `except`."""
+        self._first = [mirror.load] if mirror else []
         self._again = [local.look] if local else []
-        self._last = [mirror.keep] if mirror else []
+        self._last = [mirror.save] if mirror else []
         self._failed = failed
         self.reset_after_fork()
         self._call(self._first + self._again)
 
     def reset_after_fork(self) -> None:
-        """Forget the parent's thread."""
+        """Drop the parent's thread and its lock."""
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Look, and go on looking in the background, once per process."""
+        """Look at the files, and start the thread, once per process."""
         if self._thread is not None or not (self._again or self._last):
             return
-        if self._lock.acquire(blocking=False):  # whoever finds it being started goes on
+        if self._lock.acquire(blocking=False):  # another thread is starting it: do not wait
             try:
                 if self._thread is None:
                     self._call(self._first + self._again)
@@ -217,7 +226,7 @@ class Files:
                 self._lock.release()
 
     def close(self) -> None:
-        """Stop looking, and keep what has still to be kept; can start again."""
+        """Stop the thread, and save the live flags a last time. `start` may be called again."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
@@ -234,22 +243,22 @@ class Files:
         for look in looks:
             try:
                 look()
-            except Exception:  # nothing may end the thread, or a request, for the sake of a file
+            except Exception:  # a file must not end the thread or a request (I3)
                 self._failed("flags_files_failed")
 
 
-def files_of(
+def make_flag_files(
     config: Config,
     flags: Flags,
     *,
     refused: Callable[[str, Sequence[str]], object],
-    count: Callable[[str, str], object],
+    count: Callable[[EventName, str], object],
     failed: Callable[[str], object],
-) -> Files:
-    """Give the files that a configuration names; `refused` hears of a local file with mistakes."""
+) -> FlagFiles:
+    """Return the files that a configuration names; `refused` reports a local file with mistakes."""
     local = mirror = None
     if config.flags_file is not None:
         local = LocalFile(config.flags_file, flags, refused)
     if config.flags_mirror is not None:
         mirror = Mirror(config.flags_mirror, config.namespace, flags, count)
-    return Files(local, mirror, failed)
+    return FlagFiles(local, mirror, failed)

@@ -1,13 +1,14 @@
-"""What was set live: one small document, replaced as a whole, and how a setting changes it.
+"""The document of live flags, and how a setting changes it.
 
-It is numbered by `revision`: of two documents the higher revision counts. A release that does not
-know a field leaves it out of what it writes; a field that a document lacks has its default.
+The document is always replaced as a whole. Of two documents the one with the higher `revision` counts.
+Releases may differ: one that does not know a field does not write it, and a missing field has its
+default.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -27,17 +28,18 @@ __all__ = [
     "write_document",
 ]
 
-RISKS = ("low", "medium", "high")
-HOLDOUT = "holdout"
-_KILL = "kill"
-_DEFAULT = "default"
+RISKS: Final = ("low", "medium", "high")
+HOLDOUT: Final = "holdout"
+_KILL: Final = "kill"
+_DEFAULT: Final = "default"
+"""The state that takes back a live setting."""
 
 Change = Callable[[bytes | None], bytes]
-"""Makes the live flags' next document out of the one that Redis has, or None where it has none."""
+"""Returns the next document for the one in Redis, or for None if Redis has none."""
 
 
 class FlagError(CacheError, ValueError):
-    """Flags that do not exist, or states that they cannot have; `mistakes` holds every one."""
+    """Unknown flags, or states that a flag cannot have; `mistakes` lists all of them."""
 
     def __init__(self, mistakes: Sequence[str]) -> None:
         self.mistakes = tuple(mistakes)
@@ -45,7 +47,7 @@ class FlagError(CacheError, ValueError):
 
 
 class LiveFlags(msgspec.Struct, frozen=True, kw_only=True):
-    """What was set live, over the configuration."""
+    """The live settings, which count before the configuration."""
 
     revision: int = 0
     kill: bool = False
@@ -57,7 +59,7 @@ class LiveFlags(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_document(document: bytes | None) -> LiveFlags | None:
-    """Read a document; None for one that is not there or cannot be read."""
+    """Return the live flags of a document, or None if it is missing or unreadable."""
     try:
         return None if document is None else msgspec.json.decode(document, type=LiveFlags)
     except (msgspec.MsgspecError, RecursionError):
@@ -65,25 +67,25 @@ def read_document(document: bytes | None) -> LiveFlags | None:
 
 
 def write_document(live: LiveFlags) -> bytes:
-    """Write a document as `read_document` reads it."""
+    """Return the document that `read_document` reads."""
     return msgspec.json.encode(live)
 
 
 class _Table(NamedTuple):
-    """Flags of one kind: what is set, the names there are, and what reads a state."""
+    """Flags of one kind: their live states, the known names, and the parser of a state."""
 
     states: dict[str, str]
     known: Sequence[str]
-    read: Callable[[object], str]
+    parse: Callable[[object], str]
 
     def set(self, name: str, state: object) -> None:
         if state == _DEFAULT:
             self.states.pop(name, None)
         else:
-            self.states[name] = self.read(state)
+            self.states[name] = self.parse(state)
 
     def forgets(self, name: str, state: object) -> bool:
-        """Say whether it takes back what was set for a name that the configuration has lost."""
+        """Tell whether this takes back a setting for a name that the configuration no longer has."""
         return state == _DEFAULT and name in self.states
 
 
@@ -92,11 +94,11 @@ def changed_flags(
     route_names: Sequence[str],
     settings: Mapping[str, object],
 ) -> LiveFlags:
-    """Give the live flags with these settings changed, or raise FlagError naming every mistake.
+    """Return the live flags with these settings changed; raise FlagError with every mistake.
 
-    A name is a risk class, `route:NAME`, `kill`, `holdout` or `level:RISK`. A state is one of
-    `rollout.flags`, for `kill` on or off, for `holdout` a share such as `2%`, for a level one of those
-    of the configuration, and `default` for what the configuration says.
+    A name is a risk class, `route:NAME`, `kill`, `holdout` or `level:RISK`. The states of classes and
+    routes are those of `flags`; `kill` is on or off, `holdout` a share such as `2%`, and a level is one
+    of the configuration's. `default` takes a live setting back.
     """
     kill, holdout = live.kill, live.holdout
     classes = _Table(dict(live.classes), RISKS, parse_flag)
@@ -115,7 +117,9 @@ def changed_flags(
             elif table is not None and (key in table.known or table.forgets(key, state)):
                 table.set(key, state)
             else:
-                mistakes.append(f"{name!r} is no flag; there are {', '.join(_names(route_names))}")
+                mistakes.append(
+                    f"{name!r} is not a flag; the flags are {', '.join(_names(route_names))}"
+                )
         except ValueError as error:
             mistakes.append(f"{name}: {error}")
     if mistakes:
@@ -132,7 +136,7 @@ def changed_flags(
 
 def _read_switch(state: object) -> bool:
     if state not in ("on", "off", _DEFAULT):
-        raise ValueError(f"{show(state)} is no state; the kill switch is on, off or default")
+        raise ValueError(f"expected on, off or default, got {show(state)}")
     return state == "on"
 
 

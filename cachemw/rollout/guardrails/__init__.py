@@ -1,1 +1,9 @@
-"""Guardrails: the statistics that judge a rollout."""
+"""Guardrails: the checks that can turn a phase of a rollout off.
+
+Reading order:
+
+- `statistics`: the sequential tests, which stay valid however often one looks.
+- `guardrails`: the five checks, each a test and a margin.
+- `tallies`: from the counters of processes to what the checks compare.
+- `evaluation`: the benefit of the cache, for the record.
+"""

@@ -1,4 +1,7 @@
-"""The final evaluation of a rollout (R31): what the cache has been worth, against those held out."""
+"""The evaluation of a phase: the benefit of the cache, compared with the held-out requests.
+
+It decides nothing. It is written into the record of a step, for people.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,19 @@ from cachemw.rollout.guardrails.guardrails import Tally
 __all__ = ["Evaluation", "evaluate"]
 
 HITS, SAVED, FASTER = 0.6, 0.5, 0.3
-"""What a cache should be worth: the targets of R32, R35 and R58."""
+"""The targets of the project: a hit rate of 60 %, half of the calls of the application saved, and a mean
+response that is 30 % faster. A value below its target is marked in the record."""
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """Shares of one; None where nothing was counted."""
+    """The benefit as shares (0.6 is 60 %); None if nothing was counted."""
 
     treated: int
     control: int
     hit_rate: float | None
     origin_calls_saved: float | None
     faster: float | None
-    """By how much the treated's mean answer is faster than the control's, by the buckets."""
+    """By how much the treated mean duration is below the control's, estimated from the buckets."""
     failed: float | None
     failed_control: float | None
 
@@ -46,7 +50,7 @@ def _part(what: str, share: float | None, target: float = -1.0) -> str:
 
 
 def evaluate(tallies: Iterable[Tally], bounds: Sequence[float]) -> Evaluation:
-    """Sum up what was counted while a phase was watched; warm-ups are not in it."""
+    """Return the evaluation of the tallies of a phase. Tallies of a warm-up have no hits and durations."""
     every = list(tallies)
     treated, eligible = _sum(every, "treated"), _sum(every, "eligible")
     hits, control = _sum(every, "hits"), _sum(every, "control")
@@ -72,7 +76,7 @@ def _share(count: int, of: int) -> float | None:
 
 
 def _mean(tallies: Sequence[Tally], name: str, bounds: Sequence[float]) -> float | None:
-    """Give the mean in seconds, each answer taken to be in the (geometric) middle of its bucket."""
+    """Return the mean in seconds, with each response at the geometric middle of its bucket."""
     lower = (bounds[0] / 2, *bounds)
     middles = [*(sqrt(a * b) for a, b in zip(lower, bounds, strict=False)), bounds[-1]]
     seconds = count = 0.0

@@ -1,62 +1,87 @@
-"""Guardrails: what makes a rollout take itself back, judged on evidence and on the size of the harm.
+"""The guardrails of a rollout: five checks that can turn a phase off.
 
-Each guardrail is told what the fleet has counted since the last look and gives a `Judgement`. It alarms
-where chance is no explanation any more (`statistics`) *and* the harm is at least its margin, measured
-from when the strongest evidence began: a difference that is certain and small is no reason to go back,
-and one that is large and uncertain is none yet.
+At each look a guardrail gets what all processes have counted since the last look (a `Tally`) and returns
+a `Judgement`: `fail`, `pass`, or `inconclusive` while it has too little to compare.
 
-- `errors`: answers that failed, of the treated beside the held-out; half a percentage point more;
-- `latency`: answers slower than the control's 95th percentile; the treated's own is a fifth above it;
-- `misses`: the same, of the requests that the memory of their process did not answer, or would not have;
-- `hits`: misses, beside the least hit rate; fewer hits than that;
-- `memory`: a process over 1.2 times what was planned, three looks in a row.
+| guardrail | what is compared | fails from (by default) |
+|---|---|---|
+| `errors` | failed responses, treated against control | half a percentage point more |
+| `latency` | the 95th percentile of all durations, treated against control | a fifth more |
+| `misses` | the same, of requests that memory did not answer, or would not have answered | a fifth more |
+| `hits` | the hit rate, against the least allowed one | below 40 % |
+| `memory` | the fullest process, against the planned size | over 120 % in three looks in a row |
 
-The held-out requests are drawn by chance from the same hour and the same keys, so what harms both arms
-is no alarm. That is why the control has misses, too: which keys miss is no matter of chance (rare ones
-do, and may be slower), so misses are to be compared with requests that would have been some.
+**Control and treated.** A random share of requests, the *holdout*, goes past the cache. These requests
+are the *control*: they come from the same hour, the same clients and the same keys as the *treated*
+ones, so a slow database or a broken release harms both and is no alarm.
+
+**Two conditions.** A guardrail fails only if
+
+1. the evidence exceeds its threshold, so that chance is no explanation (`statistics`), *and*
+2. the harm, measured since the strongest bet began, is at least the margin.
+
+A difference that is certain but small is no reason to roll back, and one that is large but uncertain is
+not a reason yet. Without the first condition, a threshold that is checked every 30 s fails in 38 to 93 %
+of healthy runs (simulated by `bench/rollouts.py`).
+
+**What alpha means.** `Margins.alpha` is the probability that any guardrail that bets fails at any time of
+the phase although there is no harm. `_PARTS` divides it among the guardrails (a union bound).
+
+**Why misses need a control of their own.** Which keys miss is not random: rare keys miss, and rare pages
+may be slow anyway. So a held-out request notes whether this process's memory *would* have answered it
+(`CONTROL_HIT`, `CONTROL_MISS`), and misses are compared with requests that would have been misses.
+
+**How durations are compared.** At each look, the bucket above the control's 95th percentile *so far* is
+the limit. Every response in or above it is "slow", in either arm, and the test bets on the arms of the
+slow responses. The limit is fixed before the look's responses are counted, which keeps the bet fair.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, zip_longest
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from msgspec import Struct
 
-from cachemw.rollout.guardrails.statistics import CLOSE, SEVERAL, Detector, threshold
+from cachemw.rollout.guardrails.statistics import CLOSE, MeasuredDetector
 
 __all__ = ["Guardrails", "Judgement", "Margins", "Tally", "Verdict"]
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 
-_TAIL = 0.05
-"""The share of answers above the 95th percentile."""
-_FEWEST = 200
-"""Control answers, below which no percentile is worth anything."""
+_TAIL: Final = 0.05
+"""The share of responses above the 95th percentile."""
+_LATENCIES: Final[tuple[Literal["latency", "misses"], ...]] = ("latency", "misses")
+_PARTS: Final = {"errors": 0.4, "latency": 0.2, "misses": 0.2, "hits": 0.2}
+"""The parts of the false-alarm probability. They add up to 1; memory needs none."""
+_FEWEST: Final = 200
+"""Control responses below which a 95th percentile means nothing: ten are above it then."""
 
 
 class Tally(Struct, frozen=True, kw_only=True):
-    """What the fleet counted between two looks, on the routes of a phase."""
+    """The counts of all processes between two looks, on one group of routes. A stored `Look` holds it."""
 
     control: int = 0
     control_failed: int = 0
     control_times: tuple[int, ...] = ()
-    """Counts by the buckets of the bounds that the guardrails were made with."""
+    """Counts by bucket, of the bounds that the guardrails were made with."""
     control_missed_times: tuple[int, ...] = ()
-    """Those of the control that the memory of their process would not have answered."""
+    """The same, of control requests that their process's memory would not have answered."""
     treated: int = 0
     treated_failed: int = 0
     treated_times: tuple[int, ...] = ()
     missed_times: tuple[int, ...] = ()
-    """Those of the treated that the memory of their process did not answer."""
+    """The same, of treated requests that their process's memory did not answer."""
     hits: int = 0
+    """Hits and stale responses."""
     eligible: int = 0
+    """Hits, stale responses and misses: the requests that policy lets the cache answer."""
     memory: float | None = None
-    """What the fullest process takes, as a share of what was planned."""
+    """The memory of the fullest process, as a share of its planned size."""
 
     def __add__(self, later: Tally) -> Tally:
-        """Give what both have counted, and the memory of the later one."""
+        """Return the sums of both, with the memory of the later one."""
         sums = {
             name: _added(getattr(self, name), getattr(later, name))
             for name in self.__struct_fields__
@@ -72,7 +97,7 @@ def _added(one: Any, other: Any) -> Any:
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
-    """What one guardrail says, and the numbers that it says it by."""
+    """The verdict of one guardrail, and the numbers behind it."""
 
     guardrail: str
     verdict: Verdict
@@ -80,82 +105,44 @@ class Judgement(Struct, frozen=True, kw_only=True):
 
 
 class _Guardrail(Protocol):
+    """One check."""
+
     def begin(self) -> None:
         """Begin another bet."""
 
     def add(self, tally: Tally) -> None:
-        """Count what came since the last look."""
+        """Add what was counted since the last look."""
 
     def judge(self) -> Judgement:
-        """Say what is thought of all that came."""
-
-
-class _Bets:
-    """A detector with totals beside it, so that the harm can be measured from when a bet began."""
-
-    def __init__(
-        self, alpha: float, bets: int, width: int, fractions: Sequence[float] = SEVERAL
-    ) -> None:
-        self._detector = Detector(fractions)
-        self._threshold = threshold(alpha, bets)
-        self._bets_left = bets
-        self.totals = [0.0] * width
-        self._starts: list[list[float]] = []
-
-    def begin(self) -> None:
-        """Begin another bet, while there are any left."""
-        if self._bets_left:
-            self._bets_left -= 1
-            self._detector.begin()
-            self._starts.append(self.totals.copy())
-
-    def add(self, yes: float, no: float, most: float, totals: Sequence[float]) -> None:
-        """Count what came, and the totals that the harm is measured by."""
-        self.totals = [a + b for a, b in zip(self.totals, totals, strict=True)]
-        self._detector.add(yes, no, most)
-
-    def strongest(self) -> tuple[bool, float, list[float]]:
-        """Say whether there is evidence of harm, how much of what is needed, and the totals to measure by.
-
-        Those are since the best bet began where there is evidence, and else of all that came.
-        """
-        capitals = self._detector.capitals()
-        if not capitals:
-            return False, 0.0, self.totals
-        evidence = self._detector.evidence()
-        if evidence <= self._threshold:
-            return False, evidence / self._threshold, self.totals
-        start = self._starts[capitals.index(max(capitals))]
-        since = [now - then for now, then in zip(self.totals, start, strict=True)]
-        return True, evidence / self._threshold, since
+        """Judge everything that was added."""
 
 
 def _rate(count: float, of: float) -> float:
     return count / of if of else 0.0
 
 
-class Errors:
-    """Answers that failed, in either arm."""
+class ErrorsGuardrail:
+    """Failed responses, in both arms."""
 
     name = "errors"
 
     def __init__(self, *, share: float, margin: float, alpha: float, bets: int) -> None:
-        """`share` of the requests is treated; `margin` is a difference of rates."""
+        """Watch a stream in which `share` is treated; `margin` is a difference of failure rates."""
         self._share = share
         self._margin = margin
-        self._bets = _Bets(alpha, bets, 4)
+        self._bets = MeasuredDetector(alpha, bets, 4)
 
     def begin(self) -> None:
         """Begin another bet."""
         self._bets.begin()
 
     def add(self, tally: Tally) -> None:
-        """Count what came."""
+        """Add a tally."""
         totals = (tally.treated, tally.treated_failed, tally.control, tally.control_failed)
         self._bets.add(tally.treated_failed, tally.control_failed, self._share, totals)
 
     def judge(self) -> Judgement:
-        """Say whether the treated fail more often."""
+        """Judge whether treated requests fail more often than control requests."""
         certain, evidence, (treated, failed, control, control_failed) = self._bets.strongest()
         rate, base = _rate(failed, treated), _rate(control_failed, control)
         return _judgement(
@@ -168,8 +155,8 @@ class Errors:
         )
 
 
-class Latency:
-    """Answers slower than all but one in twenty of the control's."""
+class LatencyGuardrail:
+    """Responses slower than the control's 95th percentile, in both arms."""
 
     def __init__(
         self,
@@ -181,23 +168,26 @@ class Latency:
         alpha: float,
         bets: int,
     ) -> None:
-        """`bounds` are those of the histograms, in seconds; `margin` 0.2 for a fifth slower."""
+        """Compare all durations (`latency`) or those of misses only (`misses`).
+
+        `bounds` are the histograms' upper bounds in seconds; a `margin` of 0.2 is a fifth slower.
+        """
         self.name = name
         self._bounds = bounds
         self._share = share
         self._margin = margin
         self._buckets = len(bounds) + 1
-        self._bets = _Bets(alpha, bets, 2 * self._buckets)
+        self._bets = MeasuredDetector(alpha, bets, 2 * self._buckets)
         self._control: list[float] = [0.0] * self._buckets
         self._compared = 0.0
-        """Answers of the control, of which those are a part."""
+        """All control responses. With `misses`, `_control` holds a part of them."""
 
     def begin(self) -> None:
         """Begin another bet."""
         self._bets.begin()
 
     def add(self, tally: Tally) -> None:
-        """Count what came, against the limit that the control had set before."""
+        """Add a tally, judged by the limit that the control set before it."""
         if self.name == "latency":
             treated, control = tally.treated_times, tally.control_times
         else:
@@ -213,7 +203,7 @@ class Latency:
         self._control = [before + more for before, more in zip(self._control, control, strict=True)]
 
     def judge(self) -> Judgement:
-        """Say whether the slowest in twenty of the treated are slower than the control's."""
+        """Judge whether the treated 95th percentile is a margin above the control's."""
         certain, evidence, since = self._bets.strongest()
         treated, control = since[: self._buckets], since[self._buckets :]
         p95, base = self._quantile(treated), self._quantile(control)
@@ -228,11 +218,15 @@ class Latency:
 
     @property
     def _rare(self) -> bool:
-        """Whether so few miss that no percentile of all answers can show it, however slow they are."""
+        """Whether misses are under 5 % of the requests.
+
+        Then they cannot move the 95th percentile of all responses, however slow they are, and a phase
+        need not wait for enough of them.
+        """
         return sum(self._control) < _TAIL * self._compared
 
     def _quantile(self, times: Sequence[float]) -> float:
-        """Give the 95th percentile in seconds, interpolated in its bucket; zero without any."""
+        """Return the 95th percentile in seconds, interpolated in its bucket; 0.0 without responses."""
         wanted, below = (1.0 - _TAIL) * sum(times), 0.0
         for index, count in enumerate(times[:-1]):
             if count and below + count >= wanted:
@@ -243,32 +237,32 @@ class Latency:
 
 
 def _first_slow(times: Sequence[float]) -> int:
-    """Give the first bucket with no more than one in twenty at or above it."""
+    """Return the first bucket with at most one response in twenty in it or above it."""
     wanted = (1.0 - _TAIL) * sum(times)
     return next(index + 1 for index, n in enumerate(accumulate(times)) if n >= wanted)
 
 
-class Hits:
-    """Requests that the cache could have answered, and did not."""
+class HitsGuardrail:
+    """The hit rate of the treated requests."""
 
     name = "hits"
 
     def __init__(self, *, least: float, alpha: float, bets: int) -> None:
-        """`least` is the hit rate below which the cache is not worth it."""
+        """Watch that the hit rate is not below `least`."""
         self._least = least
-        self._bets = _Bets(alpha, bets, 2, CLOSE)
+        self._bets = MeasuredDetector(alpha, bets, 2, CLOSE)
 
     def begin(self) -> None:
         """Begin another bet."""
         self._bets.begin()
 
     def add(self, tally: Tally) -> None:
-        """Count what came."""
+        """Add a tally."""
         misses = tally.eligible - tally.hits
         self._bets.add(misses, tally.hits, 1.0 - self._least, (tally.hits, tally.eligible))
 
     def judge(self) -> Judgement:
-        """Say whether the hit rate is too low."""
+        """Judge whether the hit rate is too low."""
         certain, evidence, (hits, eligible) = self._bets.strongest()
         return _judgement(
             self.name,
@@ -279,13 +273,16 @@ class Hits:
         )
 
 
-class Memory:
-    """The memory of the fullest process, as a share of what was planned."""
+class MemoryGuardrail:
+    """The memory of the fullest process, as a share of its planned size.
+
+    It is measured, not sampled, so it needs no bet: three looks in a row rule out a short peak.
+    """
 
     name = "memory"
 
     def __init__(self, *, most: float, looks: int = 3) -> None:
-        """`most` of the planned share, in so many looks in a row."""
+        """Fail above the share `most` in `looks` looks in a row."""
         self._most = most
         self._looks = looks
         self._over = 0
@@ -295,13 +292,13 @@ class Memory:
         """Do nothing: there is no bet."""
 
     def add(self, tally: Tally) -> None:
-        """Look once more."""
+        """Add a tally, of which only the memory counts."""
         self._last = tally.memory
         over = tally.memory is not None and tally.memory > self._most
         self._over = self._over + 1 if over else 0
 
     def judge(self) -> Judgement:
-        """Say whether a process took too much, again and again."""
+        """Judge whether a process took too much in the last looks."""
         return _judgement(
             self.name,
             fails=self._over >= self._looks,
@@ -319,38 +316,38 @@ def _judgement(
 
 
 class Margins(Struct, frozen=True, kw_only=True):
-    """How much harm is too much, and how sure one has to be of it."""
+    """The limits of harm, and the certainty that is required. The plan has the defaults."""
 
     holdout: float
     """The share of requests that is held out."""
-    errors: float = 0.005
-    """By how much the treated may fail more often (0.005: half a percentage point)."""
-    latency: float = 0.2
-    """By how much the treated may be slower."""
-    hits: float = 0.4
+    errors: float
+    """By how much the treated failure rate may be higher (0.005: half a percentage point)."""
+    latency: float
+    """By how much the treated 95th percentile may be higher (0.2: a fifth)."""
+    hits: float
     """The least hit rate."""
-    memory: float = 1.2
-    """The most memory, as a share of what was planned."""
-    alpha: float = 0.01
-    """The probability of an alarm without any harm, in all of the time that is watched."""
-    seconds: float = 4 * 3600.0
-    """For how long is watched."""
-    bet_every: float = 300.0
-    """Seconds. Harm that begins between two bets is found a little later, and each bet asks for more
-    evidence."""
+    memory: float
+    """The most memory, as a share of the planned size."""
+    alpha: float
+    """The probability of a false alarm in all of the time that is watched."""
+    seconds: float
+    """The length of that time."""
+    bet_every: float
+    """Seconds between two bets. Harm that begins between two bets is found a little later; but each
+    further bet raises the threshold."""
 
 
 class Guardrails:
-    """All guardrails of one phase."""
+    """All guardrails of one group of routes in one phase."""
 
     def __init__(self, margins: Margins, bounds: Sequence[float]) -> None:
-        """`bounds` are those of the histograms in a `Tally`, in seconds."""
+        """Begin without evidence; `bounds` are the upper bounds of a tally's buckets in seconds."""
         self._bet_every = margins.bet_every
         bets = max(1, round(margins.seconds / margins.bet_every))
         share = 1.0 - margins.holdout
         alpha = {name: margins.alpha * part for name, part in _PARTS.items()}
         latencies = [
-            Latency(
+            LatencyGuardrail(
                 name,
                 bounds=bounds,
                 share=share,
@@ -361,15 +358,18 @@ class Guardrails:
             for name in _LATENCIES
         ]
         self._all: tuple[_Guardrail, ...] = (
-            Errors(share=share, margin=margins.errors, alpha=alpha["errors"], bets=bets),
+            ErrorsGuardrail(share=share, margin=margins.errors, alpha=alpha["errors"], bets=bets),
             *latencies,
-            Hits(least=margins.hits, alpha=alpha["hits"], bets=bets),
-            Memory(most=margins.memory),
+            HitsGuardrail(least=margins.hits, alpha=alpha["hits"], bets=bets),
+            MemoryGuardrail(most=margins.memory),
         )
         self._next_bet = 0.0
 
     def look(self, tally: Tally, seconds: float) -> list[Judgement]:
-        """Take what the fleet has counted since the last look, and judge; `seconds` into the phase."""
+        """Add a tally, and return every guardrail's judgement.
+
+        `seconds` is the watched time since the phase began; a new bet begins every `bet_every` of it.
+        """
         if seconds >= self._next_bet:
             self._next_bet = seconds + self._bet_every
             for each in self._all:
@@ -377,8 +377,3 @@ class Guardrails:
         for each in self._all:
             each.add(tally)
         return [each.judge() for each in self._all]
-
-
-_LATENCIES: tuple[Literal["latency", "misses"], ...] = ("latency", "misses")
-_PARTS = {"errors": 0.4, "latency": 0.2, "misses": 0.2, "hits": 0.2}
-"""How the probability of a false alarm is divided; memory is no matter of chance."""

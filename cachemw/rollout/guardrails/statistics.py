@@ -1,77 +1,144 @@
-"""The statistics of guardrails: tests that may be looked at all the time, and stay right.
+"""Sequential tests that stay valid however often one looks at them: betting e-processes.
 
-A threshold that is looked at every 30 seconds is crossed by chance sooner or later. So evidence is
-gathered as bets against "there is no harm", which nobody expects to win money by while that is true:
-a capital of 1/alpha is then as rare as alpha, however often one looks (Ville 1939; Ramdas, Grünwald,
-Vovk and Shafer, "Game-theoretic statistics and safe anytime-valid inference", Statistical Science
-2023). Harm may begin late, when bets that began early are long lost: a `Detector` begins another one
-every few minutes and adds their capitals up (Shin, Ramdas and Rinaldo, "E-detectors", NEJSDS 2024),
-which is as rare as alpha if as many times the capital is asked for as bets are begun.
+**The problem.** A rollout is judged every few seconds for hours. A fixed threshold that is checked that
+often is crossed by chance sooner or later, in healthy runs too.
 
-All that is bet on is one stream of yes and no, of which yes has, without harm, at most a known
-probability:
+**The idea.** Evidence is collected as a bet against "there is no harm". The bettor starts with a capital
+of 1 and bets on each observation at odds that are fair, or worse than fair, while there is no harm. Then
+the capital is a nonnegative supermartingale, and Ville's inequality (1939) says that it *ever* reaches
+1/alpha with a probability of at most alpha, however often one looks and whenever one stops. So alpha is
+the probability of a false alarm over the whole time that is watched, not per look. See Waudby-Smith and
+Ramdas, "Estimating means of bounded random variables by betting", JRSS B 86(1), 2024; for an overview
+Ramdas, Grünwald, Vovk and Shafer, "Game-theoretic statistics and safe anytime-valid inference",
+Statistical Science 38(4), 2023.
 
-- **errors and slow answers, of two arms**: a request is treated with the probability `share`, drawn by
-  chance. Without harm a *bad* answer was treated with that probability or a lower one, whatever makes
-  answers bad at that hour: only bad answers are counted, by arm, and no rate needs to be known, or to
-  stay the same (Wald, "Sequential Analysis", 1947, §6.2: double dichotomies);
-- **misses, of one arm**: without harm a request misses with at most the probability that is allowed.
+**What is bet on.** A stream of yes and no, in which a yes has at most a known probability `most` while
+there is no harm:
 
-The bet is the likelihood ratio of a greater probability, averaged over several of them (Robbins 1970).
-Its expectation is at most one under every smaller probability, also under one that moves.
+- *Errors and slow responses, two arms.* Each request is treated with probability `share`, by a random
+  draw. Without harm, a bad response was treated with at most that probability, whatever made responses
+  bad at that hour. So only bad responses are counted, by arm, and no error rate has to be known or
+  constant (Wald, "Sequential Analysis", 1947, section 6.2: double dichotomies).
+- *Misses, one arm.* Without harm, a request misses with at most the allowed probability.
+
+**How much is bet.** The size of the harm is not known beforehand. The capital is therefore spread evenly
+over several alternatives, each with its own likelihood ratio, and their mean is used (the method of
+mixtures: Robbins, "Statistical methods related to the law of the iterated logarithm", 1970). Each ratio
+has an expectation of at most 1 under every probability up to `most`, also if it changes over time.
+
+**When harm begins late.** A bet that began early has lost its capital by then. So a `Detector` begins a
+new bet every few minutes and adds up the capitals: an e-detector (Shin, Ramdas and Rinaldo,
+"E-detectors", NEJSDS 2(2), 2024). With n bets the sum has an expectation of at most n, so the threshold
+is n/alpha.
+
+All capitals are kept as logarithms, since they grow and shrink exponentially.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
-__all__ = ["CLOSE", "SEVERAL", "Detector", "threshold"]
+__all__ = ["CLOSE", "SEVERAL", "Detector", "MeasuredDetector", "threshold"]
 
-SEVERAL = (0.7, 0.5, 0.35, 0.2, 0.1, 0.04)
-"""What the probability of a no is multiplied by in each bet: harm of any size, great harm soonest."""
-CLOSE = (0.95, 0.9, 0.85, 0.75, 0.6, 0.4)
-"""The same for harm that may be small, where there is much to count."""
+SEVERAL: Final = (0.7, 0.5, 0.35, 0.2, 0.1, 0.04)
+"""The alternatives of a bet: factors on the probability of a no. They cover harm of any size, from 30 %
+fewer nos to 96 % fewer, and find large harm soonest."""
+CLOSE: Final = (0.95, 0.9, 0.85, 0.75, 0.6, 0.4)
+"""Alternatives for small harm, for streams with many observations."""
 
 
 class Detector:
-    """Bets on one stream, begun again and again."""
+    """Bets on one stream, of which a new one begins now and then."""
 
     def __init__(self, fractions: Sequence[float] = SEVERAL) -> None:
+        """Begin without a bet; `fractions` are the alternatives."""
         self._fractions = fractions
         self._wealth = [0.0] * len(fractions)
-        """The logarithm of what one unit, bet from the first moment on, has become."""
+        """For each alternative, the logarithm of a capital of 1 that was bet from the first moment on.
+
+        A bet that began later has this wealth divided by the wealth at its beginning, so one running
+        sum serves all bets.
+        """
         self._starts: list[list[float]] = []
+        """The wealth at the beginning of each bet."""
 
     def begin(self) -> None:
-        """Begin another bet, on what comes from now on."""
+        """Begin another bet on what comes from now on."""
         self._starts.append(self._wealth.copy())
 
     def add(self, yes: float, no: float, most: float) -> None:
-        """Count what came since, of a stream whose yes has at most the probability `most`."""
+        """Add observations of a stream in which a yes has at most the probability `most`.
+
+        With a fraction f, the alternative says that a no has the probability (1 - most) * f.
+        """
         for index, fraction in enumerate(self._fractions):
             gain = yes * math.log((1.0 - (1.0 - most) * fraction) / most)
             self._wealth[index] += gain + no * math.log(fraction)
 
     def capitals(self) -> list[float]:
-        """Give the logarithm of each bet's capital, in the order in which they were begun."""
+        """Return the logarithm of each bet's capital, the oldest bet first."""
         return [
             _log_mean([now - then for now, then in zip(self._wealth, start, strict=True)])
             for start in self._starts
         ]
 
     def evidence(self) -> float:
-        """Give the logarithm of all capitals together; minus infinity before the first bet."""
+        """Return the logarithm of the sum of all capitals; minus infinity before the first bet."""
         capitals = self.capitals()
         return _log_mean(capitals) + math.log(len(capitals)) if capitals else -math.inf
 
 
 def _log_mean(logarithms: Sequence[float]) -> float:
+    """Return the logarithm of the mean, without overflow (the log-sum-exp method)."""
     largest = max(logarithms)
     total = sum(math.exp(each - largest) for each in logarithms)
     return largest + math.log(total / len(logarithms))
 
 
 def threshold(alpha: float, bets: int) -> float:
-    """Give the evidence that is exceeded with at most the probability `alpha`, of so many bets."""
+    """Return the evidence that `bets` bets exceed with a probability of at most `alpha` without harm."""
     return math.log(bets / alpha)
+
+
+class MeasuredDetector:
+    """A detector and the totals since each bet began, by which the harm is measured."""
+
+    def __init__(
+        self, alpha: float, bets: int, width: int, fractions: Sequence[float] = SEVERAL
+    ) -> None:
+        """Begin without a bet. At most `bets` are begun; `width` is the number of totals."""
+        self._detector = Detector(fractions)
+        self._threshold = threshold(alpha, bets)
+        self._bets_left = bets
+        self.totals = [0.0] * width
+        self._starts: list[list[float]] = []
+
+    def begin(self) -> None:
+        """Begin another bet, while there are any left."""
+        if self._bets_left:
+            self._bets_left -= 1
+            self._detector.begin()
+            self._starts.append(self.totals.copy())
+
+    def add(self, yes: float, no: float, most: float, totals: Sequence[float]) -> None:
+        """Add observations (see `Detector.add`), and the totals by which the harm is measured."""
+        self.totals = [a + b for a, b in zip(self.totals, totals, strict=True)]
+        self._detector.add(yes, no, most)
+
+    def strongest(self) -> tuple[bool, float, list[float]]:
+        """Return whether there is evidence of harm, its share of the threshold, and the totals.
+
+        With evidence, the totals are those since the bet with the largest capital began, which is about
+        when the harm began. Otherwise they are those of the whole time.
+        """
+        capitals = self._detector.capitals()
+        if not capitals:
+            return False, 0.0, self.totals
+        evidence = self._detector.evidence()
+        if evidence <= self._threshold:
+            return False, evidence / self._threshold, self.totals
+        start = self._starts[capitals.index(max(capitals))]
+        since = [now - then for now, then in zip(self.totals, start, strict=True)]
+        return True, evidence / self._threshold, since

@@ -1,7 +1,11 @@
-"""From what processes have counted to what guardrails weigh.
+"""From the counters of processes to the tallies that guardrails judge.
 
-Counts only grow, process by process, and begin at zero when one starts. So what happened between two
-looks is the sum of what each process has grown by; a process that ended takes nothing with it.
+A process's counters start at zero with the process and only grow. So what happened between two looks is
+the sum, over all processes, of how much each has grown. A process that ended adds nothing, and takes
+nothing away either.
+
+Three tables say which arm of the comparison a request is in, by its outcome: `TREATED`, `CONTROL` and
+`NEITHER`. Every `Outcome` is in exactly one of them.
 """
 
 from __future__ import annotations
@@ -19,18 +23,19 @@ __all__ = [
     "NEITHER",
     "TREATED",
     "Counts",
-    "Grown",
-    "Growth",
+    "Increase",
+    "IncreaseTracker",
     "Process",
     "fullest",
     "tally_of",
 ]
 
-# As `Stats.hit_rate` counts them.
+# The same outcomes as in `Stats.hit_rate`.
 _HITS = tuple(each.label for each in Outcome if each.outcome in ("hit", "stale"))
 _ELIGIBLE = (*_HITS, *(each.label for each in Outcome if each.outcome == "miss"))
 
-# Which arm a request is in. Chance holds out any that the cache may answer, so these are the others:
+# The holdout is drawn from all requests that the cache may answer. The treated are those of them that
+# were not drawn, however they were answered: leaving some out would compare unlike requests.
 TREATED = frozenset(
     {
         Outcome.HIT_MEMORY,
@@ -42,115 +47,115 @@ TREATED = frozenset(
         Outcome.MISS,
         Outcome.HIT_FOR_MISS,
         Outcome.REVALIDATED,
-        Outcome.ERROR_BYPASS,  # the cache stood aside because it was ill, which may be the harm itself
-        Outcome.PERSONAL,  # nothing that is stored would do, and it could have been held out all the same
+        Outcome.ERROR_BYPASS,  # an internal error bypassed the cache; that may be the harm itself
+        Outcome.PERSONAL,  # no stored entry may answer it, but it could have been drawn too
     }
 )
-"""What became of the requests that the cache was allowed to answer."""
+"""Outcomes of requests that the cache was allowed to answer."""
 CONTROL = frozenset({Outcome.CONTROL_HIT, Outcome.CONTROL_MISS})
-"""What became of those that chance held out."""
+"""Outcomes of requests that were held out."""
 NEITHER = frozenset(
     {
-        Outcome.OFF,  # these five never come to the drawing
+        Outcome.OFF,  # these five are decided before the draw
         Outcome.PASS,
         Outcome.SHADOW_HIT,
         Outcome.SHADOW_MISS,
         Outcome.SHADOW_MISMATCH,
-        Outcome.REFRESH,  # no client waits for it
-        Outcome.UNSATISFIED,  # a 504 that the client asked for, which is no failure of anybody's
+        Outcome.REFRESH,  # no client waits for a refresh
+        Outcome.UNSATISFIED,  # a 504 that the client asked for (only-if-cached) is nobody's failure
     }
 )
-"""What tells nothing of what the cache does to clients."""
+"""Outcomes that say nothing about what the cache does to clients."""
 
-# STALE_IF_ERROR came out of memory, and its client has waited for the application to fail first: by the
-# time that it took it is a miss.
+# STALE_IF_ERROR is served from memory, but its client first waited for the application to fail. Its
+# duration is that of a miss.
 _MISSED = TREATED - {Outcome.HIT_MEMORY, Outcome.STALE_MEMORY}
 _CONTROL_MISSED = frozenset({Outcome.CONTROL_MISS})
 _MOST_GONE = 1000
-"""Processes that are remembered, those that ended with them: a Redis that has lost everybody is told again
-by those that are still there, and what they had counted before is not new."""
+"""Most processes that were not seen at the last look and are still remembered (I4). When Redis has lost
+its data, processes report again, and what they had counted before must not count as new."""
 
 
 class Counts(Protocol):
-    """What one process, or the fleet, has counted: by route and outcome label."""
+    """Counts of one process, by route and outcome label. `telemetry.stats.Stats` has this form."""
 
     @property
     def requests(self) -> Mapping[str, Mapping[str, int]]:
-        """How requests were answered."""
+        """Requests."""
 
     @property
     def failures(self) -> Mapping[str, Mapping[str, int]]:
-        """Which of them failed."""
+        """Requests that failed."""
 
     @property
     def durations(self) -> Mapping[str, Mapping[str, Any]]:
-        """Histograms, of which only `buckets` is read."""
+        """Histograms of durations, of which only `buckets` is read."""
 
     @property
     def refused(self) -> Mapping[str, Mapping[str, int]]:
-        """Why answers were not stored: by route and reason."""
+        """Responses that were not stored, by route and reason."""
 
     @property
     def differences(self) -> Mapping[str, Mapping[str, int]]:
-        """Where answers in shadow would have been wrong: by route and place."""
+        """Differences of responses in shadow, by route and place."""
 
     @property
     def gauges(self) -> Mapping[str, float]:
-        """Present values, by name."""
+        """Present values, by gauge name."""
 
 
 class Process(Protocol):
-    """One process as it last reported."""
+    """One process as it last reported. `telemetry.fleet.ProcessStats` has this form."""
 
     @property
     def id(self) -> str:
-        """Its name in the fleet."""
+        """Its unique name."""
 
     @property
     def live(self) -> bool:
-        """Whether it was heard from just now."""
+        """Whether it reported within the last seconds."""
 
     @property
     def component(self) -> str:
-        """What it is a part of."""
+        """The component it belongs to, by its configuration."""
 
     @property
     def stats(self) -> Counts:
-        """What it has counted since it began."""
+        """Its counts since it started."""
 
 
 _Table = dict[str, dict[str, int]]
 _Times = dict[str, dict[str, tuple[int, ...]]]
 
 
-class Grown(msgspec.Struct, frozen=True, kw_only=True):
-    """What was counted between two looks."""
+class Increase(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of all processes between two looks."""
 
     requests: _Table
     failures: _Table
     times: _Times
-    """Counts by bucket."""
+    """Counts by bucket, by route and outcome label."""
     buckets: int
-    """How many there are of these."""
+    """The number of buckets of each histogram."""
     refused: _Table
     differences: _Table
 
 
-class Growth:
-    """Remembers what each process had counted at the last look."""
+class IncreaseTracker:
+    """The counts of every process at the last look, from which the increase is worked out."""
 
     def __init__(self, buckets: int) -> None:
-        """Histograms of another release, with other than so many buckets, are left out."""
+        """Expect histograms of so many buckets; others, of another release, are left out."""
         self._buckets = buckets
         self._before: dict[str, Counts] | None = None
 
-    def since_last(self, processes: Iterable[Process]) -> Grown | None:
-        """Give what the fleet has counted since the last look; None at the first one."""
+    def since_last(self, processes: Iterable[Process]) -> Increase | None:
+        """Return what all processes have counted since the last look, or None at the first one."""
         now = {process.id: process.stats for process in processes}
         before, self._before = self._before, self._remembered(now)
         if before is None:
             return None
-        grown = Grown(
+        increase = Increase(
             requests={},
             failures={},
             times={},
@@ -160,12 +165,12 @@ class Growth:
         )
         for name, counts in now.items():
             had = before.get(name)
-            _add(grown.requests, counts.requests, had.requests if had else {})
-            _add(grown.failures, counts.failures, had.failures if had else {})
-            _add_times(grown, counts.durations, had.durations if had else {})
-            _add(grown.refused, counts.refused, had.refused if had else {})
-            _add(grown.differences, counts.differences, had.differences if had else {})
-        return grown
+            _add(increase.requests, counts.requests, had.requests if had else {})
+            _add(increase.failures, counts.failures, had.failures if had else {})
+            _add_times(increase, counts.durations, had.durations if had else {})
+            _add(increase.refused, counts.refused, had.refused if had else {})
+            _add(increase.differences, counts.differences, had.differences if had else {})
+        return increase
 
     def _remembered(self, now: dict[str, Counts]) -> dict[str, Counts]:
         gone = [(name, c) for name, c in (self._before or {}).items() if name not in now]
@@ -181,7 +186,7 @@ def _add(total: _Table, now: Mapping[str, Mapping[str, int]], had: Mapping[str, 
 
 
 def _add_times(
-    total: Grown, now: Mapping[str, Mapping[str, Any]], had: Mapping[str, Mapping[str, Any]]
+    total: Increase, now: Mapping[str, Mapping[str, Any]], had: Mapping[str, Mapping[str, Any]]
 ) -> None:
     none = (0,) * total.buckets
     for route, by_label in now.items():
@@ -201,8 +206,8 @@ def _sum(buckets: int, histograms: Iterable[Sequence[int]]) -> tuple[int, ...]:
     return tuple(map(sum, zip((0,) * buckets, *histograms, strict=True)))
 
 
-def tally_of(grown: Grown, routes: Collection[str], memory: float | None) -> Tally:
-    """Give what guardrails weigh of some routes; `memory` is as `fullest` gives it."""
+def tally_of(increase: Increase, routes: Collection[str], memory: float | None) -> Tally:
+    """Return the tally of some routes; `memory` is what `fullest` returns."""
 
     def labels(outcomes: Collection[Outcome]) -> list[str]:
         return [outcome.label for outcome in outcomes]
@@ -211,28 +216,28 @@ def tally_of(grown: Grown, routes: Collection[str], memory: float | None) -> Tal
         return sum(table.get(route, {}).get(label, 0) for route in routes for label in labels)
 
     def times(outcomes: Collection[Outcome]) -> tuple[int, ...]:
-        by_route = [grown.times.get(route, {}) for route in routes]
+        by_route = [increase.times.get(route, {}) for route in routes]
         wanted = labels(outcomes)
-        found = (had[each] for had in by_route for each in wanted if each in had)
-        return _sum(grown.buckets, found)
+        histograms = (had[each] for had in by_route for each in wanted if each in had)
+        return _sum(increase.buckets, histograms)
 
     return Tally(
-        control=count(grown.requests, labels(CONTROL)),
-        control_failed=count(grown.failures, labels(CONTROL)),
+        control=count(increase.requests, labels(CONTROL)),
+        control_failed=count(increase.failures, labels(CONTROL)),
         control_times=times(CONTROL),
         control_missed_times=times(_CONTROL_MISSED),
-        treated=count(grown.requests, labels(TREATED)),
-        treated_failed=count(grown.failures, labels(TREATED)),
+        treated=count(increase.requests, labels(TREATED)),
+        treated_failed=count(increase.failures, labels(TREATED)),
         treated_times=times(TREATED),
         missed_times=times(_MISSED),
-        hits=count(grown.requests, _HITS),
-        eligible=count(grown.requests, _ELIGIBLE),
+        hits=count(increase.requests, _HITS),
+        eligible=count(increase.requests, _ELIGIBLE),
         memory=memory,
     )
 
 
 def fullest(processes: Iterable[Process]) -> float | None:
-    """Give what the fullest process takes, as a share of what was planned; None: nothing was planned."""
+    """Return the memory of the fullest process as a share of its plan, or None if none has a plan."""
     shares = [
         taken / planned
         for process in processes

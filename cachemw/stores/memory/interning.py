@@ -1,13 +1,14 @@
-"""One copy of what many responses say alike.
+"""One shared copy of headers that many responses have in common.
 
-Most response fields repeat from entry to entry (`content-type: application/json`), and so do all
-their names. A pair seen for the second time moves into a table, and later entries share the table's
-copy. Values that never repeat (an ETag, a date) do not get in: they only pass through a small set
-of what was seen once, which is emptied when full.
+Most headers repeat from entry to entry (`content-type: application/json`), and all names do. When a
+pair comes for the second time, it is put into a table, and later entries share the table's copy.
+Values that never repeat (an ETag, a date) do not reach the table. They only pass through a small set of
+pairs that were seen once, which is emptied when it is full.
 
-The tables are capped and never forget, and a pair enters as a *new* object. So whether an entry
-shares a pair is settled when its fields are interned and cannot change afterwards, which lets the
-memory tier work out an entry's cost again when it leaves, instead of keeping it.
+The tables are bounded and never forget a pair, and a pair in a table is always a *new* object. So
+whether an entry shares a pair is decided when its headers are interned, and never changes later. For
+that reason the memory tier can compute the cost of an entry again when it is removed, and need not
+store it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ __all__ = ["intern_pairs", "is_shared_name", "own_pairs"]
 Pair = tuple[bytes, bytes]
 
 TABLE_CAP = 4096
-"""Distinct pairs, and distinct names, that are kept for good."""
+"""The most pairs, and the most names, in the tables. They are never removed."""
 SEEN_CAP = 4096
+"""The most pairs that are remembered as seen once."""
 LONGEST = 256
-"""Bytes of name and value together; so the tables stay under about 4 MB."""
+"""Bytes of name and value together. With it, the tables stay below about 4 MB."""
 
 _pairs: dict[Pair, Pair] = {}
 _names: dict[bytes, bytes] = {}
@@ -30,17 +32,17 @@ _seen_once: set[Pair] = set()
 
 
 def intern_pairs(pairs: HeaderPairs) -> HeaderPairs:
-    """Return equal pairs, in the same order, sharing what other entries already hold."""
+    """Return the same pairs, in the same order, with shared objects where possible."""
     return tuple([_pairs.get(pair) or _admit(pair) for pair in pairs])
 
 
 def own_pairs(pairs: HeaderPairs) -> list[Pair]:
-    """Return the pairs that are not the table's very objects: those that cost their entry something."""
+    """Return the pairs that are not objects of the table. Only these cost memory for their entry."""
     return [pair for pair in pairs if _pairs.get(pair) is not pair]
 
 
 def is_shared_name(name: bytes) -> bool:
-    """Whether this very field name is the table's."""
+    """Tell whether this header name is an object of the table."""
     return _names.get(name) is name
 
 

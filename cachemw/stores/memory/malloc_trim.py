@@ -1,10 +1,10 @@
-"""Give memory back that malloc holds free, where the C library can.
+"""Returning free memory to the operating system, where the C library can do it.
 
-glibc returns to the kernel what is free at the end of its heap, and keeps the holes in between, in
-each of the heaps that it makes for threads. After a purge of everything a process would stay as large
-as it was; and where eight threads keep bodies of mixed sizes, it would grow to 1.45 times the cap
-(`bench/churned.py`). `malloc_trim` gives back the whole pages in all of them. It takes a millisecond
-or two for a hundred megabytes, during which the interpreter is free for other threads.
+glibc returns only the free end of a heap to the kernel, and keeps the holes in between; it has several
+heaps, for its threads. So after a purge of everything, the process would stay as large as before.
+And where eight threads store bodies of mixed sizes, it would grow to 1.45 times the limit
+(`bench/churned.py`). `malloc_trim` returns all free pages of all heaps. It takes one or two
+milliseconds for 100 MB, without holding the GIL.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["trim"]
 
 
 def trim() -> None:
-    """Give back whole free pages; does nothing where the C library is not glibc."""
+    """Return free pages to the operating system. Does nothing if the C library is not glibc."""
     malloc_trim = _malloc_trim()
     if malloc_trim is not None:
         malloc_trim(0)

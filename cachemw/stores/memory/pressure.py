@@ -1,15 +1,18 @@
-"""Memory under pressure: when it is said to be, and how long entries are kept then.
+"""Memory pressure: when it begins and ends, and how long entries are kept meanwhile.
 
-1. Pressure begins at 70 % of the tier's cap, or at the planned size where that is less: **warning**.
-   At 90 % of the cap, or 120 % of the plan, it is an **alert**.
-2. In an episode the level only rises; the episode ends below six sevenths of where it began (60 % of
-   the cap), so that a tier whose size goes up and down a little does not begin one after another.
-3. While it lasts, an entry with a body larger than so many mean entries is kept for a part of its freshness
-   lifetime only, the smaller the larger it is: twice as large, half as long. No entry is kept for
-   less than `FLOOR`, and none for longer than it would be without pressure.
+The rules:
 
-What is shortened is the stay in this process's memory. Freshness itself is as the response says, so
-`Age` and the `ttl` of Cache-Status are the same with and without pressure.
+1. The level is **warning** from 70 % of the tier's limit on, or from the planned size on if that is less.
+   It is **alert** from 90 % of the limit on, or from 120 % of the planned size.
+2. An *episode* lasts from the first warning until the size is below six sevenths of where it began
+   (60 % of the limit). During an episode the level only rises. Without this hysteresis, a size that
+   varies a little would start one episode after another.
+3. During an episode, an entry whose body is larger than some multiple of the mean (`_FULL_LIFETIME`)
+   is kept for only a part of its freshness lifetime: twice as large, half as long. But every entry is
+   kept for at least `FLOOR`, and none for longer than without pressure.
+
+Only the time in this process's memory is shortened. Freshness is not changed, so `Age` and the `ttl` of
+Cache-Status are the same with and without pressure.
 """
 
 from __future__ import annotations
@@ -18,90 +21,96 @@ from enum import IntEnum
 
 from msgspec import Struct
 
-__all__ = ["FLOOR", "Change", "Level", "Pressure", "kept_until"]
+__all__ = ["FLOOR", "Pressure", "PressureChange", "PressureLevel", "kept_until"]
 
 FLOOR = 10.0
-"""Seconds that any entry is kept, within its lifetime: a burst of requests for it is over by then."""
+"""Seconds that every entry is kept, within its lifetime. A burst of requests is over by then."""
 
 
-class Level(IntEnum):
-    """How hard memory is pressed."""
+class PressureLevel(IntEnum):
+    """The level of memory pressure."""
 
     NONE = 0
     WARNING = 1
     ALERT = 2
 
 
-_WHOLE = {Level.WARNING: 4.0, Level.ALERT: 1.0}
-"""Up to how many times the mean of all entries one is kept for the whole of its lifetime."""
+_FULL_LIFETIME = {PressureLevel.WARNING: 4.0, PressureLevel.ALERT: 1.0}
+"""An entry of at most this many times the mean is kept for its full lifetime."""
 
 
 def kept_until(
-    now: float, fresh_until: float, dies_at: float, *, size: int, mean: float, level: Level
+    now: float, fresh_until: float, dies_at: float, *, size: int, mean: float, level: PressureLevel
 ) -> float:
-    """Give the time until which memory keeps an entry that comes in, or is looked at, now."""
-    if level is Level.NONE or size <= _WHOLE[level] * mean:
+    """Return the time until which memory keeps an entry that is stored, or examined, now."""
+    if level is PressureLevel.NONE or size <= _FULL_LIFETIME[level] * mean:
         return dies_at
-    part = _WHOLE[level] * mean / size
+    part = _FULL_LIFETIME[level] * mean / size
     return min(dies_at, now + max(FLOOR, (fresh_until - now) * part))
 
 
-class Change(Struct, frozen=True, kw_only=True):
-    """An episode has begun, has risen to the next level, or is over."""
+class PressureChange(Struct, frozen=True, kw_only=True):
+    """A change of the level: an episode has begun, has risen to the next level, or is over."""
 
-    level: Level
-    """The level that was reached; at the end, the highest there was."""
+    level: PressureLevel
+    """The level that was reached. At the end of an episode, the highest level of it."""
     over: bool
     size: int
     limit: int
-    """The bytes at which this level begins."""
+    """The size, in bytes, at which this level begins."""
     shed: int = 0
-    """Entries that went before their time since the episode began."""
+    """Entries that were evicted or cut short since the episode began."""
     seconds: float = 0.0
-    """Since it began."""
+    """The time since the episode began."""
 
 
 class Pressure:
-    """The level, from one size to the next. The caller sees to it that threads take turns."""
+    """The present level of pressure. The caller holds a lock around each step."""
 
     def __init__(self, max_size: int, planned_size: int | None = None) -> None:
         planned = max_size if planned_size is None else planned_size
         self._begins = {
-            Level.WARNING: min(max_size * 7 // 10, planned),
-            Level.ALERT: min(max_size * 9 // 10, planned * 12 // 10),
+            PressureLevel.WARNING: min(max_size * 7 // 10, planned),
+            PressureLevel.ALERT: min(max_size * 9 // 10, planned * 12 // 10),
         }
-        self._relief = self._begins[Level.WARNING] * 6 // 7
+        self._relief = self._begins[PressureLevel.WARNING] * 6 // 7
         self._began = 0.0
         self._shed_before = 0
-        self._set(Level.NONE)
+        self._set(PressureLevel.NONE)
 
-    def _set(self, level: Level) -> None:
+    def _set(self, level: PressureLevel) -> None:
         self.level = level
         self.low = self._relief if level else 0
-        """Below this size the level changes,"""
-        above = Level.ALERT if level else Level.WARNING
-        self.high: float = float("inf") if level is Level.ALERT else self._begins[above]
-        """and from this one on: in between there is nothing to be done."""
+        """The level changes below this size."""
+        above = PressureLevel.ALERT if level else PressureLevel.WARNING
+        self.high: float = float("inf") if level is PressureLevel.ALERT else self._begins[above]
+        """The level changes from this size on. Between the two, `step` need not be called."""
 
-    def step(self, size: int, shed: int, now: float) -> Change | None:
-        """Take the present size, and how many entries were ever shed; say what has changed."""
+    def step(self, size: int, shed: int, now: float) -> PressureChange | None:
+        """Note the present size and the count of all entries ever shed. Return a change, if any."""
         if size >= self.high:
             return self._rise(size, shed, now)
         return self._end(size, shed, now) if size < self.low else None
 
-    def _rise(self, size: int, shed: int, now: float) -> Change:
-        if self.level is Level.NONE:
+    def _rise(self, size: int, shed: int, now: float) -> PressureChange:
+        if self.level is PressureLevel.NONE:
             self._began, self._shed_before = now, shed
-        self._set(Level.ALERT if size >= self._begins[Level.ALERT] else Level.WARNING)
+        self._set(
+            PressureLevel.ALERT
+            if size >= self._begins[PressureLevel.ALERT]
+            else PressureLevel.WARNING
+        )
         return self._change(self.level, size, shed, now, over=False)
 
-    def _end(self, size: int, shed: int, now: float) -> Change:
+    def _end(self, size: int, shed: int, now: float) -> PressureChange:
         highest = self.level
-        self._set(Level.NONE)
+        self._set(PressureLevel.NONE)
         return self._change(highest, size, shed, now, over=True)
 
-    def _change(self, level: Level, size: int, shed: int, now: float, *, over: bool) -> Change:
-        return Change(
+    def _change(
+        self, level: PressureLevel, size: int, shed: int, now: float, *, over: bool
+    ) -> PressureChange:
+        return PressureChange(
             level=level,
             over=over,
             size=size,

@@ -1,4 +1,7 @@
-"""What routes in shadow would have stored: apart from the memory tier, so that nothing can serve it."""
+"""The responses that routes in shadow mode would have stored.
+
+They are kept apart from the memory tier, so that no request can be served from them.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,13 @@ import threading
 
 import cachetools
 
-from cachemw.engine.core.engine import Shadow
+from cachemw.engine.core.ports import Shadow
 from cachemw.stores.memory.cost import cost
 
 __all__ = ["ShadowTier"]
 
 _SEEN = 300
-"""Bytes of a shadow beside its entry and its body."""
+"""Bytes of a shadow besides its entry, its headers and its body."""
 
 
 def _cost(shadow: Shadow) -> int:
@@ -21,19 +24,19 @@ def _cost(shadow: Shadow) -> int:
 
 
 class ShadowTier:
-    """Keep shadows in at most `max_size` bytes; the least recently used make room. Thread-safe."""
+    """Shadows of at most `max_size` bytes; the least recently used are evicted. Thread-safe."""
 
     def __init__(self, max_size: int) -> None:
         self._shadows = cachetools.LRUCache[bytes, Shadow](max_size, getsizeof=_cost)
         self._lock = threading.Lock()
 
     def get(self, key: bytes) -> Shadow | None:
-        """Give what would be stored under a digest."""
+        """Return what would be stored under a digest."""
         with self._lock:
             return self._shadows.get(key)
 
     def put(self, key: bytes, shadow: Shadow) -> None:
-        """Keep one, unless it is larger than there is room for in all."""
+        """Store a shadow, unless it is larger than the whole tier."""
         with self._lock:
             self._shadows.pop(key, None)
             if _cost(shadow) <= self._shadows.maxsize:
@@ -45,5 +48,5 @@ class ShadowTier:
         return int(self._shadows.currsize)
 
     def reset_after_fork(self) -> None:
-        """Make the lock anew: the parent's may have been held by a thread that is not here."""
+        """Make a new lock: a thread of the parent may have held the old one."""
         self._lock = threading.Lock()

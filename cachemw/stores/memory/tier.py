@@ -1,8 +1,9 @@
-"""The memory tier: entries of this process, bounded by bytes of it. What goes first is in `sieve`.
+"""The memory tier: the entries of this process, limited by their bytes.
 
-Reads are one lookup in a dict, without a lock; all writers take the one lock. The tier watches its
-own size: it says when pressure begins and ends (`engine/pressure.py`), and shortens the stay of what
-is large meanwhile. Whatever calls back (`on_…`) does so when the lock is free again.
+Reading is one lookup in a dict, without a lock. All writers take one lock. `eviction` decides which
+entries make room for others. After each change the tier compares its size with the limits of `pressure`:
+it reports when pressure begins and ends, and keeps large entries for a shorter time meanwhile. The
+callbacks (`on_…`) are called after the lock was released.
 """
 
 from __future__ import annotations
@@ -12,30 +13,30 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from cachemw.engine.model.entry import NEVER, Entry
+from cachemw.engine.model.entry import NEVER, Item
 from cachemw.stores.memory.eviction import Sieve
-from cachemw.stores.memory.pressure import Change, Level, Pressure, kept_until
+from cachemw.stores.memory.pressure import Pressure, PressureChange, PressureLevel, kept_until
 
 __all__ = ["MemoryTier"]
 
 PUTS_PER_PRUNE = 16
 EXAMINED_PER_PRUNE = 2 * PUTS_PER_PRUNE
-"""Entries looked at once in so many puts: n/2 puts sweep a tier of n."""
+"""Entries examined every `PUTS_PER_PRUNE` puts. So n/2 puts examine a whole tier of n entries."""
 SLICE = 1000
-"""Entries looked at under one hold of the lock: about a millisecond."""
+"""Entries examined while the lock is held: about a millisecond."""
 TRIM_SHARE = 16
-"""Each time that large bodies of this fraction of the tier have gone, memory is given back."""
+"""Free memory is returned each time that removed large bodies add up to 1/16 of the tier."""
 LEAST_TRIM = 2 << 20
-"""Bytes below which that is not worth a walk through all that malloc has."""
+"""Bytes. For less, it is not worth walking through all heaps of malloc."""
 
 
 class _Get(Protocol):
-    def __call__(self, key: bytes, /) -> Entry | None:
-        """Look up one digest."""
+    def __call__(self, key: bytes, /) -> Item | None:
+        """Return the entry of a digest, or None."""
 
 
 class MemoryTier:
-    """Keep entries in at most `max_size` bytes of memory. Thread-safe."""
+    """Entries in at most `max_size` bytes of memory. Thread-safe."""
 
     def __init__(
         self,
@@ -43,13 +44,13 @@ class MemoryTier:
         *,
         planned_size: int | None = None,
         clock: Callable[[], float] = time.monotonic,
-        is_dead: Callable[[Entry], bool] = lambda entry: False,
+        is_dead: Callable[[Item], bool] = lambda entry: False,
         on_evict: Callable[[int], object] = lambda count: None,
         on_refuse: Callable[[str], object] = lambda reason: None,
-        on_pressure: Callable[[Change], object] = lambda change: None,
+        on_pressure: Callable[[PressureChange], object] = lambda change: None,
         on_freed: Callable[[], object] = lambda: None,
     ) -> None:
-        """`is_dead` says whether an entry was purged; `on_freed` hears when a `trim` is worth it."""
+        """`is_dead` tells whether an entry was purged. `on_freed` is called when a trim is worth it."""
         self._cache = Sieve(max_size)
         self._pressure = Pressure(max_size, planned_size)
         self._is_dead = is_dead
@@ -66,16 +67,16 @@ class MemoryTier:
         self._worth_a_trim = max(max_size // TRIM_SHARE, LEAST_TRIM)
         self.max_size = max_size
         self.get: _Get = self._cache.get
-        """Return the entry under a digest, or None. Lock-free.
+        """Return the entry of a digest, or None. It is the `get` of the dict itself: no lock, no Python.
 
-        It marks nothing: a caller that serves the entry sets `entry.visited = True`.
+        It does not mark the entry. A caller that serves the entry sets `entry.visited = True`.
         """
 
-    def put(self, entry: Entry) -> bool:
-        """Store the entry under its key, in place of an older one, evicting others for room.
+    def put(self, entry: Item) -> bool:
+        """Store the entry under its key, replace an older one, and evict others to make room.
 
-        Return False when it is larger than an eighth of the tier: then the older one goes too. Or
-        when it is larger than most, there is no room, and nobody asked for it before.
+        Return False if it was refused: it is larger than an eighth of the tier, or there is no room
+        and it is a large entry that comes for the first time. The older entry is removed then too.
         """
         refused = None
         with self._lock:
@@ -95,39 +96,40 @@ class MemoryTier:
             self._on_evict(evicted)
         if refused:
             self._on_refuse(refused)
-        self._look()
+        self._check_size()
         return refused is None
 
     def reset_after_fork(self) -> None:
-        """Make the lock anew: the parent's may have been held by a thread that is not here."""
+        """Make a new lock: a thread of the parent may have held the old one."""
         self._lock = threading.Lock()
 
     def discard(self, key: bytes) -> None:
-        """Remove the entry under this digest, if there is one."""
+        """Remove the entry of this digest, if there is one."""
         with self._lock:
             self._discard(key)
-        self._look()
+        self._check_size()
 
-    def discard_if(self, key: bytes, entry: Entry) -> None:
-        """Remove the entry under this digest only while it is this very object, not a newer one."""
+    def discard_if(self, key: bytes, entry: Item) -> None:
+        """Remove the entry of this digest only if it is this object, and not a newer one."""
         with self._lock:
             if self._cache.get(key) is entry:
                 del self._cache[key]
-        self._look()
+        self._check_size()
 
     def prune(self, now: float, limit: int = SLICE) -> int:
-        """Remove entries that are of no use after `now`, looking at `limit` at most.
+        """Examine at most `limit` entries, and remove those that are useless after `now`.
 
-        Of no use is what is over, was purged, or under pressure has had its time. Return how many
-        went. Successive calls go on where the last one ended, round and round.
+        Useless entries are those that are over, were purged, or have been kept long enough under
+        pressure. Return how many were removed. Each call continues where the last one ended, and
+        starts again after the last entry.
         """
         with self._lock:
             gone = self._prune(now, limit)
-        self._look()
+        self._check_size()
         return gone
 
     def tidy(self) -> None:
-        """Prune for as long as most of what is looked at goes; that may take long, so do it in a thread."""
+        """Prune as long as most examined entries are useless. Slow: call it in a background thread."""
         while self.prune(self._clock()) > SLICE // 2:
             pass
 
@@ -136,10 +138,10 @@ class MemoryTier:
         with self._lock:
             self._cache.clear()
             self._sweep = iter(())
-        self._look()
+        self._check_size()
 
-    def entries(self) -> list[Entry]:
-        """Return the entries of this moment; others may come and go while the caller looks."""
+    def entries(self) -> list[Item]:
+        """Return the present entries. The tier may change while the caller uses the list."""
         with self._lock:
             keys = list(self._cache)
         return [entry for key in keys if (entry := self.get(key)) is not None]
@@ -151,12 +153,12 @@ class MemoryTier:
 
     @property
     def evictions(self) -> int:
-        """How many entries had to make room for others so far."""
+        """How many entries were evicted so far."""
         return self._cache.evictions
 
     @property
-    def pressure(self) -> Level:
-        """How hard memory is pressed."""
+    def pressure(self) -> PressureLevel:
+        """The present level of memory pressure."""
         return self._pressure.level
 
     def __len__(self) -> int:
@@ -168,22 +170,24 @@ class MemoryTier:
 
     def _prune(self, now: float, limit: int) -> int:
         before = len(self._cache)
-        pressed, is_dead = self._pressure.level is not Level.NONE, self._is_dead
+        pressed, is_dead = self._pressure.level is not PressureLevel.NONE, self._is_dead
         for _ in range(min(limit, before)):
             key = next(self._sweep, None)
             if key is None:
-                # A copy of the keys, since the dict will change: 40 ms for a million, once a round.
+                # A copy of the keys, because the dict will change: 40 ms for a million, once per round.
                 self._sweep = iter(list(self._cache))
                 key = next(self._sweep)
             entry = self._cache.get(key)
             if entry and (
-                entry.dies_at <= now or is_dead(entry) or (pressed and self._is_over(entry, now))
+                entry.dies_at <= now
+                or is_dead(entry)
+                or (pressed and self._stay_is_over(entry, now))
             ):
                 del self._cache[key]
         return before - len(self._cache)
 
-    def _is_over(self, entry: Entry, now: float) -> bool:
-        """Say whether pressure ends an entry's stay; one from before the pressure has it from now on."""
+    def _stay_is_over(self, entry: Item, now: float) -> bool:
+        """Tell whether an entry was kept long enough under pressure. Its time starts now if unset."""
         if entry.leaves_at == NEVER:
             entry.leaves_at = self._leaves_at(entry, now)
             return False
@@ -192,7 +196,7 @@ class MemoryTier:
         self._cut_short += 1
         return True
 
-    def _leaves_at(self, entry: Entry, now: float) -> float:
+    def _leaves_at(self, entry: Item, now: float) -> float:
         return kept_until(
             now,
             entry.fresh_until,
@@ -202,8 +206,9 @@ class MemoryTier:
             level=self._pressure.level,
         )
 
-    def _look(self) -> None:
-        """See what a change of the size, or what has gone since the last look, calls for."""
+    def _check_size(self) -> None:
+        """After a change: report a new level of pressure, and that a trim is worth it."""
+        # Read without the lock: a missed change is found after the next one.
         if not self._pressure.low <= self._cache.currsize < self._pressure.high:
             with self._lock:
                 shed = self._cache.evictions + self._cut_short

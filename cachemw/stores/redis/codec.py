@@ -1,8 +1,8 @@
-"""The envelope: how an entry is written into the shared store, and what is believed on reading.
+"""The envelope: the binary format of an entry in the shared store, and the checks on reading it.
 
 Version 1, all numbers big-endian:
 
-    offset  size  what
+    offset  size  content
     0       3     magic, `CMW`
     3       1     version, 1
     4       1     flags: bit 0, the body is compressed with zstd
@@ -12,16 +12,23 @@ Version 1, all numbers big-endian:
     45      16    BLAKE2b over everything before and after it, keyed with a secret's digest
     61            full key, metadata (msgpack), stored body
 
-Reading distrusts in this order: lengths before anything is hashed or allocated, the checksum before
-anything is parsed, and then still every value, since the key to the checksum is only as secret as
-the deployment keeps it. Whatever is unexpected raises EntryRejected with one of the `REASONS`, and
-never anything else. No pickle.
+Theory of operation. Anybody who can write to Redis may have written the bytes that are read here. So
+reading checks, in this order:
 
-Writing signs with the first secret, reading accepts all of them. So secrets can be exchanged while
-processes run: once all accept the new one, it may sign.
+1. the lengths, before anything is hashed or allocated;
+2. the checksum, before anything is parsed;
+3. every value, even so: the secret of the checksum may be known to others.
 
-An entry's times are on its process's monotonic clock and mean nothing elsewhere. They are stored on
-the store server's clock, which all processes can ask for; no wall clock of ours takes part.
+Then the full key in the envelope must be the key that was asked for, so that a value under a wrong name
+is never served (I1, I2). Everything unexpected raises EntryRejected with one of the `REASONS`, and
+nothing else is ever raised. Decompression is bounded. Pickle is not used.
+
+**Secrets.** Writing signs with the first secret, and reading accepts all of them. So a secret can be
+replaced while processes run: first let all processes accept the new one, then sign with it.
+
+**Times.** The times of an entry are on the monotonic clock of its process, which means nothing to other
+processes. They are stored as times of the Redis server's clock, which every process can ask for. The
+clocks of the machines that run the processes play no part.
 """
 
 from __future__ import annotations
@@ -37,8 +44,9 @@ from math import isfinite
 import msgspec
 import zstandard
 
-from cachemw.engine.model.entry import MARKER, Entry, HeaderPairs, Key, Position
+from cachemw.engine.model.entry import Entry, HeaderPairs, Item, Key, Position, VaryMarker
 from cachemw.errors import EntryRejected
+from cachemw.http.vary import Selecting
 from cachemw.stores.memory.interning import intern_pairs
 
 __all__ = ["MAX_LIFETIME", "REASONS", "VERSION", "Codec"]
@@ -49,11 +57,13 @@ REASONS = frozenset(
         *("key", "meta", "status", "time", "expired", "header", "body"),
     }
 )
-"""Every reason that a rejection gives, in the order of checking: stable, for counters."""
+"""All reasons of a rejection, in the order of the checks. They are stable: counters use them."""
 
 MAGIC = b"CMW"
 VERSION = 1
 ZSTD = 1
+MARKER = 0
+"""The status under which a Vary marker is written, which is not a response and has none."""
 
 HEADER = struct.Struct(">3sBBIIII8sQQ")
 CHECKSUM = 16
@@ -61,18 +71,18 @@ START = HEADER.size + CHECKSUM
 _Header = tuple[bytes, int, int, int, int, int, int, bytes, int, int]
 
 MAX_KEY = 64 * 1024
-"""Bytes; servers refuse targets and fields long before this (8 KiB each in gunicorn)."""
+"""Bytes. Servers refuse targets and headers far below this (8 KiB each in gunicorn)."""
 MAX_META = 128 * 1024
-"""Bytes; the least that fields and tags can be made of is parsed in 5 ms then."""
+"""Bytes. With the smallest possible headers and tags, so much is parsed in 5 ms."""
 MAX_LIFETIME = 366 * 86_400.0
-"""Seconds; a year, the most that RFC 2616 §14.21 ever recommended, and a leap day."""
+"""Seconds: a year, the most that RFC 2616 §14.21 recommended, and a leap day."""
 MAX_FUTURE = 5.0
-"""Seconds that a birth may lie ahead: processes learn the server's time over a network."""
-WORTH = 0.9
-"""Compression must save a tenth, or it is not worth undoing on every read."""
+"""Seconds that `born` may be in the future: a process learns the server's time over a network."""
+LARGEST_RATIO = 0.9
+"""Compression must save a tenth. For less, decompressing on every read is not worth it."""
 
 _U64 = (1 << 64) - 1
-# RFC 9110 §5.6.2, without upper case: names are lower-cased once, at the edge.
+# RFC 9110 §5.6.2, without upper case: names are lower-cased in the front door.
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
 _FORBIDDEN = b"\r\n\0"  # RFC 9110 §5.5
 
@@ -81,7 +91,7 @@ class _Meta(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=Fals
     status: int
     headers: HeaderPairs
     tags: tuple[str, ...]
-    vary: tuple[tuple[bytes, bytes | None], ...]
+    vary: Selecting
     route: str
     born: float
     fresh_until: float
@@ -91,7 +101,7 @@ class _Meta(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=Fals
 
 
 class _Zstd(threading.local):
-    """Compression contexts, which must not be used by two threads at once."""
+    """Compression contexts, one per thread: two threads must not share one."""
 
     def __init__(self, level: int) -> None:
         self.compress = zstandard.ZstdCompressor(level=level, write_checksum=False).compress
@@ -99,55 +109,38 @@ class _Zstd(threading.local):
 
 
 class Codec:
-    """Turn entries into bytes for the shared store and back. Thread-safe."""
+    """The conversion of entries to bytes for the shared store, and back. Thread-safe."""
 
     def __init__(
         self, secrets: Sequence[bytes], *, threshold: int, level: int, max_body: int
     ) -> None:
-        """Sign with the first secret and accept all; compress from `threshold` bytes on.
+        """Sign with the first secret and accept all. Compress bodies of `threshold` bytes or more.
 
-        No body over `max_body` bytes is written or taken.
+        Bodies of more than `max_body` bytes are neither written nor accepted.
         """
         self._signing, *self._accepting = map(_hasher, secrets)
         self._threshold = threshold
         self._max_body = max_body
         self.largest = START + MAX_KEY + MAX_META + max_body
-        """Bytes: no envelope that is accepted has more."""
+        """The size, in bytes, of the largest envelope that is accepted."""
         self._zstd = _Zstd(level)
         self._pack = msgspec.msgpack.Encoder().encode
         self._unpack = msgspec.msgpack.Decoder(_Meta).decode
         self._position: Position | None = None
 
-    def encode(self, entry: Entry, key: Key, *, now: float, server_now: float) -> bytes:
-        """Return the envelope of `entry`, which is found by `key`.
+    def encode(self, entry: Item, key: Key, *, now: float, server_now: float) -> bytes:
+        """Return the envelope of `entry`, which is stored under `key`.
 
-        `now` is this process's monotonic clock, `server_now` the store server's clock at the same
-        moment, both in seconds. Lifetimes over a year are cut to one. Raises EntryRejected("size")
+        `now` is the monotonic clock of this process, and `server_now` the Redis server's clock at
+        the same moment, both in seconds. Lifetimes are cut to one year. Raises EntryRejected("size")
         for a body, key or metadata that `decode` would refuse.
         """
-        shift = server_now - now
-        born = entry.born + shift
-        fresh_until = min(entry.fresh_until + shift, born + MAX_LIFETIME)
-        longest = fresh_until + MAX_LIFETIME
-        meta = self._pack(
-            _Meta(
-                entry.status,
-                entry.headers,
-                entry.tags,
-                entry.vary,
-                entry.route,
-                born,
-                fresh_until,
-                min(entry.stale_until + shift, longest),
-                min(entry.stale_error_until + shift, longest),
-                min(entry.dies_at + shift, longest),
-            )
-        )
+        meta = self._pack(_meta(entry, server_now - now))
         raw = len(entry.body)
         full = key.full
         if raw > self._max_body or len(full) > MAX_KEY or len(meta) > MAX_META:
             raise EntryRejected("size")
-        flags, body = self._squeeze(entry)
+        flags, body = self._compress_body(entry)
         position = entry.position
         header = HEADER.pack(
             MAGIC,
@@ -164,8 +157,8 @@ class Codec:
         content = b"".join((full, meta, body))
         return b"".join((header, _checksum(self._signing, header, content), content))
 
-    def decode(self, blob: bytes, key: Key, *, now: float, server_now: float) -> Entry:
-        """Return the entry in `blob`, with its times on this process's clock.
+    def decode(self, blob: bytes, key: Key, *, now: float, server_now: float) -> Item:
+        """Return the entry or Vary marker in `blob`, with its times on the clock of this process.
 
         `key` is the key that was asked for. Raises EntryRejected for everything unexpected.
         """
@@ -176,18 +169,18 @@ class Codec:
 
     def open(
         self, blob: bytes, identify: Callable[[bytes], Key], *, now: float, server_now: float
-    ) -> tuple[Key, Entry]:
-        """Return the entry in `blob` and its key, for who looks through all that is stored.
+    ) -> tuple[Key, Item]:
+        """Return the entry in `blob` and its key, for a search through all stored entries.
 
-        `identify` makes the key of a full one; whether the blob was found by that key is for the
-        caller to see. Raises EntryRejected for everything unexpected, as `decode` does.
+        `identify` makes a key from the full key in the envelope. The caller must check that the blob
+        was stored under that key. Raises EntryRejected for everything unexpected, as `decode` does.
         """
         header = self._verified(blob)
         key = identify(blob[START : START + header[3]])
         return key, self._read(blob, header, key, now=now, server_now=server_now)
 
     def _verified(self, blob: bytes) -> _Header:
-        """Return the header of an envelope whose lengths and checksum are right."""
+        """Check the lengths and the checksum of an envelope, and return its header."""
         if len(blob) < START:
             raise EntryRejected("short")
         header: _Header = HEADER.unpack_from(blob)
@@ -207,18 +200,20 @@ class Codec:
 
     def _read(
         self, blob: bytes, header: _Header, key: Key, *, now: float, server_now: float
-    ) -> Entry:
-        """Return the entry in a verified envelope; its values are still not to be trusted."""
+    ) -> Item:
+        """Check the values in a verified envelope, and return its entry or Vary marker."""
         _, _, flags, key_size, meta_size, _, raw, epoch, high, low = header
         body_at = START + key_size + meta_size
         meta = self._read_meta(blob[START + key_size : body_at])
         _check(meta, raw, server_now)
-        body = self._expand(blob[body_at:], raw) if flags else blob[body_at:]
+        body = self._decompress(blob[body_at:], raw) if flags else blob[body_at:]
         position = Position(epoch, high << 64 | low)
         if position == self._position:
-            position = self._position  # one object for what was begun between two purges
+            position = self._position  # entries made between two purges share one object
         else:
             self._position = position
+        if meta.status == MARKER:
+            return _marker(meta, key.digest, position, now - server_now)
         return _entry(meta, key.digest, body, position, now - server_now)
 
     def _is_signed(self, blob: bytes) -> bool:
@@ -228,19 +223,19 @@ class Codec:
             compare_digest(_checksum(hasher, header, content), stated) for hasher in self._accepting
         )
 
-    def _squeeze(self, entry: Entry) -> tuple[int, bytes]:
-        """Return the flags and the body as it is to be stored."""
+    def _compress_body(self, entry: Item) -> tuple[int, bytes]:
+        """Return the flags of the envelope, and the body in the form that is stored."""
         body = entry.body
         encoded = any(name == b"content-encoding" for name, _ in entry.headers)
         if len(body) >= self._threshold and not encoded:
             small = self._zstd.compress(body)
-            if len(small) <= WORTH * len(body):
+            if len(small) <= LARGEST_RATIO * len(body):
                 return ZSTD, small
         return 0, body
 
-    def _expand(self, stored: bytes, raw: int) -> bytes:
+    def _decompress(self, stored: bytes, raw: int) -> bytes:
         try:
-            # The frame's own claim is checked first: given one, zstd allocates by it alone.
+            # Check the size in the frame first: zstd allocates that much, whatever the data is.
             if zstandard.frame_content_size(stored) == raw:
                 return self._zstd.decompress(stored, allow_extra_data=False)
         except zstandard.ZstdError:
@@ -252,6 +247,33 @@ class Codec:
             return self._unpack(packed)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             raise EntryRejected("meta") from None
+
+
+def _meta(entry: Item, shift: float) -> _Meta:
+    """Return the metadata of an entry, with its times moved by `shift` and cut to `MAX_LIFETIME`."""
+    born = entry.born + shift
+    fresh_until = min(entry.fresh_until + shift, born + MAX_LIFETIME)
+    longest = fresh_until + MAX_LIFETIME
+    stale_until = stale_error_until = fresh_until
+    if isinstance(entry, VaryMarker):
+        status = MARKER
+        vary: Selecting = tuple((name, None) for name in entry.names)
+    else:
+        status, vary = entry.status, entry.vary
+        stale_until = min(entry.stale_until + shift, longest)
+        stale_error_until = min(entry.stale_error_until + shift, longest)
+    return _Meta(
+        status,
+        entry.headers,
+        entry.tags,
+        vary,
+        entry.route,
+        born,
+        fresh_until,
+        stale_until,
+        stale_error_until,
+        min(entry.dies_at + shift, longest),
+    )
 
 
 def _hasher(secret: bytes) -> blake2b:
@@ -267,12 +289,14 @@ def _checksum(prepared: blake2b, header: bytes, content: bytes | memoryview) -> 
 
 
 def _check(meta: _Meta, raw: int, server_now: float) -> None:
-    """Refuse what no correct writer stores; `raw` is the body's length."""
+    """Reject values that no correct writer stores. `raw` is the length of the body."""
     status = meta.status
-    if raw if status == MARKER else not 200 <= status <= 599:  # RFC 9110 §15.2: 1xx is no answer
+    if (
+        raw if status == MARKER else not 200 <= status <= 599
+    ):  # RFC 9110 §15.2: 1xx is not a final response
         raise EntryRejected("status")
     born, fresh_until, dies_at = meta.born, meta.fresh_until, meta.dies_at
-    # A sum is finite only if every part is.
+    # A sum is finite only if every part of it is finite.
     if not isfinite(
         born + fresh_until + meta.stale_until + meta.stale_error_until + dies_at
     ) or not (
@@ -302,13 +326,27 @@ def _check_headers(headers: HeaderPairs, raw: int) -> None:
 
 
 def _states_only(headers: HeaderPairs, length: bytes) -> bool:
-    """Say whether no Content-Length is another: a server would break the connection off."""
+    """Tell whether each Content-Length is this one. With a wrong one, a server aborts the response."""
     return all(value == length for name, value in headers if name == b"content-length")
+
+
+def _marker(meta: _Meta, key: bytes, position: Position, shift: float) -> VaryMarker:
+    return VaryMarker(
+        key=key,
+        names=tuple(name for name, _ in meta.vary),
+        route=sys.intern(meta.route),
+        born=meta.born + shift,
+        fresh_until=meta.fresh_until + shift,
+        dies_at=meta.dies_at + shift,
+        position=position,
+        tags=meta.tags,
+    )
 
 
 def _entry(meta: _Meta, key: bytes, body: bytes, position: Position, shift: float) -> Entry:
     fresh_until = meta.fresh_until + shift
-    ends = meta.fresh_until  # times that equal it share its object: a million of them are worth it
+    # Equal times share one float object, which saves memory where there are many entries.
+    ends = meta.fresh_until
     stale, on_error, dies = meta.stale_until, meta.stale_error_until, meta.dies_at
     return Entry(
         key=key,

@@ -1,4 +1,7 @@
-"""Asking Redis under a deadline and a breaker: what every use of it during a request goes through."""
+"""Redis commands with a deadline and a circuit breaker.
+
+Every use of Redis during a request goes through `Commands`, so that Redis cannot delay a request (I3).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any, Literal
 
 from cachemw.connections.node import Node
 from cachemw.connections.nodes import Nodes
+from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import EntryRejected, StoreError, StoreUnavailable
 
 __all__ = ["WRONG_TYPE", "Commands", "Operation"]
@@ -16,18 +20,18 @@ Operation = Literal["get", "set", "lease"]
 
 _OPEN = "the breaker is open"
 _POOL_EMPTY = "No connection available"
-"""redis-py's words when every connection is busy: our own load, no illness of the server's."""
+"""The message of redis-py when all connections are in use. That is our own load: the server works."""
 WRONG_TYPE = "WRONGTYPE"
-"""What a server's answer begins with where a list, say, stands under the name of an entry."""
+"""The start of the server's error for a key that holds another type, such as a list."""
 
 
 class Commands:
-    """Commands that fail with StoreUnavailable, counted. Thread-safe.
+    """Commands that raise StoreUnavailable on every failure, and count it. Thread-safe.
 
-    A read of what is no string raises EntryRejected("type"): the server is well, the value is not.
+    Only for a value of a wrong type, EntryRejected("type") is raised: the server itself works.
     """
 
-    def __init__(self, nodes: Nodes, count: Callable[[str, str], None]) -> None:
+    def __init__(self, nodes: Nodes, count: Callable[[EventName, str], None]) -> None:
         self._nodes = nodes
         self._count = count
         self._deadline = nodes.config.deadline
@@ -36,16 +40,16 @@ class Commands:
         self._errors = (RedisError, OSError, TimeoutError)
         self._refusal = ResponseError
 
-    def reaches(self, key: bytes) -> bool:
-        """Say whether the server that has a key may be asked."""
+    def is_reachable(self, key: bytes) -> bool:
+        """Tell whether the server of a key is known and its breaker is closed."""
         try:
             return self._nodes.of(key).breaker.closed
         except StoreUnavailable:
             return False
 
-    def ask(self, operation: Operation, key: bytes, *command: Any) -> Any:
-        """Run a command about a key from a thread."""
-        node = self._well(key)
+    def run(self, operation: Operation, key: bytes, *command: Any) -> Any:
+        """Run a command on the server of a key and return its answer. For threads."""
+        node = self._healthy_node(key)
         try:
             answer = node.sync().execute_command(*command)
         except self._errors as error:
@@ -53,9 +57,9 @@ class Commands:
         node.breaker.success()
         return answer
 
-    async def aask(self, operation: Operation, key: bytes, *command: Any) -> Any:
-        """Run a command about a key from an event loop."""
-        node = self._well(key)
+    async def arun(self, operation: Operation, key: bytes, *command: Any) -> Any:
+        """Run a command on the server of a key and return its answer. For event loops."""
+        node = self._healthy_node(key)
         try:
             async with asyncio.timeout(self._deadline):
                 answer = await node.aio().execute_command(*command)
@@ -64,8 +68,8 @@ class Commands:
         node.breaker.success()
         return answer
 
-    def _well(self, key: bytes) -> Node:
-        """Give the node of a key, unless it is ill."""
+    def _healthy_node(self, key: bytes) -> Node:
+        """Return the node of a key. Raises StoreUnavailable while its breaker is not closed."""
         node = self._nodes.of(key)
         if not node.breaker.closed:
             raise StoreUnavailable(_OPEN)
@@ -74,21 +78,21 @@ class Commands:
     def _failed(
         self, operation: Operation, key: bytes, node: Node, error: BaseException
     ) -> StoreError:
-        """Count a failure, tell the breaker, and give what the flow is to hear of it.
+        """Count a failure, report it to the breaker, and return the error to raise.
 
-        A server that answers with an error to a write (full, read-only) still answers reads, so
-        that is counted and does not open the breaker; nor does one that says where the key is now.
+        These failures do not open the breaker: an error answer to a write (the server is full or
+        read-only, but still answers reads), and an answer that tells where the key is now.
         """
         if operation == "get" and str(error).startswith(WRONG_TYPE):
             node.breaker.success()
             return EntryRejected("type")
         self._count("store_error", operation)
-        elsewhere = self._nodes.heard(key, error)
+        elsewhere = self._nodes.learn_from_error(key, error)
         refused_write = operation != "get" and isinstance(error, self._refusal)
         if not elsewhere and not refused_write and _POOL_EMPTY not in str(error):
             was_closed = node.breaker.closed
             node.breaker.failure()
             if was_closed and not node.breaker.closed:
-                self._nodes.suspect()
+                self._nodes.mark_doubtful()
                 self._count("breaker_opened", "")
         return StoreUnavailable(f"{operation}: {type(error).__name__}")

@@ -1,11 +1,11 @@
-"""What things are called in Redis.
+"""The names of Redis keys.
 
     cachemw:{shop:1f0e…}:e1       an entry, by the digest of its key
-    cachemw:{shop:1f0e…}:lease    its lease
-    cachemw:{shop}:log            the invalidation log, and what goes with it
+    cachemw:{shop:1f0e…}:lease    the lease of that entry
+    cachemw:{shop}:log            the invalidation log; other keys of the namespace are alike
 
-The braces choose the slot in a Cluster: an entry and its lease share one, the log and its epoch
-another, and entries spread over all nodes.
+In a Cluster, the text in braces decides the slot. So an entry and its lease share a slot, the log and
+all that is written together with it share another, and entries are spread over all nodes.
 """
 
 from __future__ import annotations
@@ -16,5 +16,5 @@ __all__ = ["name_of"]
 
 
 def name_of(namespace: str, key: Key, what: str) -> bytes:
-    """Name what is kept about one key."""
+    """Return the Redis key of something that belongs to one cache key."""
     return f"cachemw:{{{namespace}:{key.digest.hex()}}}:{what}".encode("ascii")

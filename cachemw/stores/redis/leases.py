@@ -1,14 +1,24 @@
-"""Leases: of all processes that miss on a key at once, one calls the application.
+"""Leases: if several processes miss on the same key at once, only one calls the application.
 
-A lease is a key in Redis with a random token and a time to live, beside the entry that it is about.
-Its holder writes the entry first and gives the lease back then; where the answer cannot be kept it
-leaves that word in the lease's place, so that nobody waits for the next one. A holder that dies
-leaves a lease that ends by itself; one that lives and is slow has it renewed, by a thread that
-calls `renew` now and then. Only its own token renews a lease or gives it back: one that ran out may
-belong to somebody else by now.
+Theory of operation. A lease is a key in Redis, next to its entry, with a random token as its value and
+a time to live:
 
-Who holds a lease is known by the object: `Leases` refers to it weakly, so that one that was dropped
-on whatever way out is not renewed, and nothing has to be signed off.
+- `acquire` sets it with NX. The process that succeeds is the holder and calls the application; the
+  others wait for the entry.
+- `settle` ends it. The holder first stores the entry, then deletes the lease. If the response cannot be
+  stored, the holder replaces the token with a "not cacheable" marker, which lives for a while. A process
+  that finds the marker calls the application at once, without a lease (hit-for-miss).
+- `renew` extends the leases of this process. The log's thread calls it regularly, so a slow holder keeps
+  its lease. If a holder dies, nobody renews its lease, and it ends by itself.
+- Every script compares the token first. A lease that ran out may belong to another process now, and
+  must not be renewed or deleted for it.
+
+If Redis fails during `acquire` or `settle`, the command may or may not have been executed. The lease is
+then settled later (`settle_deferred`), so that no process waits for a holder that does not exist.
+
+`Leases` refers to its `Lease` objects weakly. When the last user of a lease is gone, in whatever way it
+ended, the object is freed and no longer renewed. So no caller has to sign off. Where a traceback may
+keep the object alive, its user marks it `dropped`, and it is settled at the next renewal.
 """
 
 from __future__ import annotations
@@ -31,19 +41,19 @@ from cachemw.stores.redis.key_names import name_of
 
 __all__ = ["Leases"]
 
-_NOBODY_WAITS = b"-"
-"""Stands in place of a token where the answer could not be kept."""
+_UNCACHEABLE = b"-"
+"""The "not cacheable" marker: the value in place of a token."""
 
 _LONGEST = 60.0
-"""Seconds for which a lease is renewed, in all: no client is there for longer, since proxies give up
-by then (nginx's proxy_read_timeout is 60 s), and a call that never ends must not hold one for ever."""
+"""Seconds for which a lease is renewed altogether. Proxies give up by then (proxy_read_timeout of nginx is
+60 s), so no client waits any more; and a call that never ends must not hold a lease for ever."""
 _MOST = 1000
-"""Leases of a process that are renewed; beyond them they end by themselves."""
+"""Leases that one process renews (I4). Further ones are not renewed and end by themselves."""
 _BUDGET = 0.05
-"""Seconds that one round of renewals may take: the thread that makes it has the log to follow."""
+"""Seconds that one round of renewals may take: its thread must also follow the log."""
 
-# Scripts, for each must be one step; of one key, for the sake of Cluster. They read no more than one
-# byte above a token's 16, for whatever somebody else may have put there.
+# These are scripts because each must be atomic. Each uses one key only, as a Cluster requires. GETRANGE
+# reads 17 bytes, one more than a token has: somebody else may have put a large value there.
 _ACQUIRE = """
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
 return redis.call('GETRANGE', KEYS[1], 0, 16)
@@ -60,15 +70,15 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """
 
 
-class _Term(Struct):
-    """Since when a lease is held, and when it was last renewed."""
+class _Holding(Struct):
+    """When a lease was taken, and when it was last renewed."""
 
     taken: float
     renewed: float
 
 
-class _Debt(Struct, frozen=True):
-    """A lease that Redis was not there to take back; others would wait for what will not come."""
+class _DeferredSettlement(Struct, frozen=True):
+    """A lease to settle later, because Redis failed. Other processes may be waiting for it."""
 
     lease: Lease
     uncacheable: bool
@@ -87,8 +97,7 @@ class Leases:
         remembered: float,
         monotonic: Callable[[], float],
     ) -> None:
-        """A lease ends `lifetime` seconds after it was taken, or renewed; that nobody need wait holds
-        for `remembered`."""
+        """Let a lease live `lifetime` seconds after each renewal, and a marker `remembered` seconds."""
         self._commands = commands
         self._namespace = namespace
         self._lifetime = max(1, int(lifetime * 1000))
@@ -98,103 +107,105 @@ class Leases:
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """Forget what is held: the calls are the parent's."""
+        """Forget all leases: the calls to the application run in the parent process."""
         self._lock = threading.Lock()
-        self._held: WeakKeyDictionary[Lease, _Term] = WeakKeyDictionary()
-        self._owed: deque[_Debt] = deque(maxlen=_MOST)
+        self._held: WeakKeyDictionary[Lease, _Holding] = WeakKeyDictionary()
+        self._deferred: deque[_DeferredSettlement] = deque(maxlen=_MOST)
 
     def acquire(self, key: Key) -> Lease | Claim:
-        """Take a lease, or say why it is not to be had. Raises StoreUnavailable."""
+        """Take a lease, or return why there is none. Raises StoreUnavailable."""
         lease = Lease(key, os.urandom(8))
-        with self._or_owed(lease, uncacheable=False):
-            return self._claimed(lease, self._ask(lease, self._acquiring(lease)))
+        with self._deferred_on_failure(lease, uncacheable=False):
+            return self._read_claim(lease, self._run(lease, self._acquire_command(lease)))
 
     async def aacquire(self, key: Key) -> Lease | Claim:
-        """Take a lease, or say why it is not to be had. Raises StoreUnavailable."""
+        """Take a lease, or return why there is none. Raises StoreUnavailable."""
         lease = Lease(key, os.urandom(8))
-        with self._or_owed(lease, uncacheable=False):
-            return self._claimed(lease, await self._aask(lease, self._acquiring(lease)))
+        with self._deferred_on_failure(lease, uncacheable=False):
+            return self._read_claim(lease, await self._arun(lease, self._acquire_command(lease)))
 
     def settle(self, lease: Lease, uncacheable: bool) -> None:
-        """Give a lease back, or leave word that nobody need wait. Raises StoreUnavailable."""
-        with self._or_owed(lease, uncacheable):
-            self._ask(lease, self._settling(lease, uncacheable))
+        """Delete a lease, or replace it with a "not cacheable" marker. Raises StoreUnavailable."""
+        with self._deferred_on_failure(lease, uncacheable):
+            self._run(lease, self._settle_command(lease, uncacheable))
 
     async def asettle(self, lease: Lease, uncacheable: bool) -> None:
-        """Give a lease back, or leave word that nobody need wait. Raises StoreUnavailable."""
-        with self._or_owed(lease, uncacheable):
-            await self._aask(lease, self._settling(lease, uncacheable))
+        """Delete a lease, or replace it with a "not cacheable" marker. Raises StoreUnavailable."""
+        with self._deferred_on_failure(lease, uncacheable):
+            await self._arun(lease, self._settle_command(lease, uncacheable))
 
-    def owe(self, lease: Lease, uncacheable: bool) -> None:
-        """Remember to settle a lease when Redis is back: a replica that took over has it still."""
-        self._owed.append(_Debt(lease, uncacheable, self._monotonic()))
+    def settle_later(self, lease: Lease, uncacheable: bool) -> None:
+        """Remember to settle a lease when Redis is back. A promoted replica may still have it."""
+        self._deferred.append(_DeferredSettlement(lease, uncacheable, self._monotonic()))
 
-    def pay(self) -> None:
-        """Settle what is owed, and not over by itself. Raises StoreUnavailable."""
-        while self._owed:
-            debt = self._owed[0]
-            if self._monotonic() - debt.since < self._lifetime / 1000:
-                self._ask(debt.lease, self._settling(debt.lease, debt.uncacheable))
-            self._owed.popleft()
+    def settle_deferred(self) -> None:
+        """Settle the remembered leases that have not ended by themselves. Raises StoreUnavailable."""
+        while self._deferred:
+            deferred = self._deferred[0]
+            if self._monotonic() - deferred.since < self._lifetime / 1000:
+                self._run(
+                    deferred.lease, self._settle_command(deferred.lease, deferred.uncacheable)
+                )
+            self._deferred.popleft()
 
     @contextmanager
-    def _or_owed(self, lease: Lease, uncacheable: bool) -> Iterator[None]:
-        """Owe a lease if Redis fails: what was asked for may have been done for all that."""
+    def _deferred_on_failure(self, lease: Lease, uncacheable: bool) -> Iterator[None]:
+        """Settle a lease later if Redis fails: the command may have been executed all the same."""
         try:
             yield
         except StoreUnavailable:
-            self.owe(lease, uncacheable)
+            self.settle_later(lease, uncacheable)
             raise
 
     def renew(self) -> None:
-        """Renew what is held and was not renewed of late. Raises StoreUnavailable."""
+        """Renew the leases of this process that are due. Raises StoreUnavailable."""
         began = self._monotonic()
-        for lease, term in self._due(began):
-            if not self._ask(lease, self._renewing(lease)):
-                self._forget(lease)  # it ran out, and may be somebody else's
-            term.renewed = self._monotonic()
-            if term.renewed - began > _BUDGET:
+        for lease, holding in self._due(began):
+            if not self._run(lease, self._renew_command(lease)):
+                self._forget(lease)  # it ran out, and may belong to another process now
+            holding.renewed = self._monotonic()
+            if holding.renewed - began > _BUDGET:
                 return  # the others are due in the next round
 
-    def _due(self, now: float) -> Iterator[tuple[Lease, _Term]]:
+    def _due(self, now: float) -> Iterator[tuple[Lease, _Holding]]:
         with self._lock:
             held = list(self._held.items())
-        for lease, term in held:
+        for lease, holding in held:
             if lease.dropped:
                 self._forget(lease)
-                self.owe(lease, uncacheable=False)
-            elif now - term.taken > _LONGEST:
+                self.settle_later(lease, uncacheable=False)
+            elif now - holding.taken > _LONGEST:
                 self._forget(lease)
-            elif now - term.renewed > self._renewed_after:
-                yield lease, term
+            elif now - holding.renewed > self._renewed_after:
+                yield lease, holding
 
     def _forget(self, lease: Lease) -> None:
         with self._lock:
             self._held.pop(lease, None)
 
-    def _claimed(self, lease: Lease, answer: Any) -> Lease | Claim:
+    def _read_claim(self, lease: Lease, answer: Any) -> Lease | Claim:
         if answer != 1:
-            return Claim.UNCACHEABLE if answer == _NOBODY_WAITS else Claim.HELD
+            return Claim.UNCACHEABLE if answer == _UNCACHEABLE else Claim.HELD
         now = self._monotonic()
         with self._lock:
             if len(self._held) < _MOST:
-                self._held[lease] = _Term(now, now)
+                self._held[lease] = _Holding(now, now)
         return lease
 
-    def _ask(self, lease: Lease, command: tuple[Any, ...]) -> Any:
-        return self._commands.ask("lease", self._name(lease), *command)
+    def _run(self, lease: Lease, command: tuple[Any, ...]) -> Any:
+        return self._commands.run("lease", self._name(lease), *command)
 
-    async def _aask(self, lease: Lease, command: tuple[Any, ...]) -> Any:
-        return await self._commands.aask("lease", self._name(lease), *command)
+    async def _arun(self, lease: Lease, command: tuple[Any, ...]) -> Any:
+        return await self._commands.arun("lease", self._name(lease), *command)
 
-    def _acquiring(self, lease: Lease) -> tuple[Any, ...]:
+    def _acquire_command(self, lease: Lease) -> tuple[Any, ...]:
         return "EVAL", _ACQUIRE, 1, self._name(lease), lease.token.hex(), self._lifetime
 
-    def _settling(self, lease: Lease, uncacheable: bool) -> tuple[Any, ...]:
-        word = self._remembered if uncacheable else 0
-        return "EVAL", _SETTLE, 1, self._name(lease), lease.token.hex(), word
+    def _settle_command(self, lease: Lease, uncacheable: bool) -> tuple[Any, ...]:
+        marker_lifetime = self._remembered if uncacheable else 0
+        return "EVAL", _SETTLE, 1, self._name(lease), lease.token.hex(), marker_lifetime
 
-    def _renewing(self, lease: Lease) -> tuple[Any, ...]:
+    def _renew_command(self, lease: Lease) -> tuple[Any, ...]:
         return "EVAL", _RENEW, 1, self._name(lease), lease.token.hex(), self._lifetime
 
     def _name(self, lease: Lease) -> bytes:

@@ -1,10 +1,10 @@
-"""Looking through all entries of a namespace in Redis: for people, never on behalf of a request.
+"""A search through all entries of a namespace in Redis. It is for people; no request uses it.
 
-SCAN gives the names, a thousand looked at a time, on every server that keys are at. Values are asked
-for by the batch, and how long they are comes first: no more than some megabytes are on their way at
-once, and what is longer than an entry can be is not read at all. The connection is one of its own,
-with a person's patience: it takes none from requests, and tells no breaker. While Redis makes its
-table of keys larger or smaller, SCAN may give a name twice.
+SCAN returns the names, from every server that has keys. Values are read in batches, after their lengths:
+so only a few megabytes are in flight at once, and a value that is longer than an entry can be is not
+read at all. The search has its own connection with a longer timeout, so it takes no connection from
+requests, and does not report to a breaker. SCAN may return a name twice while Redis resizes its table
+of keys.
 """
 
 from __future__ import annotations
@@ -18,42 +18,38 @@ from typing import Any
 from msgspec import Struct
 
 from cachemw.connections.nodes import Nodes
-from cachemw.engine.model.entry import Entry, Key
-from cachemw.errors import EntryRejected, StoreUnavailable
+from cachemw.engine.model.entry import Item, Key
+from cachemw.errors import EntryRejected, SearchTimedOut, StoreUnavailable
 from cachemw.stores.redis.codec import Codec
 from cachemw.stores.redis.commands import WRONG_TYPE
 from cachemw.stores.redis.key_names import name_of
 from cachemw.stores.redis.tier import FORMAT, ServerClock
 
-__all__ = ["Scanned", "Scanner", "TimeIsUpError"]
+__all__ = ["ScanResult", "Scanner"]
 
 _NAMES = 1000
-"""Names that a server looks at for one SCAN: less than a millisecond, in which it does nothing else."""
+"""Names that a server examines for one SCAN. It takes less than a millisecond and blocks the server."""
 _BATCH = 4 << 20
-"""Bytes of values that are asked for at once; one value may be longer."""
+"""Bytes of values that are read at once. A single value may be longer."""
 _PATIENCE = 2.0
-"""Seconds that a reply may take: a person waits for it."""
+"""Seconds that a reply may take, where a person waits for it."""
 
 _Value = bytes | str | None
-"""A value, why it is no entry, or None: it is not there any more."""
+"""The value (bytes), the reason why it is no entry (str), or None if it has just been removed."""
 _Named = tuple[bytes, _Value]
 
 
-class Scanned(Struct, frozen=True, kw_only=True):
-    """What one name holds: an entry and its key, or why it is none."""
+class ScanResult(Struct, frozen=True, kw_only=True):
+    """One name in Redis: an entry and its key, or the reason why the value is no entry."""
 
     name: str
     key: Key | None = None
-    entry: Entry | None = None
+    entry: Item | None = None
     reason: str = ""
 
 
-class TimeIsUpError(Exception):
-    """There was no time to look at all there is."""
-
-
 class Scanner:
-    """Looks through the entries of one namespace."""
+    """A search through the entries of one namespace."""
 
     def __init__(
         self,
@@ -76,31 +72,31 @@ class Scanner:
         *,
         patience: float = _PATIENCE,
         ends: float = math.inf,
-    ) -> Iterator[Scanned]:
-        """Yield what is stored; `identify` makes the key of a full one. Blocks.
+    ) -> Iterator[ScanResult]:
+        """Yield all stored entries. `identify` makes a key from a full key. Blocks.
 
         Raises StoreUnavailable when a server does not answer for `patience` seconds, or its time is
-        not known, and TimeIsUpError at the monotonic time `ends`: whoever takes what is yielded would
+        not known, and SearchTimedOut at the monotonic time `ends`: whoever takes what is yielded would
         not notice, where a server is full of others' keys.
         """
         with _mapped_errors():
-            for node in self._nodes.every():
-                with closing(node.alone(patience)) as client:
+            for node in self._nodes.all_nodes():
+                with closing(node.dedicated_client(patience)) as client:
                     for names in self._names(client):
                         for name, value in self._values(client, names):
-                            yield from self._opened(name, value, identify)
+                            yield from self._results(name, value, identify)
                         if time.monotonic() >= ends:
-                            raise TimeIsUpError
+                            raise SearchTimedOut
 
-    def under(self, digest: bytes, identify: Callable[[bytes], Key]) -> Iterator[Scanned]:
-        """Yield what is stored under one key, if anything; raises as `entries` does."""
+    def by_digest(self, digest: bytes, identify: Callable[[bytes], Key]) -> Iterator[ScanResult]:
+        """Yield the entry of one digest, if there is one. Raises the same errors as `entries`."""
         name = name_of(self._namespace, Key(digest, b""), FORMAT)
         with (
             _mapped_errors(),
-            closing(self._nodes.found(name).alone(_PATIENCE)) as client,
+            closing(self._nodes.find(name).dedicated_client(_PATIENCE)) as client,
         ):
             for _, value in self._values(client, [name]):
-                yield from self._opened(name, value, identify)
+                yield from self._results(name, value, identify)
 
     def _names(self, client: Any) -> Iterator[list[bytes]]:
         pattern = f"cachemw:{{{self._namespace}:*}}:{FORMAT}"
@@ -112,9 +108,9 @@ class Scanner:
                 return
 
     def _values(self, client: Any, names: list[bytes]) -> Iterator[_Named]:
-        """Give names with their values, or with the reason why a value is no entry."""
+        """Yield names with their values, or with the reason why a value is no entry."""
         read, size = [], 0
-        lengths = _asked(client, (("STRLEN", name) for name in names))
+        lengths = _run_each(client, (("STRLEN", name) for name in names))
         for name, length in zip(names, lengths, strict=True):
             if isinstance(length, str):
                 yield name, length
@@ -131,22 +127,22 @@ class Scanner:
         yield from self._read(client, read)
 
     def _read(self, client: Any, names: list[bytes]) -> Iterator[_Named]:
-        # It may have grown meanwhile: one byte more than an entry has tells, as in `RedisTier`.
+        # A value may have grown meanwhile. One byte more than an entry can have shows it, as in `RedisTier`.
         last = self._codec.largest
-        values = _asked(client, (("GETRANGE", name, 0, last) for name in names))
+        values = _run_each(client, (("GETRANGE", name, 0, last) for name in names))
         yield from zip(names, values, strict=True)
 
-    def _opened(
+    def _results(
         self, name: bytes, value: _Value, identify: Callable[[bytes], Key]
-    ) -> Iterator[Scanned]:
-        shown = name.decode("ascii", "backslashreplace")
+    ) -> Iterator[ScanResult]:
+        printable = name.decode("ascii", "backslashreplace")
         if isinstance(value, str):
-            yield Scanned(name=shown, reason=value)
+            yield ScanResult(name=printable, reason=value)
             return
         shift = self._server_clock()
         if shift is None:
             raise StoreUnavailable("scan: the server's time is not known")
-        if not value:  # it has just gone
+        if not value:  # it was just removed
             return
         now = self._monotonic()
         try:
@@ -154,10 +150,10 @@ class Scanner:
             if name_of(self._namespace, key, FORMAT) != name:
                 raise EntryRejected("key")
         except EntryRejected as rejected:
-            if rejected.reason != "expired":  # Redis is about to remove it
-                yield Scanned(name=shown, reason=rejected.reason)
+            if rejected.reason != "expired":  # Redis will remove it soon
+                yield ScanResult(name=printable, reason=rejected.reason)
         else:
-            yield Scanned(name=shown, key=key, entry=entry)
+            yield ScanResult(name=printable, key=key, entry=entry)
 
 
 @contextmanager
@@ -170,10 +166,11 @@ def _mapped_errors() -> Iterator[None]:
         raise StoreUnavailable(f"scan: {type(error).__name__}") from error
 
 
-def _asked(client: Any, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
-    """Run commands about one key each; an answer is a text where the value is of another type.
+def _run_each(client: Any, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
+    """Run commands, each for one key, in one pipeline, and return their answers.
 
-    It is None for what is on another server by now: it is found there.
+    An answer is the reason "type" if the value is of another type. It is None if the key has moved
+    to another server: it is found there.
     """
     from redis.exceptions import AskError, MovedError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from hashlib import blake2b
 
-from cachemw.engine.model.entry import Entry, Key
+from cachemw.engine.model.entry import Item, Key, VaryMarker
 from cachemw.errors import EntryRejected
 from cachemw.stores.redis.codec import HEADER, REASONS, START, Codec
 
@@ -73,10 +73,10 @@ def _is_listed(reason: str) -> None:
     assert reason in REASONS
 
 
-def _is_sound(entry: Entry) -> None:
+def _is_sound(entry: Item) -> None:
     assert entry.born <= entry.fresh_until <= entry.dies_at
     assert NOW < entry.dies_at < float("inf")
-    assert entry.is_marker or 200 <= entry.status <= 599
+    assert isinstance(entry, VaryMarker) or 200 <= entry.status <= 599
     for name, value in entry.headers:
         assert name == name.lower() != b""
         assert not {*b"\r\n\0"} & {*name, *value}
@@ -85,5 +85,5 @@ def _is_sound(entry: Entry) -> None:
     assert _facts(_CODEC.decode(again, KEY, now=NOW, server_now=NOW)) == _facts(entry)
 
 
-def _facts(entry: Entry) -> list[object]:
-    return [getattr(entry, name) for name in Entry.__struct_fields__]
+def _facts(entry: Item) -> list[object]:
+    return [getattr(entry, name) for name in entry.__struct_fields__]

@@ -19,7 +19,6 @@ from cachemw.engine.model.keys import KeyMaker, decode_parts, encode_parts
 from cachemw.engine.model.router import Router
 from cachemw.engine.model.tags import (
     MAX_LENGTH,
-    TagError,
     fill,
     group_tag,
     normalise,
@@ -31,6 +30,7 @@ from cachemw.engine.model.tags import (
 )
 from cachemw.engine.request.keying import CacheableRequest, classify, read_key
 from cachemw.engine.request.urls import purged_tags, tags_of_listed_url, tags_of_url
+from cachemw.errors import TagError
 from cachemw.http.cache_status import CACHE_NAME, forwarded, hit
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Head, Request

@@ -11,7 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from cachemw.invalidation.base import PurgeResult
+from cachemw.invalidation.purges import PurgeResult
 
 from .application import ROUTES, Application, Given, route_of
 from .fleet import BOUND, SIZE, Answer

@@ -69,7 +69,7 @@ def ill_traffic(
 def test_a_master_is_killed_and_a_replica_takes_over(
     sentinel: RedisSentinel, kind: type[Traffic]
 ) -> None:
-    # Guards: `keep_up` before each attempt to join (the old address for ever), the queue for purges
+    # Guards: `locate_if_due` before each attempt to join (the old address for ever), the queue for purges
     # (what is changed meanwhile comes back from the replica).
     before = sentinel.master
     _, status = ill_traffic(kind, sentinel.url, before.kill, SENTINEL_BACK)
@@ -137,7 +137,7 @@ def test_a_sentinel_is_not_believed_when_its_master_says_that_it_is_none(
 def test_the_node_with_the_log_is_killed_and_its_replica_takes_over(
     cluster: RedisCluster, kind: type[Traffic]
 ) -> None:
-    # Guards: `keep_up` before each attempt to join, the queue for purges.
+    # Guards: `locate_if_due` before each attempt to join, the queue for purges.
     before = cluster.owner(LOG)
     _, status = ill_traffic(kind, cluster.url, before.kill, CLUSTER_BACK)
     assert status == "queued"
@@ -165,7 +165,7 @@ def test_another_node_goes_away_and_costs_what_it_had(
         fault(node)
         traffic.await_more(50)
         traffic.change()
-        # Guard: `keep_up` in `_follow`; the log is well, and nothing else asks who has the slots now.
+        # Guard: `locate_if_due` in `_follow`; the log is well, and nothing else asks who has the slots now.
         until(lambda: traffic.closed and settled(traffic))
         ill = traffic.since(began)
         assert traffic.change() == "confirmed"
@@ -179,7 +179,7 @@ def test_another_node_goes_away_and_costs_what_it_had(
 
 @pytest.mark.thorough
 def test_a_node_is_replaced_in_an_orderly_way(cluster: RedisCluster, kind: type[Traffic]) -> None:
-    # Guard: `Nodes.heard` takes MOVED for news and not for an illness.
+    # Guard: `Nodes.learn_from_error` takes MOVED for news and not for an illness.
     def fail_over() -> None:
         cluster.fail_over(another_node(cluster))
 
@@ -212,8 +212,8 @@ def test_a_cluster_that_has_lost_slots_is_left_alone(cluster: RedisCluster) -> N
 
 @pytest.mark.thorough
 def test_slots_that_move_are_misses_for_a_moment(cluster: RedisCluster) -> None:
-    # Guards: `Nodes.heard` takes ASK and MOVED for no illness; `Topology.moved` believes MOVED at
-    # once, and `keep_up` learns of the others. A slot that is on its way has no answer but ASK for
+    # Guards: `Nodes.learn_from_error` takes ASK and MOVED for no illness; `Topology.moved` believes MOVED at
+    # once, and `locate_if_due` learns of the others. A slot that is on its way has no answer but ASK for
     # keys that are not there yet.
     bare = baseline(AsgiTraffic)
     giver, taker = (each for each in cluster.servers[:3] if each is not cluster.owner(LOG))

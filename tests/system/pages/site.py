@@ -65,7 +65,7 @@ def main(folder: str, redis: str = "") -> None:
 
     from cachemw.django import get_cache
 
-    get_cache().inspection.hear()  # what is made before goes into no Redis
+    get_cache().inspection.wait_for_log()  # what is made before goes into no Redis
     call_command("migrate", verbosity=0)
     User.objects.create_superuser(USER, password=project.PASSWORD)
     application = StaticFilesHandler(WSGIHandler())

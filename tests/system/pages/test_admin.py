@@ -83,7 +83,7 @@ def test_it_can_be_used_by_keyboard_alone(browser: Chrome, site: Site) -> None:
     walk(browser, to="id_routes_1").send_keys(Keys.SPACE)
     walk(browser, to="id_way_0").send_keys(Keys.ARROW_DOWN)
     walk(browser, to="Preview").send_keys(Keys.ENTER)
-    until(browser, "About to be purged: route orders (soft).")
+    until(browser, "This will purge: route orders (soft).")
     walk(browser, to="Yes, purge").send_keys(Keys.ENTER)
     until(browser, "Route orders (soft): Purged softly")
 
@@ -147,7 +147,7 @@ def test_all_of_it_can_be_seen_and_read(
         if browser.find_elements(By.CSS_SELECTOR, 'input[value="Preview"]'):
             browser.find_element(By.ID, "id_tags").send_keys("long" * 60)
             press(browser, "Preview")
-            until(browser, "About to be purged")
+            until(browser, "This will purge")
         else:
             press(browser, "Yes, purge")
             until(browser, "Purged from this page")
@@ -185,7 +185,7 @@ def test_with_redis_gone_the_page_says_so_and_a_purge_waits(
     until(browser, "does not answer")
     browser.find_element(By.ID, "id_everything").click()
     press(browser, "Preview")
-    until(browser, "what would be touched is not known")
+    until(browser, "the number of entries is not known")
     press(browser, "Yes, purge")
-    until(browser, "waits for Redis")
+    until(browser, "waiting for Redis")
     assert "fwd=uri-miss" in site.cache_status("/orders")

@@ -139,7 +139,7 @@ def test_the_file_of_flags_is_checked_too(run: Run, write: Write, tmp_path: Path
     run("check")
     flags.write_text('"route:products" = "off"\nlow = "of"\n')
     first, second = run("check", code=1).stderr.splitlines()
-    assert first.startswith("cachemw.toml: flags_file: flags.toml: 'route:products' is no flag")
+    assert first.startswith("cachemw.toml: flags_file: flags.toml: 'route:products' is not a flag")
     assert second.startswith("cachemw.toml: flags_file: flags.toml: low: expected")
     found = json.loads(run("check", "--json", code=1).stdout)
     assert [problem["path"] for problem in found["problems"]] == ["flags_file", "flags_file"]

@@ -229,7 +229,10 @@ def test_where_there_is_nothing_to_control_or_no_redis_it_ends_with_one_line(
     handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     write('[[routes]]\npath = "/a"\nttl = "5s"\n')
     said = run("controller", code=1).stderr
-    assert said == "Error: the configuration names no `redis`: there is no fleet to control\n"
+    assert said == (
+        "Error: the configuration has no `redis` setting: there are no other"
+        " processes whose rollout could be controlled\n"
+    )
     write(CONFIG.format(url=own_redis_server.url))
     own_redis_server.kill()
     said = run("controller", code=1).stderr

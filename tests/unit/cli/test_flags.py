@@ -196,10 +196,10 @@ def test_the_configuration_can_stand_before_or_behind_set(
 @pytest.mark.parametrize(
     ("settings", "code", "said"),
     [
-        (("low",), 2, "expected low=on"),
+        (("low",), 2, "such as low=on"),
         (("low=on", "low=off"), 2, "low is given twice"),
-        (("lwo=on",), 1, "'lwo' is no flag"),
-        (("route:nope=on",), 1, "'route:nope' is no flag"),
+        (("lwo=on",), 1, "'lwo' is not a flag"),
+        (("route:nope=on",), 1, "'route:nope' is not a flag"),
         (("level:low=loud",), 1, "level:low: expected"),
         (("low=perhaps",), 1, 'low: expected "on", "off", "shadow" or a share'),
     ],

@@ -82,7 +82,7 @@ def test_what_is_named_is_shown_entry_by_entry(
     for url in shown:
         assert f" http://shop.example{url} " in output
     if not shown:
-        assert output == "There is none.\n"
+        assert output == "There are no entries.\n"
 
 
 def test_an_entry_says_what_an_operator_asks(run: Run, stocked: Site) -> None:
@@ -207,7 +207,7 @@ def test_the_configuration_alone_has_tags_too(run: Run, write: Write) -> None:
     write('[[routes]]\npath = "/a"\nttl = "5s"\ntags = ["a"]\n')
     result = run("tags")
     assert lines(result.stdout, "/a")[0][2] == "a"
-    assert "names no `redis`" in result.stderr
+    assert "has no `redis` setting" in result.stderr
     assert run("tags", "--top", "0").stderr == ""
 
 

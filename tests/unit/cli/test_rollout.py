@@ -104,7 +104,7 @@ def test_a_plan_that_is_there_is_not_written_over(run: Run, fleet_file: str) -> 
     path = Path("rollout.toml")
     path.write_text("mine")
     said = run("rollout", "plan", "--out", "rollout.toml", code=1).stderr
-    assert said == "Error: rollout.toml is there already: nothing was written\n"
+    assert said == "Error: rollout.toml exists already: nothing was written\n"
     assert path.read_text() == "mine"
 
 
@@ -356,7 +356,7 @@ def test_what_is_rolled_back_is_rolled_back_once(run: Run, begun: None) -> None:
 
 def test_the_phase_and_everything_exclude_each_other(run: Run, begun: None) -> None:
     said = run("rollout", "rollback", "--phase", "current", "--all", code=2).stderr
-    assert "--phase current and --all exclude each other" in said
+    assert "give --phase current or --all, not both" in said
     run("rollout", "rollback", "--phase", "first", code=2)
     assert status(run)["status"] == "running"
 
@@ -366,21 +366,21 @@ def test_the_phase_and_everything_exclude_each_other(run: Run, begun: None) -> N
     [
         (None, ["plan.toml: cannot be read: No such file or directory"]),
         ("holdout = ", ["plan.toml: not valid TOML: Invalid value (at end of document)"]),
-        ("", ["plan.toml: phases: expected at least one, got none"]),
+        ("", ["plan.toml: phases: expected at least one phase, got none: add [[phases]]"]),
         (
             PLAN.replace("0.01%", "0%").replace('"canary 10%"', '"a tenth"'),
             [
-                "plan.toml: holdout: expected more than none:"
-                " there would be nothing to compare with",
+                'plan.toml: holdout: expected a share above 0%, got "0%":'
+                " a rollout needs requests to compare with",
                 'plan.toml: phases[1].steps[0]: expected "on", "off", "shadow"'
-                ' or a share of keys as "canary 10%", got "a tenth"',
+                ' or a share of keys such as "canary 10%", got "a tenth"',
             ],
         ),
         (
             PLAN.replace('["errors"]', '["memory"]'),
             [
-                f'plan.toml: phases[{index}].watch: "memory" can be judged only'
-                " where `memory.planned_size` says what was planned"
+                f'plan.toml: phases[{index}].watch: "memory" needs'
+                ' `memory.planned_size` in the configuration: set it, or leave "memory" out'
                 for index in range(2)
             ],
         ),
@@ -400,19 +400,19 @@ def test_without_redis_in_the_configuration_it_is_said_where_to_go(run: Run, wri
     write('[[routes]]\npath = "/a"\nttl = "5s"\n')
     for command in ("start", "status", "history", *MOVES):
         said = run("rollout", command, code=1).stderr
-        assert "the configuration names no `redis`" in said
+        assert "the configuration has no `redis` setting" in said
         assert "cache.rollout.start()" in said
 
 
 UNDONE = {
     "start": "no rollout was started",
-    "status": "nothing is known of the rollout",
+    "status": "the state of the rollout is not known",
     "history": "the history is not known",
     "promote": "nothing was promoted",
     "approve": "nothing was approved",
     "pause": "nothing was paused",
     "resume": "nothing was resumed",
-    "rollback": "nothing was rolled back. CACHEMW_KILL=1",
+    "rollback": "nothing was rolled back. Without Redis, set CACHEMW_KILL=1",
 }
 
 

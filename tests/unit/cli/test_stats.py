@@ -130,7 +130,7 @@ def test_a_route_that_would_be_wrong_in_shadow_is_named(run: Run, site: Site) ->
         site.get("/products/1")
     wanted = "products would have given 2 wrong answers in 2: body, 8 -> 8 bytes (2)."
     until(lambda: wanted in words(run("stats").stdout))
-    would = "In shadow, route products would have answered 2 of 3 requests (67%) and spared"
+    would = "In shadow, route products would have answered 2 of 3 requests (67%) and saved"
     assert would in words(run("stats").stdout)
 
 

@@ -35,7 +35,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "unknown key with nothing near": (
         "[memory]\nzzz = 1",
-        ["memory.zzz: unknown key; known here: max_size, planned_size, shadow_size"],
+        ["memory.zzz: unknown key; the keys here are max_size, planned_size, shadow_size"],
     ),
     "unknown key in a route": (
         route('tag = ["a"]'),
@@ -93,14 +93,14 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "no memory": ("[memory]\nmax_size = 0", ["memory.max_size: expected a size above zero, got 0"]),
     "more planned than allowed": (
         '[memory]\nmax_size = "1MiB"\nplanned_size = "2MiB"',
-        ["memory.planned_size: 2097152 bytes are more than max_size allows (1048576)"],
+        ["memory.planned_size: 2097152 bytes are more than max_size (1048576): raise max_size"],
     ),
     # Redis and the secret.
     "another scheme": ('redis = "http://h"', [f"redis: {URL}"]),
     "a URL of a wrong type": ("redis = 6379", [f"redis: {URL}"]),
     "no host": (
         'redis = "redis:///0"',
-        ["redis: the Redis URL names no host, such as redis://localhost:6379/0"],
+        ["redis: the Redis URL names no host: write one, such as redis://localhost:6379/0"],
     ),
     "a port that is none": (
         'redis = "redis://h:x"',
@@ -110,14 +110,17 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         'redis = "redis://h/cache"',
         [f"redis: the path of a Redis URL must be a database number, such as /0{ESCAPE}"],
     ),
-    "a fragment": ('redis = "redis://h/0#x"', [f"redis: a Redis URL has no # part{ESCAPE}"]),
+    "a fragment": (
+        'redis = "redis://h/0#x"',
+        [f"redis: a Redis URL has no # part: leave it out{ESCAPE}"],
+    ),
     "a socket of two slashes": (
         'redis = "unix://run/redis.sock"',
-        [f"redis: a unix:// URL has three slashes before the socket's path{ESCAPE}"],
+        [f"redis: a unix:// URL needs three slashes: unix:///run/redis.sock{ESCAPE}"],
     ),
     "no socket": (
         'redis = "unix://"',
-        ["redis: the unix:// URL names no socket, such as unix:///run/redis.sock"],
+        ["redis: the unix:// URL names no socket: write one, such as unix:///run/redis.sock"],
     ),
     "several hosts for one server": (
         'redis = "redis://a,b"',
@@ -132,11 +135,11 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "a Cluster with a database": (
         'redis = "redis+cluster://a/1"',
-        ["redis: a Redis Cluster has no database but 0: leave the path out"],
+        ["redis: a Redis Cluster has only database 0: leave the path out"],
     ),
     "a host of a Cluster without a name": (
         'redis = "redis+cluster://a,:7000"',
-        ["redis: the Redis URL names no host, such as redis://localhost:6379/0"],
+        ["redis: the Redis URL names no host: write one, such as redis://localhost:6379/0"],
     ),
     "a port of a Sentinel that is none": (
         'redis = "redis+sentinel://a:1,b:x/m"',
@@ -144,13 +147,16 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "a table without a URL": (
         "[redis]\npool_size = 5",
-        ["redis.url: is required: Where Redis is. A password in it is never shown."],
+        [
+            "redis.url: is required: The address of Redis. Its password is never shown in messages or logs."
+        ],
     ),
     "a token of the endpoint that could not be sent": (
         '[endpoint]\ntoken = ["short", "0123456789 abcdef"]',
         [
             "endpoint.token[0]: expected at least 16 characters, got 5",
-            "endpoint.token[1]: expected letters, digits and -._~+/ with = at the end only, got others",
+            "endpoint.token[1]: expected only letters, digits and -._~+/ with = at the end,"
+            " got other characters",
         ],
     ),
     "a path of the endpoint that is no plain one": (
@@ -182,13 +188,15 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "a flag for no class": (
         '[flags]\nhgh = "on"',
         [
-            'flags.hgh: there is no risk class "hgh": expected "low", "medium" or "high", '
+            'flags.hgh: "hgh" is not a risk class: expected "low", "medium" or "high", '
             'did you mean "high"?'
         ],
     ),
     "a flag that is a switch": (
         "[flags]\nlow = true",
-        ['flags.low: expected "on", "off", "shadow" or a share of keys as "canary 10%", got true'],
+        [
+            'flags.low: expected "on", "off", "shadow" or a share of keys such as "canary 10%", got true'
+        ],
     ),
     "a flag for no route": (
         route() + '[route_flags]\np-di = "off"',
@@ -212,7 +220,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "no path": (
         '[[routes]]\nttl = "60s"',
         [
-            "routes[0].path: is required: The path template below the mount, such as "
+            "routes[0].path: is required: The paths of the route, below the mount, such as "
             "`/products/{id:int}`."
         ],
     ),
@@ -232,11 +240,11 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "a fragment in a path": (
         route(path="/p#x"),
-        ["routes[0].path: a path has no fragment: servers never see one"],
+        ["routes[0].path: a path has no fragment, which browsers never send: leave the # part out"],
     ),
     "a wildcard": (
         route(path="/p/*"),
-        ["routes[0].path: * is no wildcard here: use {rest:path}, or {name} for one segment"],
+        ["routes[0].path: * is not a wildcard here: write {rest:path}, or {name} for one segment"],
     ),
     "another framework's parameters": (
         route(path="/p/<int:id>"),
@@ -256,10 +264,16 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     # A tab is the one control character that TOML lets into a literal string.
     "a control character": (
         route(path="/a\tb"),
-        ["routes[0].path: a path holds no control characters"],
+        ["routes[0].path: a path cannot contain control characters: remove them"],
     ),
-    "an open brace": (route(path="/p/{id"), ['routes[0].path: unbalanced braces in "{id"']),
-    "a closing brace": (route(path="/p/id}"), ['routes[0].path: unbalanced braces in "id}"']),
+    "an open brace": (
+        route(path="/p/{id"),
+        ['routes[0].path: unbalanced braces in "{id": write a parameter as {id}'],
+    ),
+    "a closing brace": (
+        route(path="/p/id}"),
+        ['routes[0].path: unbalanced braces in "id}": write a parameter as {id}'],
+    ),
     "an unknown converter": (
         route(path="/p/{id:float}"),
         ['routes[0].path: unknown converter "float": expected "int", "path", "str" or "uuid"'],
@@ -274,11 +288,11 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "a parameter twice": (
         route(path="/{id}/{id}"),
-        ["routes[0].path: parameter {id} appears twice"],
+        ["routes[0].path: parameter {id} appears twice: give each its own name"],
     ),
     "parameters that touch": (
         route(path="/{a}{b}"),
-        ["routes[0].path: {a} and {b} need text between them"],
+        ["routes[0].path: {a} and {b} need text between them, such as a dash"],
     ),
     "a rest that is not last": (
         route(path="/{rest:path}/edit"),
@@ -298,7 +312,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         route(path="/{a:x}/{b"),
         [
             'routes[0].path: unknown converter "x": expected "int", "path", "str" or "uuid"',
-            'routes[0].path: unbalanced braces in "{b"',
+            'routes[0].path: unbalanced braces in "{b": write a parameter as {id}',
         ],
     ),
     "a mount that ends in a slash": (
@@ -324,7 +338,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "a kind without a ttl": (
         "[kinds.product]\nmax_size = 5\n" + route('kind = "product"', ttl=""),
-        ['routes[0].ttl: is required: kind "product" has no ttl, so give one here or there'],
+        ['routes[0].ttl: is required: kind "product" has no ttl, so write one here or in the kind'],
     ),
     "no such risk": (
         route('risk = "hi"'),
@@ -346,7 +360,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "a body without a method": (
         route('body = "graphql"'),
-        ['routes[0].body: has no place without a method that has one: add "POST" to `methods`'],
+        ['routes[0].body: works only with a method that has a body: add "POST" to `methods`'],
     ),
     "a body of another kind": (
         route('methods = ["POST"]\nbody = "json"'),
@@ -358,7 +372,9 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "no methods": (
         route("methods = []"),
-        ["routes[0].methods: expected at least one, or `invalidates`, for a route of writes"],
+        [
+            "routes[0].methods: expected at least one method, or `invalidates` for a route that only purges"
+        ],
     ),
     "what a route of writes changes that its path does not say": (
         route('methods = []\ninvalidates = ["order:{customer}"]'),
@@ -366,26 +382,27 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "a dependency on itself": (
         "[dependencies]\na = ['b']\nb = ['c:{x}']\n'c:{y}' = ['a', 'd:{y}']",
-        ['dependencies.a: depends on itself: "a" <- "b" <- "c:{y}" <- "a"'],
+        ['dependencies.a: depends on itself, so remove one of these: "a" <- "b" <- "c:{y}" <- "a"'],
     ),
     "a dependency with a parameter from nowhere": (
         "[dependencies]\n'reviews:{id}' = ['product:{idd}', 'shop']",
         [
-            'dependencies."reviews:{id}": nothing it is built from has a parameter {id},'
-            ' did you mean "idd"?; for all of them end it with a star'
+            'dependencies."reviews:{id}": no tag on the right has the parameter {id},'
+            ' did you mean "idd"?; to purge all of them, write a star instead'
         ],
     ),
     "dependencies that are no tags": (
         "[dependencies]\n'x*' = ['a']\nb = ['a:*:c', '@x', 5, 'a:{x}y', '{x}', '']\nc = []\nd = 'b'",
         [
-            'dependencies."x*": "x*": what stands before the first colon is plain text',
-            'dependencies.b[0]: "a:*:c": a star stands at the end, for all that may follow',
-            "dependencies.b[1]: \"@x\": tags that begin with '@' are cachemw's own",
+            'dependencies."x*": "x*": write plain text before the first colon, such as product:{id}',
+            'dependencies.b[0]: "a:*:c": a star may only be the last part: leave out what follows it',
+            "dependencies.b[1]: \"@x\": tags that begin with '@' are reserved for cachemw:"
+            " write another name",
             "dependencies.b[2]: expected a tag of at most 200 visible ASCII characters without"
             " spaces and commas, got 5",
-            'dependencies.b[3]: "a:{x}y": between two colons stands plain text, one parameter such'
-            ' as {id}, or at the end a star; got "{x}y"',
-            'dependencies.b[4]: "{x}": what stands before the first colon is plain text',
+            'dependencies.b[3]: "a:{x}y": expected plain text, one parameter such as {id}'
+            ' or a star at the end, got "{x}y"',
+            'dependencies.b[4]: "{x}": write plain text before the first colon, such as product:{id}',
             "dependencies.b[5]: expected a tag of at most 200 visible ASCII characters without"
             ' spaces and commas, got ""',
             "dependencies.c: expected at least one, got an empty list",
@@ -395,20 +412,22 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "canaries and holdouts that are none": (
         'holdout = "60%"\n[flags]\nlow = "canary 0%"\nmedium = "canary 100%"\nhigh = "10%"',
         [
-            'flags.low: "canary 0%": a canary is some of the keys; say "on" or "off" instead',
-            'flags.medium: "canary 100%": a canary is some of the keys; say "on" or "off" instead',
-            'flags.high: expected "on", "off", "shadow" or a share of keys as "canary 10%", got "10%"',
-            'holdout: expected a share of requests of at most "50%", got "60%"',
+            'flags.low: expected a canary above 0% and below 100%, got "canary 0%":'
+            ' write "on" or "off" instead',
+            'flags.medium: expected a canary above 0% and below 100%, got "canary 100%":'
+            ' write "on" or "off" instead',
+            'flags.high: expected "on", "off", "shadow" or a share of keys such as "canary 10%", got "10%"',
+            'holdout: expected a share of requests from "0%" to "50%", got "60%"',
         ],
     ),
     "what is volatile and is no place": (
         route('volatile = ["X Y", "$", "$.a[x]", "$.a[*].b", "ok"]'),
         [
-            'routes[0].volatile[0]: expected a response header, or a JSON path as "$.items[*].age",'
+            'routes[0].volatile[0]: expected a response header, or a JSON path such as "$.items[*].age",'
             ' got "X Y"',
-            'routes[0].volatile[1]: expected a response header, or a JSON path as "$.items[*].age",'
+            'routes[0].volatile[1]: expected a response header, or a JSON path such as "$.items[*].age",'
             ' got "$"',
-            'routes[0].volatile[2]: expected a response header, or a JSON path as "$.items[*].age",'
+            'routes[0].volatile[2]: expected a response header, or a JSON path such as "$.items[*].age",'
             ' got "$.a[x]"',
         ],
     ),
@@ -443,17 +462,17 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "query and ignore_query": (
         route('query = ["a"]\nignore_query = ["b"]'),
         [
-            "routes[0].ignore_query: has no place beside `query`, "
-            "which already leaves out all others"
+            "routes[0].ignore_query: cannot be used with `query`, "
+            "which removes all others: leave it out"
         ],
     ),
     "a wildcard in query": (
         route('query = ["utm_*"]'),
-        ['routes[0].query[0]: "utm_*" must be an exact name: * is for `ignore_query`'],
+        ['routes[0].query[0]: "utm_*" must be an exact name: only `ignore_query` allows *'],
     ),
     "a wildcard in the middle": (
         route('ignore_query = ["a*b"]'),
-        ['routes[0].ignore_query[0]: "a*b" may have * at its end only'],
+        ['routes[0].ignore_query[0]: "a*b" may have * only at its end'],
     ),
     "an empty parameter": (
         route('query = [""]'),
@@ -463,7 +482,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         route('vary = ["*"]'),
         [
             'routes[0].vary[0]: "*" cannot be listed: an answer that varies on * can never be '
-            "used again: leave the route out"
+            "reused: remove the route"
         ],
     ),
     "vary on cookies": (
@@ -477,7 +496,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         route('vary = ["AUTHORIZATION"]'),
         [
             'routes[0].vary[0]: "AUTHORIZATION" cannot be listed: '
-            "name who is asking with `identity` instead"
+            "write a function that returns who is asking as `identity` instead"
         ],
     ),
     "vary on the host": (
@@ -491,7 +510,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         route('vary = ["Range"]'),
         [
             'routes[0].vary[0]: "Range" cannot be listed: '
-            "ranges are cut from the whole stored answer: leave it out"
+            "parts are made from the whole stored answer: leave it out"
         ],
     ),
     "vary on no field name": (
@@ -512,7 +531,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "no function": (
         route('identity = "a b"'),
         [
-            'routes[0].identity: expected a function as "module:function", '
+            'routes[0].identity: expected a function such as "module:function", '
             'or a registered name, got "a b"'
         ],
     ),
@@ -526,34 +545,34 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     # Routes together.
     "one name twice": (
         route('name = "a"') + route('name = "a"', path="/q"),
-        ['routes[1].name: "a" is already the name of routes[0]: give another'],
+        ['routes[1].name: "a" is already the name of routes[0]: write another'],
     ),
     "one template twice": (
         route() + route('name = "b"', path="/p/{slug}"),
         [
             "routes[1].path: can never match: routes[0] (/p/{id}) "
-            "comes first and takes all its requests"
+            "comes first and matches all its requests"
         ],
     ),
     "a literal behind a parameter": (
         route() + route(path="/p/new"),
         [
             "routes[1].path: can never match: routes[0] (/p/{id}) "
-            "comes first and takes all its requests"
+            "comes first and matches all its requests"
         ],
     ),
     "anything behind a rest": (
         route(path="/{rest:path}") + route(path="/a/{b}/c"),
         [
             "routes[1].path: can never match: routes[0] (/{rest:path}) "
-            "comes first and takes all its requests"
+            "comes first and matches all its requests"
         ],
     ),
     "a mount behind any mount": (
         route() + route('mount = "/api"'),
         [
             "routes[1].path: can never match: routes[0] (/p/{id}) "
-            "comes first and takes all its requests"
+            "comes first and matches all its requests"
         ],
     ),
 }
@@ -599,13 +618,13 @@ def test_all_mistakes_of_a_document_are_in_one_report() -> None:
         10 problems in shop.toml:
           namspace: unknown key, did you mean "namespace"?
           redis: expected a URL that starts with redis://, rediss:// or unix://, or with redis+sentinel:// or redis+cluster://
-          memory.planned_size: 2097152 bytes are more than max_size allows (1048576)
+          memory.planned_size: 2097152 bytes are more than max_size (1048576): raise max_size
           kinds.product.ttl: expected a duration such as "30s" or "5m", or "response", got "soon"
-          routes[0].path: unbalanced braces in "{id"
+          routes[0].path: unbalanced braces in "{id": write a parameter as {id}
           routes[0].methods[0]: only GET, HEAD, POST and QUERY can be cached, got "PUT"
           routes[2].ttl: expected a duration such as "30s" or "5m", or "response", got -1
-          routes[2].name: "a" is already the name of routes[1]: give another
-          routes[2].path: can never match: routes[1] (/a) comes first and takes all its requests
+          routes[2].name: "a" is already the name of routes[1]: write another
+          routes[2].path: can never match: routes[1] (/a) comes first and matches all its requests
           routes[0].kind: there is no kind "prod": add [kinds.prod], did you mean "product"?"""
     )
 
@@ -617,7 +636,7 @@ def test_all_mistakes_of_a_document_are_in_one_report() -> None:
             b'namespace = "a"\nredis "x"\n',
             "line 2, column 7: not valid TOML: Expected '=' after a key in a key/value pair",
         ),
-        (b"\xff", "byte 0: not UTF-8, which TOML must be"),
+        (b"\xff", "byte 0: not UTF-8: save the file in UTF-8"),
         (b"a = [", "not valid TOML: Invalid value (at end of document)"),
     ],
     ids=["syntax", "encoding", "end"],
@@ -643,5 +662,5 @@ def test_a_document_that_is_no_mapping_is_refused() -> None:
 
 
 def test_keys_that_are_no_strings_are_refused() -> None:
-    with pytest.raises(ConfigError, match="kinds: expected keys that are strings, got 1"):
+    with pytest.raises(ConfigError, match="kinds: expected only strings as keys, got 1"):
         config_from({"kinds": {1: {}}}, environ={})

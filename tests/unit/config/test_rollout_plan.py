@@ -12,27 +12,27 @@ import pytest
 from cachemw.config import Config, config_from
 from cachemw.config.rollout_plan import DEFAULT, GUARDRAILS, RolloutPlan, fit, load_plan, plan_from
 from cachemw.errors import ConfigError
-from cachemw.rollout.plan_file import default_plan, written_plan
+from cachemw.rollout.plan_file import default_plan, plan_text
 
 DURATION = (
     'expected a duration such as "250ms", "30s", "5m", "1h", "2d" or a number of seconds, got '
 )
 POSITIVE = "expected a duration above zero, got "
-SHARE = 'expected a share between none and all as "0.5%", got '
-FACTOR = "expected a factor from 1 to 100 as 1.2, got "
-HELD_OUT = 'expected a share of requests of at most "50%", got '
-STEP = 'expected "on", "off", "shadow" or a share of keys as "canary 10%", got '
+SHARE = 'expected a share above 0% and below 100%, such as "0.5%", got '
+FACTOR = "expected a factor from 1 to 100, such as 1.2, got "
+HELD_OUT = 'expected a share of requests from "0%" to "50%", got '
+STEP = 'expected "on", "off", "shadow" or a share of keys such as "canary 10%", got '
 NAME = "expected 1 to 64 letters, digits, dots, dashes or underscores, got "
 GUARDRAIL = 'expected "errors", "latency", "misses", "hits" or "memory", got '
 RISK = 'expected "low", "medium" or "high", got '
 LEVEL = 'expected "debug", "info", "warning" or "error", got '
-FALLS = "lets in no more than the step before"
-LAST = 'phases[0].steps: must end with "on": that is what the phase is for'
-NO_NAME = "phases[0].name: is required: What the phase is called."
-NO_RISKS = "phases[0].risks: is required: The risk classes that it lets in."
+FALLS = "lets no more keys use the cache than the step before: put the steps in ascending order"
+LAST = 'phases[0].steps: must end with "on": add it as the last step'
+NO_NAME = "phases[0].name: is required: The name of the phase, unique in the plan."
+NO_RISKS = "phases[0].risks: is required: The risk classes whose routes it turns on."
 NO_DURATION = (
     "phases[0].duration: is required: "
-    "How long it is watched in all; its steps have equal parts of it."
+    "How long the phase is watched in all. Each step gets an equal part of it."
 )
 
 
@@ -69,7 +69,9 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "unknown guardrail": (
         margin("cpu", "5%"),
-        ["guardrails.cpu: unknown key; known here: alpha, dry_run, errors, hits, latency, memory"],
+        [
+            "guardrails.cpu: unknown key; the keys here are alpha, dry_run, errors, hits, latency, memory"
+        ],
     ),
     "guardrails that are no table": (whole(guardrails=5), ["guardrails: expected a table, got 5"]),
     "phases that are no list": ({"phases": "all"}, ['phases: expected a list, got "all"']),
@@ -91,17 +93,23 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "no risk": (one(risks=[]), ["phases[0].risks: expected at least one, got an empty list"]),
     "nothing in a phase": ({"phases": [{}]}, [NO_NAME, NO_RISKS, NO_DURATION]),
     # Phases.
-    "no phases": ({}, ["phases: expected at least one, got none"]),
-    "an empty list of phases": ({"phases": []}, ["phases: expected at least one, got none"]),
+    "no phases": ({}, ["phases: expected at least one phase, got none: add [[phases]]"]),
+    "an empty list of phases": (
+        {"phases": []},
+        ["phases: expected at least one phase, got none: add [[phases]]"],
+    ),
     "a risk in two phases": (
         two(risks=["medium", "low"]),
-        ['phases[1].risks: "low" is let in by phases[0] already'],
+        ['phases[1].risks: "low" is already in phases[0]: name it in one phase only'],
     ),
     "a risk twice in one phase": (
         one(risks=["low", "low"]),
         ['phases[0].risks[1]: "low" is listed twice'],
     ),
-    "a name twice": (two(name="low"), ['phases[1].name: "low" is the name of phases[0]']),
+    "a name twice": (
+        two(name="low"),
+        ['phases[1].name: "low" is already the name of phases[0]: choose another'],
+    ),
     "a name with a space": (one(name="the low"), [f'phases[0].name: {NAME}"the low"']),
     "a name that is a number": (one(name=1), [f"phases[0].name: {NAME}1"]),
     # Steps.
@@ -133,13 +141,15 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "no steps": (one(steps=[]), [LAST]),
     "off as a step": (
         one(steps=["off", "on"]),
-        ['phases[0].steps[0]: "off" is no step: a phase that has not begun is off'],
+        [
+            'phases[0].steps[0]: "off" cannot be a step: leave it out, a phase is off until it begins'
+        ],
     ),
     "a canary of everything": (
         one(steps=["canary 100%", "on"]),
         [
-            'phases[0].steps[0]: "canary 100%": a canary is some of the keys;'
-            ' say "on" or "off" instead'
+            'phases[0].steps[0]: expected a canary above 0% and below 100%, got "canary 100%":'
+            ' write "on" or "off" instead'
         ],
     ),
     # Time.
@@ -154,32 +164,37 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "an interval of nothing": (one(interval=0), [f"phases[0].interval: {POSITIVE}0"]),
     "an interval longer than a step": (
         one(interval="61m"),
-        ["phases[0].interval: is longer than a step, which nobody would look at then"],
+        [
+            "phases[0].interval: 3660 s is longer than a step (3600 s):"
+            " write a shorter interval or a longer duration"
+        ],
     ),
     "a warm-up as long as a step": (
         whole(warm_up="1h"),
         [
-            "phases[0].duration: its steps take 3600 s each"
-            " and are over before `warm_up` (3600 s) is"
+            "phases[0].duration: each step takes 3600 s and ends before `warm_up` (3600 s):"
+            " write a longer duration or a shorter warm_up"
         ],
     ),
     "a hold that is no number": (whole(hold=math.nan), [f"hold: {DURATION}nan"]),
     # Shares and factors.
     "a holdout of none": (
         whole(holdout=0),
-        ["holdout: expected more than none: there would be nothing to compare with"],
+        ["holdout: expected a share above 0%, got 0: a rollout needs requests to compare with"],
     ),
     "a holdout of 0%": (
         whole(holdout="0%"),
-        ["holdout: expected more than none: there would be nothing to compare with"],
+        ['holdout: expected a share above 0%, got "0%": a rollout needs requests to compare with'],
     ),
     "a holdout finer than a flag can be": (
         whole(holdout=0.00001),
-        ['holdout: expected hundredths of a per cent as "0.01%", got 1e-05'],
+        ['holdout: expected at most two decimals of a per cent, such as "0.01%", got 1e-05'],
     ),
     "a holdout of a third": (
         whole(holdout=1 / 3),
-        ['holdout: expected hundredths of a per cent as "0.01%", got 0.3333333333333333'],
+        [
+            'holdout: expected at most two decimals of a per cent, such as "0.01%", got 0.3333333333333333'
+        ],
     ),
     "a holdout of most": (whole(holdout="51%"), [f'holdout: {HELD_OUT}"51%"']),
     "a holdout that is no number": (whole(holdout=math.nan), [f"holdout: {HELD_OUT}nan"]),
@@ -255,7 +270,7 @@ def test_all_mistakes_are_found_in_one_go() -> None:
         ],
     }
     assert lines(mapping) == [
-        "holdout: expected more than none: there would be nothing to compare with",
+        "holdout: expected a share above 0%, got 0: a rollout needs requests to compare with",
         f'hold: {DURATION}"soon"',
         f"guardrails.errors: {SHARE}nan",
         f"guardrails.memory: {FACTOR}inf",
@@ -266,7 +281,7 @@ def test_all_mistakes_are_found_in_one_go() -> None:
         f"phases[1].duration: {POSITIVE}0",
         f'phases[1].steps[0]: {STEP}"half"',
         "phases[2]: expected a table, got a string",
-        'phases[1].risks: "low" is let in by phases[0] already',
+        'phases[1].risks: "low" is already in phases[0]: name it in one phase only',
     ]
 
 
@@ -281,7 +296,7 @@ def test_a_file_is_named_with_what_is_wrong_in_it(tmp_path: Path) -> None:
     for text, said in (
         (None, "cannot be read: No such file or directory"),
         ("holdout = ", "not valid TOML: Invalid value (at end of document)"),
-        ("", "phases: expected at least one, got none"),
+        ("", "phases: expected at least one phase, got none: add [[phases]]"),
     ):
         if text is not None:
             path.write_text(text)
@@ -342,7 +357,7 @@ def test_memory_cannot_be_watched_where_nothing_was_planned() -> None:
     unplanned = config(memory={})
     assert refused(plan_from(DEFAULT), unplanned) == [
         f"phases[{index}].watch: "
-        '"memory" can be judged only where `memory.planned_size` says what was planned'
+        '"memory" needs `memory.planned_size` in the configuration: set it, or leave "memory" out'
         for index in range(3)
     ]
     assert fit(plan_from(one(watch=["errors"])), unplanned) == []
@@ -350,13 +365,13 @@ def test_memory_cannot_be_watched_where_nothing_was_planned() -> None:
 
 def test_nothing_is_rolled_out_while_the_cache_is_killed() -> None:
     assert refused(plan_from(DEFAULT), config(kill=True)) == [
-        "kill: the configuration turns the whole cache off"
+        "kill: the configuration has kill = true, so nothing can be rolled out"
     ]
 
 
 def test_a_phase_without_routes_is_warned_about() -> None:
     plan = plan_from(one(risks=["low", "high"]))
-    warning = "phase 'low' lets in no route: none is of risk low, high"
+    warning = "phase 'low' has no routes: none has the risk low or high"
     assert fit(plan, config(routes=ROUTES[1:2])) == [warning]
     never = {**ROUTES[0], "methods": [], "invalidates": ["page"]}
     assert fit(plan, config(routes=[never])) == [warning]
@@ -370,7 +385,7 @@ def test_routes_that_look_like_health_checks_are_warned_about_by_name() -> None:
 
 def test_routes_that_the_configuration_keeps_off_are_warned_about_by_name() -> None:
     disabled = [{**ROUTES[0], "enabled": False}, *ROUTES[1:]]
-    expected = "route {!r} stays off: the configuration says so"
+    expected = "route {!r} stays off: the configuration turns it off"
     assert fit(plan_from(DEFAULT), config(routes=disabled)) == [expected.format("pages")]
     flagged = config(route_flags={"orders": "off", "products": "on"})
     assert fit(plan_from(DEFAULT), flagged) == [expected.format("orders")]
@@ -379,8 +394,8 @@ def test_routes_that_the_configuration_keeps_off_are_warned_about_by_name() -> N
 def test_a_route_that_the_configuration_keeps_back_is_warned_about_by_name() -> None:
     kept = config(route_flags={"products": "canary 10%", "orders": "shadow"})
     assert fit(plan_from(DEFAULT), kept) == [
-        "route 'products' comes no further than 'canary 10%': the configuration says so",
-        "route 'orders' comes no further than 'shadow': the configuration says so",
+        "route 'products' stays at 'canary 10%': the configuration limits it",
+        "route 'orders' stays at 'shadow': the configuration limits it",
     ]
 
 
@@ -406,7 +421,7 @@ def test_a_flag_that_lets_a_disabled_route_in_is_no_reason_to_warn() -> None:
 )
 def test_what_is_written_reads_back_as_the_plan_that_it_is(settings: dict[str, Any]) -> None:
     made = config(**settings)
-    text = written_plan(made)
+    text = plan_text(made)
     read = plan_from(tomllib.loads(text))
     assert read == plan_from(default_plan(made))
     assert len(read.phases) == len(default_plan(made)["phases"])
@@ -418,7 +433,7 @@ def test_every_option_is_in_the_written_plan() -> None:
     from cachemw.config.rollout_plan import GuardrailSettings, Phase
     from cachemw.config.syntax.decode import options_of
 
-    read = tomllib.loads(written_plan(config()))
+    read = tomllib.loads(plan_text(config()))
     assert read.keys() == options_of(RolloutPlan).keys()
     assert read["guardrails"].keys() == options_of(GuardrailSettings).keys()
     assert [each.keys() for each in read["phases"]] == [options_of(Phase).keys()] * 3
@@ -432,12 +447,12 @@ def test_phases_that_let_in_nothing_are_not_written() -> None:
 
 def test_what_is_to_be_known_of_it_is_written_above_it() -> None:
     healthy = {"name": "live", "path": "/livez", "ttl": "5s", "risk": "low"}
-    text = written_plan(config(memory={}, routes=[*ROUTES, healthy]))
-    assert "# Memory is not watched: say in `memory.planned_size` what was planned." in text
+    text = plan_text(config(memory={}, routes=[*ROUTES, healthy]))
+    assert "# Memory is not watched: set `memory.planned_size` to watch it." in text
     assert "# Warning: route 'live' (/livez) looks like a health check" in text
     assert "# Lets in: pages, live\n" in text
 
 
 def test_without_routes_there_is_nothing_to_be_planned() -> None:
     with pytest.raises(ConfigError, match="there is nothing to roll out"):
-        written_plan(config(routes=[]))
+        plan_text(config(routes=[]))

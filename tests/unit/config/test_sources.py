@@ -135,8 +135,8 @@ def test_what_says_no_changes_nothing(value: str) -> None:
         (
             {"CACHEMW_ENDPOINT_TOKEN": "0123456789abcdef, 0123456789 ümläut"},
             [
-                "CACHEMW_ENDPOINT_TOKEN[1]: expected letters, digits and -._~+/ with = at the end "
-                "only, got others"
+                "CACHEMW_ENDPOINT_TOKEN[1]: expected only letters, digits and -._~+/ with = at "
+                "the end, got other characters"
             ],
         ),
         (
@@ -146,13 +146,13 @@ def test_what_says_no_changes_nothing(value: str) -> None:
         (
             {"CACHEMW_FLAGS": "hig=on"},
             [
-                'CACHEMW_FLAGS: there is no risk class "hig": '
+                'CACHEMW_FLAGS: "hig" is not a risk class: '
                 'expected "low", "medium" or "high", did you mean "high"?'
             ],
         ),
         (
             {"CACHEMW_FLAGS": "a b=on"},
-            ['CACHEMW_FLAGS: there is no risk class "a b": expected "low", "medium" or "high"'],
+            ['CACHEMW_FLAGS: "a b" is not a risk class: expected "low", "medium" or "high"'],
         ),
         (
             {"CACHEMW_FLAGS": "route:product=off"},
@@ -161,14 +161,15 @@ def test_what_says_no_changes_nothing(value: str) -> None:
         (
             {"CACHEMW_FLAGS": "low=of"},
             [
-                'CACHEMW_FLAGS: expected "on", "off", "shadow" or a share of keys as "canary 10%", got "of"'
+                'CACHEMW_FLAGS: expected "on", "off", "shadow" or a share of keys such as'
+                ' "canary 10%", got "of"'
             ],
         ),
         (
             {"CACHEMW_FLAGS": "low,route:=on"},
             [
-                'CACHEMW_FLAGS: expected low=off or route:NAME=off, got "low"',
-                'CACHEMW_FLAGS: expected low=off or route:NAME=off, got "route:=on"',
+                'CACHEMW_FLAGS: expected flags such as low=off or route:NAME=off, got "low"',
+                'CACHEMW_FLAGS: expected flags such as low=off or route:NAME=off, got "route:=on"',
             ],
         ),
     ],
@@ -182,7 +183,7 @@ def test_mistakes_in_the_environment_name_the_variable(
 
 def test_mistakes_of_document_and_environment_are_reported_together() -> None:
     assert problems_of({"kill": 5, "memory": 5}, {"CACHEMW_FLAGS": "x"}) == [
-        'CACHEMW_FLAGS: expected low=off or route:NAME=off, got "x"',
+        'CACHEMW_FLAGS: expected flags such as low=off or route:NAME=off, got "x"',
         "memory: expected a table, got 5",
         "kill: expected true or false, got 5",
     ]

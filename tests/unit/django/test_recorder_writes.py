@@ -21,7 +21,7 @@ from django.test.testcases import TestCase
 
 from cachemw.django import get_cache, recorder, registry
 from cachemw.django import schema as schemas
-from cachemw.recording.sql.rows import Changes
+from cachemw.recording.sql.written_rows import Changes
 
 from .conftest import CONFIG, Purges, models
 
@@ -228,7 +228,7 @@ def test_reads_purge_nothing(purges: Purges) -> None:
 def test_an_insert_whose_key_the_driver_does_not_tell_is_told_by_the_orm(
     purges: Purges, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "_learn", lambda *_: None)
+    monkeypatch.setattr(recorder, "_learn_keys", lambda *_: None)
     with purges.one() as tags, transaction.atomic():
         create()
     assert tags == CREATED
@@ -254,7 +254,7 @@ def test_a_key_of_a_savepoint_that_was_rolled_back_stands_for_no_other_insert(
     purges: Purges, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fails where a key is told to the inserts of another savepoint."""
-    monkeypatch.setattr(recorder, "_learn", lambda *_: None)
+    monkeypatch.setattr(recorder, "_learn_keys", lambda *_: None)
     with purges.one() as tags, transaction.atomic():
         sql("INSERT INTO shop_product (name, price, shop_id) VALUES ('x', 1, 1)")
         with suppress(RolledBack), transaction.atomic():
@@ -436,7 +436,7 @@ def observers() -> int:
 def test_a_connection_has_one_observer_however_often_it_is_made(purges: Purges) -> None:
     for _ in range(3):
         connection.close()
-        recorder.install()
+        recorder.install(get_cache, registry.is_being_made_here)
         products().count()
         assert observers() == 1
     with purges.one():

@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from cachemw.integrations.sqlalchemy import Recorder, record
 from cachemw.recording.context import depends_on
-from cachemw.recording.sql import rows
+from cachemw.recording.sql import read_rows, written_rows
 
 from .books import Author, Base, Book, Loan, Purges, Review, recorded
 
@@ -546,8 +546,8 @@ def test_a_recorder_at_fault_fails_no_query(
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("a fault of our own")
 
-    monkeypatch.setattr(rows, "record", fail)
-    monkeypatch.setattr(rows.Changes, "add", fail)
+    monkeypatch.setattr(read_rows, "record", fail)
+    monkeypatch.setattr(written_rows.Changes, "add", fail)
     with recorded() as tags, engine.begin() as connection:
         assert len(connection.execute(select(Book)).all()) == 2
         connection.execute(update(Book).where(Book.id == 1).values(title="c"))

@@ -143,7 +143,7 @@ def test_another_life_of_the_log_begins_with_nothing_alive(floors: Floors) -> No
     """I5: a lost epoch means purged, never zero."""
     old = made(floors, "a")
     version = floors.version
-    floors.begin(b"epoch-02", 3 << 16)
+    floors.begin_epoch(b"epoch-02", 3 << 16)
     assert floors.version > version
     assert floors.judge(old) is Verdict.DEAD
     assert floors.judge(entry_at(Position(b"epoch-02", 2 << 16))) is Verdict.DEAD
@@ -198,7 +198,7 @@ WRITERS: list[Any] = [
     pytest.param(
         lambda floors: floors.apply(9 << 16, ["x"], soft=False), id="its floor is forgotten"
     ),
-    pytest.param(lambda floors: floors.begin(b"epoch-02", 0), id="another life begins"),
+    pytest.param(lambda floors: floors.begin_epoch(b"epoch-02", 0), id="another life begins"),
 ]
 
 
@@ -251,7 +251,7 @@ def test_no_origin_call_notes_an_old_position_in_a_new_life() -> None:
     floors.apply(9 << 16, ["x"], soft=False)
     seen: list[Position] = []
     floors.read = lambda: seen.append(floors.here())
-    floors.begin(b"epoch-02", 3 << 16)
+    floors.begin_epoch(b"epoch-02", 3 << 16)
     assert Position(b"epoch-02", 3 << 16) in seen
     assert all(position.id == 3 << 16 for position in seen if position.epoch == b"epoch-02")
 
@@ -264,7 +264,7 @@ def test_no_entry_of_an_old_life_is_revived_while_a_new_one_begins(soft: bool) -
     floors.raise_horizon(1)
     seen: set[Verdict] = set()
     floors.read = lambda: seen.add(floors.judge(entry))
-    floors.begin(b"epoch-02", 0)
+    floors.begin_epoch(b"epoch-02", 0)
     assert Verdict.VALID not in seen
 
 
@@ -409,7 +409,7 @@ class FloorsMachine(RuleBasedStateMachine):
         self.lives += 1
         epoch = self.lives.to_bytes(8, "big")
         horizon = data.draw(st.sampled_from([0, *self.numbers]))
-        self._both(lambda f: f.begin(epoch, horizon))
+        self._both(lambda f: f.begin_epoch(epoch, horizon))
         self.server, self.coming = horizon, []
         self.numbers = []
         self.model = Model()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from cachemw.invalidation.base import LocalLog
+from cachemw.invalidation.local import LocalLog
 from cachemw.invalidation.purges import Purge
-from cachemw.invalidation.recent_purges import PastPurge, Recent
+from cachemw.invalidation.recent_purges import PastPurge, RecentPurges
 
 
 def test_the_newest_come_first() -> None:
-    recent = Recent()
+    recent = RecentPurges()
     recent.add(Purge(tags=("a",)), 1.0)
     recent.add(Purge(tags=None, soft=True), 2.0)
     assert recent.newest_first() == [
@@ -19,7 +19,7 @@ def test_the_newest_come_first() -> None:
 
 def test_no_more_are_remembered_than_there_is_room_for() -> None:
     """Fails without the limits: of purges, and of the tags of each."""
-    recent = Recent()
+    recent = RecentPurges()
     for number in range(1000):
         recent.add(Purge(tags=tuple(f"{number}:{index}" for index in range(1000))), number)
     newest = recent.newest_first()

@@ -11,9 +11,10 @@ from cachemw.config import config_from
 from cachemw.engine.core.setup import make_routes
 from cachemw.errors import StoreUnavailable
 from cachemw.rollout.controller import Controller
-from cachemw.rollout.flags.flags import Flags
-from cachemw.rollout.state import Record, State, begin, pause, plan_of, resume, roll_back
+from cachemw.rollout.flags.flags import ConfiguredFlags, Flags
+from cachemw.rollout.state import Record, State, plan_of
 from cachemw.rollout.store import LocalStore
+from cachemw.rollout.transitions import begin, pause, resume, roll_back
 from cachemw.telemetry.events import BOUNDS
 from cachemw.testing import FakeClock
 
@@ -52,9 +53,7 @@ class Site:
         self.clock = FakeClock()
         self.flags = Flags(
             make_routes(config, {}, {}),
-            classes=config.flags,
-            route_flags={},
-            kill=False,
+            ConfiguredFlags(classes=config.flags),
             exchange=None,
         )
         self.purged: list[tuple[str, ...]] = []
@@ -72,7 +71,7 @@ class Site:
             fleet=self._processes,
             clock=self.clock,
             name=lambda: name,
-            tell=self.told.append,
+            report=self.told.append,
         )
 
     def _processes(self) -> Any:
@@ -196,7 +195,7 @@ def test_a_health_check_says_what_is_ill(ill: dict[str, Any], says: str) -> None
         site.clock.advance(1)
         site.controller.turn()
     (record,) = [each for each in site.told if each.action == "health check"]
-    assert record.reason.startswith("ill: ")
+    assert record.reason.startswith("problems: ")
     assert says in record.reason
 
 
@@ -269,7 +268,7 @@ def test_a_missing_component_stops_the_clock() -> None:
     site.seconds(1)
     watched = site.state.watched
     site.seconds(50)
-    assert (site.state.watched, site.state.reason) == (watched, "no api is there")
+    assert (site.state.watched, site.state.reason) == (watched, "no live process of 'api'")
 
 
 def test_a_route_that_is_wrong_in_shadow_takes_its_phase_back_when_it_is_all_there_is() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cachemw.rollout.decisions import Seen, decide
+from cachemw.rollout.decisions import LookResult, decide
 from cachemw.rollout.guardrails.guardrails import Judgement, Verdict
-from cachemw.rollout.state import Group, Move, Shadowed, State
+from cachemw.rollout.state import Group, Move, ShadowCounts, State
 
 from .plans import AT, BY, begun, plan, written
 
@@ -32,9 +32,9 @@ def at(phase: int = 0, step: int = 1, **changed: Any) -> State:
     return replace(begun(), phase=phase, step=step, **changed)
 
 
-def look(state: State, seen: Seen | None = None, **plan_changed: Any) -> Move:
+def look(state: State, seen: LookResult | None = None, **plan_changed: Any) -> Move:
     asked = plan(**plan_changed) if plan_changed else PLAN
-    return decide(state, asked, seen or Seen(seconds=1.0, judged=judged()), AT, BY)
+    return decide(state, asked, seen or LookResult(seconds=1.0, judged=judged()), AT, BY)
 
 
 def test_before_its_time_is_over_a_step_goes_on_being_watched() -> None:
@@ -52,7 +52,7 @@ def test_when_its_time_is_over_and_everything_passes_it_goes_on() -> None:
 
 @pytest.mark.parametrize("name", ["errors", "latency", "misses", "hits", "memory"])
 def test_a_guardrail_that_fails_rolls_back_at_once(name: str) -> None:
-    move = look(at(watched=0.0), Seen(seconds=1.0, judged=judged(**{name: "fail"})))
+    move = look(at(watched=0.0), LookResult(seconds=1.0, judged=judged(**{name: "fail"})))
     assert move.state.status == "rolled back"
     assert (move.flags["low"], move.purged) == ("off", ("low",))
     assert move.record is not None
@@ -62,12 +62,12 @@ def test_a_guardrail_that_fails_rolls_back_at_once(name: str) -> None:
 
 @pytest.mark.parametrize("status", ["paused", "waiting"])
 def test_also_what_stands_still_is_rolled_back(status: Any) -> None:
-    move = look(at(status=status), Seen(seconds=1.0, judged=judged(errors="fail")))
+    move = look(at(status=status), LookResult(seconds=1.0, judged=judged(errors="fail")))
     assert move.state.status == "rolled back"
 
 
 def test_harm_on_the_routes_of_earlier_phases_takes_everything_back() -> None:
-    move = look(at(phase=1), Seen(seconds=1.0, judged=judged("before", hits="fail")))
+    move = look(at(phase=1), LookResult(seconds=1.0, judged=judged("before", hits="fail")))
     assert move.purged == ("low", "medium", "high")
     assert move.record is not None
     assert "of the phases before" in move.record.reason
@@ -75,24 +75,24 @@ def test_harm_on_the_routes_of_earlier_phases_takes_everything_back() -> None:
 
 def test_a_guardrail_that_the_phase_does_not_watch_is_no_reason() -> None:
     phases = [{**written()["phases"][0], "watch": ["errors"]}]
-    move = look(at(), Seen(seconds=1.0, judged=judged(hits="fail")), phases=phases)
+    move = look(at(), LookResult(seconds=1.0, judged=judged(hits="fail")), phases=phases)
     assert move.state.status == "running"
 
 
 def test_one_in_dry_run_is_told_of_once_and_neither_acts_nor_holds() -> None:
     dry = {"guardrails": {"dry_run": ["hits"]}}
-    seen = Seen(seconds=1.0, judged=judged(hits="fail"))
+    seen = LookResult(seconds=1.0, judged=judged(hits="fail"))
     first = look(at(watched=STEP), seen, **dry)
     assert first.record is not None
     assert (first.record.action, first.state.status) == ("would roll back", "running")
     second = look(first.state, seen, **dry)
     assert second.state.step == 2
-    unsure = Seen(seconds=1.0, judged=judged(hits="inconclusive"))
+    unsure = LookResult(seconds=1.0, judged=judged(hits="inconclusive"))
     assert look(at(watched=STEP), unsure, **dry).state.step == 2
 
 
 def test_without_evidence_it_holds_says_so_once_and_then_pauses() -> None:
-    unsure = Seen(seconds=4.0, judged=judged(latency="inconclusive"))
+    unsure = LookResult(seconds=4.0, judged=judged(latency="inconclusive"))
     state, said = at(watched=STEP), []
     for _ in range(4):
         move = look(state, unsure)
@@ -109,7 +109,7 @@ def test_without_evidence_it_holds_says_so_once_and_then_pauses() -> None:
 
 
 def test_evidence_that_comes_late_still_counts() -> None:
-    held = look(at(watched=STEP), Seen(seconds=4.0, judged=judged(hits="inconclusive"))).state
+    held = look(at(watched=STEP), LookResult(seconds=4.0, judged=judged(hits="inconclusive"))).state
     assert look(held).state.step == 2
 
 
@@ -120,23 +120,23 @@ def test_what_stands_still_comes_no_nearer(changed: dict[str, Any]) -> None:
 
 
 def test_while_a_component_is_missing_no_time_counts() -> None:
-    seen = Seen(seconds=1.0, judged=judged(), missing=("workers",))
+    seen = LookResult(seconds=1.0, judged=judged(), missing=("workers",))
     move = look(at(watched=STEP), seen)
-    assert (move.state.watched, move.state.reason) == (STEP, "no workers is there")
+    assert (move.state.watched, move.state.reason) == (STEP, "no live process of 'workers'")
 
 
-def shadow(**routes: Shadowed) -> Seen:
-    return Seen(seconds=1.0, judged=judged(hits="inconclusive"), shadow=routes)
+def shadow(**routes: ShadowCounts) -> LookResult:
+    return LookResult(seconds=1.0, judged=judged(hits="inconclusive"), shadow=routes)
 
 
 def test_what_is_wrong_is_known_before_the_step_is_over() -> None:
-    right, wrong = Shadowed(hits=30, misses=5), Shadowed(hits=30, misses=5, mismatches=2)
+    right, wrong = ShadowCounts(hits=30, misses=5), ShadowCounts(hits=30, misses=5, mismatches=2)
     assert look(at(step=0), shadow(orders=wrong, products=right)).state.wrong == ("orders",)
 
 
 def test_after_shadow_the_routes_that_were_right_go_on() -> None:
-    right = Shadowed(hits=30, misses=5)
-    wrong = Shadowed(hits=30, misses=5, mismatches=2, places={"$.total": 2, "header vary": 1})
+    right = ShadowCounts(hits=30, misses=5)
+    wrong = ShadowCounts(hits=30, misses=5, mismatches=2, places={"$.total": 2, "header vary": 1})
     move = look(at(step=0, watched=STEP), shadow(orders=wrong, products=right))
     assert move.flags == {"low": "canary 10%", "route:orders": "shadow"}
     assert move.record is not None
@@ -148,22 +148,22 @@ def test_after_shadow_the_routes_that_were_right_go_on() -> None:
 
 def test_of_many_places_the_most_frequent_are_told() -> None:
     counts = {f"$.p{number:02}": number for number in range(30)}
-    wrong = Shadowed(mismatches=30, places=counts)
-    move = look(at(step=0, watched=STEP), shadow(orders=wrong, products=Shadowed(hits=9)))
+    wrong = ShadowCounts(mismatches=30, places=counts)
+    move = look(at(step=0, watched=STEP), shadow(orders=wrong, products=ShadowCounts(hits=9)))
     assert move.record is not None
     assert "'orders' ($.p29, $.p28, $.p27, …): kept" in move.record.reason
     assert list(move.record.numbers["orders"]["places"].values()) == list(range(29, 19, -1))
 
 
 def test_places_that_another_release_has_not_told_are_not_made_up() -> None:
-    move = look(at(step=0, watched=STEP), shadow(orders=Shadowed(mismatches=20)))
+    move = look(at(step=0, watched=STEP), shadow(orders=ShadowCounts(mismatches=20)))
     assert move.record is not None
     assert move.record.reason.endswith("answered wrongly: 'orders'")
 
 
 def test_shadow_that_has_compared_next_to_nothing_holds_and_then_pauses() -> None:
     """Fails where a silent night would be taken for a proof."""
-    seen = shadow(orders=Shadowed(hits=3, misses=5), products=Shadowed())
+    seen = shadow(orders=ShadowCounts(hits=3, misses=5), products=ShadowCounts())
     state, said = at(step=0, watched=STEP), []
     for _ in range(13):
         move = look(state, seen)
@@ -179,14 +179,14 @@ def test_a_phase_without_routes_has_nothing_to_prove() -> None:
 
 
 def test_if_every_route_would_be_wrong_it_goes_back() -> None:
-    move = look(at(step=0, watched=STEP), shadow(orders=Shadowed(hits=29, mismatches=1)))
+    move = look(at(step=0, watched=STEP), shadow(orders=ShadowCounts(hits=29, mismatches=1)))
     assert move.state.status == "rolled back"
     assert move.record is not None
     assert "'orders'" in move.record.reason
 
 
-def cookied(*, hits: int = 0, misses: int = 0, cookies: int = 0) -> Shadowed:
-    return Shadowed(hits=hits, misses=misses, refused={"set-cookie": cookies, "private": 1})
+def cookied(*, hits: int = 0, misses: int = 0, cookies: int = 0) -> ShadowCounts:
+    return ShadowCounts(hits=hits, misses=misses, refused={"set-cookie": cookies, "private": 1})
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def cookied(*, hits: int = 0, misses: int = 0, cookies: int = 0) -> Shadowed:
     ],
 )
 def test_a_route_that_sets_cookies_is_warned_about(
-    watched: float, route: Shadowed, told: str | None
+    watched: float, route: ShadowCounts, told: str | None
 ) -> None:
     move = look(at(step=0, watched=watched), shadow(account=route))
     if told is None:
@@ -229,13 +229,13 @@ def test_each_thing_about_a_route_is_told_once_and_one_at_a_look() -> None:
         "",
         "",
     ]
-    again = replace(state, told=())  # as another attempt has it
+    again = replace(state, reported=())  # as another attempt has it
     assert look(again, seen).record is not None
 
 
 def test_why_a_route_would_have_answered_nobody_is_told() -> None:
     refused = {"private": 3, "no-store": 22}
-    seen = shadow(account=Shadowed(misses=25, refused=refused))
+    seen = shadow(account=ShadowCounts(misses=25, refused=refused))
     move = look(at(step=0), seen)
     assert move.record is not None
     assert "none of 25 requests: not stored were no-store 22, private 3" in move.record.reason
@@ -243,7 +243,7 @@ def test_why_a_route_would_have_answered_nobody_is_told() -> None:
 
 
 def test_a_route_whose_answers_are_of_no_use_is_named_once() -> None:
-    seen = shadow(account=Shadowed(misses=25), products=Shadowed(hits=20, misses=5))
+    seen = shadow(account=ShadowCounts(misses=25), products=ShadowCounts(hits=20, misses=5))
     first = look(at(step=0), seen)
     assert first.record is not None
     assert first.record.action == "warn"
@@ -252,7 +252,7 @@ def test_a_route_whose_answers_are_of_no_use_is_named_once() -> None:
 
 
 def test_in_shadow_the_phase_itself_is_not_judged_and_the_earlier_ones_are() -> None:
-    own = Seen(seconds=1.0, judged=judged(hits="fail"))
+    own = LookResult(seconds=1.0, judged=judged(hits="fail"))
     assert look(at(phase=1, step=0), own).state.status == "running"
-    earlier = Seen(seconds=1.0, judged=judged("before", hits="fail"))
+    earlier = LookResult(seconds=1.0, judged=judged("before", hits="fail"))
     assert look(at(phase=1, step=0), earlier).state.status == "rolled back"

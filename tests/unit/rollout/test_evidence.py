@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from cachemw.rollout.evidence import Evidence
-from cachemw.rollout.state import Look, Shadowed, State
+from cachemw.rollout.state import Look, ShadowCounts, State
 from cachemw.telemetry.events import BOUNDS
 from cachemw.telemetry.fleet import ProcessStats
 from cachemw.telemetry.stats import Stats
@@ -30,12 +30,12 @@ def fleet(**counted: Any) -> list[ProcessStats]:
     ]
 
 
-def looks(state: State, *counted: dict[str, Any]) -> dict[str, Shadowed]:
+def looks(state: State, *counted: dict[str, Any]) -> dict[str, ShadowCounts]:
     """Look at each; give what is known of the routes then."""
     found = evidence()
     for each in counted:
         seen = found.look(state, fleet(**each), 1.0)
-    return {name: each for name, each in seen.shadow.items() if each != Shadowed()}
+    return {name: each for name, each in seen.shadow.items() if each != ShadowCounts()}
 
 
 def test_reasons_and_places_are_of_the_phases_routes_and_since_it_began() -> None:
@@ -47,7 +47,7 @@ def test_reasons_and_places_are_of_the_phases_routes_and_since_it_began() -> Non
         }
 
     assert looks(begun(), counted(5), counted(6), counted(9)) == {
-        "orders": Shadowed(
+        "orders": ShadowCounts(
             misses=12, mismatches=4, refused={"set-cookie": 8}, places={"$.total": 4}
         )
     }
@@ -84,11 +84,11 @@ def test_who_takes_over_knows_what_the_looks_have_kept() -> None:
     kept = msgspec.json.decode(msgspec.json.encode(seen.look), type=Look)
     second.replay([kept])
     assert second.look(begun(), fleet(), 1.0).shadow == seen.shadow
-    assert seen.shadow["orders"] == Shadowed(places={"$.total": 2}, refused={"status": 1})
+    assert seen.shadow["orders"] == ShadowCounts(places={"$.total": 2}, refused={"status": 1})
 
 
 def test_a_look_of_another_release_is_read_without_reasons_and_places() -> None:
     kept = b'{"attempt":2,"seconds":1.0,"tallies":{},"shadow":{"orders":{"hits":3,"misses":1}}}'
     found = evidence()
     found.replay([msgspec.json.decode(kept, type=Look)])
-    assert found.look(begun(), fleet(), 1.0).shadow["orders"] == Shadowed(hits=3, misses=1)
+    assert found.look(begun(), fleet(), 1.0).shadow["orders"] == ShadowCounts(hits=3, misses=1)

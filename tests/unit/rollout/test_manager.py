@@ -133,7 +133,7 @@ def test_a_plan_that_cannot_work_begins_nothing(make: Make) -> None:
     with pytest.raises(ConfigError, match="planned_size"):
         cache.rollout.start(plan(watch=["memory"]))
     killed = make(kill=True)
-    with pytest.raises(ConfigError, match="turns the whole cache off"):
+    with pytest.raises(ConfigError, match="so nothing can be rolled out"):
         killed.rollout.start(plan())
     assert cache.rollout.status() is killed.rollout.status() is None
     assert cache.rollout.history() == killed.rollout.history() == []
@@ -151,7 +151,7 @@ def test_what_the_plan_was_warned_about_is_in_the_history(make: Make) -> None:
     cache.rollout.start(plan(), reason="at last")
     (record,) = cache.rollout.history()
     assert record.reason == (
-        "at last; warning: route 'orders' stays off: the configuration says so"
+        "at last; warning: route 'orders' stays off: the configuration turns it off"
     )
 
 

@@ -10,8 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from cachemw.config.rollout_plan import RolloutPlan
-from cachemw.rollout import state as moves
-from cachemw.rollout.state import Move, RolloutError, State
+from cachemw.errors import RolloutError
+from cachemw.rollout import transitions as moves
+from cachemw.rollout.state import Move, State
 
 from .plans import AT, BY, begun, plan, written
 
@@ -55,9 +56,9 @@ def test_each_step_lets_in_more_then_comes_the_next_phase() -> None:
 
 
 def test_a_phase_begins_with_evidence_of_its_own() -> None:
-    before = at(0, 2, watched=9.0, phase_watched=30.0, told=("hold",))
+    before = at(0, 2, watched=9.0, phase_watched=30.0, reported=("hold",))
     after = go(moves.advance, before).state
-    assert (after.watched, after.phase_watched, after.told) == (0.0, 0.0, ())
+    assert (after.watched, after.phase_watched, after.reported) == (0.0, 0.0, ())
     assert after.attempt == before.attempt + 1
 
 
@@ -159,3 +160,9 @@ def test_every_move_raises_the_revision_and_survives_json() -> None:
         assert after.revision == state.revision + 1
         state = msgspec.json.decode(msgspec.json.encode(after), type=State)
         assert state == after
+
+
+def test_a_renamed_field_keeps_its_stored_name() -> None:
+    """Another release that shares the Redis reads `told`."""
+    state = replace(begun(), reported=("hold",))
+    assert msgspec.to_builtins(state)["told"] == ("hold",)

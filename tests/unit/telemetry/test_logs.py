@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cachemw.telemetry.counters import Counters, Outcome
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.telemetry.counters import Counters
 from cachemw.telemetry.logs import MAX_NOTES, RISKS, JsonFormatter, Logs, configure, set_level
 
 
@@ -95,10 +96,10 @@ def test_each_risk_class_has_its_own_level_and_changes_live(lines: Lines) -> Non
 @pytest.mark.parametrize(
     ("levels", "message"),
     [
-        ({"lowest": "debug"}, "risk class 'lowest' is none of low, medium, high"),
+        ({"lowest": "debug"}, "risk class 'lowest' is not one of low, medium, high"),
         (
             {"low": "info", "high": "loud"},
-            "log level 'loud' is none of debug, info, warning, error, critical, off",
+            "log level 'loud' is not one of debug, info, warning, error, critical, off",
         ),
     ],
 )

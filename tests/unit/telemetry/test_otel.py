@@ -11,8 +11,9 @@ from opentelemetry.metrics import MeterProvider as ApiMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from cachemw.telemetry.counters import UNLISTED, Counters, Outcome
-from cachemw.telemetry.events import EVENT_LABELS
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.telemetry.counters import UNLISTED, Counters
+from cachemw.telemetry.events import EVENTS
 from cachemw.telemetry.otel import instrument
 from cachemw.telemetry.stats import Gauges
 
@@ -148,15 +149,15 @@ def test_every_event_has_an_instrument_and_its_reason_as_label(
     meters: Meters, counters: Counters
 ) -> None:
     instrument(counters, Gauges(), meters.provider)
-    for name, label in EVENT_LABELS.items():
-        counters.event(name, "why" if label else "")
+    for name, row in EVENTS.items():
+        counters.event(name, "why" if row.label else "")
     found = meters.collect()
     exported = {
         name: set(series)
         for name, series in found.items()
         if name not in ("cachemw.requests",) and "duration" not in name
     }
-    assert len(exported) == len(EVENT_LABELS)
+    assert len(exported) == len(EVENTS)
     assert exported["cachemw.entries.rejected"] == {labels(cachemw__reason="why")}
     assert exported["cachemw.store.errors"] == {labels(cachemw__operation="why")}
     assert exported["cachemw.purges"] == {labels(cachemw__kind="why")}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachemw.engine.model.outcomes import Outcome
-from cachemw.telemetry.events import BOUNDS, EVENT_LABELS
+from cachemw.telemetry.events import BOUNDS, EVENTS
 from cachemw.telemetry.stats import Histogram, Stats
 from tests.support.examples import examples
 
@@ -26,7 +26,7 @@ statistics = st.builds(
     requests=st.dictionaries(names, st.dictionaries(labels, counts)),
     durations=st.dictionaries(names, st.dictionaries(labels, histograms, max_size=2), max_size=2),
     events=st.dictionaries(
-        st.sampled_from(list(EVENT_LABELS)), st.dictionaries(st.sampled_from(["", "a"]), counts)
+        st.sampled_from(list(EVENTS)), st.dictionaries(st.sampled_from(["", "a"]), counts)
     ),
     refused=st.dictionaries(names, st.dictionaries(st.sampled_from(["private", "a"]), counts)),
     differences=st.dictionaries(names, st.dictionaries(st.sampled_from(["$.a", "$.b"]), counts)),

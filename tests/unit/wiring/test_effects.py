@@ -9,7 +9,7 @@ import pytest
 
 from cachemw.engine.core.effects import Await, Lookup, Save
 from cachemw.engine.core.flights import Flight, Flights, Landing, WaitResult
-from cachemw.invalidation.base import LocalLog
+from cachemw.invalidation.local import LocalLog
 from cachemw.testing import FakeClock
 from cachemw.wiring.effects import EffectRunner
 from tests.support.engine import Kit, get

@@ -1,1 +1,4 @@
-"""Commands of `manage.py`, as Django looks for them."""
+"""Commands of `manage.py`.
+
+- `cachemw`: the command line of cachemw, with the configuration of `settings.CACHEMW`.
+"""

@@ -23,24 +23,27 @@ __all__ = ["Command"]
 
 
 class Command(BaseCommand):
-    """Hands its arguments to `cachemw`, its options and its help with them."""
+    """The command: passes its arguments on to the command line `cachemw`, which has options and help."""
 
-    help = "Check, inspect, purge, switch and watch the cache of a fleet of processes."
+    help = "Check, inspect, purge, switch and watch the cache of all processes that share a Redis."
     requires_system_checks = ()
 
     def run_from_argv(self, argv: Sequence[str]) -> None:
-        """Run as `manage.py` does; ends the process with the exit status of the command."""
-        _run(_without_django_s(argv[2:]), f"{os.path.basename(argv[0])} {argv[1]}")
+        """Run the command for `manage.py`, and end the process with its exit status."""
+        _run(_without_django_options(argv[2:]), f"{os.path.basename(argv[0])} {argv[1]}")
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take whatever comes, for `call_command`."""
+        """Accept all arguments, for `call_command`."""
         parser.add_argument("args", nargs=argparse.REMAINDER)
 
     def handle(self, *args: str, **options: Any) -> None:
-        """Run as `call_command("cachemw", "purge", "--tag", "product:1")` does; raises CommandError."""
+        """Run the command for `call_command("cachemw", "purge", "--tag", "product:1")`.
+
+        Raises CommandError where the command fails.
+        """
         out: Any = self.stdout
         err: Any = self.stderr
-        out.ending = err.ending = ""  # what is written has its own
+        out.ending = err.ending = ""  # the output has its own line ends
         try:
             with redirect_stdout(out), redirect_stderr(err):
                 _run(args, "manage.py cachemw")
@@ -48,7 +51,7 @@ class Command(BaseCommand):
             if isinstance(done.code, str):
                 raise CommandError(done.code) from done
             if done.code:
-                raise CommandError("it did not work", returncode=done.code) from done
+                raise CommandError("the command failed", returncode=done.code) from done
 
 
 def _run(arguments: Sequence[str], program: str) -> NoReturn:
@@ -58,8 +61,8 @@ def _run(arguments: Sequence[str], program: str) -> NoReturn:
         sys.exit(f"cachemw: {error}")
 
 
-def _without_django_s(arguments: Sequence[str]) -> list[str]:
-    """Leave out what `manage.py` has read already, and every one of its commands may be given."""
+def _without_django_options(arguments: Sequence[str]) -> list[str]:
+    """Remove the options that `manage.py` reads itself and accepts for every command."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--settings")
     parser.add_argument("--pythonpath")

@@ -167,7 +167,7 @@ def test_entries_are_found_by_tag_url_and_route(
     assert left in ("60 min", "59 min")
     assert tags == "product:1 catalog"
     assert "shop.example/orders" not in shown
-    assert "There is none" in text(page(client, by="tag", q="product:9"))
+    assert "No entries found" in text(page(client, by="tag", q="product:9"))
 
 
 def test_what_is_purged_is_found_as_that_and_not_counted(
@@ -197,14 +197,14 @@ def test_a_look_that_takes_too_long_ends_and_says_so(
 ) -> None:
     shop = open_shop("" if memory_only else redis_url)
     shop.visit("/products/1", "/products/2")
-    monkeypatch.setattr("cachemw.django.admin.overview.LOOK", 0.0)
-    monkeypatch.setattr("cachemw.django.admin.admin.LOOK", 0.0)
+    monkeypatch.setattr("cachemw.django.admin.overview.SEARCH_TIME", 0.0)
+    monkeypatch.setattr("cachemw.django.admin.admin.SEARCH_TIME", 0.0)
     client = shop.login("purge_cache")
     shown = text(page(client, by="tag", q="product:3"))
-    assert "There was no time to look at all that is stored" in shown
-    assert "There is none among those that there was time to look at." in shown
+    assert "There was no time to check all entries" in shown
+    assert "No entries found among those that there was time to check." in shown
     preview = purge(client, everything="on", confirmed=False)
-    assert "there was no time to look at all" in text(preview.content.decode())
+    assert "there was no time to check all entries" in text(preview.content.decode())
 
 
 def test_a_word_that_cannot_be_one_is_told_beside_it(open_shop: OpenShop) -> None:
@@ -276,7 +276,7 @@ def test_a_preview_says_what_would_be_touched_and_purges_nothing(
     client = shop.login("purge_cache")
     words = {"tags": "catalog", "routes": ["orders", "products"]}
     shown = text(purge(client, **words, confirmed=False).content.decode())
-    assert "About to be purged: tag catalog; routes orders, products ." in shown
+    assert "This will purge: tag catalog; routes orders, products ." in shown
     assert "This would touch 3 entries on 2 routes" in shown
     assert shop.cached("/orders")
 
@@ -412,8 +412,8 @@ def test_with_redis_away_a_purge_holds_here_and_waits(
     preview = purge(client, tags="product:1", confirmed=False)
     assert "Redis does not answer" in text(preview.content.decode())
     (message,) = told(purge(client, tags="product:1"))
-    assert "Redis cannot be reached: the others hear of it when it is back." in message
-    assert row(page(client), "waits for Redis")[1:] == ["hard", "product:1"]
+    assert "the purge goes to the other processes when it is back." in message
+    assert row(page(client), "waiting for Redis")[1:] == ["hard", "product:1"]
     assert not shop.cached("/products/1")
 
 
@@ -421,7 +421,7 @@ def test_with_memory_only_the_page_says_whose_it_is(open_shop: OpenShop) -> None
     shop = open_shop()
     shop.visit("/products/1", "/products/1")
     shown = page(shop.login("view_cache"), by="tag", q="product:1")
-    assert "Memory only. What follows is about this process" in text(shown)
+    assert "Memory only. This page is about this process" in text(shown)
     assert row(shown, "products")[4:9] == ["1", "0", "1", "50.0 %", "1"]
     assert row(shown, "//shop.example/products/1")[1] == "products"
 

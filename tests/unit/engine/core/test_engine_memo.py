@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from cachemw.engine.core import engine as engine_module
-from cachemw.engine.model.routes import weigh
-from cachemw.engine.model.variants import Variants
+from cachemw.engine.core import memo as memo_module
+from cachemw.engine.model.plan import weigh
+from cachemw.engine.model.variants import VariantCounts
 from tests.support.engine import Kit, get, served, step, target
 
 Make = Callable[[Kit, int], object]
@@ -37,14 +37,14 @@ def hosts(kit: Kit, number: int) -> object:
 
 def agents(kit: Kit, number: int) -> object:
     plan = kit.asked(get(f"/products/{number // 50}")).plan
-    return kit.engine.variant_key(plan, ((b"user-agent", anew(b"%d" % number + b"z" * 1000)),))
+    return kit.engine.variants.key_of(plan, ((b"user-agent", anew(b"%d" % number + b"z" * 1000)),))
 
 
 @pytest.mark.parametrize("make", [plain, long, hosts, agents])
 def test_two_generations_are_all_that_is_kept(make: Make) -> None:
     """I4. Each fails where what it adds has no weight."""
     kit = Kit()
-    kit.engine._memo_bytes = LIMIT
+    kit.engine.memo.limit = LIMIT
     make(kit, 10**6)
     gc.collect()
     tracemalloc.start()
@@ -59,12 +59,12 @@ def test_two_generations_are_all_that_is_kept(make: Make) -> None:
 
 @pytest.mark.parametrize("make", [plain, long, hosts, agents])
 def test_the_weight_is_what_a_plan_takes(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "_MEMO_SIZE", 10**6)
+    monkeypatch.setattr(memo_module, "_MEMO_SIZE", 10**6)
     kit = Kit()
-    kit.engine._memo_bytes = 1 << 40
+    kit.engine.memo.limit = 1 << 40
     make(kit, 10**6)
     gc.collect()
-    before = kit.engine._weight
+    before = kit.engine.memo.weight
     tracemalloc.start()
     try:
         for number in range(500):
@@ -73,23 +73,23 @@ def test_the_weight_is_what_a_plan_takes(make: Make, monkeypatch: pytest.MonkeyP
         used = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
-    assert kit.engine._weight - before == pytest.approx(used, rel=0.25)
-    assert sum(map(weigh, kit.engine._young.values())) == pytest.approx(used, rel=0.25)
+    assert kit.engine.memo.weight - before == pytest.approx(used, rel=0.25)
+    assert sum(map(weigh, kit.engine.memo.young.values())) == pytest.approx(used, rel=0.25)
 
 
 def test_a_target_too_long_for_the_memo_is_answered_all_the_same() -> None:
     """Fails without `_HEAVY`: one target would turn out all others."""
     kit = Kit()
-    kit.engine._memo_bytes = LIMIT
+    kit.engine.memo.limit = LIMIT
     request = get("/products/1", query=b"q=" + b"y" * LIMIT)
     entry = kit.fill(request)
-    assert kit.engine.known(target(request)) is None
+    assert kit.engine.memo.known(target(request)) is None
     assert kit.hit(request) is None
     assert served(step(kit.flow(request))).entry is entry
 
 
 def test_the_count_of_variants_is_bounded_over_all_targets() -> None:
-    variants = Variants(100)
+    variants = VariantCounts(100)
     for number in range(1_000):
         assert variants.note(b"t%d" % (number // 10), b"v%d" % number, 64) is None
         assert len(variants) <= 100

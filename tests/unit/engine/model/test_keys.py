@@ -281,7 +281,7 @@ def test_the_secret_that_signs_changes_no_key_and_no_concealed_value() -> None:
         asked = kit.asked(get("/x", (b"cookie", b"c=1")))
         names = (b"authorization", b"x")
         fields = get("/x", (b"authorization", b"Basic YTpi"), (b"x", b"1")).headers
-        return [asked.plan.key, kit.engine.selecting(names, fields)]
+        return [asked.plan.key, kit.engine.variants.values(names, fields)]
 
     key, selecting = plain = found_by()
     assert found_by(secret="the old one of them") == found_by(secret="the new one of them") == plain
@@ -312,7 +312,7 @@ def test_a_key_says_what_was_asked_for_and_what_else_it_holds(asked: Asked) -> N
 
 def test_a_variant_s_key_says_which_fields_select_it() -> None:
     plan = KIT.asked(get("/x", (b"origin", b"https://a"))).plan
-    key = KIT.engine.variant_key(plan, ((b"accept", b"text/html"), (b"dnt", None)))
+    key = KIT.engine.variants.key_of(plan, ((b"accept", b"text/html"), (b"dnt", None)))
     assert read_key(key.full).by == ("origin", "accept", "dnt")
 
 

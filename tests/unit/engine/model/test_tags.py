@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from cachemw.engine.model.tags import (
     MAX_LENGTH,
-    TagError,
     fill,
     normalise,
     route_tag,
@@ -20,7 +19,7 @@ from cachemw.engine.model.tags import (
     user_tag,
 )
 from cachemw.engine.request.urls import MAX_MOUNT, tags_of_url
-from cachemw.errors import CacheError
+from cachemw.errors import CacheError, TagError
 from cachemw.http.messages import Request
 from tests.support.engine import Kit, get
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-import cachemw.engine.core.engine as engine_module
+import cachemw.engine.core.memo as memo_module
 from cachemw.engine.model.bypass import KEYED, REMOVED
 from cachemw.engine.request.keying import Pass
 from tests.support.engine import ROUTE, Field, Kit, get, target
@@ -162,7 +162,7 @@ def test_an_answer_for_one_identity_is_never_a_fast_hit() -> None:
     assert kit.hit(ann) is None
     assert kit.hit(get("/products/1", (b"authorization", b"bob"))) is None
     assert kit.hit(get()) is None
-    assert kit.engine.known(target(ann)) is None
+    assert kit.engine.memo.known(target(ann)) is None
 
 
 # What is remembered -------------------------------------------------------------------------------
@@ -184,21 +184,21 @@ def test_the_memo_of_targets_is_bounded_and_what_is_asked_for_stays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """I4: two generations of it."""
-    monkeypatch.setattr(engine_module, "_MEMO_SIZE", 10)
+    monkeypatch.setattr(memo_module, "_MEMO_SIZE", 10)
     kit = Kit()
     hot = kit.asked(get("/products/hot")).plan
     for number in range(200):
         kit.asked(get(f"/products/{number}"))
-        assert len(kit.engine._young) + len(kit.engine._old) <= 20
-        assert kit.engine.known(target(get("/products/hot"))) is hot
-    assert kit.engine.known(target(get("/products/0"))) is None
+        assert len(kit.engine.memo.young) + len(kit.engine.memo._old) <= 20
+        assert kit.engine.memo.known(target(get("/products/hot"))) is hot
+    assert kit.engine.memo.known(target(get("/products/0"))) is None
 
 
 def test_what_goes_past_the_cache_is_not_remembered() -> None:
     kit = Kit()
     for request in (get("/elsewhere"), get(host=b"a b"), get("/products/1", method="POST")):
         assert isinstance(kit.classify(request), Pass)
-    assert kit.engine._young == {}
+    assert kit.engine.memo.young == {}
 
 
 def test_the_plans_of_one_target_are_bounded() -> None:
@@ -217,7 +217,7 @@ def test_the_variants_of_one_plan_are_bounded() -> None:
     kit = Kit()
     plan = kit.asked(get()).plan
     keys = {
-        kit.engine.variant_key(plan, ((b"user-agent", b"%d" % number),)).digest
+        kit.engine.variants.key_of(plan, ((b"user-agent", b"%d" % number),)).digest
         for number in range(1000)
     }
     assert len(keys) == 1000

@@ -9,8 +9,9 @@ from contextlib import closing
 import pytest
 
 from cachemw.recording.sql.inserted import learn_keys
-from cachemw.recording.sql.rows import Changes, Schema, Table
+from cachemw.recording.sql.rows import Schema, Table
 from cachemw.recording.sql.statements import observe
+from cachemw.recording.sql.written_rows import Changes
 
 SCHEMA: Schema = {
     "a": Table(key="id", kinds={"id": "number"}, generated=True),

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from cachemw.recording.context import Recording
-from cachemw.recording.sql.rows import Changes, Schema, Table, record, spell, table_tag, written
+from cachemw.recording.sql.read_rows import record
+from cachemw.recording.sql.rows import Schema, Table, spell, table_tag
 from cachemw.recording.sql.statements import observe
+from cachemw.recording.sql.written_rows import Changes, written
 
 NAME = "5b1c2f3e-0a6d-4c1e-9d57-0c1f2a3b4c5d"
 SCHEMA: Schema = {
@@ -295,32 +297,32 @@ def inserted(times: int) -> Changes:
 
 def test_an_insert_whose_key_is_told_is_of_that_row() -> None:
     changes = inserted(1)
-    changes.tell("a", "17")
+    changes.learn_key("a", "17")
     assert set(changes.tags()) == ROW | {"db:a:17", "db:a:by:b_id=1"}
 
 
 def test_one_key_of_two_is_not_enough() -> None:
     changes = inserted(2)
-    changes.tell("a", "17")
-    changes.tell("a", "17")
+    changes.learn_key("a", "17")
+    changes.learn_key("a", "17")
     assert "db:a:*" in changes.tags()
-    changes.tell("a", "18")
+    changes.learn_key("a", "18")
     assert "db:a:*" not in changes.tags()
 
 
 def test_a_key_that_the_statement_gave_stands_for_no_other_insert() -> None:
     changes = inserted(1)
     changes.add(observe("INSERT INTO a (id) VALUES (?)", "sqlite"), [5], SCHEMA)
-    changes.tell("a", "5")
+    changes.learn_key("a", "5")
     assert "db:a:*" in changes.tags()
 
 
 def test_merged_changes_are_all_of_them() -> None:
     changes, other = inserted(1), inserted(1)
     changes.merge(other)
-    changes.tell("a", "1")
+    changes.learn_key("a", "1")
     assert "db:a:*" in changes.tags()
-    changes.tell("a", "2")
+    changes.learn_key("a", "2")
     everything = Changes()
     everything.add_everything()
     changes.merge(everything)

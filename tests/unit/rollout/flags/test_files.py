@@ -110,11 +110,14 @@ def put(path: Path, content: bytes) -> None:
 
 
 WRONG = {
-    "an unknown flag": (b'lwo = "off"', ["'lwo' is no flag; there are low, medium"]),
-    "a table": (b'route.products = "off"', ["'route' is no flag"]),
-    "no class": (b'":low" = "off"', ["':low' is no flag"]),
+    "an unknown flag": (b'lwo = "off"', ["'lwo' is not a flag; the flags are low, medium"]),
+    "a table": (b'route.products = "off"', ["'route' is not a flag"]),
+    "no class": (b'":low" = "off"', ["':low' is not a flag"]),
     "no level": (b'"level:low" = "loud"', ['level:low: expected "debug", "info"']),
-    "a state": (b'low = "of"\nkill = true', ['low: expected "on"', "kill: true is no state"]),
+    "a state": (
+        b'low = "of"\nkill = true',
+        ['low: expected "on"', "kill: expected on, off or default, got true"],
+    ),
     "a list": (b'low = ["off"]', ['low: expected "on"']),
     "bad TOML": (b"low = off", ["line 1, column 7: not valid TOML"]),
     "no UTF-8": (b"low = '\xff'", ["byte 7: not UTF-8"]),

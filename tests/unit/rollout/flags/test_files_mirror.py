@@ -12,7 +12,7 @@ import pytest
 
 from cachemw import Cache
 from cachemw.rollout.flags.files import Mirror
-from cachemw.rollout.flags.flags import Flags
+from cachemw.rollout.flags.flags import ConfiguredFlags, Flags
 from cachemw.rollout.flags.live import LiveFlags, write_document
 
 ROUTES = [{"name": "products", "path": "/products/{id}", "ttl": "60s", "risk": "low"}]
@@ -20,7 +20,7 @@ ROUTES = [{"name": "products", "path": "/products/{id}", "ttl": "60s", "risk": "
 
 def flags_at(revision: int, **classes: str) -> Flags:
     """Give the flags of a process that has heard of a revision; 0: of none."""
-    flags = Flags([], classes={}, route_flags={}, kill=False, exchange=None)
+    flags = Flags([], ConfiguredFlags(), exchange=None)
     flags.receive(write_document(LiveFlags(revision=revision, classes=classes)))
     return flags
 
@@ -46,7 +46,7 @@ class Machine:
     def restarted(self, namespace: str = "shop") -> LiveFlags:
         """Give what a process knows that starts now."""
         flags = flags_at(0)
-        self.mirror(flags, namespace).take_over()
+        self.mirror(flags, namespace).load()
         return flags.live
 
 
@@ -66,35 +66,35 @@ def test_what_is_kept_is_taken_over(machine: Machine) -> None:
     )
     flags = flags_at(0)
     flags.receive(write_document(live))
-    machine.mirror(flags).keep()
+    machine.mirror(flags).save()
     assert machine.restarted() == live
     assert [each.name for each in machine.path.parent.iterdir()] == [machine.path.name]
 
 
 def test_nothing_that_was_never_set_is_kept(machine: Machine) -> None:
-    machine.mirror(flags_at(0)).keep()
+    machine.mirror(flags_at(0)).save()
     assert not machine.path.exists()
 
 
 def test_an_older_revision_replaces_no_newer_one(machine: Machine) -> None:
-    machine.mirror(flags_at(5, low="off")).keep()
-    machine.mirror(flags_at(4, low="on")).keep()
+    machine.mirror(flags_at(5, low="off")).save()
+    machine.mirror(flags_at(4, low="on")).save()
     assert machine.restarted().classes == {"low": "off"}
-    machine.mirror(flags_at(6, low="shadow")).keep()
+    machine.mirror(flags_at(6, low="shadow")).save()
     assert machine.restarted().classes == {"low": "shadow"}
 
 
 def test_a_process_that_knows_better_takes_nothing_over(machine: Machine) -> None:
-    machine.mirror(flags_at(5, low="off")).keep()
+    machine.mirror(flags_at(5, low="off")).save()
     flags = flags_at(6, low="shadow")
-    machine.mirror(flags).take_over()
+    machine.mirror(flags).load()
     assert flags.live.classes == {"low": "shadow"}
 
 
 def test_another_fleets_mirror_counts_as_none(machine: Machine) -> None:
-    machine.mirror(flags_at(9, low="off"), "theirs").keep()
+    machine.mirror(flags_at(9, low="off"), "theirs").save()
     assert machine.restarted("ours").revision == 0
-    machine.mirror(flags_at(2, low="shadow"), "ours").keep()
+    machine.mirror(flags_at(2, low="shadow"), "ours").save()
     assert machine.restarted("ours").revision == 2
 
 
@@ -118,35 +118,35 @@ def test_a_mirror_that_cannot_be_read_counts_as_none_and_is_replaced(
 def test_a_failure_is_counted_and_tried_again(machine: Machine) -> None:
     machine.path = machine.path.parent / "folder" / "flags.json"
     mirror = machine.mirror(flags_at(1, low="off"))
-    mirror.keep()
-    mirror.keep()
+    mirror.save()
+    mirror.save()
     assert machine.counted == {("store_error", "flags_mirror"): 2}
     machine.path.parent.mkdir()
-    mirror.keep()
+    mirror.save()
     assert machine.restarted().revision == 1
 
 
 def test_a_failure_leaves_nothing_lying_about(machine: Machine) -> None:
     (machine.path / "in the way").mkdir(parents=True)
-    machine.mirror(flags_at(1)).keep()
+    machine.mirror(flags_at(1)).save()
     assert machine.counted == {("store_error", "flags_mirror"): 1}
     assert [each.name for each in machine.path.parent.iterdir()] == [machine.path.name]
 
 
 def test_whoever_restarts_may_read_it(machine: Machine) -> None:
     # Guard: `_MODE`. A file that root made would be closed to the application's user.
-    machine.mirror(flags_at(1)).keep()
+    machine.mirror(flags_at(1)).save()
     assert stat.S_IMODE(machine.path.stat().st_mode) == 0o644
 
 
 def test_readers_find_the_one_or_the_other(machine: Machine) -> None:
     # Guard: `os.replace` in `_replace`.
-    machine.mirror(flags_at(1)).keep()
+    machine.mirror(flags_at(1)).save()
     ended = threading.Event()
 
     def write() -> None:
         for revision in range(2, 300):
-            machine.mirror(flags_at(revision, low="canary 12.34%", high="off")).keep()
+            machine.mirror(flags_at(revision, low="canary 12.34%", high="off")).save()
         ended.set()
 
     writer = threading.Thread(target=write)

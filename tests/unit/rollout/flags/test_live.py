@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from cachemw import Cache
-from cachemw.rollout.flags.flags import Flags
+from cachemw.rollout.flags.flags import ConfiguredFlags, Flags
 from cachemw.rollout.flags.live import (
     FlagError,
     LiveFlags,
@@ -59,10 +59,10 @@ def test_a_route_may_have_a_colon_in_its_name() -> None:
     ("name", "state", "said"),
     [
         ("level:low", "loud", 'level:low: expected "debug", "info", "warning" or "error"'),
-        ("level:lwo", "debug", "'level:lwo' is no flag"),
-        ("level:", "debug", "'level:' is no flag"),
-        ("level", "debug", "'level' is no flag"),
-        ("low:low", "off", "'low:low' is no flag"),
+        ("level:lwo", "debug", "'level:lwo' is not a flag"),
+        ("level:", "debug", "'level:' is not a flag"),
+        ("level", "debug", "'level' is not a flag"),
+        ("low:low", "off", "'low:low' is not a flag"),
         ("level:low", 10, "level:low: expected"),
     ],
 )
@@ -80,10 +80,7 @@ def test_every_mistake_is_named(name: str, state: object, said: str) -> None:
 def hearing(told: list[tuple[str, str]], **levels: str) -> Flags:
     return Flags(
         [],
-        classes={},
-        route_flags={},
-        kill=False,
-        levels=levels,
+        ConfiguredFlags(levels=levels),
         set_level=lambda risk, level: told.append((risk, level)),
         exchange=None,
     )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cachemw.rollout.guardrails.guardrails import Guardrails, Judgement, Margins, Tally
+from tests.unit.rollout.plans import default_margins
 
 BOUNDS = tuple(0.01 * 1.1**step for step in range(60))
 LOOK = 30.0
@@ -41,7 +42,7 @@ HEALTHY: dict[str, Any] = {
 class Phase:
     """A phase that is looked at."""
 
-    margins: Margins = field(default_factory=lambda: Margins(holdout=0.05))
+    margins: Margins = field(default_factory=default_margins)
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
@@ -181,7 +182,7 @@ def test_a_judgement_has_the_numbers_it_was_made_on() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_without_anything_to_count_nothing_fails(name: str) -> None:
-    guardrails = Guardrails(Margins(holdout=0.05), BOUNDS)
+    guardrails = Guardrails(default_margins(), BOUNDS)
     for look in range(10):
         found = {each.guardrail: each for each in guardrails.look(Tally(), look * LOOK)}
     assert found[name].verdict == "inconclusive"

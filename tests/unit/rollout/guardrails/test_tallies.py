@@ -12,7 +12,14 @@ from msgspec.structs import asdict
 
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.rollout.guardrails.guardrails import Tally
-from cachemw.rollout.guardrails.tallies import CONTROL, NEITHER, TREATED, Growth, fullest, tally_of
+from cachemw.rollout.guardrails.tallies import (
+    CONTROL,
+    NEITHER,
+    TREATED,
+    IncreaseTracker,
+    fullest,
+    tally_of,
+)
 from cachemw.telemetry.counters import Counters
 from cachemw.telemetry.events import BOUNDS
 from cachemw.telemetry.fleet import ProcessStats
@@ -54,7 +61,7 @@ class Tallies:
     """Looks at the fleet again and again, as the controller does."""
 
     def __init__(self) -> None:
-        self._growth = Growth(len(NONE))
+        self._growth = IncreaseTracker(len(NONE))
 
     def look(self, found: Iterable[ProcessStats]) -> Tally:
         processes = tuple(found)
@@ -90,7 +97,7 @@ def test_every_outcome_is_in_one_arm_or_in_neither() -> None:
 
 
 def test_processes_that_are_gone_are_remembered_up_to_a_number() -> None:
-    growth = Growth(len(NONE))
+    growth = IncreaseTracker(len(NONE))
     for number in range(1200):
         growth.since_last([process(str(number), Stats())])
     assert growth._before is not None
@@ -174,7 +181,7 @@ def test_reasons_and_places_grow_by_route_process_by_process() -> None:
             refused={"orders": {"private": refused}}, differences={"orders": {"$.total": places}}
         )
 
-    growth = Growth(len(NONE))
+    growth = IncreaseTracker(len(NONE))
     assert growth.since_last([process("a", stats(9, 9)), process("b", stats(1, 1))]) is None
     grown = growth.since_last([process("b", stats(4, 1)), process("c", stats(2, 6))])
     assert grown is not None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from cachemw.stores.memory.pressure import FLOOR, Level, Pressure, kept_until
+from cachemw.stores.memory.pressure import FLOOR, Pressure, PressureLevel, kept_until
 
 MEAN = 1000.0
 
 
-def kept(size: int, level: Level, *, fresh: float = 3600.0, dies: float | None = None) -> float:
+def kept(
+    size: int, level: PressureLevel, *, fresh: float = 3600.0, dies: float | None = None
+) -> float:
     """Give the seconds that an entry of this size is kept, of so many that it is fresh for."""
     dies_at = 100.0 + (fresh if dies is None else dies)
     until = kept_until(100.0, 100.0 + fresh, dies_at, size=size, mean=MEAN, level=level)
@@ -19,17 +21,17 @@ def kept(size: int, level: Level, *, fresh: float = 3600.0, dies: float | None =
 @pytest.mark.parametrize(
     ("size", "level", "seconds"),
     [
-        (1_000_000, Level.NONE, 3600.0),
-        (4_000, Level.WARNING, 3600.0),
-        (8_000, Level.WARNING, 1800.0),
-        (40_000, Level.WARNING, 360.0),
-        (1_000, Level.ALERT, 3600.0),
-        (2_000, Level.ALERT, 1800.0),
-        (40_000, Level.ALERT, 90.0),
-        (100_000_000, Level.ALERT, FLOOR),
+        (1_000_000, PressureLevel.NONE, 3600.0),
+        (4_000, PressureLevel.WARNING, 3600.0),
+        (8_000, PressureLevel.WARNING, 1800.0),
+        (40_000, PressureLevel.WARNING, 360.0),
+        (1_000, PressureLevel.ALERT, 3600.0),
+        (2_000, PressureLevel.ALERT, 1800.0),
+        (40_000, PressureLevel.ALERT, 90.0),
+        (100_000_000, PressureLevel.ALERT, FLOOR),
     ],
 )
-def test_a_lifetime_is_scaled_by_size(size: int, level: Level, seconds: float) -> None:
+def test_a_lifetime_is_scaled_by_size(size: int, level: PressureLevel, seconds: float) -> None:
     assert kept(size, level) == pytest.approx(seconds)
 
 
@@ -37,8 +39,8 @@ def test_a_lifetime_is_scaled_by_size(size: int, level: Level, seconds: float) -
 def test_no_lifetime_falls_below_the_floor_and_none_becomes_longer(fresh: float) -> None:
     """Fails without the floor; and, where an entry ends before it, without the upper bound."""
     whole = max(fresh, 0.0)
-    assert kept(10**9, Level.ALERT, fresh=fresh, dies=whole) == min(whole, FLOOR)
-    assert kept(10**9, Level.ALERT, fresh=fresh, dies=60.0) == pytest.approx(FLOOR)
+    assert kept(10**9, PressureLevel.ALERT, fresh=fresh, dies=whole) == min(whole, FLOOR)
+    assert kept(10**9, PressureLevel.ALERT, fresh=fresh, dies=60.0) == pytest.approx(FLOOR)
 
 
 def levels(pressure: Pressure, *sizes: int) -> list[str]:
@@ -77,4 +79,4 @@ def test_its_end_says_what_it_cost() -> None:
     pressure.step(950, 45, 12.0)
     change = pressure.step(100, 52, 70.5)
     assert change is not None
-    assert (change.level, change.shed, change.seconds) == (Level.ALERT, 12, 60.5)
+    assert (change.level, change.shed, change.seconds) == (PressureLevel.ALERT, 12, 60.5)

@@ -16,9 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from cachemw.engine.model.entry import Entry, Position
 from cachemw.stores.memory import interning
 from cachemw.stores.memory.cost import cost
-from cachemw.stores.memory.eviction import Door
+from cachemw.stores.memory.eviction import Doorkeeper
 from cachemw.stores.memory.interning import intern_pairs
-from cachemw.stores.memory.pressure import Change, Level
+from cachemw.stores.memory.pressure import PressureChange, PressureLevel
 from cachemw.stores.memory.tier import MemoryTier
 from cachemw.testing import FakeClock
 from tests.support.entries import make_entry
@@ -299,12 +299,12 @@ def test_a_large_entry_in_place_of_a_small_one_was_asked_for() -> None:
 
 
 def test_the_door_remembers_what_came_lately_and_takes_few_strangers_for_it() -> None:
-    door, rng = Door(), random.Random(1)
-    keys = [rng.randbytes(16) for _ in range(3 * Door.KEPT)]
-    known = sum(door.knows(key) for key in keys)
+    door, rng = Doorkeeper(), random.Random(1)
+    keys = [rng.randbytes(16) for _ in range(3 * Doorkeeper.KEPT)]
+    known = sum(door.seen_before(key) for key in keys)
     assert known < len(keys) * 0.25
-    assert all(door.knows(key) for key in keys[-Door.KEPT :])
-    fresh = sum(Door().knows(key) for key in keys[:100])
+    assert all(door.seen_before(key) for key in keys[-Doorkeeper.KEPT :])
+    fresh = sum(Doorkeeper().seen_before(key) for key in keys[:100])
     assert fresh == 0
 
 
@@ -451,7 +451,7 @@ def test_under_pressure_a_large_entry_leaves_before_its_time_and_small_ones_stay
     clock: FakeClock,
 ) -> None:
     tier = pressed(clock)
-    assert tier.pressure is Level.ALERT
+    assert tier.pressure is PressureLevel.ALERT
     large = lasting(clock, 1000, 1400)
     for _ in range(2):
         tier.put(large)
@@ -474,7 +474,7 @@ def test_what_came_before_the_pressure_has_its_shortened_time_from_then_on(
     clock.advance(1700)
     for number in range(100, 144):
         tier.put(lasting(clock, number))
-    assert tier.pressure is Level.ALERT
+    assert tier.pressure is PressureLevel.ALERT
     sweep(tier, clock)
     assert tier.get(large.key) is large
     clock.advance(1000)
@@ -485,21 +485,21 @@ def test_what_came_before_the_pressure_has_its_shortened_time_from_then_on(
 def test_pressure_is_told_once_and_ends_by_itself_when_a_purge_makes_room(
     clock: FakeClock,
 ) -> None:
-    told: list[Change] = []
+    told: list[PressureChange] = []
     purged: set[bytes] = set()
     tier = pressed(clock, 100, on_pressure=told.append, is_dead=lambda entry: entry.key in purged)
     for number in range(100, 110):
         tier.put(lasting(clock, number))
     assert [(change.level, change.over) for change in told] == [
-        (Level.WARNING, False),
-        (Level.ALERT, False),
+        (PressureLevel.WARNING, False),
+        (PressureLevel.ALERT, False),
     ]
     clock.advance(5)
     purged |= {key_of(number) for number in range(70)}
     tier.tidy()  # fails where the sweep leaves what was purged
     assert told[2:] == [
-        Change(
-            level=Level.ALERT,
+        PressureChange(
+            level=PressureLevel.ALERT,
             over=True,
             size=tier.size,
             limit=90 * cost(make(0)),
@@ -507,7 +507,7 @@ def test_pressure_is_told_once_and_ends_by_itself_when_a_purge_makes_room(
             seconds=5.0,
         )
     ]
-    assert tier.pressure is Level.NONE
+    assert tier.pressure is PressureLevel.NONE
     large = lasting(clock, 1000, 1400)
     tier.put(large)
     clock.advance(3599)
@@ -516,11 +516,11 @@ def test_pressure_is_told_once_and_ends_by_itself_when_a_purge_makes_room(
 
 
 def test_expiry_ends_the_pressure_too(clock: FakeClock) -> None:
-    told: list[Change] = []
+    told: list[PressureChange] = []
     tier = pressed(clock, on_pressure=told.append)
     clock.advance(3600)
     sweep(tier, clock)
-    assert (len(tier), tier.pressure, told[-1].over) == (0, Level.NONE, True)
+    assert (len(tier), tier.pressure, told[-1].over) == (0, PressureLevel.NONE, True)
 
 
 def test_memory_is_to_be_given_back_each_time_that_much_of_it_has_gone() -> None:

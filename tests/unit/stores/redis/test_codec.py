@@ -22,9 +22,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cachemw.engine.model.entry import MARKER, Entry, Key, Position
+from cachemw.engine.model.entry import Entry, Item, Key, Position, VaryMarker
 from cachemw.errors import EntryRejected
-from cachemw.stores.redis.codec import MAX_LIFETIME, REASONS, VERSION, Codec
+from cachemw.stores.redis.codec import MARKER, MAX_LIFETIME, REASONS, VERSION, Codec
 from tests.support.entries import make_entry
 from tests.support.examples import examples
 
@@ -59,18 +59,32 @@ def make(**changes: Any) -> Entry:
     return make_entry(**fields)
 
 
-def encode(entry: Entry, codec: Codec = CODEC, key: Key = KEY) -> bytes:
+def make_marker(**changes: Any) -> VaryMarker:
+    fields: dict[str, Any] = {
+        "key": KEY.digest,
+        "names": (b"accept-language", b"x-absent"),
+        "route": "products",
+        "born": NOW - 10,
+        "fresh_until": NOW + 50,
+        "dies_at": NOW + 600,
+        "position": Position(b"epoch-01", 1_700_000_000_123 << 64 | 7),
+        "tags": ("product:1", "catalog"),
+    }
+    return VaryMarker(**(fields | changes))
+
+
+def encode(entry: Item, codec: Codec = CODEC, key: Key = KEY) -> bytes:
     return codec.encode(entry, key, now=NOW, server_now=SERVER_NOW)
 
 
-def decode(blob: bytes, codec: Codec = CODEC, key: Key = KEY) -> Entry:
+def decode(blob: bytes, codec: Codec = CODEC, key: Key = KEY) -> Any:
     return codec.decode(blob, key, now=NOW, server_now=SERVER_NOW)
 
 
-def facts(entry: Entry) -> dict[str, Any]:
+def facts(entry: Item) -> dict[str, Any]:
     return {
         name: getattr(entry, name)
-        for name in Entry.__struct_fields__
+        for name in entry.__struct_fields__
         if name not in ("checked", "visited", "leaves_at")
     }
 
@@ -150,7 +164,6 @@ def compressed(body: bytes, **options: Any) -> bytes:
         {"headers": ()},
         {"headers": ((b"x-long", b"v" * 5000),)},
         {"status": 404, "tags": (), "vary": ()},
-        {"status": MARKER, "body": b"", "headers": ()},
         {"tags": ("größe:ü", "")},
         {"stale_until": NOW + 50, "stale_error_until": NOW + 50},
         {"dies_at": NOW + 5000},
@@ -162,6 +175,12 @@ def compressed(body: bytes, **options: Any) -> bytes:
 def test_what_is_written_comes_back(changes: dict[str, Any]) -> None:
     entry = make(**changes)
     assert facts(decode(encode(entry))) == facts(entry)
+
+
+@pytest.mark.parametrize("changes", [{}, {"names": (b"accept",)}, {"tags": ()}], ids=str)
+def test_a_marker_that_is_written_comes_back(changes: dict[str, Any]) -> None:
+    marker = make_marker(**changes)
+    assert facts(decode(encode(marker))) == facts(marker)
 
 
 names = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_!#$%&'*+.^`|~", min_size=1).map(str.encode)
@@ -417,7 +436,7 @@ def test_who_does_not_know_the_key_is_refused_the_same(expected: str, blob: byte
 def test_the_forger_can_write_what_is_accepted() -> None:
     assert decode(seal()).body == BODY
     assert decode(seal(body=compressed(LONG), flags=1, raw=len(LONG))).body == LONG
-    assert decode(seal(pack(status=MARKER), b"")).is_marker
+    assert decode(seal(pack(status=MARKER), b"")).names == (b"accept",)
     assert decode(seal(pack(status=200, headers=[[b"content-length", b"5"]]))).body == BODY
     assert decode(seal(pack(born=SERVER_NOW + 4.5))).born == NOW + 4.5
     year = BORN + MAX_LIFETIME
@@ -530,7 +549,8 @@ SNAPSHOT = Path(__file__).with_name(f"envelopes_v{VERSION}.txt")
 WRITTEN = {
     "plain": make(),
     "compressed": make(body=LONG),
-    "marker": make(status=MARKER, headers=(), body=b""),
+    "marker": make_marker(),
+    "vary-marker": make_marker(),
     "bare": make(headers=(), tags=(), vary=(), body=b"", position=Position(b"\0" * 8, 0)),
     "everything": make(
         status=404,
@@ -576,8 +596,9 @@ def test_an_envelope_of_this_version_is_read_as_it_always_was(name: str) -> None
     assert facts(decode(snapshots()[name])) == facts(WRITTEN[name]), CHANGED
 
 
-# Not the compressed one: another release of zstd may choose other bytes for the same body.
-@pytest.mark.parametrize("name", [name for name in WRITTEN if name != "compressed"])
+# Not the compressed one: another release of zstd may choose other bytes for the same body. Nor the
+# first marker: it has values and stale windows, which are read and not written any more.
+@pytest.mark.parametrize("name", [name for name in WRITTEN if name not in ("compressed", "marker")])
 def test_an_envelope_of_this_version_is_written_as_it_always_was(name: str) -> None:
     assert encode(WRITTEN[name]) == snapshots()[name], CHANGED
 

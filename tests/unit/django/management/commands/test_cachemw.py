@@ -69,7 +69,7 @@ def test_it_purges_in_the_fleet_that_the_settings_name(
     there = config(redis=redis_url)
     done = manage("cachemw", "purge", "--tag", "thing", setting=there)
     assert done.stdout == (
-        "Purged. Confirmed: no process is running; those that start will know of it.\n"
+        "Purged. Confirmed: no process is running, and each that starts will apply it.\n"
     )
 
 
@@ -101,15 +101,15 @@ def test_a_file_that_the_command_line_names_wins(manage: Manage, tmp_path: Path)
     (tmp_path / "other.toml").write_text('namespace = "other"\n', encoding="utf-8")
     assert "Namespace managed" in manage("cachemw", "check", setting=config()).stdout
     named = manage("cachemw", "check", "other.toml", setting=config())
-    assert named.stdout.startswith("other.toml: right. Namespace other")
+    assert named.stdout.startswith("other.toml: no mistakes. Namespace other")
     done = manage("cachemw", "purge", "--everything", "--config", "other.toml", setting=7, code=1)
-    assert "names no `redis`" in done.stderr
+    assert "has no `redis` setting" in done.stderr
 
 
 def test_a_file_that_lies_about_does_not_count(manage: Manage, tmp_path: Path) -> None:
     (tmp_path / "cachemw.toml").write_text('namespace = "other"\n', encoding="utf-8")
     done = manage("cachemw", "check", setting=config())
-    assert done.stdout.startswith("settings.CACHEMW: right. Namespace managed")
+    assert done.stdout.startswith("settings.CACHEMW: no mistakes. Namespace managed")
 
 
 def test_a_setting_that_names_a_file_is_read(manage: Manage, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ try:
     call_command("cachemw", "purge", "--everything", stderr=err)
 except CommandError as error:
     assert error.returncode == 1
-    assert "names no `redis`" in err.getvalue()
+    assert "has no `redis` setting" in err.getvalue()
 else:
     raise AssertionError("an error was not told")
 """
@@ -188,7 +188,7 @@ def test_a_process_that_follows_hears_of_it(manage: Manage, redis_url: str, age_
     there = config(redis=redis_url)
     cache = Cache.from_dict(there)
     try:
-        cache.inspection.hear()
+        cache.inspection.wait_for_log()
         done = manage("cachemw", "purge", "--everything", "--soft", setting=there)
         assert done.stdout == "Purged softly. Confirmed by 1 process.\n"
     finally:

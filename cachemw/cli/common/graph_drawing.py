@@ -1,33 +1,38 @@
-"""Drawing what depends on what: as text, for Graphviz and for Mermaid.
+"""The dependency graph as text, Graphviz and Mermaid.
 
-All three take the arrows of a graph, from what changes to what is built from it, and what is told of
-a node beside its name: here, the routes whose answers carry it.
+All three functions take the arrows of a graph, each from a tag that changes to a tag that is built
+from it, and a note for each node: here, the routes whose responses carry the tag.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["DRAWN", "as_dot", "as_mermaid", "as_text"]
+__all__ = ["DRAWERS", "as_dot", "as_mermaid", "as_text"]
 
 Arrows = Sequence[tuple[str, str]]
 Notes = Mapping[str, str]
 
 
 def as_text(arrows: Arrows, notes: Notes) -> str:
-    """Draw a tree below each node that is built from no other; what was drawn already ends in "…"."""
-    below = _below(arrows)
+    """Return a tree for each root; a node whose children were drawn before ends in "…"."""
+    children_of = _children(arrows)
     built = {dependent for _, dependent in arrows}
     seen: set[str] = set()
     lines = [
-        line for root in below if root not in built for line in _tree(root, below, notes, seen)
+        line
+        for root in children_of
+        if root not in built
+        for line in _tree(root, children_of, notes, seen)
     ]
     return "\n".join(lines)
 
 
-def _tree(node: str, below: Mapping[str, list[str]], notes: Notes, seen: set[str]) -> Iterator[str]:
+def _tree(
+    node: str, children_of: Mapping[str, list[str]], notes: Notes, seen: set[str]
+) -> Iterator[str]:
     note = f"   ({notes[node]})" if notes.get(node) else ""
-    children = below.get(node, [])
+    children = children_of.get(node, [])
     if node in seen and children:
         yield f"{node}{note} …"
         return
@@ -35,12 +40,12 @@ def _tree(node: str, below: Mapping[str, list[str]], notes: Notes, seen: set[str
     yield f"{node}{note}"
     for child in children:
         first, rest = ("└─ ", "   ") if child == children[-1] else ("├─ ", "│  ")
-        for index, line in enumerate(_tree(child, below, notes, seen)):
+        for index, line in enumerate(_tree(child, children_of, notes, seen)):
             yield (rest if index else first) + line
 
 
 def as_dot(arrows: Arrows, notes: Notes) -> str:
-    """Write a digraph in Graphviz's language."""
+    """Return a digraph in Graphviz's language."""
     nodes = [
         f"  {_quoted(node)} [label={_quoted(node, notes.get(node, ''))}];"
         for node in _nodes(arrows)
@@ -52,22 +57,22 @@ def as_dot(arrows: Arrows, notes: Notes) -> str:
 
 
 def as_mermaid(arrows: Arrows, notes: Notes) -> str:
-    """Write a flowchart in Mermaid's language, in which quotes and braces are written as entities."""
+    """Return a flowchart in Mermaid's language, where quotes and braces must be entities."""
     names = {node: f"n{index}" for index, node in enumerate(_nodes(arrows))}
     nodes = [f'  {name}["{_escaped(node, notes.get(node, ""))}"]' for node, name in names.items()]
     edges = [f"  {names[source]} --> {names[dependent]}" for source, dependent in arrows]
     return "\n".join(["flowchart LR", *nodes, *edges])
 
 
-DRAWN = {"text": as_text, "dot": as_dot, "mermaid": as_mermaid}
-"""Format -> what draws it."""
+DRAWERS = {"text": as_text, "dot": as_dot, "mermaid": as_mermaid}
+"""The function for each format that `--graph` takes."""
 
 
-def _below(arrows: Arrows) -> dict[str, list[str]]:
-    below: dict[str, list[str]] = {}
+def _children(arrows: Arrows) -> dict[str, list[str]]:
+    children_of: dict[str, list[str]] = {}
     for source, dependent in arrows:
-        below.setdefault(source, []).append(dependent)
-    return below
+        children_of.setdefault(source, []).append(dependent)
+    return children_of
 
 
 def _nodes(arrows: Arrows) -> list[str]:

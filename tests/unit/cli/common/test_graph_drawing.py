@@ -9,9 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from cachemw.cli.drawing import DRAWN, as_dot, as_mermaid, as_text
-
-from .running import Run
+from cachemw.cli.common.graph_drawing import DRAWERS, as_dot, as_mermaid, as_text
+from tests.unit.cli.running import Run
 
 Write = Callable[[str], str]
 
@@ -76,13 +75,16 @@ def test_without_dependencies_it_says_so(run: Run, write: Write) -> None:
 
 def test_a_circle_is_told_as_a_mistake_of_the_configuration(run: Run, write: Write) -> None:
     write('[dependencies]\na = ["b"]\nb = ["a"]\n')
-    assert 'dependencies.a: depends on itself: "a" <- "b" <- "a"' in run("tags", code=1).stderr
+    assert (
+        'dependencies.a: depends on itself, so remove one of these: "a" <- "b" <- "a"'
+        in run("tags", code=1).stderr
+    )
 
 
 STRANGE = [('say "a"', "b\\c"), ("b\\c", "<script>#{}[]")]
 
 
-@pytest.mark.parametrize("draw", DRAWN.values(), ids=list(DRAWN))
+@pytest.mark.parametrize("draw", DRAWERS.values(), ids=list(DRAWERS))
 def test_no_name_breaks_out_of_a_drawing(draw: Callable[..., str]) -> None:
     drawn = draw(STRANGE, {"b\\c": 'the "route"'})
     if draw is as_mermaid:

@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from cachemw.engine.model.entry import Verdict
-from cachemw.invalidation.base import InvalidationLog, LocalLog
+from cachemw.invalidation.base import InvalidationLog
+from cachemw.invalidation.local import LocalLog
 from cachemw.invalidation.purges import Purge, PurgeResult
 from tests.support.entries import make_entry
 

@@ -1,0 +1,10 @@
+"""Helpers that the commands share.
+
+Reading order:
+
+- `source`: a configuration that the calling program provides.
+- `options`: the option `--config`, and reading the configuration.
+- `redis_access`: caches that reach Redis for a command, and Redis errors as messages.
+- `printing`: the console and the tables.
+- `graph_drawing`: the dependency graph as text, Graphviz and Mermaid.
+"""

@@ -1,0 +1,41 @@
+"""Start of the recording of database queries, where the configuration asks for it.
+
+Two things can start it. The first is the cache: when it is made, for the middleware or for
+`get_cache()`. The second is the Django application `cachemw.django` in INSTALLED_APPS, which is all
+that a worker or a command has. This module is the only one that knows both `registry` and
+`recorder`, so those two need not import each other.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+
+from cachemw.cache import Cache
+from cachemw.django import registry
+
+__all__ = ["record_queries"]
+
+_FAULTS = logging.getLogger("cachemw.faults")
+
+
+@functools.cache
+def record_queries() -> None:
+    """Record what is read from and written to databases, once per process.
+
+    Without the extra `recorder` this logs a warning and does nothing.
+    """
+    try:
+        from cachemw.django.recorder import install
+    except ModuleNotFoundError as error:
+        _FAULTS.warning(f"event=recorder_missing module={error.name}: nothing is purged by itself")
+        return
+    install(registry.get_cache, registry.is_being_made_here)
+
+
+def _record_for(cache: Cache) -> None:
+    if cache.config.recording.database:
+        record_queries()
+
+
+registry.when_made(_record_for)

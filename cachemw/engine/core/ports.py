@@ -1,0 +1,139 @@
+"""The engine's ports: what it expects of the memory tier, the log and the reporter, and its settings.
+
+The engine does no I/O. Whatever holds state or reports goes through a protocol here, so `engine`
+imports neither `stores` nor `invalidation` nor `telemetry`. `wiring` passes the real objects in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from typing import Protocol
+
+from msgspec import Struct
+
+from cachemw.engine.model.differences import Difference, Seen
+from cachemw.engine.model.entry import HeaderPairs, Item, Position, Verdict
+from cachemw.engine.model.outcomes import EventName
+from cachemw.engine.model.routes import RouteState
+
+__all__ = [
+    "EngineSettings",
+    "FloorsPort",
+    "Hooks",
+    "LogTrust",
+    "MemoryPort",
+    "Parts",
+    "Shadow",
+    "ShadowsPort",
+]
+
+
+class MemoryPort(Protocol):
+    """The memory tier."""
+
+    def get(self, key: bytes) -> Item | None:
+        """Return what is stored under a digest."""
+
+    def discard(self, key: bytes) -> None:
+        """Remove what is stored under a digest, if there is anything."""
+
+    def put(self, entry: Item) -> bool:
+        """Store an item; return False if it does not fit."""
+
+    def discard_if(self, key: bytes, entry: Item) -> None:
+        """Remove an item only while it is this very object."""
+
+
+class FloorsPort(Protocol):
+    """The purges that this process knows of."""
+
+    version: int
+    """Changes whenever something may have been purged."""
+
+    def judge(self, entry: Item) -> Verdict:
+        """Return whether a purge has overtaken an item."""
+
+    def here(self) -> Position:
+        """Return the log position to note before the application is called."""
+
+
+class ShadowsPort(Protocol):
+    """What routes in shadow would have stored."""
+
+    def get(self, key: bytes) -> Shadow | None:
+        """Return what would be stored under a digest."""
+
+    def put(self, key: bytes, shadow: Shadow) -> None:
+        """Store a shadow; remove others if there is no space."""
+
+
+class Shadow(Struct, frozen=True):
+    """What would be stored: an item without a body, and the response to compare with."""
+
+    entry: Item
+    seen: Seen
+
+
+class LogTrust(Protocol):
+    """How long the invalidation log can be trusted."""
+
+    trusted_until: float
+
+    @property
+    def live(self) -> bool:
+        """Whether shared entries can be judged now."""
+
+    def serves(self, born: float, now: float) -> bool:
+        """Tell whether an entry born then may be served although the log is not trusted now."""
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """The stateful objects that the engine works with."""
+
+    memory: MemoryPort
+    floors: FloorsPort
+    log: LogTrust
+    shadows: ShadowsPort
+    uncacheable: MutableMapping[bytes, bool]
+    """Digests of keys whose last response could not be stored; forgets them after a time."""
+    intern: Callable[[HeaderPairs], HeaderPairs]
+    """Shares equal header pairs between entries."""
+
+
+class Hooks(Struct, frozen=True, kw_only=True):
+    """The functions that the engine reports facts to."""
+
+    count: Callable[[EventName, str], None]
+    """Counts an event by name and reason."""
+    refused: Callable[[RouteState, str], None]
+    """Called for every response that is not stored, with the reason."""
+    mismatched: Callable[[RouteState, Difference], None]
+    """Called when a route in shadow would have served a wrong response."""
+
+
+class EngineSettings(Struct, frozen=True, kw_only=True):
+    """The engine's own settings. Times are in seconds."""
+
+    memo_bytes: int
+    """The size of each of the two generations of the plan memo."""
+    variants_limit: int
+    """Variants that are counted, over all targets."""
+    max_waiters: int
+    """Requests that may wait for others in this process."""
+    alone: int
+    """Requests of one flight that may call the application beside its leader."""
+    coalesce_wait: float
+    has_shared: bool = True
+    """Whether there is a shared store."""
+    leases: bool = False
+    """Whether processes use leases, so that one at a time calls the application for a key."""
+    x_cache: bool = False
+    show_keys: bool = False
+    max_tags: int = 1000
+    """Tags that the application may add to one response, those of its recorded reads included."""
+    tag_fields: frozenset[bytes] = frozenset()
+    """Response headers that hold tags."""
+    keeps_tag_fields: bool = False
+    """Whether the client gets these headers too."""
+    targets: tuple[bytes, ...] = ()
+    """Targeted headers (RFC 9213); the first one that is present decides."""

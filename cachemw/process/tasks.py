@@ -1,0 +1,43 @@
+"""Background coroutines in event loops, up to a limit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Coroutine
+from typing import Any
+
+__all__ = ["Tasks"]
+
+
+class Tasks:
+    """Tasks that nobody awaits: refreshes, and writes to the shared store."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> bool:
+        """Run a coroutine in the running loop. Return False, and close it, when the limit is reached.
+
+        The task gets an empty context. A context variable of the request that started the task must
+        not reach the work that is done for everybody (I1).
+        """
+        if len(self._running) >= self.limit:
+            work.close()
+            return False
+        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return True
+
+    async def drain(self, timeout: float) -> None:
+        """Wait for the tasks of the running loop, at most `timeout` seconds."""
+        loop = asyncio.get_running_loop()
+        own = [task for task in self._running if task.get_loop() is loop]
+        if own:
+            await asyncio.wait(own, timeout=timeout)
+
+    def reset_after_fork(self) -> None:
+        """Forget the tasks of the parent process."""
+        self._running = set()
