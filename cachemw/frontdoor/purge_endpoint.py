@@ -120,9 +120,7 @@ class PurgeEndpoint:
         fields = request.headers.values(b"authorization")
         scheme, _, token = (fields[0] if len(fields) == 1 else b"").partition(b" ")
         given = _digest(token.strip())
-        right = [
-            compare_digest(given, digest) for digest in self._digests
-        ]  # all of them, always
+        right = [compare_digest(given, digest) for digest in self._digests]  # all of them, always
         return any(right) and scheme.lower() == b"bearer"
 
 

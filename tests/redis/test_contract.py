@@ -22,7 +22,8 @@ from cachemw.stores.redis.codec import Codec
 from cachemw.stores.redis.commands import Commands
 from cachemw.stores.redis.tier import RedisTier
 from cachemw.testing import FakeClock
-from tests.support.caches import until
+from tests.support.entries import make_entry
+from tests.support.waiting import until
 
 KEYS = KeyMaker("contract", b"secret")
 EPOCH = b"epoch-01"
@@ -157,8 +158,7 @@ def entry(name: str, clock: FakeClock, **changes: Any) -> Entry:
         "tags": ("thing:1", "things"),
     }
     fields |= changes
-    ends = (fields[name] for name in ("fresh_until", "stale_until", "stale_error_until"))
-    return Entry(**({"dies_at": max(ends)} | fields))
+    return make_entry(**fields)
 
 
 PLAIN = ("key", "status", "headers", "body", "route", "position", "tags", "vary")

@@ -21,7 +21,8 @@ from cachemw.stores.redis.commands import Commands
 from cachemw.stores.redis.key_names import name_of
 from cachemw.stores.redis.leases import Leases
 from cachemw.testing import ChaosProxy, FakeClock, RedisServer
-from tests.support.caches import Caches, Site, until
+from tests.support.caches import Caches, Site
+from tests.support.waiting import until
 
 from .crowd import CALLS, LEASE, MOST, TIMES
 

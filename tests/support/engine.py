@@ -20,6 +20,7 @@ from cachemw.engine.request.keying import CacheableRequest, Pass, classify
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Head, Request
 from cachemw.testing import FakeClock
+from tests.support.entries import make_entry
 
 Field = tuple[bytes, bytes]
 Flow = Generator[Effect, Any, Serve | Forward]
@@ -127,8 +128,7 @@ class Kit:
             "tags": ("product:1",),
         }
         fields |= changes
-        ends = (fields[name] for name in ("fresh_until", "stale_until", "stale_error_until"))
-        return Entry(**({"dies_at": max(ends)} | fields))
+        return make_entry(**fields)
 
 
 def get(

@@ -239,7 +239,11 @@ def test_an_order_says_what_a_purge_takes(document: dict[str, Any]) -> None:
         (asked("POST", PATH, BEARER, JSON, body=b""), 400, "not a valid order in JSON"),
         (asked("POST", PATH, BEARER, JSON, body=b"{"), 400, "not a valid order in JSON"),
         (asked("POST", PATH, BEARER, JSON, body=b"[" * 60_000), 400, "not a valid order in JSON"),
-        (asked("POST", PATH, BEARER, JSON, body=b'{"tags": ["\xff"]}'), 400, "not a valid order in JSON"),
+        (
+            asked("POST", PATH, BEARER, JSON, body=b'{"tags": ["\xff"]}'),
+            400,
+            "not a valid order in JSON",
+        ),
         (posted(["a"]), 400, "object"),
         (posted({"tag": ["a"]}), 400, "unknown field `tag`"),
         (posted({"tags": "a"}), 400, "$.tags"),

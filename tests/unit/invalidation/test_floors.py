@@ -13,6 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 
 from cachemw.engine.model.entry import Entry, Position, Verdict
 from cachemw.invalidation.floors import LOCAL_BITS, NO_EPOCH, Floors
+from tests.support.entries import make_entry
 from tests.support.examples import examples
 
 SEVERITY = {Verdict.VALID: 0, Verdict.STALE: 1, Verdict.DEAD: 2}
@@ -25,20 +26,7 @@ def made(floors: Floors, *tags: str) -> Entry:
 
 
 def entry_at(position: Position, *tags: str) -> Entry:
-    return Entry(
-        key=b"k",
-        status=200,
-        headers=(),
-        body=b"",
-        route="r",
-        born=0.0,
-        fresh_until=1.0,
-        stale_until=1.0,
-        stale_error_until=1.0,
-        dies_at=1.0,
-        position=position,
-        tags=tags,
-    )
+    return make_entry(position=position, tags=tags)
 
 
 # The laws, one by one -----------------------------------------------------------------------------
