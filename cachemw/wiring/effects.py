@@ -18,7 +18,7 @@ from cachemw.engine.core.effects import (
     Save,
     Settle,
 )
-from cachemw.engine.core.flights import Flight, Landing, Waiter
+from cachemw.engine.core.flights import Flight, FlightResult, Waiter
 from cachemw.engine.model.entry import Item, Key
 from cachemw.invalidation.base import InvalidationLog
 from cachemw.process.clock import Clock
@@ -145,7 +145,7 @@ class EffectRunner:
             self._leases.settle_later(lease, uncacheable)
 
 
-def _wait(flight: Flight, timeout: float, further: float) -> Landing:
+def _wait(flight: Flight, timeout: float, further: float) -> FlightResult:
     woken = threading.Event()
 
     def wake() -> bool:
@@ -156,15 +156,15 @@ def _wait(flight: Flight, timeout: float, further: float) -> Landing:
     flight.join(waiter)
     try:
         if not woken.wait(timeout):
-            flight.insist(waiter)
+            flight.mark_late(waiter)
             woken.wait(further)
     except BaseException:  # the worker was stopped: another follower must get its turn
-        flight.desert(waiter)
+        flight.cancel(waiter)
         raise
     return flight.leave(waiter)
 
 
-async def _await(flight: Flight, timeout: float, further: float) -> Landing:
+async def _await(flight: Flight, timeout: float, further: float) -> FlightResult:
     loop = asyncio.get_running_loop()
     woken = loop.create_future()
 
@@ -184,9 +184,9 @@ async def _await(flight: Flight, timeout: float, further: float) -> Landing:
     try:
         await asyncio.wait((woken,), timeout=timeout)
         if not woken.done():
-            flight.insist(waiter)
+            flight.mark_late(waiter)
             await asyncio.wait((woken,), timeout=further)
     except BaseException:
-        flight.desert(waiter)
+        flight.cancel(waiter)
         raise
     return flight.leave(waiter)
