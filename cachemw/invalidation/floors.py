@@ -1,4 +1,4 @@
-"""What has been purged, as one process knows it, and whether an entry is still valid (I5).
+"""The purges that one process knows, and whether an entry is still valid (I5).
 
 Theory of operation. The log numbers its records, and all processes see the same numbers.
 
