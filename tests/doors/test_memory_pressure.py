@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import random
 import re
@@ -14,7 +13,8 @@ import pytest
 from cachemw import Cache
 from cachemw.testing import FakeClock
 from cachemw.wsgi import CacheMiddleware
-from tests.support.caches import until
+from tests.support.calls import call_wsgi
+from tests.support.waiting import until
 
 MIB = 1 << 20
 ROUTE = {"name": "things", "path": "/things/{id}", "ttl": "1h", "risk": "low", "tags": ["things"]}
@@ -36,28 +36,9 @@ class Site:
 
     def get(self, name: object, size: int = 1000) -> Fields:
         """Ask once; gives the answer's fields."""
-        found: Fields = {}
-
-        def start_response(status: str, fields: list[tuple[str, str]], exc: Any = None) -> None:
-            found.update({name.lower(): value for name, value in fields})
-
-        environ = {
-            "REQUEST_METHOD": "GET",
-            "PATH_INFO": f"/things/{name}",
-            "QUERY_STRING": str(size),
-            "HTTP_HOST": "shop.example",
-            "SERVER_NAME": "shop.example",
-            "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(),
-        }
-        body = self.door(environ, start_response)
-        assert sum(map(len, body)) == size
-        close = getattr(body, "close", None)
-        if close is not None:
-            close()
-        return found
+        response = call_wsgi(self.door, f"/things/{name}", QUERY_STRING=str(size))
+        assert len(response.body) == size
+        return response.headers
 
     def fill(self, prefix: str, size: int = 1000) -> None:
         """Ask for new pages until memory is on the alert."""

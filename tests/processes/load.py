@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tests.support.servers import LIMIT
+from tests.support.waiting import LIMIT
 
 __all__ = ["Load", "ask", "leave", "slow_body"]
 

@@ -9,7 +9,8 @@ import pytest
 
 from cachemw.engine.model.entry import Key
 from cachemw.testing import RedisServer, chaos
-from tests.support.sites import Site, median, until
+from tests.support.sites import Site, median
+from tests.support.waiting import until
 
 Make = Callable[[str | None], Site]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,9 @@ from typing import Any
 import pytest
 
 from cachemw import Cache, wsgi
-from tests.support.servers import client_of_each, serve, until
+from tests.support.calls import call_wsgi
+from tests.support.servers import client_of_each, serve
+from tests.support.waiting import until
 
 from .load import Load, slow_body
 
@@ -69,30 +70,15 @@ def wrong_in_redis(url: str, load: Load) -> list[str]:
     try:
         cache.start()
         until(lambda: cache.log.live)  # type: ignore[attr-defined]
-        found = {name: get(door, f"/slow/{name}") for name in set(load.whole)}
+        found = {
+            name: call_wsgi(door, f"/slow/{name}", HTTP_HOST="127.0.0.1").body
+            for name in set(load.whole)
+        }
         assert sum(body != absent for body in found.values()) > len(found) / 2
         assert "entry_rejected" not in cache.stats().events
         return [name for name, body in found.items() if body not in (absent, slow_body(name))]
     finally:
         cache.close()
-
-
-def get(door: Any, path: str) -> bytes:
-    environ = {
-        "REQUEST_METHOD": "GET",
-        "PATH_INFO": path,
-        "SCRIPT_NAME": "",
-        "QUERY_STRING": "",
-        "HTTP_HOST": "127.0.0.1",
-        "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(),
-    }
-    body = door(environ, lambda *head: None)
-    try:
-        return b"".join(body)
-    finally:
-        if hasattr(body, "close"):
-            body.close()
 
 
 def test_a_refresh_that_hangs_does_not_keep_a_process_from_ending(

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import pytest
 
 from cachemw.testing import ChaosProxy, RedisServer
-from tests.support.sites import Site, median, until
+from tests.support.sites import Site, median
+from tests.support.waiting import until
 
 ASKED = 40
 BOUND = 0.075 + 0.05

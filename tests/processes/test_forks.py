@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.servers import Client, Server, client_of_each, serve, until
+from tests.support.servers import Client, Server, client_of_each, serve
+from tests.support.waiting import until
 
 
 def wrong_answers(servers: list[Server], clients: list[Client], rounds: int) -> list[str]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from cachemw.testing import ChaosProxy, RedisServer
-from tests.support.servers import Client, client_of_each, serve, until
+from tests.support.servers import Client, client_of_each, serve
+from tests.support.waiting import until
 
 from .load import ask, is_whole, leave, slow_body
 

@@ -12,7 +12,8 @@ import pytest
 
 from cachemw.testing import RedisServer
 from tests.support.caches import options
-from tests.support.servers import Client, client_of_each, serve, until
+from tests.support.servers import Client, client_of_each, serve
+from tests.support.waiting import until
 
 from .load import Load
 

@@ -13,8 +13,9 @@ import uvicorn
 from asgiref.sync import async_to_sync
 
 from cachemw import Cache, asgi
-from tests.support.caches import Caches, Site, caches_over, options, until
+from tests.support.caches import Caches, Site, caches_over, options
 from tests.support.servers import Client
+from tests.support.waiting import until
 
 VERSIONS: dict[str, int] = {}
 

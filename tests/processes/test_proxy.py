@@ -12,7 +12,7 @@ import pytest
 
 from cachemw.testing import ChaosProxy, RedisServer
 from cachemw.testing.redis_protocol import call, connect_tcp
-from tests.support.sites import until
+from tests.support.waiting import until
 
 
 @pytest.fixture

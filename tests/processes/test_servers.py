@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.servers import Answer, Client, Server, client_of_each, serve, until
+from tests.support.servers import Answer, Client, Server, client_of_each, serve
+from tests.support.waiting import until
 
 NAMES = (f"name-{number}" for number in itertools.count())
 

@@ -15,7 +15,9 @@ from typing import Any
 
 from cachemw import Cache
 from cachemw.engine.model.entry import Verdict
-from tests.support.caches import LIMIT, Answer, Site, options, until
+from tests.support.caches import Site, options
+from tests.support.calls import Response
+from tests.support.waiting import LIMIT, until
 
 __all__ = [
     "EPOCH",
@@ -64,10 +66,10 @@ def records(server: Any) -> list[Any]:
     return list(server.command("XRANGE", STREAM, "-", "+"))
 
 
-def served_before_reading(site: Site, path: str) -> list[Answer]:
+def served_before_reading(site: Site, path: str) -> list[Response]:
     """Collect the answer to a request that comes when the log is live, before it is read again."""
     log: Any = site.cache.log
-    follow, answers = log._follow, list[Answer]()
+    follow, answers = log._follow, list[Response]()
 
     def interposed(*connected: Any) -> None:
         if log.live and not answers:

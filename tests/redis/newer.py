@@ -11,7 +11,8 @@ import sys
 from cachemw import Cache
 from cachemw.stores.redis import codec
 from cachemw.stores.redis import tier as redis
-from tests.support.caches import Site, until
+from tests.support.caches import Site
+from tests.support.waiting import until
 
 
 def main() -> None:

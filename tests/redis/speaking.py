@@ -10,7 +10,8 @@ import logging
 import sys
 
 from cachemw import Cache
-from tests.support.caches import Site, until
+from tests.support.caches import Site
+from tests.support.waiting import until
 
 
 class Lines(logging.Handler):

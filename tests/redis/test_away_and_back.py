@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cachemw.testing import ChaosProxy, RedisServer
-from tests.support.caches import Caches, Site, until
+from tests.support.caches import Caches, Site
+from tests.support.waiting import until
 
 from .following import held_up
 

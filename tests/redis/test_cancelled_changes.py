@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from cachemw.testing import RedisServer
-from tests.support.caches import Caches, until
+from tests.support.caches import Caches
+from tests.support.waiting import until
 
 
 def test_a_purge_that_is_cancelled_on_its_way_arrives_all_the_same(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from cachemw.testing import RedisServer
-from tests.support.caches import Caches, Site, until
+from tests.support.caches import Caches, Site
+from tests.support.waiting import until
 
 POST = {"REQUEST_METHOD": "POST"}
 

@@ -23,7 +23,8 @@ from cachemw.stores.redis.codec import Codec
 from cachemw.stores.redis.commands import Commands
 from cachemw.stores.redis.tier import RedisTier
 from cachemw.testing import FakeClock, RedisServer
-from tests.support.caches import Caches, options, until
+from tests.support.caches import Caches, options
+from tests.support.waiting import until
 
 from .test_contract import EPOCH, Tiers, entry, key, tiers  # noqa: F401
 

@@ -22,7 +22,8 @@ from cachemw.stores.redis.codec import Codec
 from cachemw.stores.redis.commands import Commands
 from cachemw.stores.redis.tier import RedisTier
 from cachemw.testing import FakeClock
-from tests.support.caches import until
+from tests.support.entries import make_entry
+from tests.support.waiting import until
 
 KEYS = KeyMaker("contract", b"secret")
 EPOCH = b"epoch-01"
@@ -157,8 +158,7 @@ def entry(name: str, clock: FakeClock, **changes: Any) -> Entry:
         "tags": ("thing:1", "things"),
     }
     fields |= changes
-    ends = (fields[name] for name in ("fresh_until", "stale_until", "stale_error_until"))
-    return Entry(**({"dies_at": max(ends)} | fields))
+    return make_entry(**fields)
 
 
 PLAIN = ("key", "status", "headers", "body", "route", "position", "tags", "vary")
@@ -394,7 +394,7 @@ def test_wrong_types_do_not_open_the_breaker(
 def test_a_reply_that_streams_in_is_cut_off_at_the_deadline_too(
     redis_server: Any, redis_url: str, clock: FakeClock
 ) -> None:
-    # Guard: the parser in `replies.py` gives up when time is up, although the next piece is there:
+    # Guard: the parser in `deadline.py` gives up when time is up, although the next piece is there:
     # with this limit the whole value would come through, which takes a third of a second.
     tiers = Tiers(redis_url, clock, deadline="100ms")
     tier = tiers.make(max_body=150_000_000)

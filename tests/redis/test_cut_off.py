@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cachemw import Cache
 from cachemw.testing import FakeClock, RedisServer
-from tests.support.caches import Caches, Site, until
+from tests.support.caches import Caches, Site
+from tests.support.waiting import until
 
 from .following import process
 

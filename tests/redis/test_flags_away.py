@@ -8,7 +8,8 @@ import pytest
 
 from cachemw import Cache
 from cachemw.testing import RedisServer
-from tests.support.caches import Caches, Site, until
+from tests.support.caches import Caches, Site
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 PATH = "/things/7"

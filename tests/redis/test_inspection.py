@@ -16,7 +16,8 @@ from cachemw import Cache
 from cachemw.errors import SearchTimedOut, StoreUnavailable
 from cachemw.introspection.stored_entries import StoredEntry, Touched
 from cachemw.testing import RedisCluster, RedisServer
-from tests.support.caches import Caches, Site, caches_over, entry_of, options, until
+from tests.support.caches import Caches, Site, caches_over, entry_of, options
+from tests.support.waiting import until
 
 from .following import FOLLOWERS, records
 from .test_purging import WHAT

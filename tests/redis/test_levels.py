@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.caches import Caches, options, until
+from tests.support.caches import Caches, options
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 PATH = "/things/7"

@@ -13,7 +13,8 @@ from cachemw.engine.model.entry import Verdict
 from cachemw.invalidation.log.records import purge_fields
 from cachemw.invalidation.purges import Purge, PurgeResult
 from cachemw.testing import ChaosProxy, RedisServer
-from tests.support.caches import PURGE_TAG, Caches, Site, entry_of, options, until
+from tests.support.caches import PURGE_TAG, Caches, Site, entry_of, options
+from tests.support.waiting import until
 
 from .following import EPOCH, STREAM, judged, served_before_reading
 

@@ -12,7 +12,8 @@ from cachemw.engine.model.entry import Verdict
 from cachemw.invalidation.floors import Floors
 from cachemw.invalidation.log.records import stream_id
 from cachemw.invalidation.purges import Purge
-from tests.support.caches import Caches, Site, entry_of, until
+from tests.support.caches import Caches, Site, entry_of
+from tests.support.waiting import until
 
 from .following import EPOCH, STREAM, judged, records
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.support.caches import Caches, Site, until
+from tests.support.caches import Caches, Site
+from tests.support.waiting import until
 
 
 def test_a_purge_of_everything_elsewhere_empties_this_memory(caches: Caches) -> None:

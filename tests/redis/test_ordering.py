@@ -15,7 +15,8 @@ from cachemw.frontdoor.purge_orders import PurgeOrders
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Content, Request
 from cachemw.testing import RedisServer
-from tests.support.caches import Caches, Site, until
+from tests.support.caches import Caches, Site
+from tests.support.waiting import until
 
 TOKEN = "the-operators-token"
 ENDPOINT = {"endpoint": {"token": TOKEN}}

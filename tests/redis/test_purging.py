@@ -14,7 +14,8 @@ from cachemw import Cache
 from cachemw.engine.model.entry import Verdict
 from cachemw.invalidation.purges import PurgeResult
 from cachemw.testing import ChaosProxy, RedisServer
-from tests.support.caches import PURGE_TAG, Caches, Site, entry_of, options, until
+from tests.support.caches import PURGE_TAG, Caches, Site, entry_of, options
+from tests.support.waiting import until
 
 from .following import (
     FOLLOWERS,

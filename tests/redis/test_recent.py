@@ -9,7 +9,8 @@ import pytest
 
 from cachemw import Cache, StoreUnavailable
 from cachemw.testing import RedisServer
-from tests.support.caches import Caches, Site, caches_over, until
+from tests.support.caches import Caches, Site, caches_over
+from tests.support.waiting import until
 
 
 def told(caches: Caches) -> list[tuple[tuple[str, ...] | None, bool]]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from cachemw.stores.redis.codec import VERSION
-from tests.support.caches import Caches, Site, options, until
+from tests.support.caches import Caches, Site, options
+from tests.support.waiting import until
 
 from .following import STREAM
 

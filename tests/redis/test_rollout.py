@@ -17,7 +17,8 @@ from cachemw import Cache
 from cachemw.errors import RolloutError, StoreUnavailable
 from cachemw.rollout.state import Move, State
 from cachemw.testing import RedisCluster, RedisServer
-from tests.support.caches import Caches, Site, options, until
+from tests.support.caches import Caches, Site, options
+from tests.support.waiting import until
 
 PATH = "/things/7"
 KEY = "cachemw:{shared}:rollout"

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from cachemw.testing import ChaosProxy, RedisServer
-from tests.support.caches import LIMIT, Site, caches_over, until
+from tests.support.caches import Site, caches_over
+from tests.support.waiting import LIMIT, until
 
 ROUTES = [
     {"name": "bounded", "path": "/bounded", "ttl": "1h", "risk": "low", "tags": ["both"]},

@@ -6,7 +6,9 @@ import asyncio
 from typing import Any
 
 from cachemw import asgi
-from tests.support.caches import Caches, until
+from tests.support.caches import Caches
+from tests.support.calls import call_asgi
+from tests.support.waiting import until
 
 ETAG = (b"etag", b'"v1"')
 
@@ -27,27 +29,9 @@ class Origin:
         await send({"type": "http.response.body", "body": body})
 
 
-async def get(app: Any, path: str) -> tuple[int, bytes, bytes]:
-    sent: list[Any] = []
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "scheme": "http",
-        "root_path": "",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "headers": [(b"host", b"shop.example")],
-    }
-    await app(scope, receive, send)
-    return sent[0]["status"], sent[1]["body"], dict(sent[0]["headers"])[b"cache-status"]
+async def get(app: Any, path: str) -> tuple[int, bytes, str]:
+    response = await call_asgi(app, path)
+    return response.status, response.body, response.cache_status
 
 
 def test_a_validated_answer_is_shared(caches: Caches) -> None:
@@ -63,9 +47,9 @@ def test_a_validated_answer_is_shared(caches: Caches) -> None:
         await asyncio.sleep(1.05)  # the lifetime that the answer states: nothing can be awaited
         status, body, said = await get(apps[0], path)
         assert (status, body) == (200, b"the whole answer")
-        assert b"fwd-status=304" in said
+        assert "fwd-status=304" in said
         await here._core.tasks.drain(5)
-        assert b"hit" in (await get(apps[1], path))[2]
+        assert "hit" in (await get(apps[1], path))[2]
         for cache in (here, there):
             await cache._core.tasks.drain(5)
 

@@ -1,9 +1,7 @@
-"""Caches over one real server, a site behind them, and waiting for conditions."""
+"""Caches over one real server, as several processes would have them, and a site behind each."""
 
 from __future__ import annotations
 
-import io
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -13,23 +11,13 @@ from cachemw import Cache
 from cachemw.engine.model.entry import Entry
 from cachemw.extensions.identity import Identify
 from cachemw.wsgi import CacheMiddleware
+from tests.support.calls import Response, call_wsgi
+from tests.support.entries import make_entry
+from tests.support.waiting import until
 
-__all__ = ["LIMIT", "Caches", "Site", "entry_of", "options", "until"]
-
-LIMIT = 10.0
-"""Seconds after which a condition that has not come true will not: generous, the machine is busy."""
+__all__ = ["Caches", "Site", "entry_of", "options"]
 
 PURGE_TAG = "thing:7"
-
-
-def until(condition: Callable[[], object], limit: float = LIMIT) -> float:
-    """Wait for a condition; return the seconds that it took, fail after `limit` of them."""
-    began = time.monotonic()
-    while not condition():
-        waited = time.monotonic() - began
-        assert waited < limit, f"not within {limit} s"
-        time.sleep(0.002)
-    return time.monotonic() - began
 
 
 def options(url: str, **changes: Any) -> dict[str, Any]:
@@ -73,14 +61,6 @@ class Caches:
 
 
 @dataclass
-class Answer:
-    """What a client got."""
-
-    body: bytes
-    cache_status: str
-
-
-@dataclass
 class Site:
     """One process's site: every answer names its path and the version that was read for it."""
 
@@ -105,31 +85,9 @@ class Site:
         start_response("200 OK", [("Content-Type", "text/plain"), *self.fields])
         return [body]
 
-    def get(self, path: str, **fields: str) -> Answer:
-        """Ask for a path as a server would, to the last byte and `close()`."""
-        seen: dict[str, str] = {}
-
-        def start_response(
-            status: str, headers: list[tuple[str, str]], exc_info: Any = None
-        ) -> Any:
-            seen.update((name.lower(), value) for name, value in headers)
-
-        environ = {
-            "REQUEST_METHOD": "GET",
-            "PATH_INFO": path,
-            "SCRIPT_NAME": "",
-            "QUERY_STRING": "",
-            "HTTP_HOST": "shop.example",
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(),
-            **fields,
-        }
-        body = self._door(environ, start_response)
-        try:
-            return Answer(b"".join(body), seen.get("cache-status", ""))
-        finally:
-            if hasattr(body, "close"):
-                body.close()
+    def get(self, path: str, **variables: Any) -> Response:
+        """Ask for a path; `variables` are of the environ."""
+        return call_wsgi(self._door, path, **variables)
 
     def hits(self, path: str) -> bool:
         """Say whether a path is answered without the application."""
@@ -139,18 +97,11 @@ class Site:
 def entry_of(cache: Cache, tag: str = PURGE_TAG) -> Entry:
     """Return an entry that was begun just now and carries a tag."""
     now = cache._core.clock.monotonic()
-    return Entry(
+    return make_entry(
         key=bytes(16),
-        status=200,
-        headers=(),
-        body=b"",
-        route="things",
         born=now,
         fresh_until=now + 3600,
-        stale_until=now + 3600,
-        stale_error_until=now + 3600,
-        dies_at=now + 3600,
-        position=cache._core.engine.floors.here(),
+        position=cache._core.engine.floors.current_position(),
         tags=(tag,),
     )
 

@@ -20,6 +20,7 @@ from cachemw.engine.request.keying import Bypass, CacheableRequest, classify
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Head, Request
 from cachemw.testing import FakeClock
+from tests.support.entries import make_entry
 
 Field = tuple[bytes, bytes]
 Flow = Generator[Effect, Any, Serve | Forward]
@@ -123,12 +124,11 @@ class Kit:
             "fresh_until": self.now + 60,
             "stale_until": self.now + 60,
             "stale_error_until": self.now + 60,
-            "position": self.engine.floors.here(),
+            "position": self.engine.floors.current_position(),
             "tags": ("product:1",),
         }
         fields |= changes
-        ends = (fields[name] for name in ("fresh_until", "stale_until", "stale_error_until"))
-        return Entry(**({"dies_at": max(ends)} | fields))
+        return make_entry(**fields)
 
 
 def get(

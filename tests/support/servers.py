@@ -11,8 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,11 @@ from typing import Any, Self
 
 import pytest
 
-__all__ = ["COMMANDS", "Answer", "Client", "Server", "client_of_each", "serve", "until"]
+from tests.support.waiting import LIMIT, until
+
+__all__ = ["COMMANDS", "Answer", "Client", "Server", "client_of_each", "serve"]
 
 FOLDER = Path(__file__).parents[1] / "processes"
-LIMIT = 20.0
 _LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
 _UVICORN = ("uvicorn", "apps:asgi_app", "--app-dir", str(FOLDER), "--host", "127.0.0.1")
@@ -60,15 +60,6 @@ NEEDS = {
     "uvicorn-worker": "uvicorn.workers",
 }
 """What a server needs that is not always there."""
-
-
-def until(condition: Callable[[], object], limit: float = LIMIT) -> float:
-    """Wait for a condition; return the seconds that it took, fail after `limit` of them."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < limit, f"not within {limit} s"
-        time.sleep(0.002)
-    return time.monotonic() - began
 
 
 @dataclass(frozen=True)

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import statistics
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cachemw import Cache, asgi, wsgi
+from tests.support.calls import call_asgi, call_wsgi
+from tests.support.waiting import LIMIT, until
 
-__all__ = ["KINDS", "Answer", "AsgiSite", "Site", "WsgiSite", "median", "until"]
-
-LIMIT = 10.0
-
-
-def until(condition: Callable[[], object], limit: float = LIMIT) -> None:
-    """Wait for a condition; fail after `limit` seconds."""
-    ends = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < ends, f"not within {limit} s"
-        time.sleep(0.002)
+__all__ = ["KINDS", "Answer", "AsgiSite", "Site", "WsgiSite", "median"]
 
 
 def options(url: str | None) -> dict[str, Any]:
@@ -103,26 +94,8 @@ class WsgiSite(Site):
         return [environ["PATH_INFO"].encode()]
 
     def get(self, path: str) -> tuple[bytes, str]:
-        fields: dict[str, str] = {}
-
-        def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
-            fields.update((name.lower(), value) for name, value in headers)
-
-        environ = {
-            "REQUEST_METHOD": "GET",
-            "PATH_INFO": path,
-            "SCRIPT_NAME": "",
-            "QUERY_STRING": "",
-            "HTTP_HOST": "shop.example",
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(),
-        }
-        body: Any = self._door(environ, start_response)
-        try:
-            return b"".join(body), fields.get("cache-status", "")
-        finally:
-            if hasattr(body, "close"):
-                body.close()
+        response = call_wsgi(self._door, path)
+        return response.body, response.cache_status
 
     def settle(self) -> None:
         """There is nothing to wait for: they run in the thread that asked."""
@@ -143,30 +116,8 @@ class AsgiSite(Site):
         await send({"type": "http.response.body", "body": scope["path"].encode()})
 
     def get(self, path: str) -> tuple[bytes, str]:
-        return self._runner.run(self._get(path))
-
-    async def _get(self, path: str) -> tuple[bytes, str]:
-        messages: list[Any] = []
-
-        async def send(message: Any) -> None:
-            messages.append(message)
-
-        async def receive() -> Any:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        scope = {
-            "type": "http",
-            "method": "GET",
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "root_path": "",
-            "query_string": b"",
-            "headers": [(b"host", b"shop.example")],
-        }
-        await self._door(scope, receive, send)
-        body = b"".join(message["body"] for message in messages[1:])
-        return body, dict(messages[0]["headers"]).get(b"cache-status", b"").decode()
+        response = self._runner.run(call_asgi(self._door, path))
+        return response.body, response.cache_status
 
     def settle(self) -> None:
         self._runner.run(self.cache._core.tasks.drain(LIMIT))

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import itertools
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from cachemw import Cache, asgi, wsgi
+from tests.support.calls import Response, call_asgi, call_wsgi
+from tests.support.waiting import LIMIT, until
 
-__all__ = ["AsgiTraffic", "Asked", "Origin", "Traffic", "WsgiTraffic", "options", "share", "until"]
+__all__ = ["AsgiTraffic", "Asked", "Origin", "Traffic", "WsgiTraffic", "options", "share"]
 
-LIMIT = 10.0
 PAUSE = 0.002
 """Seconds that a client thinks between two requests, so that latencies are not those of a queue."""
-
-
-def until(condition: Callable[[], object], limit: float = LIMIT) -> float:
-    """Wait for a condition; return the seconds that it took, fail after `limit` of them."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < limit, f"not within {limit} s"
-        time.sleep(0.002)
-    return time.monotonic() - began
 
 
 def options(url: str | None, **changes: Any) -> dict[str, Any]:
@@ -111,9 +102,10 @@ class Traffic(ABC):
             yield "/items/hot"
 
     def _note(
-        self, began: float, floor: int, closed: bool, path: str, body: bytes | None, status: str
+        self, began: float, floor: int, closed: bool, path: str, response: Response | None
     ) -> None:
-        name, _, version = (body or b"").decode().partition(" v")
+        body, status = (response.body, response.cache_status) if response else (b"", "")
+        name, _, version = body.decode().partition(" v")
         right = name == path and version.isdigit()
         self.asked.append(
             Asked(
@@ -188,31 +180,13 @@ class WsgiTraffic(Traffic):
             time.sleep(PAUSE)
 
     def _ask(self, app: Any, path: str) -> None:
-        fields: dict[str, str] = {}
-
-        def start_response(status: str, headers: Any, exc_info: Any = None) -> None:
-            fields.update((name.lower(), value) for name, value in headers)
-
-        environ = {
-            "REQUEST_METHOD": "GET",
-            "PATH_INFO": path,
-            "SCRIPT_NAME": "",
-            "QUERY_STRING": "",
-            "HTTP_HOST": "shop.example",
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(),
-        }
-        floor, closed, body = self.floor, self.closed, None
+        floor, closed = self.floor, self.closed
         began = time.monotonic()
-        iterable: Any = ()
         try:
-            iterable = app(environ, start_response)
-            body = b"".join(iterable)
+            response: Response | None = call_wsgi(app, path)
         except Exception:
-            body = None
-        self._note(began, floor, closed, path, body, fields.get("cache-status", ""))
-        if hasattr(iterable, "close"):
-            iterable.close()
+            response = None
+        self._note(began, floor, closed, path, response)
 
 
 class AsgiTraffic(Traffic):
@@ -234,33 +208,13 @@ class AsgiTraffic(Traffic):
             await asyncio.sleep(PAUSE)
 
     async def _ask(self, app: Any, path: str) -> None:
-        messages: list[Any] = []
-
-        async def send(message: Any) -> None:
-            messages.append(message)
-
-        async def receive() -> Any:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        scope = {
-            "type": "http",
-            "method": "GET",
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "root_path": "",
-            "query_string": b"",
-            "headers": [(b"host", b"shop.example")],
-        }
-        floor, closed, body, status = self.floor, self.closed, None, ""
+        floor, closed = self.floor, self.closed
         began = time.monotonic()
         try:
-            await app(scope, receive, send)
-            body = b"".join(message["body"] for message in messages[1:])
-            status = dict(messages[0]["headers"]).get(b"cache-status", b"").decode()
+            response: Response | None = await call_asgi(app, path)
         except Exception:
-            body = None
-        self._note(began, floor, closed, path, body, status)
+            response = None
+        self._note(began, floor, closed, path, response)
 
 
 @asynccontextmanager

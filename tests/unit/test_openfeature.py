@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvid
 
 from cachemw import Cache
 from cachemw.openfeature import CachemwProvider, Driver
+from tests.support.waiting import until
 
 ROUTES = [
     {"name": "products", "path": "/products/{id}", "ttl": "60s", "risk": "low"},
@@ -32,13 +33,6 @@ def cache() -> Iterator[Cache]:
     yield made
     made.close()
     api.clear_providers()
-
-
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.005)
 
 
 # -- our flags, read through it --------------------------------------------------------------------

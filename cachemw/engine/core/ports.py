@@ -52,7 +52,7 @@ class FloorsPort(Protocol):
     def judge(self, entry: Item) -> Verdict:
         """Return whether a purge has overtaken an item."""
 
-    def here(self) -> Position:
+    def current_position(self) -> Position:
         """Return the log position to note before the application is called."""
 
 

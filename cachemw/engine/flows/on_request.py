@@ -273,7 +273,7 @@ def _with_refresh(engine: Engine, served: Serve) -> Serve:
         or served.cacheable.ranged
     ):
         return served
-    position = engine.floors.here()
+    position = engine.floors.current_position()
     flight = engine.flights.lead(served.entry.key)
     if flight is None:
         return served
@@ -316,7 +316,7 @@ def _forward(
         cacheable=cacheable,
         # I5: noted before the application can read anything. A purge during the call has a later
         # position, so the response is dead when it is stored.
-        position=engine.floors.here(),
+        position=engine.floors.current_position(),
         started=now,
         flight=flight,
         lease=lease,

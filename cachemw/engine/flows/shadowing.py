@@ -58,7 +58,9 @@ class Shadowing(Struct, kw_only=True, eq=False):
 
 def forward_in_shadow(engine: Engine, cacheable: CacheableRequest, now: float) -> Forward:
     """Forward a request unchanged, and note what the cache would have served."""
-    fetch = Fetch(cacheable=cacheable, position=engine.floors.here(), started=now, shadow=True)
+    fetch = Fetch(
+        cacheable=cacheable, position=engine.floors.current_position(), started=now, shadow=True
+    )
     fetch.would_serve, fetch.would_refresh = _would_serve(engine, cacheable, now)
     outcome = Outcome.SHADOW_MISS if fetch.would_serve is None else Outcome.SHADOW_HIT
     return Forward(route=cacheable.route, outcome=outcome, reason="shadow", fetch=fetch)

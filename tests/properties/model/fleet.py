@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from cachemw import Cache
 from cachemw.testing import ChaosProxy, RedisServer
 from cachemw.wsgi import CacheMiddleware
+from tests.support.calls import environ_of
 
 from .application import ROUTES, Application, identify
 
@@ -110,16 +110,7 @@ class Process:
     def get(self, path: str, credentials: dict[str, str], language: str) -> Answer:
         """Ask as a server would, to the last byte and `close()`."""
         seen: list[Any] = []
-        environ = {
-            "REQUEST_METHOD": "GET",
-            "PATH_INFO": path,
-            "SCRIPT_NAME": "",
-            "QUERY_STRING": "",
-            "HTTP_HOST": "shop.example",
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(),
-            **credentials,
-        }
+        environ = environ_of(path, **credentials)
         if language:
             environ["HTTP_ACCEPT_LANGUAGE"] = language
         began = time.monotonic()

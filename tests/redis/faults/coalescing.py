@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cachemw import Cache, asgi, wsgi
+from tests.support.calls import environ_of, scope_of
 
 __all__ = ["Answer", "AsgiSite", "Call", "WsgiSite", "asgi_site", "page", "settings", "wsgi_site"]
 
@@ -90,16 +90,7 @@ class AsgiSite:
             await (gone or asyncio.Event()).wait()
             return {"type": "http.disconnect"}
 
-        scope = {
-            "type": "http",
-            "method": "GET",
-            "scheme": "http",
-            "path": "/page",
-            "raw_path": b"/page",
-            "root_path": "",
-            "query_string": b"",
-            "headers": [(b"host", b"crowd.example"), (b"accept-language", language.encode())],
-        }
+        scope = scope_of("/page", (b"accept-language", language.encode()))
         await self.door(scope, receive, send)
         body = b"".join(message.get("body", b"") for message in messages[1:])
         return Answer(messages[0]["status"], messages[0]["headers"], body)
@@ -142,16 +133,7 @@ class WsgiSite:
     def open(self, language: str = "en") -> tuple[list[Any], Any]:
         """Ask for the page; give the list that gets the head, and the body to be read and closed."""
         head: list[Any] = []
-        environ = {
-            "REQUEST_METHOD": "GET",
-            "PATH_INFO": "/page",
-            "SCRIPT_NAME": "",
-            "QUERY_STRING": "",
-            "HTTP_HOST": "crowd.example",
-            "HTTP_ACCEPT_LANGUAGE": language,
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(),
-        }
+        environ = environ_of("/page", HTTP_ACCEPT_LANGUAGE=language)
 
         def start_response(status: str, headers: Any, exc_info: Any = None) -> None:
             head[:] = [int(status[:3]), headers]

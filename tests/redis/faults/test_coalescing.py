@@ -14,7 +14,7 @@ import pytest
 
 from cachemw import Cache
 from cachemw.testing import RedisServer
-from tests.support.traffic import until
+from tests.support.waiting import until
 
 from .coalescing import AsgiSite, Call, asgi_site, page, settings, wsgi_site
 

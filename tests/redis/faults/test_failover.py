@@ -17,7 +17,8 @@ from cachemw.connections.nodes import Nodes
 from cachemw.errors import StoreUnavailable
 from cachemw.testing import RedisCluster, RedisSentinel, RedisServer
 from cachemw.testing import redis_protocol as resp
-from tests.support.traffic import AsgiTraffic, Traffic, options, until
+from tests.support.traffic import AsgiTraffic, Traffic, options
+from tests.support.waiting import until
 
 from .bounds import CLIENTS, WAITED_AT_MOST, assert_bounded, assert_harmless, baseline
 

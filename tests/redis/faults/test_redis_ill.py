@@ -17,7 +17,8 @@ import pytest
 from cachemw import Cache
 from cachemw.testing import RedisServer
 from cachemw.testing import redis_protocol as resp
-from tests.support.traffic import Traffic, options, until
+from tests.support.traffic import Traffic, options
+from tests.support.waiting import until
 
 from .bounds import BACK, CLIENTS, WAITED_AT_MOST, assert_bounded, assert_harmless, baseline
 

@@ -9,8 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cachemw.cli.group import group
+from tests.support.waiting import until
 
-from .running import CONFIG, Run, Site, until
+from .running import CONFIG, Run, Site
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -78,14 +77,6 @@ class Site:
         before = self.calls
         self.get(target)
         return self.calls == before
-
-
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait for a condition; fails when it does not come true in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.005)
 
 
 def spawn(*args: str, code: int = 0, **options: Any) -> subprocess.CompletedProcess[str]:

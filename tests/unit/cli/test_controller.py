@@ -15,8 +15,9 @@ import pytest
 from redis import Redis
 
 from cachemw.testing import RedisServer
+from tests.support.waiting import until
 
-from .running import CONFIG, Run, Site, until
+from .running import CONFIG, Run, Site
 
 Write = Callable[[str], str]
 Spawn = Callable[..., "subprocess.Popen[str]"]

@@ -11,8 +11,9 @@ from redis import Redis
 from cachemw import Cache
 from cachemw.invalidation.log.follower import RedisLog
 from cachemw.testing import RedisServer
+from tests.support.waiting import until
 
-from .running import CONFIG, Run, Site, spawn, until
+from .running import CONFIG, Run, Site, spawn
 
 Write = Callable[[str], str]
 

@@ -14,8 +14,9 @@ from cachemw import Cache
 from cachemw.config.rollout_plan import load_plan, plan_from
 from cachemw.rollout.plan_file import default_plan
 from cachemw.testing import RedisServer
+from tests.support.waiting import until
 
-from .running import CONFIG, Run, Site, spawn, until
+from .running import CONFIG, Run, Site, spawn
 
 Write = Callable[[str], str]
 

@@ -15,8 +15,9 @@ from cachemw.config import load_config
 from cachemw.telemetry import fleet
 from cachemw.telemetry.stats import Stats
 from cachemw.testing import RedisServer
+from tests.support.waiting import until
 
-from .running import CONFIG, Run, Site, spawn, until
+from .running import CONFIG, Run, Site, spawn
 
 Write = Callable[[str], str]
 

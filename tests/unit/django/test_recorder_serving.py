@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,13 @@ from django.db import connections
 from django.test import AsyncClient, Client, override_settings
 
 from cachemw.django import get_cache
+from tests.support.waiting import until
 
 from . import conftest, urls
 
 pytestmark = pytest.mark.usefixtures("goods")
 
 HERE = Path(__file__).parent
-PATIENCE = 20.0
 
 
 @pytest.fixture(params=[False, True], ids=["threads", "loops"])
@@ -76,10 +75,10 @@ def test_a_worker_that_serves_nothing_purges_and_ends(
     with override_settings(CACHEMW=config):
         cache = get_cache()
         cache.start()
-        _await(lambda: getattr(cache.log, "live", False))
+        until(lambda: getattr(cache.log, "live", False))
         assert [get(f"/products/{pk}")[1] for pk in (1, 2, 1, 2)] == ["miss", "miss", "hit", "hit"]
         _work(connections["default"].settings_dict["NAME"], redis_url)
-        _await(lambda: get("/products/1") == ("renamed", "miss"))
+        until(lambda: get("/products/1") == ("renamed", "miss"))
         assert get("/products/2")[1] == "hit"
         cache.close()
 
@@ -130,10 +129,3 @@ def _work(database: str, redis: str) -> None:
         check=True,
         timeout=60,
     )
-
-
-def _await(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -7,32 +7,16 @@ import threading
 
 import pytest
 
-from cachemw.engine.model.entry import Entry, Position, Verdict
+from cachemw.engine.model.entry import Verdict
 from cachemw.invalidation.base import InvalidationLog
 from cachemw.invalidation.local import LocalLog
 from cachemw.invalidation.purges import Purge, PurgeResult
+from tests.support.entries import make_entry
 
 
 @pytest.fixture
 def log() -> LocalLog:
     return LocalLog(1000)
-
-
-def entry(position: Position, *tags: str) -> Entry:
-    return Entry(
-        key=b"k",
-        status=200,
-        headers=(),
-        body=b"",
-        route="r",
-        born=0.0,
-        fresh_until=1.0,
-        stale_until=1.0,
-        stale_error_until=1.0,
-        dies_at=1.0,
-        position=position,
-        tags=tags,
-    )
 
 
 @pytest.mark.parametrize("way", ["purge", "apurge"])
@@ -49,12 +33,15 @@ def entry(position: Position, *tags: str) -> Entry:
 def test_a_purge_is_confirmed_when_the_call_returns(
     log: LocalLog, way: str, purge: Purge, verdict: Verdict
 ) -> None:
-    before = entry(log.floors.here(), "a")
+    before = make_entry(position=log.floors.current_position(), tags=("a",))
     result = log.purge(purge) if way == "purge" else asyncio.run(log.apurge(purge))
     assert result == PurgeResult(status="confirmed", reached=1)
     assert result.confirmed
     assert log.floors.judge(before) is verdict
-    assert log.floors.judge(entry(log.floors.here(), "a")) is Verdict.VALID
+    assert (
+        log.floors.judge(make_entry(position=log.floors.current_position(), tags=("a",)))
+        is Verdict.VALID
+    )
 
 
 def test_it_is_always_live_and_always_trusted(log: LocalLog) -> None:

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
 from cachemw.process.threads import WorkerPool
+from tests.support.waiting import until
 
 LIMIT = 10.0
-
-
-def until(condition: Callable[[], object]) -> None:
-    ends = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.001)
 
 
 def test_few_calls_run_at_a_time_a_few_more_wait_and_the_rest_is_refused() -> None:

@@ -6,7 +6,6 @@ import logging
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from msgspec.structs import replace
 from cachemw import Cache, CacheError, ConfigError, RolloutError
 from cachemw.rollout.state import Move, State
 from cachemw.wiring.redis import RedisParts
+from tests.support.waiting import until
 
 ROUTES = [
     {"name": "pages", "path": "/pages", "ttl": "60s", "risk": "low"},
@@ -56,13 +56,6 @@ def cache(make: Make) -> Cache:
 
 def threads() -> list[threading.Thread]:
     return [each for each in threading.enumerate() if each.name == "cachemw-rollout"]
-
-
-def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.005)
 
 
 def end(cache: Cache) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -17,6 +16,7 @@ from django.test import Client, override_settings
 from cachemw import Cache
 from cachemw.django import get_cache
 from tests.support import django_project as project
+from tests.support.waiting import until
 
 OpenShop = Callable[..., "Shop"]
 
@@ -55,14 +55,6 @@ class Shop:
 def _client() -> Client:
     # Django's own says no Host, and what has none passes the cache.
     return Client(headers={"host": "shop.example"})
-
-
-def until(condition: Callable[[], object], limit: float = 10.0) -> None:
-    """Wait for a condition; fails when it does not come true in time."""
-    ends = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < ends, f"not within {limit} s"
-        time.sleep(0.005)
 
 
 def configure() -> None:

@@ -13,8 +13,9 @@ from django.core.management import call_command
 from django.test import Client, override_settings
 
 from cachemw.testing import RedisServer
+from tests.support.waiting import until
 
-from .conftest import OpenShop, until
+from .conftest import OpenShop
 
 PAGE = "/admin/cachemw/cache/"
 PURGE = f"{PAGE}purge/"

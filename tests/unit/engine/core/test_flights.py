@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 )
 
 from cachemw.engine.core.flights import Flight, FlightResult, Flights, Waiter, WaitResult
-from cachemw.engine.model.entry import Entry, Position
+from tests.support.entries import make_entry
 from tests.support.examples import examples
 
 KEYS = [b"a", b"b"]
@@ -27,19 +27,7 @@ MAY_GO = 2
 """Followers that may go alone beside a leader."""
 GOES = {WaitResult.PROMOTED, WaitResult.ALONE, WaitResult.TIMEOUT}
 ENDS = {"complete": WaitResult.COMPLETED, "release": WaitResult.RELEASED}
-ENTRY = Entry(
-    key=b"a",
-    status=200,
-    headers=(),
-    body=b"",
-    route="r",
-    born=0.0,
-    fresh_until=1.0,
-    stale_until=1.0,
-    stale_error_until=1.0,
-    dies_at=1.0,
-    position=Position(b"epoch", 1),
-)
+ENTRY = make_entry()
 
 
 @dataclass(eq=False)

@@ -151,7 +151,7 @@ def test_a_stale_entry_is_served_and_one_request_refreshes_it(grace: Kit) -> Non
     assert second.refresh is None
     assert first.refresh is not None
     assert first.refresh.refresh
-    assert first.refresh.position == grace.engine.floors.here()
+    assert first.refresh.position == grace.engine.floors.current_position()
     assert grace.open_flights == 1
     first.refresh.abandon()
     assert grace.open_flights == 0
@@ -324,7 +324,7 @@ def test_a_miss_leads_looks_in_the_shared_store_and_forwards(kit: Kit) -> None:
     fetch = decision.fetch
     assert fetch is not None
     assert fetch.started == kit.now, "the time of the answer, not of the question"
-    assert fetch.position == kit.engine.floors.here()
+    assert fetch.position == kit.engine.floors.current_position()
     assert fetch.flight is kit.engine.flights.open[effect.key.digest]
     assert fetch.fallback is None
     fetch.abandon()

@@ -7,7 +7,6 @@ import resource
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from cachemw import Cache, ConfigError
 from cachemw.rollout.flags.files import LocalFile, read_flags
+from tests.support.waiting import until
 
 NAMES = ["products", "/orders/{id:int}"]
 ROUTES = [
@@ -42,14 +42,6 @@ def make(path: Path) -> Iterator[Make]:
     yield make
     for cache in made:
         cache.close()
-
-
-def until(condition: Callable[[], object], seconds: float = 10.0) -> float:
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() < began + seconds
-        time.sleep(0.005)
-    return time.monotonic() - began
 
 
 def threads() -> list[str]:

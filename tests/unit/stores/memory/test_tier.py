@@ -21,6 +21,7 @@ from cachemw.stores.memory.interning import intern_pairs
 from cachemw.stores.memory.pressure import PressureChange, PressureLevel
 from cachemw.stores.memory.tier import MemoryTier
 from cachemw.testing import FakeClock
+from tests.support.entries import make_entry
 from tests.support.examples import examples
 
 MIB = 1 << 20
@@ -45,8 +46,7 @@ def make(number: int, size: int = 100, **changes: Any) -> Entry:
         "position": POSITION,
     }
     fields |= changes
-    ends = (fields[name] for name in ("fresh_until", "stale_until", "stale_error_until"))
-    return Entry(**({"dies_at": max(ends)} | fields))
+    return make_entry(**fields)
 
 
 def tier_of(count: int) -> MemoryTier:

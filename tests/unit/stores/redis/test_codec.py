@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from cachemw.engine.model.entry import Entry, Item, Key, Position, VaryMarker
 from cachemw.errors import EntryRejected
 from cachemw.stores.redis.codec import MARKER, MAX_LIFETIME, REASONS, VERSION, Codec
+from tests.support.entries import make_entry
 from tests.support.examples import examples
 
 SECRET = b"a secret of the namespace"
@@ -55,8 +56,7 @@ def make(**changes: Any) -> Entry:
         "vary": ((b"accept-language", b"de"), (b"x-absent", None)),
     }
     fields |= changes
-    ends = (fields[name] for name in ("fresh_until", "stale_until", "stale_error_until"))
-    return Entry(**({"dies_at": max(ends)} | fields))
+    return make_entry(**fields)
 
 
 def make_marker(**changes: Any) -> VaryMarker:

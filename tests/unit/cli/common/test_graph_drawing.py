@@ -10,8 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from cachemw.cli.common.graph_drawing import DRAWERS, as_dot, as_mermaid, as_text
-
-from .running import Run
+from tests.unit.cli.running import Run
 
 Write = Callable[[str], str]
 
