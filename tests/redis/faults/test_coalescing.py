@@ -418,7 +418,7 @@ def test_after_a_failure_requests_are_coalesced_again() -> None:
 
 
 def test_waiters_are_bounded_and_the_rest_go_alone() -> None:
-    # Guard: `max_waiters` in `board` (I4).
+    # Guard: `max_waiters` in `join_or_lead` (I4).
     async def main() -> None:
         first = asyncio.Event()
 
