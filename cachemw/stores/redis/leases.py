@@ -150,10 +150,10 @@ class Leases:
 
     @contextmanager
     def _deferred_on_failure(self, lease: Lease, uncacheable: bool) -> Iterator[None]:
-        """Settle a lease later if Redis fails: the command may have been executed all the same."""
+        """Settle a lease later where a command failed or was cancelled: Redis may have executed it."""
         try:
             yield
-        except StoreUnavailable:
+        except BaseException:
             self.settle_later(lease, uncacheable)
             raise
 
