@@ -35,7 +35,6 @@ from msgspec import Struct
 
 from cachemw.engine.core.effects import Claim, Lease
 from cachemw.engine.model.entry import Key
-from cachemw.errors import StoreUnavailable
 from cachemw.stores.redis.commands import Commands
 from cachemw.stores.redis.key_names import name_of
 
