@@ -46,7 +46,7 @@ Pair = tuple[bytes, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
-    """What kind of responses fill the tier."""
+    """The kind of responses that fill the tier."""
 
     about: str
     smallest: int

@@ -259,6 +259,6 @@ def _entry(key: Key, now: float, cache: Cache) -> Entry:
         stale_until=now + 3600,
         stale_error_until=now + 3600,
         dies_at=now + 3600,
-        position=cache._core.engine.floors.here(),
+        position=cache._core.engine.floors.current_position(),
         tags=(),
     )

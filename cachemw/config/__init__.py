@@ -1,4 +1,4 @@
-"""What an operator writes: the options, the strict decoder, and the sources of configurations.
+"""Configuration: the options, the strict decoder, and the sources of configurations.
 
 Reading order:
 

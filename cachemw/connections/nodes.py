@@ -28,7 +28,7 @@ _LONGEST_BREAK = 2.0
 of its return."""
 _LOOK_AGAIN = 5.0
 """Seconds between look-ups of the servers when nothing seems wrong. They are needed: an old master that
-is cut off from its Sentinels, but not from us, still answers as a master."""
+is cut off from its Sentinels, but not from this process, still answers as a master."""
 
 
 class Nodes:

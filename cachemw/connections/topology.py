@@ -97,7 +97,7 @@ class _Sentinels:
 
     def locate(self, connect: Connect) -> None:
         for sentinel in list(self._sentinels):
-            master = self._ask(sentinel)
+            master = self._ask_sentinel(sentinel)
             if master is not None and _is_master(connect, master):
                 self._sentinels.remove(sentinel)
                 self._sentinels.insert(0, sentinel)  # it answered, so ask it first next time
@@ -106,7 +106,7 @@ class _Sentinels:
                 return
         raise StoreUnavailable(f"no Sentinel that answers knows a master called {self._service!r}")
 
-    def _ask(self, sentinel: Address) -> Address | None:
+    def _ask_sentinel(self, sentinel: Address) -> Address | None:
         import redis
         from redis.backoff import NoBackoff
         from redis.retry import Retry

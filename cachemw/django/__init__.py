@@ -8,7 +8,7 @@ One middleware serves both WSGI and ASGI natively. `get_cache()` returns the Cac
 Reading order:
 
 - `middleware`: the middleware, for threads and for event loops.
-- `relay`: how the application's response goes on to Django's handler.
+- `response_relay`: how the application's response goes on to Django's handler.
 - `translate`: between Django's requests and responses and the engine's messages.
 - `registry`: the one cache of the process.
 - `query_recording`: where the recording of queries starts.

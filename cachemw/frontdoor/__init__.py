@@ -1,8 +1,8 @@
-"""What all front doors share.
+"""The parts that all front doors share.
 
 Reading order:
 
-- `pipeline`: what becomes of a request, the same for every front door.
+- `pipeline`: the procedure for one request, the same for every front door.
 - `exchange`: one call of the application, whose response may be stored.
 - `request_body`: reading a request's body, and giving it to the application once more.
 - `asgi_scope`, `asgi_relay`, `lifespan`: translation of ASGI, for `cachemw.asgi`.

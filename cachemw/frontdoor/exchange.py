@@ -119,7 +119,7 @@ class Exchange:
             self._core.reporter.logs.failed("head_failed")
             self._status = head.status
             return Answer(status=head.status, headers=list(head.headers.pairs), body=None)
-        self._collector, self._pending_save = decided.keeping, decided.stored
+        self._collector, self._pending_save = decided.collector, decided.pending_save
         self._invalid_tags = decided.purge
         self._status = decided.answer.status
         return decided.answer
@@ -196,7 +196,7 @@ class Exchange:
         answer = render(self._core.engine, served)
         self.serves_stored = True
         self._raised = False
-        self._pending_save = served.stored
+        self._pending_save = served.pending_save
         if not (self._forward.fetch is not None and self._forward.fetch.refresh):
             self._outcome = served.outcome
         self._status = answer.status

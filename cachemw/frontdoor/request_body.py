@@ -1,7 +1,7 @@
-"""Reading a request's body up to a limit, and giving it once more to the application.
+"""Reading a request's body up to a limit, and replaying it to the application.
 
-Whatever was read is replayed byte for byte, also when it turned out too large, or when the client
-went away in the middle: then the application meets what it would have met without us.
+Everything that was read is replayed byte for byte. If the body is too large, or the client disconnects
+in the middle, the application sees what it would have seen without the cache.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Incoming:
         self._receive = receive
         self._pieces: list[bytes] = []
         self._begun = False
-        """Whether the body's beginning is here, and not received by the application yet."""
+        """Whether the beginning of the body is held here, for the application to receive."""
         self._more = True
         self.was_read = False
         """Whether anything was received: then the application must receive from here."""
         self._last: Message | None = None
-        """What came instead of the rest: that the client is gone."""
+        """The message that came instead of the rest: the client disconnected."""
 
     async def read(self, limit: int) -> Content:
         """Read the body; stop at the first message that takes it beyond the limit."""
@@ -59,7 +59,7 @@ class Incoming:
         return Content(self._pieces[0])
 
     async def __call__(self) -> Message:
-        """Receive what was read, in one message, and then what the server says."""
+        """Receive what was read, in one message, and then the server's messages."""
         if self._begun:
             body, self._pieces, self._begun = b"".join(self._pieces), [], False
             return {"type": "http.request", "body": body, "more_body": self._more}
@@ -79,7 +79,7 @@ def read_input(environ: MutableMapping[str, Any], limit: int) -> Content:
 
 
 def input_size(environ: Mapping[str, Any], *, terminated: bool) -> int | None:
-    """Give how many bytes a stream holds, -1 where it tells its own end; None: that is unknown."""
+    """Return how many bytes a stream holds: -1 if it marks its own end, None if that is unknown."""
     length = environ.get("CONTENT_LENGTH")
     if length:
         return int(length)
@@ -90,7 +90,7 @@ def input_size(environ: Mapping[str, Any], *, terminated: bool) -> int | None:
 
 
 def read_stream(stream: Any, size: int, limit: int) -> tuple[Content, BinaryIO]:
-    """Read so many bytes, or with -1 all there are; give them, and a stream that has them once more."""
+    """Read `size` bytes, or all with -1; return them, and a stream that replays them."""
     wanted = limit + 1 if size < 0 else size
     pieces: list[bytes] = []
     error: Exception | None = None
@@ -98,7 +98,7 @@ def read_stream(stream: Any, size: int, limit: int) -> tuple[Content, BinaryIO]:
         while wanted > 0 and (piece := stream.read(wanted)):
             pieces.append(piece)
             wanted -= len(piece)
-    except Exception as raised:  # it is the application's to meet, where the body breaks off
+    except Exception as raised:  # raised to the application, where the body ends early
         error = raised
     data = b"".join(pieces)
     if error is None and (wanted == 0) is (size >= 0):
@@ -108,7 +108,7 @@ def read_stream(stream: Any, size: int, limit: int) -> tuple[Content, BinaryIO]:
 
 
 class _Repeated(io.RawIOBase):
-    """What was read of a stream, and then the rest, or the error that came in its place."""
+    """A stream that replays what was read, and then the rest, or the error that came instead."""
 
     def __init__(self, data: bytes, rest: Any, error: Exception | None) -> None:
         self._data = io.BytesIO(data)

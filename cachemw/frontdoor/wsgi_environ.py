@@ -1,4 +1,4 @@
-"""Reading a WSGI environ (and Django's `META`, which is one) as the engine wants it."""
+"""Translation of a WSGI environ, and of Django's `META`, which is one."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ Environ = dict[str, Any]
 
 _BARE = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 _REWRITTEN = CONDITIONAL | {b"cookie"}
-"""Fields that a rewrite may give another value."""
+"""Headers to which a rewrite may give another value."""
 _RAW_NAMES = ("RAW_URI", "REQUEST_URI")
-"""Where servers put the request target as it came: gunicorn and Werkzeug, uWSGI and mod_wsgi."""
+"""Variables with the raw request target: of gunicorn and Werkzeug, of uWSGI and mod_wsgi."""
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*")
-"""What `quote` would leave as it is: nearly every path."""
+"""Paths that `quote` would not change: nearly all."""
 
 
 def raw_target(environ: Mapping[str, Any]) -> str | None:
-    """Give the request target as it came over the wire, where the server tells."""
+    """Return the request target as it came over the wire, if the server tells."""
     return environ.get("RAW_URI") or environ.get("REQUEST_URI")
 
 
 class EnvironReader:
-    """Reads requests for one set of watched fields."""
+    """Reads requests, for one set of watched headers."""
 
     def __init__(self, names: frozenset[bytes], *, decoded: bool = False) -> None:
-        """`decoded` says that the paths are text already, as Django leaves them in its `META`."""
+        """Prepare to read requests. `decoded`: the paths are decoded text, as in Django's `META`."""
         self._text: Callable[[str], str] = str if decoded else _decoded
-        # A spelling with underscores cannot be told apart here; servers drop or fold it.
+        # `X-Name` and `X_Name` are one variable here. Servers drop or fold the second spelling.
         plain = [name for name in names if b"_" not in name and name not in _BARE]
         self._watched = {_variable(name): name for name in plain}
         self._names = frozenset(self._watched)
 
     def target(self, environ: Mapping[str, Any], scheme: str, raw: str | None) -> Target:
-        """Give what names the target of a request."""
+        """Return the values that identify the target of a request."""
         return (
             scheme,
             environ.get("HTTP_HOST"),
@@ -57,7 +57,7 @@ class EnvironReader:
         )
 
     def watched(self, environ: Mapping[str, Any]) -> Extra | None:
-        """Give the watched fields that a request carries, or None."""
+        """Return the watched headers of a request, or None if it has none."""
         length = environ.get("CONTENT_LENGTH")
         has_body = bool(length) and length != "0"
         if self._names.isdisjoint(environ) and not has_body:
@@ -72,7 +72,7 @@ class EnvironReader:
         return found
 
     def request(self, environ: Mapping[str, Any], scheme: str, raw: str | None) -> Request:
-        """Give the whole request."""
+        """Return the whole request."""
         mount = self._text(environ.get("SCRIPT_NAME", ""))
         path = self._text(environ.get("PATH_INFO", "")) or "/"
         query = environ.get("QUERY_STRING", "").encode("latin-1")
@@ -96,7 +96,7 @@ class EnvironReader:
 
 
 def _raw_path(raw: str | None, mount: str, path: str) -> bytes:
-    """Give the path below the mount as it came; the application's own reading of it is keyed too."""
+    """Return the raw path below the mount. The decoded path, which the application reads, is keyed too."""
     if raw is None:
         if _PLAIN.fullmatch(path):
             return path.encode("ascii")
@@ -109,7 +109,7 @@ def _raw_path(raw: str | None, mount: str, path: str) -> bytes:
 
 
 def _decoded(text: str) -> str:
-    """Undo WSGI's latin-1 disguise of bytes (PEP 3333)."""
+    """Return the text of bytes that WSGI passes as latin-1 (PEP 3333)."""
     if text.isascii():
         return text
     return text.encode("latin-1").decode("utf-8", "surrogateescape")
@@ -117,7 +117,7 @@ def _decoded(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _field(variable: str) -> bytes:
-    """Give the field name of an `HTTP_…` variable."""
+    """Return the header name of an `HTTP_…` variable."""
     return variable[5:].replace("_", "-").lower().encode("latin-1")
 
 
@@ -126,7 +126,7 @@ def _variable(name: bytes) -> str:
 
 
 def apply_rewrite(environ: Environ, rewrite: Rewrite) -> None:
-    """Make an environ what the application is to see: fewer fields, the query as the route reads it."""
+    """Change an environ into what the application is to see: fewer headers, the route's query."""
     kept = rewrite.headers.names
     for variable in [name for name in environ if name.startswith("HTTP_")]:
         if _field(variable) not in kept:
@@ -143,11 +143,11 @@ def apply_rewrite(environ: Environ, rewrite: Rewrite) -> None:
 
 
 def native(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """Give header pairs as the native strings that WSGI wants."""
+    """Return header pairs as native strings, as WSGI wants them."""
     return [native_pair(pair) for pair in headers]
 
 
-@lru_cache(maxsize=4096)  # the fields of hits are the same few pairs again and again
+@lru_cache(maxsize=4096)  # hits send the same few pairs again and again
 def native_pair(pair: tuple[bytes, bytes]) -> tuple[str, str]:
-    """Give one header pair as native strings (PEP 3333: latin-1)."""
+    """Return one header pair as native strings (PEP 3333: latin-1)."""
     return pair[0].decode("latin-1"), pair[1].decode("latin-1")

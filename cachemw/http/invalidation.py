@@ -1,4 +1,4 @@
-"""What a response to an unsafe request invalidates.
+"""The URLs that a response to an unsafe request invalidates.
 
 Rules:
 

@@ -190,7 +190,7 @@ def _forwarded(method: str, url: str, forward: Forward, now: float) -> Explanati
     fetch = forward.fetch
     route = forward.route.name if forward.route else None
     facts: dict[str, Any] = {"route": route} if fetch is None else _request_facts(fetch.cacheable)
-    stored = fetch.stored if fetch is not None else None
+    stored = fetch.fallback if fetch is not None else None
     return Explanation(
         method=method,
         url=url,

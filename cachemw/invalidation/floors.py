@@ -1,4 +1,4 @@
-"""What has been purged, as one process knows it, and whether an entry is still valid (I5).
+"""The purges that one process knows, and whether an entry is still valid (I5).
 
 Theory of operation. The log numbers its records, and all processes see the same numbers.
 
@@ -55,7 +55,7 @@ class Floors:
         self.limit = limit
         self.version = 0
         """Rises whenever something may have been purged."""
-        self._here = Position(NO_EPOCH, 0)
+        self._current = Position(NO_EPOCH, 0)
         self.horizon = 0
         """Entries with a lower position are dead."""
         self._hard: OrderedDict[str, int] = OrderedDict()
@@ -66,19 +66,19 @@ class Floors:
     def __len__(self) -> int:
         return len(self._hard) + len(self._soft)
 
-    def here(self) -> Position:
+    def current_position(self) -> Position:
         """Return the position for an entry whose application call starts now."""
-        return self._here
+        return self._current
 
     @property
     def epoch(self) -> bytes:
         """The epoch of the log that this process follows."""
-        return self._here.epoch
+        return self._current.epoch
 
     @property
     def position(self) -> int:
         """The number of the last record applied."""
-        return self._here.id
+        return self._current.id
 
     def apply(
         self, number: int, tags: Iterable[str] | None, *, soft: bool, follow: bool = True
@@ -128,15 +128,15 @@ class Floors:
             self._move(number)
 
     def _move(self, number: int) -> None:
-        if number > self._here.id:
-            self._here = Position(self._here.epoch, number)
+        if number > self._current.id:
+            self._current = Position(self._current.epoch, number)
 
     def begin_epoch(self, epoch: bytes, horizon: int) -> None:
         """Start another life of the log. All entries of the old one are dead."""
         with self._lock:
             # Set the epoch before the floors are cleared. `judge` takes no lock and reads the epoch after
             # the floors, so no entry of the old life can pass in between (I5).
-            self._here = Position(epoch, horizon)
+            self._current = Position(epoch, horizon)
             self.horizon = horizon
             self._hard.clear()
             self._soft.clear()
@@ -170,8 +170,8 @@ class Floors:
         """Tell whether a purge has overtaken an entry. For a valid one, note the version on it.
 
         `version` is read before the floors: if a record is applied in between, `checked` is an old
-        version, and the next hit judges again. Epoch and horizon are read after the floors: whoever
-        removes a floor has changed one of these two before (`_trim`, `begin_epoch`).
+        version, and the next hit judges again. Epoch and horizon are read after the floors: code
+        that removes a floor has changed one of these two before (`_trim`, `begin_epoch`).
         """
         version = self.version
         began = entry.position.id
@@ -182,7 +182,7 @@ class Floors:
         stale = self._all_soft > began or (
             bool(soft) and any(soft.get(tag, 0) > began for tag in entry.tags)
         )
-        if entry.position.epoch != self._here.epoch or began < self.horizon:
+        if entry.position.epoch != self._current.epoch or began < self.horizon:
             return Verdict.DEAD
         if stale:
             return Verdict.STALE

@@ -5,7 +5,7 @@ The rules are tried in this order, and the first one that applies makes the move
 1. A watched guardrail fails: **roll back** the phase. If it fails on the routes of earlier phases, roll
    back everything.
 2. There is something to report that was not reported in this attempt: a guardrail in dry run fails, or
-   a route in shadow sets cookies or would have served nothing. **Record** one such finding and stay.
+   a route in shadow sets cookies or would have served nothing. **Record** one such notice and stay.
 3. The rollout is paused or waits for approval, or no process of a component is live: stay, and do not
    count the time as watched.
 4. The step's time is not over: stay, and count the time.
@@ -43,7 +43,7 @@ from cachemw.rollout.transitions import advance, hold, pause, roll_back
 __all__ = ["LookResult", "decide"]
 
 _ENOUGH: Final = 20
-"""Requests of a route in shadow before its counts are worth a finding, and responses that a phase in
+"""Requests of a route in shadow before its counts are worth a notice, and responses that a phase in
 shadow must have compared before it goes on. With 20 right responses, a route that is wrong one time in
 seven is found with a probability of 95 %."""
 _COOKIE: Final = "set-cookie"
@@ -69,7 +69,7 @@ class LookResult(msgspec.Struct, frozen=True, kw_only=True):
     """Components of the phase without a live process."""
 
 
-class _Finding(NamedTuple):
+class _Notice(NamedTuple):
     """Something to report once in an attempt."""
 
     key: str
@@ -96,9 +96,9 @@ def _decide(state: State, plan: RolloutPlan, result: LookResult, at: float, by: 
     if failing := _failing(state, plan, result, in_dry_run=False):
         group, judgement = failing[0]
         return _roll_back_for(state, plan, at, by, group, judgement)
-    for finding in _findings(state, plan, result):
-        if finding.key not in state.reported:
-            return _report(state, plan, at, by, finding)
+    for notice in _notices(state, plan, result):
+        if notice.key not in state.reported:
+            return _report(state, plan, at, by, notice)
     if state.status != "running" or result.missing:
         missing = ", ".join(f"no live process of {name!r}" for name in result.missing)
         return _stay(state, missing or state.reason)
@@ -165,13 +165,13 @@ def _roll_back_for(
     )
 
 
-# -- findings --------------------------------------------------------------------------------------
+# -- notices ---------------------------------------------------------------------------------------
 
 
-def _findings(state: State, plan: RolloutPlan, result: LookResult) -> Iterator[_Finding]:
+def _notices(state: State, plan: RolloutPlan, result: LookResult) -> Iterator[_Notice]:
     """Yield everything that is worth a record, whether it was reported already or not."""
     for _, judgement in _failing(state, plan, result, in_dry_run=True):
-        yield _Finding(
+        yield _Notice(
             f"dry run: {judgement.guardrail}",
             "would roll back",
             f"guardrail {judgement.guardrail} failed, and is in dry run",
@@ -179,10 +179,10 @@ def _findings(state: State, plan: RolloutPlan, result: LookResult) -> Iterator[_
         )
     is_over = state.watched + result.seconds >= plan.phases[state.phase].step_seconds
     for name, counts in sorted(result.shadow.items()):
-        yield from _shadow_findings(name, counts, is_over)
+        yield from _shadow_notices(name, counts, is_over)
 
 
-def _shadow_findings(name: str, counts: ShadowCounts, is_over: bool) -> Iterator[_Finding]:
+def _shadow_notices(name: str, counts: ShadowCounts, is_over: bool) -> Iterator[_Notice]:
     """Yield what is unusual about a route in shadow.
 
     Cookies are reported when there are enough responses for a useful share, or when the step is over:
@@ -195,7 +195,7 @@ def _shadow_findings(name: str, counts: ShadowCounts, is_over: bool) -> Iterator
             " a stored answer sets no cookie, so a client that needs one may not get it"
         )
         numbers: dict[str, Any] = {_COOKIE: cookies, "answers": answers}
-        yield _Finding(f"cookies: {name}", "warn", reason, numbers)
+        yield _Notice(f"cookies: {name}", "warn", reason, numbers)
     if not counts.hits and counts.misses >= _ENOUGH:
         reason = f"route {name!r} would have answered none of {counts.misses} requests: "
         numbers = {"misses": counts.misses}
@@ -207,18 +207,18 @@ def _shadow_findings(name: str, counts: ShadowCounts, is_over: bool) -> Iterator
                 "its answers are not stored (see `cachemw stats` and `explain`),"
                 " or nobody asks for the same URL twice"
             )
-        yield _Finding(f"useless: {name}", "warn", reason, numbers)
+        yield _Notice(f"useless: {name}", "warn", reason, numbers)
 
 
 def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in most_frequent(counts))
 
 
-def _report(state: State, plan: RolloutPlan, at: float, by: str, finding: _Finding) -> Move:
-    """Stay, and put a finding into the history."""
-    after = replace(state, revision=state.revision + 1, reported=(*state.reported, finding.key))
+def _report(state: State, plan: RolloutPlan, at: float, by: str, notice: _Notice) -> Move:
+    """Stay, and put a notice into the history."""
+    after = replace(state, revision=state.revision + 1, reported=(*state.reported, notice.key))
     record = record_of(
-        after, plan, at, by, finding.action, reason=finding.reason, numbers=finding.numbers
+        after, plan, at, by, notice.action, reason=notice.reason, numbers=notice.numbers
     )
     return Move(state=after, record=record)
 

@@ -198,7 +198,7 @@ class Rollout:
             return wanted
 
     def close(self) -> None:
-        """Stop the thread and give the lease back."""
+        """Stop the thread and release the lease."""
         with self._lock:
             thread, self._thread = self._thread, None
         self._stopping.set()

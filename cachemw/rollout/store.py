@@ -52,7 +52,7 @@ class Store(Protocol):
         """Take or renew the controller's lease; return whether this process holds it."""
 
     def resign(self) -> None:
-        """Give the lease back if this process holds it."""
+        """Release the lease if this process holds it."""
 
     def probe(self) -> str:
         """Test the store; return what is wrong with it, or an empty string."""
@@ -155,7 +155,7 @@ class Documents(Protocol):
         """Take or renew the lease; return whether this process holds it."""
 
     def resign(self) -> None:
-        """Give the lease back if this process holds it."""
+        """Release the lease if this process holds it."""
 
     def probe(self) -> str:
         """Test the server; return what is wrong with it, or an empty string."""
@@ -239,7 +239,7 @@ class SharedStore:
         return self._documents.lead()
 
     def resign(self) -> None:
-        """Give the lease back if this process holds it."""
+        """Release the lease if this process holds it."""
         self._documents.resign()
 
     def probe(self) -> str:

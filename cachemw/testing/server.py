@@ -135,7 +135,7 @@ class RedisServer:
         os.waitpid(pid, os.WUNTRACED)  # return only when it has stopped
 
     def resume(self) -> None:
-        """Let a server that hangs continue."""
+        """End `hang`: let the server continue."""
         self._running().send_signal(signal.SIGCONT)
 
     def slow(self, seconds: float) -> None:

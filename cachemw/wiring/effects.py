@@ -1,4 +1,4 @@
-"""What performs the effects of flows: the shared store, and waiting for a flight's leader."""
+"""The runner of effects: lookups and writes in the shared store, and waiting for a flight's leader."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cachemw.engine.core.effects import (
     Save,
     Settle,
 )
-from cachemw.engine.core.flights import Flight, Landing, Waiter
+from cachemw.engine.core.flights import Flight, FlightResult, Waiter
 from cachemw.engine.model.entry import Item, Key
 from cachemw.invalidation.base import InvalidationLog
 from cachemw.process.clock import Clock
@@ -30,7 +30,7 @@ __all__ = ["EffectRunner"]
 
 
 class EffectRunner:
-    """Performs effects, for threads (`perform`) and for event loops (`aperform`)."""
+    """Runs effects: `perform` in a thread, `aperform` in an event loop."""
 
     def __init__(
         self,
@@ -42,11 +42,11 @@ class EffectRunner:
         self._clock = clock
         self._log = log
         self.shared = shared
-        """The tier to look in and write to; `cachemw.testing.chaos` puts another around it."""
+        """The shared store, or None. `cachemw.testing.chaos` wraps it."""
         self._leases = leases
 
     def perform(self, effect: Effect) -> tuple[Any, float]:
-        """Perform one effect in this thread."""
+        """Run one effect in this thread."""
         match effect:
             case Await(flight, timeout, further):
                 return _wait(flight, timeout, further), self._clock.monotonic()
@@ -64,7 +64,7 @@ class EffectRunner:
                 return None, self._clock.monotonic()
 
     async def aperform(self, effect: Effect) -> tuple[Any, float]:
-        """Perform one effect in the running event loop."""
+        """Run one effect in the running event loop."""
         match effect:
             case Await(flight, timeout, further):
                 return await _await(flight, timeout, further), self._clock.monotonic()
@@ -82,7 +82,7 @@ class EffectRunner:
                 return None, self._clock.monotonic()
 
     def _usable(self, key: Key) -> SharedTier | None:
-        """Give the shared store while a key's entry can be judged and its node is well."""
+        """Return the shared store, if entries can be judged (I5) and the key's server is reachable (I3)."""
         shared = self.shared
         if shared is None or not self._log.judges_shared or not shared.reachable(key):
             return None
@@ -119,7 +119,7 @@ class EffectRunner:
         return True
 
     def _leasing(self, key: Key) -> Leases | None:
-        """Give the leases while an answer of another process could be used."""
+        """Return the leases, if the answer of another process could be used."""
         return None if self._usable(key) is None else self._leases
 
     def _acquire(self, key: Key) -> Lease | Claim:
@@ -145,7 +145,7 @@ class EffectRunner:
             self._leases.settle_later(lease, uncacheable)
 
 
-def _wait(flight: Flight, timeout: float, further: float) -> Landing:
+def _wait(flight: Flight, timeout: float, further: float) -> FlightResult:
     woken = threading.Event()
 
     def wake() -> bool:
@@ -156,15 +156,15 @@ def _wait(flight: Flight, timeout: float, further: float) -> Landing:
     flight.join(waiter)
     try:
         if not woken.wait(timeout):
-            flight.insist(waiter)
+            flight.mark_late(waiter)
             woken.wait(further)
-    except BaseException:  # a worker's timeout, or its end: the place and the turn pass on
-        flight.desert(waiter)
+    except BaseException:  # the worker was stopped: another follower must get its turn
+        flight.cancel(waiter)
         raise
     return flight.leave(waiter)
 
 
-async def _await(flight: Flight, timeout: float, further: float) -> Landing:
+async def _await(flight: Flight, timeout: float, further: float) -> FlightResult:
     loop = asyncio.get_running_loop()
     woken = loop.create_future()
 
@@ -175,7 +175,7 @@ async def _await(flight: Flight, timeout: float, further: float) -> Landing:
     def wake() -> bool:
         try:
             loop.call_soon_threadsafe(settle)
-        except RuntimeError:  # the loop is closed: this follower will never run again
+        except RuntimeError:  # the loop is closed: this follower never runs again
             return False
         return True
 
@@ -184,9 +184,9 @@ async def _await(flight: Flight, timeout: float, further: float) -> Landing:
     try:
         await asyncio.wait((woken,), timeout=timeout)
         if not woken.done():
-            flight.insist(waiter)
+            flight.mark_late(waiter)
             await asyncio.wait((woken,), timeout=further)
     except BaseException:
-        flight.desert(waiter)
+        flight.cancel(waiter)
         raise
     return flight.leave(waiter)

@@ -26,7 +26,7 @@ def make_memory(
 
     def is_dead(entry: Item) -> bool:
         # Most entries were judged since the last purge, or are newer: their tags need no look.
-        if entry.checked == floors.version or entry.position is floors.here():
+        if entry.checked == floors.version or entry.position is floors.current_position():
             return False
         return floors.judge(entry) is Verdict.DEAD
 

@@ -1,4 +1,4 @@
-"""What a cache has only with Redis behind it: nodes, tier, leases and log, joined."""
+"""The parts of a cache that need Redis: nodes, tier, leases, log and rollout documents."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 __all__ = ["RedisParts", "connect"]
 
 _PUBLISH_EVERY = 1.0
-"""Seconds between a process's reports to the fleet's statistics."""
+"""Seconds between two publications of a process's statistics."""
 _LOOK_EVERY = 2.0
-"""Seconds between two looks whether there is a rollout to control."""
+"""Seconds between two checks for a rollout that needs a controller."""
 _PATIENCE = 2.0
-"""Seconds that Redis has to answer where nobody waits."""
+"""Seconds that Redis has to answer in the background, where no request waits."""
 _STATES = {"closed": 0.0, "half-open": 1.0, "open": 2.0}
-"""How the breaker's state is told as a number."""
+"""Breaker states as values of the gauge."""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +53,7 @@ class RedisParts:
     hooks: LogHooks
     rollout: RolloutDocuments
     rollout_active: list[Callable[[], None]] = field(default_factory=list)
-    """Called now and then while there is a rollout that somebody has to control."""
+    """Called every few seconds while there is a rollout that needs a controller."""
     published_at: float = 0.0
     looked_at: float = 0.0
 
@@ -64,7 +64,7 @@ class RedisParts:
         self.published_at = 0.0
 
     def attach(self, flags: Flags, stats: Callable[[], bytes]) -> None:
-        """Let the log feed the flags, and publish this process's statistics."""
+        """Connect the log to the flags, and to the publication of statistics."""
         self.hooks.flags = flags.receive
         self.hooks.newest_flags = flags.newest
         self.hooks.rejoined = lambda: self._rejoined(flags)
@@ -76,15 +76,15 @@ class RedisParts:
             self.leases.settle_deferred()
 
     def _tick(self, client: redis.Redis, stats: Callable[[], bytes]) -> None:
-        with suppress(StoreError):  # counted; the next tick tries again
+        with suppress(StoreError):  # it is counted; the next tick tries again
             self.leases.settle_deferred()
             self.leases.renew()
         now = self.clock.monotonic()
         if self.rollout_active and now - self.looked_at >= _LOOK_EVERY:
             self.looked_at = now
             if self.rollout.is_active(client):
-                for told in self.rollout_active:
-                    told()
+                for ensure_control in self.rollout_active:
+                    ensure_control()
         if now - self.published_at < _PUBLISH_EVERY:
             return
         self.published_at = now
@@ -95,18 +95,18 @@ class RedisParts:
             self.hooks.count("store_error", "publish")
 
     def fleet_stats(self) -> fleet.FleetStats:
-        """Give what the processes of the fleet have counted; raises StoreUnavailable."""
+        """Return the counts of all processes that share this Redis. Raises StoreUnavailable."""
         node = self.nodes.find(fleet.name_of(self.config.namespace).encode())
         return fleet.read(node.sync(), self.config.namespace)
 
     def fleet_processes(self) -> tuple[fleet.ProcessStats, ...]:
-        """Give what each process has counted, with more patience than a request has."""
+        """Return the counts of each process; wait longer than a request would."""
         node = self.nodes.find(fleet.name_of(self.config.namespace).encode())
         with closing(node.dedicated_client(_PATIENCE)) as client:
             return fleet.read(client, self.config.namespace).processes
 
     def gauges(self) -> dict[str, Callable[[], float | None]]:
-        """Give what is to be read of these parts, by the names of `Gauges`."""
+        """Return how to read the gauges of these parts, by the names in `Gauges`."""
         return {
             "breaker": self._breaker,
             "log_connected": lambda: self.log.live,
@@ -116,17 +116,17 @@ class RedisParts:
         }
 
     def _breaker(self) -> float:
-        """Give the state of the breaker that is worst off."""
+        """Return the worst state of all breakers."""
         return max((_STATES[breaker.state] for breaker in self.nodes.breakers), default=0.0)
 
     def _log_age(self) -> float | None:
-        """Give the seconds since the log last proved itself alive."""
+        """Return the seconds since the log was last read successfully."""
         alive = self.log.alive_at
         return None if alive is None else self.clock.monotonic() - alive
 
 
 class _StoreReporter:
-    """Counts what happens to the shared store, and logs what an operator should hear of."""
+    """Counts the events of the shared store, and logs those that an operator must know."""
 
     def __init__(self, config: Config, clock: Clock, reporter: Reporter) -> None:
         assert config.redis is not None
@@ -141,7 +141,7 @@ class _StoreReporter:
         self._logs.breaker_closed(self._clock.monotonic() - self._opened_at)
 
     def report(self, event: EventName, reason: str) -> None:
-        """Take an event of the tier or the log."""
+        """Count an event of the tier or the log, and log it if it matters."""
         self._count(event, reason)
         if event == "entry_rejected":
             self._logs.entry_rejected(reason)
@@ -151,7 +151,7 @@ class _StoreReporter:
 
 
 def connect(config: Config, clock: Clock, reporter: Reporter) -> RedisParts:
-    """Join the parts; opens no connection yet."""
+    """Make the parts; this opens no connection."""
     assert config.redis is not None
     nodes = Nodes(config.redis, clock.monotonic)
     hooks = LogHooks()

@@ -1,4 +1,4 @@
-"""What steers a cache: its rollout joined with the flags, the statistics, and Redis where there is one."""
+"""The rollout of one cache, joined with flags, statistics, and Redis if there is one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make_rollout(
     shared: RedisParts | None,
     stats: Callable[[], Stats],
 ) -> Rollout:
-    """Join the parts; `stats` gives what this process has counted, for one that is alone."""
+    """Make the rollout. `stats` returns the counts of this process, which are all without Redis."""
 
     def tags_of(risks: Sequence[str]) -> tuple[str, ...]:
         return tuple(route_tag(route.name) for route in config.routes if route.risk in risks)
@@ -50,7 +50,7 @@ def make_rollout(
         if shared
         else LocalStore(flags, lambda risks: log.purge(Purge(tags=tags_of(risks))))
     )
-    tell = _teller(config, logs)
+    report = _make_report(config, logs)
 
     def name() -> str:
         return f"controller {shared.log.me}" if shared else "controller"
@@ -62,9 +62,9 @@ def make_rollout(
         fleet=shared.fleet_processes if shared else alone,
         clock=clock,
         name=name,
-        report=tell,
+        report=report,
     )
-    rollout = Rollout(store, controller, config, clock=clock, report=tell, failed=logs.failed)
+    rollout = Rollout(store, controller, config, clock=clock, report=report, failed=logs.failed)
     if shared is None:
         rollout.on_move.append(rollout.ensure_control)
     elif config.rollout.controller:
@@ -72,12 +72,12 @@ def make_rollout(
     return rollout
 
 
-def _teller(config: Config, logs: Logs) -> Callable[[Record], None]:
-    """Give what tells people of a decision; a fault in it undoes no decision."""
+def _make_report(config: Config, logs: Logs) -> Callable[[Record], None]:
+    """Return the function that logs a decision and calls the webhook; its failure undoes no decision."""
     url = config.rollout.webhook
     call = None if url is None else webhook(url, config.namespace, logs.webhook_failed)
 
-    def tell(record: Record) -> None:
+    def report(record: Record) -> None:
         try:
             logs.rollout(record.action, record.phase, record.step, record.reason)
             if call is not None:
@@ -85,4 +85,4 @@ def _teller(config: Config, logs: Logs) -> Callable[[Record], None]:
         except Exception:
             logs.failed("telling_failed")
 
-    return tell
+    return report

@@ -50,7 +50,7 @@ PARTS: dict[str, Break] = {
     "memory put": on("engine.memory.put"),
     "floors here": on("engine.floors.here"),
     "floors judge": on("engine.floors.judge"),
-    "flights": on("engine.flights.board"),
+    "flights": on("engine.flights.join_or_lead"),
     "uncacheable": on("engine.is_uncacheable"),
     "refusals": on("engine.refused"),
     "interning": on("engine.intern"),

@@ -252,7 +252,7 @@ def test_an_answer_that_outgrows_what_is_kept_is_compared_all_the_same(
 
 
 def test_an_answer_with_too_many_tags_would_not_be_stored(open_door: OpenDoor) -> None:
-    # Fails without the look at the tags in `shadowing._keep`.
+    # Fails without the look at the tags in `shadowing._hold`.
     def handler(asked: Asked) -> bytes:
         tag("one", "two", "three")
         return b"page"
@@ -265,7 +265,7 @@ def test_an_answer_with_too_many_tags_would_not_be_stored(open_door: OpenDoor) -
 
 
 def test_an_answer_that_reports_errors_would_not_be_stored(open_door: OpenDoor) -> None:
-    # Fails without `refusal` in `shadowing._keep`.
+    # Fails without `refusal` in `shadowing._hold`.
     door = watched(
         open_door,
         constant(

@@ -68,7 +68,7 @@ if os.environ.get("APP_LATE_POSITION"):
     in_time = exchange.on_complete
 
     def too_late(engine: Any, keeping: Any, body: bytes, now: float) -> Any:
-        keeping.fetch.position = engine.floors.here()
+        keeping.fetch.position = engine.floors.current_position()
         return in_time(engine, keeping, body, now)
 
     exchange.on_complete = too_late

@@ -40,7 +40,7 @@ def put_all(cache: Cache) -> None:
             stale_until=now + 600,
             stale_error_until=now + 600,
             dies_at=now + 600,
-            position=cache._core.engine.floors.here(),
+            position=cache._core.engine.floors.current_position(),
         )
         cache._core.redis.tier.put(key, entry)  # type: ignore[union-attr]
 

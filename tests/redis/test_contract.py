@@ -394,7 +394,7 @@ def test_wrong_types_do_not_open_the_breaker(
 def test_a_reply_that_streams_in_is_cut_off_at_the_deadline_too(
     redis_server: Any, redis_url: str, clock: FakeClock
 ) -> None:
-    # Guard: the parser in `replies.py` gives up when time is up, although the next piece is there:
+    # Guard: the parser in `deadline.py` gives up when time is up, although the next piece is there:
     # with this limit the whole value would come through, which takes a third of a second.
     tiers = Tiers(redis_url, clock, deadline="100ms")
     tier = tiers.make(max_body=150_000_000)

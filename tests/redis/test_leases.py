@@ -84,7 +84,7 @@ def test_it_is_called_twice_when_the_process_that_leads_is_killed(
 def test_an_application_that_takes_longer_than_a_lease_is_called_once(
     own_redis_server: RedisServer,
 ) -> None:
-    # Guard: `renew` in `Shared._tick`.
+    # Guard: `renew` in `RedisParts._tick`.
     reports = crowd(own_redis_server, "slow")
     answers = [tuple(answer) for report in reports for answer in report["answers"]]
     assert len(answers) == PROCESSES * CLIENTS

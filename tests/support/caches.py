@@ -101,7 +101,7 @@ def entry_of(cache: Cache, tag: str = PURGE_TAG) -> Entry:
         key=bytes(16),
         born=now,
         fresh_until=now + 3600,
-        position=cache._core.engine.floors.here(),
+        position=cache._core.engine.floors.current_position(),
         tags=(tag,),
     )
 

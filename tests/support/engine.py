@@ -16,7 +16,7 @@ from cachemw.engine.flows.on_response import Relayed, on_head
 from cachemw.engine.keeping.storing import on_complete
 from cachemw.engine.model.entry import Entry, Key, VaryMarker
 from cachemw.engine.request.decisions import Forward, Serve
-from cachemw.engine.request.keying import CacheableRequest, Pass, classify
+from cachemw.engine.request.keying import Bypass, CacheableRequest, classify
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Head, Request
 from cachemw.testing import FakeClock
@@ -59,7 +59,7 @@ class Kit:
     def flow(self, request: Request) -> Flow:
         return on_request(self.engine, request, target(request), self.extra(request), self.now)
 
-    def classify(self, request: Request) -> CacheableRequest | Pass:
+    def classify(self, request: Request) -> CacheableRequest | Bypass:
         return classify(self.engine, request, target(request), self.extra(request))
 
     def asked(self, request: Request) -> CacheableRequest:
@@ -102,7 +102,7 @@ class Kit:
         """Let the application answer, and keep it; gives the entry."""
         decided = self.head(forward, status, *fields)
         assert isinstance(decided, Relayed)
-        keeping = decided.keeping
+        keeping = decided.collector
         assert keeping is not None, "the answer was refused"
         stored = on_complete(self.engine, keeping, body, self.now)
         assert stored is not None
@@ -124,7 +124,7 @@ class Kit:
             "fresh_until": self.now + 60,
             "stale_until": self.now + 60,
             "stale_error_until": self.now + 60,
-            "position": self.engine.floors.here(),
+            "position": self.engine.floors.current_position(),
             "tags": ("product:1",),
         }
         fields |= changes
@@ -207,9 +207,9 @@ class Follower:
         self.waiter = Waiter(lambda: True)
         self.flight.join(self.waiter)
 
-    def insist(self) -> None:
+    def mark_late(self) -> None:
         """Let the first of its waits be over."""
-        self.flight.insist(self.waiter)
+        self.flight.mark_late(self.waiter)
 
     def wake(self, now: float) -> Effect | Serve | Forward:
         """End the wait, as a driver does, and run the flow on."""

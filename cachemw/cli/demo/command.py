@@ -66,7 +66,7 @@ send on time."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Setup:
-    """What all runs of a demo share."""
+    """The settings that all runs of a demo share."""
 
     shop: Shop
     front_end: str
@@ -339,7 +339,7 @@ def _origin_reads(counts: Path) -> int:
 
 
 def _cancel_on(*numbers: signal.Signals) -> None:
-    """Let these signals end the demo as Ctrl-C does: first everything that it started is stopped."""
+    """Cancel the demo on these signals, as Ctrl-C does, so that all it started is stopped first."""
     task = asyncio.current_task()
     assert task is not None
     for number in numbers:

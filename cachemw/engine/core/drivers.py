@@ -1,4 +1,4 @@
-"""The two drivers that run a flow: they perform its effects, one for threads, one for event loops."""
+"""The two drivers of flows: they perform the effects, one in a thread, one in an event loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 def run(flow: Generator[Asked, Any, Result], perform: Callable[[Asked], Any]) -> Result:
-    """Run a flow in a thread; StoreError is thrown into it, everything else ends it."""
+    """Run a flow in a thread. A StoreError is thrown into the flow; every other error ends it."""
     try:
         effect = next(flow)
         while True:
@@ -35,7 +35,7 @@ def run(flow: Generator[Asked, Any, Result], perform: Callable[[Asked], Any]) ->
 async def arun(
     flow: Generator[Asked, Any, Result], perform: Callable[[Asked], Awaitable[Any]]
 ) -> Result:
-    """Run a flow in an event loop; cancellation reaches it as GeneratorExit."""
+    """Run a flow in an event loop. Cancellation reaches the flow as GeneratorExit."""
     try:
         effect = next(flow)
         while True:
@@ -44,7 +44,8 @@ async def arun(
             except StoreError as error:
                 effect = flow.throw(error)
             else:
-                # Not kept here: a cancelled task's traceback holds this frame, and may for long.
+                # Do not keep the result here: the traceback of a cancelled task holds this frame, perhaps
+                # for long, and with it a lease that would be renewed.
                 effect, answer = flow.send(answer), None
     except StopIteration as stop:
         result: Result = stop.value

@@ -1,4 +1,8 @@
-"""What a flow may ask its driver to do. Every answer comes with the time at which it came."""
+"""Effects: what a flow may ask of its driver. Every result comes with the time at which it came.
+
+A flow is a generator, so that one text serves threads and event loops: it yields an effect, the driver
+performs it and sends the result back. Failures of the store enter the flow as StoreError.
+"""
 
 from __future__ import annotations
 
@@ -31,24 +35,24 @@ Result = TypeVar("Result")
 
 
 class Lookup(Struct, frozen=True):
-    """Look a key up in the shared store. Answer: `(Item | None, now)`."""
+    """Look up a key in the shared store. Result: `(Item | None, now)`."""
 
     key: Key
     route: str
 
 
 class Await(Struct, frozen=True):
-    """Wait for a flight, and say so when that has taken long. Answer: `(Landing, now)`."""
+    """Wait for a flight: join it, and mark the follower as late in between. Result: `(FlightResult, now)`."""
 
     flight: Flight
     timeout: float
-    """Seconds until the follower insists."""
+    """Seconds until the follower is marked as late."""
     further: float
-    """Seconds that it waits on then, for its turn."""
+    """Seconds that it waits after that, for its turn."""
 
 
 class Save(Struct, frozen=True):
-    """Write an entry to the shared store. Answer: `(True, now)` when it was written."""
+    """Write an entry to the shared store. Result: `(True, now)` if it was written."""
 
     entry: Item
     key: Key
@@ -56,16 +60,16 @@ class Save(Struct, frozen=True):
 
 
 class Lease(Struct, eq=False, weakref=True):
-    """The right to call the application for a key while other processes wait for what comes of it.
+    """The right to call the application for a key, while other processes wait for the result.
 
-    It is renewed for as long as somebody holds this object, and has not dropped it.
+    It is renewed as long as this object exists and is not dropped.
     """
 
     key: Key
     token: bytes
-    """Proves that it is ours to settle; without it, nothing was to be had and nobody is asked to wait."""
+    """Proves to Redis that this process holds the lease. Empty: no lease was taken, and nobody waits."""
     dropped: bool = False
-    """Whether its holder was cut off: the traceback of a cancelled task may hold the object for long."""
+    """Whether its holder was cancelled. The traceback of a cancelled task may keep this object for long."""
 
 
 class Claim(Enum):
@@ -74,25 +78,25 @@ class Claim(Enum):
     HELD = "held"
     """Another process is calling the application."""
     UNCACHEABLE = "uncacheable"
-    """Another process has found that the answer cannot be kept."""
+    """Another process found that the response cannot be stored."""
     UNAVAILABLE = "unavailable"
-    """There is no shared store to ask just now."""
+    """The shared store cannot be asked now."""
 
 
 class Acquire(Struct, frozen=True):
-    """Take the fleet's lease on a key. Answer: `(Lease | Claim, now)`."""
+    """Take the lease on a key, which all processes share. Result: `(Lease | Claim, now)`."""
 
     key: Key
 
 
 class Pause(Struct, frozen=True):
-    """Let some time pass. Answer: `(None, now)`."""
+    """Wait for some seconds. Result: `(None, now)`."""
 
     seconds: float
 
 
 class Settle(Struct, frozen=True):
-    """Give a lease back, or leave word that nobody need wait. Answer: `(None, now)`."""
+    """Release a lease; if `uncacheable`, store a marker so that nobody waits. Result: `(None, now)`."""
 
     lease: Lease
     uncacheable: bool
@@ -103,26 +107,28 @@ Flow = Generator[Effect, Any, Result]
 
 
 class SharedWrite(Struct, frozen=True):
-    """Entries that the memory tier holds and the shared store is to get."""
+    """A write to the shared store of what the memory tier holds already, done after the response."""
 
     entries: tuple[tuple[Key, Item], ...]
     route: str
     lease: Lease | None = None
-    """What is to be settled when they are there."""
+    """The lease to settle when they are written."""
     uncacheable: bool = False
 
 
-def save(stored: SharedWrite) -> Flow[bool]:
-    """Write what was kept to the shared store; run it when the response has gone out."""
+def save(write: SharedWrite) -> Flow[bool]:
+    """Write to the shared store; run this flow when the response has been sent."""
     written = True
     try:
-        for key, entry in stored.entries:
-            yield Save(entry, key, stored.route)
+        for key, entry in write.entries:
+            yield Save(entry, key, write.route)
     except StoreError:
         written = False
-    if stored.lease is not None:
-        try:  # a server that refuses writes still deletes: nobody is to wait for what will not come
-            yield Settle(stored.lease, stored.uncacheable)
+    if write.lease is not None:
+        # Also if the write failed: a server that refuses writes still deletes, and other processes must
+        # not wait for an entry that will not come.
+        try:
+            yield Settle(write.lease, write.uncacheable)
         except StoreError:
             return False
     return written

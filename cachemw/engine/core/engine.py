@@ -1,7 +1,10 @@
-"""The engine: one per cache. It holds what the flows work with, and the memory-hit fast path.
+"""The engine: one for each cache. It holds what the flows work with, and the fast path for memory hits.
 
-A request goes: front door -> `hit_in_memory` (one plain call, no generator) -> if that gives None,
-the flow `on_request`, which serves or forwards -> the application -> `on_head`, `on_complete`.
+The way of a request:
+
+1. The middleware calls `hit_in_memory`, one plain call. Most requests end here.
+2. If it returns None, the flow `on_request` looks closer: it serves, or forwards to the application.
+3. The application's response goes through `on_head` and `on_complete`.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ __all__ = ["Engine"]
 
 
 class Engine:
-    """What decides. All of its state that threads share is in objects that lock for themselves."""
+    """The engine of one cache. State that threads share is in objects with locks of their own."""
 
     def __init__(
         self,
@@ -72,10 +75,12 @@ class Engine:
     def hit_in_memory(
         self, target: Target, extra: Extra | None, headers: Sequence[Pair] | None, now: float
     ) -> tuple[Entry, Plan] | None:
-        """Answer a GET out of memory, or give None: then the flow must look closer.
+        """Answer a GET from memory, or return None: then the flow must look closer.
 
-        `extra` are the watched fields of the request, None when there is none; `headers` all of
-        them, None where reading them costs too much: then answers that vary are left to the flow.
+        `extra` are the watched headers of the request, None if it has none. `headers` are all of its
+        headers, or None if reading them costs too much: then responses that vary are left to the flow.
+
+        This is the hot path: no generator, no regular expression, no hashing, no lock.
         """
         plan = self.memo.young.get(target)
         if plan is None:
@@ -87,7 +92,7 @@ class Engine:
             if plan is None:
                 return None
         route = plan.route
-        if route.share != FULL and not route.takes(plan.key):
+        if route.share != FULL and not route.admits(plan.key):
             return None
         entry = self.memory.get(plan.key.digest)
         if entry is None:
@@ -100,6 +105,7 @@ class Engine:
             return None
         if now >= entry.fresh_until:
             return None
+        # I5: one integer, unless a purge has come since the entry was last judged.
         floors = self.floors
         if entry.checked != floors.version and floors.judge(entry) is not Verdict.VALID:
             return None
@@ -124,29 +130,29 @@ class Engine:
     # -- trust in the log ------------------------------------------------------------------------
 
     def trusts(self, route: RouteState, born: float, now: float) -> bool:
-        """Say whether an entry of that birth can be judged well enough for its route."""
+        """Tell whether an entry born then may be served, as far as the log is heard (I5)."""
         log = self.log
         return now < log.trusted_until or (not route.strict and log.serves(born, now))
 
     def is_cut_off(self, route: RouteState, now: float) -> bool:
-        """Say whether a route must do without any entry, its own or another request's."""
+        """Tell whether a strict route must serve nothing now, because the log is not heard (I5)."""
         return route.strict and now >= self.log.trusted_until
 
     def control(self, fields: Fields) -> CacheControl:
-        """Give the directives that count for us in a response."""
+        """Return the directives of a response that apply to this cache."""
         return effective_control(fields, self.settings.targets)
 
     # -- hit-for-miss ----------------------------------------------------------------------------
 
     def is_uncacheable(self, digest: bytes) -> bool:
-        """Say whether the last answer of this key could not be kept, so that nobody should queue for it."""
+        """Tell whether the last response of this key could not be stored: then nobody queues for it."""
         if not self._some_uncacheable:
             return False
         with self._uncacheable_lock:
             return digest in self._uncacheable
 
     def set_uncacheable(self, digest: bytes, uncacheable: bool) -> None:
-        """Remember, or forget, that a key's answers cannot be kept."""
+        """Remember, or forget, that the responses of a key cannot be stored."""
         if not uncacheable and not self._some_uncacheable:
             return
         with self._uncacheable_lock:
@@ -157,7 +163,7 @@ class Engine:
                 self._uncacheable.pop(digest, None)
 
     def reset_after_fork(self) -> None:
-        """Make locks and flights anew: their threads stayed in the parent."""
+        """Make locks and flights again: the threads that use them stayed in the parent process."""
         self._uncacheable_lock = threading.Lock()
         self.variants.reset_after_fork()
         self.flights = Flights(self.flights.max_waiters, self.flights.alone)

@@ -1,23 +1,25 @@
-"""Coalescing: of all requests that miss on a key at once, one leads and the others follow.
+"""Coalescing of requests in one process: flights, their leaders and their followers.
 
-The rules:
+When many requests miss on a key at once, one of them *leads*: it calls the application. The others
+*follow*: they wait for its result. Leader and followers of one key are a *flight* (as in Go's
+singleflight). The rules:
 
-- the first to ask leads; later ones follow, at most `max_waiters` in a process, the rest go past;
-- whoever calls the application for a flight, its leader or one who went alone, may end it for all:
-  it **lands** the flight with an entry, and followers serve it if it is theirs to serve, or
-  **releases** everyone at once, where its answer may not be shared: no queue ever forms behind an
-  uncacheable answer;
-- a follower whose wait is over becomes **late**: it goes alone, where fewer than `alone` have gone
-  beside the leader, and else waits on, in line before those who are not late. After as long a wait
-  again it goes regardless, so that nobody waits without bound;
-- a call that **fails** says nothing of the answer: everyone is late from then on, newcomers too,
-  and they go alone, `alone` at a time, until one of them ends the flight;
-- a call that is cancelled, or whose client went away, is **abandoned**. Its place passes on: the
-  next who is late goes, and where nobody is calling any more one follower is promoted to lead the
-  rest. So one client's disconnect fails nobody;
-- whoever was told to go and does not get to run any more abandons in turn.
+- The first request leads, later ones follow. At most `max_waiters` requests wait in a process; the
+  others go to the application without a flight.
+- Whoever calls the application for a flight may end it for everybody. `complete` shares an entry:
+  followers serve it if it is for them. `release` shares nothing: everybody goes on alone at once.
+  So nobody ever queues behind a response that may not be shared (I1).
+- A follower whose waiting time is over is *late* (`mark_late`). It calls the application itself if
+  fewer than `alone` followers do so beside the leader. Otherwise it waits on, before all who are not
+  late. After the same time again it goes in any case, so every wait is bounded (I3).
+- A call that fails says nothing about the response. After `fail` everybody is late, also those who
+  join afterwards. They go alone, `alone` at a time, until one of them ends the flight.
+- A call that is cancelled, or whose client has left, is abandoned (`abandon`). Its place becomes
+  free: the next late follower goes. If nobody calls the application any more, one follower is
+  *promoted*: it leads the others. So the disconnect of one client fails nobody else.
+- A follower that was told to go but cannot run any more abandons its call in turn.
 
-Every way out of a flight is idempotent once it has ended; before that, each call leaves it once.
+When a flight has ended, every method does nothing more. Before that, each call must end exactly once.
 """
 
 from __future__ import annotations
@@ -30,63 +32,65 @@ from msgspec import Struct
 
 from cachemw.engine.model.entry import Entry
 
-__all__ = ["Flight", "Flights", "Landing", "WaitResult", "Waiter"]
+__all__ = ["Flight", "FlightResult", "Flights", "WaitResult", "Waiter"]
 
 
 class WaitResult(Enum):
-    """How waiting ended."""
+    """How a follower's wait ended."""
 
-    LANDED = "landed"
+    COMPLETED = "completed"
+    """There is an entry to share."""
     RELEASED = "released"
+    """There is nothing to share."""
     PROMOTED = "promoted"
-    """Lead those who still wait."""
+    """The follower now leads those who still wait."""
     ALONE = "alone"
-    """Go to the application, for those who still wait too."""
+    """The follower calls the application; the flight goes on."""
     TIMEOUT = "timeout"
-    """The same, regardless of how many have gone."""
+    """Like ALONE, but however many others have gone."""
 
 
-_GOES = frozenset({WaitResult.PROMOTED, WaitResult.ALONE, WaitResult.TIMEOUT})
+_CALLS = frozenset({WaitResult.PROMOTED, WaitResult.ALONE, WaitResult.TIMEOUT})
 
 
-class Landing(Struct, frozen=True):
-    """What a follower learns: how the waiting ended and, if the flight landed, with what."""
+class FlightResult(Struct, frozen=True):
+    """The result of a wait: how it ended, and the entry if the flight was completed."""
 
     outcome: WaitResult
     entry: Entry | None = None
     origin_failed: bool = False
-    """Whether the entry is a stale one that stands in for a failing origin."""
+    """Whether the entry is a stale one that is served because the application failed."""
 
     @property
-    def goes(self) -> bool:
-        """Whether the follower is to call the application for the flight: its call counts already."""
-        return self.outcome in _GOES
+    def calls_application(self) -> bool:
+        """Whether the follower must call the application for the flight. It is counted as a call already."""
+        return self.outcome in _CALLS
 
 
-RELEASED = Landing(WaitResult.RELEASED)
-PROMOTED = Landing(WaitResult.PROMOTED)
-ALONE = Landing(WaitResult.ALONE)
-TIMEOUT = Landing(WaitResult.TIMEOUT)
+RELEASED = FlightResult(WaitResult.RELEASED)
+PROMOTED = FlightResult(WaitResult.PROMOTED)
+ALONE = FlightResult(WaitResult.ALONE)
+TIMEOUT = FlightResult(WaitResult.TIMEOUT)
 
 
 class Waiter:
-    """One follower's place.
+    """One waiting follower.
 
-    `wake` is called once, from any thread, when `landing` has been set; it gives False when the
-    follower can no longer run (its event loop is closed), so that its turn passes on.
+    `wake` is called once, from any thread, when `result` has been set. It returns False if the
+    follower cannot run any more (its event loop is closed); then the next follower gets its turn.
     """
 
-    __slots__ = ("landing", "late", "wake")
+    __slots__ = ("late", "result", "wake")
 
     def __init__(self, wake: Callable[[], bool]) -> None:
         self.wake = wake
-        self.landing: Landing | None = None
+        self.result: FlightResult | None = None
         self.late = False
         """Whether it has waited long enough to go alone."""
 
 
 class Flight:
-    """What is asked of the application for one key, by one or a few, while others wait for it."""
+    """The calls of the application for one key, and the followers that wait for their result."""
 
     __slots__ = ("_calls", "_done", "_failed", "_flights", "_late", "_waiters", "key")
 
@@ -94,60 +98,65 @@ class Flight:
         self.key = key
         self._flights = flights
         self._calls = 1
-        """How many have gone to the application and not come back: the leader has."""
+        """Calls of the application that have not ended. The leader's is the first."""
         self._waiters: list[Waiter] = []
         self._late: list[Waiter] = []
         self._failed = False
-        self._done: Landing | None = None
+        """Whether a call has failed."""
+        self._done: FlightResult | None = None
 
     def join(self, waiter: Waiter) -> None:
-        """Add a follower; one that comes when all is over is woken at once."""
+        """Add a follower. If the flight has ended, wake it at once."""
         with self._flights.lock:
-            waiter.landing = self._done
+            waiter.result = self._done
             if self._done is None:
                 waiter.late = self._failed
-                self._line_of(waiter).append(waiter)
-        if waiter.landing is not None:
+                self._queue_of(waiter).append(waiter)
+        # Never wake anybody with the lock held: `wake` is foreign code and may come back here.
+        if waiter.result is not None:
             waiter.wake()
         elif waiter.late:
-            self._send()
+            self._wake_next()
 
-    def insist(self, waiter: Waiter) -> None:
-        """Note that a follower's wait is over: it goes alone when there is room for it."""
+    def mark_late(self, waiter: Waiter) -> None:
+        """Note that a follower's first wait is over: it goes alone as soon as a call is free for it."""
         with self._flights.lock:
-            if waiter.landing is not None or waiter.late:
+            if waiter.result is not None or waiter.late:
                 return
             self._waiters.remove(waiter)
             waiter.late = True
             self._late.append(waiter)
-        self._send()
+        self._wake_next()
 
-    def leave(self, waiter: Waiter) -> Landing:
-        """Take a follower out when its wait is over; give what it learnt. One that goes ends its call
-        like a leader."""
+    def leave(self, waiter: Waiter) -> FlightResult:
+        """Remove a follower whose wait is over, and return what it learned.
+
+        A follower that has learned nothing by now calls the application (TIMEOUT). It must end this
+        call like a leader.
+        """
         with self._flights.lock:
             self._flights.waiting -= 1
-            if waiter.landing is None:
-                self._line_of(waiter).remove(waiter)
+            if waiter.result is None:
+                self._queue_of(waiter).remove(waiter)
                 self._calls += 1
                 return TIMEOUT
-            return waiter.landing
+            return waiter.result
 
-    def desert(self, waiter: Waiter) -> None:
-        """Take out a follower that will do nothing more; its turn passes on, if it has come."""
-        if self.leave(waiter).goes:
+    def cancel(self, waiter: Waiter) -> None:
+        """Remove a follower that will do nothing more. If it was its turn, the next one gets it."""
+        if self.leave(waiter).calls_application:
             self.abandon()
 
-    def land(self, entry: Entry, *, origin_failed: bool = False) -> None:
-        """End the flight with an answer that may be shared."""
-        self._finish(Landing(WaitResult.LANDED, entry, origin_failed))
+    def complete(self, entry: Entry, *, origin_failed: bool = False) -> None:
+        """End the flight with an entry that may be shared."""
+        self._finish(FlightResult(WaitResult.COMPLETED, entry, origin_failed))
 
     def release(self) -> None:
-        """End the flight with nothing to share: everyone goes on by themselves."""
+        """End the flight with nothing to share: everybody goes on alone."""
         self._finish(RELEASED)
 
     def fail(self) -> None:
-        """End a call that failed: those who wait go alone, as many at a time as may."""
+        """End a call that failed: followers go alone, as many at a time as are allowed."""
         with self._flights.lock:
             self._failed = True
             for waiter in self._waiters:
@@ -157,75 +166,78 @@ class Flight:
         self.abandon()
 
     def abandon(self) -> None:
-        """End a call that came to nothing: whoever is next may go in its place."""
+        """End a call without a result: the next follower may go in its place."""
         with self._flights.lock:
             self._calls -= 1
-        self._send()
+        self._wake_next()
 
-    def _send(self) -> None:
-        """Send followers to the application while they may go."""
-        while (heir := self._next()) is not None:
-            if not heir.wake():
+    def _wake_next(self) -> None:
+        """Wake followers while more of them may call the application."""
+        while (waiter := self._next_waiter()) is not None:
+            if not waiter.wake():
                 with self._flights.lock:
-                    heir.landing = RELEASED  # it must not abandon, late, what others do by then
+                    # Its call ends here. If it ran after all, it must not end the call a second time.
+                    waiter.result = RELEASED
                     self._calls -= 1
 
-    def _next(self) -> Waiter | None:
-        """Take whoever may go out of the line; end a flight that nobody is left in."""
+    def _next_waiter(self) -> Waiter | None:
+        """Take the follower that may go now out of its queue; end a flight that nobody is left in."""
         with self._flights.lock:
             if self._done is not None:
                 return None
-            # Beside the leader; where a call has failed there is none whose answer is worth more.
-            room = self._flights.alone + (not self._failed)
-            if self._late and self._calls < room:
-                heir, landing = self._late.pop(0), ALONE
+            # `alone` followers may call beside a leader. After a failure there is no leader whose call
+            # is worth more than theirs, so its place is not added.
+            limit = self._flights.alone + (not self._failed)
+            if self._late and self._calls < limit:
+                waiter, result = self._late.pop(0), ALONE
             elif self._calls:
                 return None
             elif self._waiters:
-                heir, landing = self._waiters.pop(0), PROMOTED
+                waiter, result = self._waiters.pop(0), PROMOTED
             else:
-                self._close(RELEASED)
+                self._end(RELEASED)
                 return None
             self._calls += 1
-            heir.landing = landing
-            return heir
+            waiter.result = result
+            return waiter
 
-    def _line_of(self, waiter: Waiter) -> list[Waiter]:
+    def _queue_of(self, waiter: Waiter) -> list[Waiter]:
         return self._late if waiter.late else self._waiters
 
-    def _finish(self, landing: Landing) -> None:
+    def _finish(self, result: FlightResult) -> None:
         with self._flights.lock:
             if self._done is not None:
                 return
-            self._close(landing)
+            self._end(result)
             waiters = self._late + self._waiters
             self._late, self._waiters = [], []
             for waiter in waiters:
-                waiter.landing = landing
+                waiter.result = result
         for waiter in waiters:
             waiter.wake()
 
-    def _close(self, landing: Landing) -> None:
-        self._done = landing
+    def _end(self, result: FlightResult) -> None:
+        self._done = result
+        # Another flight may be open for the key by now.
         if self._flights.open.get(self.key) is self:
             del self._flights.open[self.key]
 
 
 class Flights:
-    """The flights of one process, shared by its threads and event loops."""
+    """The open flights of one process, shared by its threads and event loops."""
 
     def __init__(self, max_waiters: int, alone: int) -> None:
-        """At most `max_waiters` wait, in all; of each flight's, at most `alone` go at a time."""
+        """Limit how many requests wait in all, and how many go alone at a time in one flight (I4)."""
         self.max_waiters = max_waiters
         self.alone = alone
         self.open: dict[bytes, Flight] = {}
         self.waiting = 0
         self.lock = threading.Lock()
 
-    def board(self, key: bytes) -> tuple[Flight | None, bool]:
-        """Give the flight of a key and whether the caller leads it; None when the waiters are many.
+    def join_or_lead(self, key: bytes) -> tuple[Flight | None, bool]:
+        """Return the flight of a key and whether the caller leads it; no flight if too many wait.
 
-        A caller that is told to follow must wait on the flight: its place is counted already.
+        A caller that does not lead must wait on the flight: it is counted as waiting already.
         """
         with self.lock:
             flight = self.open.get(key)
@@ -238,7 +250,7 @@ class Flights:
             return flight, False
 
     def lead(self, key: bytes) -> Flight | None:
-        """Lead a new flight, or give None when there is one: for refreshes, which never wait."""
+        """Lead a new flight, or return None if there is one. For refreshes, which never wait."""
         with self.lock:
             if key in self.open:
                 return None

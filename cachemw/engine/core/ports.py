@@ -11,7 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from cachemw.engine.model.differences import Difference, Seen
+from cachemw.engine.model.differences import Difference, Shadow
 from cachemw.engine.model.entry import HeaderPairs, Item, Position, Verdict
 from cachemw.engine.model.outcomes import EventName
 from cachemw.engine.model.routes import RouteState
@@ -23,7 +23,6 @@ __all__ = [
     "LogTrust",
     "MemoryPort",
     "Parts",
-    "Shadow",
     "ShadowsPort",
 ]
 
@@ -53,25 +52,18 @@ class FloorsPort(Protocol):
     def judge(self, entry: Item) -> Verdict:
         """Return whether a purge has overtaken an item."""
 
-    def here(self) -> Position:
+    def current_position(self) -> Position:
         """Return the log position to note before the application is called."""
 
 
 class ShadowsPort(Protocol):
-    """What routes in shadow would have stored."""
+    """The shadows: items that routes in shadow would have stored."""
 
     def get(self, key: bytes) -> Shadow | None:
         """Return what would be stored under a digest."""
 
     def put(self, key: bytes, shadow: Shadow) -> None:
         """Store a shadow; remove others if there is no space."""
-
-
-class Shadow(Struct, frozen=True):
-    """What would be stored: an item without a body, and the response to compare with."""
-
-    entry: Item
-    seen: Seen
 
 
 class LogTrust(Protocol):

@@ -1,4 +1,4 @@
-"""From the configuration's routes to the engine's."""
+"""Setup: from the configuration's routes to the engine's routes and router."""
 
 from __future__ import annotations
 
@@ -32,12 +32,16 @@ def make_routes(
 ) -> list[RouteState]:
     """Make the live routes, in the order listed.
 
-    `identities` holds a function for each name used, `languages` what reads each `body` but "raw".
+    `identities` has a function for each name that is used; `languages` has a reader for each `body`
+    except "raw".
     """
-    return [_make(index, route, identities, languages) for index, route in enumerate(config.routes)]
+    return [
+        _make_route(index, route, identities, languages)
+        for index, route in enumerate(config.routes)
+    ]
 
 
-def _make(
+def _make_route(
     index: int,
     route: Route,
     identities: Mapping[str, Identify],
@@ -80,7 +84,7 @@ def _make(
 
 
 def _families(templates: Sequence[str]) -> tuple[str, ...] | None:
-    """Give the families of all tags that these templates make, where no parameter's value is in one."""
+    """Return the families of the tags that these templates make; None if a family contains a parameter."""
     if any(_PARAMETER_IN_FAMILY.search(template) for template in templates):
         return None
     tags = with_families(normalise(template) for template in templates)

@@ -1,8 +1,12 @@
-"""What is done with the application's answer.
+"""The flow of a response: what is sent, and whether the response is stored.
 
-The front door calls, in this order: `on_head` when it knows status and fields (and the whole body,
-if it has it by then), `on_complete` when the last byte came, or `on_error` when the application
-raised. None of them waits for anything.
+The middleware calls, in this order:
+
+1. `on_head`, when status and headers are known (and the body, if it is known as a whole by then);
+2. `keeping.storing.on_complete`, when the body has ended;
+3. or `on_error`, if the application raised.
+
+None of them waits for anything.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from msgspec import Struct
 
 from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.flows.shadowing import Shadowing, shadowing
+from cachemw.engine.flows.shadowing import Shadowing, start_shadowing
 from cachemw.engine.keeping.changes import invalid_tags
 from cachemw.engine.keeping.storing import (
     Collector,
@@ -23,7 +27,7 @@ from cachemw.engine.keeping.storing import (
 )
 from cachemw.engine.keeping.tagging import take_tags
 from cachemw.engine.keeping.validation import by_head, validated
-from cachemw.engine.lookup.candidates import stands_in
+from cachemw.engine.lookup.candidates import usable_on_error
 from cachemw.engine.lookup.rendering import CONDITIONAL_METHODS, Pairs, as_not_modified
 from cachemw.engine.model.entry import Entry
 from cachemw.engine.model.outcomes import Outcome
@@ -42,14 +46,15 @@ _ORIGIN_FAILED = frozenset({500, 502, 503, 504})
 
 
 class Relayed(Struct, frozen=True, kw_only=True):
-    """The application's answer goes out."""
+    """The application's response is sent."""
 
     answer: Answer
-    keeping: Collector | Shadowing | None = None
-    stored: SharedWrite | None = None
-    """What the answer to a HEAD brought up to date, for the shared store."""
+    collector: Collector | Shadowing | None = None
+    """Collects the body, if the response may be stored or is compared."""
+    pending_save: SharedWrite | None = None
+    """What the shared store gets: the entry that the response to a HEAD has freshened."""
     purge: tuple[str, ...] = ()
-    """Tags to purge before the answer goes out."""
+    """Tags to purge before the response is sent."""
 
 
 def on_head(
@@ -61,9 +66,9 @@ def on_head(
     wall_now: float,
     body: bytes | None = None,
 ) -> Relayed | Serve:
-    """Decide what goes out and whether the answer is kept; a stored one may go out in its place.
+    """Decide what is sent and whether the response is stored; a stored entry may be served instead.
 
-    `now` is monotonic, `wall_now` seconds since the epoch; `body` is the whole body where it is
+    `now` is monotonic, `wall_now` is in seconds since the epoch. `body` is the whole body, if it is
     known already.
     """
     fetch = forward.fetch
@@ -71,18 +76,20 @@ def on_head(
     if forward.route is not None and not engine.settings.tag_fields.isdisjoint(head.headers.names):
         head, tags = take_tags(engine, head)
     if fetch is not None and fetch.shadow:
-        watched = shadowing(engine, fetch, head, tags, wall_now)
-        return Relayed(answer=_signed(engine, head, forward), keeping=watched)
+        shadowing = start_shadowing(engine, fetch, head, tags, wall_now)
+        return Relayed(answer=_signed(engine, head, forward), collector=shadowing)
     if fetch is None:
         purge = invalid_tags(engine, forward.change, head) if forward.change else ()
         return Relayed(answer=_signed(engine, head, forward), purge=purge)
-    if head.status in _ORIGIN_FAILED and (stored := _spare(engine, fetch, now)) is not None:
-        return _stand_in(fetch, stored, now)
+    if head.status in _ORIGIN_FAILED:
+        entry = _fallback_entry(engine, fetch, now)
+        if entry is not None:
+            return _serve_fallback(fetch, entry, now)
     if head.status == 304 and fetch.validates:
         return validated(engine, fetch, head, tags, now, wall_now)
     if fetch.cacheable.request.method == "HEAD":
-        stored_now = by_head(engine, fetch, head, tags, now, wall_now)
-        return Relayed(answer=_signed(engine, head, forward), stored=stored_now)
+        pending_save = by_head(engine, fetch, head, tags, now, wall_now)
+        return Relayed(answer=_signed(engine, head, forward), pending_save=pending_save)
     return _collect(engine, forward, fetch, head, tags, wall_now, body)
 
 
@@ -95,17 +102,19 @@ def _collect(
     wall_now: float,
     body: bytes | None,
 ) -> Relayed:
+    """Send the response, and begin to collect it if it may be stored."""
     control = engine.control(head.headers)
     judged = judge_head(fetch, head, control, wall_now, body)
-    if fetch.cacheable.ranged and head.status != 200:  # it is about the part
+    if fetch.cacheable.ranged and head.status != 200:  # it is about the part, not the whole
         judged = Refused("partial")
     if isinstance(judged, Refused):
-        let_go = fail if head.status in _ORIGIN_FAILED else refuse
-        let_go(engine, fetch, judged.reason)
-        return Relayed(answer=_answer(engine, forward, head, stored=False))
+        # A failure says nothing about the next response, so the key is not marked as uncacheable.
+        give_up = fail if head.status in _ORIGIN_FAILED else refuse
+        give_up(engine, fetch, judged.reason)
+        return Relayed(answer=_answer(engine, forward, head, will_store=False))
     if body is not None:
         head = with_entity_tag(head, body)
-    keeping = Collector(
+    collector = Collector(
         fetch=fetch,
         head=head,
         control=control,
@@ -114,11 +123,14 @@ def _collect(
         judged_whole=body is not None,
         tags=tags,
     )
-    return Relayed(answer=_answer(engine, forward, head, stored=body is not None), keeping=keeping)
+    # Cache-Status says `stored` only if it is known before the head is sent.
+    answer = _answer(engine, forward, head, will_store=body is not None)
+    return Relayed(answer=answer, collector=collector)
 
 
-def _answer(engine: Engine, forward: Forward, head: Head, *, stored: bool) -> Answer:
-    signed = _signed(engine, head, forward, stored=stored)
+def _answer(engine: Engine, forward: Forward, head: Head, *, will_store: bool) -> Answer:
+    """Return the response, or a 304 if the client has it already (its conditions were taken out)."""
+    signed = _signed(engine, head, forward, will_store=will_store)
     fetch = forward.fetch
     if (
         fetch is not None
@@ -132,15 +144,15 @@ def _answer(engine: Engine, forward: Forward, head: Head, *, stored: bool) -> An
     return signed
 
 
-def _signed(engine: Engine, head: Head, forward: Forward, *, stored: bool = False) -> Answer:
-    """Add our Cache-Status behind those of caches inside (RFC 9211 §2)."""
+def _signed(engine: Engine, head: Head, forward: Forward, *, will_store: bool = False) -> Answer:
+    """Return the response with our Cache-Status, behind those of caches nearer to it (RFC 9211 §2)."""
     word, detail = FORWARDED[forward.reason].word, None
     if word != forward.reason:
         detail = forward.reason
     key = None
     if engine.settings.show_keys and forward.fetch is not None:
         key = forward.fetch.cacheable.key.digest.hex()
-    status = forwarded(word, stored=stored, key=key, detail=detail)
+    status = forwarded(word, stored=will_store, key=key, detail=detail)
     headers: Pairs = [*head.headers.pairs, (b"cache-status", status)]
     if engine.settings.x_cache:
         missed = forward.outcome.outcome == "miss"
@@ -149,32 +161,33 @@ def _signed(engine: Engine, head: Head, forward: Forward, *, stored: bool = Fals
 
 
 def on_error(engine: Engine, forward: Forward, now: float) -> Serve | None:
-    """Give what may be served instead of the application's exception; None: raise it."""
+    """Return what to serve instead of the application's exception; None: raise it."""
     fetch = forward.fetch
     if fetch is None:
         return None
-    stored = _spare(engine, fetch, now)
-    if stored is None:
+    entry = _fallback_entry(engine, fetch, now)
+    if entry is None:
         fail(engine, fetch, "exception")
         return None
-    return _stand_in(fetch, stored, now)
+    return _serve_fallback(fetch, entry, now)
 
 
-def _spare(engine: Engine, fetch: Fetch, now: float) -> Entry | None:
-    """Give the stale answer that may still stand in: a purge may have come during the call.
+def _fallback_entry(engine: Engine, fetch: Fetch, now: float) -> Entry | None:
+    """Return the stale entry that may be served because the application failed.
 
-    Or the log may have been lost in it, so that no purge could come.
+    It is judged again: during the call a purge may have come, or the log may have been lost, so that
+    no purge could come (I5).
     """
-    stored = fetch.stored
-    if stored is None or not stands_in(stored, now):
+    entry = fetch.fallback
+    if entry is None or not usable_on_error(entry, now):
         return None
-    if not engine.trusts(fetch.cacheable.route, stored.born, now):
+    if not engine.trusts(fetch.cacheable.route, entry.born, now):
         return None
-    return stored if still_counts(engine, stored) else None
+    return entry if still_counts(engine, entry) else None
 
 
-def _stand_in(fetch: Fetch, stored: Entry, now: float) -> Serve:
-    """Serve a stale answer for a failing origin, to the followers too: they need not try it again."""
+def _serve_fallback(fetch: Fetch, entry: Entry, now: float) -> Serve:
+    """Serve a stale entry, also to the followers: they need not call a failing application again."""
     if fetch.flight is not None:
-        fetch.flight.land(stored, origin_failed=True)
-    return Serve(cacheable=fetch.cacheable, entry=stored, outcome=Outcome.STALE_IF_ERROR, now=now)
+        fetch.flight.complete(entry, origin_failed=True)
+    return Serve(cacheable=fetch.cacheable, entry=entry, outcome=Outcome.STALE_IF_ERROR, now=now)

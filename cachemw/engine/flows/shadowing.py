@@ -1,10 +1,10 @@
-"""Routes in shadow: the application answers everybody, and what the cache would do is watched.
+"""Routes in shadow: the application answers every request, and the cache only compares.
 
-The application gets each request as it came, and its answer goes out as it is; nobody waits. Beside
-that everything is as if the route were on: keys, rules and purges. What would be stored is kept apart
-(`Engine.shadows`), where nothing can ever serve it, and is compared with what the application says the
-next time that it would be served. So an answer that depends on something which the key does not hold
-shows before the first client gets a wrong one.
+The application gets each request unchanged, and its response is sent unchanged. Nobody waits.
+Otherwise everything is as if the route were on: keys, rules and purges. What would be stored is held
+apart (`Engine.shadows`), where nothing can serve it (I1). When it would be served, it is compared
+with the application's response. So a response that depends on something outside the key is noticed
+before any client gets a wrong one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from hashlib import blake2b
 from msgspec import Struct
 
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.core.ports import Shadow
 from cachemw.engine.keeping.storing import (
     Collector,
     entries_of,
@@ -24,7 +23,7 @@ from cachemw.engine.keeping.storing import (
 )
 from cachemw.engine.keeping.tagging import tags_of
 from cachemw.engine.lookup.candidates import candidate
-from cachemw.engine.model.differences import Difference, Seen, compare
+from cachemw.engine.model.differences import ComparedResponse, Difference, Shadow, compare
 from cachemw.engine.model.entry import Entry, HeaderPairs, VaryMarker, Verdict
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.request.decisions import Fetch, Forward
@@ -34,63 +33,65 @@ from cachemw.http.freshness import initial_age
 from cachemw.http.messages import Head
 from cachemw.http.storing import Refused, storable
 
-__all__ = ["Shadowing", "shadow", "shadowed", "shadowing"]
+__all__ = ["Shadowing", "forward_in_shadow", "shadowed", "start_shadowing"]
 
-_KEPT_BODY = 256 * 1024
-"""Bytes; of a larger body the digest is kept, which says that it differs, and not where."""
-_SAYS_NOTHING = frozenset({206, 304, 500, 502, 503, 504})
-"""Parts, answers to a client's own conditions, and failures: none is about what the cache holds."""
+_LARGEST_BODY = 256 * 1024
+"""Bytes. Of a larger body only the digest is held: it tells that bodies differ, but not where."""
+_NOT_COMPARED = frozenset({206, 304, 500, 502, 503, 504})
+"""Parts, responses to the client's own conditions, and failures: none says what the cache should hold."""
 
 
 class Shadowing(Struct, kw_only=True, eq=False):
-    """An answer that is being collected to be compared, or kept as a shadow."""
+    """A response that is being collected, to be compared or to be held as a shadow."""
 
     fetch: Fetch
     head: Head
     control: CacheControl
-    keeping: Collector | None
-    """None: it would not be stored."""
+    collector: Collector | None
+    """None: the response would not be stored."""
 
     @property
     def max_size(self) -> int:
-        """The bytes beyond which the body is not worth collecting."""
+        """The size in bytes from which on the body is not collected."""
         return self.fetch.cacheable.route.max_size
 
 
-def shadow(engine: Engine, cacheable: CacheableRequest, now: float) -> Forward:
-    """Forward a request as it came, and watch what comes of it."""
-    fetch = Fetch(cacheable=cacheable, position=engine.floors.here(), started=now, shadow=True)
-    fetch.would, fetch.would_renew = _would_serve(engine, cacheable, now)
-    outcome = Outcome.SHADOW_MISS if fetch.would is None else Outcome.SHADOW_HIT
+def forward_in_shadow(engine: Engine, cacheable: CacheableRequest, now: float) -> Forward:
+    """Forward a request unchanged, and note what the cache would have served."""
+    fetch = Fetch(
+        cacheable=cacheable, position=engine.floors.current_position(), started=now, shadow=True
+    )
+    fetch.would_serve, fetch.would_refresh = _would_serve(engine, cacheable, now)
+    outcome = Outcome.SHADOW_MISS if fetch.would_serve is None else Outcome.SHADOW_HIT
     return Forward(route=cacheable.route, outcome=outcome, reason="shadow", fetch=fetch)
 
 
-def shadowing(
+def start_shadowing(
     engine: Engine, fetch: Fetch, head: Head, tags: tuple[str, ...], wall_now: float
 ) -> Shadowing | None:
-    """Begin to watch an answer, by its head; None: there is nothing to be seen in it."""
+    """Begin to collect a response, by its head; None: there is nothing to compare or to hold."""
     cacheable = fetch.cacheable
-    if cacheable.request.method == "HEAD" or head.status in _SAYS_NOTHING or cacheable.ranged:
+    if cacheable.request.method == "HEAD" or head.status in _NOT_COMPARED or cacheable.ranged:
         return None
     control = engine.control(head.headers)
     judged = judge_head(fetch, head, control, wall_now, None)
-    keeping = None
+    collector = None
     if isinstance(judged, Refused):
         engine.refused(cacheable.route, judged.reason)
-        if fetch.would is None:
+        if fetch.would_serve is None:
             return None
     else:
         born = fetch.started - initial_age(head.headers, wall_now)
-        keeping = Collector(
+        collector = Collector(
             fetch=fetch, head=head, control=control, lifetime=judged, born=born, tags=tags
         )
-    return Shadowing(fetch=fetch, head=head, control=control, keeping=keeping)
+    return Shadowing(fetch=fetch, head=head, control=control, collector=collector)
 
 
 def _would_serve(
     engine: Engine, cacheable: CacheableRequest, now: float
 ) -> tuple[Shadow | None, bool]:
-    """Give what would be served, and whether it is stale."""
+    """Return what would be served, and whether it is stale."""
     found = engine.shadows.get(cacheable.plan.key.digest)
     if found is not None and isinstance(found.entry, VaryMarker):
         marker = found.entry
@@ -101,50 +102,61 @@ def _would_serve(
     if found is None or not isinstance(found.entry, Entry):
         return None, False
     fresh, stale = Outcome.HIT_MEMORY, Outcome.STALE_MEMORY
-    served = candidate(engine, cacheable, found.entry, now, fresh, stale).served
+    served = candidate(engine, cacheable, found.entry, now, fresh, stale).servable
     return (None, False) if served is None else (found, served.outcome is stale)
 
 
 def shadowed(
-    engine: Engine, watched: Shadowing, body: bytes | None, size: int, now: float
+    engine: Engine, shadowing: Shadowing, body: bytes | None, size: int, now: float
 ) -> Outcome:
-    """Compare a whole answer with what the cache would have served; keep it if that was wrong, or nothing.
+    """Compare a whole response with what the cache would have served.
 
-    `body` is None where its `size` is more than the route keeps: then it is not what is kept.
+    Hold the response as the new shadow, if the old one was wrong, stale or not there. `body` is None
+    if its `size` is larger than the route stores; then it is not held.
     """
-    fetch, would = watched.fetch, watched.fetch.would
-    fresh = Seen(
-        status=watched.head.status,
-        headers=_compared(watched),
+    fetch, would_serve = shadowing.fetch, shadowing.fetch.would_serve
+    fresh = ComparedResponse(
+        status=shadowing.head.status,
+        headers=_compared_headers(shadowing),
         digest=b"" if body is None else blake2b(body, digest_size=16).digest(),
         size=size,
-        body=body if body is not None and size <= _KEPT_BODY else b"",
+        body=body if body is not None and size <= _LARGEST_BODY else b"",
     )
     difference: Difference | None = None
-    if would is not None:
-        difference = compare(would.seen, fresh, fetch.cacheable.route.volatile)
+    if would_serve is not None:
+        difference = compare(would_serve.response, fresh, fetch.cacheable.route.volatile)
         if difference is not None:
             engine.mismatched(fetch.cacheable.route, difference)
-    if body is not None and (would is None or fetch.would_renew or difference is not None):
-        _keep(engine, watched.keeping, fresh, body, now)
-    if would is None:
+    if body is not None and (would_serve is None or fetch.would_refresh or difference is not None):
+        _hold(engine, shadowing.collector, fresh, body, now)
+    if would_serve is None:
         return Outcome.SHADOW_MISS
     return Outcome.SHADOW_MISMATCH if difference else Outcome.SHADOW_HIT
 
 
-def _keep(engine: Engine, keeping: Collector | None, fresh: Seen, body: bytes, now: float) -> None:
-    """Keep what can be compared of an answer, by the rules by which it would be stored."""
-    if keeping is None or refusal(keeping, body, now) is not None:
+def _hold(
+    engine: Engine,
+    collector: Collector | None,
+    fresh: ComparedResponse,
+    body: bytes,
+    now: float,
+) -> None:
+    """Hold a response as a shadow, by the rules by which it would be stored."""
+    if collector is None or refusal(collector, body, now) is not None:
         return
-    tags = tags_of(keeping.fetch, keeping.head.headers, keeping.tags)
-    if has_too_many_tags(engine, keeping.fetch, tags):
+    tags = tags_of(collector.fetch, collector.head.headers, collector.tags)
+    if has_too_many_tags(engine, collector.fetch, tags):
         return
-    for key, entry in entries_of(engine, keeping, b"", tags)[1]:
-        engine.shadows.put(key.digest, Shadow(entry, fresh))
+    for key, item in entries_of(engine, collector, b"", tags)[1]:
+        engine.shadows.put(key.digest, Shadow(item, fresh))
 
 
-def _compared(watched: Shadowing) -> HeaderPairs:
-    """Give the fields that would be stored, and that cookies are set: a stored answer sets none."""
-    fields = tuple(storable(watched.head.headers, watched.control).pairs)
-    cookies = (b"set-cookie", b"") if b"set-cookie" in watched.head.headers else None
-    return fields if cookies is None else (*(f for f in fields if f[0] != b"set-cookie"), cookies)
+def _compared_headers(shadowing: Shadowing) -> HeaderPairs:
+    """Return the headers that would be stored, and whether the response sets a cookie.
+
+    The value of a cookie is left out: it differs from client to client. A stored entry sets none.
+    """
+    headers = tuple(storable(shadowing.head.headers, shadowing.control).pairs)
+    if b"set-cookie" not in shadowing.head.headers:
+        return headers
+    return (*(pair for pair in headers if pair[0] != b"set-cookie"), (b"set-cookie", b""))

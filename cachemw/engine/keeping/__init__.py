@@ -1,1 +1,9 @@
-"""From an answer to what is stored of it."""
+"""Storing: from a response of the application to what the tiers hold of it.
+
+Reading order:
+
+- `storing`: judging a response, collecting it, storing it.
+- `tagging`: the tags of a response.
+- `validation`: freshening a stored entry by a 304 or by the response to a HEAD.
+- `changes`: what an unsafe request makes invalid.
+"""

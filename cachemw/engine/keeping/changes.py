@@ -1,4 +1,4 @@
-"""What an unsafe request that succeeded makes invalid (RFC 9111 §4.4, RFC 9875 §3)."""
+"""Invalidation by unsafe requests: what becomes invalid when one succeeds (RFC 9111 §4.4, RFC 9875 §3)."""
 
 from __future__ import annotations
 
@@ -16,44 +16,46 @@ from cachemw.http.messages import Head, Request
 __all__ = ["invalid_tags"]
 
 _FAMILY = ":*"
-_OF_A_PATH = bytes({*range(0x21, 0x7F)} - {*b"?#"})
+_ALLOWED_IN_PATH = bytes({*range(0x21, 0x7F)} - {*b"?#"})
 
 
 def invalid_tags(engine: Engine, request: Request, head: Head) -> tuple[str, ...]:
-    """Give the tags of all that is to be purged after this answer; empty when nothing is cached there."""
+    """Return the tags to purge after this response; none if nothing is cached there."""
     if not invalidates(request.method, head.status) or not is_host(request):
         return ()
     host = normalised_host(request).decode("ascii")
     tags = _declared(engine, request)
     tags += [group_tag(host, group) for group in invalidated_groups(head.headers)]
-    if request.raw_path.startswith(b"/"):  # else the authority would not end with the host
+    # Otherwise the host in `base` would run on into the path.
+    if request.raw_path.startswith(b"/"):
         path = request.mount.encode("utf-8", "surrogateescape") + request.raw_path
         tags += tags_of_target(engine, host, path, request.query)
-        # Some servers let bytes through that have no place in a URI (RFC 3986 §2).
-        base = f"{request.scheme}://{host}{quote(path, safe=_OF_A_PATH)}"
+        # Some servers let bytes through that a URI must not have (RFC 3986 §2).
+        base = f"{request.scheme}://{host}{quote(path, safe=_ALLOWED_IN_PATH)}"
         tags += _named(engine, targets(head.headers, base))
     return tuple(dict.fromkeys(tags))
 
 
 def _declared(engine: Engine, request: Request) -> list[str]:
-    """Give what the route says that unsafe requests to it change."""
+    """Return the tags that the route's `invalidates` option names for this request."""
     match = engine.router.match(request.mount, request.path)
     if match is None:
         return []
     index, params = match
     tags = []
     for template in engine.routes[index].invalidates:
-        # The template makes a family of it, never a value: that is a client's.
+        # Only the template may name a family. A value comes from the client, and must not purge one.
         kind = template.removesuffix(_FAMILY)
         tags.append(normalise(fill(kind, params)) + template[len(kind) :])
     return tags
 
 
 def _named(engine: Engine, urls: list[str]) -> list[str]:
+    """Return the tags of the URLs that the response names (Location, Content-Location)."""
     tags: list[str] = []
     for url in urls:
         try:
             tags += tags_of_listed_url(engine, url)
-        except TagError:  # a target that no route could have
+        except TagError:  # no route can have such a URL
             continue
     return tags

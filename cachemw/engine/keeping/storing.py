@@ -1,7 +1,20 @@
-"""Keeping an answer: what is stored of it, under which key, and who hears of it.
+"""Storing: from a response of the application to what the tiers hold of it.
 
-Nothing here waits. `keep` puts into memory and lands the flight; what it gives back is written to
-the shared store when the response has gone out.
+How a response is stored:
+
+1. `judge_head` decides by the head whether the response may be stored, and for how long. The rules of
+   RFC 9111 §3 are in `http.storing`; the limits of the route are here.
+2. A `Collector` holds what is known, while the middleware collects the body.
+3. `on_complete` is called when the body is complete. It makes the entry, puts it into memory, and
+   completes the flight. It returns what the shared store gets after the response has been sent.
+
+I7: only a response that arrived completely is stored or shared: its body must have the length that it
+states, and `broke_off` drops it if the client left before the end.
+
+A call that ends in another way has one of these results. `refuse`: the response may not be stored.
+Everybody who waits goes on alone, and the key counts as uncacheable for a while, so nobody queues for
+it. `fail`: the application failed, which says nothing about the next response. `broke_off`: the client
+left, which says nothing either. Nothing in this module waits.
 """
 
 from __future__ import annotations
@@ -31,11 +44,11 @@ __all__ = [
     "fail",
     "has_too_many_tags",
     "judge_head",
-    "keep",
     "on_complete",
     "refusal",
     "refuse",
     "still_counts",
+    "store",
     "with_entity_tag",
 ]
 
@@ -43,7 +56,7 @@ _BODILESS = frozenset({204, 304})
 
 
 class Collector(Struct, kw_only=True, eq=False):
-    """An answer that is being collected so that it can be kept."""
+    """A response that is being collected so that it can be stored."""
 
     fetch: Fetch
     head: Head
@@ -51,20 +64,20 @@ class Collector(Struct, kw_only=True, eq=False):
     lifetime: Lifetime
     born: float
     judged_whole: bool = False
-    """Whether `judge_head` has seen the body."""
+    """Whether `judge_head` saw the whole body."""
     tags: tuple[str, ...] = ()
-    """Those that the response's fields give."""
+    """Tags from the response's headers."""
 
     @property
     def max_size(self) -> int:
-        """The bytes beyond which the body is not worth collecting."""
+        """The size in bytes from which on the body is not collected."""
         return self.fetch.cacheable.route.max_size
 
 
 def judge_head(
     fetch: Fetch, head: Head, control: CacheControl, wall_now: float, body: bytes | None
 ) -> Lifetime | Refused:
-    """Decide whether an answer may be kept; `body` is the whole body, where it is known already."""
+    """Decide whether a response may be stored; `body` is the whole body, if it is known already."""
     directives = fetch.cacheable.directives
     if directives is not None and directives.no_store:  # RFC 9111 §5.2.1.5
         return Refused("request")
@@ -76,7 +89,7 @@ def judge_head(
         return Refused("graphql-errors")
     policy = route.policy
     if fetch.cacheable.request.method == "POST":
-        # RFC 9110 §9.3.3: where its freshness is explicit; and a POST cannot be validated.
+        # RFC 9110 §9.3.3: only with explicit freshness. And a POST cannot be validated.
         policy = replace(policy, heuristic=None, retain=0.0)
     return judge(
         head,
@@ -93,13 +106,13 @@ def _is_readable(route: RouteState, head: Head, body: bytes) -> bool:
 
 
 def _stated_length(head: Head) -> int:
-    """Give the Content-Length, zero where it says nothing; int() refuses thousands of digits."""
+    """Return the Content-Length, or 0 if there is none that can be read."""
     length = head.headers.first(b"content-length") or b""
-    return int(length[:20]) if length.isdigit() else 0
+    return int(length[:20]) if length.isdigit() else 0  # int() refuses thousands of digits
 
 
 def refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
-    """Let everyone who waits go, and remember, so that nobody queues for this key for a while."""
+    """Release all who wait, and remember for a while that nobody should queue for this key."""
     cacheable = fetch.cacheable
     engine.refused(cacheable.route, reason)
     if cacheable.speaks_for_all:
@@ -110,75 +123,83 @@ def refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
 
 
 def fail(engine: Engine, fetch: Fetch, reason: str) -> None:
-    """Let those who wait go alone, few at a time: that a call failed says nothing of the next one's."""
+    """End a call that failed. Those who wait go alone, few at a time: the next call may succeed."""
     engine.refused(fetch.cacheable.route, reason)
     fetch.fail()
 
 
-def broke_off(engine: Engine, keeping: Collector) -> None:
-    """Stop keeping an answer whose client went away: that says nothing of the next one's."""
-    engine.refused(keeping.fetch.cacheable.route, "incomplete")
-    keeping.fetch.abandon()
+def broke_off(engine: Engine, collector: Collector) -> None:
+    """Drop a response whose client left before the end (I7); it says nothing about the next one."""
+    engine.refused(collector.fetch.cacheable.route, "incomplete")
+    collector.fetch.abandon()
 
 
-def on_complete(engine: Engine, keeping: Collector, body: bytes, now: float) -> SharedWrite | None:
-    """Keep a complete answer in memory, and land its flight. Call before the last byte goes out."""
-    reason = refusal(keeping, body, now)
+def on_complete(
+    engine: Engine, collector: Collector, body: bytes, now: float
+) -> SharedWrite | None:
+    """Store a complete response in memory, and complete its flight.
+
+    Call it before the last byte is sent: a client that asks again at once must find the entry.
+    """
+    reason = refusal(collector, body, now)
     if reason is not None:
-        refuse(engine, keeping.fetch, reason)
+        refuse(engine, collector.fetch, reason)
         return None
-    if not keeping.judged_whole:  # else it has one
-        keeping.head = with_entity_tag(keeping.head, body)
-    return keep(engine, keeping, body, now)[1]
+    if not collector.judged_whole:  # otherwise it has an entity tag already
+        collector.head = with_entity_tag(collector.head, body)
+    return store(engine, collector, body, now)[1]
 
 
-def refusal(keeping: Collector, body: bytes, now: float) -> str | None:
-    """Say why an answer is not kept after all, now that its body is there; or None."""
-    length = keeping.head.headers.first(b"content-length")
-    if length is not None and length != b"%d" % len(body):
+def refusal(collector: Collector, body: bytes, now: float) -> str | None:
+    """Return the reason why a response is not stored, now that its body is complete; or None."""
+    length = collector.head.headers.first(b"content-length")
+    if length is not None and length != b"%d" % len(body):  # I7: it did not arrive completely
         return "length"
-    if not keeping.judged_whole and not _is_readable(
-        keeping.fetch.cacheable.route, keeping.head, body
+    if not collector.judged_whole and not _is_readable(
+        collector.fetch.cacheable.route, collector.head, body
     ):
         return "graphql-errors"
-    return "stale" if now >= keeping.born + keeping.lifetime.kept else None
+    return "stale" if now >= collector.born + collector.lifetime.kept else None
 
 
 def has_too_many_tags(engine: Engine, fetch: Fetch, tags: tuple[str, ...]) -> bool:
-    """Say whether an answer, and what was read for it, has more tags than one may have."""
+    """Tell whether the application gave a response more tags than one may have (I4)."""
     return len(tags) - len(fetch.cacheable.plan.tags) > engine.settings.max_tags
 
 
 def with_entity_tag(head: Head, body: bytes) -> Head:
-    """Give a 200 that has no entity tag one of ours."""
+    """Return the head with an entity tag of ours, if it is a 200 without one."""
     if b"etag" in head.headers or head.status != 200:
         return head
     tag = entity_tag(body, head.headers.first(b"content-encoding"))
     return Head(status=head.status, headers=head.headers.plus((b"etag", tag)))
 
 
-def keep(
-    engine: Engine, keeping: Collector, body: bytes, now: float
+def store(
+    engine: Engine, collector: Collector, body: bytes, now: float
 ) -> tuple[Entry, SharedWrite | None]:
-    """Put an answer into memory and land its flight; give its entry and what the shared store gets."""
-    fetch = keeping.fetch
-    tags = tags_of(fetch, keeping.head.headers, keeping.tags)
-    entry, entries = entries_of(engine, keeping, body, tags)
+    """Put a response into memory and complete its flight.
+
+    Return its entry and what the shared store gets; None if the response was refused after all.
+    """
+    fetch = collector.fetch
+    tags = tags_of(fetch, collector.head.headers, collector.tags)
+    entry, items = entries_of(engine, collector, body, tags)
     if has_too_many_tags(engine, fetch, tags):
         refuse(engine, fetch, "too-many-tags")
         return entry, None
     if entry.vary:
-        _limit_variants(engine, fetch.cacheable.plan, entries[-1][0])
-    for _, each in entries:
-        engine.memory.put(each)
+        _limit_variants(engine, fetch.cacheable.plan, items[-1][0])
+    for _, item in items:
+        engine.memory.put(item)
     engine.set_uncacheable(fetch.digest, False)
     engine.count("stored", "")
     if fetch.flight is not None:
         if now < entry.fresh_until:
-            fetch.flight.land(entry)
-        else:  # to be validated at every use: everybody asks for themselves
+            fetch.flight.complete(entry)
+        else:  # it must be validated at every use, so everybody asks for themselves
             fetch.flight.release()
-    return entry, SharedWrite(entries, fetch.cacheable.route.name, fetch.take_lease())
+    return entry, SharedWrite(items, fetch.cacheable.route.name, fetch.take_lease())
 
 
 def _limit_variants(engine: Engine, plan: Plan, key: Key) -> None:
@@ -190,16 +211,16 @@ def _limit_variants(engine: Engine, plan: Plan, key: Key) -> None:
 
 
 def entries_of(
-    engine: Engine, keeping: Collector, body: bytes, tags: tuple[str, ...]
+    engine: Engine, collector: Collector, body: bytes, tags: tuple[str, ...]
 ) -> tuple[Entry, tuple[tuple[Key, Item], ...]]:
-    """Return the entry, and all items to store: with it the Vary marker, where the response varies."""
-    cacheable, head = keeping.fetch.cacheable, keeping.head
+    """Return the entry, and all items to store: with it the Vary marker, if the response varies."""
+    cacheable, head = collector.fetch.cacheable, collector.head
     plan = cacheable.plan
     names = unkeyed_names(plan.route, head.headers)
     values = engine.variants.values(names, cacheable.headers)
     key = engine.variants.key_of(plan, values) if values else plan.key
-    headers = engine.intern(_kept_fields(head, keeping.control, body))
-    entry = _entry(keeping, key, headers, body, values, tags)
+    headers = engine.intern(_stored_headers(head, collector.control, body))
+    entry = _entry(collector, key, headers, body, values, tags)
     if not values:
         return entry, ((key, entry),)
     marker = VaryMarker(
@@ -216,23 +237,23 @@ def entries_of(
 
 
 def _entry(
-    keeping: Collector,
+    collector: Collector,
     key: Key,
     headers: HeaderPairs,
     body: bytes,
     vary: Selecting,
     tags: tuple[str, ...],
 ) -> Entry:
-    lifetime, born = keeping.lifetime, keeping.born
+    lifetime, born = collector.lifetime, collector.born
     fresh_until = stale_until = stale_error_until = dies_at = born + lifetime.fresh
-    # Times that are equal share one object: there may be a million entries.
+    # Equal times share one float object: there may be a million entries.
     if lifetime.kept != lifetime.fresh:
         stale_until = _later(fresh_until, lifetime.stale_while_revalidate)
         stale_error_until = _later(fresh_until, lifetime.stale_if_error)
         dies_at = _later(fresh_until, lifetime.kept - lifetime.fresh)
     return Entry(
         key=key.digest,
-        status=keeping.head.status,
+        status=collector.head.status,
         headers=headers,
         body=body,
         vary=vary,
@@ -241,8 +262,8 @@ def _entry(
         stale_until=stale_until,
         stale_error_until=stale_error_until,
         dies_at=dies_at,
-        route=keeping.fetch.cacheable.route.name,
-        position=keeping.fetch.position,
+        route=collector.fetch.cacheable.route.name,
+        position=collector.fetch.position,  # I5: from before the call
         tags=tags,
     )
 
@@ -251,13 +272,14 @@ def _later(moment: float, seconds: float) -> float:
     return moment + seconds if seconds else moment
 
 
-def _kept_fields(head: Head, control: CacheControl, body: bytes) -> HeaderPairs:
-    fields = storable(head.headers, control)
-    if head.status not in _BODILESS and b"content-length" not in fields:
-        fields = fields.plus((b"content-length", b"%d" % len(body)))
-    return tuple(fields.pairs)
+def _stored_headers(head: Head, control: CacheControl, body: bytes) -> HeaderPairs:
+    """Return the headers that may be stored (never Set-Cookie: I1), with a Content-Length."""
+    headers = storable(head.headers, control)
+    if head.status not in _BODILESS and b"content-length" not in headers:
+        headers = headers.plus((b"content-length", b"%d" % len(body)))
+    return tuple(headers.pairs)
 
 
 def still_counts(engine: Engine, entry: Entry) -> bool:
-    """Say whether an entry has not been purged meanwhile; softly does not count."""
+    """Tell whether an entry has not been purged meanwhile (I5). A soft purge does not count."""
     return engine.floors.judge(entry) is not Verdict.DEAD

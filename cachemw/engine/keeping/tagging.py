@@ -1,4 +1,4 @@
-"""The tags of an answer: the route's, the response fields', and those of what was read for it."""
+"""The tags of a response: of its route, of its headers, and of what the application read for it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from cachemw.http.messages import Head
 __all__ = ["tags_of", "take_tags"]
 
 _DIVIDERS = re.compile(r"[,\s]+")
-"""Cache-Tag has commas between its tags, Surrogate-Key has spaces, and no tag has either."""
+"""Cache-Tag puts commas between tags, Surrogate-Key puts spaces; no tag has either in it."""
 
 
 def take_tags(engine: Engine, head: Head) -> tuple[Head, tuple[str, ...]]:
-    """Take off a response the fields that hold tags, which are not for clients, and give the tags.
+    """Remove the headers that hold tags from a response; return its head and the tags.
 
-    What cannot be a tag is counted and left out.
+    Clients do not need these headers, unless the settings keep them. What cannot be a tag is counted
+    and left out.
     """
     names = engine.settings.tag_fields
     tags: list[str] = []
@@ -39,7 +40,10 @@ def take_tags(engine: Engine, head: Head) -> tuple[Head, tuple[str, ...]]:
 
 
 def tags_of(fetch: Fetch, headers: Fields, given: tuple[str, ...]) -> tuple[str, ...]:
-    """Give all tags of an answer that is to be kept, and end the recording; `given` by its fields."""
+    """Return all tags of a response that is being stored, and end its recording.
+
+    `given` are the tags from its headers.
+    """
     own = given + fetch.recorded()
     if b"cache-groups" in headers:
         host = normalised_host(fetch.cacheable.request).decode("ascii")

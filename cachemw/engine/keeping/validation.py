@@ -1,7 +1,7 @@
-"""Bringing a stored answer up to date: asking if it is current, and taking the application's word.
+"""Freshening: bringing a stored entry up to date by what the application says about it.
 
-A 304 to our own conditions makes the stored body current again under the 304's fields (RFC 9111
-§4.3.4). The answer to a HEAD that was passed on does the same for a stored GET (§4.3.5), or shows
+A 304 to our own conditions makes the stored body current again, under the headers of the 304 (RFC 9111
+§4.3.4). The response to a HEAD that was forwarded does the same for a stored GET (§4.3.5), or shows
 that it is not current any more.
 """
 
@@ -11,7 +11,7 @@ import re
 
 from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.keeping.storing import Collector, judge_head, keep, refuse, still_counts
+from cachemw.engine.keeping.storing import Collector, judge_head, refuse, still_counts, store
 from cachemw.engine.model.entry import Entry
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.request.decisions import Fetch, Serve
@@ -25,113 +25,117 @@ from cachemw.http.storing import Refused
 __all__ = ["by_head", "conditions_for", "validated"]
 
 _OWN_TAG = re.compile(rb'"[0-9a-f]{24}"')
+"""The form of the entity tags that `with_entity_tag` makes."""
 
 
 def conditions_for(fetch: Fetch) -> list[Pair]:
-    """Give the conditions to ask the application with, if what is stored is current (RFC 9111 §4.3.1)."""
-    stored = fetch.stored
-    if stored is None or not 200 <= stored.status < 300:
+    """Return the conditions that ask the application if the stored entry is current (RFC 9111 §4.3.1)."""
+    entry = fetch.fallback
+    if entry is None or not 200 <= entry.status < 300:
         return []
-    if fetch.cacheable.request.method not in ("GET", "QUERY"):  # to a POST they mean something else
+    if fetch.cacheable.request.method not in (
+        "GET",
+        "QUERY",
+    ):  # conditions on a POST mean other things
         return []
-    fields = Fields(stored.headers)
-    if _is_ours(stored, fields):  # an entity tag that the application has never seen
-        fields = fields.without((b"etag",))
-    return conditions(fields)
+    headers = Fields(entry.headers)
+    if _has_own_tag(entry, headers):  # the application has never seen this entity tag
+        headers = headers.without((b"etag",))
+    return conditions(headers)
 
 
-def _is_ours(stored: Entry, fields: Fields) -> bool:
-    tag = fields.first(b"etag")
+def _has_own_tag(entry: Entry, headers: Fields) -> bool:
+    tag = headers.first(b"etag")
     if tag is None or not _OWN_TAG.fullmatch(tag):
         return False
-    return tag == entity_tag(stored.body, fields.first(b"content-encoding"))
+    return tag == entity_tag(entry.body, headers.first(b"content-encoding"))
 
 
 def validated(
     engine: Engine, fetch: Fetch, head: Head, tags: tuple[str, ...], now: float, wall_now: float
 ) -> Serve:
-    """Serve the stored answer that a 304 calls current, under the 304's fields, and keep it so."""
-    stored = fetch.stored
-    assert stored is not None
-    fields = Fields(stored.headers)
-    if matches(fields, head.headers):
-        fields = freshened(_dated(fields, head.headers), head.headers)
-    current = Head(status=stored.status, headers=fields)
-    # What the 304 itself forbids counts, a cookie in it above all: that goes to this client alone.
-    said = Head(status=stored.status, headers=_with_cookies(fields, head.headers))
-    control = engine.control(fields)
-    judged = judge_head(fetch, said, control, wall_now, stored.body)
+    """Serve the stored entry that a 304 says is current, under the headers of the 304, and store it so."""
+    entry = fetch.fallback
+    assert entry is not None
+    headers = Fields(entry.headers)
+    if matches(headers, head.headers):
+        headers = freshened(_without_date(headers, head.headers), head.headers)
+    # What the 304 itself forbids counts. A cookie that it sets goes to this client only (I1).
+    sent = Head(status=entry.status, headers=_with_cookies(headers, head.headers))
+    control = engine.control(headers)
+    judged = judge_head(fetch, sent, control, wall_now, entry.body)
     if isinstance(judged, Refused):
         refuse(engine, fetch, judged.reason)
-        entry = _once(stored, said.headers, fetch.started)
-        return Serve(cacheable=fetch.cacheable, entry=entry, outcome=Outcome.REVALIDATED, now=now)
-    born = fetch.started - initial_age(head.headers, wall_now)
-    keeping = Collector(
+        once = _for_one_response(entry, sent.headers, fetch.started)
+        return Serve(cacheable=fetch.cacheable, entry=once, outcome=Outcome.REVALIDATED, now=now)
+    collector = Collector(
         fetch=fetch,
-        head=current,
+        head=Head(status=entry.status, headers=headers),
         control=control,
         lifetime=judged,
-        born=born,
-        tags=stored.tags + tags,
+        born=fetch.started - initial_age(head.headers, wall_now),
+        tags=entry.tags + tags,
     )
-    entry, kept = keep(engine, keeping, stored.body, now)
+    current, pending_save = store(engine, collector, entry.body, now)
     return Serve(
-        cacheable=fetch.cacheable, entry=entry, outcome=Outcome.REVALIDATED, now=now, stored=kept
+        cacheable=fetch.cacheable,
+        entry=current,
+        outcome=Outcome.REVALIDATED,
+        now=now,
+        pending_save=pending_save,
     )
 
 
-def _dated(stored: Fields, update: Fields) -> Fields:
-    """Leave an old Date behind where the 304 brings none: age and lifetime count from now on."""
+def _without_date(stored: Fields, update: Fields) -> Fields:
+    """Remove the old Date if the update has none: age and lifetime count from now on."""
     return stored if b"date" in update else stored.without((b"date",))
 
 
-def _with_cookies(fields: Fields, update: Fields) -> Fields:
+def _with_cookies(headers: Fields, update: Fields) -> Fields:
     cookies = [(b"set-cookie", line) for line in update.values(b"set-cookie")]
-    return fields.plus(*cookies) if cookies else fields
+    return headers.plus(*cookies) if cookies else headers
 
 
-def _once(stored: Entry, fields: Fields, born: float) -> Entry:
-    """Make an entry for one answer that nobody keeps."""
+def _for_one_response(entry: Entry, headers: Fields, born: float) -> Entry:
+    """Return an entry that is sent once and never stored."""
     return Entry(
-        key=stored.key,
-        status=stored.status,
-        headers=tuple(fields.pairs),
-        body=stored.body,
-        route=stored.route,
+        key=entry.key,
+        status=entry.status,
+        headers=tuple(headers.pairs),
+        body=entry.body,
+        route=entry.route,
         born=born,
         fresh_until=born,
         stale_until=born,
         stale_error_until=born,
         dies_at=born,
-        position=stored.position,
+        position=entry.position,
     )
 
 
 def by_head(
     engine: Engine, fetch: Fetch, head: Head, tags: tuple[str, ...], now: float, wall_now: float
 ) -> SharedWrite | None:
-    """Freshen what is stored by the answer to a HEAD, or drop it if it is another one by now."""
-    stored = fetch.stored
-    if stored is None or not still_counts(engine, stored) or head.status in (304, *range(500, 600)):
+    """Freshen the stored entry by the response to a HEAD, or remove it if it is not current any more."""
+    entry = fetch.fallback
+    if entry is None or not still_counts(engine, entry) or head.status in (304, *range(500, 600)):
         return None
-    fields = Fields(stored.headers)
-    if head.status != stored.status or not head_matches(fields, len(stored.body), head.headers):
-        engine.memory.discard_if(stored.key, stored)
+    headers = Fields(entry.headers)
+    if head.status != entry.status or not head_matches(headers, len(entry.body), head.headers):
+        engine.memory.discard_if(entry.key, entry)
         return None
-    current = Head(
-        status=stored.status, headers=freshened(_dated(fields, head.headers), head.headers)
-    )
-    control = engine.control(current.headers)
-    judged = judge_head(fetch, current, control, wall_now, stored.body)
+    headers = freshened(_without_date(headers, head.headers), head.headers)
+    current = Head(status=entry.status, headers=headers)
+    control = engine.control(headers)
+    judged = judge_head(fetch, current, control, wall_now, entry.body)
     if isinstance(judged, Refused) or b"set-cookie" in head.headers:
         return None
-    born = fetch.started - initial_age(head.headers, wall_now)
-    keeping = Collector(
+    collector = Collector(
         fetch=fetch,
         head=current,
         control=control,
         lifetime=judged,
-        born=born,
-        tags=stored.tags + tags,
+        born=fetch.started - initial_age(head.headers, wall_now),
+        tags=entry.tags + tags,
     )
-    return keep(engine, keeping, stored.body, now)[1]
+    return store(engine, collector, entry.body, now)[1]

@@ -1,13 +1,17 @@
-"""What the tiers hold for one request: an answer to serve, or one that is only worth something.
+"""Candidates: what the tiers hold for one request, and what may be done with it.
 
-An entry that may not simply be served can still be *validated* (the application says that it is
-current) or *stand in* for a failing application. The rules, in this order:
+A stored entry can be of two uses. It may be *servable* now. Or it may only be a *fallback*: the
+application can be asked whether it is still current (validation), and it may be served if the
+application fails (stale-if-error). The first rule that applies decides:
 
-- dead (purged), past its last use, or not for this client: it is not there at all;
-- the log is not to be trusted just now: not there either;
-- fresh, and the client insists on nothing else: served;
-- stale inside stale-while-revalidate, or as stale as the client accepts: served;
-- otherwise kept in hand.
+1. The entry is dead (purged), past `dies_at`, or not for this client: it does not exist (I1, I5).
+2. The log cannot be trusted now, so nobody can know what was purged: it does not exist (I5).
+3. It is fresh, and the client's own Cache-Control accepts it: servable.
+4. It is stale, within stale-while-revalidate or as stale as the client accepts: servable.
+5. Otherwise it is a fallback.
+
+Responses that vary have a marker under the primary key. Then the lookup goes on with the key of the
+variant that this request selects (see `model.variants`).
 """
 
 from __future__ import annotations
@@ -24,17 +28,17 @@ from cachemw.engine.request.keying import CacheableRequest
 from cachemw.http.fields import Fields
 from cachemw.http.request_control import accepts_stale, wants_validation
 
-__all__ = ["NOTHING", "Candidate", "candidate", "in_memory", "in_shared", "stands_in"]
+__all__ = ["NOTHING", "Candidate", "candidate", "in_memory", "in_shared", "usable_on_error"]
 
 
 class Candidate(Struct, frozen=True):
-    """What there is for a request."""
+    """The result of a lookup."""
 
-    served: Serve | None = None
-    stored: Entry | None = None
-    """What may be validated, or stand in; None where there is an answer to serve."""
+    servable: Serve | None = None
+    fallback: Entry | None = None
+    """The entry that may be validated, or served on errors; None if there is a servable one."""
     varies: bool = False
-    """Whether it is known that the answers vary, and this variant is not there."""
+    """Whether the responses are known to vary, and the variant of this request is not stored."""
 
 
 NOTHING = Candidate()
@@ -42,41 +46,44 @@ VARIES = Candidate(varies=True)
 
 
 def in_memory(engine: Engine, cacheable: CacheableRequest, now: float) -> Candidate:
-    """Look in memory; from then on `asked.key` is the variant's, where the answer is known to vary."""
-    entry = engine.memory.get(cacheable.key.digest)
-    if isinstance(entry, VaryMarker):
-        if engine.floors.judge(entry) is Verdict.DEAD or now >= entry.dies_at:
-            engine.memory.discard_if(entry.key, entry)
+    """Look in memory.
+
+    If the responses are known to vary, `cacheable.key` is the key of the variant from then on.
+    """
+    item = engine.memory.get(cacheable.key.digest)
+    if isinstance(item, VaryMarker):
+        if engine.floors.judge(item) is Verdict.DEAD or now >= item.dies_at:
+            engine.memory.discard_if(item.key, item)
             return NOTHING
-        entry.visited = True  # as often used as its variants: without it none of them is found
-        cacheable.key = engine.variants.key_for(cacheable.plan, entry, cacheable.headers)
-        entry = engine.memory.get(cacheable.key.digest)
-        if not isinstance(entry, Entry):
+        item.visited = True  # as often used as its variants: without it none of them is found
+        cacheable.key = engine.variants.key_for(cacheable.plan, item, cacheable.headers)
+        item = engine.memory.get(cacheable.key.digest)
+        if not isinstance(item, Entry):
             return VARIES
-    if entry is None:
+    if item is None:
         return NOTHING
-    return candidate(engine, cacheable, entry, now, Outcome.HIT_MEMORY, Outcome.STALE_MEMORY)
+    return candidate(engine, cacheable, item, now, Outcome.HIT_MEMORY, Outcome.STALE_MEMORY)
 
 
 def in_shared(
     engine: Engine, cacheable: CacheableRequest, now: float
 ) -> Flow[tuple[Candidate, float]]:
-    """Look in the shared store, a second time when the first answer says that the answer varies."""
+    """Look in the shared store, and a second time if there is a marker. Put what is found in memory."""
     route = cacheable.route.name
-    entry, now = yield Lookup(cacheable.key, route)
+    item, now = yield Lookup(cacheable.key, route)
     varies = False
-    if isinstance(entry, VaryMarker):
-        if engine.floors.judge(entry) is Verdict.DEAD:
+    if isinstance(item, VaryMarker):
+        if engine.floors.judge(item) is Verdict.DEAD:
             return NOTHING, now
-        engine.memory.put(entry)
+        engine.memory.put(item)
         varies = True
-        cacheable.key = engine.variants.key_for(cacheable.plan, entry, cacheable.headers)
-        entry, now = yield Lookup(cacheable.key, route)
-    if not isinstance(entry, Entry):
+        cacheable.key = engine.variants.key_for(cacheable.plan, item, cacheable.headers)
+        item, now = yield Lookup(cacheable.key, route)
+    if not isinstance(item, Entry):
         return VARIES if varies else NOTHING, now
-    found = candidate(engine, cacheable, entry, now, Outcome.HIT_SHARED, Outcome.STALE_SHARED)
+    found = candidate(engine, cacheable, item, now, Outcome.HIT_SHARED, Outcome.STALE_SHARED)
     if found is not NOTHING:
-        engine.memory.put(entry)
+        engine.memory.put(item)
     return found, now
 
 
@@ -90,7 +97,7 @@ def candidate(
 ) -> Candidate:
     """Judge an entry by the rules above; `fresh` and `stale` are the outcomes of serving it."""
     verdict = engine.floors.judge(entry)
-    if verdict is Verdict.DEAD or now >= entry.dies_at:
+    if verdict is Verdict.DEAD or now >= entry.dies_at:  # I5: purged is gone
         engine.memory.discard_if(entry.key, entry)
         return NOTHING
     if not _is_for(engine, entry, cacheable):
@@ -107,22 +114,25 @@ def candidate(
     else:
         outcome = stale if _may_be_stale(engine, cacheable, entry, now) else None
     if outcome is None:
-        return Candidate(stored=entry)
+        return Candidate(fallback=entry)
     return Candidate(Serve(cacheable=cacheable, entry=entry, outcome=outcome, now=now))
 
 
 def _is_for(engine: Engine, entry: Entry, cacheable: CacheableRequest) -> bool:
-    """Say whether an entry may go to this client: a known one only gets what is meant for all."""
+    """Tell whether an entry may go to this client.
+
+    I1: a request with credentials or cookies gets only a response that says that it is for everybody.
+    """
     if not cacheable.personal:
         return True
     control = engine.control(Fields(entry.headers))
-    if cacheable.authorization_sent and not control.shares_authorized:
+    if cacheable.authorization_sent and not control.shares_authorized:  # RFC 9111 §3.5
         return False
     return not cacheable.cookies_sent or control.public or selects_by(entry, b"cookie")
 
 
 def _suffices(engine: Engine, cacheable: CacheableRequest, entry: Entry, now: float) -> bool:
-    """Say whether a fresh entry is fresh enough for the client."""
+    """Tell whether an entry is fresh enough for the client's own Cache-Control."""
     assert cacheable.directives is not None
     return not wants_validation(
         cacheable.directives,
@@ -133,8 +143,9 @@ def _suffices(engine: Engine, cacheable: CacheableRequest, entry: Entry, now: fl
 
 
 def _may_be_stale(engine: Engine, cacheable: CacheableRequest, entry: Entry, now: float) -> bool:
-    # A softly purged entry is stale before its time: it has only the windows that it was given,
-    # and none at all where the response forbids stale answers (must-revalidate).
+    """Tell whether a stale entry may be served."""
+    # A softly purged entry is stale before `fresh_until`. It may use the windows that it has, and has
+    # none where the response forbids stale answers (must-revalidate).
     within_window = now < entry.stale_until > entry.fresh_until
     if cacheable.directives is None:
         return within_window
@@ -148,6 +159,6 @@ def _may_be_stale(engine: Engine, cacheable: CacheableRequest, entry: Entry, now
     )
 
 
-def stands_in(entry: Entry, now: float) -> bool:
-    """Say whether an entry may be served in place of an error just now (RFC 5861 §4)."""
+def usable_on_error(entry: Entry, now: float) -> bool:
+    """Tell whether an entry may be served in place of an error now (RFC 5861 §4)."""
     return now < entry.stale_error_until > entry.fresh_until

@@ -1,4 +1,7 @@
-"""How a stored answer is sent: whole, as a 304, in parts, or its head alone; with Age and Cache-Status."""
+"""Rendering: a stored response as it is sent: whole, as a 304, in parts, or only its head.
+
+Age (RFC 9111 §5.1) and Cache-Status (RFC 9211) are added here.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +24,15 @@ __all__ = ["CONDITIONAL_METHODS", "Pairs", "as_not_modified", "hit_fields", "ren
 Pairs = list[Pair]
 
 CONDITIONAL_METHODS = frozenset({"GET", "HEAD", "QUERY"})
-"""What is answered with 304 from a stored answer; RFC 9110 §13.1.2 has a 412 for others."""
+"""Methods that a stored response may answer with a 304; for others RFC 9110 §13.1.2 asks for a 412."""
 
 
 def render(engine: Engine, served: Serve) -> Answer:
-    """Render a stored answer for one request (RFC 9110 §13.2.2, §14.2)."""
+    """Return a stored response as the answer to one request (RFC 9110 §13.2.2, §14.2)."""
     entry, request = served.entry, served.cacheable.request
     if served.outcome is Outcome.UNSATISFIED:  # RFC 9111 §5.2.1.7
         return Answer(status=504, headers=list(_GATEWAY_TIMEOUT), body=b"")
-    headers = _fields(engine.settings, served)
+    headers = _headers(engine.settings, served)
     if entry.status == 200 and request.method in CONDITIONAL_METHODS:
         if is_conditional(request.headers) and not_modified(request.headers, Fields(entry.headers)):
             return as_not_modified(headers)
@@ -44,13 +47,13 @@ def render(engine: Engine, served: Serve) -> Answer:
 
 
 def as_not_modified(headers: Pairs) -> Answer:
-    """Give the 304 that says that the client has this answer already."""
+    """Return the 304 that tells the client to use what it has."""
     kept = [pair for pair in headers if pair[0] not in NOT_MODIFIED_DROPS]
     return Answer(status=304, headers=kept, body=b"")
 
 
 _GATEWAY_TIMEOUT = (
-    (b"content-type", b"text/plain"),  # which WSGI wants for a body of no bytes too
+    (b"content-type", b"text/plain"),  # WSGI servers want one for an empty body too
     (b"content-length", b"0"),
     (b"cache-status", f"{CACHE_NAME}; detail=only-if-cached".encode("ascii")),
 )
@@ -64,27 +67,30 @@ _DETAIL = {
 }
 
 
-def _fields(settings: EngineSettings, served: Serve) -> Pairs:
+def _headers(settings: EngineSettings, served: Serve) -> Pairs:
     entry, now = served.entry, served.now
     if served.outcome in _DETAIL:
         return hit_fields(settings, _DETAIL[served.outcome])(entry, now)
     ttl = int(entry.fresh_until - now)
     key = entry.key.hex() if settings.show_keys else None
     if served.outcome is Outcome.HIT_COALESCED:
-        said = forwarded("uri-miss", collapsed=True, ttl=ttl, key=key)
+        status = forwarded("uri-miss", collapsed=True, ttl=ttl, key=key)
     else:
-        stored = served.stored is not None
+        was_stored = served.pending_save is not None
         reason = "stale" if served.cacheable.directives is None else "request"
-        said = forwarded(reason, fwd_status=304, stored=stored, ttl=ttl, key=key)
-    fields = [*entry.headers, _age_of(entry, now), (b"cache-status", said)]
+        status = forwarded(reason, fwd_status=304, stored=was_stored, ttl=ttl, key=key)
+    headers = [*entry.headers, _age_of(entry, now), (b"cache-status", status)]
     if settings.x_cache:
-        fields.append((b"x-cache", b"HIT" if served.outcome is Outcome.HIT_COALESCED else b"MISS"))
-    return fields
+        headers.append((b"x-cache", b"HIT" if served.outcome is Outcome.HIT_COALESCED else b"MISS"))
+    return headers
 
 
 @lru_cache(maxsize=64)
 def hit_fields(settings: EngineSettings, detail: str) -> Callable[[Entry, float], Pairs]:
-    """Make what gives a stored answer's fields with its current Age (RFC 9111 §5.1) and our Cache-Status."""
+    """Return a function that adds the current Age and our Cache-Status to the headers of an entry.
+
+    It is made once for each front door, because it is on the hot path.
+    """
 
     def plain(entry: Entry, now: float) -> Pairs:
         age = int(now - entry.born)
@@ -97,20 +103,20 @@ def hit_fields(settings: EngineSettings, detail: str) -> Callable[[Entry, float]
 
     def full(entry: Entry, now: float) -> Pairs:
         key = entry.key.hex() if settings.show_keys else None
-        said = hit(int(entry.fresh_until - now), detail, key=key)
-        fields = [*entry.headers, _age_of(entry, now), (b"cache-status", said)]
+        status = hit(int(entry.fresh_until - now), detail, key=key)
+        headers = [*entry.headers, _age_of(entry, now), (b"cache-status", status)]
         if settings.x_cache:
-            fields.append((b"x-cache", b"HIT"))
-        return fields
+            headers.append((b"x-cache", b"HIT"))
+        return headers
 
     return full if settings.show_keys or settings.x_cache else plain
 
 
-# The few ages and remaining lifetimes in use recur all the time, so their pairs are made once.
+# The same few ages and remaining lifetimes recur all the time, so their header pairs are made once.
 _ages: dict[int, Pair] = {}
 _hits: dict[tuple[int, str], Pair] = {}
 _RENDERED = 8192
-"""Pairs kept of each."""
+"""Header pairs of each kind that are remembered (I4)."""
 
 
 def _age_of(entry: Entry, now: float) -> Pair:

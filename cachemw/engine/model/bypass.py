@@ -1,13 +1,13 @@
-"""What a request carries that could make its answer personal or poisonous, and what is done about it.
+"""Request headers that could make a response personal or poison the cache, and what is done about them.
 
-Every field that is known to steer applications is in exactly one table:
+Every header that is known to influence applications is in exactly one table:
 
-- **bypass**: the request goes to the application untouched and its answer is not kept;
-- **keyed**: the value becomes part of the key, so a forged one reaches only its sender;
-- **removed**: the application does not see it on a cached route, so it cannot steer the answer.
+- **bypass**: the request goes to the application unchanged, and its response is not stored;
+- **keyed**: the value becomes part of the key, so a forged value reaches only its sender;
+- **removed**: the application does not see it on a cached route, so it cannot change the response.
 
-`Host` is always keyed; `Cookie` and `Authorization` have rules of their own (see `cachemw.http.storing`).
-A spelling with underscores reaches CGI-style applications as the same field, so it is suspicious.
+`Host` is always keyed. `Cookie` and `Authorization` have rules of their own (see `cachemw.http.storing`).
+A name with underscores reaches CGI-style applications as the same header, so it is suspicious.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ _BYPASS = {
     b"x-http-method-override": "method-override",
     b"x-http-method": "method-override",
     b"x-method-override": "method-override",
-    # RFC 9111 §4.3.2: these two are for the origin alone to judge, so it is asked.
+    # RFC 9111 §4.3.2: only the application can judge these two, so it is asked.
     b"if-match": "precondition",
     b"if-unmodified-since": "precondition",
 }
 
 _BYPASS_KEYED = {name: reason for name, reason in _BYPASS.items() if reason != "body"}
 
-# What proxies use to tell an application its own address, and Origin, which CORS layers answer
-# with or without a Vary.
+# Proxies tell an application its own address with these. Origin: some CORS layers answer it without a
+# Vary header.
 KEYED = frozenset(
     {
         b"front-end-https",
@@ -70,7 +70,7 @@ KEYED = frozenset(
     }
 )
 
-# Client addresses: different for every client, so keying them would leave nothing to share.
+# Client addresses differ for every client. If they were keyed, nothing could be shared.
 REMOVED = frozenset(
     {
         b"cf-connecting-ip",
@@ -87,13 +87,14 @@ REMOVED = frozenset(
 )
 
 RANGE = frozenset({b"range", b"if-range"})
-"""Answered by cachemw itself out of a stored answer, by the application out of its own."""
+"""The cache answers these from a stored response, the application from its own."""
 
 DIRECTIVES = frozenset({b"cache-control", b"pragma"})
-"""What a client asks of caches: noticed only where a route honours it."""
+"""What a client asks of caches. Watched only if some route honours it."""
 
 CONDITIONAL = frozenset({b"if-none-match", b"if-modified-since"})
-"""Answered by cachemw itself: taken from the forwarded request, so that the full answer can be kept."""
+"""The cache answers these. They are removed from forwarded requests, so that the whole response comes
+and can be stored."""
 
 _HOST = re.compile(rb"(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 _ENCODED_SEPARATOR = re.compile(rb"%2f|%5c|%00|\\|\x00", re.IGNORECASE)
@@ -102,17 +103,17 @@ DEFAULT_PORTS = {"http": b":80", "https": b":443"}
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """The fields that the fast path must notice."""
+    """The headers that the fast path must notice."""
 
     names: frozenset[bytes]
     suspicious: frozenset[bytes]
 
 
 def watched(declared: frozenset[bytes], *, honours: bool = False) -> Watched:
-    """Give every field name that matters to some route, and the underscore spellings of all of them.
+    """Return every header that matters to some route, and all their names with underscores.
 
-    `declared` are the fields that routes vary on; `honours` says whether one of them honours what
-    clients ask of caches.
+    `declared` are the headers that routes vary on. `honours` tells whether a route honours the clients'
+    Cache-Control.
     """
     own = {b"cookie", b"authorization", b"content-length", *CONDITIONAL, *RANGE}
     if honours:
@@ -141,14 +142,14 @@ def bypass_reason(
     watched: bool = True,
     keyed: bool = False,
 ) -> str | None:
-    """Say why a request must go past the cache, or None.
+    """Return why a request must bypass the cache, or None.
 
-    `watched` says if it has any watched field, `keyed` if the key holds its body.
+    `watched` tells whether it has any watched header, `keyed` whether its body is part of the key.
     """
     if not request.raw_path.startswith(b"/"):
         return "target"  # absolute-form or asterisk-form (RFC 9112 §3.2)
     if _ENCODED_SEPARATOR.search(request.raw_path):
-        return "target"  # what one layer reads as one segment another reads as two
+        return "target"  # one layer may read one segment where another reads two
     if not is_host(request):
         return "host"
     if not watched:
@@ -166,12 +167,12 @@ def bypass_reason(
 
 
 def is_host(request: Request) -> bool:
-    """Say whether there is exactly one Host, and a well-formed one."""
+    """Tell whether there is exactly one Host header, and it is well formed."""
     hosts = request.headers.values(b"host")
     return len(hosts) == 1 and _HOST.fullmatch(hosts[0]) is not None
 
 
 def normalised_host(request: Request) -> bytes:
-    """Give the Host in lower case, without the scheme's default port (RFC 9110 §4.2.3)."""
+    """Return the Host in lower case, without the default port of the scheme (RFC 9110 §4.2.3)."""
     host = (request.headers.first(b"host") or b"").lower()
     return host.removesuffix(DEFAULT_PORTS.get(request.scheme, b"\n"))

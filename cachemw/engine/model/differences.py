@@ -1,8 +1,8 @@
-"""How a fresh answer differs from one that is stored: what is different, and never what it says.
+"""Differences between a fresh response and a stored one, for routes in shadow.
 
-Places are told, values are not: a status, the name of a field, the path of a value in JSON. A name in a
-path may be somebody's as well, where a mapping goes by customers or tokens: what does not look like a
-word, or is in one of the two answers alone, is a star.
+Only *places* are reported, never values: a status, the name of a header, the path of a value in JSON
+(I1). A name in such a path may be personal too, if an object's keys are customers or tokens. So a name
+that does not look like a word, or that only one of the two responses has, is written as a star.
 """
 
 from __future__ import annotations
@@ -16,46 +16,54 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from cachemw.engine.model.entry import HeaderPairs
+from cachemw.engine.model.entry import HeaderPairs, Item
 
-__all__ = ["VOLATILE", "Difference", "Seen", "Volatile", "compare", "volatile_parts"]
+__all__ = [
+    "VOLATILE",
+    "ComparedResponse",
+    "Difference",
+    "Shadow",
+    "Volatile",
+    "compare",
+    "volatile_parts",
+]
 
 VOLATILE = frozenset(
     {
         *(b"age", b"content-length", b"date", b"expires", b"nel", b"report-to", b"server-timing"),
         *(b"request-id", b"x-request-id", b"x-correlation-id", b"x-process-time", b"x-runtime"),
         *(b"traceparent", b"tracestate", b"cache-status", b"via"),
-        # Made from the bytes of the body, which is compared itself.
+        # Made from the bytes of the body, and the body itself is compared.
         *(b"etag", b"content-md5", b"digest", b"content-digest", b"repr-digest"),
     }
 )
-"""Fields that are new in each answer, or made by whoever passes it on."""
+"""Headers that are new in each response, or are added on its way."""
 
 _MOST = 20
-"""Places told of one difference."""
+"""Places that are reported for one difference."""
 _LONGEST = 200
-"""Characters told of one place: a document may be deep."""
+"""Characters of one reported place: a document may be deep."""
 _PLAIN = re.compile(r"\.[A-Za-z_][A-Za-z_-]{0,30}[0-9]{0,2}")
 """A step to a name that looks like a word; identifiers and tokens have more digits."""
-_FIELD = re.compile(rb"[a-z][a-z0-9-]{0,39}")
+_HEADER_NAME = re.compile(rb"[a-z][a-z0-9-]{0,39}")
 _STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_-]*)|\[(\*|\d+)\]")
 
 _GZIP = 16 + zlib.MAX_WBITS
-_MOST_UNPACKED = 1 << 20
-"""Bytes that a compressed body may become; beyond it, it is compared as it is."""
+_MOST_DECOMPRESSED = 1 << 20
+"""Bytes that a compressed body may expand to. A larger one is compared as it is."""
 
 Path = tuple[str, ...]
 
 
 class Difference(Struct, frozen=True):
-    """What differs: `status`, `header` or `body`, and where."""
+    """The kinds of what differs (`status`, `header`, `body`), and the places."""
 
     kinds: tuple[str, ...]
     places: tuple[str, ...]
 
 
-class Seen(Struct, frozen=True):
-    """One answer as it is compared."""
+class ComparedResponse(Struct, frozen=True):
+    """One response, as far as it is compared."""
 
     status: int
     headers: HeaderPairs
@@ -63,18 +71,25 @@ class Seen(Struct, frozen=True):
     """Of the body."""
     size: int
     body: bytes
-    """Empty where it is too large to be kept beside its digest."""
+    """Empty if it is too large to be held in addition to its digest."""
+
+
+class Shadow(Struct, frozen=True):
+    """A shadow: the item that would be stored, without its body, and the response to compare with."""
+
+    entry: Item
+    response: ComparedResponse
 
 
 class Volatile(Struct, frozen=True):
-    """What a route declares to differ: fields, and paths in JSON."""
+    """The parts that a route declares as different in every response: headers, and paths in JSON."""
 
     fields: frozenset[bytes]
     paths: tuple[Path, ...]
 
 
 def volatile_parts(declared: tuple[str, ...]) -> Volatile:
-    """Read what a route declares: names of fields, and paths such as `$.items[*].age`."""
+    """Return what a route declares as volatile: names of headers, and paths such as `$.items[*].age`."""
     paths = tuple(
         tuple(f".{name}" if name else f"[{index}]" for name, index in _STEP.findall(each))
         for each in declared
@@ -84,45 +99,51 @@ def volatile_parts(declared: tuple[str, ...]) -> Volatile:
     return Volatile(fields=VOLATILE.union(fields), paths=paths)
 
 
-def compare(stored: Seen, fresh: Seen, volatile: Volatile) -> Difference | None:
-    """Say how a fresh answer differs from a stored one, or give None."""
+def compare(
+    stored: ComparedResponse, fresh: ComparedResponse, volatile: Volatile
+) -> Difference | None:
+    """Return how a fresh response differs from a stored one, or None."""
     kinds: list[str] = []
     places: list[str] = []
     if stored.status != fresh.status:
         kinds.append("status")
         places.append(f"status {stored.status} -> {fresh.status}")
-    if names := _fields(stored.headers, fresh.headers, volatile.fields):
+    if names := _header_places(stored.headers, fresh.headers, volatile.fields):
         kinds.append("header")
         places += names
-    if stored.digest != fresh.digest and (found := _body(stored, fresh, volatile.paths)):
+    if stored.digest != fresh.digest and (found := _body_places(stored, fresh, volatile.paths)):
         kinds.append("body")
         places += found
     return Difference(tuple(kinds), tuple(places[:_MOST])) if kinds else None
 
 
-def _fields(stored: HeaderPairs, fresh: HeaderPairs, volatile: frozenset[bytes]) -> list[str]:
+def _header_places(
+    stored: HeaderPairs, fresh: HeaderPairs, volatile: frozenset[bytes]
+) -> list[str]:
     names = dict.fromkeys(name for name, _ in (*stored, *fresh) if name not in volatile)
     return [
-        f"header {name.decode('ascii') if _FIELD.fullmatch(name) else '*'}"
+        f"header {name.decode('ascii') if _HEADER_NAME.fullmatch(name) else '*'}"
         for name in names
         if [v for n, v in stored if n == name] != [v for n, v in fresh if n == name]
     ]
 
 
-def _body(stored: Seen, fresh: Seen, volatile: tuple[Path, ...]) -> list[str]:
+def _body_places(
+    stored: ComparedResponse, fresh: ComparedResponse, volatile: tuple[Path, ...]
+) -> list[str]:
     if stored.body and fresh.body:
-        old, new = _unpacked(stored), _unpacked(fresh)
+        old, new = _decompressed(stored), _decompressed(fresh)
         if old == new:
             return []
         try:
-            return _paths(old, new, volatile)
-        except (msgspec.DecodeError, RecursionError):  # no JSON, or no honest one
+            return _json_places(old, new, volatile)
+        except (msgspec.DecodeError, RecursionError):  # it is not JSON, or nested too deeply
             pass
     return [f"body, {stored.size} -> {fresh.size} bytes"]
 
 
-def _unpacked(answer: Seen) -> bytes:
-    """Give a body without gzip: frameworks pad that at random, against BREACH."""
+def _decompressed(answer: ComparedResponse) -> bytes:
+    """Return a body without its gzip coding: frameworks pad it randomly, against BREACH."""
     codings = [
         value.strip().lower() for name, value in answer.headers if name == b"content-encoding"
     ]
@@ -130,26 +151,26 @@ def _unpacked(answer: Seen) -> bytes:
         return answer.body
     unpacking = zlib.decompressobj(_GZIP)
     try:
-        plain = unpacking.decompress(answer.body, _MOST_UNPACKED)
+        plain = unpacking.decompress(answer.body, _MOST_DECOMPRESSED)
     except zlib.error:
         return answer.body
     return plain if unpacking.eof and not unpacking.unused_data else answer.body
 
 
-def _paths(stored: bytes, fresh: bytes, volatile: tuple[Path, ...]) -> list[str]:
-    differing = _differing(msgspec.json.decode(stored), msgspec.json.decode(fresh), ())
+def _json_places(stored: bytes, fresh: bytes, volatile: tuple[Path, ...]) -> list[str]:
+    differing = _find_differences(msgspec.json.decode(stored), msgspec.json.decode(fresh), ())
     counting = (
-        _told(path, one_sided)
+        _path_text(path, one_sided)
         for path, one_sided in differing
         if not any(_covers(each, path) for each in volatile)
     )
     return list(dict.fromkeys(islice(counting, _MOST)))
 
 
-def _differing(old: Any, new: Any, path: Path) -> Iterator[tuple[Path, bool]]:
-    """Give the paths of what differs, the deepest that hold all of it.
+def _find_differences(old: Any, new: Any, path: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield the path of each difference, as deep as possible.
 
-    With each goes whether only one of the two has what its last step names.
+    The second item tells whether only one of the two has what the last step names.
     """
     if isinstance(old, dict) and isinstance(new, dict):
         for name in {**old, **new}:
@@ -157,38 +178,38 @@ def _differing(old: Any, new: Any, path: Path) -> Iterator[tuple[Path, bool]]:
             if name not in old or name not in new:
                 yield step, True
             elif not _same(old[name], new[name]):
-                yield from _differing(old[name], new[name], step)
+                yield from _find_differences(old[name], new[name], step)
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for index, (one, other) in enumerate(zip(old, new, strict=True)):
             if not _same(one, other):
-                yield from _differing(one, other, (*path, f"[{index}]"))
+                yield from _find_differences(one, other, (*path, f"[{index}]"))
     elif not _same(old, new):
         yield path, False
 
 
 def _same(old: Any, new: Any) -> bool:
-    """Say whether two values are written alike: to Python true is 1, and 1 is 1.0."""
-    return old == new and _written(old) == _written(new)
+    """Tell whether two values are the same JSON: in Python `True == 1` and `1 == 1.0`."""
+    return old == new and _as_json(old) == _as_json(new)
 
 
-def _written(value: Any) -> bytes:
+def _as_json(value: Any) -> bytes:
     return msgspec.json.encode(value, order="sorted")
 
 
-def _told(path: Path, one_sided: bool) -> str:
-    """Write a path without a name that could be somebody's.
+def _path_text(path: Path, one_sided: bool) -> str:
+    """Return a path as text, without names that could be personal.
 
-    What only one of two answers has may be what that one is about: a customer, a token.
+    A name that only one of the two responses has may be a customer or a token.
     """
     steps = [step if step.startswith("[") or _PLAIN.fullmatch(step) else ".*" for step in path]
     if one_sided:
         steps[-1] = ".*"
-    told = "$" + "".join(steps)
-    return told if len(told) <= _LONGEST else f"{told[:_LONGEST]}…"
+    text = "$" + "".join(steps)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _covers(declared: Path, path: Path) -> bool:
-    """Say whether a declared path is this one, or holds it."""
+    """Tell whether a declared path is this one, or contains it."""
     if len(declared) > len(path):
         return False
     return all(

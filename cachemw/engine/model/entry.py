@@ -1,4 +1,4 @@
-"""What the tiers store: entries (responses) and Vary markers, with everything that later decisions need.
+"""Entries (responses) and Vary markers, which the tiers store, with everything that later decisions need.
 
 All times are seconds on this process's *monotonic* clock, so a step of the wall clock cannot make a
 lifetime longer or shorter. The codec converts them to and from the clock of the shared store.

@@ -1,7 +1,7 @@
-"""How one request can be answered: the words that counters, spans and log lines share. A table only.
+"""Outcomes: how one request can be answered. Counters, spans and log lines share these words.
 
-Every request that reaches a front door ends in exactly one `Outcome` other than REFRESH, which
-counts the origin calls that the cache makes on its own account.
+Every request ends in exactly one `Outcome`. The exception is REFRESH: it counts the calls of the
+application that the cache makes itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 __all__ = ["FAILED", "EventName", "Family", "Outcome", "Tier"]
 
 FAILED = 500
-"""The least status of an answer that failed."""
+"""The lowest status of a response that counts as failed."""
 
 Family = Literal["hit", "stale", "miss", "pass", "off", "refresh", "control", "shadow"]
 Tier = Literal["memory", "shared", "flight", "origin"]
@@ -42,12 +42,12 @@ EventName = Literal[
 
 
 class Outcome(IntEnum):
-    """How one request was answered: the members' order is the order of the counter cells."""
+    """How one request was answered. The order of the members is the order of the counter cells."""
 
     outcome: Family
-    """The family that rates are computed over."""
+    """The family by which rates are computed."""
     tier: Tier
-    """Where the answer came from."""
+    """Where the response came from."""
     calls_origin: bool
     """Whether the application was called for it."""
     label: str
@@ -59,35 +59,35 @@ class Outcome(IntEnum):
     HIT_COALESCED = 2, "hit", "flight", False
     STALE_MEMORY = 3, "stale", "memory", False
     STALE_SHARED = 4, "stale", "shared", False
-    # By the time the origin has failed, the entry kept for it is in this process's hands.
+    # When the application has failed, this process holds the stale entry already, whatever its tier was.
     STALE_IF_ERROR = 5, "stale", "memory", True
     MISS = 6, "miss", "origin", True
-    # Eligible by policy, but the key is remembered as uncacheable: leaving it out would flatter
-    # the hit rate.
+    # The route allows it, but the key is remembered as uncacheable. It counts as a miss: the hit rate
+    # would look too good without it.
     HIT_FOR_MISS = 7, "miss", "origin", True
     PASS = 8, "pass", "origin", True
     OFF = 9, "off", "origin", True
-    # The cache was ill and stood aside: an event of the store, not a property of the traffic.
+    # The cache failed and was bypassed. It says something about the store, not about the traffic.
     ERROR_BYPASS = 10, "pass", "origin", True
     REFRESH = 11, "refresh", "origin", True
-    # The application said that a stale answer is still the current one (304).
+    # The application said that a stale entry is still current (304).
     REVALIDATED = 12, "miss", "origin", True
-    # The client asked for a stored answer or none (only-if-cached), and there was none.
+    # The client asked for a stored response or none (only-if-cached), and nothing was stored.
     UNSATISFIED = 13, "miss", "memory", False
-    # Held out by chance, so that what the cache does can be told from what the hour does; and whether
-    # this process's memory would have answered, since misses are to be compared with misses.
+    # In the holdout: the control group that the others are compared with. HIT or MISS: whether memory
+    # would have answered, since misses must be compared with misses.
     CONTROL_HIT = 14, "control", "origin", True
     CONTROL_MISS = 15, "control", "origin", True
-    # In shadow: what the cache would have done, had it been asked.
+    # In shadow: what the cache would have done.
     SHADOW_HIT = 16, "shadow", "origin", True
     SHADOW_MISS = 17, "shadow", "origin", True
     SHADOW_MISMATCH = 18, "shadow", "origin", True
-    # Let in, and sent by somebody who says who they are: nothing that is stored may answer. Unlike a
-    # pass it might have been held out, so it is one of those that are compared.
+    # The request is let in but has credentials, so no stored response may answer it. Unlike a PASS it
+    # could have been in the holdout, so it belongs to the requests that are compared.
     PERSONAL = 19, "pass", "origin", True
 
     def __new__(cls, value: int, outcome: Family, tier: Tier, calls_origin: bool) -> Outcome:
-        """Make the member equal to its cell's number."""
+        """Make the member, equal to the number of its cell."""
         member = int.__new__(cls, value)
         member._value_ = value
         member.outcome = outcome

@@ -1,4 +1,9 @@
-"""Plans: everything about a target that is worked out once, and what a plan weighs."""
+"""Plans: everything about a target that is worked out once, and an estimate of a plan's size.
+
+A *target* is what the request line and the Host name. Its plan has the route and the key of a plain
+request. Requests with watched headers have plans of their own, which hang on the target's plan (`others`).
+The memo (`core.memo`) holds plans of targets, and counts their weight, in bytes.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +18,12 @@ from cachemw.http.vary import Selecting
 
 __all__ = ["Plan", "weigh", "weigh_other", "weigh_variant"]
 
-_VARIANTS = 64
-"""Plans kept per target for different watched fields; beyond it the slow path works them out."""
+_OTHERS = 64
+"""Plans for watched headers that one target remembers. When there are more, they are made again (I4)."""
 
 
 class Plan(Struct, kw_only=True, eq=False):
-    """A target's route and key for a request without watched fields, and its plans for others."""
+    """The route and key of a target, for a request without watched headers, and plans for the others."""
 
     route: RouteState
     key: Key
@@ -26,25 +31,25 @@ class Plan(Struct, kw_only=True, eq=False):
     """The query as the route reads it."""
     tags: tuple[str, ...]
     others: dict[tuple[tuple[bytes, bytes], ...], Plan] | None = None
-    """Made when first needed, like `variants`: most targets have neither, and there are many."""
+    """By watched headers. Made when needed, like `variants`: most of the many targets have neither."""
     variants: dict[Selecting, Key] | None = None
-    """Selecting values -> key, for responses that vary."""
+    """Keys of variants by selecting values, for responses that vary (see `model.variants`)."""
 
     def select(self, extra: Extra) -> Plan | None:
-        """Give the plan for a request that carries these watched fields, if it is known."""
+        """Return the plan for a request with these watched headers, if it is known."""
         reduced = self._reduce(extra)
         if not reduced:
             return self
         return None if self.others is None else self.others.get(reduced)
 
     def remember(self, extra: Extra, plan: Plan) -> None:
-        """Keep the plan for these watched fields."""
-        if self.others is None or len(self.others) >= _VARIANTS:
+        """Remember the plan for these watched headers."""
+        if self.others is None or len(self.others) >= _OTHERS:
             self.others = {}
         self.others[self._reduce(extra)] = plan
 
     def _reduce(self, extra: Extra) -> tuple[tuple[bytes, bytes], ...]:
-        """Leave out what the route does not read: most often a browser's whole Cookie field."""
+        """Leave out what the route does not read: most often the whole Cookie header of a browser."""
         route = self.route
         if route.identity is not None:
             return tuple(extra)
@@ -55,7 +60,7 @@ class Plan(Struct, kw_only=True, eq=False):
         return tuple(reduced)
 
 
-# Bytes of objects and places in dicts, measured with tracemalloc (see tests/engine/test_memo.py).
+# Bytes of objects and of their places in dicts, measured with tracemalloc; the tests of the memo compare.
 _PLAN = 200
 _TAG = 56
 _LONGEST_TAG = 256
@@ -64,12 +69,12 @@ _KEY = 250
 
 
 def weigh(plan: Plan) -> int:
-    """Estimate the bytes that the memo holds for a plan, its target and all that hangs on them.
+    """Return an estimate of the bytes that the memo holds for a plan, its target and its other plans.
 
-    The full key stands for the target and for the tags too, which are made of the same parts.
+    The size of the full key stands for the target and the tags too, which are made of the same parts.
     """
     size = len(plan.key.full)
-    # The route's families are shared by all its plans.
+    # All plans of a route share its families.
     own = len(plan.tags) - len(plan.route.families or ())
     weight = _PLAN + 2 * size + own * (_TAG + min(size, _LONGEST_TAG))
     if plan.others:
@@ -82,10 +87,10 @@ def weigh(plan: Plan) -> int:
 
 
 def weigh_other(extra: Iterable[Pair], plan: Plan) -> int:
-    """Estimate the bytes of a plan for these watched fields, beside the target's own."""
+    """Return an estimate of the bytes of a plan for these watched headers."""
     return _OTHER + len(plan.key.full) + sum(len(value) for _, value in extra)
 
 
 def weigh_variant(key: Key) -> int:
-    """Estimate the bytes of a variant's key and of the fields' values that it is found by."""
+    """Return an estimate of the bytes of a variant's key and of its selecting values."""
     return _KEY + 2 * len(key.full)

@@ -1,4 +1,8 @@
-"""The query as a route reads it: what is keyed, and what the application sees, are the same bytes."""
+"""The query as a route reads it.
+
+I7: the same bytes are part of the key and are what the application sees, so a parameter that is not in the
+key cannot change the response.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,10 @@ QueryReader = Callable[[bytes], bytes]
 
 
 def query_reader(read: tuple[str, ...] | None, ignored: tuple[str, ...]) -> QueryReader:
-    """Make the function that reduces a query for a route that reads, or ignores, these parameters.
+    """Return a function that reduces a query to the parameters that a route reads, or does not ignore.
 
-    Pieces are kept as raw bytes: `a` is not `a=`, `%FF` is not `%FE`. Where the parameters are
-    listed their order does not count, so pieces are sorted by name, repeated ones left in order.
+    The pieces stay raw bytes: `a` is not `a=`, and `%FF` is not `%FE`. If the route lists its parameters,
+    their order does not count: pieces are sorted by name, and repeated ones keep their order.
     """
     if read is not None:
         listed = frozenset(read)

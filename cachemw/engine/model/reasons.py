@@ -1,6 +1,6 @@
-"""Why the application was asked, and why its answer was not kept: one word each, and what it means.
+"""Reasons why a request was forwarded, and why a response was not stored: a word and a sentence for each.
 
-The words are what `Cache-Status`, counters and log lines say; `cache.explain()` says the sentences.
+`Cache-Status`, counters and log lines use the words; `cache.explain()` uses the sentences.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ __all__ = ["FORWARDED", "NOT_KEPT", "Reason"]
 
 
 class Reason(Struct, frozen=True):
-    """What a word means; `word` is the one of RFC 9211 §2.2 that it comes under."""
+    """The meaning of a reason; `word` is its value in RFC 9211 §2.2."""
 
     word: str
     sentence: str
@@ -22,49 +22,61 @@ FORWARDED = {
     "off": Reason(
         "bypass", "the route is switched off, by a flag, its configuration or the kill switch"
     ),
-    "canary": Reason("bypass", "the route's flag lets a share of the keys in, and not this one"),
-    "shadow": Reason("bypass", "the route is in shadow: what the cache would do is watched"),
-    "holdout": Reason("bypass", "chance has chosen this request to compare the others with"),
+    "canary": Reason(
+        "bypass", "the route's flag lets in a share of the keys, and this key is not one of them"
+    ),
+    "shadow": Reason(
+        "bypass",
+        "the route is in shadow: the application answers, and its response is only compared",
+    ),
+    "holdout": Reason(
+        "bypass", "the request was drawn for the holdout, the control group that bypasses the cache"
+    ),
     "cut-off": Reason(
-        "bypass", "the log of purges is not heard, and the route's consistency is strict"
+        "bypass", "the invalidation log cannot be read, and the route's consistency is strict"
     ),
     "method": Reason("method", "the route does not cache this method"),
-    "identity": Reason("bypass", "the route's identity function did not say who is asking"),
-    "target": Reason("bypass", "the target could be read as another path than the one matched"),
+    "identity": Reason("bypass", "the route's identity function did not return who is asking"),
+    "target": Reason("bypass", "the path could be read in more than one way"),
     "host": Reason("bypass", "there is not exactly one well-formed Host"),
-    "method-override": Reason("bypass", "a field asks for another method than the request has"),
-    "body": Reason("bypass", "the request has a body that the route does not key"),
+    "method-override": Reason("bypass", "a header asks for another method than the request has"),
+    "body": Reason("bypass", "the request has a body, which is not part of the key on this route"),
     "body-limit": Reason("bypass", "the body is larger than the route's body_limit"),
     "body-length": Reason(
-        "bypass", "the body did not come whole, or not as long as its Content-Length says"
+        "bypass", "the body did not arrive completely, or its length is not the Content-Length"
     ),
-    "operation": Reason("bypass", "it is no GraphQL query, or cannot be read as one for sure"),
+    "operation": Reason("bypass", "it is not a GraphQL query, or cannot be read with certainty"),
     "precondition": Reason(
         "bypass",
-        "If-Match, If-Unmodified-Since, and a condition on a POST are for the origin alone",
+        "only the application can answer If-Match, If-Unmodified-Since, or a condition on a POST",
     ),
-    "spelling": Reason("bypass", "a field is spelt with underscores, which some servers fold"),
+    "spelling": Reason(
+        "bypass", "a header name has underscores, which some servers read as hyphens"
+    ),
     "authorization": Reason(
-        "bypass", "the request is authorized, and what is stored is not for such"
+        "bypass", "the request is authorized, and no stored response may answer it"
     ),
     "cookie": Reason(
-        "bypass", "the request has cookies, and the route does not say which it reads"
+        "bypass", "the request has cookies, and the route does not say which of them it reads"
     ),
-    "range": Reason("partial", "a part is asked for, and nothing whole is stored"),
+    "range": Reason("partial", "a part is asked for, and no whole response is stored"),
     "request": Reason(
-        "request", "the client insists on more than is stored, and the route honours it"
+        "request",
+        "the client's Cache-Control asks for more than is stored, and the route honours it",
     ),
     "uri-miss": Reason("uri-miss", "nothing is stored for this request"),
-    "vary-miss": Reason("vary-miss", "only answers to other selecting fields (Vary) are stored"),
-    "stale": Reason("stale", "what is stored is stale: it is validated, or fetched anew"),
+    "vary-miss": Reason(
+        "vary-miss", "only responses for other values of the selecting headers (Vary) are stored"
+    ),
+    "stale": Reason("stale", "the stored response is stale: it is validated, or replaced"),
     "hit-for-miss": Reason(
-        "miss", "the last answer could not be kept, so nobody waits for this one"
+        "miss", "the last response could not be stored, so nobody waits for this one"
     ),
     "waiters": Reason("miss", "too many requests are waiting already"),
     "alone": Reason(
-        "miss", "another's answer did not come in time, failed, or could not be shared"
+        "miss", "the response of another request was too late, failed, or could not be shared"
     ),
-    "refresh": Reason("stale", "a stale answer was served and is renewed in the background"),
+    "refresh": Reason("stale", "a stale response was served, and is refreshed in the background"),
 }
 """Every reason of a `Forward`."""
 
@@ -75,22 +87,22 @@ NOT_KEPT = {
     "set-cookie": "the response sets a cookie",
     "vary-star": "the response varies on everything",
     "partial": "the response is a part, or a 304",
-    "transfer-encoding": "a transfer coding other than chunked is on the body",
+    "transfer-encoding": "the body has a transfer coding other than chunked",
     "trailers": "the response has trailers",
     "authorization": "the request was authorized, and the response does not say that it may be shared",
     "cookie": "the request had cookies, and the response says neither public nor Vary: Cookie",
-    "status": "this status is not kept on this route",
-    "no-lifetime": "the response states no lifetime, and the route has none to give",
-    "stale": "the response was stale when it came",
-    "too-large": "the body is larger than the route keeps",
-    "length": "the body is not as long as its Content-Length says",
-    "graphql-errors": "the answer reports GraphQL errors, or is not plain JSON",
+    "status": "the route does not store responses with this status",
+    "no-lifetime": "neither the response nor the route gives a lifetime",
+    "stale": "the response was stale when it arrived",
+    "too-large": "the body is larger than the route stores",
+    "length": "the length of the body is not the Content-Length",
+    "graphql-errors": "the response reports GraphQL errors, or is not plain JSON",
     "exception": "the application raised",
-    "incomplete": "the client went away before the end",
+    "incomplete": "the client left before the end",
     "write": "the application used write()",
-    "message": "the server was sent a message that cannot be copied",
+    "message": "the application sent a message that cannot be copied",
     "request": "the client said no-store, and the route honours it",
     "too-many-tags": "the answer has more tags than recording.max_tags",
     "identity-error": "the route's identity function raised",
 }
-"""Every reason of an answer that was not kept."""
+"""Every reason of a response that was not stored."""

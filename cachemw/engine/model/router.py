@@ -1,9 +1,9 @@
-"""Which route a path belongs to: one matching for every front door.
+"""The router: it finds the route of a path, in the same way for every middleware.
 
-Paths are matched as the application sees them (percent-decoded, below the mount): a route that was
-matched on anything else could be given the answer of another view. The templates make a tree by
-segment, literal children before patterns, so the cost does not grow with the number of routes. Of
-all routes that match, the one listed first wins.
+Paths are matched as the application sees them: percent-decoded, below the mount. If anything else were
+matched, a route could get the response of another view. The templates form a tree, one level for each
+segment, literal children before patterns. So the cost does not grow with the number of routes. If several
+routes match, the one that is listed first wins.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class _Node:
     literals: dict[str, _Node] = field(default_factory=dict)
     patterns: list[tuple[str, re.Pattern[str], _Node]] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
-    """Routes whose template ends here."""
+    """Indexes of the routes whose template ends here."""
     rests: list[tuple[int, re.Pattern[str]]] = field(default_factory=list)
-    """Routes whose last segment takes the rest of the path."""
+    """Routes whose last segment matches the rest of the path."""
 
 
 class Router:
-    """Matches paths against templates."""
+    """The tree of all route templates."""
 
     def __init__(self, routes: Sequence[tuple[Template, str | None]]) -> None:
         self._mounts = [mount for _, mount in routes]
@@ -56,7 +56,7 @@ class Router:
         node.ends.append(index)
 
     def match(self, mount: str, path: str) -> Match | None:
-        """Give the first route that matches a path below a mount, or None."""
+        """Return the first listed route that matches a path below a mount, or None."""
         if not path.startswith("/"):
             return None
         segments = path[1:].split("/")

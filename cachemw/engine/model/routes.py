@@ -1,4 +1,4 @@
-"""Routes as the engine runs them."""
+"""Routes as the engine runs them, with their live flag."""
 
 from __future__ import annotations
 
@@ -26,72 +26,72 @@ __all__ = [
 Risk = Literal["low", "medium", "high"]
 
 Target = tuple[object, ...]
-"""What a front door reads to name a target: method, scheme, host, mount, path, raw path, query."""
+"""What names a target, as the middleware reads it: method, scheme, host, mount, path, raw path, query."""
 
 Extra = list[Pair]
-"""The watched fields that a request carries, in order."""
+"""The watched headers of a request, in order."""
 
 Identify = Callable[[Request], str | None]
-"""Names the principal of a request, or gives None when it cannot."""
+"""Returns the name of who sent a request, or None if it cannot tell."""
 
 Operation = Literal["query", "mutation", "other"]
-"""What a request in a query language would do; `other` is all that is not to be cached or known."""
+"""What a request in a query language would do. `other`: it must not be cached, or cannot be read."""
 
 
 class Language(Protocol):
-    """Reads a query language, for routes whose requests are written in one."""
+    """A reader of a query language, for routes whose requests are written in one."""
 
     def operation(self, request: Request, query: bytes) -> Operation:
-        """Say what a request would do; `query` is the URL's, as the application sees it."""
+        """Return what a request would do. `query` is the URL's query as the application sees it."""
 
     def is_whole(self, head: Head, body: bytes) -> bool:
-        """Say whether an answer can be read, and reports no error."""
+        """Tell whether a response can be read and reports no error."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class RouteState:
-    """One route with its live switch."""
+    """One route, with the share of keys that its flag lets in now."""
 
     index: int
     name: str
     template: str
     risk: Risk
     strict: bool
-    """Whether nothing is served while the log is not heard."""
+    """Whether nothing is served while the log is not heard (`consistency = "strict"`)."""
     methods: frozenset[str]
     bodied: frozenset[str]
-    """Those of them whose body is part of the key."""
+    """The methods whose body is part of the key."""
     body_limit: int
-    """The bytes of a body beyond which it is not read."""
+    """The size in bytes from which on a request body is not read."""
     language: Language | None
-    """What requests are written in, where that decides which may be cached."""
+    """The query language of the requests, if it decides which of them may be cached."""
     policy: Policy
     max_size: int
     max_variants: int
     read_query: QueryReader
     varies: frozenset[bytes]
-    """Fields that the route declares: keyed."""
+    """Headers that the route declares in `vary`: they are part of the key."""
     cookies: frozenset[str] | None
-    """Cookies that the route reads; None: it has not said, so a cookie makes a request personal."""
+    """Cookies that the route reads. None: it does not say, so any cookie makes a request personal (I1)."""
     unread: frozenset[bytes]
-    """Watched fields that mean nothing to this route as they come."""
+    """Watched headers that this route ignores."""
     honours: bool
-    """Whether clients' Cache-Control is honoured."""
+    """Whether the clients' own Cache-Control is honoured."""
     identity: Identify | None
     tags: tuple[str, ...]
     """Tag templates."""
     volatile: Volatile
-    """What may differ between two answers that are alike."""
+    """What may differ between two responses that count as equal."""
     invalidates: tuple[str, ...]
-    """Templates of what an unsafe request to the route's path changes."""
+    """Templates of the tags that an unsafe request to the route's path makes invalid."""
     own_tag: str
     """The tag that every entry of the route carries."""
     families: tuple[str, ...] | None
-    """Those of its tags, for values without colons; None where a value of the path is part of one."""
+    """The families of its tags, if no path parameter has a colon. None if a family contains a parameter."""
     share: int = FULL
-    """How many of FULL keys the flags and the kill switch let use the cache right now, or SHADOW, or OFF."""
+    """How many of FULL keys the flags and the kill switch let in now; or SHADOW, or OFF."""
 
-    def takes(self, key: Key) -> bool:
-        """Say whether a key is among those that may: one that is stays so while the share grows."""
-        # The digest is keyed and even: no client can choose on which side a key falls.
+    def admits(self, key: Key) -> bool:
+        """Tell whether the flag lets a key in. A key that is in stays in while the share grows."""
+        # The digest is keyed and evenly distributed, so no client can choose whether its key is in.
         return self.share == FULL or int.from_bytes(key.digest[:4], "big") % FULL < self.share

@@ -1,15 +1,14 @@
-"""Tags: the names that purges use, one spelling for each.
+"""Tags: the names that purges use, with one spelling for each.
 
-A tag is 1 to 256 visible ASCII characters without a comma or a star. Anything else in it is
-percent-encoded in the same way wherever a tag is made, so `product:{slug}` on a route and
-`product:é` in a purge meet. Where two names share a spelling a purge takes more than it was asked
-for, never less.
+A tag is 1 to 256 visible ASCII characters without comma and star. Everything else is percent-encoded,
+in the same way wherever a tag is made. So `product:{slug}` on a route and `product:é` in a purge are the
+same tag. If two names share a spelling, a purge removes more than was asked for, never less (I5).
 
-Colons make *families*: `db:product:5` is of the families `db:*` and `db:product:*`. Entries carry the
-families of their tags, so a purge of a family is a purge of one tag, however many are in it.
+Colons make *families*: the tag `db:product:5` belongs to the families `db:*` and `db:product:*`. Entries
+carry the families of their tags, so the purge of a family is the purge of one tag, however large it is.
 
-The tags that cachemw gives by itself begin with `@`: `@/products/1?page=2` names a URL on every
-host, `@shop.example/products/1` on one, and `@route:products` a route.
+Tags that cachemw adds itself begin with `@`: `@/products/1?page=2` is a URL on every host,
+`@shop.example/products/1` is one on this host, and `@route:products` is a route.
 """
 
 from __future__ import annotations
@@ -38,10 +37,10 @@ __all__ = [
 
 MAX_LENGTH = 256
 MAX_DEPTH = 3
-"""The colons of a tag that make families; what stands behind more of them is of the last."""
+"""How many colons of a tag make families. What follows further colons belongs to the last family."""
 ANY = "*"
 _LONGEST_FAMILY = 200
-"""Characters: what is longer may have been cut to a digest, which has no families."""
+"""Characters. A longer tag may have been shortened to a digest, which has no families."""
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in ",*")
 _RESERVED = "@"
 _PLAIN = re.compile(r"[!-)+\--~]{1,256}")
@@ -49,7 +48,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
 def user_tag(tag: str) -> str:
-    """Give the one spelling of a tag that somebody wrote, or raise TagError."""
+    """Return the spelling of a tag that a user wrote. Raise TagError if it cannot be one."""
     if not isinstance(tag, str) or not tag:
         raise TagError(f"a tag is a text of 1 to {MAX_LENGTH} characters, got {tag!r}")
     if tag.startswith(_RESERVED):
@@ -61,7 +60,7 @@ def user_tag(tag: str) -> str:
 
 
 def purged_tag(tag: str) -> str:
-    """Give the one spelling of a tag, or of a family, that somebody wants purged; or raise TagError."""
+    """Return the spelling of a tag or family to purge. Raise TagError if it cannot be one."""
     family = tag.removesuffix(":" + ANY) if isinstance(tag, str) else tag
     if family == tag:
         if isinstance(tag, str) and ANY in tag:
@@ -80,7 +79,7 @@ def purged_tag(tag: str) -> str:
 
 
 def with_families(tags: Iterable[str]) -> tuple[str, ...]:
-    """Give tags, in their one spelling, and the families that they are of; each once."""
+    """Return tags together with the families that they belong to, each once."""
     found = dict.fromkeys(tags)
     for tag in tuple(found):
         colon = tag.find(":")
@@ -94,7 +93,7 @@ def with_families(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 def normalise(tag: str) -> str:
-    """Percent-encode what may not stand in a tag; a tag that is too long becomes its digest."""
+    """Percent-encode what a tag must not contain. A tag that is too long is shortened to a digest."""
     if _PLAIN.fullmatch(tag):
         return tag
     spelt = quote(tag, safe=_SAFE, errors="surrogateescape")
@@ -105,7 +104,7 @@ def normalise(tag: str) -> str:
 
 
 def fill(template: str, params: Mapping[str, str]) -> str:
-    """Put a path's parameters into a tag template, in one pass: a value is never a template."""
+    """Put the parameters of a path into a tag template. It takes one pass, so a value is never a template."""
     return "".join(
         [params.get(name, f"{{{name}}}") if name else text for text, name in _pieces(template)]
     )
@@ -113,7 +112,7 @@ def fill(template: str, params: Mapping[str, str]) -> str:
 
 @lru_cache(maxsize=4096)  # templates come from the configuration
 def _pieces(template: str) -> tuple[tuple[str, str], ...]:
-    """Give the template as `(text, "")` and `("", parameter)` in turn."""
+    """Return the pieces of a template: `(text, "")` or `("", parameter)`."""
     texts = _PARAMETER.split(template)
     return tuple(
         ("", piece) if odd % 2 else (piece, "") for odd, piece in enumerate(texts) if piece
@@ -121,24 +120,24 @@ def _pieces(template: str) -> tuple[tuple[str, str], ...]:
 
 
 def route_tag(route: str) -> str:
-    """Give the tag that every entry of a route carries."""
+    """Return the tag that every entry of a route carries."""
     return normalise(f"{_RESERVED}route:{route}")
 
 
 def group_tag(host: str, group: str) -> str:
-    """Give the tag of a cache group, which is one of its origin alone (RFC 9875 §2.1)."""
+    """Return the tag of a cache group, which belongs to one host (RFC 9875 §2.1)."""
     return normalise(f"{_RESERVED}group:{host} {group}")
 
 
 def url_tags(host: str, path: bytes, query: bytes) -> tuple[str, str]:
-    """Give the two tags of a URL: on any host, and on this one.
+    """Return the two tags of a URL: on any host, and on this host.
 
-    The path (mount included) is percent-decoded, so every spelling of a URL is purged with it.
+    The path (mount included) is percent-decoded, so a purge removes every spelling of the URL.
     """
     plain = unquote_to_bytes(path) if b"%" in path else path
     decoded = plain.decode("utf-8", "surrogateescape")
     target = f"{decoded}?{query.decode('latin-1')}" if query else decoded
-    anywhere, here = f"{_RESERVED}{target}", f"{_RESERVED}{host}{target}"
-    if _PLAIN.fullmatch(here):  # then so is the shorter one
-        return anywhere, here
-    return normalise(anywhere), normalise(here)
+    any_host, this_host = f"{_RESERVED}{target}", f"{_RESERVED}{host}{target}"
+    if _PLAIN.fullmatch(this_host):  # then so is the shorter one
+        return any_host, this_host
+    return normalise(any_host), normalise(this_host)

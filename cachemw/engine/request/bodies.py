@@ -1,9 +1,9 @@
-"""Requests with a body: which bodies are read, and how one becomes part of the key.
+"""Requests with a body: which bodies are read, and how a body becomes part of the key.
 
-A route may list POST and QUERY and say what their bodies are. Only there is a body read at all, by
-the front door and up to the route's limit, and only when nothing else about the request keeps it
-out of the cache. What a body means depends on its Content-Type and Content-Encoding, so they are
-keyed with it; the body itself enters the key as a keyed digest.
+A route may list POST and QUERY, and say what their bodies are. Only then the middleware reads a body,
+up to the route's limit, and only if nothing else about the request makes it bypass the cache. The
+meaning of a body depends on its Content-Type and Content-Encoding, so both are part of the key. The
+body itself enters the key as a keyed digest.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from cachemw.http.messages import Request
 __all__ = ["body_limit", "body_part", "body_reason"]
 
 _DESCRIBING = (b"content-type", b"content-encoding")
-_SPELT = frozenset({b"content_type", b"content_encoding"})
+_UNDERSCORED = frozenset({b"content_type", b"content_encoding"})
 
 
 def body_limit(engine: Engine, request: Request, target: Target) -> int | None:
-    """Give how many bytes of a body the front door is to read, or None: it is left alone."""
+    """Return how many bytes of a body the middleware must read; None: it must not read the body."""
     plan = engine.memo.known(target)
     if plan is not None:
         route = plan.route
@@ -34,14 +34,14 @@ def body_limit(engine: Engine, request: Request, target: Target) -> int | None:
         route = engine.routes[match[0]]
     if route.share == OFF or request.method not in route.bodied:
         return None
-    if bypass_reason(request, engine.watched.suspicious, keyed=True) or _unread(route, request):
+    if bypass_reason(request, engine.watched.suspicious, keyed=True) or _why_unread(route, request):
         return None
     return route.body_limit
 
 
 def body_reason(route: RouteState, request: Request) -> str | None:
-    """Say why a request must go past the cache because of its body, or None."""
-    reason = _unread(route, request)
+    """Return why a request must bypass the cache because of its body, or None."""
+    reason = _why_unread(route, request)
     if reason is not None:
         return reason
     content = request.content
@@ -53,16 +53,16 @@ def body_reason(route: RouteState, request: Request) -> str | None:
     return None if length is None or int(length) == len(content.data) else "body-length"
 
 
-def _unread(route: RouteState, request: Request) -> str | None:
-    """Say why a body is not even to be read, or None."""
+def _why_unread(route: RouteState, request: Request) -> str | None:
+    """Return why a body must not even be read, or None."""
     fields = request.headers
-    if not _SPELT.isdisjoint(fields.names):
+    if not _UNDERSCORED.isdisjoint(fields.names):
         return "spelling"
-    if request.method == "POST" and b"if-none-match" in fields:  # RFC 9110 §13.1.2: a 412, maybe
+    if request.method == "POST" and b"if-none-match" in fields:  # RFC 9110 §13.1.2: perhaps a 412
         return "precondition"
     codings = [coding.lower() for coding in fields.members(b"transfer-encoding")]
     lengths = fields.values(b"content-length")
-    if codings and (lengths or codings != [b"chunked"]):  # RFC 9112 §6.3: perhaps smuggled
+    if codings and (lengths or codings != [b"chunked"]):  # RFC 9112 §6.3: perhaps smuggling
         return "body"
     if not lengths:
         return None
@@ -72,11 +72,11 @@ def _unread(route: RouteState, request: Request) -> str | None:
 
 
 _DIGITS = 20
-"""Of a length; int() refuses thousands of them."""
+"""Digits of a Content-Length that are read: int() refuses thousands of them."""
 
 
 def body_part(engine: Engine, request: Request) -> bytes:
-    """Give what a key holds of a request's method and body; its `body_reason` must be None."""
+    """Return what the key holds of a request's method and body. `body_reason` must have returned None."""
     assert request.content is not None
     return encode_parts(
         (

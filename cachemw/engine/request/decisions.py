@@ -1,4 +1,4 @@
-"""What the flows decide: serve an entry, or forward to the application."""
+"""The decisions of the flows: serve an entry, or forward the request to the application."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from cachemw.engine.core.effects import Lease, SharedWrite
 from cachemw.engine.core.flights import Flight
-from cachemw.engine.core.ports import Shadow
+from cachemw.engine.model.differences import Shadow
 from cachemw.engine.model.entry import Entry, Position
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.model.routes import RouteState
@@ -19,54 +19,58 @@ __all__ = ["Fetch", "Forward", "Serve"]
 
 
 class Fetch(Struct, kw_only=True, eq=False):
-    """One call of the application whose answer may be kept, or bring a stored one up to date."""
+    """One call of the application whose response may be stored, or may freshen a stored one."""
 
     cacheable: CacheableRequest
     position: Position
-    """Where the log stood before the application was called."""
+    """The position of the log before the application was called.
+
+    I5: an entry is dead if a purge has a later position. So the position is noted before the
+    application can read anything.
+    """
     started: float
     flight: Flight | None = None
     lease: Lease | None = None
-    """The fleet's lease on this call, until it is handed on to be settled."""
+    """The lease on this call across processes, until somebody takes it to settle it."""
     uncacheable: bool = False
-    """Whether the answer turned out to be of no use to others."""
-    stored: Entry | None = None
-    """What is stored already: it may be validated, or served instead if the application fails."""
+    """Whether the response turned out to be useless for other requests."""
+    fallback: Entry | None = None
+    """The stored entry that may be validated, or served if the application fails."""
     validates: bool = False
-    """Whether the application is asked, by our own conditions, if `stored` is still current."""
+    """Whether our own conditions ask the application if `fallback` is still current."""
     refresh: bool = False
-    """Whether this is our own call, for an answer that was served stale."""
+    """Whether this is the cache's own call, because an entry was served stale."""
     shadow: bool = False
-    """Whether the answer is only watched."""
-    would: Shadow | None = None
-    """In shadow: what would have been served instead of it."""
-    would_renew: bool = False
-    """Whether that is stale, and would have been renewed in the background."""
+    """Whether the response is only compared, because the route is in shadow."""
+    would_serve: Shadow | None = None
+    """In shadow: what would have been served."""
+    would_refresh: bool = False
+    """In shadow: whether that is stale, and would have been refreshed in the background."""
     recorded: Callable[[], tuple[str, ...]] = tuple
-    """Gives the tags of what the application has read in this call; then the recording is over."""
+    """Ends the recording of this call, and returns the tags of what the application has read."""
 
     @property
     def digest(self) -> bytes:
-        """The primary key's digest."""
+        """The digest of the primary key."""
         return self.cacheable.plan.key.digest
 
     def take_lease(self) -> Lease | None:
-        """Give the lease away: whoever takes it settles it."""
+        """Hand the lease over: whoever takes it must settle it."""
         lease, self.lease = self.lease, None
         return lease
 
     def abandon(self) -> None:
-        """Let go of the flight, if it is still held: another may call. Harmless when all is done."""
+        """End the call of the flight without a result; harmless if it has ended."""
         if (flight := self._take_flight()) is not None:
             flight.abandon()
 
     def fail(self) -> None:
-        """Let go of the flight because the application failed."""
+        """End the call of the flight because the application failed; harmless if it has ended."""
         if (flight := self._take_flight()) is not None:
             flight.fail()
 
     def _take_flight(self) -> Flight | None:
-        # Once only: after the first time, somebody else is calling in our place.
+        # Only once: after the first time another request may call in the place of this one.
         flight, self.flight = self.flight, None
         return flight
 
@@ -79,9 +83,9 @@ class Serve(Struct, frozen=True, kw_only=True):
     outcome: Outcome
     now: float
     refresh: Fetch | None = None
-    """A background call that the front door is to make, or to abandon."""
-    stored: SharedWrite | None = None
-    """What the application's answer brought up to date, for the shared store."""
+    """A call in the background that the middleware must make, or abandon."""
+    pending_save: SharedWrite | None = None
+    """What the shared store gets when the response has been sent: the entry, freshened."""
 
 
 class Forward(Struct, frozen=True, kw_only=True):
@@ -92,7 +96,7 @@ class Forward(Struct, frozen=True, kw_only=True):
     reason: str
     """Why the cache did not answer: the `detail` of Cache-Status, and a key of `reasons.FORWARDED`."""
     fetch: Fetch | None = None
-    """None: the answer is relayed and not looked at."""
+    """None: the response is passed on and not looked at."""
     rewrite: Rewrite | None = None
     change: Request | None = None
-    """An unsafe request: if it succeeds, what it names is invalid (RFC 9111 §4.4)."""
+    """An unsafe request. If it succeeds, what it names becomes invalid (RFC 9111 §4.4)."""

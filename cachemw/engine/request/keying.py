@@ -1,4 +1,19 @@
-"""From a request to what is asked of the cache: its plan, its privacy, and what the application sees."""
+"""Keying: from a request to its key, or to the reason why it bypasses the cache.
+
+What `classify` does with a request, in this order:
+
+1. It finds the route: by the plan of the target if the memo has one, otherwise by the router.
+2. It checks whether the request may use the cache: the route's flag, its methods, and everything in the
+   request that could make its response personal or dangerous to share (`model.bypass`).
+3. It makes the plan of the target, or takes it from the memo: the key of scheme, host, path and query.
+4. It extends this plan by what else may change the response: keyed headers, declared cookies, the
+   identity, the body (I1). A plan that was extended is remembered with the headers that led to it.
+5. It determines what the application will see: whatever is not in the key is removed from the request.
+
+I7: what the application can see of a request is in the key, or was removed, or must be named in the Vary
+of the response. Credentials that the key does not hold are visible too; such a request may only get, and
+only leaves, a response that says that it is for everybody (`CacheableRequest.personal`).
+"""
 
 from __future__ import annotations
 
@@ -29,24 +44,26 @@ from cachemw.http.fields import Fields, Pair, cookie_pairs
 from cachemw.http.messages import Request
 from cachemw.http.request_control import RequestControl
 
-__all__ = ["CacheableRequest", "Keyed", "Pass", "Rewrite", "classify", "read_key"]
+__all__ = ["Bypass", "CacheableRequest", "KeyContents", "Rewrite", "classify", "read_key"]
 
 
 class Rewrite(Struct, frozen=True, kw_only=True):
-    """What the application is to see instead of what the client sent."""
+    """The query and headers that the application sees instead of those that the client sent."""
 
     query: bytes
     headers: Fields
 
 
-class Pass(Struct, frozen=True):
-    """The request goes past the cache; `reason` is a short, stable word, `off` that a flag did it."""
+class Bypass(Struct, frozen=True):
+    """A request that bypasses the cache."""
 
     route: RouteState | None
     reason: str
+    """A short, stable word: a key of `reasons.FORWARDED`."""
     off: bool = False
+    """Whether a flag or the configuration keeps it out."""
     mutates: bool = False
-    """Whether it changes something, for all that is known, on a route that has a language."""
+    """Whether it may change something, on a route with a query language."""
 
 
 class CacheableRequest(Struct, kw_only=True, eq=False):
@@ -56,35 +73,38 @@ class CacheableRequest(Struct, kw_only=True, eq=False):
     route: RouteState
     plan: Plan
     key: Key
-    """What is looked for: the plan's key, or the variant's where it is known that the answer varies."""
+    """The key to look up: the plan's, or the variant's once it is known that the responses vary."""
     headers: Fields
-    """The request's fields as the application sees them."""
+    """The request's headers as the application sees them."""
     query: bytes
     cookies_sent: bool
-    """Whether the application sees cookies that the key does not hold."""
+    """Whether the application sees cookies that are not in the key."""
     authorization_sent: bool
     ranged: bool
-    """Whether a part of the answer is asked for."""
+    """Whether the client asks for a part of the response."""
     directives: RequestControl | None = None
-    """What the client asks of caches, where the route honours it and anything is asked."""
+    """The client's own Cache-Control, if the route honours it and the client sent any."""
     in_shadow: bool = False
-    """Whether nothing that is stored may answer it, and the application's answer is only watched."""
+    """Whether the route is in shadow: the application answers, and its response is only compared."""
 
     @property
     def speaks_for_all(self) -> bool:
-        """Whether what becomes of this request says anything of those that others make."""
+        """Whether the result of this request says anything about those of other clients."""
         plain = self.directives is None and self.request.method != "HEAD"
         return plain and not self.personal and not self.ranged
 
     @property
     def personal(self) -> bool:
-        """Whether the client is known: then only answers that say so are for it, and it never queues."""
+        """Whether the request has credentials that are not in the key.
+
+        I1: it may get only a response that says that it is for everybody, and never shares a flight.
+        """
         return self.cookies_sent or self.authorization_sent
 
     def rewrite(self, *, keep_conditions: bool, conditions: Sequence[Pair] = ()) -> Rewrite | None:
-        """Give the request that the application is to see, or None when it is what came in.
+        """Return what the application sees, or None if it sees the request unchanged.
 
-        `conditions` are ours, to validate a stored answer with; they stand in for the client's.
+        `conditions` are our own, which validate a stored entry. They replace the client's.
         """
         headers = self.headers
         if (conditions or not keep_conditions) and is_conditional(headers):
@@ -98,25 +118,25 @@ class CacheableRequest(Struct, kw_only=True, eq=False):
 
 def classify(
     engine: Engine, request: Request, target: Target, extra: Extra | None
-) -> CacheableRequest | Pass:
-    """Match, screen and key a request."""
+) -> CacheableRequest | Bypass:
+    """Return the request with its key and plan, or the reason why it bypasses the cache."""
     plan = engine.memo.known(target)
     if plan is None:
         match = engine.router.match(request.mount, request.path)
         if match is None:
-            return Pass(None, "no-route")
+            return Bypass(None, "no-route")
         route, params = engine.routes[match[0]], match[1]
     else:
         route, params = plan.route, {}
-    # In a language, what nobody reads may change something; it counts for unsafe methods alone.
-    unread = route.language is not None
+    # On a route with a query language, a request that was not read may change something.
+    may_mutate = route.language is not None
     if route.share == OFF:
-        return Pass(route, "off", off=True, mutates=unread)
+        return Bypass(route, "off", off=True, mutates=may_mutate)
     if request.method not in route.methods:
-        return Pass(route, "method", mutates=unread)
-    reason = _screened(engine, route, request, watched=extra is not None)
+        return Bypass(route, "method", mutates=may_mutate)
+    reason = _bypass_reason(engine, route, request, watched=extra is not None)
     if reason:
-        return Pass(route, reason, mutates=unread)
+        return Bypass(route, reason, mutates=may_mutate)
     if plan is None:
         plan = _base_plan(engine, route, params, request)
         if route.identity is None:
@@ -124,32 +144,34 @@ def classify(
     if route.language is not None:
         operation = route.language.operation(request, plan.query)
         if operation != "query":
-            return Pass(route, "operation", mutates=operation == "mutation")
-    cacheable: CacheableRequest | Pass
+            return Bypass(route, "operation", mutates=operation == "mutation")
+    cacheable: CacheableRequest | Bypass
     if extra is None and route.identity is None and request.method not in route.bodied:
-        cacheable = _impersonal(plan, request)
+        cacheable = _by_target_alone(plan, request)
     else:
-        cacheable = _personal(engine, plan, request, extra or ())
+        cacheable = _by_whole_request(engine, plan, request, extra or ())
     if route.share != FULL and isinstance(cacheable, CacheableRequest):
-        return _let_in(route, cacheable)
+        return _apply_flag(route, cacheable)
     return cacheable
 
 
-def _let_in(route: RouteState, cacheable: CacheableRequest) -> CacheableRequest | Pass:
-    """Say how far a request is let in; once, since flags change meanwhile."""
+def _apply_flag(route: RouteState, cacheable: CacheableRequest) -> CacheableRequest | Bypass:
+    """Apply the route's flag. It is read once, because it may change at any time."""
     share = route.share
     if share == SHADOW:
         cacheable.in_shadow = True
         return cacheable
     return (
         cacheable
-        if share != OFF and route.takes(cacheable.key)
-        else Pass(route, "canary", off=True)
+        if share != OFF and route.admits(cacheable.key)
+        else Bypass(route, "canary", off=True)
     )
 
 
-def _screened(engine: Engine, route: RouteState, request: Request, *, watched: bool) -> str | None:
-    """Say why a request must go past the cache, or None."""
+def _bypass_reason(
+    engine: Engine, route: RouteState, request: Request, *, watched: bool
+) -> str | None:
+    """Return why a request must bypass the cache, or None."""
     suspicious = engine.watched.suspicious
     if request.method not in route.bodied:
         return bypass_reason(request, suspicious, watched=watched)
@@ -158,6 +180,7 @@ def _screened(engine: Engine, route: RouteState, request: Request, *, watched: b
 
 
 def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], request: Request) -> Plan:
+    """Return the plan of a target."""
     query = route.read_query(request.query)
     host = normalised_host(request)
     mount = request.mount.encode("utf-8", "surrogateescape")
@@ -173,8 +196,9 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
     )
     tags = [normalise(fill(template, params)) for template in route.tags]
     tags += [route.own_tag, *url_tags(host.decode("ascii"), mount + request.raw_path, query)]
-    if route.language is not None and query:  # so that a change purges what GETs asked, too
+    if route.language is not None and query:  # so that a change purges what was asked by GET too
         tags += url_tags(host.decode("ascii"), mount + request.raw_path, b"")
+    # The families of a route's tags are the same for all targets, unless a value has a colon in it.
     families = route.families
     if ":" in "".join(params.values()):
         families = None
@@ -186,8 +210,8 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
     )
 
 
-def _impersonal(plan: Plan, request: Request) -> CacheableRequest:
-    """Ask by the target's plan alone: the request has no watched field, so nothing else counts."""
+def _by_target_alone(plan: Plan, request: Request) -> CacheableRequest:
+    """Use the plan of the target as it is: the request has no watched header, so nothing else counts."""
     headers = request.headers
     if not REMOVED.isdisjoint(headers.names):
         headers = headers.without(REMOVED - plan.route.varies)
@@ -204,21 +228,21 @@ def _impersonal(plan: Plan, request: Request) -> CacheableRequest:
     )
 
 
-def _personal(
+def _by_whole_request(
     engine: Engine, plan: Plan, request: Request, extra: Sequence[Pair]
-) -> CacheableRequest | Pass:
-    """Add to a target's plan what the watched fields of this request make of it."""
+) -> CacheableRequest | Bypass:
+    """Extend the plan of the target by what else of this request may change the response."""
     route = plan.route
-    headers, cookies = _seen(route, request.headers)
+    headers, cookies = _visible_headers(route, request.headers)
     identity = None
     if route.identity is not None:
         identity = _identify(engine, route.identity, request)
         if identity is None:
-            return Pass(route, "identity")
-    keyed = _keyed(route, request.headers) if extra else []
+            return Bypass(route, "identity")
+    keyed = _keyed_headers(route, request.headers) if extra else []
     body = body_part(engine, request) if request.method in route.bodied else None
     if keyed or cookies or identity is not None or body is not None:
-        plan = _extended(engine, plan, keyed, cookies, identity, body, extra)
+        plan = _extended_plan(engine, plan, keyed, cookies, identity, body, extra)
     return CacheableRequest(
         request=request,
         route=route,
@@ -234,6 +258,7 @@ def _personal(
 
 
 def _directives(route: RouteState, fields: Fields) -> RequestControl | None:
+    """Return the client's own Cache-Control, if the route honours it."""
     if not route.honours or DIRECTIVES.isdisjoint(fields.names):
         return None
     control = request_control.parse(fields)
@@ -241,34 +266,38 @@ def _directives(route: RouteState, fields: Fields) -> RequestControl | None:
 
 
 def _identify(engine: Engine, identify: Identify, request: Request) -> str | None:
-    """Ask the application's own function who this is; one that fails knows nobody (I3)."""
+    """Return who is asking, by the application's own function; None if it fails (I3)."""
     try:
         return identify(request)
-    except Exception:  # whatever somebody else's code raises must not become our error
+    except Exception:  # it is the application's code; its error must not fail the request
         engine.count("not_stored", "identity-error")
         return None
 
 
-def _seen(route: RouteState, fields: Fields) -> tuple[Fields, list[Pair]]:
-    """Give the fields that the application may see, and the declared cookies among them."""
-    seen = fields
+def _visible_headers(route: RouteState, fields: Fields) -> tuple[Fields, list[Pair]]:
+    """Return the headers that the application may see, and the declared cookies among them.
+
+    I7: what is not in the key must not reach the application, so it is removed here.
+    """
+    visible = fields
     if not REMOVED.isdisjoint(fields.names):
-        seen = seen.without(REMOVED - route.varies)
+        visible = visible.without(REMOVED - route.varies)
     if route.cookies is None or b"cookie" not in fields:
-        return seen, []
+        return visible, []
     cookies = cookie_pairs(fields.values(b"cookie"), route.cookies)
-    seen = seen.without((b"cookie",))
+    visible = visible.without((b"cookie",))
     if cookies:
-        seen = seen.plus((b"cookie", b"; ".join(b"=".join(pair) for pair in cookies)))
-    return seen, cookies
+        visible = visible.plus((b"cookie", b"; ".join(b"=".join(pair) for pair in cookies)))
+    return visible, cookies
 
 
-def _keyed(route: RouteState, fields: Fields) -> list[Pair]:
+def _keyed_headers(route: RouteState, fields: Fields) -> list[Pair]:
+    """Return the headers that are part of the key, each with its combined value."""
     names = sorted(name for name in fields.names if name in KEYED or name in route.varies)
     return [(name, b", ".join(fields.values(name))) for name in names]
 
 
-def _extended(
+def _extended_plan(
     engine: Engine,
     plan: Plan,
     keyed: list[Pair],
@@ -277,9 +306,10 @@ def _extended(
     body: bytes | None,
     extra: Sequence[Pair],
 ) -> Plan:
-    """Give the plan under these keyed fields, cookies, identity and body, and keep it if it can recur."""
+    """Return the plan under these headers, cookies, identity and body; remember it if it can recur."""
     conceal = engine.keys.conceal
-    # With the plan's own key an even number of parts: the key of a variant has an odd one.
+    # Together with the plan's own key these are six parts. The key of a variant has an odd number of
+    # parts, so the two can never be equal. Secrets enter as keyed digests: the full key is stored (I1).
     parts = (
         None,
         encode_parts(part for pair in keyed for part in pair) if keyed else None,
@@ -295,41 +325,42 @@ def _extended(
     )
     names = {name for name, _ in extra} - {name for name, _ in keyed}
     names -= plan.route.unread
-    if identity is None and body is None and not names:  # plans are found by GETs alone
+    if identity is None and body is None and not names:  # only GETs look for plans
         plan.remember(list(extra), extended)
         engine.memo.add_weight(weigh_other(extra, extended))
     return extended
 
 
-# -- and back --------------------------------------------------------------------------------------
+# -- reading a key --------------------------------------------------------------------------------------
 
 
-class Keyed(Struct, frozen=True, kw_only=True):
-    """What a full key says of the requests that it stands for; secrets are digests in it, and stay so."""
+class KeyContents(Struct, frozen=True, kw_only=True):
+    """The readable contents of a full key. Secrets are digests in it, and cannot be read."""
 
     method: str
     url: str
     by: tuple[str, ...]
-    """What else it holds: names of fields, `cookie`, `identity`, `body`."""
+    """What else is in the key: names of headers, `cookie`, `identity`, `body`."""
 
 
 _TARGET = 7
-"""Parts of the key of a target, the namespace first; see `_base_plan`."""
+"""Parts in the key of a target, the namespace first; see `_base_plan`."""
 _PLAN = 6
-"""Parts of the key of a plan for watched fields, the target's key first; see `_extended`."""
+"""Parts in the key of an extended plan, the target's key first; see `_extended_plan`."""
 _DEPTH = 2
-"""A variant's key holds a plan's, which holds a target's."""
+"""The key of a variant holds the key of a plan, which holds the key of a target."""
 _IN_PATH = "/%:@!$&'()*+,;=~-._[]"
 _IN_QUERY = _IN_PATH + "?"
 
 
-def read_key(full: bytes) -> Keyed:
-    """Undo what `classify` made of a request; raises ValueError for what is no key of its making."""
+def read_key(full: bytes) -> KeyContents:
+    """Return what a full key holds. Raise ValueError if `classify` did not make it."""
     parts, method = decode_parts(full), "GET"
     by: list[str] = []
     for _ in range(_DEPTH):
         within = parts[0] if parts else None
-        if within is None or not within.startswith(b"\0"):  # as no namespace does
+        # An encoding of parts begins with a zero byte; a namespace never does.
+        if within is None or not within.startswith(b"\0"):
             break
         if len(parts) == _PLAN and parts[1] is None:
             names, method = _read_plan(parts)
@@ -338,18 +369,18 @@ def read_key(full: bytes) -> Keyed:
             by += [_text(name) for name in parts[1::2]]
         parts = decode_parts(within)
     if len(parts) != _TARGET or None in parts:
-        raise ValueError("no key of a request")
+        raise ValueError("this is not the key of a request")
     _, scheme, host, mount, path, _, query = map(_bytes, parts)
     url = (
         f"{_text(scheme)}://{_text(host)}{quote(mount, safe=_IN_PATH)}{quote(path, safe=_IN_PATH)}"
     )
     if query:
         url += f"?{quote(query, safe=_IN_QUERY)}"
-    return Keyed(method=method, url=url, by=tuple(dict.fromkeys(by)))
+    return KeyContents(method=method, url=url, by=tuple(dict.fromkeys(by)))
 
 
 def _read_plan(parts: list[bytes | None]) -> tuple[list[str], str]:
-    """Give what a plan's key holds beside its target's, and the method."""
+    """Return what the key of an extended plan holds beside its target's, and the method."""
     _, _, keyed, cookies, identity, body = parts
     names = [] if keyed is None else [_text(name) for name in decode_parts(keyed)[::2]]
     for name, part in (("cookie", cookies), ("identity", identity), ("body", body)):

@@ -1,4 +1,4 @@
-"""From a URL that somebody wants purged to the tags of the entries made for it."""
+"""URLs to purge: from a URL to the tags of the entries that were stored for it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from cachemw.errors import TagError
 __all__ = ["purged_tags", "tags_of_listed_url", "tags_of_target", "tags_of_url"]
 
 MAX_MOUNT = 32
-"""Segments. No application is mounted deeper, and each more is a walk over a path of a client's choice."""
+"""Path segments. No application is mounted deeper, and each one costs a match of a client's path (I4)."""
 _SLASH = re.compile("/")
 
 
 def purged_tags(
     engine: Engine, *, tags: Iterable[str], urls: Iterable[str], routes: Iterable[str]
 ) -> tuple[str, ...]:
-    """Give the tags of all that somebody wants purged, each once.
+    """Return the tags of everything that a purge names, each once.
 
-    Raises TagError for a tag or a URL that cannot be one, ValueError for a route that is not listed
-    and TypeError for a text where a list of texts belongs.
+    Raise TagError for a tag or a URL that is invalid, ValueError for a route that is not configured,
+    TypeError for a text in place of a list of texts.
     """
     for name, given in (("tags", tags), ("urls", urls), ("routes", routes)):
         if isinstance(given, str):
@@ -42,35 +42,35 @@ def purged_tags(
 
 
 def tags_of_listed_url(engine: Engine, url: str) -> list[str]:
-    """Give the tags of a URL as `tags_of_url` does, none where no route is listed for it."""
+    """Return the tags of a URL as `tags_of_url` does; none if no route matches it."""
     return tags_of_target(engine, *_target(url))
 
 
 def tags_of_target(engine: Engine, host: str, path: bytes, query: bytes) -> list[str]:
-    """Give the tags of what a request names, none where no route is listed for it.
+    """Return the tags of what a request names; none if no route matches it.
 
-    `host` is a normalised one, the path (mount included) and the query are as they came.
+    `host` is normalised. The path (mount included) and the query are as they came.
     """
     read = _queries(engine, path, query)
     return _tags(host, path, {query, *read}) if read else []
 
 
 def tags_of_url(engine: Engine, url: str) -> list[str]:
-    """Give the tags of a URL, `/products/1?page=2` on every host or `https://shop.example/...` on one.
+    """Return the tags of a URL: `/products/1?page=2` on every host, `https://shop.example/...` on one.
 
-    Every query string that a matching route would read out of it counts: the purger need not know
-    where the application is mounted. Raises TagError for what is no URL of ours.
+    The query counts in every form in which a matching route would read it, below any mount: whoever
+    purges need not know where the application is mounted. Raise TagError for an invalid URL.
     """
     host, path, query = _target(url)
     return _tags(host, path, {query, *_queries(engine, path, query)})
 
 
 def _target(url: str) -> tuple[str, bytes, bytes]:
-    """Give host, empty where it has none, path and query of a URL."""
+    """Return host (empty if there is none), path and query of a URL."""
     try:
-        url.encode("utf-8", "surrogateescape")  # bytes that are no UTF-8 come as half surrogates
+        url.encode("utf-8", "surrogateescape")  # bytes that are not UTF-8 come as half surrogates
         parts = urlsplit(url)
-    except ValueError as error:  # brackets that are no address, half of a surrogate pair
+    except ValueError as error:  # for example brackets without an address in them
         raise TagError(f"{url!r}: {error}") from None
     if not parts.path.startswith("/"):
         raise TagError(f"{url!r}: a URL to purge is a path (/products/1) or http(s)://host/path")
@@ -83,15 +83,16 @@ def _target(url: str) -> tuple[str, bytes, bytes]:
 
 
 def _tags(host: str, path: bytes, queries: set[bytes]) -> list[str]:
+    """Return the URL tags for each of these queries."""
     tags = []
     for each in queries:
-        anywhere, here = url_tags(host, path, each)
-        tags.append(here if host else anywhere)
+        any_host, this_host = url_tags(host, path, each)
+        tags.append(this_host if host else any_host)
     return tags
 
 
 def _queries(engine: Engine, path: bytes, query: bytes) -> set[bytes]:
-    """Give the query as every route reads it that matches below some mount."""
+    """Return the query as it is read by each route that matches below some mount."""
     queries = set()
     decoded = unquote_to_bytes(path).decode("utf-8", "surrogateescape")
     for slash in islice(_SLASH.finditer(decoded), MAX_MOUNT + 1):

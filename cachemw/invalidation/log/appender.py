@@ -126,15 +126,15 @@ class Appender:
         except Exception as error:
             return self._failed(purge, error)
         steps, pauses = self._confirm(purge, identity), _pauses()
-        wanted = next(steps)
+        command = next(steps)
         while True:
-            if wanted is None:
+            if command is None:
                 time.sleep(next(pauses))
                 reply: Any = None
             else:
-                reply = self._ask(wanted)
+                reply = self._run_command(command)
             try:
-                wanted = steps.send(reply)
+                command = steps.send(reply)
             except StopIteration as stop:
                 result: PurgeResult = stop.value
                 return result
@@ -153,24 +153,24 @@ class Appender:
         except Exception as error:
             return self._failed(purge, error)
         steps, pauses = self._confirm(purge, identity), _pauses()
-        wanted = next(steps)
+        command = next(steps)
         while True:
             reply: Any = None
-            if wanted is None:
+            if command is None:
                 await asyncio.sleep(next(pauses))
             else:
                 try:
                     async with asyncio.timeout(deadline):
-                        reply = await client.execute_command(*wanted)
+                        reply = await client.execute_command(*command)
                 except Exception as error:
                     reply = error
             try:
-                wanted = steps.send(reply)
+                command = steps.send(reply)
             except StopIteration as stop:
                 result: PurgeResult = stop.value
                 return result
 
-    def _ask(self, command: tuple[Any, ...]) -> Any:
+    def _run_command(self, command: tuple[Any, ...]) -> Any:
         try:
             return self._client().execute_command(*command)
         except Exception as error:
@@ -253,7 +253,7 @@ class Appender:
 
     def _delete_epoch(self) -> bool:
         """Delete the epoch. A server that refuses writes still accepts this, and it purges everything."""
-        return self._ask(("DEL", self._stream.epoch_key)) in (0, 1)
+        return self._run_command(("DEL", self._stream.epoch_key)) in (0, 1)
 
     def drain(self, client: Any) -> None:
         """Append the queued purges or, where Redis is full, purge everything."""

@@ -97,7 +97,7 @@ class Stream:
         client.execute_command("XADD", self.key, "NOMKSTREAM", "*", *fields)
 
     def trim(self, client: Any, oldest: float) -> None:
-        """Let the server remove records from before this server time, in seconds. Approximate."""
+        """Ask the server to remove records from before this server time, in seconds. Approximate."""
         client.execute_command("XTRIM", self.key, "MINID", "~", max(0, int(oldest * 1000)))
 
     def extent(self, client: Any) -> tuple[int, bool]:

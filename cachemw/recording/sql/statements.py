@@ -9,8 +9,9 @@ How a text is understood:
    `DROP` are matched with regular expressions, for databases differ too much in them. Statements about
    the connection (`SET`, `SAVEPOINT`, ...) read and write no table. All others are opaque.
 
-Nothing is raised. A text that cannot be understood is opaque: it may read and write anything, so that
-a response made with it is purged by every write, and a write by it purges every such response (I5).
+Nothing is raised. A text that cannot be understood is opaque: it may read and write anything. So a
+response made with it is purged by every write, and running it purges every response that read from a
+database (I5).
 
 A table has one spelling here: the last part of its name, in lower case. Two tables of one name in two
 schemas count as one, which costs misses only.

@@ -47,7 +47,7 @@ def written(observed: Observed, params: Any, schema: Schema, many: bool = False)
 
 @dataclass(slots=True)
 class _TableChanges:
-    """What is written of one table."""
+    """The writes to one table."""
 
     all: bool = False
     """Whether any row may be written."""
@@ -74,7 +74,7 @@ class _TableChanges:
 
 
 class Changes:
-    """What one or several statements write, until it is purged."""
+    """The writes of one or several statements, until they are purged."""
 
     __slots__ = ("_everything", "_tables")
 

@@ -9,7 +9,7 @@ import threading
 
 import cachetools
 
-from cachemw.engine.core.ports import Shadow
+from cachemw.engine.model.differences import Shadow
 from cachemw.stores.memory.cost import cost
 
 __all__ = ["ShadowTier"]
@@ -19,8 +19,8 @@ _SEEN = 300
 
 
 def _cost(shadow: Shadow) -> int:
-    fields = sum(len(name) + len(value) + 130 for name, value in shadow.seen.headers)
-    return _SEEN + cost(shadow.entry) + len(shadow.seen.body) + fields
+    fields = sum(len(name) + len(value) + 130 for name, value in shadow.response.headers)
+    return _SEEN + cost(shadow.entry) + len(shadow.response.body) + fields
 
 
 class ShadowTier:

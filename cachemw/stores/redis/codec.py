@@ -46,7 +46,6 @@ import zstandard
 
 from cachemw.engine.model.entry import Entry, HeaderPairs, Item, Key, Position, VaryMarker
 from cachemw.errors import EntryRejected
-from cachemw.http.vary import Selecting
 from cachemw.stores.memory.interning import intern_pairs
 
 __all__ = ["MAX_LIFETIME", "REASONS", "VERSION", "Codec"]
@@ -91,7 +90,7 @@ class _Meta(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=Fals
     status: int
     headers: HeaderPairs
     tags: tuple[str, ...]
-    vary: Selecting
+    vary: tuple[tuple[bytes, bytes | None], ...]
     route: str
     born: float
     fresh_until: float
@@ -257,7 +256,7 @@ def _meta(entry: Item, shift: float) -> _Meta:
     stale_until = stale_error_until = fresh_until
     if isinstance(entry, VaryMarker):
         status = MARKER
-        vary: Selecting = tuple((name, None) for name in entry.names)
+        vary: tuple[tuple[bytes, bytes | None], ...] = tuple((name, None) for name in entry.names)
     else:
         status, vary = entry.status, entry.vary
         stale_until = min(entry.stale_until + shift, longest)

@@ -96,7 +96,7 @@ class Leases:
         remembered: float,
         monotonic: Callable[[], float],
     ) -> None:
-        """Let a lease live `lifetime` seconds after each renewal, and a marker `remembered` seconds."""
+        """Keep a lease `lifetime` seconds after each renewal, and a marker `remembered` seconds."""
         self._commands = commands
         self._namespace = namespace
         self._lifetime = max(1, int(lifetime * 1000))

@@ -75,9 +75,9 @@ class Scanner:
     ) -> Iterator[ScanResult]:
         """Yield all stored entries. `identify` makes a key from a full key. Blocks.
 
-        Raises StoreUnavailable when a server does not answer for `patience` seconds, or its time is
-        not known, and SearchTimedOut at the monotonic time `ends`: whoever takes what is yielded would
-        not notice, where a server is full of others' keys.
+        Raises StoreUnavailable if a server does not answer for `patience` seconds, or if its time is
+        not known. Raises SearchTimedOut at the monotonic time `ends`. The caller could not check that
+        time itself: a server full of other applications' keys yields nothing for a long time.
         """
         with _mapped_errors():
             for node in self._nodes.all_nodes():

@@ -36,7 +36,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 
 def test_a_thousand_waiters_cost_one_call() -> None:
-    # Guard: `board` in `_together`.
+    # Guard: `join_or_lead` in `_coalesce`.
     async def main() -> None:
         ready = asyncio.Event()
 

@@ -22,7 +22,7 @@ TAGS = ["a", "b", "c", "d"]
 
 def made(floors: Floors, *tags: str) -> Entry:
     """Make an entry as an origin call that begins now will leave it."""
-    return entry_at(floors.here(), *tags)
+    return entry_at(floors.current_position(), *tags)
 
 
 def entry_at(position: Position, *tags: str) -> Entry:
@@ -113,7 +113,7 @@ def test_a_record_that_purges_nothing_moves_the_position_alone(floors: Floors) -
     entry = made(floors, "a")
     floors.judge(entry)
     floors.advance(7 << 16)
-    assert floors.here() == Position(NO_EPOCH, 7 << 16)
+    assert floors.current_position() == Position(NO_EPOCH, 7 << 16)
     assert entry.checked == floors.version
 
 
@@ -250,7 +250,7 @@ def test_no_origin_call_notes_an_old_position_in_a_new_life() -> None:
     floors = Watched(100)
     floors.apply(9 << 16, ["x"], soft=False)
     seen: list[Position] = []
-    floors.read = lambda: seen.append(floors.here())
+    floors.read = lambda: seen.append(floors.current_position())
     floors.begin_epoch(b"epoch-02", 3 << 16)
     assert Position(b"epoch-02", 3 << 16) in seen
     assert all(position.id == 3 << 16 for position in seen if position.epoch == b"epoch-02")
@@ -342,8 +342,8 @@ class FloorsMachine(RuleBasedStateMachine):
     @rule(target=entries, tags=st.lists(st.sampled_from(TAGS), max_size=3, unique=True))
     def begin_an_origin_call(self, tags: list[str]) -> Entry:
         assert (
-            self.bounded.here()
-            == self.exact.here()
+            self.bounded.current_position()
+            == self.exact.current_position()
             == Position(self.model.epoch, self.model.position)
         )
         entry = made(self.exact, *tags)

@@ -33,12 +33,15 @@ def log() -> LocalLog:
 def test_a_purge_is_confirmed_when_the_call_returns(
     log: LocalLog, way: str, purge: Purge, verdict: Verdict
 ) -> None:
-    before = make_entry(position=log.floors.here(), tags=("a",))
+    before = make_entry(position=log.floors.current_position(), tags=("a",))
     result = log.purge(purge) if way == "purge" else asyncio.run(log.apurge(purge))
     assert result == PurgeResult(status="confirmed", reached=1)
     assert result.confirmed
     assert log.floors.judge(before) is verdict
-    assert log.floors.judge(make_entry(position=log.floors.here(), tags=("a",))) is Verdict.VALID
+    assert (
+        log.floors.judge(make_entry(position=log.floors.current_position(), tags=("a",)))
+        is Verdict.VALID
+    )
 
 
 def test_it_is_always_live_and_always_trusted(log: LocalLog) -> None:

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from cachemw.engine.core.effects import Await, Lookup, Save
-from cachemw.engine.core.flights import Flight, Flights, Landing, WaitResult
+from cachemw.engine.core.flights import Flight, FlightResult, Flights, WaitResult
 from cachemw.invalidation.local import LocalLog
 from cachemw.testing import FakeClock
 from cachemw.wiring.effects import EffectRunner
@@ -28,14 +28,14 @@ def performer() -> EffectRunner:
 
 
 def seat(flights: Flights) -> Flight:
-    flight, leads = flights.board(FLIGHTS_KEY)
+    flight, leads = flights.join_or_lead(FLIGHTS_KEY)
     assert flight is not None
     assert not leads
     return flight
 
 
 def open_flight(flights: Flights) -> Flight:
-    flight, leads = flights.board(FLIGHTS_KEY)
+    flight, leads = flights.join_or_lead(FLIGHTS_KEY)
     assert flight is not None
     assert leads
     return flight
@@ -98,7 +98,7 @@ def test_who_finds_no_place_waits_on_and_then_goes_regardless(
         landings = [performer.perform(each)[0] for each in short]
     else:
 
-        async def main() -> list[Landing]:
+        async def main() -> list[FlightResult]:
             return [(await performer.aperform(each))[0] for each in short]
 
         landings = asyncio.run(main())
@@ -125,7 +125,7 @@ def test_a_cancelled_follower_leaves_its_seat(flights: Flights, performer: Effec
 def test_a_follower_cancelled_as_it_is_promoted_passes_the_lead_on(
     flights: Flights, performer: EffectRunner
 ) -> None:
-    """The guard is `desert`: without it the flight hangs until it times out."""
+    """The guard is `cancel`: without it the flight hangs until it times out."""
     leader = open_flight(flights)
 
     async def main() -> None:
@@ -181,7 +181,7 @@ def test_a_thread_that_is_torn_out_of_its_wait_passes_the_lead_on(
     assert (flights.open, flights.waiting) == ({}, 0)
 
 
-@pytest.mark.parametrize("end", ["land", "cancel"])
+@pytest.mark.parametrize("end", ["complete", "cancel"])
 def test_a_thousand_followers_all_come_down(
     flights: Flights, performer: EffectRunner, end: str
 ) -> None:
@@ -201,10 +201,10 @@ def test_a_thousand_followers_all_come_down(
             leader.abandon()
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             assert [task.result()[0].outcome for task in done] == [WaitResult.PROMOTED]
-        leader.land(entry)
+        leader.complete(entry)
         return [landing.outcome for landing, _ in await asyncio.gather(*tasks)]
 
     outcomes = asyncio.run(main())
     assert outcomes.count(WaitResult.PROMOTED) == (end == "cancel")
-    assert outcomes.count(WaitResult.LANDED) == 1000 - (end == "cancel")
+    assert outcomes.count(WaitResult.COMPLETED) == 1000 - (end == "cancel")
     assert (flights.open, flights.waiting) == ({}, 0)

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from cachemw.engine.core.flights import Flight, Flights, Landing, Waiter, WaitResult
+from cachemw.engine.core.flights import Flight, FlightResult, Flights, Waiter, WaitResult
 from tests.support.entries import make_entry
 from tests.support.examples import examples
 
@@ -26,7 +26,7 @@ MAX_WAITERS = 6
 MAY_GO = 2
 """Followers that may go alone beside a leader."""
 GOES = {WaitResult.PROMOTED, WaitResult.ALONE, WaitResult.TIMEOUT}
-ENDS = {"land": WaitResult.LANDED, "release": WaitResult.RELEASED}
+ENDS = {"complete": WaitResult.COMPLETED, "release": WaitResult.RELEASED}
 ENTRY = make_entry()
 
 
@@ -102,9 +102,9 @@ class FlightsMachine(RuleBasedStateMachine):
         return None
 
     @rule(target=boarded, key=st.sampled_from(KEYS), runs=st.booleans())
-    def board(self, key: bytes, runs: bool) -> Person | None:
+    def join_or_lead(self, key: bytes, runs: bool) -> Person | None:
         expected = self._open(key)
-        flight, leads = self.flights.board(key)
+        flight, leads = self.flights.join_or_lead(key)
         if expected is None:
             assert flight is not None
             assert leads
@@ -146,12 +146,12 @@ class FlightsMachine(RuleBasedStateMachine):
         return person
 
     @rule(person=waiting)
-    def insist(self, person: Person | None) -> None:
+    def mark_late(self, person: Person | None) -> None:
         """Its wait is over; insisting again changes nothing."""
         if person is None:
             return
         assert person.waiter is not None
-        person.flight.insist(person.waiter)
+        person.flight.mark_late(person.waiter)
         model = self.models[person.flight]
         if person in model.waiting:
             model.waiting.remove(person)
@@ -165,10 +165,10 @@ class FlightsMachine(RuleBasedStateMachine):
 
     def _leave(self, person: Person) -> None:
         assert person.waiter is not None
-        landing = person.flight.leave(person.waiter)
+        result = person.flight.leave(person.waiter)
         self.seated -= 1
-        assert landing.outcome is (person.learnt or WaitResult.TIMEOUT)
-        assert (landing.entry is ENTRY) is (landing.outcome is WaitResult.LANDED)
+        assert result.outcome is (person.learnt or WaitResult.TIMEOUT)
+        assert (result.entry is ENTRY) is (result.outcome is WaitResult.COMPLETED)
         assert person.woken == (person.learnt is not None)
         if person.learnt is None:
             self._go_regardless(person)
@@ -180,12 +180,12 @@ class FlightsMachine(RuleBasedStateMachine):
         model.regardless += 1
 
     @rule(person=consumes(waiting))
-    def desert(self, person: Person | None) -> None:
+    def cancel(self, person: Person | None) -> None:
         """It is cancelled, perhaps just as it was told to go."""
         if person is None:
             return
         assert person.waiter is not None
-        person.flight.desert(person.waiter)
+        person.flight.cancel(person.waiter)
         self.seated -= 1
         if person.learnt is None:
             self._go_regardless(person)
@@ -199,8 +199,8 @@ class FlightsMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(m.ended is None for m in self.models.values()))
     @rule(
         data=st.data(),
-        how=st.sampled_from(["land", "release", "fail", "abandon"]),
-        again=st.sampled_from(["land", "release", "fail", "abandon", None]),
+        how=st.sampled_from(["complete", "release", "fail", "abandon"]),
+        again=st.sampled_from(["complete", "release", "fail", "abandon", None]),
     )
     def end(self, data: st.DataObject, how: str, again: str | None) -> None:
         """One of a flight's calls comes back; what comes after the flight's end changes nothing."""
@@ -221,8 +221,8 @@ class FlightsMachine(RuleBasedStateMachine):
             self._call(flight, again)
 
     def _call(self, flight: Flight, how: str) -> None:
-        if how == "land":
-            flight.land(ENTRY)
+        if how == "complete":
+            flight.complete(ENTRY)
         else:
             getattr(flight, how)()
 
@@ -261,10 +261,10 @@ TestFlights.settings = settings(max_examples=examples(150), stateful_step_count=
 
 def test_landing_again_does_not_end_the_next_flight_of_the_key() -> None:
     flights = Flights(10, 4)
-    first, _ = flights.board(b"a")
+    first, _ = flights.join_or_lead(b"a")
     assert first is not None
-    first.land(ENTRY)
-    second, leads = flights.board(b"a")
+    first.complete(ENTRY)
+    second, leads = flights.join_or_lead(b"a")
     assert leads
     first.release()
     first.abandon()
@@ -274,25 +274,25 @@ def test_landing_again_does_not_end_the_next_flight_of_the_key() -> None:
 def test_an_heir_that_cannot_run_takes_nothing_when_its_end_comes_late() -> None:
     """The guard is that `abandon` lets an heir go whose `wake` gave False: its loop is closed."""
     flights = Flights(10, 4)
-    flight, _ = flights.board(b"a")
+    flight, _ = flights.join_or_lead(b"a")
     assert flight is not None
     gone, heir = Waiter(lambda: False), Waiter(lambda: True)
     for waiter in (gone, heir):
-        flights.board(b"a")
+        flights.join_or_lead(b"a")
         flight.join(waiter)
     flight.abandon()
-    assert heir.landing == Landing(WaitResult.PROMOTED)
+    assert heir.result == FlightResult(WaitResult.PROMOTED)
     assert flight.leave(gone).outcome is WaitResult.RELEASED
     assert flights.open == {b"a": flight}
 
 
 def test_no_waiters_at_all_may_be_allowed() -> None:
     flights = Flights(0, 4)
-    assert flights.board(b"a")[1]
-    assert flights.board(b"a") == (None, False)
+    assert flights.join_or_lead(b"a")[1]
+    assert flights.join_or_lead(b"a") == (None, False)
 
 
-@pytest.mark.parametrize("end", ["land", "release"])
+@pytest.mark.parametrize("end", ["complete", "release"])
 def test_threads_that_board_at_once_have_one_leader_and_all_come_down(end: str) -> None:
     flights = Flights(1000, 4)
     together = threading.Barrier(8)
@@ -300,12 +300,12 @@ def test_threads_that_board_at_once_have_one_leader_and_all_come_down(end: str) 
 
     def request() -> None:
         together.wait()
-        flight, leads = flights.board(b"a")
+        flight, leads = flights.join_or_lead(b"a")
         assert flight is not None
         if leads:
             while flights.waiting < 7:  # all others are on board: nobody leads a second flight
                 pass
-            flight.land(ENTRY) if end == "land" else flight.release()
+            flight.complete(ENTRY) if end == "complete" else flight.release()
             return
         woken = threading.Event()
 
@@ -323,7 +323,7 @@ def test_threads_that_board_at_once_have_one_leader_and_all_come_down(end: str) 
         thread.start()
     for thread in threads:
         thread.join()
-    assert learnt == [WaitResult.LANDED if end == "land" else WaitResult.RELEASED] * 7
+    assert learnt == [WaitResult.COMPLETED if end == "complete" else WaitResult.RELEASED] * 7
     assert (flights.open, flights.waiting) == ({}, 0)
 
 
@@ -332,39 +332,39 @@ def test_threads_that_board_at_once_have_one_leader_and_all_come_down(end: str) 
 
 def crowd(flights: Flights, size: int) -> tuple[Flight, list[Waiter]]:
     """Give a flight with a leader and followers that sit and wait."""
-    flight, leads = flights.board(b"a")
+    flight, leads = flights.join_or_lead(b"a")
     assert flight is not None
     assert leads
     waiters = [Waiter(lambda: True) for _ in range(size)]
     for waiter in waiters:
-        assert flights.board(b"a") == (flight, False)
+        assert flights.join_or_lead(b"a") == (flight, False)
         flight.join(waiter)
     return flight, waiters
 
 
 def told(waiters: list[Waiter]) -> list[WaitResult | None]:
-    return [None if waiter.landing is None else waiter.landing.outcome for waiter in waiters]
+    return [None if waiter.result is None else waiter.result.outcome for waiter in waiters]
 
 
 def test_when_waits_end_few_go_at_a_time_and_in_line() -> None:
     # Guard: the room in `_next`.
     flight, waiters = crowd(Flights(10, 2), 4)
     for waiter in waiters:
-        flight.insist(waiter)
+        flight.mark_late(waiter)
     assert told(waiters) == [WaitResult.ALONE, WaitResult.ALONE, None, None]
     flight.leave(waiters[0])
     flight.abandon()  # the first comes back with nothing
     assert told(waiters) == [WaitResult.ALONE, WaitResult.ALONE, WaitResult.ALONE, None]
 
 
-@pytest.mark.parametrize("end", ["land", "release"])
+@pytest.mark.parametrize("end", ["complete", "release"])
 def test_whoever_of_those_who_went_is_first_ends_it_for_all(end: str) -> None:
     flights = Flights(10, 1)
     flight, waiters = crowd(flights, 3)
-    flight.insist(waiters[1])
+    flight.mark_late(waiters[1])
     assert told(waiters) == [None, WaitResult.ALONE, None]
     flight.leave(waiters[1])
-    flight.land(ENTRY) if end == "land" else flight.release()
+    flight.complete(ENTRY) if end == "complete" else flight.release()
     assert told(waiters) == [ENDS[end], WaitResult.ALONE, ENDS[end]]
     flight.abandon()  # the leader, late
     assert flights.open == {}
@@ -374,12 +374,12 @@ def test_who_has_waited_for_all_of_its_time_goes_regardless_and_counts() -> None
     flights = Flights(10, 1)
     flight, waiters = crowd(flights, 2)
     for waiter in waiters:
-        flight.insist(waiter)
+        flight.mark_late(waiter)
     assert flight.leave(waiters[1]).outcome is WaitResult.TIMEOUT
     flight.abandon()  # the leader
     flight.abandon()  # who went alone
     assert flights.open == {b"a": flight}, "one is still calling, and may land"
-    flight.land(ENTRY)
+    flight.complete(ENTRY)
     assert flights.open == {}
 
 
@@ -390,7 +390,7 @@ def test_a_call_that_fails_makes_everybody_late_newcomers_too() -> None:
     flight.fail()
     assert told(waiters) == [WaitResult.ALONE, WaitResult.ALONE, None]
     newcomer = Waiter(lambda: True)
-    assert flights.board(b"a") == (flight, False)
+    assert flights.join_or_lead(b"a") == (flight, False)
     flight.join(newcomer)
     for _ in range(2):
         flight.fail()
@@ -406,15 +406,15 @@ def test_a_newcomer_finds_a_place_that_is_free() -> None:
     flight, waiters = crowd(flights, 1)
     flight.fail()
     newcomer = Waiter(lambda: True)
-    flights.board(b"a")
+    flights.join_or_lead(b"a")
     flight.join(newcomer)
     assert told([*waiters, newcomer]) == [WaitResult.ALONE, WaitResult.ALONE]
 
 
 def test_the_turn_of_one_that_deserts_passes_on() -> None:
-    # Guard: `abandon` in `desert`.
+    # Guard: `abandon` in `cancel`.
     flight, waiters = crowd(Flights(10, 1), 2)
     for waiter in waiters:
-        flight.insist(waiter)
-    flight.desert(waiters[0])
+        flight.mark_late(waiter)
+    flight.cancel(waiters[0])
     assert told(waiters) == [WaitResult.ALONE, WaitResult.ALONE]

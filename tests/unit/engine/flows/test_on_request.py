@@ -151,7 +151,7 @@ def test_a_stale_entry_is_served_and_one_request_refreshes_it(grace: Kit) -> Non
     assert second.refresh is None
     assert first.refresh is not None
     assert first.refresh.refresh
-    assert first.refresh.position == grace.engine.floors.here()
+    assert first.refresh.position == grace.engine.floors.current_position()
     assert grace.open_flights == 1
     first.refresh.abandon()
     assert grace.open_flights == 0
@@ -194,7 +194,7 @@ def test_a_purged_entry_stands_in_for_nothing(grace: Kit) -> None:
     grace.cache.purge(tags=["product:1"])
     forward = grace.miss(get())
     assert forward.fetch is not None
-    assert forward.fetch.stored is None
+    assert forward.fetch.fallback is None
 
 
 def test_past_its_window_an_entry_only_stands_in_for_errors(grace: Kit) -> None:
@@ -203,7 +203,7 @@ def test_past_its_window_an_entry_only_stands_in_for_errors(grace: Kit) -> None:
     grace.clock.advance(80)
     forward = grace.miss(get())
     assert forward.fetch is not None
-    assert forward.fetch.stored is entry
+    assert forward.fetch.fallback is entry
 
 
 def test_with_the_log_out_of_reach_memory_serves_only_what_may_be(kit: Kit) -> None:
@@ -285,7 +285,7 @@ def test_head_is_answered_from_a_stored_get_and_keeps_nothing_itself(kit: Kit) -
     assert (decision.outcome, decision.reason) == (Outcome.MISS, "method")
     decided = kit.head(decision, 200)
     assert isinstance(decided, Relayed)
-    assert (decided.keeping, decided.stored) == (None, None)
+    assert (decided.collector, decided.pending_save) == (None, None)
     assert kit.open_flights == 0
     entry = kit.fill(get())
     assert served(step(kit.flow(get(method="HEAD")))).entry is entry
@@ -324,9 +324,9 @@ def test_a_miss_leads_looks_in_the_shared_store_and_forwards(kit: Kit) -> None:
     fetch = decision.fetch
     assert fetch is not None
     assert fetch.started == kit.now, "the time of the answer, not of the question"
-    assert fetch.position == kit.engine.floors.here()
+    assert fetch.position == kit.engine.floors.current_position()
     assert fetch.flight is kit.engine.flights.open[effect.key.digest]
-    assert fetch.stored is None
+    assert fetch.fallback is None
     fetch.abandon()
     assert kit.open_flights == 0
 
@@ -390,7 +390,7 @@ def test_a_shared_entry_that_may_stand_in_for_errors_is_kept_for_that(kit: Kit) 
     entry = kit.entry(key, fresh_until=kit.now - 9, stale_until=kit.now - 9)
     decision = forwarded(step(flow, (entry, kit.now)))
     assert decision.fetch is not None
-    assert decision.fetch.stored is entry
+    assert decision.fetch.fallback is entry
     assert kit.engine.memory.get(key.digest) is entry
 
 
@@ -409,7 +409,7 @@ def test_a_dead_shared_entry_is_a_miss_and_not_kept(kit: Kit, changes: dict[str,
     decision = forwarded(step(flow, (entry, kit.now)))
     assert decision.outcome is Outcome.MISS
     assert decision.fetch is not None
-    assert decision.fetch.stored is None
+    assert decision.fetch.fallback is None
     assert kit.engine.memory.get(key.digest) is None
 
 

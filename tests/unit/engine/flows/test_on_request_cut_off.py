@@ -140,7 +140,7 @@ def test_an_ill_store_still_leaves_the_stale_stand_in(grace: Kit) -> None:
     lookup(step(flow))
     forward = forwarded(throw(flow, StoreUnavailable()))
     assert forward.fetch is not None
-    assert forward.fetch.stored is entry
+    assert forward.fetch.fallback is entry
 
 
 @pytest.mark.parametrize("end", ["close", "throw"])

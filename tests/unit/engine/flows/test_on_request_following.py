@@ -70,10 +70,10 @@ def test_a_follower_waits_no_longer_than_it_must(kit: Kit) -> None:
 
 @pytest.mark.parametrize("field", [None, (b"set-cookie", b"sid=1")], ids=["kept", "refused"])
 def test_who_has_waited_long_goes_for_all_who_wait(kit: Kit, field: tuple[bytes, bytes]) -> None:
-    # Guard: the flight in `_go`.
+    # Guard: the flight in `_forward_alone`.
     leader = kit.miss(get())
     first, second = follow(kit, get()), follow(kit, get())
-    first.insist()
+    first.mark_late()
     kit.clock.advance(5)
     alone = forwarded(first.wake(kit.now))
     assert (alone.outcome, alone.reason) == (Outcome.MISS, "alone")
@@ -110,12 +110,12 @@ def test_no_more_go_at_a_time_than_may() -> None:
     kit.miss(get())
     followers = [follow(kit, get()) for _ in range(4)]
     for follower in followers:
-        follower.insist()
-    assert sum(follower.waiter.landing is not None for follower in followers) == 2
+        follower.mark_late()
+    assert sum(follower.waiter.result is not None for follower in followers) == 2
 
 
 def test_all_waits_of_a_request_together_are_bounded(kit: Kit) -> None:
-    """I3. Guard: `ends` in `_together`: a second flight, of its own variant, is waited for less."""
+    """I3. Guard: `ends` in `_coalesce`: a second flight, of its own variant, is waited for less."""
     german, french = (b"accept-language", b"de"), (b"accept-language", b"fr")
     leader = kit.miss(get("/products/1", german))
     heir, other = follow(kit, get("/products/1", french)), follow(kit, get("/products/1", french))
@@ -148,8 +148,8 @@ def test_a_leader_that_lets_go_twice_takes_nothing_from_its_heir(kit: Kit) -> No
     assert leader.fetch is not None
     leader.fetch.abandon()
     leader.fetch.abandon()
-    assert heir.waiter.landing is not None
-    assert other.waiter.landing is None
+    assert heir.waiter.result is not None
+    assert other.waiter.result is None
 
 
 def test_a_follower_is_not_given_what_was_purged_while_it_waited(kit: Kit) -> None:

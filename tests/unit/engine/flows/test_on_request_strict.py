@@ -63,7 +63,7 @@ def test_a_strict_route_goes_to_the_application_at_once(age: float, fields: list
     decision = forwarded(ask(kit, *fields))
     assert (decision.outcome, decision.reason) == (Outcome.ERROR_BYPASS, "cut-off")
     assert decision.fetch is not None
-    assert (decision.fetch.stored, decision.fetch.flight) == (None, None)
+    assert (decision.fetch.fallback, decision.fetch.flight) == (None, None)
 
 
 @pytest.mark.parametrize("consistency", ["bounded", "strict"])
@@ -102,7 +102,7 @@ def test_nobody_waits_for_a_call_that_began_before() -> None:
 
 @pytest.mark.parametrize("consistency", ["bounded", "strict"])
 def test_who_waits_as_the_log_is_lost_is_given_no_answer_from_before(consistency: str) -> None:
-    # Guards: `trusts` in `candidate`, and `is_cut_off` in `_together`.
+    # Guards: `trusts` in `candidate`, and `is_cut_off` in `_coalesce`.
     kit = kit_of(consistency)
     leader = kit.miss(get())
     follower = follow(kit, get())
@@ -126,7 +126,7 @@ FAILURES: dict[str, Callable[[Kit, Forward], object]] = {
 def test_nothing_stands_in_where_the_log_was_lost_during_the_call(
     consistency: str, failure: str
 ) -> None:
-    # Guard: `trusts` in `_spare`.
+    # Guard: `trusts` in `_fallback_entry`.
     kit = kit_of(consistency)
     kit.fill(get())
     kit.clock.advance(80)
@@ -176,7 +176,7 @@ def test_explain_says_so() -> None:
     silence(kit)
     told = kit.cache.explain("GET", "http://shop.example/products/1")
     assert (told.outcome, told.reason) == ("pass", "cut-off")
-    assert "not heard" in told.sentence
+    assert "log cannot be read" in told.sentence
 
 
 def test_without_redis_a_strict_route_is_served() -> None:

@@ -70,7 +70,7 @@ def test_a_kept_answer_goes_out_as_it_is(kit: Kit) -> None:
     fields = [(b"x-b", b"1"), TYPE, (b"x-a", b"2"), (b"x-b", b"3")]
     decided = kit.head(kit.miss(get()), 200, *fields)
     assert isinstance(decided, Relayed)
-    answer, keeping = decided.answer, decided.keeping
+    answer, keeping = decided.answer, decided.collector
     assert (answer.status, answer.body) == (200, None)
     assert answer.headers == [*fields, (b"cache-status", b"cachemw; fwd=uri-miss")]
     assert keeping is not None
@@ -128,11 +128,11 @@ def test_a_refusal_is_counted_remembered_and_releases_who_waits(
     follower = follow(kit, get())
     decided = kit.head(forward, status, *fields, body=body)
     assert isinstance(decided, Relayed)
-    answer, keeping = decided.answer, decided.keeping
+    answer, keeping = decided.answer, decided.collector
     if keeping is not None and body is not None:
         assert on_complete(kit.engine, keeping, body, kit.now) is None
     assert kit.events("not_stored") == {reason: 1}
-    assert follower.waiter.landing is not None
+    assert follower.waiter.result is not None
     assert kit.open_flights == 0
     assert kit.engine.is_uncacheable(kit.asked(get()).plan.key.digest)
     assert kit.hit(get()) is None
@@ -153,7 +153,7 @@ def test_a_client_that_has_the_answer_gets_a_304_while_the_answer_is_kept(kit: K
     forward = kit.miss(get("/products/1", (b"if-none-match", b'"v1"')))
     decided = kit.head(forward, 200, TYPE, (b"etag", b'"v1"'), (b"content-length", b"4"))
     assert isinstance(decided, Relayed)
-    answer, keeping = decided.answer, decided.keeping
+    answer, keeping = decided.answer, decided.collector
     assert (answer.status, answer.body) == (304, b"")
     assert names(answer.headers) == [b"etag", b"cache-status"]
     assert keeping is not None
@@ -321,9 +321,9 @@ def test_the_stale_windows_follow_the_lifetime(grace: Kit) -> None:
 def test_an_answer_that_took_its_whole_lifetime_is_not_kept(kit: Kit) -> None:
     decided = kit.head(kit.miss(get()), 200)
     assert isinstance(decided, Relayed)
-    assert decided.keeping is not None
+    assert decided.collector is not None
     kit.clock.advance(60)
-    assert on_complete(kit.engine, decided.keeping, b"slow", kit.now) is None
+    assert on_complete(kit.engine, decided.collector, b"slow", kit.now) is None
     assert kit.events("not_stored") == {"stale": 1}
     assert kit.open_flights == 0
 
@@ -332,8 +332,8 @@ def test_an_answer_that_took_its_whole_lifetime_is_not_kept(kit: Kit) -> None:
 def test_a_body_that_is_not_as_long_as_it_said_is_not_kept(kit: Kit, length: bytes) -> None:
     decided = kit.head(kit.miss(get()), 200, (b"content-length", length))
     assert isinstance(decided, Relayed)
-    assert decided.keeping is not None
-    assert on_complete(kit.engine, decided.keeping, b"body", kit.now) is None
+    assert decided.collector is not None
+    assert on_complete(kit.engine, decided.collector, b"body", kit.now) is None
     assert kit.events("not_stored") == {"length": 1}
     assert kit.hit(get()) is None
     assert kit.open_flights == 0
@@ -342,8 +342,8 @@ def test_a_body_that_is_not_as_long_as_it_said_is_not_kept(kit: Kit, length: byt
 def test_an_answer_that_broke_off_says_nothing_of_the_next(kit: Kit) -> None:
     decided = kit.head(kit.miss(get()), 200)
     assert isinstance(decided, Relayed)
-    assert decided.keeping is not None
-    broke_off(kit.engine, decided.keeping)
+    assert decided.collector is not None
+    broke_off(kit.engine, decided.collector)
     assert kit.events("not_stored") == {"incomplete": 1}
     assert kit.open_flights == 0
     assert kit.miss(get()).reason == "uri-miss", "not remembered as uncacheable"
@@ -368,8 +368,8 @@ def test_an_answer_that_varies_is_kept_under_a_marker(kit: Kit) -> None:
     request = get("/products/1", (b"accept-language", b"de"))
     decided = kit.head(kit.miss(request), 200, LANGUAGE)
     assert isinstance(decided, Relayed)
-    assert decided.keeping is not None
-    stored = on_complete(kit.engine, decided.keeping, b"deutsch", kit.now)
+    assert decided.collector is not None
+    stored = on_complete(kit.engine, decided.collector, b"deutsch", kit.now)
     assert stored is not None
     (primary, marker), (variant, entry) = stored.entries
     assert primary == kit.asked(request).plan.key
@@ -388,8 +388,8 @@ def test_a_secret_that_selects_is_not_kept_in_clear(kit: Kit, name: bytes) -> No
     fields = [(b"vary", name), (b"cache-control", b"public")]
     decided = kit.head(kit.miss(request), 200, *fields)
     assert isinstance(decided, Relayed)
-    assert decided.keeping is not None
-    stored = on_complete(kit.engine, decided.keeping, b"mine", kit.now)
+    assert decided.collector is not None
+    stored = on_complete(kit.engine, decided.collector, b"mine", kit.now)
     assert stored is not None
     assert len(stored.entries) == 2
     for key, item in stored.entries:
@@ -412,8 +412,8 @@ def test_saving_writes_every_entry_in_order(kit: Kit) -> None:
     request = get("/products/1", (b"accept-language", b"de"))
     decided = kit.head(kit.miss(request), 200, LANGUAGE)
     assert isinstance(decided, Relayed)
-    assert decided.keeping is not None
-    stored = on_complete(kit.engine, decided.keeping, b"deutsch", kit.now)
+    assert decided.collector is not None
+    stored = on_complete(kit.engine, decided.collector, b"deutsch", kit.now)
     assert stored is not None
     flow = save(stored)
     for key, entry in stored.entries:

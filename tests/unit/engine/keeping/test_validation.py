@@ -102,7 +102,7 @@ def test_a_304_makes_the_stored_answer_current(kit: Kit) -> None:
     assert kit.hit(get()) is entry
     assert entry.fresh_until == kit.now + 60
     assert kit.open_flights == 0
-    stored = served(decision).stored
+    stored = served(decision).pending_save
     assert stored is not None
     assert [each for _, each in stored.entries] == [entry]
 
@@ -148,7 +148,7 @@ def test_a_cookie_in_a_304_goes_to_its_client_alone(kit: Kit) -> None:
     follower = follow(kit, get())
     decision = served(answered(kit, forward, 304, ETAG, (b"set-cookie", b"sid=1")))
     assert (b"set-cookie", b"sid=1") in render(kit.engine, decision).headers
-    assert decision.stored is None
+    assert decision.pending_save is None
     assert kit.hit(get()) is None
     woken = forwarded(follower.wake(kit.now))
     assert woken.reason == "alone"
@@ -159,7 +159,7 @@ def test_what_a_304_forbids_is_not_kept(kit: Kit, said: bytes) -> None:
     stale(kit)
     decision = served(answered(kit, kit.miss(get()), 304, ETAG, (b"cache-control", said)))
     assert decision.entry.body == b"body"
-    assert decision.stored is None
+    assert decision.pending_save is None
     assert kit.hit(get()) is None
 
 
@@ -301,7 +301,7 @@ def test_a_head_freshens_what_is_stored(kit: Kit) -> None:
     stale(kit)
     decision = head(kit, 200, ETAG, (b"x-new", b"1"))
     assert decision.answer.status == 200
-    assert decision.stored is not None
+    assert decision.pending_save is not None
     entry = kit.hit(get())
     assert entry is not None
     assert (entry.body, dict(entry.headers)[b"x-new"]) == (b"body", b"1")
@@ -317,7 +317,7 @@ def test_a_head_freshens_what_is_stored(kit: Kit) -> None:
 )
 def test_a_head_of_something_else_ends_what_is_stored(kit: Kit, status: int, field: Field) -> None:
     old = stale(kit)
-    assert head(kit, status, field).stored is None
+    assert head(kit, status, field).pending_save is None
     assert kit.engine.memory.get(old.key) is None
 
 

@@ -71,7 +71,7 @@ def test_what_is_kept_is_written_before_the_lease_is_given_back(kit: Kit) -> Non
     """Or those who wait would find the lease free and nothing there."""
     forward, lease = granted(kit, kit.flow(get()))
     decided: Any = kit.head(forward, 200)
-    stored = on_complete(kit.engine, decided.keeping, b"body", kit.now)
+    stored = on_complete(kit.engine, decided.collector, b"body", kit.now)
     assert stored is not None
     steps = list(save(stored))
     assert [type(each) for each in steps] == [Save, Settle]

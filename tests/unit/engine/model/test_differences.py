@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from cachemw.engine.model.differences import Seen, compare, volatile_parts
+from cachemw.engine.model.differences import ComparedResponse, compare, volatile_parts
 
 
-def seen(body: Any = b"", *headers: tuple[bytes, bytes], status: int = 200) -> Seen:
+def seen(body: Any = b"", *headers: tuple[bytes, bytes], status: int = 200) -> ComparedResponse:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Seen(status, headers, blake2b(raw, digest_size=16).digest(), len(raw), raw)
+    return ComparedResponse(status, headers, blake2b(raw, digest_size=16).digest(), len(raw), raw)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_fields_are_compared_with_all_their_values_in_order() -> None:
 
 
 def test_a_body_too_large_to_be_kept_is_compared_by_its_digest() -> None:
-    old, new = (Seen(200, (), digest, 10**6, b"") for digest in (b"1", b"2"))
+    old, new = (ComparedResponse(200, (), digest, 10**6, b"") for digest in (b"1", b"2"))
     found = compare(old, new, volatile_parts(("$.a",)))
     assert found is not None
     assert found.places == ("body, 1000000 -> 1000000 bytes",)

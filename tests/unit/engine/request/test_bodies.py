@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from cachemw.engine.model.entry import Entry
 from cachemw.engine.request.bodies import body_limit, body_reason
 from cachemw.engine.request.decisions import Serve
-from cachemw.engine.request.keying import Pass
+from cachemw.engine.request.keying import Bypass
 from cachemw.http.messages import Content, Request
 from tests.support.engine import Kit, forwarded, get, step, target
 from tests.support.examples import examples
@@ -63,7 +63,7 @@ def test_what_goes_past_the_cache_anyway_is_not_read(
     request = sent(None, field)
     assert body_limit(kit.engine, request, target(request)) == (8 if reason is None else None)
     passed = kit.classify(request)
-    assert isinstance(passed, Pass)
+    assert isinstance(passed, Bypass)
     assert passed.reason == (reason or "body")
 
 
@@ -105,7 +105,7 @@ def test_only_a_whole_body_is_keyed(
 ) -> None:
     fields = [(b"content-length", length)] if length is not None else []
     asked = kit.classify(sent(body, *fields, fault=fault))
-    assert (asked.reason if isinstance(asked, Pass) else None) == reason
+    assert (asked.reason if isinstance(asked, Bypass) else None) == reason
 
 
 # -- keys ------------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def test_a_post_gets_no_guessed_lifetime() -> None:
         ("POST", (*dated, stated), True),
     ):
         relayed: Any = kit.head(kit.miss(sent(method=method)), 200, *fields)
-        keeping = relayed.keeping
+        keeping = relayed.collector
         assert (keeping is not None and keeping.lifetime.fresh > 0) is kept, method
 
 
@@ -197,7 +197,7 @@ def test_a_stale_post_is_not_validated() -> None:
         kit.clock.advance(61)
         fetch = kit.miss(sent(method=method)).fetch
         assert fetch is not None
-        assert (fetch.stored is entry, fetch.validates) == (True, asks)
+        assert (fetch.fallback is entry, fetch.validates) == (True, asks)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 import cachemw.engine.core.memo as memo_module
 from cachemw.engine.model.bypass import KEYED, REMOVED
-from cachemw.engine.request.keying import Pass
+from cachemw.engine.request.keying import Bypass
 from tests.support.engine import ROUTE, Field, Kit, get, target
 
 HOST = (b"host", b"shop.example")
@@ -142,7 +142,7 @@ def test_each_identity_has_answers_of_its_own() -> None:
 def test_who_is_nobody_goes_past_the_cache() -> None:
     kit = Kit(IDENTITY, identities={"who": who})
     passed = kit.classify(get())
-    assert isinstance(passed, Pass)
+    assert isinstance(passed, Bypass)
     assert passed.reason == "identity"
 
 
@@ -150,7 +150,7 @@ def test_an_identity_function_that_fails_costs_the_cache_not_the_request() -> No
     """I3."""
     kit = Kit(IDENTITY, identities={"who": who})
     passed = kit.classify(get("/products/1", (b"authorization", b"broken")))
-    assert isinstance(passed, Pass)
+    assert isinstance(passed, Bypass)
     assert kit.events("not_stored") == {"identity-error": 1}
 
 
@@ -197,7 +197,7 @@ def test_the_memo_of_targets_is_bounded_and_what_is_asked_for_stays(
 def test_what_goes_past_the_cache_is_not_remembered() -> None:
     kit = Kit()
     for request in (get("/elsewhere"), get(host=b"a b"), get("/products/1", method="POST")):
-        assert isinstance(kit.classify(request), Pass)
+        assert isinstance(kit.classify(request), Bypass)
     assert kit.engine.memo.young == {}
 
 
