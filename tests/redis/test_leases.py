@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -357,6 +358,29 @@ def test_a_lease_whose_reply_did_not_come_is_settled_too(own_redis_server: Redis
             cut_off.acquire(KEY)
         proxy.normal()
         until(lambda: own_redis_server.command("EXISTS", NAME) == 1)
+        cut_off.settle_deferred()
+        assert own_redis_server.command("EXISTS", NAME) == 0
+
+
+def test_a_lease_whose_request_was_cancelled_meanwhile_is_settled_too(
+    own_redis_server: RedisServer,
+) -> None:
+    # Guard: `_deferred_on_failure` takes a cancellation for a failure. Redis has the lease, nobody
+    # knows of it, and everybody else would wait until it ends.
+    with ChaosProxy(own_redis_server.url) as proxy:
+        cut_off = leases_over(proxy.url)
+
+        async def cancel() -> None:
+            proxy.slow("200ms")
+            asking = asyncio.ensure_future(cut_off.aacquire(KEY))
+            while not own_redis_server.command("EXISTS", NAME):
+                await asyncio.sleep(0.002)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+
+        asyncio.run(cancel())
+        proxy.normal()
         cut_off.settle_deferred()
         assert own_redis_server.command("EXISTS", NAME) == 0
 

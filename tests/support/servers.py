@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ import pytest
 
 from tests.support.waiting import LIMIT, until
 
-__all__ = ["COMMANDS", "Answer", "Client", "Server", "client_of_each", "serve"]
+__all__ = ["COMMANDS", "Answer", "Client", "Server", "client_of_each", "running", "serve"]
 
 FOLDER = Path(__file__).parents[1] / "processes"
 _LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)")
@@ -191,20 +191,28 @@ def serve(name: str, redis_url: str, folder: Path, **environment: str) -> Iterat
     workers, command = COMMANDS[name]
     data = folder / "data"
     data.mkdir()
-    log = folder / "log"
+    settings = {"APP_REDIS": redis_url, "APP_DATA": str(data), **environment}
+    with running(command, folder / "log", **settings) as (process, port):
+        yield Server(name, port, workers, process, folder / "log", data)
+
+
+@contextmanager
+def running(
+    command: Sequence[str], log: Path, **environment: str
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Run `python -m command` until the block ends, in the folder of its log; yield its port too."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *command],
-            cwd=folder,
-            env={**os.environ, "APP_REDIS": redis_url, "APP_DATA": str(data), **environment},
+            cwd=log.parent,
+            env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        port = _port(process, log)
-        yield Server(name, port, workers, process, log, data)
+        yield process, _port(process, log)
     finally:
         _end(process)
 

@@ -139,7 +139,7 @@ def test_what_it_changes_without_a_word_is_found_within_a_second_or_so(
     cache: Cache, theirs: Theirs, driver: Driver
 ) -> None:
     theirs.say(aloud=False, low="off")
-    until(lambda: state(cache, "low") == "off", seconds=3)
+    until(lambda: state(cache, "low") == "off", limit=3)
 
 
 def test_it_lets_in_no_more_than_the_others_do(

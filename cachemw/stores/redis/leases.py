@@ -35,7 +35,6 @@ from msgspec import Struct
 
 from cachemw.engine.core.effects import Claim, Lease
 from cachemw.engine.model.entry import Key
-from cachemw.errors import StoreUnavailable
 from cachemw.stores.redis.commands import Commands
 from cachemw.stores.redis.key_names import name_of
 
@@ -150,10 +149,10 @@ class Leases:
 
     @contextmanager
     def _deferred_on_failure(self, lease: Lease, uncacheable: bool) -> Iterator[None]:
-        """Settle a lease later if Redis fails: the command may have been executed all the same."""
+        """Settle a lease later where a command failed or was cancelled: Redis may have executed it."""
         try:
             yield
-        except StoreUnavailable:
+        except BaseException:
             self.settle_later(lease, uncacheable)
             raise
 

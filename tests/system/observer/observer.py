@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cachemw.testing import ChaosProxy, RedisServer
+from tests.support.waiting import until
 
 from .judge import Judge
-from .kit import WORKERS, Answer, Connection, until
+from .kit import WORKERS, Answer, Connection
 
 __all__ = ["PAGES", "Observer"]
 

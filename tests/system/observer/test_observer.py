@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from cachemw.testing import ChaosProxy, RedisServer
+from tests.support.waiting import until
 
 from .judge import Judge, Violation
-from .kit import KINDS, serve, until
+from .kit import KINDS, serve
 from .observer import PAGES, Observer
 
 SECONDS = float(os.environ.get("CACHEMW_OBSERVE_SECONDS", "10")) / len(KINDS)

@@ -250,7 +250,10 @@ def test_a_gauge_that_fails_or_knows_nothing_is_left_out() -> None:
     ],
 )
 def test_counting_stays_cheap(statement: str, nanoseconds: int) -> None:
-    """The bounds are for a quiet machine: three times them tells a regression from noise."""
+    """The bounds are for a quiet machine: three times them tells a regression from noise.
+
+    The bursts are short, so that some of them run undisturbed on a busy machine too.
+    """
     names = {"counters": Counters(ROUTES), "hit": Outcome.HIT_MEMORY}
-    best = min(timeit.repeat(statement, globals=names, number=20_000, repeat=7)) / 20_000
+    best = min(timeit.repeat(statement, globals=names, number=500, repeat=400)) / 500
     assert best * 1e9 <= 3 * nanoseconds

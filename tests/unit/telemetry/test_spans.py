@@ -159,7 +159,8 @@ def span():
     with span_lookup():
         pass
 def cost(call):
-    return min(timeit.repeat(call, number=5000, repeat=7)) / 5000 * 1e9
+    # Short bursts: some of them run undisturbed on a busy machine too.
+    return min(timeit.repeat(call, number=200, repeat=300)) / 200 * 1e9
 mark, lookup = cost(lambda: mark_server_span("/", "hit", "memory")), cost(span)
 assert mark <= 3 * 700, mark
 assert lookup <= 3 * 2500, lookup

@@ -184,9 +184,9 @@ def test_what_is_no_url_of_ours_is_refused(url: str) -> None:
 
 def test_a_path_of_slashes_is_not_slow() -> None:
     """A client may POST to any path. Guard: MAX_MOUNT, without which this takes half a minute."""
-    began = time.perf_counter()
+    began = time.thread_time()  # others that use the processor meanwhile do not count
     assert tags_of_url(KIT.engine, "http://a" + "/" * 64_000)
-    assert time.perf_counter() - began < 2
+    assert time.thread_time() - began < 2
 
 
 @given(st.text(max_size=30) | st.text(max_size=30).map(lambda path: f"/{path}"))

@@ -525,9 +525,9 @@ def test_a_known_text_costs_less_than_a_microsecond() -> None:
         + ' FROM "a" WHERE "a"."id" = %s'
     )
     best = 1.0
-    for _ in range(20):
+    for _ in range(200):  # short bursts: some of them run undisturbed on a busy machine too
         began = time.perf_counter()
-        for _ in range(1000):
+        for _ in range(200):
             observe(sql, "sqlite")
-        best = min(best, (time.perf_counter() - began) / 1000)
+        best = min(best, (time.perf_counter() - began) / 200)
     assert best < 1e-6
