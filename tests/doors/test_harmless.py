@@ -48,7 +48,7 @@ PARTS: dict[str, Break] = {
     "variants": on("engine.variants.values"),
     "memory get": on("engine.memory.get"),
     "memory put": on("engine.memory.put"),
-    "floors here": on("engine.floors.here"),
+    "floors position": on("engine.floors.current_position"),
     "floors judge": on("engine.floors.judge"),
     "flights": on("engine.flights.join_or_lead"),
     "uncacheable": on("engine.is_uncacheable"),
