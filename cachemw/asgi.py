@@ -39,6 +39,7 @@ class CacheMiddleware:
         self.cache = cache
         self._pipeline = pipeline = Pipeline(cache._core)
         self._names = pipeline.watched_names
+        self._engine = pipeline.engine
         self._is_held_out = pipeline.is_held_out
         self._hit = pipeline.hit
         self._finish_hit = pipeline.finish_hit
@@ -65,7 +66,7 @@ class CacheMiddleware:
             scope.get("raw_path"),
             scope["query_string"],
         )
-        held_out = self._is_held_out()
+        held_out = self._engine.holdout > 0.0 and self._is_held_out()
         if scope["method"] == "GET" and not held_out:
             hit = self._hit(target, watched, headers, now)
             if hit is not None:

@@ -39,6 +39,7 @@ class CacheMiddleware:
         self.cache = cache
         self._pipeline = pipeline = Pipeline(cache._core)
         self._reader = EnvironReader(pipeline.watched_names)
+        self._engine = pipeline.engine
         self._is_held_out = pipeline.is_held_out
         self._hit = pipeline.hit
         self._finish_hit = pipeline.finish_hit
@@ -51,7 +52,7 @@ class CacheMiddleware:
         raw = raw_target(environ)
         target = self._reader.target(environ, scheme, raw)
         watched = self._reader.watched(environ)
-        held_out = self._is_held_out()
+        held_out = self._engine.holdout > 0.0 and self._is_held_out()
         if environ["REQUEST_METHOD"] == "GET" and not held_out:
             hit = self._hit(target, watched, None, now)
             if hit is not None:

@@ -89,7 +89,8 @@ class AsgiRelay:
             return
         head = Head(status=message["status"], headers=self._fields)
         answer = self._exchange.decide(head, body)
-        await self._exchange.ainvalidate()
+        if self._exchange.invalidates:
+            await self._exchange.ainvalidate()
         if answer.body is not None:
             await self._replace(answer)
             return
@@ -114,4 +115,5 @@ class AsgiRelay:
                 exchange.complete()
         if not self._replaced:
             await self._send(message)
-        exchange.save_later()
+        if exchange.pending_save is not None:
+            exchange.save_later()

@@ -40,15 +40,17 @@ class Exchange:
         "_core",
         "_finished",
         "_forward",
-        "_invalid_tags",
         "_outcome",
-        "_pending_save",
         "_pieces",
         "_raised",
         "_size",
         "_started",
         "_status",
+        "invalidates",
+        "may_store",
+        "pending_save",
         "recording",
+        "rewrite",
         "serves_stored",
     )
 
@@ -60,10 +62,14 @@ class Exchange:
         self._status = 0
         self._raised = False
         """Whether the application raised and no stored answer could replace its response."""
-        self._pending_save: SharedWrite | None = None
-        """What the shared store is to get when the response has gone out."""
-        self._invalid_tags: tuple[str, ...] = ()
-        """Tags of what an unsafe request changed."""
+        self.rewrite: Rewrite | None = forward.rewrite
+        """How to change the request before the application sees it."""
+        self.may_store = forward.fetch is not None
+        """Whether the response may be stored, or compared in shadow."""
+        self.pending_save: SharedWrite | None = None
+        """What the shared store is to get, by `save` or `save_later`."""
+        self.invalidates: tuple[str, ...] = ()
+        """Tags of what an unsafe request changed, for `invalidate` or `ainvalidate`."""
         self._collector: Collector | Shadowing | None = None
         self._pieces: list[bytes] = []
         self._size = 0
@@ -80,16 +86,6 @@ class Exchange:
     def template(self) -> str:
         """The route's template, for spans."""
         return self._forward.route.template if self._forward.route else "-"
-
-    @property
-    def rewrite(self) -> Rewrite | None:
-        """How to change the request before the application sees it."""
-        return self._forward.rewrite
-
-    @property
-    def may_store(self) -> bool:
-        """Whether the response may be stored, or compared in shadow."""
-        return self._forward.fetch is not None
 
     @property
     def tag_fields(self) -> frozenset[bytes]:
@@ -119,20 +115,20 @@ class Exchange:
             self._core.reporter.logs.failed("head_failed")
             self._status = head.status
             return Answer(status=head.status, headers=list(head.headers.pairs), body=None)
-        self._collector, self._pending_save = decided.collector, decided.pending_save
-        self._invalid_tags = decided.purge
+        self._collector, self.pending_save = decided.collector, decided.pending_save
+        self.invalidates = decided.purge
         self._status = decided.answer.status
         return decided.answer
 
     def invalidate(self) -> None:
         """Purge what an unsafe request changed, in a thread."""
-        if self._invalid_tags:
-            self._core.purger.invalidate(self._invalid_tags)
+        if self.invalidates:
+            self._core.purger.invalidate(self.invalidates)
 
     async def ainvalidate(self) -> None:
         """Purge what an unsafe request changed, in an event loop."""
-        if self._invalid_tags:
-            await self._core.purger.ainvalidate(self._invalid_tags)
+        if self.invalidates:
+            await self._core.purger.ainvalidate(self.invalidates)
 
     def take(self, piece: bytes) -> None:
         """Copy a piece of the body, unless the body has grown too large to be stored."""
@@ -160,7 +156,7 @@ class Exchange:
                 whole = body if self._size <= collector.max_size else None
                 self._outcome = shadowed(engine, collector, whole, self._size, now)
             else:
-                self._pending_save = on_complete(engine, collector, body, now)
+                self.pending_save = on_complete(engine, collector, body, now)
         except Exception:
             self._core.reporter.logs.failed("store_failed")
 
@@ -196,7 +192,7 @@ class Exchange:
         answer = render(self._core.engine, served)
         self.serves_stored = True
         self._raised = False
-        self._pending_save = served.pending_save
+        self.pending_save = served.pending_save
         if not (self._forward.fetch is not None and self._forward.fetch.refresh):
             self._outcome = served.outcome
         self._status = answer.status
@@ -226,14 +222,12 @@ class Exchange:
 
     def save(self) -> None:
         """Write what was stored to the shared store, in this thread."""
-        if (write := self._take_pending_save()) is not None:
+        write, self.pending_save = self.pending_save, None
+        if write is not None:
             self._core.writer.save(write)
 
     def save_later(self) -> None:
         """Write what was stored to the shared store, in a task of the running event loop."""
-        if (write := self._take_pending_save()) is not None:
+        write, self.pending_save = self.pending_save, None
+        if write is not None:
             self._core.writer.save_later(write)
-
-    def _take_pending_save(self) -> SharedWrite | None:
-        write, self._pending_save = self._pending_save, None
-        return write

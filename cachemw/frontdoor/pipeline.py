@@ -153,7 +153,8 @@ class Pipeline:
         self.monotonic = core.clock.monotonic
         self.finish_hit = core.reporter.finish_hit
         """Call it with the hit's route and status when the hit has been sent."""
-        self._engine = core.engine
+        self.engine = core.engine
+        """For `engine.holdout`: the hot path calls `is_held_out` only if a share is held out."""
         self._hit_in_memory = core.engine.hit_in_memory
         self._hit_headers = hit_fields(core.engine.settings, "memory")
         endpoint = endpoint_of(core.config.endpoint)
@@ -161,8 +162,7 @@ class Pipeline:
 
     def is_held_out(self) -> bool:
         """Draw whether a request belongs to the holdout."""
-        share = self._engine.holdout
-        return share > 0.0 and random() < share
+        return random() < self.engine.holdout
 
     def hit(
         self, target: Target, watched: Extra | None, headers: Sequence[Pair] | None, now: float
@@ -223,7 +223,7 @@ class Pipeline:
             return None
 
     def _steps(self, arrival: Arrival) -> _Steps:
-        core, engine = self.core, self._engine
+        core, engine = self.core, self.engine
         core.start()
         request = arrival.read()
         orders = self._purge_orders
