@@ -122,25 +122,38 @@ class CacheReply:
 
 
 def _run_refresh(core: Core, fetch: Fetch, call: Callable[[Exchange], None]) -> None:
+    exchange = None
     try:
         if run(leads_refresh(core.engine, fetch), core.effects.perform):
-            call(Exchange(core, refreshing(fetch), core.clock.monotonic()))
+            exchange = Exchange(core, refreshing(fetch), core.clock.monotonic())
+            call(exchange)
     except Exception:
         core.reporter.logs.failed("refresh_failed")
-    finally:  # whatever failed, and wherever: nobody may wait for this flight any more
-        fetch.abandon()
+    finally:
+        _end_refresh(core, fetch, exchange)
 
 
 async def _arun_refresh(
     core: Core, fetch: Fetch, call: Callable[[Exchange], Awaitable[None]]
 ) -> None:
+    exchange = None
     try:
         if await arun(leads_refresh(core.engine, fetch), core.effects.aperform):
-            await call(Exchange(core, refreshing(fetch), core.clock.monotonic()))
+            exchange = Exchange(core, refreshing(fetch), core.clock.monotonic())
+            await call(exchange)
     except Exception:
         core.reporter.logs.failed("refresh_failed")
     finally:
-        fetch.abandon()
+        _end_refresh(core, fetch, exchange)
+
+
+def _end_refresh(core: Core, fetch: Fetch, exchange: Exchange | None) -> None:
+    """Release the flight and the lease, wherever the refresh failed: others wait for both."""
+    if exchange is not None:
+        exchange.finish()
+    fetch.abandon()
+    if (lease := fetch.take_lease()) is not None:
+        core.writer.settle(lease, uncacheable=fetch.uncacheable)
 
 
 class Pipeline:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from cachemw.engine.core.effects import Lease
+from cachemw.engine.model.entry import Key
 from cachemw.testing import FakeClock
 
 from . import doors
@@ -71,7 +73,7 @@ def test_exactly_one_refresh_runs_however_many_ask(open_door: OpenDoor, clock: F
 def test_a_refresh_that_fails_before_the_application_releases_its_flight(
     open_door: OpenDoor, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
-    # Guard: the `finally` of `_run_refresh` and `_arun_refresh` in cachemw.frontdoor.pipeline.
+    # Guard: `_end_refresh` in cachemw.frontdoor.pipeline.
     door = open_door({"/p": numbered()}, stale_while_revalidate="30s")
     door.get("/p")
     clock.advance(61)
@@ -86,6 +88,35 @@ def test_a_refresh_that_fails_before_the_application_releases_its_flight(
     assert door.get("/p").detail == "stale"
     door.until(lambda: door.calls == 2 and door.idle())
     assert door.get("/p").body == b"answer 2"
+
+
+@pytest.mark.parametrize("part", ["refreshing", "Exchange"])
+def test_a_refresh_that_fails_before_the_application_settles_its_lease(
+    open_door: OpenDoor, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    # Guard: `take_lease` in `_end_refresh` in cachemw.frontdoor.pipeline. Other processes wait for it.
+    door = open_door({"/p": numbered()}, stale_while_revalidate="30s")
+    door.get("/p")
+    clock.advance(61)
+    lease = Lease(Key(b"digest", b"full"), b"token")
+    settled: list[Lease] = []
+
+    def leads(engine: Any, fetch: Any) -> Any:
+        fetch.lease = lease
+        return True
+        yield
+
+    def broken(*args: Any) -> Any:
+        raise RuntimeError("broken")
+
+    def settle(lease: Lease, *, uncacheable: bool) -> None:
+        settled.append(lease)
+
+    monkeypatch.setattr("cachemw.frontdoor.pipeline.leads_refresh", leads)
+    monkeypatch.setattr(f"cachemw.frontdoor.pipeline.{part}", broken)
+    monkeypatch.setattr(door.cache._core.writer, "settle", settle)
+    assert door.get("/p").detail == "stale"
+    door.until(lambda: settled == [lease] and door.idle())
 
 
 def test_beyond_its_window_a_stale_answer_is_not_served(
