@@ -18,7 +18,6 @@ from cachemw.frontdoor.asgi_scope import (
     Send,
     receive_body,
     request_of,
-    rewritten,
     send_answer,
     send_nowhere,
 )
@@ -88,9 +87,7 @@ class CacheMiddleware:
         if decision is None:
             await self.app(scope, receive, send)
         elif isinstance(decision, Exchange):
-            await AsgiRelay(self.app, send, decision).run(
-                rewritten(scope, decision.rewrite), receive
-            )
+            await AsgiRelay(self.app, send, decision).run(scope, receive)
         else:
             await self._reply(scope, send, decision)
 
@@ -99,8 +96,7 @@ class CacheMiddleware:
             body = receive_body(reply.content)
 
             async def call(exchange: Exchange) -> None:
-                own = {**rewritten(scope, exchange.rewrite)}
-                await AsgiRelay(self.app, send_nowhere, exchange).run(own, body)
+                await AsgiRelay(self.app, send_nowhere, exchange).run({**scope}, body)
 
             reply.astart_refresh(call)
         await send_answer(send, reply.answer)

@@ -17,7 +17,6 @@ from cachemw.frontdoor.request_body import read_input
 from cachemw.frontdoor.wsgi_environ import (
     Environ,
     EnvironReader,
-    apply_rewrite,
     native,
     raw_target,
 )
@@ -69,15 +68,8 @@ class CacheMiddleware:
         if decision is None:
             return self.app(environ, start_response)
         if isinstance(decision, Exchange):
-            return self._forward(environ, start_response, decision)
+            return WsgiRelay(self.app, start_response, decision).run(environ)
         return self._reply(environ, start_response, decision)
-
-    def _forward(
-        self, environ: Environ, start_response: StartResponse, exchange: Exchange
-    ) -> Iterable[bytes]:
-        if exchange.rewrite is not None:
-            apply_rewrite(environ, exchange.rewrite)
-        return WsgiRelay(self.app, start_response, exchange).run(environ)
 
     def _reply(
         self, environ: Environ, start_response: StartResponse, reply: CacheReply
@@ -86,8 +78,6 @@ class CacheMiddleware:
             own = _detached(environ, reply.content)
 
             def call(exchange: Exchange) -> None:
-                if exchange.rewrite is not None:
-                    apply_rewrite(own, exchange.rewrite)
                 WsgiRelay(self.app, start_nowhere, exchange).consume(own)
 
             reply.start_refresh(call)

@@ -95,9 +95,9 @@ class CacheMiddleware:
 
     def _forward(self, request: HttpRequest, exchange: Exchange) -> HttpResponseBase:
         relay = ResponseRelay(exchange)
-        if exchange.rewrite is not None:
-            rewrite_request(request, exchange.rewrite)
         try:
+            if exchange.rewrite is not None:
+                rewrite_request(request, exchange.rewrite)
             with span_origin(exchange.template), exchange.recording:
                 response = self._call(request)
             response = relay.respond(response)
@@ -151,9 +151,9 @@ class CacheMiddleware:
 
     async def _aforward(self, request: HttpRequest, exchange: Exchange) -> HttpResponseBase:
         relay = ResponseRelay(exchange)
-        if exchange.rewrite is not None:
-            rewrite_request(request, exchange.rewrite)
         try:
+            if exchange.rewrite is not None:
+                rewrite_request(request, exchange.rewrite)
             with span_origin(exchange.template), exchange.recording:
                 response = await self._acall(request)
             response = relay.respond(response)

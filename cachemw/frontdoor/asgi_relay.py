@@ -9,6 +9,7 @@ from cachemw.frontdoor.asgi_scope import (
     Scope,
     Send,
     header_pairs,
+    rewritten,
     send_answer,
 )
 from cachemw.frontdoor.exchange import Exchange
@@ -41,11 +42,11 @@ class AsgiRelay:
         """Whether another answer went out; what the application still sends is dropped."""
 
     async def run(self, scope: Scope, receive: Receive) -> None:
-        """Call the application, and release its flight whatever happens."""
+        """Call the application with the rewritten request; release its flight whatever happens."""
         exchange = self._exchange
         try:
             with span_origin(exchange.template), exchange.recording:
-                await self._app(scope, receive, self.relay)
+                await self._app(rewritten(scope, exchange.rewrite), receive, self.relay)
         except Exception:
             answer = exchange.fail(sent=self._sent)
             if answer is None:

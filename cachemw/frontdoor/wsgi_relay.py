@@ -8,7 +8,7 @@ from itertools import chain, islice
 from typing import Any
 
 from cachemw.frontdoor.exchange import Exchange
-from cachemw.frontdoor.wsgi_environ import Environ, native
+from cachemw.frontdoor.wsgi_environ import Environ, apply_rewrite, native
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Answer, Head
 from cachemw.telemetry.spans import span_origin
@@ -38,6 +38,8 @@ class WsgiRelay:
         """Call the application and return the body that the server is to send."""
         iterable: Iterable[bytes] = ()
         try:
+            if self._exchange.rewrite is not None:
+                apply_rewrite(environ, self._exchange.rewrite)
             with span_origin(self._exchange.template), self._exchange.recording:
                 iterable = self._app(environ, self._capture)
                 return self._relayed(iterable)
