@@ -42,7 +42,7 @@ from cachemw.http.vary import varies_on
 __all__ = ["Policy", "Refused", "judge", "storable"]
 
 # A route's `ttl` applies to successful answers and to permanent redirects, and its `negative_ttl` to
-# "not found" and "gone". A 206, 302, 401 or 500 is about this one request (DESIGN §4).
+# "not found" and "gone". A 206, 302, 401 or 500 is about this one request.
 TTL_STATUSES = frozenset({200, 203, 301, 308})
 NEGATIVE_STATUSES = frozenset({404, 410})
 UNSTORABLE_STATUSES = frozenset({206, 304})

@@ -67,7 +67,7 @@ def said(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
 
 
 def test_ten_thousand_random_keys_do_not_push_out_what_is_asked_for() -> None:
-    """FIELD-NOTES, exhaustion; a million of them are in `bench/flood.py`. Fails without `visited`."""
+    """A million of them are in `bench/flood.py`. Fails without `visited`."""
     site, rng = Site(2 * MIB), random.Random(1)
     for number in range(200):
         site.get(f"hot{number}")

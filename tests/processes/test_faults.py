@@ -13,7 +13,7 @@ from tests.support.waiting import until
 
 ASKED = 40
 BOUND = 0.075 + 0.05
-"""Seconds: what DESIGN's I3 allows to be added, and what a busy machine may."""
+"""Seconds: what the promise I3 allows to be added, and what a busy machine may."""
 LONGEST = 3.0
 """Seconds for one request, on a machine that others use: not a promise, but no hang."""
 WAITED = 0.04

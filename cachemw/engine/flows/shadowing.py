@@ -52,7 +52,7 @@ class Shadowing(Struct, kw_only=True, eq=False):
 
     @property
     def max_size(self) -> int:
-        """The size in bytes from which on the body is not collected."""
+        """The largest body that is collected, in bytes."""
         return self.fetch.cacheable.route.max_size
 
 

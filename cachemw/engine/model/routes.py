@@ -62,7 +62,7 @@ class RouteState:
     bodied: frozenset[str]
     """The methods whose body is part of the key."""
     body_limit: int
-    """The size in bytes from which on a request body is not read."""
+    """The largest request body that is read, in bytes."""
     language: Language | None
     """The query language of the requests, if it decides which of them may be cached."""
     policy: Policy

@@ -8,7 +8,7 @@ __all__ = ["BACK", "CLIENTS", "WAITED_AT_MOST", "assert_bounded", "assert_harmle
 
 CLIENTS = 4
 BOUND = 0.075
-"""Seconds: what DESIGN's I3 allows to be added while the breaker is closed."""
+"""Seconds: what the promise I3 allows to be added while the breaker is closed."""
 NOISE = 0.05
 """Seconds that a busy machine may add to a few of the slowest requests, with or without a cache."""
 WAITED_AT_MOST = 25

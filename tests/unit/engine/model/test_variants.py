@@ -19,7 +19,7 @@ def kept(kit: Kit, count: int) -> list[int]:
 
 
 def test_many_variants_leave_room_for_others() -> None:
-    """FIELD-NOTES, exhaustion: the guard is `_limit_variants` in keeping/storing."""
+    """The guard is `_limit_variants` in keeping/storing."""
     kit = Kit({**ROUTE, "max_variants": 5})
     others = [kit.fill(get(f"/products/{number}")) for number in range(100, 110)]
     for number in range(200):
