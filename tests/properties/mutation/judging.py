@@ -8,6 +8,7 @@ first, until one fails. Nothing that a mutant does reaches the next one.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import itertools
 import json
@@ -33,7 +34,7 @@ __all__ = ["Judge", "Outcome"]
 FIRST_RUN = 900.0
 """Seconds for the run without a mutant."""
 
-BUDGET = 10.0
+BUDGET = 4.0
 """Seconds, by the first run, of the quickest tests that judge one mutant. A rule that needs slower
 tests than these is not tested well."""
 
@@ -55,6 +56,18 @@ class Judge:
     reached: dict[str, set[str]] = field(default_factory=dict)
     """By the node id of a test: the functions it calls, as `module:qualified name`."""
 
+    def pytest_collection(self) -> None:
+        """Try the same examples for each mutant, and do not look for the smallest that fails."""
+        from hypothesis import (
+            Phase,
+            settings,
+        )  # pytest warns where it is imported before its plugin
+
+        usual = settings.get_profile("quick")
+        phases = (Phase.explicit, Phase.generate)
+        settings.register_profile("mutation", usual, phases=phases, derandomize=True, database=None)
+        settings.load_profile("mutation")
+
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave out the tests of the other front doors, which run the same engine."""
         chosen = [f"[{door}" for door in DOORS]
@@ -75,6 +88,8 @@ class Judge:
             print(f"fails without a mutant, and is left out: {test}", flush=True)
         self.seconds = first["seconds"]
         self.reached = {test: set(names) for test, names in first["reached"].items()}
+        gc.collect()
+        gc.freeze()  # a collection in a fork would copy all memory
         for mutant in self.mutants():
             tests = self._tests_for(session, mutant)
             answer = _in_fork(lambda m=mutant, t=tests: _judge(session, m, t), TIMEOUT)
@@ -115,7 +130,8 @@ class Judge:
                 else self._touches(item, mutant)
             )
         ]
-        items.sort(key=lambda item: self.seconds[item.nodeid])
+        mirror = f"test_{mutant.module.rpartition('.')[2]}.py::"  # these tests know the rule best
+        items.sort(key=lambda item: (mirror not in item.nodeid, self.seconds[item.nodeid]))
         spent = itertools.accumulate(self.seconds[item.nodeid] for item in items)
         return [item for item, seconds in zip(items, spent, strict=True) if seconds < BUDGET]
 
