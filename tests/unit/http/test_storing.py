@@ -100,6 +100,7 @@ REFUSED: list[Row] = [
     pytest.param(
         TTL, 200, [cc(b"public"), (b"set-cookie", b"a=1")], "set-cookie", id="9111 7.3 public too"
     ),
+    pytest.param(TTL, 200, [(b"set-cookie2", b"a=1")], "set-cookie", id="9111 7.3 Set-Cookie2"),
     pytest.param(TTL, 200, [(b"vary", b"*")], "vary-star", id="9111 4.1 Vary: *"),
     pytest.param(TTL, 200, [(b"vary", b"accept, *")], "vary-star", id="9111 4.1 * in a list"),
     pytest.param(
@@ -241,6 +242,12 @@ KNOWN_CLIENTS: list[Row] = [
         "authorization",
         id="9111 3.5 Vary is not it",
     ),
+    pytest.param(
+        "authorization",
+        [cc(b"public, no-store")],
+        "no-store",
+        id="9111 3.5 public lifts no other refusal",
+    ),
     pytest.param("cookies", [], "cookie", id="9111 7.3 nothing said"),
     pytest.param("cookies", [cc(b"s-maxage=9")], "cookie", id="9111 7.3 s-maxage is not it"),
     pytest.param("cookies", [cc(b"public")], None, id="9111 5.2.2.9 public"),
@@ -322,6 +329,22 @@ def test_it_is_kept_for_as_long_as_it_is_of_use(
     decided = decide(policy, 200, *fields)
     assert isinstance(decided, Lifetime)
     assert (decided.fresh, decided.kept) == (fresh, kept)
+
+
+@pytest.mark.parametrize(
+    ("status", "kept"),
+    [
+        pytest.param(200, 1030, id="9110 13.2.1 200"),
+        pytest.param(203, 1030, id="9110 13.2.1 203"),
+        pytest.param(202, 30, id="9110 13.2.1 not 202"),
+        pytest.param(204, 30, id="9110 13.2.1 not 204"),
+        pytest.param(404, 30, id="9110 13.2.1 not 404"),
+    ],
+)
+def test_only_a_whole_representation_is_kept_to_be_validated(status: int, kept: float) -> None:
+    decided = decide(RETAIN, status, FRESH, ETAG)
+    assert isinstance(decided, Lifetime)
+    assert decided.kept == kept
 
 
 LEFT_OUT: list[Row] = [
