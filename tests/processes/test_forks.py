@@ -94,6 +94,7 @@ def new_worker(server: Server, known: set[int]) -> Iterator[Client]:
         yield opened[-1]
 
 
+@pytest.mark.thorough
 def test_django_preloaded_and_django_in_event_loops_share_one_cache(
     redis_url: str, tmp_path: Path
 ) -> None:

@@ -92,6 +92,7 @@ def test_an_application_that_takes_longer_than_a_lease_is_called_once(
     assert calls(own_redis_server) == 1
 
 
+@pytest.mark.thorough
 def test_a_lease_that_was_renewed_ends_with_its_process(own_redis_server: RedisServer) -> None:
     reports = crowd(own_redis_server, "killed-late")
     answers = [tuple(answer) for report in reports for answer in report["answers"]]
