@@ -54,6 +54,8 @@ class AsgiRelay:
             await self._replace(answer)
         finally:
             exchange.finish()
+            if exchange.pending_save is not None:  # the last piece could not be sent
+                exchange.save_later()
 
     async def relay(self, message: Message) -> None:
         """Take one message from the application."""
