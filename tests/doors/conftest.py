@@ -1,4 +1,8 @@
-"""One suite over seven front doors: every test that asks for `open_door` runs once behind each."""
+"""One suite over seven front doors: every test that asks for `open_door` runs once behind each.
+
+Starlette and FastAPI are mounted behind the ASGI front door, and Flask behind the WSGI one. What they
+do differently shows in the modules of `EVERYWHERE`; the other tests run behind them in the thorough run.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,20 @@ from cachemw.testing import FakeClock
 from . import doors
 from .doors import DOORS, Door
 from .language import Handler
+
+FRAMEWORKS = ("starlette", "fastapi", "flask")
+EVERYWHERE = {"test_hits", "test_pass_through", "test_privacy", "test_storing", "test_streams"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as thorough what runs behind a framework, and would find the same behind its front door."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if callspec is None or callspec.params.get("kind") not in FRAMEWORKS:
+            continue
+        if item.path.parent.name == "doors" and item.path.stem not in EVERYWHERE:
+            item.add_marker(pytest.mark.thorough)
 
 
 class OpenDoor(Protocol):
