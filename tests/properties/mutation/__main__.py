@@ -63,7 +63,8 @@ def main(given: Sequence[str] | None = None) -> int:
     modules = [name for name in MODULES if asked.only in name]
     report = Report()
     judge = Judge(modules, lambda: _all(modules), report.add)
-    options = ["-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
+    # Nobody reads why a test fails for a mutant, and to explain it takes longer than the test.
+    options = ["-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--assert=plain", "--tb=native"]
     status = pytest.main([*options, *TESTS], plugins=[judge])
     return int(status) or report.close(modules)
 

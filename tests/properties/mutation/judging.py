@@ -58,10 +58,8 @@ class Judge:
 
     def pytest_collection(self) -> None:
         """Try the same examples for each mutant, and do not look for the smallest that fails."""
-        from hypothesis import (
-            Phase,
-            settings,
-        )  # pytest warns where it is imported before its plugin
+        # Not at the top: pytest warns of what is imported before its plugins.
+        from hypothesis import Phase, settings
 
         usual = settings.get_profile("quick")
         phases = (Phase.explicit, Phase.generate)
