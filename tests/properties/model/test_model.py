@@ -94,15 +94,15 @@ def judging_no_tag(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def knowing_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    personal = keying._personal
+    classified = keying._by_whole_request
 
     def anybody(*args: Any) -> Any:
-        asked = personal(*args)
+        asked = classified(*args)
         if isinstance(asked, keying.CacheableRequest):
             asked.cookies_sent = asked.authorization_sent = False
         return asked
 
-    monkeypatch.setattr(keying, "_personal", anybody)
+    monkeypatch.setattr(keying, "_by_whole_request", anybody)
 
 
 @pytest.mark.thorough
