@@ -6,9 +6,7 @@ difference, and `equivalent` says why.
 
 Run it with `python -m tests.properties.mutation [--only WORD]`.
 
-mutmut 3 and cosmic-ray start from files on disk: they import and collect the tests anew for each
-mutant, several seconds each time, and mutmut 3 does not change constants outside of functions. Here
-the tests are collected once, and each mutant is a forked process with one function or constant
+The tests are collected once, and each mutant is a forked process with one function or constant
 exchanged, so that a mutant takes a fraction of a second.
 
 Reading order:
