@@ -158,7 +158,7 @@ def _refused_length(request: Request) -> Refusal | None:
     if not lengths:
         return None
     if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > _DIGITS:
-        return refusal(400, "body", "Content-Length is not a number")
+        return refusal(400, "body", "expected one Content-Length, a number of at most 20 digits")
     return _too_large() if int(lengths[0]) > MAX_BODY else None
 
 

@@ -12,7 +12,7 @@ from .conftest import OpenDoor
 from .doors import Door
 from .language import Asked, Call, Said, echo, numbered
 
-PAGES = [f"/p/{number}" for number in range(150)]
+PAGES = [f"/p/{number}" for number in range(400)]
 
 
 def site(open_door: OpenDoor, **settings: Any) -> Door:
@@ -29,12 +29,12 @@ def cached(door: Door) -> set[str]:
 def test_a_canary_is_a_share_of_the_keys_that_only_grows_with_it(open_door: OpenDoor) -> None:
     door = site(open_door, flags={"low": "canary 10%"})
     some = cached(door)
-    assert 4 <= len(some) <= 30
+    assert 15 <= len(some) <= 75
     assert cached(door) == some
     door.cache.flags.set(low="canary 40%")
     more = cached(door)
     assert some < more
-    assert 42 <= len(more) <= 78
+    assert 120 <= len(more) <= 200
     door.cache.flags.set(low="on")
     assert cached(door) == set(PAGES)
     door.cache.flags.set(low="canary 10%")

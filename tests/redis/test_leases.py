@@ -28,7 +28,7 @@ from tests.support.waiting import until
 from .crowd import CALLS, LEASE, MOST, TIMES
 
 CROWD = Path(__file__).with_name("crowd.py")
-PROCESSES, CLIENTS = 4, 50
+PROCESSES, CLIENTS = 8, 50
 PATIENCE = 60
 
 

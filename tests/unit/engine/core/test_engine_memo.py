@@ -14,7 +14,7 @@ from cachemw.engine.model.variants import VariantCounts
 from tests.support.engine import Kit, get, served, step, target
 
 Make = Callable[[Kit, int], object]
-LIMIT = 1 << 17
+LIMIT = 1 << 20
 
 
 def anew(value: bytes) -> bytes:
@@ -49,7 +49,7 @@ def test_two_generations_are_all_that_is_kept(make: Make) -> None:
     gc.collect()
     tracemalloc.start()
     try:
-        for number in range(1_000):
+        for number in range(6_000):
             make(kit, number)
         gc.collect()
         assert tracemalloc.get_traced_memory()[0] < 2.2 * LIMIT
@@ -67,7 +67,7 @@ def test_the_weight_is_what_a_plan_takes(make: Make, monkeypatch: pytest.MonkeyP
     before = kit.engine.memo.weight
     tracemalloc.start()
     try:
-        for number in range(300):
+        for number in range(2_000):
             make(kit, number)
         gc.collect()
         used = tracemalloc.get_traced_memory()[0]
