@@ -353,8 +353,8 @@ def test_a_lease_that_could_not_be_settled_is_settled_when_redis_is_back(
 
 def test_a_lease_whose_reply_did_not_come_is_settled_too(own_redis_server: RedisServer) -> None:
     with ChaosProxy(own_redis_server.url) as proxy:
-        cut_off = leases_over(proxy.url, deadline="100ms")
-        proxy.slow("1s")
+        cut_off = leases_over(proxy.url, deadline="1s")
+        proxy.slow("1h")
         with pytest.raises(StoreUnavailable):
             cut_off.acquire(KEY)
         proxy.normal()
@@ -369,10 +369,10 @@ def test_a_lease_whose_request_was_cancelled_meanwhile_is_settled_too(
     # Guard: `_deferred_on_failure` takes a cancellation for a failure. Redis has the lease, nobody
     # knows of it, and everybody else would wait until it ends.
     with ChaosProxy(own_redis_server.url) as proxy:
-        cut_off = leases_over(proxy.url)
+        cut_off = leases_over(proxy.url, deadline="1m")
 
         async def cancel() -> None:
-            proxy.slow("200ms")
+            proxy.slow("1h")
             asking = asyncio.ensure_future(cut_off.aacquire(KEY))
             while not own_redis_server.command("EXISTS", NAME):
                 await asyncio.sleep(0.002)
