@@ -5,7 +5,9 @@ Rules, in the order in which they are checked. The first that refuses gives the 
 1. The response says `no-store` (RFC 9111 §5.2.2.5), unless it also says `must-understand` and its
    status is known (§5.2.2.3); or `private` (§5.2.2.7); or `no-cache` and nothing can validate it
    (§5.2.2.4).
-2. It is a 206 or a 304, so it is not the whole representation (RFC 9111 §3.3, RFC 9110 §15.4.5).
+2. Its status is not final (RFC 9110 §15.2) or no HTTP status at all. It is a 206 or a 304, so it is not
+   the whole representation (RFC 9111 §3.3, RFC 9110 §15.4.5). Or nobody can tell where its body ends:
+   it has several Content-Lengths, or one that is no number (RFC 9110 §8.6).
 3. It sets a cookie, so it was made for one client. This is stricter than RFC 9111 §7.3 (I1).
 4. It varies on everything: `Vary: *` (RFC 9111 §4.1).
 5. It has a transfer coding other than chunked (RFC 9112 §6.1), or trailers (RFC 9110 §6.5): it could
@@ -30,7 +32,6 @@ from cachemw.http.conditional import has_validator
 from cachemw.http.fields import Fields
 from cachemw.http.freshness import (
     Lifetime,
-    age_is_readable,
     explicit_lifetime,
     heuristic_lifetime,
     initial_age,
@@ -110,8 +111,6 @@ def judge(
         return Refused("status")
     if lifetime is None:
         return Refused("status" if policy.ttl is not None else "no-lifetime")
-    if not age_is_readable(head.headers):
-        lifetime = 0.0
     decided = _with_windows(lifetime, control, policy, retained)
     return decided if decided.kept > initial_age(head.headers, wall_now) else Refused("stale")
 
@@ -147,9 +146,13 @@ def _refusal(head: Head, control: CacheControl, retained: float) -> str | None:
         return "private"
     if control.no_cache and not retained:
         return "no-cache"
+    if not 200 <= head.status <= 599:  # RFC 9110 §15, §15.2: a 1xx is not a final response
+        return "status"
     # Only the status tells: with another one, Content-Range means nothing (RFC 9110 §14.4).
     if head.status in UNSTORABLE_STATUSES:
         return "partial"
+    if b"content-length" in fields and not _has_one_length(fields):
+        return "length"
     if _MAY_FORBID.isdisjoint(fields.names):
         return None
     if b"set-cookie" in fields or b"set-cookie2" in fields:
@@ -159,6 +162,15 @@ def _refusal(head: Head, control: CacheControl, retained: float) -> str | None:
     if b"transfer-encoding" in fields and _has_transfer_coding(head):
         return "transfer-encoding"
     return "trailers" if b"trailer" in fields else None
+
+
+def _has_one_length(fields: Fields) -> bool:
+    """Tell whether there is one Content-Length, which is a number (RFC 9110 §8.6).
+
+    A server may fold lines that are equal, but nobody along the way has to: such a response is not kept.
+    """
+    lengths = fields.values(b"content-length")
+    return len(lengths) == 1 and lengths[0].isdigit()
 
 
 def _has_transfer_coding(head: Head) -> bool:

@@ -38,6 +38,7 @@ from cachemw.http.conditional import not_modified
 from cachemw.http.freshness import initial_age
 from cachemw.http.messages import Answer, Head
 from cachemw.http.storing import Refused
+from cachemw.http.vary import naming_coding
 
 __all__ = ["Relayed", "on_error", "on_head"]
 
@@ -112,6 +113,8 @@ def _collect(
         give_up = fail if head.status in _ORIGIN_FAILED else refuse
         give_up(engine, fetch, judged.reason)
         return Relayed(answer=_answer(engine, forward, head, will_store=False))
+    if (headers := naming_coding(head.headers)) is not head.headers:
+        head = Head(status=head.status, headers=headers)
     if body is not None:
         head = with_entity_tag(head, body)
     collector = Collector(
@@ -120,6 +123,7 @@ def _collect(
         control=control,
         lifetime=judged,
         born=fetch.started - initial_age(head.headers, wall_now),
+        arrived=wall_now,
         judged_whole=body is not None,
         tags=tags,
     )

@@ -95,7 +95,7 @@ NOT_KEPT = {
     "no-lifetime": "neither the response nor the route gives a lifetime",
     "stale": "the response was stale when it arrived",
     "too-large": "the body is larger than the route stores",
-    "length": "the length of the body is not the Content-Length",
+    "length": "the length of the body is not the Content-Length, or there are several",
     "graphql-errors": "the response reports GraphQL errors, or is not plain JSON",
     "exception": "the application raised",
     "incomplete": "the client left before the end",

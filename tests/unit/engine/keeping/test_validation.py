@@ -177,6 +177,37 @@ def test_an_old_date_does_not_age_what_was_validated_now(kit: Kit) -> None:
     assert b"date" not in dict(entry.headers)
 
 
+def expires(kit: Kit, seconds: float) -> Field:
+    return b"expires", format_date(kit.clock.time() + seconds)
+
+
+def test_a_304_brings_a_lifetime_of_its_own(kit: Kit) -> None:
+    """RFC 9111 3.2. The guard: the `max-age` that was added for caches downstream is taken out first."""
+    first = kit.fill(get(), b"body", ETAG, expires(kit, 60))
+    assert (b"cache-control", b"max-age=60") in first.headers
+    kit.clock.advance(61)
+    entry = served(answered(kit, kit.miss(get()), 304, ETAG, expires(kit, 5))).entry
+    assert entry.fresh_until == kit.now + 5
+    assert dict(entry.headers)[b"cache-control"] == b"max-age=5"
+    assert dict(entry.headers)[b"date"] == format_date(kit.clock.time())
+
+
+def test_a_304_without_a_lifetime_prolongs_no_expires(kit: Kit) -> None:
+    """RFC 9111 3.2, 4.2.1: the stored Expires is over, and stays so."""
+    kit.fill(get(), b"body", ETAG, expires(kit, 60))
+    kit.clock.advance(61)
+    answered(kit, kit.miss(get()), 304, ETAG)
+    assert kit.hit(get()) is None
+
+
+def test_a_coding_stays_named_after_a_304(kit: Kit) -> None:
+    request = get("/products/1", (b"accept-encoding", b"gzip"))
+    kit.fill(request, b"body", ETAG, (b"content-encoding", b"gzip"))
+    kit.clock.advance(61)
+    entry = served(answered(kit, kit.miss(request), 304, ETAG, (b"vary", b"Accept"))).entry
+    assert dict(entry.headers)[b"vary"] == b"Accept, Accept-Encoding"
+
+
 def test_a_purge_during_the_validation_counts(kit: Kit) -> None:
     """I5: the guard is that the entry carries the position from before the call."""
     stale(kit)
