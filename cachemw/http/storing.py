@@ -40,7 +40,7 @@ from cachemw.http.hops import HOP_BY_HOP, connection_fields
 from cachemw.http.messages import Head
 from cachemw.http.vary import varies_on
 
-__all__ = ["Policy", "Refused", "judge", "storable"]
+__all__ = ["NEVER_STORED", "UNSTORABLE_STATUSES", "Policy", "Refused", "judge", "storable"]
 
 # A route's `ttl` applies to successful answers and to permanent redirects, and its `negative_ttl` to
 # "not found" and "gone". A 206, 302, 401 or 500 is about this one request.
@@ -50,7 +50,7 @@ UNSTORABLE_STATUSES = frozenset({206, 304})
 # RFC 9110 §13.2.1: a server evaluates conditions only where it would otherwise send a 2xx answer. So
 # a 304 to a condition made from a stored 404 would be about another answer than the stored one.
 RENEWABLE_STATUSES = frozenset({200, 203})
-_NEVER_STORED = HOP_BY_HOP | {b"age"}  # RFC 9111 §3.1, §5.1
+NEVER_STORED = HOP_BY_HOP | {b"age"}  # RFC 9111 §3.1, §5.1
 _MAY_FORBID = frozenset({b"set-cookie", b"set-cookie2", b"vary", b"transfer-encoding", b"trailer"})
 """Headers that may forbid storing. Most responses have none of them, and one check tells so."""
 UNDERSTOOD_STATUSES = frozenset(status.value for status in HTTPStatus)
@@ -122,8 +122,8 @@ def storable(fields: Fields, control: CacheControl) -> Fields:
     that `private` and `no-cache` name (RFC 9111 §5.2.2.4, §5.2.2.7).
     """
     if not control.omitted and b"connection" not in fields:
-        return fields.without(_NEVER_STORED)
-    return fields.without(connection_fields(fields) | _NEVER_STORED | control.omitted)
+        return fields.without(NEVER_STORED)
+    return fields.without(connection_fields(fields) | NEVER_STORED | control.omitted)
 
 
 def _seconds_retained(head: Head, control: CacheControl, policy: Policy) -> float:
