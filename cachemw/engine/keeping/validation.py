@@ -41,13 +41,20 @@ def conditions_for(fetch: Fetch) -> list[Pair]:
 
 def validated(
     engine: Engine, fetch: Fetch, head: Head, tags: tuple[str, ...], now: float, wall_now: float
-) -> Serve:
-    """Serve the stored entry that a 304 says is current, under the headers of the 304, and store it so."""
+) -> Serve | None:
+    """Serve the stored entry that a 304 says is current, under the headers of the 304, and store it so.
+
+    None: the 304 is about another response than the stored one, so it can renew nothing (RFC 9111
+    §4.3.4). Then the entry is forgotten, and the next request asks the application for the whole.
+    """
     entry = fetch.fallback
     assert entry is not None
     headers = Fields(entry.headers)
-    if matches(headers, head.headers):
-        headers = freshened(headers, head.headers)
+    if not matches(headers, head.headers):
+        engine.memory.discard_if(entry.key, entry)
+        refuse(engine, fetch, "validator")  # a copy in the shared store is not asked about either
+        return None
+    headers = freshened(headers, head.headers)
     # What the 304 itself forbids counts. A cookie that it sets goes to this client only (I1).
     sent = Head(status=entry.status, headers=_with_cookies(headers, head.headers))
     control = engine.control(headers)

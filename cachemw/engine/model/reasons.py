@@ -101,6 +101,7 @@ NOT_KEPT = {
     "incomplete": "the client left before the end",
     "write": "the application used write()",
     "message": "the application sent a message that cannot be copied",
+    "validator": "the 304 is about another response than the stored one",
     "request": "the client said no-store, and the route honours it",
     "too-many-tags": "the answer has more tags than recording.max_tags",
     "identity-error": "the route's identity function raised",

@@ -132,13 +132,48 @@ def test_a_client_that_has_it_gets_a_304_after_validation(kit: Kit) -> None:
     assert (answer.status, answer.body) == (304, b"")
 
 
-def test_a_304_about_something_else_changes_no_field(kit: Kit) -> None:
-    """RFC 9111 4.3.4: a strong validator that differs names another answer."""
+OTHERS = [
+    pytest.param((ETAG,), (b"etag", b'"v2"'), id="9111 4.3.4 another strong tag"),
+    pytest.param(((b"etag", b'W/"v1"'),), (b"etag", b'W/"v2"'), id="9111 4.3.4 another weak tag"),
+    pytest.param(((b"etag", b'W/"v1"'),), ETAG, id="9110 8.8.3.2 a strong tag on a weak one"),
+    pytest.param((MODIFIED,), ETAG, id="9111 4.3.4 a tag on none"),
+    pytest.param(
+        (MODIFIED,), (b"last-modified", b"Tue, 06 Jan 2026 08:00:00 GMT"), id="9111 4.3.4 a date"
+    ),
+]
+
+
+@pytest.mark.parametrize(("stored", "named"), OTHERS)
+def test_a_304_about_something_else_renews_nothing(
+    kit: Kit, stored: tuple[Field, ...], named: Field
+) -> None:
+    """RFC 9111 4.3.4. Guards: `matches` in `validated`, and what follows it."""
+    old = stale(kit, *stored)
+    forward = kit.miss(get())
+    decision = served(answered(kit, forward, 304, named, (b"x-new", b"1")))
+    assert decision.pending_save is None
+    assert kit.engine.memory.get(old.key) is None
+    assert kit.open_flights == 0
+    assert kit.events("not_stored") == {"validator": 1}
+    again = kit.miss(get())
+    assert not {b"if-none-match", b"if-modified-since"} & set(sent(again))
+    entry = kit.keep(again, b"new", named)
+    assert kit.hit(get()) is entry
+
+
+def test_nothing_of_a_304_about_something_else_goes_out(kit: Kit) -> None:
+    """The stale answer does, once: the client has not asked for a 304, and there is no other body."""
     stale(kit)
-    decision = answered(kit, kit.miss(get()), 304, (b"etag", b'"v2"'), (b"x-new", b"1"))
-    headers = dict(served(decision).entry.headers)
-    assert headers[b"etag"] == b'"v1"'
-    assert b"x-new" not in headers
+    forward = kit.miss(get())
+    follower = follow(kit, get())
+    other = ((b"etag", b'"v2"'), (b"x-new", b"1"), (b"set-cookie", b"sid=1"))
+    answer = render(kit.engine, served(answered(kit, forward, 304, *other)))
+    headers = dict(answer.headers)
+    assert (answer.status, answer.body, headers[b"etag"]) == (200, b"body", b'"v1"')
+    assert not {b"x-new", b"set-cookie"} & set(headers)
+    assert int(headers[b"age"]) == 61
+    assert b"detail=stale-if-error" in headers[b"cache-status"]
+    assert forwarded(follower.wake(kit.now)).reason == "alone"
 
 
 def test_a_cookie_in_a_304_goes_to_its_client_alone(kit: Kit) -> None:
