@@ -109,6 +109,7 @@ READABLE = [
     pytest.param([b"9" * 30], True, id="9111 1.2.2 too large is a number too"),
     pytest.param([b""], False, id="9111 5.1 empty"),
     pytest.param([b"abc"], False, id="9111 5.1 no number"),
+    pytest.param([b"7X"], False, id="9111 5.1 a letter behind it"),
     pytest.param([b"-7200"], False, id="9111 5.1 negative"),
     pytest.param([b"7200.0"], False, id="9111 5.1 a fraction"),
     pytest.param([b'"7200"'], False, id="9111 5.1 a string"),
