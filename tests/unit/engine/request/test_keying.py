@@ -214,7 +214,6 @@ def test_an_answer_for_one_identity_is_never_a_fast_hit() -> None:
     assert kit.hit(get("/products/1", (b"authorization", b"bob"))) is None
     assert kit.hit(get()) is None
     assert kit.engine.memo.known(target(ann)) is None
-    assert kit.engine.memo.weight == 0, "nothing is remembered, so nothing is counted"
 
 
 def test_an_identity_that_is_no_unicode_is_keyed() -> None:
@@ -227,6 +226,17 @@ def test_an_identity_that_is_no_unicode_is_keyed() -> None:
     )
     keys = {kit.asked(get("/products/1", (b"who", name))).key for name in (b"\xff", b"\xfe")}
     assert len(keys) == 2
+    assert kit.engine.memo.weight == 0, "nothing is remembered, so nothing is counted"
+
+
+@pytest.mark.parametrize("share", [SHADOW, FULL // 2], ids=["shadow", "canary"])
+def test_a_request_without_an_identity_is_bypassed_whatever_the_flag(share: int) -> None:
+    """I3: the flag is for requests that have a key, and this one has none."""
+    kit = Kit(IDENTITY, identities={"who": who})
+    kit.engine.routes[0].share = share
+    passed = kit.classify(get("/products/1", (b"origin", b"https://a")))
+    assert isinstance(passed, Bypass)
+    assert (passed.reason, passed.off) == ("identity", False)
 
 
 # The query language of a route --------------------------------------------------------------------
@@ -341,12 +351,13 @@ def test_a_colon_in_a_parameter_makes_families_of_its_own() -> None:
     )
 
 
-def test_a_mount_and_a_scheme_may_hold_anything() -> None:
-    """I3: servers give both as they got them."""
+def test_a_scheme_a_mount_and_a_path_may_hold_anything() -> None:
+    """I3: servers give them as they got them."""
     kit = Kit()
     mounts = [kit.asked(get(mount=mount)).key for mount in ("/\udcff", "/\udcfe", "/ÿ")]
     schemes = [kit.asked(get(scheme=scheme)).key for scheme in ("http", "é")]
-    assert len({*mounts, *schemes}) == 5
+    paths = [kit.asked(get(path)).key for path in ("/products/%FF", "/products/%FE")]
+    assert len({*schemes, *mounts, *paths}) == 7
 
 
 # What is remembered -------------------------------------------------------------------------------
