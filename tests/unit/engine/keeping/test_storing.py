@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from cachemw.engine.flows.on_response import Relayed
-from cachemw.engine.keeping.storing import on_complete
+from cachemw.engine.keeping.storing import Collector, on_complete
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.model.routes import Operation
 from cachemw.http.messages import Content, Head, Request
@@ -23,7 +23,7 @@ def refused(kit: Kit, request: Request, body: bytes, *fields: Field, whole: bool
     before = kit.events("not_stored")
     decided = kit.head(kit.miss(request), 200, *fields, body=body if whole else None)
     assert isinstance(decided, Relayed)
-    if decided.collector is not None:
+    if isinstance(decided.collector, Collector):
         on_complete(kit.engine, decided.collector, body, kit.now)
     counted = kit.events("not_stored")
     reasons = [reason for reason in counted if counted[reason] != before.get(reason, 0)]

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachemw.engine.model.bypass import CONDITIONAL, KEYED, REMOVED, bypass_reason, watched
+from cachemw.engine.model.bypass import CONDITIONAL, KEYED, REMOVED, Watched, bypass_reason
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Request
-from tests.support.engine import Field, Kit, get
+from tests.support.engine import ROUTE, Field, Kit, get
 
 DECLARED = frozenset({b"x-declared-by-a-route"})
 
 
+def noticed(**route: Any) -> Watched:
+    """Return what the fast path notices, with a route that declares a header."""
+    return Kit({**ROUTE, "vary": [name.decode() for name in DECLARED], **route}).engine.watched
+
+
 def reason(request: Request) -> str | None:
-    """Return why a request is bypassed, where a route declares a header and none honours directives."""
-    return bypass_reason(request, watched(DECLARED).suspicious)
+    """Return why a request is bypassed."""
+    return bypass_reason(request, noticed().suspicious)
 
 
 # Who tells an application its own address by which headers. Their values end up in links and redirects.
@@ -69,8 +75,8 @@ CREDENTIALS = {"RFC 6265": (b"cookie",), "RFC 9110 11.6.2": (b"authorization",)}
 CLIENT_DIRECTIVES = {"RFC 9111 5.2.1": (b"cache-control",), "RFC 9111 5.4": (b"pragma",)}
 
 
-def rows(*tables: dict[str, tuple[bytes, ...]]) -> list[Any]:
-    """Give each header with who sends or reads it."""
+def rows(*tables: Mapping[str, Sequence[bytes]]) -> list[Any]:
+    """Return each header, with who sends or reads it."""
     return [
         pytest.param(name, id=f"{name.decode()}: {who}")
         for table in tables
@@ -107,7 +113,7 @@ def test_it_is_bypassed(name: bytes, why: str) -> None:
 
 
 @pytest.mark.parametrize("name", rows(CACHE_ANSWERS, CREDENTIALS))
-def test_what_the_cache_answers_itself_is_neither_keyed_nor_bypassed(name: bytes) -> None:
+def test_what_has_rules_of_its_own_is_neither_keyed_nor_bypassed(name: bytes) -> None:
     assert keys(Kit(), name) == 1
     assert reason(get("/x", (name, b"x"))) is None
 
@@ -123,24 +129,28 @@ NOTICED = rows(
     ADDRESS,
     CACHE_ANSWERS,
     CREDENTIALS,
-    {"the route": tuple(DECLARED), "RFC 9112 6.2": (b"content-length",), "": tuple(BYPASSED)},
+    {
+        "the route": tuple(DECLARED),
+        "RFC 9112 6.2": (b"content-length",),
+        "the other table": tuple(BYPASSED),
+    },
 )
 
 
 @pytest.mark.parametrize("name", NOTICED)
 def test_the_fast_path_notices_it(name: bytes) -> None:
-    assert name in watched(DECLARED).names
+    assert name in noticed().names
 
 
 @pytest.mark.parametrize("name", rows(CLIENT))
 def test_the_fast_path_need_not_notice_what_no_application_sees(name: bytes) -> None:
-    assert name not in watched(DECLARED).names
+    assert name not in noticed().names
 
 
 @pytest.mark.parametrize("name", rows(CLIENT_DIRECTIVES))
 def test_the_fast_path_notices_directives_only_where_a_route_honours_them(name: bytes) -> None:
-    assert name in watched(DECLARED, honours=True).names
-    assert name not in watched(DECLARED).names
+    assert name in noticed(client_directives="honour").names
+    assert name not in noticed().names
 
 
 # Spellings ----------------------------------------------------------------------------------------
@@ -170,7 +180,7 @@ EVERY_SPELLING = sorted(
 def test_every_spelling_with_an_underscore_goes_past_the_cache() -> None:
     """CGI-style servers fold `_` and `-`, so the application may take one for the other."""
     assert len(EVERY_SPELLING) > 100
-    honouring = watched(DECLARED, honours=True)
+    honouring = noticed(client_directives="honour")
     for spelling in EVERY_SPELLING:
         request = get("/x", (spelling, b"x"))
         assert bypass_reason(request, honouring.suspicious) == "spelling", spelling
