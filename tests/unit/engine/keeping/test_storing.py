@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from cachemw.engine.core.flights import WaitResult
 from cachemw.engine.flows.on_response import Relayed
 from cachemw.engine.keeping.storing import Collector, on_complete
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.model.routes import Operation
 from cachemw.http.messages import Content, Head, Request
-from tests.support.engine import ROUTE, Field, Kit, get, names
+from tests.support.engine import ROUTE, Field, Kit, follow, get, names
 
 ETAG = (b"etag", b'"v1"')
 
@@ -158,3 +159,30 @@ def test_what_could_be_stored_is_queued_for_again_at_once() -> None:
     kit.fill(get())
     kit.cache.purge(tags=["product:1"])
     assert kit.miss(get()).outcome is Outcome.MISS
+
+
+@pytest.mark.parametrize(
+    ("fields", "result"),
+    [
+        pytest.param([], WaitResult.COMPLETED, id="fresh"),
+        pytest.param(
+            [(b"cache-control", b"no-cache"), ETAG],
+            WaitResult.RELEASED,
+            id="9111 5.2.2.4 validated at every use",
+        ),
+        pytest.param([(b"cache-control", b"no-store")], WaitResult.RELEASED, id="not stored"),
+    ],
+)
+def test_who_waits_is_given_what_is_fresh_and_otherwise_asks_for_itself(
+    fields: list[Field], result: WaitResult
+) -> None:
+    kit = Kit()
+    leader = kit.miss(get())
+    follower = follow(kit, get())
+    decided = kit.head(leader, 200, *fields)
+    assert isinstance(decided, Relayed)
+    if isinstance(decided.collector, Collector):
+        on_complete(kit.engine, decided.collector, b"body", kit.now)
+    assert follower.waiter.result is not None
+    assert follower.waiter.result.outcome is result
+    assert kit.open_flights == 0

@@ -7,7 +7,8 @@ from typing import Any, cast
 import pytest
 
 import cachemw.engine.core.memo as memo_module
-from cachemw.config.syntax.flag import FULL, SHADOW
+from cachemw.config.syntax.flag import FULL, OFF, SHADOW
+from cachemw.engine.model.plan import weigh
 from cachemw.engine.model.routes import Operation
 from cachemw.engine.request.keying import Bypass, CacheableRequest
 from cachemw.http.messages import Head, Request
@@ -273,15 +274,21 @@ def test_only_a_query_may_be_cached_on_a_route_with_a_language(operation: str) -
 
 
 @pytest.mark.parametrize(
-    ("fields", "method"), [([(b"if-match", b"x")], "GET"), ([], "POST")], ids=["headers", "method"]
+    ("fields", "method", "share", "reason"),
+    [
+        ([(b"if-match", b"x")], "GET", FULL, "precondition"),
+        ([], "POST", FULL, "method"),
+        ([], "GET", OFF, "off"),
+    ],
 )
 def test_what_was_not_read_may_change_something_on_a_route_with_a_language(
-    fields: list[Field], method: str
+    fields: list[Field], method: str, share: int, reason: str
 ) -> None:
     for kit, mutates in ((Kit(), False), (speaking(Kit()), True)):
+        kit.engine.routes[0].share = share
         passed = kit.classify(get("/products/1", *fields, method=method))
         assert isinstance(passed, Bypass)
-        assert passed.mutates is mutates
+        assert (passed.reason, passed.off, passed.mutates) == (reason, share == OFF, mutates)
 
 
 URL = ("@/products/1", "@shop.example/products/1")
@@ -387,6 +394,18 @@ def test_the_memo_of_targets_is_bounded_and_what_is_asked_for_stays(
         assert len(kit.engine.memo.young) + len(kit.engine.memo._old) <= 20
         assert kit.engine.memo.known(target(get("/products/hot"))) is hot
     assert kit.engine.memo.known(target(get("/products/0"))) is None
+
+
+def test_all_that_is_remembered_is_counted() -> None:
+    """I4: plans for other headers, and variants, as well as targets."""
+    kit = Kit()
+    seen = [0]
+    for fields in ((), ((b"origin", b"https://a"),), ((b"origin", b"https://b"),)):
+        kit.fill(get("/products/1", *fields), b"x", (b"vary", b"Accept"))
+        memo = kit.engine.memo
+        assert memo.weight == sum(map(weigh, memo.young.values()))
+        seen.append(memo.weight)
+    assert seen == sorted(set(seen)), "each adds to it"
 
 
 def test_what_goes_past_the_cache_is_not_remembered() -> None:
