@@ -153,6 +153,7 @@ REFUSED: list[Row] = [
     pytest.param(TTL, 401, [], "status", id="route ttl: 401"),
     pytest.param(TTL, 204, [], "status", id="route ttl: 204"),
     pytest.param(TTL, 302, [FRESH], "status", id="route ttl: 302 with max-age"),
+    pytest.param(NEGATIVE, 302, [FRESH], "status", id="route negative_ttl: only 404 and 410"),
     pytest.param(TTL, 404, [], "status", id="route ttl: 404 without negative_ttl"),
     pytest.param(TTL, 404, [FRESH], "status", id="route ttl: 404 with max-age"),
     pytest.param(
