@@ -59,6 +59,9 @@ FORWARDED = {
     "cookie": Reason(
         "bypass", "the request has cookies, and the route does not say which of them it reads"
     ),
+    "personal-cookie": Reason(
+        "bypass", "the request has a cookie that the route lists in personal_cookies"
+    ),
     "range": Reason("partial", "a part is asked for, and no whole response is stored"),
     "request": Reason(
         "request",

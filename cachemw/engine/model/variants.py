@@ -113,7 +113,7 @@ def unkeyed_names(route: RouteState, response: Fields) -> tuple[bytes, ...]:
     if not names:
         return ()
     keyed = KEYED | route.varies | {b"host"}
-    if route.cookies is not None:
+    if route.cookies.declared is not None:
         keyed |= {b"cookie"}
     return tuple(name for name in names if name not in keyed)
 

@@ -32,6 +32,7 @@ from cachemw.engine.model.bypass import (
     bypass_reason,
     normalised_host,
 )
+from cachemw.engine.model.cookie_rules import Cookies
 from cachemw.engine.model.entry import Key
 from cachemw.engine.model.keys import decode_parts, encode_parts
 from cachemw.engine.model.plan import Plan, weigh_other
@@ -40,7 +41,7 @@ from cachemw.engine.model.tags import fill, normalise, url_tags, with_families
 from cachemw.engine.request.bodies import body_part, body_reason
 from cachemw.http import request_control
 from cachemw.http.conditional import is_conditional
-from cachemw.http.fields import Fields, Pair, cookie_pairs
+from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Request
 from cachemw.http.request_control import RequestControl
 
@@ -233,7 +234,10 @@ def _by_whole_request(
 ) -> CacheableRequest | Bypass:
     """Extend the plan of the target by what else of this request may change the response."""
     route = plan.route
-    headers, cookies = _visible_headers(route, request.headers)
+    cookies = route.cookies.read(request.headers.values(b"cookie"))
+    if cookies is None:
+        return Bypass(route, "personal-cookie")
+    headers = _visible_headers(route, request.headers, cookies)
     identity = None
     if route.identity is not None:
         identity = _identify(engine, route.identity, request)
@@ -241,8 +245,8 @@ def _by_whole_request(
             return Bypass(route, "identity")
     keyed = _keyed_headers(route, request.headers) if extra else []
     body = body_part(engine, request) if request.method in route.bodied else None
-    if keyed or cookies or identity is not None or body is not None:
-        plan = _extended_plan(engine, plan, keyed, cookies, identity, body, extra)
+    if keyed or cookies.keyed or identity is not None or body is not None:
+        plan = _extended_plan(engine, plan, keyed, cookies.keyed, identity, body, extra)
     return CacheableRequest(
         request=request,
         route=route,
@@ -250,7 +254,7 @@ def _by_whole_request(
         key=plan.key,
         headers=headers,
         query=plan.query,
-        cookies_sent=identity is None and route.cookies is None and b"cookie" in headers,
+        cookies_sent=identity is None and cookies.unkeyed,
         authorization_sent=identity is None and b"authorization" in headers,
         ranged=b"range" in request.headers,
         directives=_directives(route, request.headers) if extra else None,
@@ -274,21 +278,18 @@ def _identify(engine: Engine, identify: Identify, request: Request) -> str | Non
         return None
 
 
-def _visible_headers(route: RouteState, fields: Fields) -> tuple[Fields, list[Pair]]:
-    """Return the headers that the application may see, and the declared cookies among them.
+def _visible_headers(route: RouteState, fields: Fields, cookies: Cookies) -> Fields:
+    """Return the headers that the application may see.
 
     I7: what is not in the key must not reach the application, so it is removed here.
     """
     visible = fields
     if not REMOVED.isdisjoint(fields.names):
         visible = visible.without(REMOVED - route.varies)
-    if route.cookies is None or b"cookie" not in fields:
-        return visible, []
-    cookies = cookie_pairs(fields.values(b"cookie"), route.cookies)
+    if not cookies.altered or b"cookie" not in fields:
+        return visible
     visible = visible.without((b"cookie",))
-    if cookies:
-        visible = visible.plus((b"cookie", b"; ".join(b"=".join(pair) for pair in cookies)))
-    return visible, cookies
+    return visible if cookies.visible is None else visible.plus((b"cookie", cookies.visible))
 
 
 def _keyed_headers(route: RouteState, fields: Fields) -> list[Pair]:
@@ -301,7 +302,7 @@ def _extended_plan(
     engine: Engine,
     plan: Plan,
     keyed: list[Pair],
-    cookies: list[Pair],
+    cookies: Sequence[Pair],
     identity: str | None,
     body: bytes | None,
     extra: Sequence[Pair],
@@ -325,8 +326,8 @@ def _extended_plan(
     )
     names = {name for name, _ in extra} - {name for name, _ in keyed}
     names -= plan.route.unread
-    if identity is None and body is None and not names:  # only GETs look for plans
-        plan.remember(list(extra), extended)
+    can_recur = identity is None and body is None and not names  # only GETs look for plans
+    if can_recur and plan.remember(list(extra), extended):
         engine.memo.add_weight(weigh_other(extra, extended))
     return extended
 
