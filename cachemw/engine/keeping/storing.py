@@ -47,6 +47,7 @@ __all__ = [
     "on_complete",
     "refusal",
     "refuse",
+    "sets_removed_cookie",
     "still_counts",
     "store",
     "with_entity_tag",
@@ -98,6 +99,15 @@ def judge_head(
         cookies_sent=fetch.cacheable.cookies_sent,
         authorization_sent=fetch.cacheable.authorization_sent,
         wall_now=wall_now,
+    )
+
+
+def sets_removed_cookie(fetch: Fetch, head: Head) -> bool:
+    """Tell whether a response sets a cookie that was removed from its request."""
+    if b"set-cookie" not in head.headers or not fetch.cacheable.has_removed_cookies:
+        return False
+    return fetch.cacheable.route.cookies.is_overwritten(
+        fetch.cacheable.request.headers.values(b"cookie"), head.headers.values(b"set-cookie")
     )
 
 
@@ -191,7 +201,7 @@ def store(
     if entry.vary:
         _limit_variants(engine, fetch.cacheable.plan, items[-1][0])
     for _, item in items:
-        engine.memory.put(item)
+        engine.keep_in_memory(fetch.cacheable.target, item)
     engine.set_uncacheable(fetch.digest, False)
     engine.count("stored", "")
     if fetch.flight is not None:

@@ -92,6 +92,22 @@ class CookieRules:
             Cookies(keyed, b"; ".join(b"=".join(pair) for pair in keyed)) if keyed else _NO_COOKIES
         )
 
+    def is_overwritten(self, lines: Iterable[bytes], set_cookies: Iterable[bytes]) -> bool:
+        """Tell whether a Set-Cookie names a cookie that is removed from these Cookie lines.
+
+        The application that sets it did not see the client's own. So the client's session, or the
+        token of its form, would be replaced as if there were none.
+        """
+        removed: set[str] = set()
+        for line in lines:
+            for part in line.split(b";"):
+                names = _names(part)
+                if self._highest((part,)) == _REMOVED and not names & (
+                    self.declared or frozenset()
+                ):
+                    removed |= names
+        return any(not removed.isdisjoint(_names(line.partition(b";")[0])) for line in set_cookies)
+
     def _highest(self, lines: Iterable[bytes]) -> int:
         """Return the highest kind among the cookies of these lines."""
         highest, kinds = _BLANK, self._kinds
@@ -107,7 +123,7 @@ class CookieRules:
 
     def _kind(self, raw: bytes) -> int:
         """Return the kind of a cookie with this name, and remember it."""
-        names = spellings(raw.strip().decode("latin-1"))
+        names = _names(raw)
         if any(map(self._personal.fullmatch, names)):
             kind = _PERSONAL
         elif self.declared is not None or any(map(self._ignored.fullmatch, names)):
@@ -126,3 +142,9 @@ class CookieRules:
         kinds = [self._highest((part,)) for part in parts]
         seen = [part.strip() for part, kind in zip(parts, kinds, strict=True) if kind == _OTHER]
         return b"; ".join(seen), _REMOVED in kinds
+
+
+def _names(pair: bytes) -> set[str]:
+    """Return the name of a cookie, in the spellings that count as one; none if it has no name."""
+    name = pair.partition(b"=")[0].strip().decode("latin-1")
+    return spellings(name) if name else set()

@@ -50,6 +50,13 @@ class Fetch(Struct, kw_only=True, eq=False):
     """Ends the recording of this call, and returns the tags of what the application has read."""
 
     @property
+    def may_ask_again(self) -> bool:
+        """Whether the application may be called a second time, with the client's own cookies."""
+        if self.refresh or self.shadow or self.cacheable.request.method not in ("GET", "HEAD"):
+            return False
+        return self.cacheable.has_removed_cookies
+
+    @property
     def digest(self) -> bytes:
         """The digest of the primary key."""
         return self.cacheable.plan.key.digest

@@ -73,6 +73,8 @@ class CacheableRequest(Struct, kw_only=True, eq=False):
     request: Request
     route: RouteState
     plan: Plan
+    target: Plan
+    """The plan of the target alone, which `plan` extends or is."""
     key: Key
     """The key to look up: the plan's, or the variant's once it is known that the responses vary."""
     headers: Fields
@@ -101,6 +103,12 @@ class CacheableRequest(Struct, kw_only=True, eq=False):
         I1: it may get only a response that says that it is for everybody, and never shares a flight.
         """
         return self.cookies_sent or self.authorization_sent
+
+    @property
+    def has_removed_cookies(self) -> bool:
+        """Whether the client sent cookies that the application does not see."""
+        sent = self.request.headers.values(b"cookie")
+        return bool(sent) and sent != self.headers.values(b"cookie")
 
     def rewrite(self, *, keep_conditions: bool, conditions: Sequence[Pair] = ()) -> Rewrite | None:
         """Return what the application sees, or None if it sees the request unchanged.
@@ -146,6 +154,8 @@ def classify(
         operation = route.language.operation(request, plan.query)
         if operation != "query":
             return Bypass(route, "operation", mutates=operation == "mutation")
+    if engine.has_cookie_conflict(plan):
+        return Bypass(route, "cookie-conflict")
     cacheable: CacheableRequest | Bypass
     if extra is None and route.identity is None and request.method not in route.bodied:
         cacheable = _by_target_alone(plan, request)
@@ -220,6 +230,7 @@ def _by_target_alone(plan: Plan, request: Request) -> CacheableRequest:
         request=request,
         route=plan.route,
         plan=plan,
+        target=plan,
         key=plan.key,
         headers=headers,
         query=plan.query,
@@ -233,7 +244,7 @@ def _by_whole_request(
     engine: Engine, plan: Plan, request: Request, extra: Sequence[Pair]
 ) -> CacheableRequest | Bypass:
     """Extend the plan of the target by what else of this request may change the response."""
-    route = plan.route
+    route, target = plan.route, plan
     cookies = route.cookies.read(request.headers.values(b"cookie"))
     if cookies is None:
         return Bypass(route, "personal-cookie")
@@ -251,6 +262,7 @@ def _by_whole_request(
         request=request,
         route=route,
         plan=plan,
+        target=target,
         key=plan.key,
         headers=headers,
         query=plan.query,
