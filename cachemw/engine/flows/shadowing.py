@@ -73,6 +73,8 @@ def start_shadowing(
     cacheable = fetch.cacheable
     if cacheable.request.method == "HEAD" or head.status in _NOT_COMPARED or cacheable.ranged:
         return None
+    if fetch.spoilt is not None:  # I7: a half response differs from every stored one
+        return None
     control = engine.control(head.headers)
     judged = judge_head(fetch, head, control, wall_now, None)
     collector = None
