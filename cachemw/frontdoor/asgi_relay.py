@@ -22,6 +22,8 @@ __all__ = ["AsgiRelay"]
 _NO_FIELDS = Fields([])
 _BEFORE_START = frozenset({"http.response.early_hint", "http.response.debug", "http.response.push"})
 """Messages that come before the response, and have nothing to do with it."""
+_WHOLE = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
+"""Messages that end the body, as far as they do not say that more follows."""
 
 
 class AsgiRelay:
@@ -44,6 +46,8 @@ class AsgiRelay:
     async def run(self, scope: Scope, receive: Receive) -> None:
         """Call the application with the rewritten request; release its flight whatever happens."""
         exchange = self._exchange
+        if exchange.may_store:
+            receive = _Watched(receive, exchange)
         try:
             with span_origin(exchange.template), exchange.recording:
                 await self._app(rewritten(scope, exchange.rewrite), receive, self.relay)
@@ -74,6 +78,8 @@ class AsgiRelay:
                 self._exchange.stop("message")
                 if not self._replaced:
                     await self._send(message)
+                if kind in _WHOLE and not message.get("more_body", False):
+                    self._exchange.finish()
         except OSError:  # this client has gone, which says nothing about the next response
             self._exchange.finish()
             raise
@@ -105,6 +111,7 @@ class AsgiRelay:
     async def _replace(self, answer: Answer) -> None:
         self._sent = self._replaced = True
         await send_answer(self._send, answer)
+        self._exchange.sent()
 
     async def _on_body(self, message: Message) -> None:
         exchange = self._exchange
@@ -118,5 +125,26 @@ class AsgiRelay:
                 exchange.complete()
         if not self._replaced:
             await self._send(message)
+        if not more:  # background tasks may follow: they are no part of the response
+            exchange.finish()
         if exchange.pending_save is not None:
             exchange.save_later()
+
+
+class _Watched:
+    """A receive channel that tells the exchange what the application learns from it."""
+
+    __slots__ = ("_exchange", "_receive")
+
+    def __init__(self, receive: Receive, exchange: Exchange) -> None:
+        self._receive = receive
+        self._exchange = exchange
+
+    async def __call__(self) -> Message:
+        """Receive a message for the application."""
+        message = await self._receive()
+        if message.get("type") == "http.disconnect":  # from now on it may end early (I7)
+            self._exchange.spoil("incomplete")
+        elif message.get("body") and not self._exchange.keys_body:
+            self._exchange.spoil("body")
+        return message

@@ -55,6 +55,8 @@ class Arrival(Struct, frozen=True):
     """Those headers that decide whether the request is special; None where it has none of them."""
     started: float
     held_out: bool
+    framed: bool = True
+    """Whether the headers tell if a body follows, as in HTTP/1 (RFC 9112 §6.3)."""
 
 
 class _ReadBody(Struct, frozen=True):
@@ -247,8 +249,8 @@ class Pipeline:
             answer, _ = yield _ExecutePurge(request)
             return CacheReply(core, answer, None, arrival.started)
         now = arrival.started
-        if request.method in engine.bodied:
-            limit = body_limit(engine, request, arrival.target)
+        if request.method in engine.bodied or not arrival.framed:
+            limit = body_limit(engine, request, arrival.target, framed=arrival.framed)
             if limit is not None:
                 content, now = yield _ReadBody(limit)
                 request = replace(request, content=content)

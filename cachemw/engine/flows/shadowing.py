@@ -77,6 +77,8 @@ def start_shadowing(
         if would_harm:
             engine.refused(cacheable.route, "cookie-conflict")
         return None
+    if fetch.spoilt is not None:  # I7: a half response differs from every stored one
+        return None
     control = engine.control(head.headers)
     judged = judge_head(fetch, head, control, wall_now, None)
     if would_harm:

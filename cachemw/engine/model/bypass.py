@@ -162,8 +162,8 @@ def bypass_reason(
         return "spelling"
     if keyed:
         return None
-    length = fields.first(b"content-length")
-    return "body" if length is not None and length.strip() != b"0" else None
+    lengths = fields.values(b"content-length")  # of several, any may be the one that is believed
+    return "body" if any(length.strip() != b"0" for length in lengths) else None
 
 
 def is_host(request: Request) -> bool:

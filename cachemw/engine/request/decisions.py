@@ -34,6 +34,11 @@ class Fetch(Struct, kw_only=True, eq=False):
     """The lease on this call across processes, until somebody takes it to settle it."""
     uncacheable: bool = False
     """Whether the response turned out to be useless for other requests."""
+    spoilt: str | None = None
+    """Why the response is neither stored nor shared, whatever it is: a key of `reasons.NOT_KEPT`.
+
+    I7: it may be half, or made from bytes that are not in the key. See `keeping.storing.spoil`.
+    """
     fallback: Entry | None = None
     """The stored entry that may be validated, or served if the application fails."""
     validates: bool = False

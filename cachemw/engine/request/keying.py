@@ -38,7 +38,7 @@ from cachemw.engine.model.keys import decode_parts, encode_parts
 from cachemw.engine.model.plan import Plan, weigh_other
 from cachemw.engine.model.routes import Extra, Identify, RouteState, Target
 from cachemw.engine.model.tags import fill, normalise, url_tags, with_families
-from cachemw.engine.request.bodies import body_part, body_reason
+from cachemw.engine.request.bodies import body_part, body_reason, unkeyed_body
 from cachemw.http import request_control
 from cachemw.http.conditional import is_conditional
 from cachemw.http.fields import Fields, Pair
@@ -185,7 +185,8 @@ def _bypass_reason(
     """Return why a request must bypass the cache, or None."""
     suspicious = engine.watched.suspicious
     if request.method not in route.bodied:
-        return bypass_reason(request, suspicious, watched=watched)
+        reason = bypass_reason(request, suspicious, watched=watched)
+        return reason or unkeyed_body(request.content)
     reason = bypass_reason(request, suspicious, watched=watched, keyed=True)
     return reason or body_reason(route, request)
 
