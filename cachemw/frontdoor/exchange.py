@@ -97,6 +97,11 @@ class Exchange:
         """Whether the body is being copied."""
         return self._collector is not None
 
+    @property
+    def finished(self) -> bool:
+        """Whether `finish` was called."""
+        return self._finished
+
     def decide(self, head: Head, body: bytes | None = None) -> Answer:
         """Return what to send for the application's head; `body` is the whole body, if it is known."""
         clock = self._core.clock
@@ -164,6 +169,11 @@ class Exchange:
         """Stop collecting a response that turned out not to be cacheable."""
         if collector := self._take_collector():
             refuse(self._core.engine, collector.fetch, reason)
+
+    def give_up(self, event: str) -> None:
+        """Log the exception being handled, an internal error; the response is not stored (I3)."""
+        self._core.reporter.logs.failed(event)
+        self._take_collector()
 
     def _take_collector(self) -> Collector | None:
         collector, self._collector = self._collector, None
