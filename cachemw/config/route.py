@@ -145,6 +145,11 @@ class Route(Settings):
         default=None,
         help="The cookies in the key. All others are removed. Left out: with cookies, usually bypass.",
     )
+    keyed_cookies: Setting[Names, tuple[str, ...]] = option(
+        v.COOKIES,
+        default=(),
+        help="Cookies that are always in the key. Nothing is removed by this list.",
+    )
     identity: Setting[str | None, str | None] = option(
         v.IDENTITY,
         default=None,

@@ -70,7 +70,10 @@ def _make_route(
         max_variants=route.max_variants,
         read_query=query_reader(route.query, route.ignore_query),
         varies=frozenset(name.encode("ascii") for name in route.vary),
-        cookies=None if route.cookies is None else frozenset(route.cookies),
+        cookies=None
+        if route.cookies is None
+        else frozenset({*route.cookies, *route.keyed_cookies}),
+        keyed_cookies=frozenset(route.keyed_cookies),
         unread=_unread(route),
         honours=route.client_directives == "honour",
         identity=identities[route.identity] if route.identity else None,

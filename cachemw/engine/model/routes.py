@@ -73,6 +73,8 @@ class RouteState:
     """Headers that the route declares in `vary`: they are part of the key."""
     cookies: frozenset[str] | None
     """Cookies that the route reads. None: it does not say, so any cookie makes a request personal (I1)."""
+    keyed_cookies: frozenset[str]
+    """Cookies that are in the key, also if the others are personal. `cookies` has them too."""
     unread: frozenset[bytes]
     """Watched headers that this route ignores."""
     honours: bool

@@ -30,6 +30,7 @@ from cachemw.engine.model.bypass import (
     KEYED,
     REMOVED,
     bypass_reason,
+    host_of,
     normalised_host,
 )
 from cachemw.engine.model.entry import Key
@@ -182,7 +183,8 @@ def _bypass_reason(
 def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], request: Request) -> Plan:
     """Return the plan of a target."""
     query = route.read_query(request.query)
-    host = normalised_host(request)
+    host = host_of(request)
+    name = normalised_host(host.decode("latin-1"))
     mount = request.mount.encode("utf-8", "surrogateescape")
     key = engine.keys.make(
         (
@@ -195,9 +197,9 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
         )
     )
     tags = [normalise(fill(template, params)) for template in route.tags]
-    tags += [route.own_tag, *url_tags(host.decode("ascii"), mount + request.raw_path, query)]
+    tags += [route.own_tag, *url_tags(name, mount + request.raw_path, query)]
     if route.language is not None and query:  # so that a change purges what was asked by GET too
-        tags += url_tags(host.decode("ascii"), mount + request.raw_path, b"")
+        tags += url_tags(name, mount + request.raw_path, b"")
     # The families of a route's tags are the same for all targets, unless a value has a colon in it.
     families = route.families
     if ":" in "".join(params.values()):
@@ -275,15 +277,17 @@ def _identify(engine: Engine, identify: Identify, request: Request) -> str | Non
 
 
 def _visible_headers(route: RouteState, fields: Fields) -> tuple[Fields, list[Pair]]:
-    """Return the headers that the application may see, and the declared cookies among them.
+    """Return the headers that the application may see, and the cookies among them that are keyed.
 
     I7: what is not in the key must not reach the application, so it is removed here.
     """
     visible = fields
     if not REMOVED.isdisjoint(fields.names):
         visible = visible.without(REMOVED - route.varies)
-    if route.cookies is None or b"cookie" not in fields:
+    if b"cookie" not in fields:
         return visible, []
+    if route.cookies is None:
+        return visible, cookie_pairs(fields.values(b"cookie"), route.keyed_cookies)
     cookies = cookie_pairs(fields.values(b"cookie"), route.cookies)
     visible = visible.without((b"cookie",))
     if cookies:
