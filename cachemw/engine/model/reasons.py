@@ -85,6 +85,7 @@ NOT_KEPT = {
     "private": "the response says private",
     "no-cache": "the response says no-cache and has no validator",
     "set-cookie": "the response sets a cookie",
+    "nonce": "the Content-Security-Policy of the response has a nonce, which is for one response",
     "vary-star": "the response varies on everything",
     "partial": "the response is a part, or a 304",
     "transfer-encoding": "the body has a transfer coding other than chunked",
