@@ -157,6 +157,11 @@ class Route(Settings):
         default=None,
         help="With one of these, bypass. Otherwise as with `cookies`. Left out: those of the top level.",
     )
+    keyed_cookies: Setting[Names, tuple[str, ...]] = option(
+        cookie_names.COOKIES,
+        default=(),
+        help="Cookies that are always in the key. Nothing is removed by this list.",
+    )
     identity: Setting[str | None, str | None] = option(
         v.IDENTITY,
         default=None,

@@ -118,6 +118,11 @@ class Exchange:
         return self._collector is not None
 
     @property
+    def finished(self) -> bool:
+        """Whether `finish` was called."""
+        return self._finished
+
+    @property
     def keys_body(self) -> bool:
         """Whether the request's body was read before the application was called.
 
@@ -215,6 +220,11 @@ class Exchange:
         """Stop collecting a response that turned out not to be cacheable."""
         if collector := self._take_collector():
             refuse(self._core.engine, collector.fetch, reason)
+
+    def give_up(self, event: str) -> None:
+        """Log the exception being handled, an internal error; the response is not stored (I3)."""
+        self._core.reporter.logs.failed(event)
+        self._take_collector()
 
     def _take_collector(self) -> Collector | None:
         collector, self._collector = self._collector, None

@@ -214,7 +214,7 @@ class Pipeline:
         try:
             return run(self._steps(arrival), perform)
         except Exception:
-            self._bypass(arrival)
+            self.bypass(arrival.started)
             return None
 
     async def adecide(
@@ -234,7 +234,7 @@ class Pipeline:
         try:
             return await arun(self._steps(arrival), perform)
         except Exception:
-            self._bypass(arrival)
+            self.bypass(arrival.started)
             return None
 
     def _steps(self, arrival: Arrival) -> _Steps:
@@ -261,10 +261,10 @@ class Pipeline:
             return CacheReply(core, _rendered(core, decision), decision, arrival.started)
         return Exchange(core, decision, arrival.started)
 
-    def _bypass(self, arrival: Arrival) -> None:
+    def bypass(self, started: float) -> None:
         """Log and count an internal error; the request goes to the application (I3)."""
         self.core.reporter.logs.failed("request_failed")
-        self.core.reporter.finish(None, Outcome.ERROR_BYPASS, 0, arrival.started)
+        self.core.reporter.finish(None, Outcome.ERROR_BYPASS, 0, started)
 
 
 def _rendered(core: Core, served: Serve) -> Answer:

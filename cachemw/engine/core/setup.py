@@ -75,6 +75,7 @@ def _make_route(
             None if route.cookies is None else frozenset(route.cookies),
             route.ignore_cookies or (),
             route.personal_cookies or (),
+            frozenset(route.keyed_cookies),
         ),
         unread=_unread(route),
         honours=route.client_directives == "honour",

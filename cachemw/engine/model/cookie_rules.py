@@ -1,7 +1,7 @@
 """The rules for the cookies of a request. The first one that applies decides about a cookie:
 
 1. It is one of the route's `personal_cookies`: the request bypasses the cache, unaltered.
-2. It is one of `cookies`: it is in the key, and the application sees it.
+2. It is one of `cookies` or `keyed_cookies`: it is in the key, and the application sees it.
 3. The route has a list of `cookies` or of `personal_cookies`, or the cookie is one of
    `ignore_cookies`: it is removed, so the application does not see it.
 4. Otherwise the application sees it, and it is in no key: the request is personal (I1).
@@ -22,7 +22,7 @@ from cachemw.http.fields import Pair, cookie_pairs
 
 __all__ = ["CookieRules", "Cookies"]
 
-_BLANK, _REMOVED, _OTHER, _PERSONAL = range(4)
+_BLANK, _REMOVED, _KEYED, _OTHER, _PERSONAL = range(5)
 """Kinds of cookies, in rising order: the highest one decides about the whole request."""
 
 _KNOWN: Final = 1024
@@ -49,20 +49,22 @@ _NO_COOKIES = Cookies()
 class CookieRules:
     """The rules of one route."""
 
-    __slots__ = ("_ignored", "_kinds", "_personal", "_sorts", "declared", "looks")
+    __slots__ = ("_ignored", "_keyed", "_kinds", "_personal", "_sorts", "declared", "looks")
 
     def __init__(
         self,
         declared: frozenset[str] | None = None,
         ignored: Iterable[str] = (),
         personal: Iterable[str] = (),
+        keyed: frozenset[str] = frozenset(),
     ) -> None:
-        """Take the route's `cookies`, `ignore_cookies` and `personal_cookies`."""
+        """Take a route's `cookies`, `ignore_cookies`, `personal_cookies` and `keyed_cookies`."""
         personal = tuple(personal)
-        self.declared = frozenset() if declared is None and personal else declared
+        self._keyed = keyed | (declared or frozenset())
+        self.declared = self._keyed if declared is not None or personal else None
         """The cookies in the key, all others being removed. None: others are seen, if not ignored."""
         self._sorts = self.declared is None or bool(personal)
-        self.looks = self._sorts or bool(self.declared)
+        self.looks = self._sorts or bool(self._keyed)
         """Whether anything depends on a Cookie header: most often the whole of a browser's is removed."""
         self._ignored = compile_patterns(ignored)
         self._personal = compile_patterns(personal)
@@ -73,21 +75,19 @@ class CookieRules:
 
         For the fast path, which serves no such request from the plans that it remembers.
         """
-        if self._sorts and self._highest(lines) > _REMOVED:
+        if self._sorts and self._highest(lines) > _KEYED:
             return None
-        return cookie_pairs(lines, self.declared) if self.declared else ()
+        return cookie_pairs(lines, self._keyed) if self._keyed else ()
 
     def read(self, lines: Sequence[bytes]) -> Cookies | None:
         """Return what becomes of these Cookie lines; None if the request bypasses the cache."""
-        highest = self._highest(lines) if self._sorts else _REMOVED
+        highest = self._highest(lines) if self._sorts else _KEYED
         if highest == _PERSONAL:
             return None
-        if self.declared is None:
-            if highest < _OTHER:
-                return _NO_COOKIES
+        keyed = cookie_pairs(lines, self._keyed)
+        if highest == _OTHER:
             visible, altered = self._without_ignored(lines)
-            return Cookies(visible=visible, altered=altered, unkeyed=True)
-        keyed = cookie_pairs(lines, self.declared)
+            return Cookies(keyed, visible, altered, unkeyed=True)
         return (
             Cookies(keyed, b"; ".join(b"=".join(pair) for pair in keyed)) if keyed else _NO_COOKIES
         )
@@ -101,11 +101,8 @@ class CookieRules:
         removed: set[str] = set()
         for line in lines:
             for part in line.split(b";"):
-                names = _names(part)
-                if self._highest((part,)) == _REMOVED and not names & (
-                    self.declared or frozenset()
-                ):
-                    removed |= names
+                if self._highest((part,)) == _REMOVED:
+                    removed |= _names(part)
         return any(not removed.isdisjoint(_names(line.partition(b";")[0])) for line in set_cookies)
 
     def _highest(self, lines: Iterable[bytes]) -> int:
@@ -126,6 +123,8 @@ class CookieRules:
         names = _names(raw)
         if any(map(self._personal.fullmatch, names)):
             kind = _PERSONAL
+        elif not names.isdisjoint(self._keyed):
+            kind = _KEYED
         elif self.declared is not None or any(map(self._ignored.fullmatch, names)):
             kind = _REMOVED
         else:
@@ -140,7 +139,7 @@ class CookieRules:
         """Return the cookies that are not ignored, and whether any was taken out."""
         parts = [part for line in lines for part in line.split(b";")]
         kinds = [self._highest((part,)) for part in parts]
-        seen = [part.strip() for part, kind in zip(parts, kinds, strict=True) if kind == _OTHER]
+        seen = [part.strip() for part, kind in zip(parts, kinds, strict=True) if kind >= _KEYED]
         return b"; ".join(seen), _REMOVED in kinds
 
 

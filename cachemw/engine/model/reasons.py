@@ -94,6 +94,7 @@ NOT_KEPT = {
     "no-cache": "the response says no-cache and has no validator",
     "set-cookie": "the response sets a cookie",
     "cookie-conflict": "the response sets a cookie that was removed from its request",
+    "nonce": "the Content-Security-Policy of the response has a nonce, which is for one response",
     "vary-star": "the response varies on everything",
     "partial": "the response is a part, or a 304",
     "transfer-encoding": "the body has a transfer coding other than chunked",

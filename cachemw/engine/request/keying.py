@@ -30,6 +30,7 @@ from cachemw.engine.model.bypass import (
     KEYED,
     REMOVED,
     bypass_reason,
+    host_of,
     normalised_host,
 )
 from cachemw.engine.model.cookie_rules import Cookies
@@ -194,7 +195,8 @@ def _bypass_reason(
 def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], request: Request) -> Plan:
     """Return the plan of a target."""
     query = route.read_query(request.query)
-    host = normalised_host(request)
+    host = host_of(request)
+    name = normalised_host(host.decode("latin-1"))
     mount = request.mount.encode("utf-8", "surrogateescape")
     key = engine.keys.make(
         (
@@ -207,9 +209,9 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
         )
     )
     tags = [normalise(fill(template, params)) for template in route.tags]
-    tags += [route.own_tag, *url_tags(host.decode("ascii"), mount + request.raw_path, query)]
+    tags += [route.own_tag, *url_tags(name, mount + request.raw_path, query)]
     if route.language is not None and query:  # so that a change purges what was asked by GET too
-        tags += url_tags(host.decode("ascii"), mount + request.raw_path, b"")
+        tags += url_tags(name, mount + request.raw_path, b"")
     # The families of a route's tags are the same for all targets, unless a value has a colon in it.
     families = route.families
     if ":" in "".join(params.values()):

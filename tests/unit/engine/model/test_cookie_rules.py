@@ -92,6 +92,29 @@ def test_a_pattern_with_many_stars_takes_no_long_time() -> None:
     assert rules.read([b"a" * 8000]) is not None
 
 
+LOCALE: dict[str, Any] = {**PLAIN, "keyed": frozenset({"lang"})}
+ALWAYS: list[Any] = [
+    pytest.param(LOCALE, b"lang=de", [b"de"], b"lang=de", False, id="alone: in the key, no more"),
+    pytest.param(LOCALE, b"_ga=1; lang=de", [b"de"], b"lang=de", False, id="beside an ignored one"),
+    pytest.param(LOCALE, b"lang=de; x=1", [b"de"], b"lang=de; x=1", True, id="beside another"),
+    pytest.param(LOCALE, b"x=1", [], b"x=1", True, id="not sent"),
+    pytest.param({**LOCALE, **NONE}, b"x=1; lang=de", [b"de"], b"lang=de", False, id="a list"),
+    pytest.param({**LOCALE, **SESSION}, b"x=1; lang=de", [b"de"], b"lang=de", False, id="nobody"),
+]
+
+
+@pytest.mark.parametrize(("rules", "line", "keyed", "visible", "unkeyed"), ALWAYS)
+def test_a_cookie_that_is_always_keyed_takes_no_other_with_it(
+    rules: dict[str, Any], line: bytes, keyed: list[bytes], visible: bytes, unkeyed: bool
+) -> None:
+    made = CookieRules(**rules)
+    cookies = made.read([line])
+    assert cookies is not None
+    assert [value for _, value in cookies.keyed] == keyed
+    assert (cookies.visible, cookies.unkeyed) == (visible, unkeyed)
+    assert not made.is_overwritten([line], [b"lang=en"])
+
+
 _COOKIE = st.sampled_from(
     [b"lang=de", b"lang=", b"_ga=1", b"sessionid=1", b"x=1", b"", b" ", b"=", b"l%61ng=1"]
 )
@@ -99,6 +122,7 @@ _RULES = st.fixed_dictionaries(
     {
         "declared": st.sampled_from([None, frozenset(), frozenset({"lang"})]),
         "ignored": st.sampled_from([(), ANALYTICS]),
+        "keyed": st.sampled_from([frozenset(), frozenset({"x"})]),
         "personal": st.sampled_from([(), ("sessionid",)]),
     }
 )
