@@ -130,17 +130,20 @@ class CacheMiddleware:
         try:
             if not relay.rewrite(request):
                 return self._call(request)
-            try:
-                with span_origin(exchange.template), exchange.recording:
-                    response = self._call(request)
-            except Exception:
-                stale = relay.failed()
-                if stale is None:
-                    raise
-                return stale
-            response = relay.respond(response)
-            exchange.invalidate()
-            return response
+            while True:
+                try:
+                    with span_origin(exchange.template), exchange.recording:
+                        response = self._call(request)
+                except Exception:
+                    stale = relay.failed()
+                    if stale is None:
+                        raise
+                    return stale
+                sent = relay.respond(response)
+                if sent is not None:
+                    exchange.invalidate()
+                    return sent
+                relay.start_again(request, response)
         finally:
             relay.end_unless_streaming()
 
@@ -169,16 +172,19 @@ class CacheMiddleware:
         try:
             if not relay.rewrite(request):
                 return await self._acall(request)
-            try:
-                with span_origin(exchange.template), exchange.recording:
-                    response = await self._acall(request)
-            except Exception:
-                stale = relay.failed()
-                if stale is None:
-                    raise
-                return stale
-            response = relay.respond(response)
-            await exchange.ainvalidate()
-            return response
+            while True:
+                try:
+                    with span_origin(exchange.template), exchange.recording:
+                        response = await self._acall(request)
+                except Exception:
+                    stale = relay.failed()
+                    if stale is None:
+                        raise
+                    return stale
+                sent = relay.respond(response)
+                if sent is not None:
+                    await exchange.ainvalidate()
+                    return sent
+                await sync_to_async(relay.start_again)(request, response)
         finally:
             relay.end_unless_streaming()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import io
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
@@ -43,11 +44,15 @@ class ResponseRelay:
         """Whether a body is still on its way out, and ends the exchange."""
         self._begun = False
         """Whether somebody has asked for the first piece of that body."""
+        self._original: tuple[dict[str, Any], dict[str, Any]] | None = None
+        """The attributes and `META` of the client's own request, where it may be needed again."""
 
     def rewrite(self, request: HttpRequest) -> bool:
         """Change a request into what the application may see. False: nothing may be stored for it."""
         exchange = self._exchange
         try:
+            if exchange.may_ask_again:
+                self._original = dict(request.__dict__), dict(request.META)
             if exchange.rewrite is not None:
                 rewrite_request(request, exchange.rewrite)
         except Exception:
@@ -55,18 +60,44 @@ class ResponseRelay:
             return False
         return True
 
-    def respond(self, response: HttpResponseBase) -> HttpResponseBase:
-        """Return the response that goes out; on an internal error, the application's (I3)."""
+    def start_again(self, request: HttpRequest, response: Any) -> None:
+        """Drop a response, and make its request what it was before the first call.
+
+        The response is not closed: that would send `request_finished`, which the second one does.
+        """
+        for close in response._resource_closers:
+            with suppress(Exception):
+                close()
+        response._resource_closers.clear()
+        if self._original is not None:
+            attributes, meta = self._original
+            body = request.__dict__.get("_body")
+            request.__dict__.clear()
+            request.__dict__.update(attributes)
+            if (
+                body is not None
+            ):  # the first call has read it, and Django closes what it was read from
+                request.__dict__.update(_body=body, _stream=io.BytesIO(body))
+            request.META.clear()
+            request.META.update(meta)
+
+    def respond(self, response: HttpResponseBase) -> HttpResponseBase | None:
+        """Return the response that goes out; on an internal error, the application's (I3).
+
+        None: call `start_again`, and then the application.
+        """
         try:
             return self._respond(response)
         except Exception:
             self._exchange.give_up("respond_failed")
             return response
 
-    def _respond(self, response: Any) -> HttpResponseBase:
+    def _respond(self, response: Any) -> HttpResponseBase | None:
         exchange = self._exchange
         body = None if response.streaming else response.content
         answer = exchange.decide(head_of(response), body)
+        if answer is None:
+            return None
         if exchange.collecting and body is not None:
             exchange.take(body)
             exchange.complete()

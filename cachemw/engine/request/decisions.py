@@ -57,7 +57,10 @@ class Fetch(Struct, kw_only=True, eq=False):
     @property
     def may_ask_again(self) -> bool:
         """Whether the application may be called a second time, with the client's own cookies."""
-        if self.refresh or self.shadow or self.cacheable.request.method not in ("GET", "HEAD"):
+        # What was received of a body is gone, and nobody waits who has left.
+        if self.spoilt is not None or self.refresh or self.shadow:
+            return False
+        if self.cacheable.request.method not in ("GET", "HEAD"):
             return False
         return self.cacheable.has_removed_cookies
 
