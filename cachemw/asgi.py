@@ -28,6 +28,9 @@ from cachemw.frontdoor.request_body import Incoming
 
 __all__ = ["CacheMiddleware"]
 
+_FRAMED = frozenset({"1.1", "1.0"})
+"""Versions of HTTP in which a request without Content-Length and Transfer-Encoding has no body."""
+
 
 class CacheMiddleware:
     """Serves what the cache may serve, and stores what it may store of the rest."""
@@ -66,7 +69,8 @@ class CacheMiddleware:
             scope["query_string"],
         )
         held_out = self._engine.holdout > 0.0 and self._is_held_out()
-        if scope["method"] == "GET" and not held_out:
+        framed = scope.get("http_version") in _FRAMED
+        if scope["method"] == "GET" and framed and not held_out:
             hit = self._hit(target, watched, headers, now)
             if hit is not None:
                 status, fields, body, route = hit
@@ -74,22 +78,25 @@ class CacheMiddleware:
                 await send({"type": "http.response.body", "body": body})
                 self._finish_hit(route, status, now)
                 return
-        arrival = Arrival(lambda: request_of(scope, first), target, watched, now, held_out)
+        arrival = Arrival(lambda: request_of(scope, first), target, watched, now, held_out, framed)
         await self._look_closer(scope, receive, send, arrival)
 
     async def _look_closer(
         self, scope: Scope, receive: Receive, send: Send, arrival: Arrival
     ) -> None:
         incoming = Incoming(receive)
-        decision = await self._pipeline.adecide(arrival, incoming.read)
-        if incoming.was_read:
-            receive = incoming
-        if decision is None:
-            await self.app(scope, receive, send)
-        elif isinstance(decision, Exchange):
-            await AsgiRelay(self.app, send, decision).run(scope, receive)
-        else:
-            await self._reply(scope, send, decision)
+        try:
+            decision = await self._pipeline.adecide(arrival, incoming.read)
+            if incoming.was_read:
+                receive = incoming
+            if decision is None:
+                await self.app(scope, receive, send)
+            elif isinstance(decision, Exchange):
+                await AsgiRelay(self.app, send, decision).run(scope, receive)
+            else:
+                await self._reply(scope, send, decision)
+        finally:
+            incoming.close()
 
     async def _reply(self, scope: Scope, send: Send, reply: CacheReply) -> None:
         if reply.refreshes:
