@@ -9,13 +9,17 @@ Content-Length says that this piece may be all, so that the response can carry a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cachemw.cache import Cache
 from cachemw.frontdoor.asgi_relay import AsgiRelay
 from cachemw.frontdoor.asgi_scope import (
+    IDENTITY_IN_STATE,
     App,
     Receive,
     Scope,
     Send,
+    outer_of,
     receive_body,
     request_of,
     send_answer,
@@ -43,12 +47,14 @@ class CacheMiddleware:
         self._hit = pipeline.hit
         self._finish_hit = pipeline.finish_hit
         self._monotonic = pipeline.monotonic
+        self._lifespan_state: Mapping[str, object] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 send = Lifespan(self._pipeline.core, send).relay
+                self._lifespan_state = scope.get("state") or {}
             await self.app(scope, receive, send)
             return
         now = self._monotonic()
@@ -57,6 +63,18 @@ class CacheMiddleware:
         watched = None
         if not self._names.isdisjoint(first):
             watched = [pair for pair in headers if pair[0] in self._names]
+        outer = None
+        state, extensions = scope.get("state"), scope.get("extensions")
+        if (
+            "session" in scope
+            or "user" in scope
+            or "auth" in scope
+            or (state and not IDENTITY_IN_STATE.isdisjoint(state))
+            or (extensions and "tls" in extensions)
+        ):
+            outer = outer_of(scope, self._lifespan_state)
+            if outer:
+                watched = [*(watched or ()), *outer]
         target = (
             scope.get("scheme"),
             first.get(b"host"),
@@ -74,7 +92,9 @@ class CacheMiddleware:
                 await send({"type": "http.response.body", "body": body})
                 self._finish_hit(route, status, now)
                 return
-        arrival = Arrival(lambda: request_of(scope, first), target, watched, now, held_out)
+        arrival = Arrival(
+            lambda: request_of(scope, first, outer or ()), target, watched, now, held_out
+        )
         await self._look_closer(scope, receive, send, arrival)
 
     async def _look_closer(

@@ -16,6 +16,7 @@ from cachemw.django.response_relay import ResponseRelay, response_of
 from cachemw.django.translate import (
     copy_request,
     make_response,
+    outer_of_request,
     raw_of,
     read_body,
     rewrite_request,
@@ -62,6 +63,9 @@ class CacheMiddleware:
         scheme, raw = scheme_of(request), raw_of(request)
         target = self._reader.target(meta, scheme, raw)
         watched = self._reader.watched(meta)
+        outer = outer_of_request(request)
+        if outer:
+            watched = [*(watched or ()), *outer]
         held_out = pipeline.is_held_out()
         if request.method == "GET" and not held_out:
             hit = pipeline.hit(target, watched, None, now)
@@ -71,7 +75,7 @@ class CacheMiddleware:
                 pipeline.finish_hit(route, status, now)
                 return response
         return Arrival(
-            lambda: self._reader.request(meta, scheme, raw), target, watched, now, held_out
+            lambda: self._reader.request(meta, scheme, raw, outer), target, watched, now, held_out
         )
 
     # -- threads ---------------------------------------------------------------------------------

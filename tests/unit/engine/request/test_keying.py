@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import cachemw.engine.core.memo as memo_module
 from cachemw.engine.model.bypass import KEYED, REMOVED
-from cachemw.engine.request.keying import Bypass
+from cachemw.engine.request.keying import Bypass, CacheableRequest, classify
 from tests.support.engine import ROUTE, Field, Kit, get, target
 
 HOST = (b"host", b"shop.example")
@@ -104,6 +105,10 @@ KNOWN = [
     pytest.param([cookie(b"sid=1")], True, False, id="a cookie on a route that has not said"),
     pytest.param([cookie(b"")], True, False, id="an empty cookie field"),
     pytest.param([(b"authorization", b"Basic eA==")], False, True, id="authorization"),
+    pytest.param([(b"authorization", b"")], False, True, id="an empty authorization"),
+    pytest.param([(b"x-api-key", b"1")], False, True, id="an API key"),
+    pytest.param([(b"x-user", b"NONE")], False, False, id="a proxy says that nobody is known"),
+    pytest.param([(b"x-user", b""), (b"x-user", b"ann")], False, True, id="on a second line"),
 ]
 
 
@@ -112,6 +117,34 @@ def test_a_client_is_known(fields: list[Field], cookies: bool, authorization: bo
     asked = Kit().asked(get("/products/1", *fields))
     assert (asked.cookies_sent, asked.authorization_sent) == (cookies, authorization)
     assert asked.personal is (cookies or authorization)
+
+
+def test_what_says_that_nobody_is_known_is_remembered_with_its_key() -> None:
+    kit = Kit()
+    nobody = get("/products/1", (b"x-user", b"none"))
+    kit.fill(nobody)
+    assert kit.hit(nobody) is not None
+    assert kit.hit(get()) is None, "the value is in the key"
+    assert kit.hit(get("/products/1", (b"x-user", b"ann"))) is None
+
+
+def test_a_declared_identity_header_is_keyed_as_a_digest() -> None:
+    kit = Kit({**ROUTE, "vary": ["X-Api-Key"]})
+    asked = kit.asked(get("/products/1", (b"x-api-key", b"s3cr3t")))
+    assert not asked.personal
+    assert b"x-api-key" in asked.plan.key.full
+    assert b"s3cr3t" not in asked.plan.key.full
+    assert asked.plan.key != kit.asked(get("/products/1", (b"x-api-key", b"other"))).plan.key
+
+
+def test_what_the_server_says_is_kept_apart_from_what_a_client_claims() -> None:
+    kit = Kit({**ROUTE, "vary": ["Remote-User"]})
+    said = replace(get(), outer=((b":remote-user", b"ann"),))
+    known = classify(kit.engine, said, target(said), list(said.outer))
+    assert isinstance(known, CacheableRequest)
+    assert not known.personal
+    claimed = kit.asked(get("/products/1", (b"remote-user", b"ann")))
+    assert len({known.plan.key, claimed.plan.key, kit.asked(get()).plan.key}) == 3
 
 
 def test_authorization_counts_whatever_cookies_the_route_reads() -> None:
