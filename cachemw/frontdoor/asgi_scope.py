@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
@@ -42,7 +42,7 @@ IDENTITY_IN_STATE = frozenset(
 `session`: there that is most often a session of the database."""
 
 
-def outer_of(scope: Scope, lifespan_state: Mapping[str, object]) -> list[Pair]:
+def outer_of(scope: Scope, lifespan_state: Mapping[str, object]) -> tuple[Pair, ...]:
     """Return what the server and outer middleware say about the client, for `Request.outer`.
 
     `lifespan_state` is what the application's lifespan put into every request's state.
@@ -52,7 +52,9 @@ def outer_of(scope: Scope, lifespan_state: Mapping[str, object]) -> list[Pair]:
         for name in ("auth", "session", "user")
         if name in scope
     ]
-    state = scope.get("state") or {}
+    state = scope.get("state")
+    if not isinstance(state, dict):
+        state = {}
     found += [
         (b":user", f'scope["state"]["{name}"]'.encode("ascii"))
         for name in sorted(IDENTITY_IN_STATE & state.keys())
@@ -64,10 +66,10 @@ def outer_of(scope: Scope, lifespan_state: Mapping[str, object]) -> list[Pair]:
         if any(certificate):
             text = "\n".join(map(str, certificate))
             found.append((CLIENT_CERTIFICATE, text.encode("utf-8", "surrogatepass")))
-    return found
+    return tuple(found)
 
 
-def request_of(scope: Scope, first: dict[bytes, bytes], outer: Sequence[Pair] = ()) -> Request:
+def request_of(scope: Scope, first: dict[bytes, bytes], outer: tuple[Pair, ...] = ()) -> Request:
     """Return the whole request; `first` maps each header to one of its values."""
     mount = scope.get("root_path") or ""
     path = scope["path"]
@@ -91,7 +93,7 @@ def request_of(scope: Scope, first: dict[bytes, bytes], outer: Sequence[Pair] = 
         raw_path=raw_path,
         query=scope["query_string"],
         headers=Fields(headers, first),
-        outer=tuple(outer),
+        outer=outer,
     )
 
 

@@ -43,8 +43,8 @@ class EnvironReader:
         self._text: Callable[[str], str] = str if decoded else _decoded
         # `X-Name` and `X_Name` are one variable here. Servers drop or fold the second spelling.
         plain = [name for name in names if b"_" not in name and name not in _BARE]
-        self._watched = {_variable(name): name for name in plain if name[:1] != b":"}
-        self._watched |= VARIABLES | OUTER_ENVIRON
+        headers = {_variable(name): name for name in plain if name[:1] != b":"}
+        self._watched = {**headers, **VARIABLES, **OUTER_ENVIRON}
         self._names = frozenset(self._watched)
 
     def target(self, environ: Mapping[str, Any], scheme: str, raw: str | None) -> Target:

@@ -35,4 +35,4 @@ LIFESPAN = {"user": "of the database", "session": object()}
     ],
 )
 def test_outer(scope: dict[str, Any], found: list[tuple[bytes, bytes]]) -> None:
-    assert outer_of(scope, LIFESPAN) == found
+    assert outer_of(scope, LIFESPAN) == tuple(found)
