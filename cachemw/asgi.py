@@ -55,10 +55,7 @@ class CacheMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
         if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                send = Lifespan(self._pipeline.core, send).relay
-                self._lifespan_state = scope.get("state") or {}
-            await self.app(scope, receive, send)
+            await self._pass_on(scope, receive, send)
             return
         now = self._monotonic()
         headers = scope["headers"]
@@ -98,6 +95,12 @@ class CacheMiddleware:
         read = partial(request_of, scope, first, outer)  # a closure would make every hit slower
         arrival = Arrival(read, target, watched, now, held_out)
         await self._look_closer(scope, receive, send, arrival)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            send = Lifespan(self._pipeline.core, send).relay
+            self._lifespan_state = scope.get("state") or {}
+        await self.app(scope, receive, send)
 
     async def _look_closer(
         self, scope: Scope, receive: Receive, send: Send, arrival: Arrival
