@@ -165,6 +165,24 @@ def test_what_the_server_says_is_kept_apart_from_what_a_client_claims() -> None:
     assert len({known.plan.key, claimed.plan.key, kit.asked(get()).plan.key}) == 3
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_memory_answers_users_of_outer_middleware_only_where_all_get_the_same(same: bool) -> None:
+    kit = Kit({**ROUTE, "same_for_all_users": same})
+    kit.fill(get())
+    user = [(b":user", b'scope["user"]')]
+    found = kit.engine.hit_in_memory(target(get()), user, get().headers, kit.now)
+    assert (found is not None) is same
+
+
+def test_an_explanation_takes_variables_of_the_server_too() -> None:
+    kit = Kit()
+    reasons = [
+        kit.cache.explain("GET", "/products/1", {"REMOTE_USER": name}).reason
+        for name in ("ann", "")
+    ]
+    assert reasons == ["authorization", "uri-miss"]
+
+
 def test_authorization_counts_whatever_cookies_the_route_reads() -> None:
     kit = Kit({**ROUTE, "cookies": []})
     assert kit.asked(get("/products/1", (b"authorization", b"x"))).personal
