@@ -342,6 +342,11 @@ class Config(Settings):
         default=("cachemw-cache-control", "cdn-cache-control"),
         help="Response headers that replace Cache-Control (RFC 9213). The first one present counts.",
     )
+    identity_headers: Setting[Names, tuple[str, ...]] = option(
+        v.FIELD_NAMES,
+        default=(),
+        help="More request headers that say who is asking: each counts as Authorization does.",
+    )
     secret: Setting[str | Sequence[str] | None, tuple[str, ...] | None] = option(
         v.SECRETS,
         default=None,

@@ -167,6 +167,11 @@ class Route(Settings):
         default=None,
         help="A function that returns who is asking. Each person gets separate answers. Left out: none.",
     )
+    same_for_all_users: Setting[bool, bool] = option(
+        v.boolean,
+        default=False,
+        help="Whether users whom outer middleware has let in all get the same. If not, they bypass.",
+    )
     tags: Setting[Names, tuple[str, ...]] = option(
         v.TAGS, default=(), help="Tags of the answer, such as `product:{id}`, to purge it by."
     )
@@ -225,6 +230,7 @@ class Route(Settings):
         Rule(("query", "ignore_query"), rules.one_query_rule),
         Rule(("path", "tags"), rules.tag_parameters("tags")),
         Rule(("path", "invalidates"), rules.tag_parameters("invalidates")),
+        Rule(("identity", "same_for_all_users"), rules.one_answer_for_users),
         Rule(("ttl", "kind", "methods"), rules.some_ttl),
         Rule(("methods", "invalidates"), rules.some_purpose),
         Rule(("methods", "body"), rules.body_of_methods),

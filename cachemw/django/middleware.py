@@ -17,7 +17,7 @@ from django.http.response import HttpResponseBase
 from cachemw.django.refreshes import arefresh_of, refresh_of
 from cachemw.django.registry import get_cache
 from cachemw.django.response_relay import ResponseRelay, response_of
-from cachemw.django.translate import make_response, read_body, seen_of
+from cachemw.django.translate import make_response, outer_of_request, read_body, seen_of
 from cachemw.frontdoor.exchange import Exchange
 from cachemw.frontdoor.pipeline import Arrival, CacheReply, Pipeline
 from cachemw.frontdoor.wsgi_environ import EnvironReader
@@ -66,6 +66,9 @@ class CacheMiddleware:
             meta, scheme, raw = seen_of(request)
             target = self._reader.target(meta, scheme, raw)
             watched = self._reader.watched(meta)
+            outer = outer_of_request(request)
+            if outer:
+                watched = [*(watched or ()), *outer]
             held_out = pipeline.is_held_out()
             if request.method == "GET" and not held_out:
                 hit = pipeline.hit(target, watched, None, now)
@@ -78,7 +81,7 @@ class CacheMiddleware:
             pipeline.bypass(now)
             return None
         return Arrival(
-            lambda: self._reader.request(meta, scheme, raw), target, watched, now, held_out
+            lambda: self._reader.request(meta, scheme, raw, outer), target, watched, now, held_out
         )
 
     def _reply(self, request: HttpRequest, reply: CacheReply) -> HttpResponseBase | None:

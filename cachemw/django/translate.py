@@ -10,15 +10,17 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from cachemw.engine.request.keying import Rewrite
+from cachemw.frontdoor.asgi_scope import outer_of
 from cachemw.frontdoor.request_body import TOO_LARGE, UNREADABLE, input_size, read_stream
 from cachemw.frontdoor.wsgi_environ import apply_rewrite, native, raw_target
-from cachemw.http.fields import Fields
+from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Answer, Content, Head
 
 __all__ = [
     "copy_request",
     "head_of",
     "make_response",
+    "outer_of_request",
     "read_body",
     "rewrite_request",
     "seen_of",
@@ -66,6 +68,23 @@ def _size(file: Any) -> int:
     size = file.seek(0, io.SEEK_END)
     file.seek(position)
     return int(size)
+
+
+_IDENTITY = {"session": b":session", "user": b":user", "auth": b":auth", "current_user": b":user"}
+"""Attributes by which middleware hands on who is asking. They are looked for, and not evaluated: whoever
+reads `request.user` reads the session, and then every response varies on the cookie."""
+
+
+def outer_of_request(request: HttpRequest) -> list[Pair]:
+    """Return what outer middleware has put into a request about the client, for `Request.outer`."""
+    attributes = request.__dict__
+    found = [
+        (kind, f"request.{name}".encode("ascii"))
+        for name, kind in _IDENTITY.items()
+        if name in attributes
+    ]
+    scope = attributes.get("scope")
+    return found if scope is None else [*found, *outer_of(scope, {})]
 
 
 def head_of(response: HttpResponseBase) -> Head:

@@ -111,6 +111,14 @@ class Reporter:
         except Exception:
             self.logs.failed("telemetry_failed")
 
+    def misplaced(self, route: RouteState, found: tuple[bytes, bytes]) -> None:
+        """Count that outer middleware had put a session or a user into a request; warn once of the order."""
+        try:
+            self.counters.event("outer_identity", found[0].decode("ascii").lstrip(":"))
+            self.logs.outer_identity(route.template, found[1].decode("latin-1"))
+        except Exception:
+            self.logs.failed("telemetry_failed")
+
     def mismatched(self, route: RouteState, difference: Difference) -> None:
         """Count, keep and log that a route in shadow would have served a wrong response."""
         try:

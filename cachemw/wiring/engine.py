@@ -8,6 +8,7 @@ from cachemw.config import Config, MemorySettings
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.core.ports import EngineSettings, Hooks, Parts
 from cachemw.engine.core.setup import make_router
+from cachemw.engine.model.identity_headers import identity_names
 from cachemw.engine.model.keys import KeyMaker
 from cachemw.engine.model.routes import RouteState
 from cachemw.invalidation.base import InvalidationLog
@@ -60,7 +61,12 @@ def make_engine(
             cookie_conflicts=cookie_conflicts,
             intern=intern_pairs,
         ),
-        hooks=Hooks(count=reporter.count, refused=reporter.refused, mismatched=reporter.mismatched),
+        hooks=Hooks(
+            count=reporter.count,
+            refused=reporter.refused,
+            mismatched=reporter.mismatched,
+            misplaced=reporter.misplaced,
+        ),
         routes=routes,
         router=make_router(config),
         keys=KeyMaker(config.namespace, digest_secret.encode()),
@@ -81,6 +87,7 @@ def _settings(config: Config) -> EngineSettings:
         max_tags=config.recording.max_tags,
         tag_fields=frozenset(name.encode("ascii") for name in config.recording.fields),
         keeps_tag_fields=config.recording.keep_fields,
+        identity_names=identity_names(config.identity_headers),
         targets=tuple(name.encode("ascii") for name in config.targeted),
     )
 

@@ -52,6 +52,7 @@ class Engine:
         self.keys = keys
         self.watched = watched(
             frozenset(name for route in routes for name in route.varies),
+            settings.identity_names,
             honours=any(route.honours for route in routes),
         )
         self.memory = parts.memory
@@ -62,11 +63,14 @@ class Engine:
         self.count = hooks.count
         self.refused = hooks.refused
         self.mismatched = hooks.mismatched
+        self.misplaced = hooks.misplaced
         self.memo = PlanMemo(settings.memo_bytes)
         self.flights = Flights(settings.max_waiters, settings.alone)
         self.holdout = 0.0
         """The share of requests that go past the cache as the control group."""
-        self.variants = Variants(keys, self.memo.add_weight, settings.variants_limit)
+        self.variants = Variants(
+            keys, self.memo.add_weight, settings.variants_limit, settings.identity_names
+        )
         self._uncacheable = Marks(parts.uncacheable)
         self._cookie_conflicts = Marks(parts.cookie_conflicts)
 

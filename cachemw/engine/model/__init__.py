@@ -10,6 +10,7 @@ Reading order:
 - `router`: finding the route of a path.
 - `query`: the query as a route reads it.
 - `bypass`: request headers that bypass the cache, are keyed, or are removed.
+- `identity_headers`: headers, variables and outer middleware that say who is asking.
 - `plan`: everything about a target that is worked out once.
 - `variants`: all of the logic of Vary.
 - `outcomes`: how a request can be answered.

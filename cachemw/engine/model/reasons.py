@@ -37,6 +37,9 @@ FORWARDED = {
     ),
     "method": Reason("method", "the route does not cache this method"),
     "identity": Reason("bypass", "the route's identity function did not return who is asking"),
+    "outer-identity": Reason(
+        "bypass", "middleware outside the cache has put a session or a user into the request"
+    ),
     "target": Reason("bypass", "the path could be read in more than one way"),
     "host": Reason("bypass", "there is not exactly one well-formed Host"),
     "method-override": Reason("bypass", "a header asks for another method than the request has"),
@@ -54,7 +57,7 @@ FORWARDED = {
         "bypass", "a header name has underscores, which some servers read as hyphens"
     ),
     "authorization": Reason(
-        "bypass", "the request is authorized, and no stored response may answer it"
+        "bypass", "the request says who is asking, and no stored response may answer it"
     ),
     "cookie": Reason(
         "bypass", "the request has cookies, and the route does not say which of them it reads"
@@ -99,7 +102,7 @@ NOT_KEPT = {
     "partial": "the response is a part, or a 304",
     "transfer-encoding": "the body has a transfer coding other than chunked",
     "trailers": "the response has trailers",
-    "authorization": "the request was authorized, and the response does not say that it may be shared",
+    "authorization": "the request said who was asking, and the response does not say that it may be shared",
     "cookie": "the request had cookies, and the response says neither public nor Vary: Cookie",
     "status": "the route does not store responses with this status",
     "no-lifetime": "neither the response nor the route gives a lifetime",

@@ -72,6 +72,12 @@ class RouteState:
     read_query: QueryReader
     varies: frozenset[bytes]
     """Headers that the route declares in `vary`: they are part of the key."""
+    removed: frozenset[bytes]
+    """Headers that the application does not see."""
+    identifying: frozenset[bytes]
+    """Headers and variables that make a request personal. None of them, if the route has an `identity`."""
+    refuses: frozenset[bytes]
+    """What outer middleware may have put into a request, so that it bypasses this route."""
     cookies: CookieRules
     unread: frozenset[bytes]
     """Watched headers that this route ignores."""

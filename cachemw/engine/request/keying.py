@@ -18,7 +18,6 @@ only leaves, a response that says that it is for everybody (`CacheableRequest.pe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -28,14 +27,14 @@ from cachemw.engine.model.bypass import (
     CONDITIONAL,
     DIRECTIVES,
     KEYED,
-    REMOVED,
     bypass_reason,
     host_of,
     normalised_host,
 )
 from cachemw.engine.model.cookie_rules import Cookies
 from cachemw.engine.model.entry import Key
-from cachemw.engine.model.keys import decode_parts, encode_parts
+from cachemw.engine.model.identity_headers import is_nobody
+from cachemw.engine.model.keys import encode_parts
 from cachemw.engine.model.plan import Plan, weigh_other
 from cachemw.engine.model.routes import Extra, Identify, RouteState, Target
 from cachemw.engine.model.tags import fill, normalise, url_tags, with_families
@@ -46,7 +45,7 @@ from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Request
 from cachemw.http.request_control import RequestControl
 
-__all__ = ["Bypass", "CacheableRequest", "KeyContents", "Rewrite", "classify", "read_key"]
+__all__ = ["Bypass", "CacheableRequest", "Rewrite", "classify"]
 
 
 class Rewrite(Struct, frozen=True, kw_only=True):
@@ -84,6 +83,7 @@ class CacheableRequest(Struct, kw_only=True, eq=False):
     cookies_sent: bool
     """Whether the application sees cookies that are not in the key."""
     authorization_sent: bool
+    """Whether it sees Authorization, or something else that says who is asking, that is not in the key."""
     ranged: bool
     """Whether the client asks for a part of the response."""
     directives: RequestControl | None = None
@@ -145,6 +145,8 @@ def classify(
     if request.method not in route.methods:
         return Bypass(route, "method", mutates=may_mutate)
     reason = _bypass_reason(engine, route, request, watched=extra is not None)
+    if not reason and request.outer:
+        reason = _misplaced(engine, route, request)
     if reason:
         return Bypass(route, reason, mutates=may_mutate)
     if plan is None:
@@ -192,6 +194,19 @@ def _bypass_reason(
     return reason or body_reason(route, request)
 
 
+def _misplaced(engine: Engine, route: RouteState, request: Request) -> str | None:
+    """Return the reason to bypass where outer middleware has put a session or a user into a request.
+
+    I1: the application sees it, and the cache cannot know what it says. It may come from a cookie that
+    the route has removed.
+    """
+    for pair in request.outer:
+        if pair[0] in route.refuses:
+            engine.misplaced(route, pair)
+            return "outer-identity"
+    return None
+
+
 def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], request: Request) -> Plan:
     """Return the plan of a target."""
     query = route.read_query(request.query)
@@ -227,8 +242,8 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
 def _by_target_alone(plan: Plan, request: Request) -> CacheableRequest:
     """Use the plan of the target as it is: the request has no watched header, so nothing else counts."""
     headers = request.headers
-    if not REMOVED.isdisjoint(headers.names):
-        headers = headers.without(REMOVED - plan.route.varies)
+    if not plan.route.removed.isdisjoint(headers.names):
+        headers = headers.without(plan.route.removed)
     return CacheableRequest(
         request=request,
         route=plan.route,
@@ -257,7 +272,7 @@ def _by_whole_request(
         identity = _identify(engine, route.identity, request)
         if identity is None:
             return Bypass(route, "identity")
-    keyed = _keyed_headers(route, request.headers) if extra else []
+    keyed, identified = _keyed_headers(engine, route, request) if extra else ([], False)
     body = body_part(engine, request) if request.method in route.bodied else None
     if keyed or cookies.keyed or identity is not None or body is not None:
         plan = _extended_plan(engine, plan, keyed, cookies.keyed, identity, body, extra)
@@ -270,7 +285,7 @@ def _by_whole_request(
         headers=headers,
         query=plan.query,
         cookies_sent=identity is None and cookies.unkeyed,
-        authorization_sent=identity is None and b"authorization" in headers,
+        authorization_sent=identified,
         ranged=b"range" in request.headers,
         directives=_directives(route, request.headers) if extra else None,
     )
@@ -299,18 +314,34 @@ def _visible_headers(route: RouteState, fields: Fields, cookies: Cookies) -> Fie
     I7: what is not in the key must not reach the application, so it is removed here.
     """
     visible = fields
-    if not REMOVED.isdisjoint(fields.names):
-        visible = visible.without(REMOVED - route.varies)
+    if not route.removed.isdisjoint(fields.names):
+        visible = visible.without(route.removed)
     if not cookies.altered or b"cookie" not in fields:
         return visible
     visible = visible.without((b"cookie",))
     return visible if cookies.visible is None else visible.plus((b"cookie", cookies.visible))
 
 
-def _keyed_headers(route: RouteState, fields: Fields) -> list[Pair]:
-    """Return the headers that are part of the key, each with its combined value."""
-    names = sorted(name for name in fields.names if name in KEYED or name in route.varies)
-    return [(name, b", ".join(fields.values(name))) for name in names]
+def _keyed_headers(engine: Engine, route: RouteState, request: Request) -> tuple[list[Pair], bool]:
+    """Return the headers that are part of the key, each with its combined value.
+
+    The second result tells whether others, which are not part of it, say who is asking (I1).
+    """
+    fields = request.headers
+    if request.outer:
+        fields = fields.plus(*request.outer)
+    varies, identifying = route.varies, route.identifying
+    names = [n for n in fields.names if n in KEYED or n in varies or n in identifying]
+    keyed, identified = [], False
+    for name in sorted(names):
+        value = b", ".join(fields.values(name))
+        if name in identifying and not is_nobody(name, value):
+            identified = True
+        elif name in engine.settings.identity_names:
+            keyed.append((name, engine.keys.conceal(value)))
+        else:
+            keyed.append((name, value))
+    return keyed, identified
 
 
 def _extended_plan(
@@ -345,69 +376,3 @@ def _extended_plan(
     if can_recur and plan.remember(list(extra), extended):
         engine.memo.add_weight(weigh_other(extra, extended))
     return extended
-
-
-# -- reading a key --------------------------------------------------------------------------------------
-
-
-class KeyContents(Struct, frozen=True, kw_only=True):
-    """The readable contents of a full key. Secrets are digests in it, and cannot be read."""
-
-    method: str
-    url: str
-    by: tuple[str, ...]
-    """What else is in the key: names of headers, `cookie`, `identity`, `body`."""
-
-
-_TARGET = 7
-"""Parts in the key of a target, the namespace first; see `_base_plan`."""
-_PLAN = 6
-"""Parts in the key of an extended plan, the target's key first; see `_extended_plan`."""
-_DEPTH = 2
-"""The key of a variant holds the key of a plan, which holds the key of a target."""
-_IN_PATH = "/%:@!$&'()*+,;=~-._[]"
-_IN_QUERY = _IN_PATH + "?"
-
-
-def read_key(full: bytes) -> KeyContents:
-    """Return what a full key holds. Raise ValueError if `classify` did not make it."""
-    parts, method = decode_parts(full), "GET"
-    by: list[str] = []
-    for _ in range(_DEPTH):
-        within = parts[0] if parts else None
-        # An encoding of parts begins with a zero byte; a namespace never does.
-        if within is None or not within.startswith(b"\0"):
-            break
-        if len(parts) == _PLAN and parts[1] is None:
-            names, method = _read_plan(parts)
-            by[:0] = names
-        else:
-            by += [_text(name) for name in parts[1::2]]
-        parts = decode_parts(within)
-    if len(parts) != _TARGET or None in parts:
-        raise ValueError("this is not the key of a request")
-    _, scheme, host, mount, path, _, query = map(_bytes, parts)
-    url = (
-        f"{_text(scheme)}://{_text(host)}{quote(mount, safe=_IN_PATH)}{quote(path, safe=_IN_PATH)}"
-    )
-    if query:
-        url += f"?{quote(query, safe=_IN_QUERY)}"
-    return KeyContents(method=method, url=url, by=tuple(dict.fromkeys(by)))
-
-
-def _read_plan(parts: list[bytes | None]) -> tuple[list[str], str]:
-    """Return what the key of an extended plan holds beside its target's, and the method."""
-    _, _, keyed, cookies, identity, body = parts
-    names = [] if keyed is None else [_text(name) for name in decode_parts(keyed)[::2]]
-    for name, part in (("cookie", cookies), ("identity", identity), ("body", body)):
-        if part is not None:
-            names.append(name)
-    return names, "GET" if body is None else _text((decode_parts(body) or [None])[0])
-
-
-def _bytes(part: bytes | None) -> bytes:
-    return part or b""
-
-
-def _text(part: bytes | None) -> str:
-    return _bytes(part).decode("latin-1")

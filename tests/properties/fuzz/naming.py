@@ -28,7 +28,8 @@ from cachemw.engine.model.tags import (
     user_tag,
     with_families,
 )
-from cachemw.engine.request.keying import CacheableRequest, classify, read_key
+from cachemw.engine.request.key_contents import read_key
+from cachemw.engine.request.keying import CacheableRequest, classify
 from cachemw.engine.request.urls import purged_tags, tags_of_listed_url, tags_of_url
 from cachemw.errors import TagError
 from cachemw.http.cache_status import CACHE_NAME, forwarded, hit

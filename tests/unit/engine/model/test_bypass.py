@@ -53,6 +53,29 @@ ADDRESS = {
     "Microsoft's servers": (b"front-end-https",),
     "older proxies": (b"x-host", b"x-script-name", b"x-url-scheme"),
     "browsers, for CORS": (b"origin",),
+    "Cloudflare and CloudFront": (b"cf-visitor", b"cloudfront-forwarded-proto"),
+    "App Engine, Azure, WebLogic": (b"x-appengine-https", b"x-arr-ssl", b"wl-proxy-ssl"),
+}
+# Which script asks for a part of a page by which headers. A part must never be served as a page.
+PARTS = {
+    "htmx": (
+        b"hx-boosted",
+        b"hx-history-restore-request",
+        b"hx-request",
+        b"hx-target",
+        b"hx-trigger",
+        b"hx-trigger-name",
+    ),
+    "Turbo": (b"turbo-frame",),
+    "Inertia": (
+        b"x-inertia",
+        b"x-inertia-partial-component",
+        b"x-inertia-partial-data",
+        b"x-inertia-version",
+    ),
+    "PJAX": (b"x-pjax", b"x-pjax-container"),
+    "jQuery": (b"x-requested-with",),
+    "Unpoly": (b"x-up-target", b"x-up-version"),
 }
 # Who tells an application the address of the client, which differs for every client.
 CLIENT = {
@@ -64,6 +87,8 @@ CLIENT = {
     "Fastly": (b"fastly-client-ip",),
     "Rackspace": (b"x-cluster-client-ip",),
     "other proxies": (b"client-ip", b"x-client-ip", b"x-forwarded"),
+    "htmx, of the page it is on": (b"hx-current-url",),
+    "Turbo, of each request": (b"x-turbo-request-id",),
 }
 # What makes another request of it, or asks what only the application can answer.
 BYPASSED = {
@@ -98,8 +123,8 @@ def keys(kit: Kit, name: bytes) -> int:
     return len({kit.asked(get("/products/1", *each)).key for each in fields})
 
 
-@pytest.mark.parametrize("name", rows(ADDRESS))
-def test_what_tells_an_application_its_address_is_keyed(name: bytes) -> None:
+@pytest.mark.parametrize("name", rows(ADDRESS, PARTS))
+def test_what_tells_an_application_its_address_or_asks_for_a_part_is_keyed(name: bytes) -> None:
     """I7: a forged value reaches only its sender."""
     assert keys(Kit(), name) == 3
     assert reason(get("/x", (name, b"x"))) is None
@@ -134,6 +159,7 @@ def test_no_header_is_in_two_tables() -> None:
 
 NOTICED = rows(
     ADDRESS,
+    PARTS,
     CACHE_ANSWERS,
     CREDENTIALS,
     {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cachemw.engine.model.keys import KeyMaker, decode_parts, encode_parts
-from cachemw.engine.request.keying import read_key
+from cachemw.engine.request.key_contents import read_key
 from cachemw.engine.request.urls import purged_tags
 from cachemw.http.messages import Content, Request
 from tests.support.engine import Kit, get

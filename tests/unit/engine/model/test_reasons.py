@@ -39,6 +39,7 @@ RETURN_WHY_NOT_STORED = {
 RETURN_WHY_FORWARDED = {
     "cachemw.engine.model.bypass": {"bypass_reason"},
     "cachemw.engine.request.bodies": {"body_reason", "_why_unread"},
+    "cachemw.engine.request.keying": {"_misplaced"},
     "cachemw.engine.flows.on_request": {"_why_alone", "_why_missed"},
 }
 """By module: functions that return a reason or None."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 import cachemw.engine.core.memo as memo_module
 from cachemw.config.syntax.flag import FULL, OFF, SHADOW
 from cachemw.engine.model.plan import weigh
 from cachemw.engine.model.routes import Operation
-from cachemw.engine.request.keying import Bypass, CacheableRequest
+from cachemw.engine.request.keying import Bypass, CacheableRequest, classify
 from cachemw.http.messages import Head, Request
 from tests.support.engine import ROUTE, Field, Kit, get, target
 
@@ -123,6 +124,10 @@ KNOWN = [
     pytest.param([cookie(b"")], False, False, id="an empty cookie field"),
     pytest.param([cookie(b"_ga=1; _gid=2")], False, False, id="analytics cookies only"),
     pytest.param([(b"authorization", b"Basic eA==")], False, True, id="authorization"),
+    pytest.param([(b"authorization", b"")], False, True, id="an empty authorization"),
+    pytest.param([(b"x-api-key", b"1")], False, True, id="an API key"),
+    pytest.param([(b"x-user", b"NONE")], False, False, id="a proxy says that nobody is known"),
+    pytest.param([(b"x-user", b""), (b"x-user", b"ann")], False, True, id="on a second line"),
 ]
 
 
@@ -131,6 +136,52 @@ def test_a_client_is_known(fields: list[Field], cookies: bool, authorization: bo
     asked = Kit().asked(get("/products/1", *fields))
     assert (asked.cookies_sent, asked.authorization_sent) == (cookies, authorization)
     assert asked.personal is (cookies or authorization)
+
+
+def test_what_says_that_nobody_is_known_is_remembered_with_its_key() -> None:
+    kit = Kit()
+    nobody = get("/products/1", (b"x-user", b"none"))
+    kit.fill(nobody)
+    assert kit.hit(nobody) is not None
+    assert kit.hit(get()) is None, "the value is in the key"
+    assert kit.hit(get("/products/1", (b"x-user", b"ann"))) is None
+
+
+def test_a_declared_identity_header_is_keyed_as_a_digest() -> None:
+    kit = Kit({**ROUTE, "vary": ["X-Api-Key"]})
+    asked = kit.asked(get("/products/1", (b"x-api-key", b"s3cr3t")))
+    assert not asked.personal
+    assert b"x-api-key" in asked.plan.key.full
+    assert b"s3cr3t" not in asked.plan.key.full
+    assert asked.plan.key != kit.asked(get("/products/1", (b"x-api-key", b"other"))).plan.key
+
+
+def test_what_the_server_says_is_kept_apart_from_what_a_client_claims() -> None:
+    kit = Kit({**ROUTE, "vary": ["Remote-User"]})
+    said = replace(get(), outer=((b":remote-user", b"ann"),))
+    known = classify(kit.engine, said, target(said), list(said.outer))
+    assert isinstance(known, CacheableRequest)
+    assert not known.personal
+    claimed = kit.asked(get("/products/1", (b"remote-user", b"ann")))
+    assert len({known.plan.key, claimed.plan.key, kit.asked(get()).plan.key}) == 3
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_memory_answers_users_of_outer_middleware_only_where_all_get_the_same(same: bool) -> None:
+    kit = Kit({**ROUTE, "same_for_all_users": same})
+    kit.fill(get())
+    user = [(b":user", b'scope["user"]')]
+    found = kit.engine.hit_in_memory(target(get()), user, get().headers, kit.now)
+    assert (found is not None) is same
+
+
+def test_an_explanation_takes_variables_of_the_server_too() -> None:
+    kit = Kit()
+    reasons = [
+        kit.cache.explain("GET", "/products/1", {"REMOTE_USER": name}).reason
+        for name in ("ann", "")
+    ]
+    assert reasons == ["authorization", "uri-miss"]
 
 
 def test_authorization_counts_whatever_cookies_the_route_reads() -> None:
