@@ -294,6 +294,23 @@ def test_a_body_goes_past_the_cache(length: bytes, good: bool) -> None:
     assert reason(get("/x", (b"content-length", length))) == (None if good else "body")
 
 
+KEYED_BODY = [
+    pytest.param([(b"content-length", b"3")], None, id="its length"),
+    pytest.param([(b"transfer-encoding", b"chunked")], None, id="9112 6.1 no length"),
+    pytest.param([(b"x-http-method-override", b"PUT")], "method-override", id="another method"),
+    pytest.param([(b"if-match", b'"a"')], "precondition", id="9110 13.1.1 a precondition"),
+    pytest.param([(b"content_length", b"3")], "spelling", id="a spelling"),
+]
+
+
+@pytest.mark.parametrize(("fields", "why"), KEYED_BODY)
+def test_a_body_that_is_keyed_is_no_reason_and_all_else_is(
+    fields: list[Field], why: str | None
+) -> None:
+    """`body_reason` judges the body itself."""
+    assert bypass_reason(get("/x", *fields), noticed().suspicious, keyed=True) == why
+
+
 @given(st.binary(max_size=20), st.lists(st.tuples(st.binary(max_size=8), st.binary(max_size=8))))
 def test_no_request_raises(host: bytes, fields: list[tuple[bytes, bytes]]) -> None:
     reason(get("/x", *fields, host=host))
