@@ -513,3 +513,18 @@ def test_the_order_of_what_is_remembered_mixes_up_nobody() -> None:
         assert kit.hit(get("/products/1", cookie(b"x=0; a=" + value))) is entry
     assert kit.hit(get("/products/1", cookie(b"a=3"))) is None
     assert kit.hit(get("/products/1", cookie(b"a=1; a=2"))) is None
+
+
+@pytest.mark.parametrize("read", [None, [], ["theme"]], ids=repr)
+def test_a_keyed_cookie_is_seen_and_keyed_whatever_the_others_are(read: list[str] | None) -> None:
+    route = {**ROUTE, "keyed_cookies": ["lang"]}
+    kit = Kit(route if read is None else {**route, "cookies": read})
+    plans = [
+        kit.asked(get("/products/1", cookie(sent))).plan.key
+        for sent in (b"lang=de; sid=1", b"sid=2;lang=de", b"lang=fr; sid=1", b"sid=1")
+    ]
+    assert plans[0] == plans[1]
+    assert len(set(plans)) == 3
+    asked = kit.asked(get("/products/1", cookie(b"lang=de; sid=1")))
+    assert asked.headers.first(b"cookie") == (b"lang=de; sid=1" if read is None else b"lang=de")
+    assert asked.personal is (read is None)
