@@ -97,7 +97,7 @@ def on_head(
         return _settle_cookie_conflict(engine, forward, fetch, head)
     if head.status == 304 and fetch.validates:
         served = validated(engine, fetch, head, tags, now, wall_now)
-        return _serve_unvalidated(fetch, now) if served is None else served
+        return _replace_unvalidated(forward, fetch, now) if served is None else served
     if fetch.cacheable.request.method == "HEAD":
         pending_save = by_head(engine, fetch, head, tags, now, wall_now)
         return Relayed(answer=_signed(engine, head, forward), pending_save=pending_save)
@@ -215,12 +215,16 @@ def _fallback_entry(engine: Engine, fetch: Fetch, now: float) -> Entry | None:
     return entry if still_counts(engine, entry) else None
 
 
-def _serve_unvalidated(fetch: Fetch, now: float) -> Serve:
-    """Serve the stale entry once, because a 304 that is not about it has no body to send instead.
+def _replace_unvalidated(forward: Forward, fetch: Fetch, now: float) -> Serve | AskAgain:
+    """Ask for the whole after a 304 that is not about the stored entry (RFC 9111 §4.3.4).
 
-    The client had no condition of its own, or another one, so the 304 itself means nothing to it.
+    The client had no condition of its own, or another one, so the 304 itself means nothing to it. If
+    the application cannot be asked again (the body of a QUERY is gone), the stale entry goes out once.
     """
     assert fetch.fallback is not None
+    if fetch.may_ask_again:
+        again = Forward(route=forward.route, outcome=forward.outcome, reason=forward.reason)
+        return AskAgain(again)
     return Serve(
         cacheable=fetch.cacheable, entry=fetch.fallback, outcome=Outcome.STALE_IF_ERROR, now=now
     )
