@@ -118,10 +118,12 @@ class CacheMiddleware:
         arrival = self._from_memory(request)
         if isinstance(arrival, HttpResponseBase):
             return arrival
-        decision = arrival and self._pipeline.decide(arrival, lambda n: read_body(request, n))
+        decision = None
+        if arrival is not None:
+            decision = self._pipeline.decide(arrival, lambda limit: read_body(request, limit))
         if isinstance(decision, Exchange):
             return self._forward(request, decision)
-        response = decision and self._reply(request, decision)
+        response = None if decision is None else self._reply(request, decision)
         return self._call(request) if response is None else response
 
     def _call(self, request: HttpRequest) -> HttpResponseBase:
@@ -160,10 +162,12 @@ class CacheMiddleware:
         async def aread_body(limit: int) -> Content:
             return read_body(request, limit)  # Django has the whole body under ASGI
 
-        decision = arrival and await self._pipeline.adecide(arrival, aread_body)
+        decision = None
+        if arrival is not None:
+            decision = await self._pipeline.adecide(arrival, aread_body)
         if isinstance(decision, Exchange):
             return await self._aforward(request, decision)
-        response = decision and self._reply(request, decision)
+        response = None if decision is None else self._reply(request, decision)
         return await self._acall(request) if response is None else response
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:

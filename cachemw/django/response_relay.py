@@ -129,20 +129,25 @@ class ResponseRelay:
         copy = self._acopy if response.is_async else self._copy
         response.streaming_content = copy(response.streaming_content)
         self._streams = True
-        self._end_with_task(lambda task: self._begun or task.cancelled() or task.exception())
+        self._end_with_task(sends=False)
 
-    def _end_with_task(self, condition: Any = lambda task: True) -> None:
-        """End the exchange with the task that runs here, if any, and if the condition holds then.
+    def _end_with_task(self, *, sends: bool) -> None:
+        """End the exchange when the task that runs here, if any, has ended.
 
-        A task that sends a body ends in any case. One that only made the response may have handed it
-        to another: so it is where a middleware outside is synchronous.
+        A task that only made the response, and did not fail, may have handed it to another one that
+        sends it: so it is where a middleware outside is synchronous.
         """
+
+        def ended(task: asyncio.Task[Any]) -> None:
+            if sends or self._begun or task.cancelled() or task.exception():
+                self._exchange.finish()
+
         try:
             task = asyncio.current_task()
         except RuntimeError:  # a thread without an event loop
             return
         if task is not None:
-            task.add_done_callback(lambda done: condition(done) and self._exchange.finish())
+            task.add_done_callback(ended)
 
     def _copy(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         recording, source = self._exchange.recording, iter(pieces)
@@ -165,7 +170,7 @@ class ResponseRelay:
     async def _acopy(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         recording, source = self._exchange.recording, aiter(pieces)
         self._begun = True
-        self._end_with_task()
+        self._end_with_task(sends=True)
         try:
             while True:
                 with recording:

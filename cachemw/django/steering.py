@@ -29,7 +29,7 @@ SETTINGS = frozenset({"LANGUAGE_COOKIE_NAME", "MIDDLEWARE", "SECURE_PROXY_SSL_HE
 
 
 class Steering(NamedTuple):
-    """What Django reads of a request, by its settings."""
+    """Headers and cookies that Django reads because of its settings."""
 
     headers: tuple[str, ...]
     cookies: tuple[str, ...]

@@ -78,7 +78,8 @@ def test_then_the_url_bypasses_untouched_for_a_while(open_door: OpenDoor, clock:
 def test_what_was_stored_before_is_not_served_meanwhile(
     open_door: OpenDoor, clock: FakeClock
 ) -> None:
-    answers = iter([Said(body=b"stored"), *(Sessions() for _ in range(5))])
+    first: list[Said | Sessions] = [Said(body=b"stored")]
+    answers = iter([*first, *(Sessions() for _ in range(5))])
 
     def handler(asked: Asked) -> Said:
         answer = next(answers)
@@ -157,7 +158,8 @@ def test_what_sets_another_cookie_is_relayed_as_before(open_door: OpenDoor) -> N
 def test_a_refresh_marks_the_url_and_hands_its_answer_to_nobody(
     open_door: OpenDoor, clock: FakeClock
 ) -> None:
-    answers = iter([Said(body=b"stored"), *(Sessions() for _ in range(5))])
+    first: list[Said | Sessions] = [Said(body=b"stored")]
+    answers = iter([*first, *(Sessions() for _ in range(5))])
 
     def handler(asked: Asked) -> Said:
         answer = next(answers)

@@ -162,7 +162,7 @@ class Engine:
         return target.key.digest in self._cookie_conflicts
 
     def mark_cookie_conflict(self, target: Plan) -> None:
-        """Let all requests to a target bypass the cache for a while, those of the fast path too."""
+        """Make all requests to a target bypass the cache for a while, those of the fast path too."""
         self._cookie_conflicts.add(target.key.digest)
         for plan in (target, *(target.others or {}).copy().values()):
             self.memory.discard(plan.key.digest)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import AsyncToSync, SyncToAsync
+from django.core.signals import request_finished
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from cachemw.testing import FakeClock
@@ -119,3 +120,39 @@ def test_an_error_around_a_refresh_lets_its_flight_go(
         site.get("/p")
         site.server.until(site.idle)
         assert site.get("/p").hit
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("streams", [False, True], ids=["page", "stream"])
+@pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")  # Django's, under ASGI
+def test_nothing_of_a_response_that_is_asked_for_again_remains(door: str, streams: bool) -> None:
+    # Guards: `ResponseRelay.start_again` restores the request, and does not close the response.
+    seen: list[Any] = []
+    finished: list[object] = []
+
+    def note(**_: Any) -> None:
+        finished.append(None)
+
+    def view(request: HttpRequest) -> Any:
+        own = request.COOKIES.get("sid")
+        seen.append((own, getattr(request, "user", None), request.META.get("CSRF_COOKIE")))
+        request.user = "nobody"  # type: ignore[assignment]
+        request.META["CSRF_COOKIE"] = "new"
+        request.body  # noqa: B018 - Django closes what it reads this from
+        answer = StreamingHttpResponse(iter([b"he", b"llo"])) if streams else HttpResponse("hello")
+        answer.set_cookie("sid", own or "new")
+        return answer
+
+    interface, middleware = DOORS[door]
+    request_finished.connect(note)
+    try:
+        with open_site(
+            {"/p": view}, interface=interface, middleware=middleware, cookies=[]
+        ) as site:
+            reply = site.get("/p", {"Cookie": "sid=ann"})
+    finally:
+        request_finished.disconnect(note)
+    assert seen == [(None, None, None), ("ann", None, None)]
+    assert (reply.body, reply.detail) == (b"hello", "cookie-conflict")
+    assert (reply.field("set-cookie") or "").startswith("sid=ann")
+    assert len(finished) == 1

@@ -19,6 +19,7 @@ NOT_STORED_BY: Mapping[str, Argument] = {
     "fail": (2, "reason"),
     "stop": (0, "reason"),
     "refused": (1, "reason"),
+    "spoil": (0, "reason"),
 }
 """Functions that say why a response is not stored, and in which argument."""
 

@@ -514,22 +514,6 @@ def test_the_fast_path_answers_only_what_the_flow_would_answer_alike(
     assert kit.hit(request) is (plain if fast else None)
 
 
-@pytest.mark.parametrize(
-    "other",
-    [cookie(b"sid=1"), (b"authorization", b"x"), (b"if-none-match", b"x"), (b"range", b"bytes=0-")],
-    ids=lambda field: field[0].decode(),
-)
-def test_a_keyed_field_beside_one_that_is_not_keyed_is_left_to_the_flow(other: Field) -> None:
-    """I1: a plan is not remembered for headers that its key does not hold."""
-    kit = Kit()
-    keyed = (b"x-forwarded-proto", b"https")
-    entry = kit.fill(get("/products/1", keyed))
-    request = get("/products/1", keyed, other)
-    for _ in range(2):
-        assert kit.asked(request).plan.key.digest == entry.key
-        assert kit.hit(request) is None
-
-
 def test_a_personal_cookie_finds_no_plan_that_is_remembered() -> None:
     """I1. Guard: `Plan._reduce` gives None where `CookieRules.key` does."""
     kit = Kit({**ROUTE, "cookies": ["a"], "personal_cookies": ["sid"]})
@@ -554,6 +538,22 @@ def test_cookies_in_no_key_are_remembered_under_no_plan() -> None:
     assert not kit.asked(get()).plan.others
 
 
+@pytest.mark.parametrize(
+    "other",
+    [cookie(b"sid=1"), (b"authorization", b"x"), (b"if-none-match", b"x"), (b"range", b"bytes=0-")],
+    ids=lambda field: field[0].decode(),
+)
+def test_a_keyed_field_beside_one_that_is_not_keyed_is_left_to_the_flow(other: Field) -> None:
+    """I1: a plan is not remembered for headers that its key does not hold."""
+    kit = Kit()
+    keyed = (b"x-forwarded-proto", b"https")
+    entry = kit.fill(get("/products/1", keyed))
+    request = get("/products/1", keyed, other)
+    for _ in range(2):
+        assert kit.asked(request).plan.key.digest == entry.key
+        assert kit.hit(request) is None
+
+
 def test_the_order_of_what_is_remembered_mixes_up_nobody() -> None:
     """I1: the same cookie under two routes, and two cookies under one."""
     kit = Kit({**ROUTE, "cookies": ["a"]})
@@ -564,3 +564,18 @@ def test_the_order_of_what_is_remembered_mixes_up_nobody() -> None:
         assert kit.hit(get("/products/1", cookie(b"x=0; a=" + value))) is entry
     assert kit.hit(get("/products/1", cookie(b"a=3"))) is None
     assert kit.hit(get("/products/1", cookie(b"a=1; a=2"))) is None
+
+
+@pytest.mark.parametrize("read", [None, [], ["theme"]], ids=repr)
+def test_a_keyed_cookie_is_seen_and_keyed_whatever_the_others_are(read: list[str] | None) -> None:
+    route = {**ROUTE, "keyed_cookies": ["lang"]}
+    kit = Kit(route if read is None else {**route, "cookies": read})
+    plans = [
+        kit.asked(get("/products/1", cookie(sent))).plan.key
+        for sent in (b"lang=de; sid=1", b"sid=2;lang=de", b"lang=fr; sid=1", b"sid=1")
+    ]
+    assert plans[0] == plans[1]
+    assert len(set(plans)) == 3
+    asked = kit.asked(get("/products/1", cookie(b"lang=de; sid=1")))
+    assert asked.headers.first(b"cookie") == (b"lang=de; sid=1" if read is None else b"lang=de")
+    assert asked.personal is (read is None)
