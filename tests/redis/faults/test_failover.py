@@ -126,7 +126,8 @@ def test_a_sentinel_is_not_believed_when_its_master_says_that_it_is_none(
     replica = sentinel.servers[1]
     for each in sentinel.sentinels:
         each.command("SENTINEL", "MONITOR", "outdated", "127.0.0.1", replica.port, 2)
-    nodes = Nodes(RedisConfig(url=sentinel.url.replace("/main", "/outdated")))
+    outdated = sentinel.url.replace("/main", "/outdated")
+    nodes = Nodes(RedisConfig(url=outdated, deadline="2s"))
     with pytest.raises(StoreUnavailable, match="'outdated'"):
         nodes.locate()
 
