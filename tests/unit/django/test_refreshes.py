@@ -254,3 +254,23 @@ def test_under_asgi_a_refresh_runs_in_the_servers_event_loop(door: Any, clock: F
         refresh(site, clock)
     assert len(loops) == 2
     assert loops[0] is loops[1]
+
+
+def test_under_asgi_a_refresh_has_a_thread_of_its_own_and_closes_its_request(
+    clock: FakeClock,
+) -> None:
+    # Guards: `ThreadSensitiveContext`, so that no refresh waits for another's queries; `_finish`.
+    threads: list[threading.Thread] = []
+    requests: list[Any] = []
+
+    def view(request: HttpRequest) -> HttpResponse:
+        threads.append(threading.current_thread())
+        requests.append(request)
+        return HttpResponse("page")
+
+    with opened({"/p": view}, DOORS["asgi"]) as site:
+        site.get("/p")
+        for _ in range(2):
+            refresh(site, clock)
+            site.server.until(lambda: requests[-1]._stream.closed)
+    assert len(set(threads)) == 3
