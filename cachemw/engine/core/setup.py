@@ -78,12 +78,7 @@ def _make_route(
         removed=REMOVED - varies - asking,
         identifying=frozenset() if route.identity else asking - varies,
         refuses=frozenset() if route.identity or route.same_for_all_users else OUTER_IDENTITY,
-        cookies=CookieRules(
-            None if route.cookies is None else frozenset(route.cookies),
-            route.ignore_cookies or (),
-            route.personal_cookies or (),
-            frozenset(route.keyed_cookies),
-        ),
+        cookies=_cookie_rules(route),
         unread=_unread(route),
         honours=route.client_directives == "honour",
         identity=identities[route.identity] if route.identity else None,
@@ -93,6 +88,15 @@ def _make_route(
         own_tag=route_tag(route.name),
         families=_families(route.tags),
         share=FULL if route.enabled else OFF,
+    )
+
+
+def _cookie_rules(route: Route) -> CookieRules:
+    return CookieRules(
+        None if route.cookies is None else frozenset(route.cookies),
+        route.ignore_cookies or (),
+        route.personal_cookies or (),
+        frozenset(route.keyed_cookies),
     )
 
 
