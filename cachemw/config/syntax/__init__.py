@@ -6,6 +6,7 @@ Reading order:
 - `values`: the parsers of single values.
 - `units`: durations and sizes.
 - `template`: path templates of routes.
+- `hosts`: hosts and ports, and the URLs of webhooks.
 - `redis_url`: Redis URLs.
 - `flag`: the states of flags, and shares of requests.
 - `dependencies`: dependencies between tags.

@@ -13,6 +13,7 @@ from cachemw.config.syntax import units
 from cachemw.config.syntax.decode import Parser, list_of
 from cachemw.config.syntax.dependencies import parse_node
 from cachemw.config.syntax.flag import parse_flag, parse_holdout
+from cachemw.config.syntax.hosts import read_webhook
 from cachemw.config.syntax.messages import did_you_mean, either, show
 from cachemw.config.syntax.template import parse_template
 from cachemw.errors import Problem
@@ -273,13 +274,6 @@ def _bearer_token(value: object) -> str:
     return token
 
 
-def _webhook(value: object) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"https?://[!-~]+", value):
-        # The URL is a secret, so it is not shown.
-        raise ValueError("expected an http:// or https:// URL, got something else")
-    return value
-
-
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 
 SECRET = Parser(_secret, f"at least {_SECRET_LENGTH} characters")
@@ -288,7 +282,7 @@ TOKENS = _one_or_several(
     Parser(_bearer_token, f"at least {_SECRET_LENGTH} letters, digits or -._~+/")
 )
 ENDPOINT_PATH = matching(r"/[A-Za-z0-9._~/-]+", 'a plain path such as "/.cachemw/purge"')
-WEBHOOK = Parser(_webhook, "an http:// or https:// URL")
+WEBHOOK = Parser(read_webhook, "an http:// or https:// URL")  # a secret, so it is never shown
 RISK = choice(*RISKS)
 FLAG = Parser(parse_flag, '"on", "off", "shadow" or a share of keys such as "canary 10%"')
 HOLDOUT = Parser(parse_holdout, 'a share of requests such as "2%"')
