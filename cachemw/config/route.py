@@ -163,6 +163,11 @@ class Route(Settings):
         default=(),
         help="Tags that a successful unsafe request (such as a POST) to this path purges.",
     )
+    invalidates_on_redirect: Setting[bool, bool] = option(
+        v.boolean,
+        default=False,
+        help="Whether a 3xx answer to an unsafe request counts as success, as after a form was saved.",
+    )
     stale_while_revalidate: Setting[Duration | None, float | None] = option(
         v.duration,
         default=None,

@@ -77,6 +77,7 @@ def _make_route(
         tags=route.tags,
         volatile=volatile_parts(route.volatile),
         invalidates=route.invalidates,
+        invalidates_on_redirect=route.invalidates_on_redirect,
         own_tag=route_tag(route.name),
         families=_families(route.tags),
         share=FULL if route.enabled else OFF,

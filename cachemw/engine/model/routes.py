@@ -84,6 +84,8 @@ class RouteState:
     """What may differ between two responses that count as equal."""
     invalidates: tuple[str, ...]
     """Templates of the tags that an unsafe request to the route's path makes invalid."""
+    invalidates_on_redirect: bool
+    """Whether a 3xx answer to an unsafe request means that it has succeeded."""
     own_tag: str
     """The tag that every entry of the route carries."""
     families: tuple[str, ...] | None
