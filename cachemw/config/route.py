@@ -28,6 +28,7 @@ __all__ = ["Kind", "Route", "filled"]
 
 Risk = Literal["low", "medium", "high"]
 Body = Literal["raw", "graphql"]
+PersistedQueries = Literal["mutation", "query"]
 ClientDirectives = Literal["ignore", "honour"]
 Consistency = Literal["bounded", "strict"]
 
@@ -119,6 +120,11 @@ class Route(Settings):
         v.BODY,
         default=None,
         help='"raw": the bytes of the body are in the key. "graphql": so too, and only queries are cached.',
+    )
+    persisted_queries: Setting[PersistedQueries | None, PersistedQueries | None] = option(
+        v.PERSISTED_QUERIES,
+        default=None,
+        help='What a GraphQL request is that names a stored query by its identifier. Left out: "mutation".',
     )
     body_limit: Setting[Size, int] = option(
         v.positive_size,
@@ -216,6 +222,7 @@ class Route(Settings):
         Rule(("ttl", "kind", "methods"), rules.some_ttl),
         Rule(("methods", "invalidates"), rules.some_purpose),
         Rule(("methods", "body"), rules.body_of_methods),
+        Rule(("body", "persisted_queries"), rules.persisted_of_graphql),
         Rule(("ttl", "heuristic"), rules.heuristic_of_response),
     )
 

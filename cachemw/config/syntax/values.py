@@ -39,6 +39,7 @@ __all__ = [
     "NODES",
     "PARAMETERS",
     "PATH",
+    "PERSISTED_QUERIES",
     "POLL",
     "RESPONSE_FIELDS",
     "RISK",
@@ -364,6 +365,7 @@ def node(name: str) -> None:
 
 
 BODY = choice("raw", "graphql")
+PERSISTED_QUERIES = choice("mutation", "query")
 CLIENT_DIRECTIVES = choice("ignore", "honour")
 RISK_KEY = key_of("risk class", RISKS)
 NAMESPACE = matching("[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, dashes or underscores")

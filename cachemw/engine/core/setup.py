@@ -58,6 +58,7 @@ def _make_route(
         bodied=frozenset(route.methods) & BODIED_METHODS,
         body_limit=route.body_limit,
         language=languages.get(route.body or "raw"),
+        persisted=route.persisted_queries or "mutation",
         policy=Policy(
             ttl=None if route.ttl == "response" else route.ttl,
             negative_ttl=route.negative_ttl,

@@ -374,6 +374,17 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         route('methods = ["POST"]\nbody = "json"'),
         ['routes[0].body: expected "raw" or "graphql", got "json"'],
     ),
+    "persisted queries without GraphQL": (
+        route('methods = ["POST"]\nbody = "raw"\npersisted_queries = "query"'),
+        [
+            'routes[0].persisted_queries: works only with body = "graphql":'
+            " write that, or leave it out"
+        ],
+    ),
+    "persisted queries of another kind": (
+        route('methods = ["POST"]\nbody = "graphql"\npersisted_queries = "all"'),
+        ['routes[0].persisted_queries: expected "mutation" or "query", got "all"'],
+    ),
     "a body of no size": (
         route('methods = ["POST"]\nbody = "raw"\nbody_limit = 0'),
         ["routes[0].body_limit: expected a size above zero, got 0"],
