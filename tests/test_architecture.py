@@ -112,6 +112,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "http",
         "invalidation",
+        "process",
         "stores.redis",
         "wiring",
     },
@@ -171,6 +172,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "introspection",
         "invalidation",
+        "process",
         "telemetry",
     },
     "django.management": set(),
@@ -194,12 +196,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "introspection",
         "invalidation",
+        "process",
         "rollout",
         "rollout.flags",
         "telemetry",
     },
-    "cli.common": {"cache", "config", "errors", "invalidation.log"},
-    "cli.demo": {"cache", "cachemw", "config", "ops.load", "rollout", "testing"},
+    "cli.common": {"cache", "config", "errors", "invalidation.log", "process"},
+    "cli.demo": {"cache", "cachemw", "cli.common", "config", "ops.load", "rollout", "testing"},
     "__main__": {"cli"},
 }
 """What each folder, or module of the root, may import beside itself: from the ground up."""
@@ -364,6 +367,7 @@ PURE = {
     "enum",
     "functools",
     "hashlib",
+    "ipaddress",  # text to numbers
     "http",
     "http_sf",  # reads structured fields, and nothing else: bytes to values
     "itertools",
