@@ -37,9 +37,12 @@ from cachemw.frontdoor.purge_endpoint import MAX_BODY, endpoint_of
 from cachemw.frontdoor.purge_orders import PurgeOrders
 from cachemw.http.fields import Pair
 from cachemw.http.messages import Answer, Content, Request
+from cachemw.recording.context import current, reused
 from cachemw.wiring.core import Core
 
 __all__ = ["Arrival", "CacheReply", "Pipeline"]
+
+_recording = current.get
 
 Hit = tuple[int, list[Pair], bytes, RouteState]
 """Status, headers and body to send, and the route, for `finish_hit`."""
@@ -192,6 +195,10 @@ class Pipeline:
             if found is None:
                 return None
             entry, plan = found
+            # An application that asks itself. `reused` does the same; this path has a budget.
+            recording = _recording()
+            if recording is not None:
+                recording.add_stored(entry.tags, stale=False)
             return entry.status, self._hit_headers(entry, now), entry.body, plan.route
         except Exception:  # on an internal error, bypass the cache (I3)
             self.core.reporter.logs.failed("hit_failed")
@@ -258,6 +265,7 @@ class Pipeline:
             engine, request, arrival.target, arrival.watched, now, held_out=arrival.held_out
         )
         if isinstance(decision, Serve):
+            reused(decision.entry.tags, stale=decision.outcome.outcome == "stale")
             return CacheReply(core, _rendered(core, decision), decision, arrival.started)
         return Exchange(core, decision, arrival.started)
 

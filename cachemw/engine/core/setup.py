@@ -63,6 +63,7 @@ def _make_route(
         bodied=frozenset(route.methods) & BODIED_METHODS,
         body_limit=route.body_limit,
         language=languages.get(route.body or "raw"),
+        persisted=route.persisted_queries or "mutation",
         policy=Policy(
             ttl=None if route.ttl == "response" else route.ttl,
             negative_ttl=route.negative_ttl,
@@ -90,6 +91,7 @@ def _make_route(
         tags=route.tags,
         volatile=volatile_parts(route.volatile),
         invalidates=route.invalidates,
+        invalidates_on_redirect=route.invalidates_on_redirect,
         own_tag=route_tag(route.name),
         families=_families(route.tags),
         share=FULL if route.enabled else OFF,

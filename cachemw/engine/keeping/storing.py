@@ -43,6 +43,7 @@ __all__ = [
     "broke_off",
     "entries_of",
     "fail",
+    "give_up",
     "has_too_many_tags",
     "judge_head",
     "on_complete",
@@ -88,6 +89,8 @@ def judge_head(
     directives = fetch.cacheable.directives
     if directives is not None and directives.no_store:  # RFC 9111 §5.2.1.5
         return Refused("request")
+    if fetch.has_stale_part():
+        return Refused("stale-part")
     route = fetch.cacheable.route
     size = len(body) if body is not None else _stated_length(head)
     if size > route.max_size:
@@ -138,6 +141,14 @@ def refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
         fetch.flight.release()
 
 
+def give_up(engine: Engine, fetch: Fetch, reason: str) -> None:
+    """End a call whose response is not kept, as its reason demands."""
+    if reason == "stale-part":  # the next response is probably made from a fresh one
+        fail(engine, fetch, reason)
+    else:
+        refuse(engine, fetch, reason)
+
+
 def fail(engine: Engine, fetch: Fetch, reason: str) -> None:
     """End a call that failed. Those who wait go alone, few at a time: the next call may succeed."""
     engine.refused(fetch.cacheable.route, reason)
@@ -172,7 +183,7 @@ def on_complete(
     """
     reason = refusal(collector, body, now)
     if reason is not None:
-        refuse(engine, collector.fetch, reason)
+        give_up(engine, collector.fetch, reason)
         return None
     if not collector.judged_whole:  # otherwise it has an entity tag already
         collector.head = with_entity_tag(collector.head, body)
@@ -190,6 +201,8 @@ def refusal(collector: Collector, body: bytes, now: float) -> str | None:
         collector.fetch.cacheable.route, collector.head, body
     ):
         return "graphql-errors"
+    if collector.fetch.has_stale_part():
+        return "stale-part"
     return "stale" if now >= collector.born + collector.lifetime.kept else None
 
 
