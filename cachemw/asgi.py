@@ -9,6 +9,9 @@ Content-Length says that this piece may be all, so that the response can carry a
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
 from cachemw.cache import Cache
 from cachemw.frontdoor.asgi_relay import AsgiRelay
 from cachemw.frontdoor.asgi_scope import (
@@ -16,7 +19,10 @@ from cachemw.frontdoor.asgi_scope import (
     Receive,
     Scope,
     Send,
+    has_one_host,
+    plain,
     receive_body,
+    refresh_scope,
     request_of,
     send_answer,
     send_nowhere,
@@ -25,6 +31,7 @@ from cachemw.frontdoor.exchange import Exchange
 from cachemw.frontdoor.lifespan import Lifespan
 from cachemw.frontdoor.pipeline import Arrival, CacheReply, Pipeline
 from cachemw.frontdoor.request_body import Incoming
+from cachemw.http.messages import Content
 
 __all__ = ["CacheMiddleware"]
 
@@ -46,44 +53,69 @@ class CacheMiddleware:
         self._hit = pipeline.hit
         self._finish_hit = pipeline.finish_hit
         self._monotonic = pipeline.monotonic
+        self._state: Mapping[str, Any] | None = None
+        """The state of the server's lifespan, which it copies into the scope of each request."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
         if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                send = Lifespan(self._pipeline.core, send).relay
-            await self.app(scope, receive, send)
+            await self._pass(scope, receive, send)
             return
         now = self._monotonic()
-        headers = scope["headers"]
-        first = dict(headers)
-        watched = None
-        if not self._names.isdisjoint(first):
-            watched = [pair for pair in headers if pair[0] in self._names]
-        target = (
-            scope.get("scheme"),
-            first.get(b"host"),
-            scope.get("root_path"),
-            scope["path"],
-            scope.get("raw_path"),
-            scope["query_string"],
-        )
-        held_out = self._engine.holdout > 0.0 and self._is_held_out()
-        framed = scope.get("http_version") in _FRAMED
-        if scope["method"] == "GET" and framed and not held_out:
-            hit = self._hit(target, watched, headers, now)
-            if hit is not None:
-                status, fields, body, route = hit
-                await send({"type": "http.response.start", "status": status, "headers": fields})
-                await send({"type": "http.response.body", "body": body})
-                self._finish_hit(route, status, now)
-                return
-        arrival = Arrival(lambda: request_of(scope, first), target, watched, now, held_out, framed)
-        await self._look_closer(scope, receive, send, arrival)
+        try:
+            headers = scope["headers"]
+            first = dict(headers) if type(headers) is list else {}
+        except Exception:
+            first = {}
+        host = first.get(b"host")
+        if type(host) is not bytes:  # the pairs have another form, or there is no Host
+            scope, headers, first = plain(scope)
+            host = first.get(b"host")
+        hit = arrival = None
+        try:
+            watched = None
+            if not self._names.isdisjoint(first):
+                watched = [(name, value) for name, value in headers if name in self._names]
+            target = (
+                scope.get("scheme"),
+                host,
+                scope.get("root_path"),
+                scope["path"],
+                scope.get("raw_path"),
+                scope["query_string"],
+            )
+            held_out = self._engine.holdout > 0.0 and self._is_held_out()
+            framed = scope.get("http_version") in _FRAMED
+            plain_get = scope["method"] == "GET" and framed and not held_out
+            if plain_get and (len(first) == len(headers) or has_one_host(headers)):
+                hit = self._hit(target, watched, headers, now)
+            if hit is None:
+                arrival = Arrival(
+                    lambda: request_of(scope, first), target, watched, now, held_out, framed
+                )
+        except Exception:  # on an internal error, bypass the cache (I3)
+            self._pipeline.bypass(now)
+        if hit is None:
+            await self._look_closer(scope, receive, send, arrival)
+            return
+        status, fields, body, route = hit
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        await send({"type": "http.response.body", "body": body})
+        self._finish_hit(route, status, now)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what is not HTTP."""
+        if scope["type"] == "lifespan":
+            self._state = scope.get("state")
+            send = Lifespan(self._pipeline.core, send).relay
+        await self.app(scope, receive, send)
 
     async def _look_closer(
-        self, scope: Scope, receive: Receive, send: Send, arrival: Arrival
+        self, scope: Scope, receive: Receive, send: Send, arrival: Arrival | None
     ) -> None:
+        if arrival is None:
+            await self.app(scope, receive, send)
+            return
         incoming = Incoming(receive)
         try:
             decision = await self._pipeline.adecide(arrival, incoming.read)
@@ -100,11 +132,19 @@ class CacheMiddleware:
 
     async def _reply(self, scope: Scope, send: Send, reply: CacheReply) -> None:
         if reply.refreshes:
-            body = receive_body(reply.content)
-
-            async def call(exchange: Exchange) -> None:
-                await AsgiRelay(self.app, send_nowhere, exchange).run({**scope}, body)
-
-            reply.astart_refresh(call)
+            try:
+                reply.astart_refresh(self._refresh(scope, reply.content))
+            except Exception:
+                reply.give_up_refresh()
         await send_answer(send, reply.answer)
         reply.finish()
+
+    def _refresh(
+        self, scope: Scope, content: Content | None
+    ) -> Callable[[Exchange], Awaitable[None]]:
+        own, body = refresh_scope(scope, self._state), receive_body(content)
+
+        async def call(exchange: Exchange) -> None:
+            await AsgiRelay(self.app, send_nowhere, exchange).run(own, body)
+
+        return call

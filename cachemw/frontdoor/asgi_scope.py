@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
 from cachemw.engine.request.keying import Rewrite
+from cachemw.frontdoor.raw_path import split_mount
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Answer, Content, Request
 
@@ -17,8 +18,11 @@ __all__ = [
     "Receive",
     "Scope",
     "Send",
+    "has_one_host",
     "header_pairs",
+    "plain",
     "receive_body",
+    "refresh_scope",
     "request_of",
     "rewritten",
     "send_answer",
@@ -42,21 +46,58 @@ def request_of(scope: Scope, first: dict[bytes, bytes]) -> Request:
     # Servers differ: some put the mount into the path, some do not.
     if mount and (path == mount or path.startswith(mount + "/")):
         below = path[len(mount) :] or "/"
-        raw_mount = quote(mount, errors="surrogateescape").encode()
-        if raw_path.startswith(raw_mount):
-            raw_path = raw_path[len(raw_mount) :] or b"/"
+    raw_mount, raw_path = split_mount(raw_path, mount, below)
     headers = scope["headers"]
-    if not isinstance(headers, list):
-        headers = [(bytes(name), bytes(value)) for name, value in headers]
+    if not all(
+        type(pair) is tuple and type(pair[0]) is bytes and type(pair[1]) is bytes
+        for pair in headers
+    ):
+        headers = header_pairs(headers)
+        first = dict(headers)
     return Request(
         method=scope["method"],
         scheme=scope.get("scheme") or "http",
         mount=mount,
         path=below,
         raw_path=raw_path,
+        raw_mount=raw_mount,
         query=scope["query_string"],
         headers=Fields(headers, first),
     )
+
+
+def plain(scope: Scope) -> tuple[Scope, list[Pair], dict[bytes, bytes]]:
+    """Return a scope whose header pairs may have any form, its headers as pairs of bytes, and their index.
+
+    ASGI allows any iterable of two bytes-like objects, also one that can be read once. What is no such
+    thing is left to the application, and has no headers here.
+    """
+    try:
+        given = list(scope["headers"])
+        scope = {**scope, "headers": given}
+        pairs = header_pairs(given)
+    except Exception:  # the rules will find no Host, so the request bypasses the cache (I3)
+        return scope, [], {}
+    return {**scope, "headers": pairs}, pairs, dict(pairs)
+
+
+def has_one_host(headers: list[Pair]) -> bool:
+    """Tell whether there is one Host header. An index by name hides a second one."""
+    return sum(name == b"host" for name, _ in headers) == 1
+
+
+def refresh_scope(scope: Scope, state: Mapping[str, Any] | None) -> Scope:
+    """Return the scope of a refresh, which is made for everybody (I1).
+
+    Its `state` is the lifespan's alone: middleware may have put a user or an open session into that of
+    the request. The extensions belong to the connection of its client.
+    """
+    own = {**scope}
+    if "state" in own:
+        own["state"] = {} if state is None else dict(state)
+    if "extensions" in own:
+        own["extensions"] = {}
+    return own
 
 
 def rewritten(scope: Scope, rewrite: Rewrite | None) -> Scope:

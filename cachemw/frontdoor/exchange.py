@@ -40,6 +40,7 @@ from cachemw.engine.keeping.storing import (
 from cachemw.engine.lookup.rendering import render
 from cachemw.engine.request.decisions import Fetch, Forward, Serve
 from cachemw.engine.request.keying import Rewrite
+from cachemw.http.fields import Fields
 from cachemw.http.messages import Answer, Head
 from cachemw.recording.context import UNRECORDED, Recording, Unrecorded
 from cachemw.wiring.core import Core
@@ -174,7 +175,9 @@ class Exchange:
 
     async def ainvalidate(self) -> None:
         """Purge what an unsafe request changed, in an event loop."""
-        if self.invalidates:
+        if self.invalidates and _current_task() is None:  # the event loop is not asyncio's
+            self._core.purger.invalidate(self.invalidates)
+        elif self.invalidates:
             await self._core.purger.ainvalidate(self.invalidates)
 
     def take(self, piece: bytes) -> None:
@@ -215,6 +218,24 @@ class Exchange:
         """Stop collecting a response that turned out not to be cacheable."""
         if collector := self._take_collector():
             refuse(self._core.engine, collector.fetch, reason)
+
+    def give_up(self, event: str) -> None:
+        """Log the exception being handled, an internal error; the response is not stored (I3)."""
+        self._core.reporter.logs.failed(event)
+        self.spoil("unreadable")
+
+    def unreadable_head(self, status: object) -> None:
+        """Take note of a head that cannot be read, and goes out as it is.
+
+        The response is not stored. Its status alone decides whether an unsafe request changed anything.
+        """
+        self._core.reporter.logs.failed("head_failed")
+        self.spoil("unreadable")
+        try:
+            code = int(status)  # type: ignore[call-overload]
+        except Exception:
+            return
+        self.decide(Head(status=code, headers=Fields([])))
 
     def _take_collector(self) -> Collector | None:
         collector, self._collector = self._collector, None

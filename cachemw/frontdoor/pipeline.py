@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from cachemw.engine.core.drivers import arun, run
 from cachemw.engine.core.effects import Effect
-from cachemw.engine.flows.on_request import on_request, refreshing
+from cachemw.engine.flows.on_request import forward_past, on_request, refreshing
 from cachemw.engine.lookup.leasing import leads_refresh
 from cachemw.engine.lookup.rendering import hit_fields, render
 from cachemw.engine.model.outcomes import Outcome
@@ -37,6 +37,7 @@ from cachemw.frontdoor.purge_endpoint import MAX_BODY, endpoint_of
 from cachemw.frontdoor.purge_orders import PurgeOrders
 from cachemw.http.fields import Pair
 from cachemw.http.messages import Answer, Content, Request
+from cachemw.process.tasks import in_asyncio
 from cachemw.wiring.core import Core
 
 __all__ = ["Arrival", "CacheReply", "Pipeline"]
@@ -100,14 +101,26 @@ class CacheReply:
     def start_refresh(self, call: Callable[[Exchange], None]) -> None:
         """Start the refresh in a worker thread; `call` calls the application and consumes its body."""
         fetch = self._refresh()
-        if not self._core.workers.submit(lambda: _run_refresh(self._core, fetch, call)):
-            fetch.abandon()
+        try:
+            if not self._core.workers.submit(lambda: _run_refresh(self._core, fetch, call)):
+                fetch.abandon()
+        except Exception:
+            self.give_up_refresh()
 
     def astart_refresh(self, call: Callable[[Exchange], Awaitable[None]]) -> None:
         """Start the refresh in a task of the running event loop."""
         fetch = self._refresh()
-        if not self._core.tasks.spawn(_arun_refresh(self._core, fetch, call)):
-            fetch.abandon()
+        try:
+            # A task that is cancelled before it begins (its event loop ends) runs no `finally`.
+            if not self._core.tasks.spawn(_arun_refresh(self._core, fetch, call), fetch.abandon):
+                fetch.abandon()
+        except Exception:
+            self.give_up_refresh()
+
+    def give_up_refresh(self) -> None:
+        """Log the exception being handled, and release the flight of the refresh (I3)."""
+        self._core.reporter.logs.failed("refresh_failed")
+        self._refresh().abandon()
 
     def _refresh(self) -> Fetch:
         assert self._served is not None
@@ -214,7 +227,7 @@ class Pipeline:
         try:
             return run(self._steps(arrival), perform)
         except Exception:
-            self._bypass(arrival)
+            self.bypass(arrival.started)
             return None
 
     async def adecide(
@@ -232,9 +245,11 @@ class Pipeline:
             return await core.effects.aperform(effect)
 
         try:
+            if not in_asyncio():
+                return self._without_loop(arrival)
             return await arun(self._steps(arrival), perform)
         except Exception:
-            self._bypass(arrival)
+            self.bypass(arrival.started)
             return None
 
     def _steps(self, arrival: Arrival) -> _Steps:
@@ -259,12 +274,25 @@ class Pipeline:
         )
         if isinstance(decision, Serve):
             return CacheReply(core, _rendered(core, decision), decision, arrival.started)
-        return Exchange(core, decision, arrival.started)
+        try:
+            return Exchange(core, decision, arrival.started)
+        except BaseException:
+            if decision.fetch is not None:
+                _end_refresh(core, decision.fetch, None)
+            raise
 
-    def _bypass(self, arrival: Arrival) -> None:
+    def _without_loop(self, arrival: Arrival) -> Exchange:
+        """Forward a request of another event loop than asyncio's (trio), which the cache cannot use."""
+        core = self.core
+        core.reporter.logs.loop_unsupported()
+        core.start()
+        forward = forward_past(core.engine, arrival.read(), "event-loop")
+        return Exchange(core, forward, arrival.started)
+
+    def bypass(self, started: float) -> None:
         """Log and count an internal error; the request goes to the application (I3)."""
         self.core.reporter.logs.failed("request_failed")
-        self.core.reporter.finish(None, Outcome.ERROR_BYPASS, 0, arrival.started)
+        self.core.reporter.finish(None, Outcome.ERROR_BYPASS, 0, started)
 
 
 def _rendered(core: Core, served: Serve) -> Answer:

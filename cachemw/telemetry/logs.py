@@ -214,6 +214,10 @@ class Logs:
         """Warn that a request to the purge endpoint was refused: once a minute per reason."""
         self._warn_once("endpoint_refused", reason)
 
+    def loop_unsupported(self) -> None:
+        """Warn that requests bypass the cache, because their event loop is not asyncio's: once a minute."""
+        self._warn_once("loop_unsupported", "event-loop")
+
     def _warn_once(self, event: str, reason: str) -> None:
         if not _FAULTS.isEnabledFor(logging.WARNING):
             return

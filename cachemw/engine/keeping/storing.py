@@ -55,6 +55,7 @@ __all__ = [
 ]
 
 _BODILESS = frozenset({204, 304})
+_ENDLESS = frozenset({b"text/event-stream", b"multipart/x-mixed-replace"})
 
 
 class Collector(Struct, kw_only=True, eq=False):
@@ -85,6 +86,8 @@ def judge_head(
     directives = fetch.cacheable.directives
     if directives is not None and directives.no_store:  # RFC 9111 §5.2.1.5
         return Refused("request")
+    if _is_endless(head):
+        return Refused("event-stream")
     route = fetch.cacheable.route
     size = len(body) if body is not None else _stated_length(head)
     if size > route.max_size:
@@ -103,6 +106,12 @@ def judge_head(
         authorization_sent=fetch.cacheable.authorization_sent,
         wall_now=wall_now,
     )
+
+
+def _is_endless(head: Head) -> bool:
+    """Tell whether the response is a stream without an end, for which nobody should wait."""
+    media_type = head.headers.first(b"content-type")
+    return media_type is not None and media_type.partition(b";")[0].strip().lower() in _ENDLESS
 
 
 def _is_readable(route: RouteState, head: Head, body: bytes) -> bool:

@@ -18,7 +18,7 @@ only leaves, a response that says that it is for everybody (`CacheableRequest.pe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from msgspec import Struct
 
@@ -190,7 +190,7 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
             request.scheme.encode("ascii", "replace"),
             host,
             mount,
-            request.raw_path,
+            request.raw_mount + request.raw_path,
             request.path.encode("utf-8", "surrogateescape"),
             query,
         )
@@ -371,7 +371,11 @@ def read_key(full: bytes) -> KeyContents:
         parts = decode_parts(within)
     if len(parts) != _TARGET or None in parts:
         raise ValueError("this is not the key of a request")
-    _, scheme, host, mount, path, _, query = map(_bytes, parts)
+    _, scheme, host, mount, path, decoded, query = map(_bytes, parts)
+    if (
+        mount and unquote_to_bytes(path) == mount + decoded
+    ):  # it begins with the mount as it was spelt
+        mount = b""
     url = (
         f"{_text(scheme)}://{_text(host)}{quote(mount, safe=_IN_PATH)}{quote(path, safe=_IN_PATH)}"
     )
