@@ -80,9 +80,9 @@ class CacheMiddleware:
     def _look_closer(
         self, environ: Environ, start_response: StartResponse, arrival: Arrival | None
     ) -> Iterable[bytes]:
-        decision = arrival and self._pipeline.decide(
-            arrival, lambda limit: read_input(environ, limit)
-        )
+        decision = None
+        if arrival is not None:
+            decision = self._pipeline.decide(arrival, lambda limit: read_input(environ, limit))
         if decision is None:
             return self.app(environ, start_response)
         if isinstance(decision, Exchange):

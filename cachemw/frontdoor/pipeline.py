@@ -110,11 +110,13 @@ class CacheReply:
     def astart_refresh(self, call: Callable[[Exchange], Awaitable[None]]) -> None:
         """Start the refresh in a task of the running event loop."""
         fetch = self._refresh()
+        work = _arun_refresh(self._core, fetch, call)
         try:
             # A task that is cancelled before it begins (its event loop ends) runs no `finally`.
-            if not self._core.tasks.spawn(_arun_refresh(self._core, fetch, call), fetch.abandon):
+            if not self._core.tasks.spawn(work, fetch.abandon):
                 fetch.abandon()
         except Exception:
+            work.close()
             self.give_up_refresh()
 
     def give_up_refresh(self) -> None:

@@ -140,7 +140,8 @@ class WsgiRelay:
             code = int(status[:3])
             headers = _fields(fields)
         except Exception:  # the server may take what we cannot read (I3)
-            return self._send_unread()
+            self._send_unread()
+            return None
         answer = self._exchange.decide(Head(status=code, headers=headers), body)
         self._exchange.invalidate()
         if answer.body is not None:
