@@ -174,7 +174,7 @@ def the_node(nodes: Nodes) -> Node:
 
 def tier_with(url: str, clock: FakeClock, **settings: Any) -> tuple[RedisTier, Nodes]:
     # The machine is shared and slow at times; deadlines are measured among the faults.
-    nodes = Nodes(RedisConfig(url=url, **{"deadline": "2s", **settings}))
+    nodes = Nodes(RedisConfig(url=url, **{"deadline": "10s", **settings}))
     tier = RedisTier(
         Commands(nodes, lambda event, reason: None),
         "contract",

@@ -87,7 +87,7 @@ class Tiers:
 
     def __init__(self, url: str, clock: FakeClock, **settings: Any) -> None:
         # The breaker never has reason to open.
-        patient: dict[str, Any] = {"deadline": "2s", "breaker_failures": 1_000_000}
+        patient: dict[str, Any] = {"deadline": "10s", "breaker_failures": 1_000_000}
         self.nodes = Nodes(RedisConfig(url=url, **(patient | settings)))
         self.counted: Counter[tuple[str, str]] = Counter()
         self._clock = clock
