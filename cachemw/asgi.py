@@ -10,6 +10,7 @@ Content-Length says that this piece may be all, so that the response can carry a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from cachemw.cache import Cache
@@ -31,7 +32,6 @@ from cachemw.frontdoor.exchange import Exchange
 from cachemw.frontdoor.lifespan import Lifespan
 from cachemw.frontdoor.pipeline import Arrival, CacheReply, Pipeline
 from cachemw.frontdoor.request_body import Incoming
-from cachemw.http.messages import Content
 
 __all__ = ["CacheMiddleware"]
 
@@ -62,10 +62,10 @@ class CacheMiddleware:
             await self._pass(scope, receive, send)
             return
         now = self._monotonic()
+        headers = scope.get("headers")
         try:
-            headers = scope["headers"]
             first = dict(headers) if type(headers) is list else {}
-        except Exception:
+        except Exception:  # names that cannot be looked up
             first = {}
         host = first.get(b"host")
         if type(host) is not bytes:  # the pairs have another form, or there is no Host
@@ -90,9 +90,8 @@ class CacheMiddleware:
             if plain_get and (len(first) == len(headers) or has_one_host(headers)):
                 hit = self._hit(target, watched, headers, now)
             if hit is None:
-                arrival = Arrival(
-                    lambda: request_of(scope, first), target, watched, now, held_out, framed
-                )
+                read = partial(request_of, scope, first)
+                arrival = Arrival(read, target, watched, now, held_out, framed)
         except Exception:  # on an internal error, bypass the cache (I3)
             self._pipeline.bypass(now)
         if hit is None:
@@ -133,16 +132,14 @@ class CacheMiddleware:
     async def _reply(self, scope: Scope, send: Send, reply: CacheReply) -> None:
         if reply.refreshes:
             try:
-                reply.astart_refresh(self._refresh(scope, reply.content))
+                reply.astart_refresh(self._refresh(scope, reply))
             except Exception:
                 reply.give_up_refresh()
         await send_answer(send, reply.answer)
         reply.finish()
 
-    def _refresh(
-        self, scope: Scope, content: Content | None
-    ) -> Callable[[Exchange], Awaitable[None]]:
-        own, body = refresh_scope(scope, self._state), receive_body(content)
+    def _refresh(self, scope: Scope, reply: CacheReply) -> Callable[[Exchange], Awaitable[None]]:
+        own, body = refresh_scope(scope, self._state), receive_body(reply.content)
 
         async def call(exchange: Exchange) -> None:
             await AsgiRelay(self.app, send_nowhere, exchange).run(own, body)

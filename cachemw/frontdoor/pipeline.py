@@ -37,7 +37,6 @@ from cachemw.frontdoor.purge_endpoint import MAX_BODY, endpoint_of
 from cachemw.frontdoor.purge_orders import PurgeOrders
 from cachemw.http.fields import Pair
 from cachemw.http.messages import Answer, Content, Request
-from cachemw.process.tasks import in_asyncio
 from cachemw.wiring.core import Core
 
 __all__ = ["Arrival", "CacheReply", "Pipeline"]
@@ -247,7 +246,7 @@ class Pipeline:
             return await core.effects.aperform(effect)
 
         try:
-            if not in_asyncio():
+            if not core.tasks.can_run():
                 return self._without_loop(arrival)
             return await arun(self._steps(arrival), perform)
         except Exception:

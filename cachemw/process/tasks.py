@@ -7,16 +7,7 @@ import contextvars
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-__all__ = ["Tasks", "in_asyncio"]
-
-
-def in_asyncio() -> bool:
-    """Tell whether an event loop of asyncio is running in this thread; trio's is none."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+__all__ = ["Tasks"]
 
 
 class Tasks:
@@ -25,6 +16,15 @@ class Tasks:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._running: set[asyncio.Task[Any]] = set()
+
+    @staticmethod
+    def can_run() -> bool:
+        """Tell whether an event loop of asyncio is running in this thread; trio's is none."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        return True
 
     def spawn(
         self, work: Coroutine[Any, Any, Any], ended: Callable[[], object] | None = None
@@ -37,7 +37,7 @@ class Tasks:
         The task gets an empty context. A context variable of the request that started the task must
         not reach the work that is done for everybody (I1).
         """
-        if len(self._running) >= self.limit or not in_asyncio():
+        if len(self._running) >= self.limit or not self.can_run():
             work.close()
             return False
         task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())

@@ -402,7 +402,7 @@ def test_nobody_waits_for_a_stream_of_events(kind: bytes) -> None:
 
 
 def test_another_event_loop_goes_past_the_cache(caplog: pytest.LogCaptureFixture) -> None:
-    # Guard: `in_asyncio` in `Pipeline.adecide`. Driven by hand, as a loop that is not asyncio's does it.
+    # Guard: `can_run` in `Pipeline.adecide`. Driven by hand, as a loop that is not asyncio's does it.
     cache = cache_of()
     app = CacheMiddleware(Origin(), cache)
     for number in (b"1", b"2"):
