@@ -62,7 +62,7 @@ class CacheMiddleware:
             await self._pass(scope, receive, send)
             return
         now = self._monotonic()
-        headers = scope.get("headers")
+        headers: Any = scope.get("headers")
         try:
             first = dict(headers) if type(headers) is list else {}
         except Exception:  # names that cannot be looked up
