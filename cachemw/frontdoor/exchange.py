@@ -4,7 +4,8 @@ The pipeline makes an `Exchange` for each request that goes to the application. 
 the application's code `with exchange.recording`, and calls, in this order:
 
 1. `decide` with the response's head. It returns what to send: the head, or a whole other answer
-   (a 304, a stored response).
+   (a 304, a stored response). None: drop this response, and call the application again through the
+   same exchange, with the client's own request as it was. So keep it where `may_ask_again`.
 2. `invalidate` or `ainvalidate`, before anything is sent: it purges what an unsafe request changed.
 3. `take` with each piece of the body, while `collecting`.
 4. `complete` when the body has ended, before the client can know that it has: a client that asks
@@ -27,7 +28,7 @@ import asyncio
 from typing import Any
 
 from cachemw.engine.core.effects import SharedWrite
-from cachemw.engine.flows.on_response import on_error, on_head
+from cachemw.engine.flows.on_response import AskAgain, on_error, on_head
 from cachemw.engine.flows.shadowing import Shadowing, shadowed
 from cachemw.engine.keeping.storing import (
     Collector,
@@ -114,9 +115,20 @@ class Exchange:
         return self._core.engine.settings.tag_fields
 
     @property
+    def may_ask_again(self) -> bool:
+        """Whether `decide` may return None."""
+        fetch = self._forward.fetch
+        return fetch is not None and fetch.may_ask_again
+
+    @property
     def collecting(self) -> bool:
         """Whether the body is being copied."""
         return self._collector is not None
+
+    @property
+    def finished(self) -> bool:
+        """Whether `finish` was called."""
+        return self._finished
 
     @property
     def keys_body(self) -> bool:
@@ -143,8 +155,11 @@ class Exchange:
         except Exception:
             self._core.reporter.logs.failed("spoil_failed")
 
-    def decide(self, head: Head, body: bytes | None = None) -> Answer:
-        """Return what to send for the application's head; `body` is the whole body, if it is known."""
+    def decide(self, head: Head, body: bytes | None = None) -> Answer | None:
+        """Return what to send for the application's head; `body` is the whole body, if it is known.
+
+        None: call the application again.
+        """
         clock = self._core.clock
         if self._is_cancelled():
             self.spoil("incomplete")
@@ -159,6 +174,9 @@ class Exchange:
             )
             if isinstance(decided, Serve):
                 return self._serve_stored(decided)
+            if isinstance(decided, AskAgain):
+                self._start_again(decided.forward)
+                return None
         except Exception:
             self._core.reporter.logs.failed("head_failed")
             self._status = head.status
@@ -167,6 +185,15 @@ class Exchange:
         self.invalidates = decided.purge
         self._status = decided.answer.status
         return decided.answer
+
+    def _start_again(self, forward: Forward) -> None:
+        """End the first call, which nobody need wait for any more."""
+        fetch = self._forward.fetch
+        self._forward, self.may_store, self.rewrite = forward, False, None
+        self.recording = UNRECORDED
+        if fetch is not None:
+            fetch.abandon()
+            self._settle(fetch)
 
     def invalidate(self) -> None:
         """Purge what an unsafe request changed, in a thread."""

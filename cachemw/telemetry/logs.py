@@ -206,6 +206,14 @@ class Logs:
         if first:
             _emit(logger, logging.INFO, event, dict(fields))
 
+    def cookie_conflict(self, route: str) -> None:
+        """Warn that a route's application sets a cookie that was removed from its request."""
+        advice = (
+            "list that cookie in personal_cookies, or in cookies if it is the same for many;"
+            " until then the URL is asked for a second time, with all cookies"
+        )
+        self._fault("cookie_conflict", {"route": route, "advice": advice})
+
     def entry_rejected(self, reason: str) -> None:
         """Warn that a stored entry was damaged or not authentic: once a minute per reason."""
         self._warn_once("entry_rejected", reason)

@@ -22,6 +22,10 @@ __all__ = ["make_engine"]
 _VARIANT = 2048
 """Bytes: the size of a typical variant, to turn the memory limit into a number of variants."""
 _MOST_VARIANTS = 32_768
+_COOKIE_CONFLICT = 60.0
+"""Seconds for which a URL bypasses the cache after its response set a cookie that was removed from its
+request. When they are over, one visitor's request costs two calls of the application again: one a minute
+is no load, and after a deployment that mends the view the URL is cached again within a minute."""
 _MEMO_SHARE, _SMALLEST_MEMO, _LARGEST_MEMO = 8, 1 << 20, 32 << 20
 
 
@@ -42,6 +46,9 @@ def make_engine(
         config.coalesce.hit_for_miss,
         timer=clock.monotonic,
     )
+    cookie_conflicts = cachetools.TTLCache[bytes, bool](
+        config.coalesce.hit_for_miss_size, _COOKIE_CONFLICT, timer=clock.monotonic
+    )
     return Engine(
         settings=_settings(config),
         parts=Parts(
@@ -50,6 +57,7 @@ def make_engine(
             log=log,
             shadows=shadows,
             uncacheable=uncacheable,
+            cookie_conflicts=cookie_conflicts,
             intern=intern_pairs,
         ),
         hooks=Hooks(count=reporter.count, refused=reporter.refused, mismatched=reporter.mismatched),

@@ -88,6 +88,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     shadows: ShadowsPort
     uncacheable: MutableMapping[bytes, bool]
     """Digests of keys whose last response could not be stored; forgets them after a time."""
+    cookie_conflicts: MutableMapping[bytes, bool]
+    """Digests of targets whose response set a cookie that was removed from its request; likewise."""
     intern: Callable[[HeaderPairs], HeaderPairs]
     """Shares equal header pairs between entries."""
 

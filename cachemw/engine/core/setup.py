@@ -10,6 +10,7 @@ from cachemw.config.syntax.flag import FULL, OFF
 from cachemw.config.syntax.template import parse_template
 from cachemw.config.syntax.values import BODIED_METHODS
 from cachemw.engine.model.bypass import DIRECTIVES
+from cachemw.engine.model.cookie_rules import CookieRules
 from cachemw.engine.model.differences import volatile_parts
 from cachemw.engine.model.query import query_reader
 from cachemw.engine.model.router import Router
@@ -70,7 +71,12 @@ def _make_route(
         max_variants=route.max_variants,
         read_query=query_reader(route.query, route.ignore_query),
         varies=frozenset(name.encode("ascii") for name in route.vary),
-        cookies=None if route.cookies is None else frozenset(route.cookies),
+        cookies=CookieRules(
+            None if route.cookies is None else frozenset(route.cookies),
+            route.ignore_cookies or (),
+            route.personal_cookies or (),
+            frozenset(route.keyed_cookies),
+        ),
         unread=_unread(route),
         honours=route.client_directives == "honour",
         identity=identities[route.identity] if route.identity else None,
@@ -92,5 +98,6 @@ def _families(templates: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def _unread(route: Route) -> frozenset[bytes]:
+    # `CookieRules` reads the cookies that count.
     fields = frozenset() if route.client_directives == "honour" else DIRECTIVES
-    return fields if route.cookies is None else fields | {b"cookie"}
+    return fields | {b"cookie"}

@@ -48,6 +48,7 @@ __all__ = [
     "on_complete",
     "refusal",
     "refuse",
+    "sets_removed_cookie",
     "spoil",
     "still_counts",
     "store",
@@ -114,6 +115,15 @@ def _is_endless(head: Head) -> bool:
     """Tell whether the response is a stream without an end, for which nobody should wait."""
     media_type = head.headers.first(b"content-type")
     return media_type is not None and media_type.partition(b";")[0].strip().lower() in _ENDLESS
+
+
+def sets_removed_cookie(fetch: Fetch, head: Head) -> bool:
+    """Tell whether a response sets a cookie that was removed from its request."""
+    if b"set-cookie" not in head.headers or not fetch.cacheable.has_removed_cookies:
+        return False
+    return fetch.cacheable.route.cookies.is_overwritten(
+        fetch.cacheable.request.headers.values(b"cookie"), head.headers.values(b"set-cookie")
+    )
 
 
 def _is_readable(route: RouteState, head: Head, body: bytes) -> bool:
@@ -222,7 +232,7 @@ def store(
     if entry.vary:
         _limit_variants(engine, fetch.cacheable.plan, items[-1][0])
     for _, item in items:
-        engine.memory.put(item)
+        engine.keep_in_memory(fetch.cacheable.target, item)
     engine.set_uncacheable(fetch.digest, False)
     engine.count("stored", "")
     if fetch.flight is not None:

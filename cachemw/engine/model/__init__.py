@@ -5,6 +5,7 @@ Reading order:
 - `entry`: what the tiers store: entries and Vary markers.
 - `keys`: the encoding and the digests of keys.
 - `tags`: the names that purges use.
+- `cookie_rules`: which cookies are keyed, removed, or bypass the cache.
 - `routes`: routes as the engine runs them.
 - `router`: finding the route of a path.
 - `query`: the query as a route reads it.

@@ -20,12 +20,12 @@ from cachemw.http.messages import Request
 
 __all__ = [
     "CONDITIONAL",
-    "DEFAULT_PORTS",
     "DIRECTIVES",
     "KEYED",
     "RANGE",
     "REMOVED",
     "bypass_reason",
+    "host_of",
     "is_host",
     "normalised_host",
     "watched",
@@ -98,7 +98,7 @@ and can be stored."""
 
 _HOST = re.compile(rb"(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 _ENCODED_SEPARATOR = re.compile(rb"%2f|%5c|%00|\\|\x00", re.IGNORECASE)
-DEFAULT_PORTS = {"http": b":80", "https": b":443"}
+_ENDING = re.compile(r"\.?(?::0*(?:80|443))?\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,18 @@ def is_host(request: Request) -> bool:
     return len(hosts) == 1 and _HOST.fullmatch(hosts[0]) is not None
 
 
-def normalised_host(request: Request) -> bytes:
-    """Return the Host in lower case, without the default port of the scheme (RFC 9110 §4.2.3)."""
-    host = (request.headers.first(b"host") or b"").lower()
-    return host.removesuffix(DEFAULT_PORTS.get(request.scheme, b"\n"))
+def host_of(request: Request) -> bytes:
+    """Return the Host as the application sees it; empty if there is none.
+
+    Its case and its port are in the key: the application may write them into a link or a redirect.
+    """
+    return request.headers.first(b"host") or b""
+
+
+def normalised_host(host: str) -> str:
+    """Return the name of a host in tags: in lower case, without a final dot or the port of HTTP(S).
+
+    So a purge reaches all spellings of a URL. Whatever ends TLS may have left either port in the Host,
+    so it is not compared with the scheme.
+    """
+    return _ENDING.sub("", host.lower())

@@ -62,6 +62,14 @@ FORWARDED = {
     "cookie": Reason(
         "bypass", "the request has cookies, and the route does not say which of them it reads"
     ),
+    "personal-cookie": Reason(
+        "bypass", "the request has a cookie that the route lists in personal_cookies"
+    ),
+    "cookie-conflict": Reason(
+        "bypass",
+        "the application set a cookie that was removed from a request to this URL, so for a while"
+        " requests reach it unaltered",
+    ),
     "range": Reason("partial", "a part is asked for, and no whole response is stored"),
     "request": Reason(
         "request",
@@ -88,6 +96,8 @@ NOT_KEPT = {
     "private": "the response says private",
     "no-cache": "the response says no-cache and has no validator",
     "set-cookie": "the response sets a cookie",
+    "cookie-conflict": "the response sets a cookie that was removed from its request",
+    "nonce": "the Content-Security-Policy of the response has a nonce, which is for one response",
     "vary-star": "the response varies on everything",
     "partial": "the response is a part, or a 304",
     "transfer-encoding": "the body has a transfer coding other than chunked",

@@ -121,7 +121,7 @@ def selecting_names(route: RouteState, response: Fields, known: Item | None) -> 
     if not names:
         return ()
     keyed = KEYED | route.varies | {b"host"}
-    if route.cookies is not None:
+    if route.cookies.declared is not None:
         keyed |= {b"cookie"}
     return tuple(name for name in names if name not in keyed)
 

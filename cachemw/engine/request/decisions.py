@@ -55,6 +55,20 @@ class Fetch(Struct, kw_only=True, eq=False):
     """Ends the recording of this call, and returns the tags of what the application has read."""
 
     @property
+    def may_ask_again(self) -> bool:
+        """Whether the application may be called a second time, with the client's own request.
+
+        It is if it did not see the client's own cookies, or was asked about an entry that is not the
+        one that it has.
+        """
+        # What was received of a body is gone, and nobody waits who has left.
+        if self.spoilt is not None or self.refresh or self.shadow:
+            return False
+        if self.cacheable.request.method not in ("GET", "HEAD"):
+            return False
+        return self.validates or self.cacheable.has_removed_cookies
+
+    @property
     def digest(self) -> bytes:
         """The digest of the primary key."""
         return self.cacheable.plan.key.digest

@@ -30,8 +30,10 @@ from cachemw.engine.model.bypass import (
     KEYED,
     REMOVED,
     bypass_reason,
+    host_of,
     normalised_host,
 )
+from cachemw.engine.model.cookie_rules import Cookies
 from cachemw.engine.model.entry import Key
 from cachemw.engine.model.keys import decode_parts, encode_parts
 from cachemw.engine.model.plan import Plan, weigh_other
@@ -40,7 +42,7 @@ from cachemw.engine.model.tags import fill, normalise, url_tags, with_families
 from cachemw.engine.request.bodies import body_part, body_reason, unkeyed_body
 from cachemw.http import request_control
 from cachemw.http.conditional import is_conditional
-from cachemw.http.fields import Fields, Pair, cookie_pairs
+from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Request
 from cachemw.http.request_control import RequestControl
 
@@ -72,6 +74,8 @@ class CacheableRequest(Struct, kw_only=True, eq=False):
     request: Request
     route: RouteState
     plan: Plan
+    target: Plan
+    """The plan of the target alone, which `plan` extends or is."""
     key: Key
     """The key to look up: the plan's, or the variant's once it is known that the responses vary."""
     headers: Fields
@@ -100,6 +104,12 @@ class CacheableRequest(Struct, kw_only=True, eq=False):
         I1: it may get only a response that says that it is for everybody, and never shares a flight.
         """
         return self.cookies_sent or self.authorization_sent
+
+    @property
+    def has_removed_cookies(self) -> bool:
+        """Whether the client sent cookies that the application does not see."""
+        sent = self.request.headers.values(b"cookie")
+        return bool(sent) and sent != self.headers.values(b"cookie")
 
     def rewrite(self, *, keep_conditions: bool, conditions: Sequence[Pair] = ()) -> Rewrite | None:
         """Return what the application sees, or None if it sees the request unchanged.
@@ -145,6 +155,8 @@ def classify(
         operation = route.language.operation(request, plan.query)
         if operation != "query":
             return Bypass(route, "operation", mutates=operation == "mutation")
+    if engine.has_cookie_conflict(plan):
+        return Bypass(route, "cookie-conflict")
     cacheable: CacheableRequest | Bypass
     if extra is None and route.identity is None and request.method not in route.bodied:
         cacheable = _by_target_alone(plan, request)
@@ -183,7 +195,8 @@ def _bypass_reason(
 def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], request: Request) -> Plan:
     """Return the plan of a target."""
     query = route.read_query(request.query)
-    host = normalised_host(request)
+    host = host_of(request)
+    name = normalised_host(host.decode("latin-1"))
     mount = request.mount.encode("utf-8", "surrogateescape")
     key = engine.keys.make(
         (
@@ -196,9 +209,9 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
         )
     )
     tags = [normalise(fill(template, params)) for template in route.tags]
-    tags += [route.own_tag, *url_tags(host.decode("ascii"), mount + request.raw_path, query)]
+    tags += [route.own_tag, *url_tags(name, mount + request.raw_path, query)]
     if route.language is not None and query:  # so that a change purges what was asked by GET too
-        tags += url_tags(host.decode("ascii"), mount + request.raw_path, b"")
+        tags += url_tags(name, mount + request.raw_path, b"")
     # The families of a route's tags are the same for all targets, unless a value has a colon in it.
     families = route.families
     if ":" in "".join(params.values()):
@@ -220,6 +233,7 @@ def _by_target_alone(plan: Plan, request: Request) -> CacheableRequest:
         request=request,
         route=plan.route,
         plan=plan,
+        target=plan,
         key=plan.key,
         headers=headers,
         query=plan.query,
@@ -233,8 +247,11 @@ def _by_whole_request(
     engine: Engine, plan: Plan, request: Request, extra: Sequence[Pair]
 ) -> CacheableRequest | Bypass:
     """Extend the plan of the target by what else of this request may change the response."""
-    route = plan.route
-    headers, cookies = _visible_headers(route, request.headers)
+    route, target = plan.route, plan
+    cookies = route.cookies.read(request.headers.values(b"cookie"))
+    if cookies is None:
+        return Bypass(route, "personal-cookie")
+    headers = _visible_headers(route, request.headers, cookies)
     identity = None
     if route.identity is not None:
         identity = _identify(engine, route.identity, request)
@@ -242,16 +259,17 @@ def _by_whole_request(
             return Bypass(route, "identity")
     keyed = _keyed_headers(route, request.headers) if extra else []
     body = body_part(engine, request) if request.method in route.bodied else None
-    if keyed or cookies or identity is not None or body is not None:
-        plan = _extended_plan(engine, plan, keyed, cookies, identity, body, extra)
+    if keyed or cookies.keyed or identity is not None or body is not None:
+        plan = _extended_plan(engine, plan, keyed, cookies.keyed, identity, body, extra)
     return CacheableRequest(
         request=request,
         route=route,
         plan=plan,
+        target=target,
         key=plan.key,
         headers=headers,
         query=plan.query,
-        cookies_sent=identity is None and route.cookies is None and b"cookie" in headers,
+        cookies_sent=identity is None and cookies.unkeyed,
         authorization_sent=identity is None and b"authorization" in headers,
         ranged=b"range" in request.headers,
         directives=_directives(route, request.headers) if extra else None,
@@ -275,21 +293,18 @@ def _identify(engine: Engine, identify: Identify, request: Request) -> str | Non
         return None
 
 
-def _visible_headers(route: RouteState, fields: Fields) -> tuple[Fields, list[Pair]]:
-    """Return the headers that the application may see, and the declared cookies among them.
+def _visible_headers(route: RouteState, fields: Fields, cookies: Cookies) -> Fields:
+    """Return the headers that the application may see.
 
     I7: what is not in the key must not reach the application, so it is removed here.
     """
     visible = fields
     if not REMOVED.isdisjoint(fields.names):
         visible = visible.without(REMOVED - route.varies)
-    if route.cookies is None or b"cookie" not in fields:
-        return visible, []
-    cookies = cookie_pairs(fields.values(b"cookie"), route.cookies)
+    if not cookies.altered or b"cookie" not in fields:
+        return visible
     visible = visible.without((b"cookie",))
-    if cookies:
-        visible = visible.plus((b"cookie", b"; ".join(b"=".join(pair) for pair in cookies)))
-    return visible, cookies
+    return visible if cookies.visible is None else visible.plus((b"cookie", cookies.visible))
 
 
 def _keyed_headers(route: RouteState, fields: Fields) -> list[Pair]:
@@ -302,7 +317,7 @@ def _extended_plan(
     engine: Engine,
     plan: Plan,
     keyed: list[Pair],
-    cookies: list[Pair],
+    cookies: Sequence[Pair],
     identity: str | None,
     body: bytes | None,
     extra: Sequence[Pair],
@@ -326,8 +341,8 @@ def _extended_plan(
     )
     names = {name for name, _ in extra} - {name for name, _ in keyed}
     names -= plan.route.unread
-    if identity is None and body is None and not names:  # only GETs look for plans
-        plan.remember(list(extra), extended)
+    can_recur = identity is None and body is None and not names  # only GETs look for plans
+    if can_recur and plan.remember(list(extra), extended):
         engine.memo.add_weight(weigh_other(extra, extended))
     return extended
 

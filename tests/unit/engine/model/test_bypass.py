@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachemw.engine.model.bypass import CONDITIONAL, KEYED, REMOVED, Watched, bypass_reason
+from cachemw.engine.model.bypass import (
+    CONDITIONAL,
+    KEYED,
+    REMOVED,
+    Watched,
+    bypass_reason,
+    normalised_host,
+)
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Request
 from tests.support.engine import ROUTE, Field, Kit, get
@@ -264,3 +271,23 @@ def test_a_body_goes_past_the_cache(length: bytes, good: bool) -> None:
 @given(st.binary(max_size=20), st.lists(st.tuples(st.binary(max_size=8), st.binary(max_size=8))))
 def test_no_request_raises(host: bytes, fields: list[tuple[bytes, bytes]]) -> None:
     reason(get("/x", *fields, host=host))
+
+
+NAMES = [
+    pytest.param("shop.example", "shop.example", id="as it is"),
+    pytest.param("SHOP.Example", "shop.example", id="case"),
+    pytest.param("shop.example:80", "shop.example", id="the port of http"),
+    pytest.param("shop.example:443", "shop.example", id="the port of https"),
+    pytest.param("shop.example:0080", "shop.example", id="zeros before it"),
+    pytest.param("shop.example.", "shop.example", id="a final dot"),
+    pytest.param("shop.example.:443", "shop.example", id="a final dot and a port"),
+    pytest.param("shop.example:8080", "shop.example:8080", id="another port"),
+    pytest.param("shop.example:180", "shop.example:180", id="a port that ends so"),
+    pytest.param("[::1]:80", "[::1]", id="an address"),
+    pytest.param("[::80]", "[::80]", id="an address that ends so"),
+]
+
+
+@pytest.mark.parametrize(("host", "name"), NAMES)
+def test_a_host_has_one_name_in_tags(host: str, name: str) -> None:
+    assert normalised_host(host) == name

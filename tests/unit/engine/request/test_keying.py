@@ -120,7 +120,8 @@ def test_our_own_conditions_replace_the_clients(keep_conditions: bool) -> None:
 KNOWN = [
     pytest.param([], False, False, id="nobody"),
     pytest.param([cookie(b"sid=1")], True, False, id="a cookie on a route that has not said"),
-    pytest.param([cookie(b"")], True, False, id="an empty cookie field"),
+    pytest.param([cookie(b"")], False, False, id="an empty cookie field"),
+    pytest.param([cookie(b"_ga=1; _gid=2")], False, False, id="analytics cookies only"),
     pytest.param([(b"authorization", b"Basic eA==")], False, True, id="authorization"),
 ]
 
@@ -435,6 +436,12 @@ FAST: list[Any] = [
     pytest.param({"vary": ["X-A"]}, [(b"x-a", b"1")], True, id="a declared field"),
     pytest.param({}, [(b"x-forwarded-proto", b"https")], True, id="a keyed field"),
     pytest.param({}, [cookie(b"sid=1")], False, id="a known client: cookie"),
+    pytest.param({}, [cookie(b"_ga=1; _gid=2")], True, id="analytics cookies"),
+    pytest.param({}, [cookie(b"")], True, id="an empty cookie field"),
+    pytest.param({"personal_cookies": ["s"]}, [cookie(b"_x=1")], True, id="nobody's cookies"),
+    pytest.param(
+        {"ignore_cookies": []}, [cookie(b"_ga=1")], False, id="analytics cookies, not ignored"
+    ),
     pytest.param({}, [(b"authorization", b"x")], False, id="a known client: authorization"),
     pytest.param({}, [(b"if-none-match", b"x")], False, id="a condition"),
     pytest.param({}, [(b"range", b"bytes=0-")], False, id="a range"),
@@ -470,6 +477,30 @@ def test_a_keyed_field_beside_one_that_is_not_keyed_is_left_to_the_flow(other: F
     for _ in range(2):
         assert kit.asked(request).plan.key.digest == entry.key
         assert kit.hit(request) is None
+
+
+def test_a_personal_cookie_finds_no_plan_that_is_remembered() -> None:
+    """I1. Guard: `Plan._reduce` gives None where `CookieRules.key` does."""
+    kit = Kit({**ROUTE, "cookies": ["a"], "personal_cookies": ["sid"]})
+    for sent in (b"a=1", b"x=1"):
+        entry = kit.fill(get("/products/1", cookie(sent)))
+        assert kit.hit(get("/products/1", cookie(sent))) is entry
+        personal = get("/products/1", cookie(sent + b"; sid=1"))
+        assert kit.hit(personal) is None
+        asked = kit.classify(personal)
+        assert isinstance(asked, Bypass)
+        assert asked.reason == "personal-cookie"
+    forwarded = (b"x-forwarded-proto", b"https")
+    kit.fill(get("/products/1", forwarded))
+    assert kit.hit(get("/products/1", forwarded, cookie(b"sid=1"))) is None
+
+
+def test_cookies_in_no_key_are_remembered_under_no_plan() -> None:
+    """I1. Guard: `Plan.remember` remembers nothing for them."""
+    kit = Kit()
+    forwarded = (b"x-forwarded-proto", b"https")
+    kit.asked(get("/products/1", forwarded, cookie(b"sid=1")))
+    assert not kit.asked(get()).plan.others
 
 
 def test_the_order_of_what_is_remembered_mixes_up_nobody() -> None:
