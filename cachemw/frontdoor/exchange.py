@@ -41,6 +41,7 @@ from cachemw.engine.keeping.storing import (
 from cachemw.engine.lookup.rendering import render
 from cachemw.engine.request.decisions import Fetch, Forward, Serve
 from cachemw.engine.request.keying import Rewrite
+from cachemw.http.fields import Fields
 from cachemw.http.messages import Answer, Head
 from cachemw.recording.context import UNRECORDED, Recording, Unrecorded, open_recording
 from cachemw.wiring.core import Core
@@ -203,7 +204,7 @@ class Exchange:
             self._settle(fetch)
 
     def _pass_on(self, tags: tuple[str, ...], *, stale: bool = False) -> None:
-        """Give the tags of this response to the one that is made from it (I5)."""
+        """Add the tags of this response to those of the one that is made from it (I5)."""
         if self._outer is not None:
             self._outer.add_stored(tags, stale=stale)
 
@@ -214,7 +215,9 @@ class Exchange:
 
     async def ainvalidate(self) -> None:
         """Purge what an unsafe request changed, in an event loop."""
-        if self.invalidates:
+        if self.invalidates and _current_task() is None:  # the event loop is not asyncio's
+            self._core.purger.invalidate(self.invalidates)
+        elif self.invalidates:
             await self._core.purger.ainvalidate(self.invalidates)
 
     def take(self, piece: bytes) -> None:
@@ -261,7 +264,20 @@ class Exchange:
     def give_up(self, event: str) -> None:
         """Log the exception being handled, an internal error; the response is not stored (I3)."""
         self._core.reporter.logs.failed(event)
-        self._take_collector()
+        self.spoil("unreadable")
+
+    def unreadable_head(self, status: object) -> None:
+        """Take note of a head that cannot be read, and goes out as it is.
+
+        The response is not stored. Its status alone decides whether an unsafe request changed anything.
+        """
+        self._core.reporter.logs.failed("head_failed")
+        self.spoil("unreadable")
+        try:
+            code = int(status)  # type: ignore[call-overload]
+        except Exception:
+            return
+        self.decide(Head(status=code, headers=Fields([])))
 
     def _take_collector(self) -> Collector | None:
         collector, self._collector = self._collector, None

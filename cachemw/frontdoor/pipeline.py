@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from cachemw.engine.core.drivers import arun, run
 from cachemw.engine.core.effects import Effect
-from cachemw.engine.flows.on_request import on_request, refreshing
+from cachemw.engine.flows.on_request import forward_past, on_request, refreshing
 from cachemw.engine.lookup.leasing import leads_refresh
 from cachemw.engine.lookup.rendering import hit_fields, render
 from cachemw.engine.model.outcomes import Outcome
@@ -103,14 +103,28 @@ class CacheReply:
     def start_refresh(self, call: Callable[[Exchange], None]) -> None:
         """Start the refresh in a worker thread; `call` calls the application and consumes its body."""
         fetch = self._refresh()
-        if not self._core.workers.submit(lambda: _run_refresh(self._core, fetch, call)):
-            fetch.abandon()
+        try:
+            if not self._core.workers.submit(lambda: _run_refresh(self._core, fetch, call)):
+                fetch.abandon()
+        except Exception:
+            self.give_up_refresh()
 
     def astart_refresh(self, call: Callable[[Exchange], Awaitable[None]]) -> None:
         """Start the refresh in a task of the running event loop."""
         fetch = self._refresh()
-        if not self._core.tasks.spawn(_arun_refresh(self._core, fetch, call)):
-            fetch.abandon()
+        work = _arun_refresh(self._core, fetch, call)
+        try:
+            # A task that is cancelled before it begins (its event loop ends) runs no `finally`.
+            if not self._core.tasks.spawn(work, fetch.abandon):
+                fetch.abandon()
+        except Exception:
+            work.close()
+            self.give_up_refresh()
+
+    def give_up_refresh(self) -> None:
+        """Log the exception being handled, and release the flight of the refresh (I3)."""
+        self._core.reporter.logs.failed("refresh_failed")
+        self._refresh().abandon()
 
     def _refresh(self) -> Fetch:
         assert self._served is not None
@@ -239,6 +253,8 @@ class Pipeline:
             return await core.effects.aperform(effect)
 
         try:
+            if not core.tasks.can_run():
+                return self._without_loop(arrival)
             return await arun(self._steps(arrival), perform)
         except Exception:
             self.bypass(arrival.started)
@@ -267,7 +283,20 @@ class Pipeline:
         if isinstance(decision, Serve):
             reused(decision.entry.tags, stale=decision.outcome.outcome == "stale")
             return CacheReply(core, _rendered(core, decision), decision, arrival.started)
-        return Exchange(core, decision, arrival.started)
+        try:
+            return Exchange(core, decision, arrival.started)
+        except BaseException:
+            if decision.fetch is not None:
+                _end_refresh(core, decision.fetch, None)
+            raise
+
+    def _without_loop(self, arrival: Arrival) -> Exchange:
+        """Forward a request of another event loop than asyncio's (trio), which the cache cannot use."""
+        core = self.core
+        core.reporter.logs.loop_unsupported()
+        core.start()
+        forward = forward_past(core.engine, arrival.read(), "event-loop")
+        return Exchange(core, forward, arrival.started)
 
     def bypass(self, started: float) -> None:
         """Log and count an internal error; the request goes to the application (I3)."""

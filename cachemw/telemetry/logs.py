@@ -248,6 +248,10 @@ class Logs:
             self._warned_of_order = True
         self._fault("outer_identity", {"route": route, "found": found, "advice": ORDER_ADVICE})
 
+    def loop_unsupported(self) -> None:
+        """Warn that requests bypass the cache, because their event loop is not asyncio's: once a minute."""
+        self._warn_once("loop_unsupported", "event-loop")
+
     def _warn_once(self, event: str, reason: str) -> None:
         if not _FAULTS.isEnabledFor(logging.WARNING):
             return

@@ -64,14 +64,7 @@ def _make_route(
         body_limit=route.body_limit,
         language=languages.get(route.body or "raw"),
         persisted=route.persisted_queries or "mutation",
-        policy=Policy(
-            ttl=None if route.ttl == "response" else route.ttl,
-            negative_ttl=route.negative_ttl,
-            stale_while_revalidate=route.stale_while_revalidate,
-            stale_if_error=route.stale_if_error,
-            heuristic=route.heuristic,
-            retain=route.retain,
-        ),
+        policy=_policy(route),
         max_size=route.max_size,
         max_variants=route.max_variants,
         read_query=query_reader(route.query, route.ignore_query),
@@ -79,12 +72,7 @@ def _make_route(
         removed=REMOVED - varies - asking,
         identifying=frozenset() if route.identity else asking - varies,
         refuses=frozenset() if route.identity or route.same_for_all_users else OUTER_IDENTITY,
-        cookies=CookieRules(
-            None if route.cookies is None else frozenset(route.cookies),
-            route.ignore_cookies or (),
-            route.personal_cookies or (),
-            frozenset(route.keyed_cookies),
-        ),
+        cookies=_cookie_rules(route),
         unread=_unread(route),
         honours=route.client_directives == "honour",
         identity=identities[route.identity] if route.identity else None,
@@ -95,6 +83,26 @@ def _make_route(
         own_tag=route_tag(route.name),
         families=_families(route.tags),
         share=FULL if route.enabled else OFF,
+    )
+
+
+def _policy(route: Route) -> Policy:
+    return Policy(
+        ttl=None if route.ttl == "response" else route.ttl,
+        negative_ttl=route.negative_ttl,
+        stale_while_revalidate=route.stale_while_revalidate,
+        stale_if_error=route.stale_if_error,
+        heuristic=route.heuristic,
+        retain=route.retain,
+    )
+
+
+def _cookie_rules(route: Route) -> CookieRules:
+    return CookieRules(
+        None if route.cookies is None else frozenset(route.cookies),
+        route.ignore_cookies or (),
+        route.personal_cookies or (),
+        frozenset(route.keyed_cookies),
     )
 
 

@@ -57,6 +57,7 @@ __all__ = [
 ]
 
 _BODILESS = frozenset({204, 304})
+_ENDLESS = frozenset({b"text/event-stream", b"multipart/x-mixed-replace"})
 
 
 class Collector(Struct, kw_only=True, eq=False):
@@ -91,6 +92,8 @@ def judge_head(
         return Refused("request")
     if fetch.has_stale_part():
         return Refused("stale-part")
+    if _is_endless(head):
+        return Refused("event-stream")
     route = fetch.cacheable.route
     size = len(body) if body is not None else _stated_length(head)
     if size > route.max_size:
@@ -109,6 +112,12 @@ def judge_head(
         authorization_sent=fetch.cacheable.authorization_sent,
         wall_now=wall_now,
     )
+
+
+def _is_endless(head: Head) -> bool:
+    """Tell whether the response is a stream without an end, for which nobody should wait."""
+    media_type = head.headers.first(b"content-type")
+    return media_type is not None and media_type.partition(b";")[0].strip().lower() in _ENDLESS
 
 
 def sets_removed_cookie(fetch: Fetch, head: Head) -> bool:

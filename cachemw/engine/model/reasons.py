@@ -32,6 +32,9 @@ FORWARDED = {
     "holdout": Reason(
         "bypass", "the request was drawn for the holdout, the control group that bypasses the cache"
     ),
+    "event-loop": Reason(
+        "bypass", "the server's event loop is not asyncio's (trio), and the cache needs that"
+    ),
     "cut-off": Reason(
         "bypass", "the invalidation log cannot be read, and the route's consistency is strict"
     ),
@@ -113,6 +116,8 @@ NOT_KEPT = {
     "graphql-errors": "the response reports GraphQL errors, or is not plain JSON",
     "exception": "the application raised",
     "incomplete": "the client left before the end, or the request was cancelled",
+    "event-stream": "the response is a stream that does not end (text/event-stream)",
+    "unreadable": "the request could not be changed, or the response's head could not be read",
     "body": "the application received a body that is not part of the key",
     "write": "the application used write()",
     "message": "the application sent a message that cannot be copied",

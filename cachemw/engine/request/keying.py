@@ -216,7 +216,7 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
             request.scheme.encode("ascii", "replace"),
             host,
             mount,
-            request.raw_path,
+            request.raw_mount + request.raw_path,
             request.path.encode("utf-8", "surrogateescape"),
             query,
         )
