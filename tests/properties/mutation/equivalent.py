@@ -75,7 +75,7 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
         "initial_age",
         "next(fields.members(b'age'), b'')",
         "next(fields.members(b'age'), b'X')",
-    ): ("neither is a number"),
+    ): "neither is a number",
     (
         _FRESHNESS,
         "initial_age",
