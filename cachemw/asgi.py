@@ -9,22 +9,28 @@ Content-Length says that this piece may be all, so that the response can carry a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import Any
 
 from cachemw.cache import Cache
 from cachemw.frontdoor.asgi_relay import AsgiRelay
 from cachemw.frontdoor.asgi_scope import (
     IDENTITY_IN_STATE,
+    NOBODY,
     App,
     Receive,
     Scope,
     Send,
+    has_one_host,
     outer_of,
+    plain,
     receive_body,
+    refresh_scope,
     request_of,
     send_answer,
     send_nowhere,
+    target_of,
 )
 from cachemw.frontdoor.exchange import Exchange
 from cachemw.frontdoor.lifespan import Lifespan
@@ -35,7 +41,7 @@ __all__ = ["CacheMiddleware"]
 
 _FRAMED = frozenset({"1.1", "1.0"})
 """Versions of HTTP in which a request without Content-Length and Transfer-Encoding has no body."""
-_NOT_IN_STATE = IDENTITY_IN_STATE.isdisjoint
+_ABSENT = IDENTITY_IN_STATE.isdisjoint
 
 
 class CacheMiddleware:
@@ -52,52 +58,61 @@ class CacheMiddleware:
         self._hit = pipeline.hit
         self._finish_hit = pipeline.finish_hit
         self._monotonic = pipeline.monotonic
-        self._lifespan_state: Mapping[str, object] = {}
+        self._state: Mapping[str, Any] | None = None
+        """The state of the server's lifespan, which it copies into the scope of each request."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
         if scope["type"] != "http":
-            await self._pass_on(scope, receive, send)
+            await self._pass(scope, receive, send)
             return
         now = self._monotonic()
-        headers = scope["headers"]
-        first = dict(headers)
-        watched = None
-        if not self._names.isdisjoint(first):
-            watched = [pair for pair in headers if pair[0] in self._names]
-        outer: tuple[tuple[bytes, bytes], ...] = ()
-        known = (
-            "session" in scope
-            or "user" in scope
-            or "auth" in scope
-            or ("extensions" in scope and "tls" in scope["extensions"])
-        )
-        if "state" in scope and (state := scope["state"]) and state.__class__ is dict:
-            known = known or not _NOT_IN_STATE(state)
-        if known:
-            outer = outer_of(scope, self._lifespan_state)
-            watched = [*(watched or ()), *outer] or None
-        target = (
-            scope.get("scheme"),
-            first.get(b"host"),
-            scope.get("root_path"),
-            scope["path"],
-            scope.get("raw_path"),
-            scope["query_string"],
-        )
-        held_out = self._engine.holdout > 0.0 and self._is_held_out()
-        framed = scope.get("http_version") in _FRAMED
-        if scope["method"] == "GET" and framed and not held_out:
-            hit = self._hit(target, watched, headers, now)
-            if hit is not None:
-                status, fields, body, route = hit
-                await send({"type": "http.response.start", "status": status, "headers": fields})
-                await send({"type": "http.response.body", "body": body})
-                self._finish_hit(route, status, now)
-                return
-        read = partial(request_of, scope, first, outer)  # a closure would make every hit slower
-        arrival = Arrival(read, target, watched, now, held_out, framed)
-        await self._look_closer(scope, receive, send, arrival)
+        headers: Any = scope.get("headers")
+        try:
+            first = dict(headers) if type(headers) is list else {}
+        except Exception:  # names that cannot be looked up
+            first = {}
+        host = first.get(b"host")
+        if type(host) is not bytes:  # the pairs have another form, or there is no Host
+            scope, headers, first = plain(scope)
+            host = first.get(b"host")
+        hit = arrival = None
+        try:
+            watched, outer = None, NOBODY
+            if not self._names.isdisjoint(first):
+                watched = [(name, value) for name, value in headers if name in self._names]
+            if (
+                ("session" in scope or "user" in scope or "auth" in scope)
+                or ("extensions" in scope and "tls" in scope["extensions"])
+                or ((state := scope.get("state")) and type(state) is dict and not _ABSENT(state))
+            ):
+                outer = outer_of(scope, self._state or {})
+                watched = [*(watched or ()), *outer] or None
+            target = target_of(scope, host)
+            held_out = self._engine.holdout > 0.0 and self._is_held_out()
+            framed = scope.get("http_version") in _FRAMED
+            plain_get = scope["method"] == "GET" and framed and not held_out
+            if plain_get and (len(first) == len(headers) or has_one_host(headers)):
+                hit = self._hit(target, watched, headers, now)
+            if hit is None:
+                read = partial(request_of, scope, first, outer)  # a closure would slow every hit
+                arrival = Arrival(read, target, watched, now, held_out, framed)
+        except Exception:  # on an internal error, bypass the cache (I3)
+            self._pipeline.bypass(now)
+        if hit is None:
+            await self._look_closer(scope, receive, send, arrival)
+            return
+        status, fields, body, route = hit
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        await send({"type": "http.response.body", "body": body})
+        self._finish_hit(route, status, now)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what is not HTTP."""
+        if scope["type"] == "lifespan":
+            self._state = scope.get("state")
+            send = Lifespan(self._pipeline.core, send).relay
+        await self.app(scope, receive, send)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -106,8 +121,11 @@ class CacheMiddleware:
         await self.app(scope, receive, send)
 
     async def _look_closer(
-        self, scope: Scope, receive: Receive, send: Send, arrival: Arrival
+        self, scope: Scope, receive: Receive, send: Send, arrival: Arrival | None
     ) -> None:
+        if arrival is None:
+            await self.app(scope, receive, send)
+            return
         incoming = Incoming(receive)
         try:
             decision = await self._pipeline.adecide(arrival, incoming.read)
@@ -124,11 +142,17 @@ class CacheMiddleware:
 
     async def _reply(self, scope: Scope, send: Send, reply: CacheReply) -> None:
         if reply.refreshes:
-            body = receive_body(reply.content)
-
-            async def call(exchange: Exchange) -> None:
-                await AsgiRelay(self.app, send_nowhere, exchange).run({**scope}, body)
-
-            reply.astart_refresh(call)
+            try:
+                reply.astart_refresh(self._refresh(scope, reply))
+            except Exception:
+                reply.give_up_refresh()
         await send_answer(send, reply.answer)
         reply.finish()
+
+    def _refresh(self, scope: Scope, reply: CacheReply) -> Callable[[Exchange], Awaitable[None]]:
+        own, body = refresh_scope(scope, self._state), receive_body(reply.content)
+
+        async def call(exchange: Exchange) -> None:
+            await AsgiRelay(self.app, send_nowhere, exchange).run(own, body)
+
+        return call

@@ -8,7 +8,7 @@ Nothing is buffered: a body is copied while it is relayed, and closed at the end
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from cachemw.cache import Cache
 from cachemw.frontdoor.exchange import Exchange
@@ -47,30 +47,42 @@ class CacheMiddleware:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Handle one request."""
         now = self._monotonic()
-        scheme = environ["wsgi.url_scheme"]
-        raw = raw_target(environ)
-        target = self._reader.target(environ, scheme, raw)
-        watched = self._reader.watched(environ)
-        held_out = self._engine.holdout > 0.0 and self._is_held_out()
-        terminated = environ.get("wsgi.input_terminated")
-        if environ["REQUEST_METHOD"] == "GET" and not held_out:
-            hit = self._hit(target, watched, None, now)
-            if hit is not None and not (terminated and carries_body(environ)):
-                status, headers, body, route = hit
-                start_response(status_line(status), native(headers))
-                self._finish_hit(route, status, now)
-                return [body]
-        decision = self._pipeline.decide(
-            Arrival(
-                lambda: self._reader.request(environ, scheme, raw),
-                target,
-                watched,
-                now,
-                held_out,
-                framed=not terminated,
-            ),
-            lambda limit: read_input(environ, limit),
-        )
+        hit = arrival = None
+        try:
+            scheme = environ["wsgi.url_scheme"]
+            raw = raw_target(environ)
+            target = self._reader.target(environ, scheme, raw)
+            watched = self._reader.watched(environ)
+            held_out = self._engine.holdout > 0.0 and self._is_held_out()
+            terminated = environ.get("wsgi.input_terminated")
+            if environ["REQUEST_METHOD"] == "GET" and not held_out:
+                hit = self._hit(target, watched, None, now)
+                if hit is not None and terminated and carries_body(environ):
+                    hit = None
+            if hit is None:
+                arrival = Arrival(
+                    lambda: self._reader.request(environ, scheme, raw),
+                    target,
+                    watched,
+                    now,
+                    held_out,
+                    framed=not terminated,
+                )
+        except Exception:  # on an internal error, bypass the cache (I3)
+            self._pipeline.bypass(now)
+        if hit is not None:
+            status, headers, body, route = hit
+            start_response(status_line(status), native(headers))
+            self._finish_hit(route, status, now)
+            return [body]
+        return self._look_closer(environ, start_response, arrival)
+
+    def _look_closer(
+        self, environ: Environ, start_response: StartResponse, arrival: Arrival | None
+    ) -> Iterable[bytes]:
+        decision = None
+        if arrival is not None:
+            decision = self._pipeline.decide(arrival, lambda limit: read_input(environ, limit))
         if decision is None:
             return self.app(environ, start_response)
         if isinstance(decision, Exchange):
@@ -81,16 +93,22 @@ class CacheMiddleware:
         self, environ: Environ, start_response: StartResponse, reply: CacheReply
     ) -> Iterable[bytes]:
         if reply.refreshes:
-            own = _detached(environ, reply.content)
-
-            def call(exchange: Exchange) -> None:
-                WsgiRelay(self.app, start_nowhere, exchange).consume(own)
-
-            reply.start_refresh(call)
+            try:
+                reply.start_refresh(self._refresh(environ, reply.content))
+            except Exception:
+                reply.give_up_refresh()
         answer = reply.answer
         start_response(status_line(answer.status), native(answer.headers))
         reply.finish()
         return [answer.body or b""]
+
+    def _refresh(self, environ: Environ, content: Content | None) -> Callable[[Exchange], None]:
+        own = _detached(environ, content)
+
+        def call(exchange: Exchange) -> None:
+            WsgiRelay(self.app, start_nowhere, exchange).consume(own)
+
+        return call
 
 
 def _detached(environ: Environ, content: Content | None) -> Environ:

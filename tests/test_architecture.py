@@ -119,6 +119,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "http",
         "invalidation",
+        "process",
         "stores.redis",
         "wiring",
     },
@@ -178,6 +179,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "introspection",
         "invalidation",
+        "process",
         "telemetry",
     },
     "django.management": set(),
@@ -201,12 +203,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "introspection",
         "invalidation",
+        "process",
         "rollout",
         "rollout.flags",
         "telemetry",
     },
-    "cli.common": {"cache", "config", "errors", "invalidation.log"},
-    "cli.demo": {"cache", "cachemw", "config", "ops.load", "rollout", "testing"},
+    "cli.common": {"cache", "config", "errors", "invalidation.log", "process"},
+    "cli.demo": {"cache", "cachemw", "cli.common", "config", "ops.load", "rollout", "testing"},
     "__main__": {"cli"},
 }
 """What each folder, or module of the root, may import beside itself: from the ground up."""
@@ -371,6 +374,7 @@ PURE = {
     "enum",
     "functools",
     "hashlib",
+    "ipaddress",  # text to numbers
     "http",
     "http_sf",  # reads structured fields, and nothing else: bytes to values
     "itertools",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Literal
 
 import click
@@ -15,7 +14,7 @@ from cachemw.cli.common.options import (
     choose_config,
     read_config,
 )
-from cachemw.cli.common.printing import make_table, open_console
+from cachemw.cli.common.printing import echo, echo_json, make_table, open_console
 from cachemw.config import Config, Route
 from cachemw.config.checks.warnings import health_check_warning, redis_warnings
 from cachemw.engine.core.setup import make_routes
@@ -44,16 +43,16 @@ def check(config: ConfigLocation, as_json: bool) -> None:
     except ConfigError as error:
         if as_json:
             problems = [{"path": each.path, "message": each.message} for each in error.problems]
-            click.echo(json.dumps({"ok": False, "problems": problems}, indent=2))
+            echo_json({"ok": False, "problems": problems})
         raise ConfigProblems(error) from error
     states = _configured_flags(settings).states()
     warnings = _collect_warnings(settings, states)
     if as_json:
-        click.echo(json.dumps(_as_document(settings, states, warnings), indent=2))
+        echo_json(_as_document(settings, states, warnings))
         return
     _print(config, settings, states)
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        echo(f"warning: {warning}", err=True)
 
 
 def _check_flags_file(config: Config, source: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import click
 
 from cachemw.cli.common.options import ConfigLocation, config_option, read_config
+from cachemw.cli.common.printing import echo
 from cachemw.cli.common.redis_access import (
     command_cache,
     redis_settings,
@@ -43,7 +44,7 @@ def controller(path: ConfigLocation, once: bool) -> None:
         stopping = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
-        click.echo(f"Controlling {config.namespace}.", err=True)
+        echo(f"Controlling {config.namespace}.", err=True)
         cache.rollout.control(stopping, stay=not once)
     finally:
         cache.close()

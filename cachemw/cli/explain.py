@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 import click
 import msgspec
 
 from cachemw.cli.common.options import ConfigLocation, config_option, read_config
+from cachemw.cli.common.printing import echo, echo_json
 from cachemw.cli.common.redis_access import watching_cache
 from cachemw.introspection.explain import Explanation
 from cachemw.introspection.stored_entries import StoredEntry
@@ -66,18 +66,19 @@ def explain(
     if as_json:
         document = msgspec.to_builtins(explanation)
         document["unusable"] = None if unusable is None else asdict(unusable)
-        click.echo(json.dumps(document, indent=2))
+        echo_json(document)
     else:
-        click.echo(_as_text(explanation, unusable))
+        echo(*_as_lines(explanation, unusable))
 
 
-def _as_text(explanation: Explanation, unusable: StoredEntry | None) -> str:
-    text = str(explanation)
+def _as_lines(explanation: Explanation, unusable: StoredEntry | None) -> list[str]:
+    lines = str(explanation).split("\n")
     if unusable is None:
-        return text
+        return lines
     if unusable.verdict == "rejected":
-        return f"{text}\n  unusable the stored bytes are not a valid entry: {unusable.reason}"
-    return (
-        f"{text}\n  unusable {unusable.status}, {unusable.size} bytes, age {unusable.age:.0f} s,"
-        f" ttl {unusable.ttl:.0f} s: {unusable.verdict}"
-    )
+        return [*lines, f"  unusable the stored bytes are not a valid entry: {unusable.reason}"]
+    return [
+        *lines,
+        f"  unusable {unusable.status}, {unusable.size} bytes, age {unusable.age:.0f} s,"
+        f" ttl {unusable.ttl:.0f} s: {unusable.verdict}",
+    ]

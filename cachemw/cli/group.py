@@ -19,6 +19,7 @@ from cachemw.cli.rollout import rollout
 from cachemw.cli.stats import stats
 from cachemw.cli.tags import tags
 from cachemw.errors import CacheError, ConfigError
+from cachemw.process.printable import printable
 
 __all__ = ["group"]
 
@@ -33,7 +34,17 @@ class _Group(click.Group):
         except ConfigError as error:
             raise ConfigProblems(error) from error
         except CacheError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(printable(str(error))) from error
+        except (
+            click.UsageError
+        ) as error:  # it may have several lines, and holds only what was typed
+            raise click.UsageError(
+                printable(error.format_message(), keep="\n"), error.ctx
+            ) from error
+        except click.ClickException as error:
+            if isinstance(error, ConfigProblems):  # it shows its problems line by line
+                raise
+            raise click.ClickException(printable(error.message)) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""

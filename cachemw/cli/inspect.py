@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -10,10 +9,9 @@ from typing import Any
 
 import click
 from rich.console import RenderableType
-from rich.text import Text
 
 from cachemw.cli.common.options import ConfigLocation, config_option, read_config
-from cachemw.cli.common.printing import make_table, open_console
+from cachemw.cli.common.printing import echo_json, make_table, make_text, open_console
 from cachemw.cli.common.redis_access import watching_cache
 from cachemw.introspection.stored_entries import StoredEntry
 
@@ -101,7 +99,7 @@ def inspect(
         else:
             document, printed = _sum_by_route(stored, [route.name for route in config.routes])
     if as_json:
-        click.echo(json.dumps(document, indent=2))
+        echo_json(document)
     else:
         open_console().print(*printed)
 
@@ -135,13 +133,13 @@ def _list_entries(stored: Iterator[StoredEntry], limit: int) -> _Result:
     more = next(stored, None) is not None
     document = {"entries": [asdict(entry) for entry in entries], "more": more}
     if not entries:
-        return document, [Text("There are no entries.")]
+        return document, [make_text("There are no entries.")]
     printed: list[RenderableType] = [
         make_table(_COLUMNS, [_line(each) for each in entries], right=_RIGHT)
     ]
     if more:
         printed.append(
-            Text(f"There are more than these {limit}: give a larger --limit to see them.")
+            make_text(f"There are more than these {limit}: give a larger --limit to see them.")
         )
     return document, printed
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
 import click
 
 from cachemw.cli.common.options import ConfigLocation, config_option, read_config
+from cachemw.cli.common.printing import echo, echo_json
 from cachemw.cli.common.redis_access import (
     command_cache,
     redis_settings,
@@ -95,7 +95,10 @@ def purge(
             result = cache.purge(**selection, soft=soft)
     finally:
         cache.close()
-    click.echo(json.dumps(asdict(result)) if as_json else result.sentence(soft=soft))
+    if as_json:
+        echo_json(asdict(result), indent=None)
+    else:
+        echo(result.sentence(soft=soft))
 
 
 def _preview(config: Config, selection: dict[str, Any], as_json: bool) -> None:
@@ -103,17 +106,16 @@ def _preview(config: Config, selection: dict[str, Any], as_json: bool) -> None:
         preview = cache.preview(**selection)
     assert preview.redis is not None
     if as_json:
-        click.echo(json.dumps({"tags": preview.tags, "redis": asdict(preview.redis)}))
+        echo_json({"tags": preview.tags, "redis": asdict(preview.redis)}, indent=None)
     else:
-        click.echo(_preview_text(preview, preview.redis))
+        echo(*_preview_lines(preview, preview.redis))
 
 
-def _preview_text(preview: Preview, touched: Touched) -> str:
+def _preview_lines(preview: Preview, touched: Touched) -> list[str]:
     routes = ", ".join(f"{route} {count}" for route, count in sorted(touched.routes.items()))
     entries = f"{touched.entries} {'entry' if touched.entries == 1 else 'entries'} in Redis"
     lines = [f"Would purge {entries}, {touched.size} bytes{f': {routes}' if routes else ''}."]
     if preview.tags is not None:
         lines.append(f"By {'this tag' if len(preview.tags) == 1 else 'these tags'}:")
         lines += [f"  {tag}" for tag in preview.tags]
-    lines.append("Nothing was purged.")
-    return "\n".join(lines)
+    return [*lines, "Nothing was purged."]

@@ -7,7 +7,6 @@ A rollout has phases, one for some risk classes each, and a phase has steps such
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,10 +17,9 @@ from typing import Any
 
 import click
 import msgspec
-from rich.text import Text
 
 from cachemw.cli.common.options import ConfigLocation, config_option, read_config
-from cachemw.cli.common.printing import make_table, open_console
+from cachemw.cli.common.printing import echo, echo_json, make_table, make_text, open_console
 from cachemw.cli.common.redis_access import (
     command_cache,
     redis_settings,
@@ -93,7 +91,7 @@ def plan(path: ConfigLocation, out: str | None) -> None:
     config = read_config(path)
     text = plan_text(config)
     if out is None:
-        click.echo(text, nl=False)
+        echo(*text.removesuffix("\n").split("\n"))
     else:
         try:
             with Path(out).open("x", encoding="utf-8") as file:
@@ -118,7 +116,7 @@ def start(path: ConfigLocation, plan_file: str | None, by: str, reason: str) -> 
     plan_document = read_toml(plan_file) if plan_file else default_plan(config)
     source = plan_file or "the default plan"
     for warning in fit(plan_from(plan_document, source=source), config, source=source):
-        click.echo(f"warning: {warning}", err=True)
+        echo(f"warning: {warning}", err=True)
     with _open_rollout(path, "no rollout was started") as manager:
         _print(manager.start(plan_document, by=by, reason=reason))
 
@@ -187,9 +185,9 @@ def status(path: ConfigLocation, as_json: bool) -> None:
     with _open_rollout(path, "the state of the rollout is not known") as manager:
         state = manager.status()
     if as_json:
-        click.echo(json.dumps(_as_document(state), indent=2))
+        echo_json(_as_document(state))
     elif state is None:
-        click.echo("There is no rollout.")
+        echo("There is no rollout.")
     else:
         _print(state)
 
@@ -211,7 +209,7 @@ def history(path: ConfigLocation, as_json: bool, count: int) -> None:
     with _open_rollout(path, "the history is not known") as manager:
         records = manager.history(count)
     if as_json:
-        click.echo(json.dumps([msgspec.to_builtins(each) for each in records], indent=2))
+        echo_json([msgspec.to_builtins(each) for each in records])
         return
     rows = [_row(each) for each in records]
     open_console().print(make_table(["at", "by", "action", "phase", "step", "reason"], rows))
@@ -236,7 +234,7 @@ def _as_document(state: State | None) -> dict[str, Any] | None:
 
 def _print(state: State) -> None:
     console = open_console()
-    console.print(Text("\n".join(_lines(state, plan_of(state)))))
+    console.print(make_text(*_lines(state, plan_of(state))))
     rows = [
         [group, each.guardrail, each.verdict, _format_evidence(each.evidence)]
         for group, judgements in state.judged.items()

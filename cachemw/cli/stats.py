@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -11,10 +10,9 @@ from typing import Any
 import click
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.text import Text
 
 from cachemw.cli.common.options import ConfigLocation, config_option, read_config
-from cachemw.cli.common.printing import make_table, open_console
+from cachemw.cli.common.printing import echo_json, make_table, make_text, open_console
 from cachemw.cli.common.redis_access import redis_settings, reporting_redis_errors
 from cachemw.config import Config
 from cachemw.connections.nodes import Nodes
@@ -67,7 +65,7 @@ def stats(path: ConfigLocation, as_json: bool, watch: bool) -> None:
         if watch:
             _watch(config, read_stats, as_json)
         elif as_json:
-            click.echo(json.dumps(_as_document(read_stats()), indent=2))
+            echo_json(_as_document(read_stats()))
         else:
             console = open_console()
             console.print(_make_report(config, read_stats(), console.width))
@@ -82,9 +80,9 @@ def _watch(config: Config, read_stats: Callable[[], FleetStats], as_json: bool) 
     if as_json:
         while True:
             try:
-                click.echo(json.dumps(_as_document(read_stats())))
+                echo_json(_as_document(read_stats()), indent=None)
             except click.ClickException as error:
-                click.echo(json.dumps({"error": error.message}))
+                echo_json({"error": error.message}, indent=None)
             time.sleep(_WATCH_SECONDS)
     console = open_console()
     with Live(console=console, auto_refresh=False) as live:
@@ -92,7 +90,7 @@ def _watch(config: Config, read_stats: Callable[[], FleetStats], as_json: bool) 
             try:
                 shown = _make_report(config, read_stats(), console.width)
             except click.ClickException as error:
-                shown = Text(error.message)
+                shown = make_text(error.message)
             live.update(shown, refresh=True)
             time.sleep(_WATCH_SECONDS)
 
@@ -164,18 +162,18 @@ def _make_report(config: Config, found: FleetStats, width: int) -> RenderableTyp
         lines.append(f"Not counted: {found.unreadable} that run another release of cachemw.")
     lines += _shadow_savings(total) + _shadow_mistakes(total)
     if not live:
-        return Text("\n".join(lines))
+        return make_text(*lines)
     rows = [_row(name, total.route(name)) for name in sorted(total.requests)]
     rows.append(_row("all", total))
-    parts: list[RenderableType] = [Text("\n".join(lines))]
+    parts: list[RenderableType] = [make_text(*lines)]
     tables = [_OUTCOMES + _TIMES] if width >= _ONE_TABLE_WIDTH else [_OUTCOMES, _TIMES]
     for names in tables:
         cells = [[row["route"], *(row[name] for name in names)] for row in rows]
         parts.append(make_table(["route", *names], cells, right=tuple(names)))
-    parts += map(Text, _not_stored(total))
+    parts += map(make_text, _not_stored(total))
     for title, text in (("events", _format_events(total)), ("now", _format_gauges(total))):
         if text:
-            parts.append(Text(f"{title}: {text}"))
+            parts.append(make_text(f"{title}: {text}"))
     return Group(*parts)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import Any
 
@@ -10,7 +9,7 @@ import click
 
 from cachemw.cli.common.graph_drawing import DRAWERS
 from cachemw.cli.common.options import ConfigLocation, config_option, read_config
-from cachemw.cli.common.printing import make_table, open_console
+from cachemw.cli.common.printing import echo, echo_json, make_table, open_console
 from cachemw.cli.common.redis_access import watching_cache
 from cachemw.config import Config
 from cachemw.config.syntax.dependencies import Pattern
@@ -53,16 +52,16 @@ def tags(path: ConfigLocation, top: int, form: str | None, as_json: bool) -> Non
     if form is not None:
         if as_json:
             raise click.UsageError("give --graph or --json, not both: --json contains the graph")
-        click.echo(_draw_graph(config, form))
+        echo(*_draw_graph(config, form).split("\n"))
         return
     if not config.redis and top:
-        click.echo(
+        echo(
             f"no entries were counted: the configuration has no `redis` setting: {_WITHOUT_REDIS}",
             err=True,
         )
     counted = _count_tags(config, top) if config.redis and top else None
     if as_json:
-        click.echo(json.dumps(_as_document(config, counted), indent=2))
+        echo_json(_as_document(config, counted))
         return
     rows = [
         [route.name, (route.mount or "") + route.path, " ".join(route.tags) or "-"]

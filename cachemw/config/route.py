@@ -30,6 +30,7 @@ __all__ = ["Kind", "Route", "filled"]
 
 Risk = Literal["low", "medium", "high"]
 Body = Literal["raw", "graphql"]
+PersistedQueries = Literal["mutation", "query"]
 ClientDirectives = Literal["ignore", "honour"]
 Consistency = Literal["bounded", "strict"]
 
@@ -122,6 +123,11 @@ class Route(Settings):
         default=None,
         help='"raw": the bytes of the body are in the key. "graphql": so too, and only queries are cached.',
     )
+    persisted_queries: Setting[PersistedQueries | None, PersistedQueries | None] = option(
+        v.PERSISTED_QUERIES,
+        default=None,
+        help='What a GraphQL request is that names a stored query by its identifier. Left out: "mutation".',
+    )
     body_limit: Setting[Size, int] = option(
         v.positive_size,
         default="64KiB",
@@ -185,6 +191,11 @@ class Route(Settings):
         default=(),
         help="Tags that a successful unsafe request (such as a POST) to this path purges.",
     )
+    invalidates_on_redirect: Setting[bool, bool] = option(
+        v.boolean,
+        default=False,
+        help="Whether a 3xx answer to an unsafe request counts as success, as after a form was saved.",
+    )
     stale_while_revalidate: Setting[Duration | None, float | None] = option(
         v.duration,
         default=None,
@@ -234,6 +245,7 @@ class Route(Settings):
         Rule(("ttl", "kind", "methods"), rules.some_ttl),
         Rule(("methods", "invalidates"), rules.some_purpose),
         Rule(("methods", "body"), rules.body_of_methods),
+        Rule(("body", "persisted_queries"), rules.persisted_of_graphql),
         Rule(("ttl", "heuristic"), rules.heuristic_of_response),
         Rule(("cookies", "ignore_cookies", "personal_cookies"), own_lists),
         Rule(("identity", "personal_cookies"), one_way_to_know),

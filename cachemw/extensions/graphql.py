@@ -2,15 +2,19 @@
 
 A request counts as a query only where that is certain: one document that parses, in it exactly one
 operation that would run, and nothing beside it that a server might run instead (the identifier of a
-persisted query, a second `query` in the URL). A request that cannot be read and contains the word
-`mutation` counts as a mutation, because the server's parser may accept more than ours. That costs a
-purge; the opposite mistake would leave old responses in the cache (I5).
+persisted query, a second `query` in the URL).
+
+Whatever is not certain counts as a mutation: another encoding or media type, a member that is given twice,
+a document that does not parse. The server's parser may accept more than ours, and the word `mutation` can be
+written so that no search finds it. That costs a purge; the opposite mistake would leave old responses in
+the cache (I5). A request that names a persisted query, and has no text, counts as what its route says.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from enum import Enum
 from hashlib import blake2b
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -27,10 +31,18 @@ __all__ = ["GraphQL", "resolve_languages"]
 
 _MEMBERS = frozenset({"query", "operationName", "variables", "extensions"})
 """The parameters of a request (GraphQL over HTTP, draft, section 5)."""
+_IDENTIFIERS = frozenset({"documentId", "id", "queryId", "doc_id"})
+"""The parameters that name a persisted query: in the draft's appendix A, and what Relay's and other
+clients send."""
+_RUN = _MEMBERS | _IDENTIFIERS
 _ANSWERS = frozenset({"application/json", "application/graphql-response+json"})
 _MAX_TOKENS = 5000
 """Most tokens of a document that is parsed (I4). Parsing takes about 5 µs a token, in an event loop too;
 few documents have a thousand."""
+_MAX_DOCUMENT = 131_072
+"""Most characters of a document that is parsed (I4): strings and comments of any length are one token."""
+_MAX_BATCH = 20
+"""Most requests of a batch that are read (I4)."""
 _MEMO_SIZE = 2048
 """Documents whose operation is remembered, in each of two generations. The keys are digests, because a
 document may have 64 KiB."""
@@ -59,6 +71,16 @@ class _GraphQLRequest(NamedTuple):
     """The name of the operation to run; None where the document has only one."""
 
 
+class _Unread(Enum):
+    """Requests without a document that can be read."""
+
+    UNCERTAIN = "uncertain"
+    PERSISTED = "persisted"
+    """It names a persisted query."""
+    NOTHING = "nothing"
+    """There is nothing to run, as in a request for the page of a GraphQL editor."""
+
+
 class _ResponseBody(msgspec.Struct):
     errors: Any = None
 
@@ -71,13 +93,22 @@ class GraphQL:
         self._old: dict[bytes, Operation] = {}
         self._decoder = msgspec.json.Decoder(_ResponseBody)
 
-    def operation(self, request: Request, query: bytes) -> Operation:
-        """Return the kind of operation of a request; `query` is the URL's, as the application sees it."""
+    def operation(
+        self, request: Request, query: bytes, *, persisted: Operation = "mutation"
+    ) -> Operation:
+        """Return the kind of operation of a request; `query` is the URL's, as the application sees it.
+
+        `persisted` is the kind of those that name a persisted query and have no text.
+        """
         try:
             read = _read(request, query)
+            if not isinstance(read, list):
+                return self._operation(read, persisted)
+            kinds = {self._operation(_from_members(each), persisted) for each in read}
         except (ValueError, RecursionError):  # not UTF-8, not JSON, or nested too deep
-            read = None
-        return _suspected(request) if read is None else self._operation(read)
+            return "mutation"
+        # A batch is never cached, so it matters only whether one of its requests is a mutation.
+        return "mutation" if "mutation" in kinds else "other"
 
     def is_whole(self, head: Head, body: bytes) -> bool:
         """Tell whether a response can be read, and reports no error."""
@@ -88,7 +119,11 @@ class GraphQL:
         except (msgspec.MsgspecError, RecursionError):
             return False
 
-    def _operation(self, read: _GraphQLRequest) -> Operation:
+    def _operation(self, read: _GraphQLRequest | _Unread, persisted: Operation) -> Operation:
+        if isinstance(read, _Unread):
+            if read is _Unread.PERSISTED:
+                return persisted
+            return "mutation" if read is _Unread.UNCERTAIN else "other"
         digest = blake2b(repr(read).encode(), digest_size=32).digest()
         operation = self._young.get(digest) or self._old.get(digest)
         if operation is None:
@@ -99,26 +134,36 @@ class GraphQL:
         return operation
 
 
-def _read(request: Request, query: bytes) -> _GraphQLRequest | None:
-    """Return the document of a request; None where it is not sure which one a server would run.
+def _read(request: Request, query: bytes) -> _GraphQLRequest | _Unread | list[Any]:
+    """Return what a server would run for a request; a list of members for a batch.
 
     Raises ValueError or RecursionError for a body that is not of the type that it claims.
     """
     parameters = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
     if request.content is None:
-        return _from_members(_once(parameters))
-    if not _MEMBERS.isdisjoint(name for name, _ in parameters):
-        return None  # servers differ in which they use: the body, or the URL
+        return _from_url(_once(parameters)) if query else _Unread.NOTHING
+    if not _RUN.isdisjoint(name for name, _ in parameters):
+        return _Unread.UNCERTAIN  # servers differ in which they use: the body, or the URL
     if b"content-encoding" in request.headers:
-        return None
+        return _Unread.UNCERTAIN
     kind = _media_type(request.headers)
     text = request.content.data.decode("utf-8")
     if kind == "application/graphql":
         return _GraphQLRequest(text, None)
     if kind != "application/json":
-        return None
+        return _Unread.UNCERTAIN
     members = json.loads(text, object_pairs_hook=_once)
-    return _from_members(members) if isinstance(members, dict) else None
+    if isinstance(members, list) and len(members) <= _MAX_BATCH:
+        return members
+    return _from_members(members)
+
+
+def _from_url(parameters: dict[str, Any]) -> _GraphQLRequest | _Unread:
+    """Read the parameters of a GET, in which extensions are a text of JSON."""
+    if "extensions" in parameters:
+        extensions = json.loads(parameters["extensions"], object_pairs_hook=_once)
+        parameters["extensions"] = extensions
+    return _from_members(parameters)
 
 
 def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -134,16 +179,34 @@ def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _from_members(members: dict[str, Any]) -> _GraphQLRequest | None:
+def _from_members(members: object) -> _GraphQLRequest | _Unread:
+    if not isinstance(members, dict):
+        return _Unread.UNCERTAIN
     document, name = members.get("query"), members.get("operationName")
-    if not isinstance(document, str) or not isinstance(name, str | None):
-        return None
-    return _GraphQLRequest(document, name) if members.keys() <= _MEMBERS else None
+    if not isinstance(name, str | None):
+        return _Unread.UNCERTAIN
+    if isinstance(document, str) and members.keys() <= _MEMBERS:
+        return _GraphQLRequest(document, name)
+    return _Unread.PERSISTED if _is_persisted(members) else _Unread.UNCERTAIN
+
+
+def _is_persisted(members: dict[str, Any]) -> bool:
+    """Tell whether a request names one persisted query, and has no text that could run instead."""
+    if "query" in members or not members.keys() <= _RUN:
+        return False
+    names = [members[name] for name in _IDENTIFIERS if name in members]
+    extensions = members.get("extensions")
+    if isinstance(extensions, dict) and "persistedQuery" in extensions:
+        names.append(extensions["persistedQuery"])
+    return len(names) == 1 and names[0] is not None
 
 
 def _media_type(fields: Fields) -> str:
-    """Return the media type, in lower case and without parameters; empty where it is not in UTF-8."""
-    kind, *parameters = (fields.first(b"content-type") or b"").decode("latin-1").lower().split(";")
+    """Return the media type, in lower case and without parameters; empty if that is uncertain or no UTF-8."""
+    values = fields.values(b"content-type")
+    if len(values) != 1:  # servers differ in which of two they use
+        return ""
+    kind, *parameters = values[0].decode("latin-1").lower().split(";")
     for parameter in parameters:
         name, _, value = parameter.strip().partition("=")
         if name == "charset" and value.strip('"') not in ("utf-8", "utf8"):
@@ -151,32 +214,22 @@ def _media_type(fields: Fields) -> str:
     return kind.strip()
 
 
-def _suspected(request: Request) -> Operation:
-    """Return the operation that a request may be which cannot be read."""
-    content = request.content
-    if content is None:
-        return "other"
-    coded = b"content-encoding" in request.headers
-    return "mutation" if coded or b"mutation" in content.data else "other"
-
-
 def _parsed(read: _GraphQLRequest) -> Operation:
     from graphql import FragmentDefinitionNode, OperationDefinitionNode, parse
 
-    suspected: Operation = "mutation" if "mutation" in read.document else "other"
+    if len(read.document) > _MAX_DOCUMENT:
+        return "mutation"
     try:
         definitions = parse(read.document, no_location=True, max_tokens=_MAX_TOKENS).definitions
     except Exception:  # also a fault of the parser itself (I3)
-        return suspected
+        return "mutation"
     operations = [each for each in definitions if isinstance(each, OperationDefinitionNode)]
     fragments = [each for each in definitions if isinstance(each, FragmentDefinitionNode)]
-    if len(operations) + len(fragments) < len(
-        definitions
-    ):  # type definitions, which no request has
-        return "other"
+    run = operations
     if read.name is not None:
-        operations = [each for each in operations if each.name and each.name.value == read.name]
-    if len(operations) != 1:
-        return suspected
-    kind = operations[0].operation.value
-    return "query" if kind == "query" else "mutation" if kind == "mutation" else "other"
+        run = [each for each in operations if each.name and each.name.value == read.name]
+    if len(run) == 1 and len(operations) + len(fragments) == len(definitions):
+        kind = run[0].operation.value
+        return "query" if kind == "query" else "mutation" if kind == "mutation" else "other"
+    # It is not valid, or has type definitions, which no request has. A lenient server may run any of them.
+    return "mutation" if any(each.operation.value == "mutation" for each in operations) else "other"

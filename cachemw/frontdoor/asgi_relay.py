@@ -59,12 +59,19 @@ class AsgiRelay:
     async def run(self, scope: Scope, receive: Receive) -> None:
         """Call the application with the rewritten request; release its flight whatever happens."""
         exchange = self._exchange
+        try:
+            own = rewritten(scope, exchange.rewrite)
+            original = _copied(scope) if exchange.may_ask_again else scope
+        except Exception:  # on an internal error, bypass the cache (I3)
+            exchange.give_up("request_failed")
+            exchange.finish()
+            await self._app(scope, receive, self._send)
+            return
         channel = _Watched(receive, exchange) if exchange.may_store else receive
-        original = _copied(scope) if exchange.may_ask_again else scope
         try:
             try:
                 with span_origin(exchange.template), exchange.recording:
-                    await self._app(rewritten(scope, exchange.rewrite), channel, self.relay)
+                    await self._app(own, channel, self.relay)
             except Exception:
                 if self._dropped < 0:
                     raise
@@ -122,7 +129,19 @@ class AsgiRelay:
 
     async def _on_start(self, message: Message) -> None:
         """Hold the start of a response whose body may come in one piece, with no trailers."""
-        self._held, self._fields = message, Fields(header_pairs(message.get("headers", ())))
+        try:
+            given = list(message.get("headers", ()))  # which may be read only once
+            message = {**message, "headers": given}
+            self._fields = Fields(header_pairs(given))
+            int(message["status"])
+        except Exception:  # the server may take what we cannot read (I3)
+            self._exchange.unreadable_head(message.get("status"))
+            if self._exchange.invalidates:
+                await self._exchange.ainvalidate()
+            self._sent = True
+            await self._send(message)
+            return
+        self._held = message
         one_piece = b"content-length" in self._fields and not message.get("trailers")
         if not (self._exchange.may_store and one_piece):
             await self._flush()

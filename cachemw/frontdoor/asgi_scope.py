@@ -8,24 +8,31 @@ from typing import Any
 from urllib.parse import quote
 
 from cachemw.engine.model.identity_headers import CLIENT_CERTIFICATE
+from cachemw.engine.model.routes import Target
 from cachemw.engine.request.keying import Rewrite
+from cachemw.frontdoor.raw_path import split_mount
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Answer, Content, Request
 
 __all__ = [
     "IDENTITY_IN_STATE",
+    "NOBODY",
     "App",
     "Message",
     "Receive",
     "Scope",
     "Send",
+    "has_one_host",
     "header_pairs",
     "outer_of",
+    "plain",
     "receive_body",
+    "refresh_scope",
     "request_of",
     "rewritten",
     "send_answer",
     "send_nowhere",
+    "target_of",
 ]
 
 Scope = MutableMapping[str, Any]
@@ -40,6 +47,10 @@ IDENTITY_IN_STATE = frozenset(
 )
 """Names in `scope["state"]` (`request.state` in Starlette) by which middleware hands on who is asking. Not
 `session`: there that is most often a session of the database."""
+
+
+NOBODY: tuple[Pair, ...] = ()
+"""What `outer_of` returns where nothing says who is asking."""
 
 
 def outer_of(scope: Scope, lifespan_state: Mapping[str, object]) -> tuple[Pair, ...]:
@@ -79,22 +90,71 @@ def request_of(scope: Scope, first: dict[bytes, bytes], outer: tuple[Pair, ...] 
     # Servers differ: some put the mount into the path, some do not.
     if mount and (path == mount or path.startswith(mount + "/")):
         below = path[len(mount) :] or "/"
-        raw_mount = quote(mount, errors="surrogateescape").encode()
-        if raw_path.startswith(raw_mount):
-            raw_path = raw_path[len(raw_mount) :] or b"/"
+    raw_mount, raw_path = split_mount(raw_path, mount, below)
     headers = scope["headers"]
-    if not isinstance(headers, list):
-        headers = [(bytes(name), bytes(value)) for name, value in headers]
+    if not all(
+        type(pair) is tuple and type(pair[0]) is bytes and type(pair[1]) is bytes
+        for pair in headers
+    ):
+        headers = header_pairs(headers)
+        first = dict(headers)
     return Request(
         method=scope["method"],
         scheme=scope.get("scheme") or "http",
         mount=mount,
         path=below,
         raw_path=raw_path,
+        raw_mount=raw_mount,
         query=scope["query_string"],
         headers=Fields(headers, first),
         outer=outer,
     )
+
+
+def plain(scope: Scope) -> tuple[Scope, list[Pair], dict[bytes, bytes]]:
+    """Return a scope whose header pairs may have any form, its headers as pairs of bytes, and their index.
+
+    ASGI allows any iterable of two bytes-like objects, also one that can be read once. What is no such
+    thing is left to the application, and has no headers here.
+    """
+    try:
+        given = list(scope["headers"])
+        scope = {**scope, "headers": given}
+        pairs = header_pairs(given)
+    except Exception:  # the rules will find no Host, so the request bypasses the cache (I3)
+        return scope, [], {}
+    return {**scope, "headers": pairs}, pairs, dict(pairs)
+
+
+def target_of(scope: Scope, host: bytes | None) -> Target:
+    """Return the values that identify the target of a request."""
+    return (
+        scope.get("scheme"),
+        host,
+        scope.get("root_path"),
+        scope["path"],
+        scope.get("raw_path"),
+        scope["query_string"],
+    )
+
+
+def has_one_host(headers: list[Pair]) -> bool:
+    """Tell whether there is one Host header. An index by name hides a second one."""
+    return sum(name == b"host" for name, _ in headers) == 1
+
+
+def refresh_scope(scope: Scope, state: Mapping[str, Any] | None) -> Scope:
+    """Return the scope of a refresh, which is made for everybody (I1).
+
+    Its `state` is the lifespan's alone: middleware may have put a user or an open session into that of
+    the request. The extensions belong to the connection of its client.
+    """
+    own = {**scope}
+    if "state" in own:
+        own["state"] = {} if state is None else dict(state)
+    if "extensions" in own:
+        own["extensions"] = {}
+    return own
 
 
 def rewritten(scope: Scope, rewrite: Rewrite | None) -> Scope:

@@ -41,8 +41,9 @@ from cachemw.engine.keeping.storing import (
 from cachemw.engine.lookup.rendering import render
 from cachemw.engine.request.decisions import Fetch, Forward, Serve
 from cachemw.engine.request.keying import Rewrite
+from cachemw.http.fields import Fields
 from cachemw.http.messages import Answer, Head
-from cachemw.recording.context import UNRECORDED, Recording, Unrecorded
+from cachemw.recording.context import UNRECORDED, Recording, Unrecorded, open_recording
 from cachemw.wiring.core import Core
 
 __all__ = ["Exchange"]
@@ -58,6 +59,7 @@ class Exchange:
         "_finished",
         "_forward",
         "_outcome",
+        "_outer",
         "_pieces",
         "_raised",
         "_size",
@@ -99,9 +101,15 @@ class Exchange:
         """Whether a stored answer goes out in place of the application's response."""
         self.recording: Recording | Unrecorded = UNRECORDED
         """Records what the application reads, if its response may be stored."""
-        if forward.fetch is not None:
-            self.recording = recording = Recording()
-            forward.fetch.recorded = recording.close
+        fetch = forward.fetch
+        # A refresh is asked for by nobody: the response that set it off is made from the stale one.
+        self._outer = None if fetch is not None and fetch.refresh else open_recording()
+        """The recording of the response whose making asked for this one, in the same process."""
+        if fetch is not None:
+            self.recording = recording = Recording(self._outer)
+            fetch.recorded = recording.close
+            fetch.has_stale_part = lambda: recording.has_stale_part
+            self._pass_on(fetch.cacheable.plan.tags)
 
     @property
     def template(self) -> str:
@@ -180,6 +188,7 @@ class Exchange:
             self._core.reporter.logs.failed("head_failed")
             self._status = head.status
             return Answer(status=head.status, headers=list(head.headers.pairs), body=None)
+        self._pass_on(decided.tags)
         self._collector, self.pending_save = decided.collector, decided.pending_save
         self.invalidates = decided.purge
         self._status = decided.answer.status
@@ -194,6 +203,11 @@ class Exchange:
             fetch.abandon()
             self._settle(fetch)
 
+    def _pass_on(self, tags: tuple[str, ...], *, stale: bool = False) -> None:
+        """Add the tags of this response to those of the one that is made from it (I5)."""
+        if self._outer is not None:
+            self._outer.add_stored(tags, stale=stale)
+
     def invalidate(self) -> None:
         """Purge what an unsafe request changed, in a thread."""
         if self.invalidates:
@@ -201,7 +215,9 @@ class Exchange:
 
     async def ainvalidate(self) -> None:
         """Purge what an unsafe request changed, in an event loop."""
-        if self.invalidates:
+        if self.invalidates and _current_task() is None:  # the event loop is not asyncio's
+            self._core.purger.invalidate(self.invalidates)
+        elif self.invalidates:
             await self._core.purger.ainvalidate(self.invalidates)
 
     def take(self, piece: bytes) -> None:
@@ -234,7 +250,9 @@ class Exchange:
                 whole = body if self._size <= collector.max_size else None
                 self._outcome = shadowed(engine, collector, whole, self._size, now)
             else:
-                self.pending_save = on_complete(engine, collector, body, now)
+                self.pending_save = write = on_complete(engine, collector, body, now)
+                if write is not None:
+                    self._pass_on(write.entries[0][1].tags)
         except Exception:
             self._core.reporter.logs.failed("store_failed")
 
@@ -246,7 +264,20 @@ class Exchange:
     def give_up(self, event: str) -> None:
         """Log the exception being handled, an internal error; the response is not stored (I3)."""
         self._core.reporter.logs.failed(event)
-        self._take_collector()
+        self.spoil("unreadable")
+
+    def unreadable_head(self, status: object) -> None:
+        """Take note of a head that cannot be read, and goes out as it is.
+
+        The response is not stored. Its status alone decides whether an unsafe request changed anything.
+        """
+        self._core.reporter.logs.failed("head_failed")
+        self.spoil("unreadable")
+        try:
+            code = int(status)  # type: ignore[call-overload]
+        except Exception:
+            return
+        self.decide(Head(status=code, headers=Fields([])))
 
     def _take_collector(self) -> Collector | None:
         collector, self._collector = self._collector, None
@@ -273,10 +304,13 @@ class Exchange:
 
     def _serve_stored(self, served: Serve) -> Answer:
         answer = render(self._core.engine, served)
+        fetch = self._forward.fetch
+        fallback = () if fetch is None or fetch.fallback is None else fetch.fallback.tags
+        self._pass_on(fallback + served.entry.tags, stale=served.outcome.outcome == "stale")
         self.serves_stored = True
         self._raised = False
         self.pending_save = served.pending_save
-        if not (self._forward.fetch is not None and self._forward.fetch.refresh):
+        if fetch is None or not fetch.refresh:
             self._outcome = served.outcome
         self._status = answer.status
         return answer

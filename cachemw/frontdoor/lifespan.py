@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from cachemw.frontdoor.asgi_scope import Message, Send
 from cachemw.wiring.core import Core
 
@@ -31,5 +29,8 @@ class Lifespan:
         # Another server of this process may go on. Were the cache closed under it, it would serve
         # from memory what is purged meanwhile (I5).
         end = self._core.aleave if self._core.servers else self._core.aclose
-        with contextlib.suppress(Exception):
+        try:
             await end()
+        except Exception:  # for example, the event loop is not asyncio's
+            if not self._core.servers:
+                self._core.close()

@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from cachemw.engine.core.drivers import arun, run
 from cachemw.engine.core.effects import Effect
-from cachemw.engine.flows.on_request import on_request, refreshing
+from cachemw.engine.flows.on_request import forward_past, on_request, refreshing
 from cachemw.engine.lookup.leasing import leads_refresh
 from cachemw.engine.lookup.rendering import hit_fields, render
 from cachemw.engine.model.outcomes import Outcome
@@ -37,9 +37,12 @@ from cachemw.frontdoor.purge_endpoint import MAX_BODY, endpoint_of
 from cachemw.frontdoor.purge_orders import PurgeOrders
 from cachemw.http.fields import Pair
 from cachemw.http.messages import Answer, Content, Request
+from cachemw.recording.context import current, reused
 from cachemw.wiring.core import Core
 
 __all__ = ["Arrival", "CacheReply", "Pipeline"]
+
+_recording = current.get
 
 Hit = tuple[int, list[Pair], bytes, RouteState]
 """Status, headers and body to send, and the route, for `finish_hit`."""
@@ -100,14 +103,28 @@ class CacheReply:
     def start_refresh(self, call: Callable[[Exchange], None]) -> None:
         """Start the refresh in a worker thread; `call` calls the application and consumes its body."""
         fetch = self._refresh()
-        if not self._core.workers.submit(lambda: _run_refresh(self._core, fetch, call)):
-            fetch.abandon()
+        try:
+            if not self._core.workers.submit(lambda: _run_refresh(self._core, fetch, call)):
+                fetch.abandon()
+        except Exception:
+            self.give_up_refresh()
 
     def astart_refresh(self, call: Callable[[Exchange], Awaitable[None]]) -> None:
         """Start the refresh in a task of the running event loop."""
         fetch = self._refresh()
-        if not self._core.tasks.spawn(_arun_refresh(self._core, fetch, call)):
-            fetch.abandon()
+        work = _arun_refresh(self._core, fetch, call)
+        try:
+            # A task that is cancelled before it begins (its event loop ends) runs no `finally`.
+            if not self._core.tasks.spawn(work, fetch.abandon):
+                fetch.abandon()
+        except Exception:
+            work.close()
+            self.give_up_refresh()
+
+    def give_up_refresh(self) -> None:
+        """Log the exception being handled, and release the flight of the refresh (I3)."""
+        self._core.reporter.logs.failed("refresh_failed")
+        self._refresh().abandon()
 
     def _refresh(self) -> Fetch:
         assert self._served is not None
@@ -192,6 +209,10 @@ class Pipeline:
             if found is None:
                 return None
             entry, plan = found
+            # An application that asks itself. `reused` does the same; this path has a budget.
+            recording = _recording()
+            if recording is not None:
+                recording.add_stored(entry.tags, stale=False)
             return entry.status, self._hit_headers(entry, now), entry.body, plan.route
         except Exception:  # on an internal error, bypass the cache (I3)
             self.core.reporter.logs.failed("hit_failed")
@@ -232,6 +253,8 @@ class Pipeline:
             return await core.effects.aperform(effect)
 
         try:
+            if not core.tasks.can_run():
+                return self._without_loop(arrival)
             return await arun(self._steps(arrival), perform)
         except Exception:
             self.bypass(arrival.started)
@@ -258,8 +281,22 @@ class Pipeline:
             engine, request, arrival.target, arrival.watched, now, held_out=arrival.held_out
         )
         if isinstance(decision, Serve):
+            reused(decision.entry.tags, stale=decision.outcome.outcome == "stale")
             return CacheReply(core, _rendered(core, decision), decision, arrival.started)
-        return Exchange(core, decision, arrival.started)
+        try:
+            return Exchange(core, decision, arrival.started)
+        except BaseException:
+            if decision.fetch is not None:
+                _end_refresh(core, decision.fetch, None)
+            raise
+
+    def _without_loop(self, arrival: Arrival) -> Exchange:
+        """Forward a request of another event loop than asyncio's (trio), which the cache cannot use."""
+        core = self.core
+        core.reporter.logs.loop_unsupported()
+        core.start()
+        forward = forward_past(core.engine, arrival.read(), "event-loop")
+        return Exchange(core, forward, arrival.started)
 
     def bypass(self, started: float) -> None:
         """Log and count an internal error; the request goes to the application (I3)."""

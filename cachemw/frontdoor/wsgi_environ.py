@@ -12,6 +12,7 @@ from cachemw.engine.model.bypass import CONDITIONAL
 from cachemw.engine.model.identity_headers import OUTER_ENVIRON, VARIABLES
 from cachemw.engine.model.routes import Extra, Target
 from cachemw.engine.request.keying import Rewrite
+from cachemw.frontdoor.raw_path import split_mount
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Request
 
@@ -95,12 +96,14 @@ class EnvironReader:
             if value := environ.get(variable):
                 headers.append((field, str(value).encode("latin-1")))
         said = [pair for name in sorted(_OUTER & environ.keys()) for pair in _outer(name, environ)]
+        raw_mount, raw_path = _raw_path(raw, mount, path)
         return Request(
             method=environ["REQUEST_METHOD"],
             scheme=scheme,
             mount=mount,
             path=path,
-            raw_path=_raw_path(raw, mount, path),
+            raw_path=raw_path,
+            raw_mount=raw_mount,
             query=query,
             headers=Fields(headers),
             outer=(*said, *outer),
@@ -118,17 +121,13 @@ def _outer(variable: str, environ: Mapping[str, Any]) -> list[Pair]:
     return [(VARIABLES[variable], str(value).encode("utf-8", "surrogatepass"))] if value else []
 
 
-def _raw_path(raw: str | None, mount: str, path: str) -> bytes:
-    """Return the raw path below the mount. The decoded path, which the application reads, is keyed too."""
+def _raw_path(raw: str | None, mount: str, path: str) -> tuple[bytes, bytes]:
+    """Return the mount's spelling, and the raw path below it. The decoded path is keyed too."""
     if raw is None:
         if _PLAIN.fullmatch(path):
-            return path.encode("ascii")
-        return quote(path, errors="surrogateescape").encode("ascii")
-    wire = raw.partition("?")[0].encode("latin-1")
-    mounted = quote(mount, errors="surrogateescape").encode("ascii")
-    if mounted and wire.startswith(mounted):
-        return wire[len(mounted) :] or b"/"
-    return wire
+            return b"", path.encode("ascii")
+        return b"", quote(path, errors="surrogateescape").encode("ascii")
+    return split_mount(raw.partition("?")[0].encode("latin-1"), mount, path)
 
 
 def _decoded(text: str) -> str:
@@ -151,18 +150,22 @@ def _variable(name: bytes) -> str:
 def apply_rewrite(environ: Environ, rewrite: Rewrite) -> None:
     """Change an environ into what the application is to see: fewer headers, the route's query."""
     kept = rewrite.headers.names
-    for variable in [name for name in environ if name.startswith("HTTP_")]:
-        if _field(variable) not in kept:
-            del environ[variable]
-    for field in _REWRITTEN & kept:
-        environ[_variable(field)] = b", ".join(rewrite.headers.values(field)).decode("latin-1")
+    removed = [name for name in environ if name[:5] == "HTTP_" and _field(name) not in kept]
+    changed = {
+        _variable(field): b", ".join(rewrite.headers.values(field)).decode("latin-1")
+        for field in _REWRITTEN & kept
+    }
     query = rewrite.query.decode("latin-1")
     if query != environ.get("QUERY_STRING", ""):
-        environ["QUERY_STRING"] = query
+        changed["QUERY_STRING"] = query
         for variable in _RAW_NAMES:
             if variable in environ:
                 path = environ[variable].partition("?")[0]
-                environ[variable] = f"{path}?{query}" if query else path
+                changed[variable] = f"{path}?{query}" if query else path
+    # Nothing is changed before everything is known: an error must not leave half a request (I3).
+    for variable in removed:
+        del environ[variable]
+    environ.update(changed)
 
 
 def native(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:

@@ -40,6 +40,8 @@ class WsgiRelay:
         self._length = -1
         self._replacement: bytes | None = None
         self._wrote = False
+        self._file_wrapper: Any = None
+        """The server's own way to send a file: it wants its object back as it is."""
 
     def run(self, environ: Environ) -> Iterable[bytes]:
         """Call the application and return the body that the server is to send."""
@@ -48,6 +50,12 @@ class WsgiRelay:
         try:
             if self._exchange.rewrite is not None:
                 apply_rewrite(environ, self._exchange.rewrite)
+        except Exception:  # on an internal error, bypass the cache (I3)
+            self._exchange.give_up("request_failed")
+            self._exchange.finish()
+            return self._app(environ, self._start_response)
+        self._file_wrapper = environ.get("wsgi.file_wrapper")
+        try:
             with span_origin(self._exchange.template), self._exchange.recording:
                 iterable = self._app(environ, self._capture)
                 body = self._relayed(iterable)
@@ -119,20 +127,24 @@ class WsgiRelay:
         # The head may come as late as the first piece. Nothing can be sent before that anyway, and
         # if the application fails before that, a stale answer can replace its response.
         pieces = iter(iterable)
-        passes = self._passes()
+        # A body that needs no look is not touched before the server asks for it.
+        passes = self._head is not None and not self._exchange.may_store
         begun = [] if passes else list(islice(pieces, 1))
         all_pieces = chain(begun, pieces)
         if self._wrote:
             return _Body(self._exchange, iterable, all_pieces, self._replacement)
         replacement = self._send_head(begun[0] if self._is_all(begun) else None)
-        if passes:
+        if passes and self._is_file(iterable):
             self._exchange.finish()
-            return iterable  # perhaps the server's own wsgi.file_wrapper
+            return iterable
         return _Body(self._exchange, iterable, all_pieces, replacement, self._length)
 
-    def _passes(self) -> bool:
-        """Tell whether the body needs no look."""
-        return self._head is not None and not self._exchange.may_store
+    def _is_file(self, iterable: Iterable[bytes]) -> bool:
+        """Tell whether the server may send a body without reading it: it made the object, or it is a file."""
+        wrapper = self._file_wrapper
+        return hasattr(iterable, "read") or (
+            isinstance(wrapper, type) and isinstance(iterable, wrapper)
+        )
 
     def _is_all(self, begun: list[bytes]) -> bool:
         """Tell whether the first piece is all that the head announces: frameworks wrap whole bodies."""
@@ -146,8 +158,12 @@ class WsgiRelay:
         if self._head is None:
             raise RuntimeError("the application sent a body before start_response")
         status, fields, exc_info = self._head
-        code = int(status[:3])
-        headers = Fields([(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in fields])
+        try:
+            code = int(status[:3])
+            headers = _fields(fields)
+        except Exception:  # the server may take what we cannot read (I3)
+            self._send_unread()
+            return None
         answer = self._exchange.decide(Head(status=code, headers=headers), body)
         if answer is None:
             self._dropped = True
@@ -159,6 +175,15 @@ class WsgiRelay:
         self._length = _content_length(headers)
         self._writer = self._start_response(status, native(answer.headers), exc_info)
         return None
+
+    def _send_unread(self) -> None:
+        """Send a head that cannot be read as it is; what the request changed is purged all the same."""
+        assert self._head is not None
+        status, _, _ = self._head
+        self._exchange.unreadable_head(status[:3])
+        self._exchange.invalidate()
+        self._sent = True
+        self._writer = self._start_response(*self._head)
 
     def _replace(self, answer: Answer) -> bytes:
         """Send the head of a whole answer of the cache's own, and return its body."""
@@ -194,6 +219,7 @@ class _Body:
             return self._pull()
         if self._replacement:
             return self._replacement.pop()
+        self._exchange.sent()
         raise StopIteration
 
     def _pull(self) -> bytes:
@@ -203,6 +229,8 @@ class _Body:
                 piece = next(self._pieces)
         except StopIteration:
             self._exchange.complete()
+            if self._replacement is None:
+                self._exchange.sent()  # closing may run what is no part of the response
             raise
         except Exception:
             self._exchange.fail(sent=True)
@@ -238,6 +266,10 @@ def _whole(iterable: Iterable[bytes]) -> bytes | None:
     if isinstance(iterable, (list, tuple)):
         return iterable[0] if len(iterable) == 1 else b"".join(iterable)
     return None
+
+
+def _fields(pairs: Iterable[tuple[str, str]]) -> Fields:
+    return Fields([(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in pairs])
 
 
 def _content_length(headers: Fields) -> int:

@@ -4,8 +4,9 @@ Rules:
 
 - A method is safe if the registry says so; any other, also an unknown one, may change something
   (RFC 9110 §9.2.1, §16.1.1).
-- A 2xx or 3xx answer to an unsafe request invalidates what is stored under its URI; an error changed
-  nothing (RFC 9111 §4.4).
+- A 2xx answer to an unsafe request invalidates what is stored under its URI; an error changed nothing
+  (RFC 9111 §4.4). A 3xx answer does so only where the application says that it redirects after success:
+  most sites refuse a write in the same way, by a redirect to their login page.
 - It also invalidates the URIs in Location and Content-Location, if they have the same origin
   (RFC 9111 §4.4, RFC 9110 §4.3.1).
 """
@@ -33,9 +34,12 @@ def is_unsafe(method: str) -> bool:
     return method not in _SAFE
 
 
-def invalidates(method: str, status: int) -> bool:
-    """Tell whether a response invalidates what is stored under the request's URI (RFC 9111 §4.4)."""
-    return is_unsafe(method) and 200 <= status < 400  # RFC 9111 §4.4: not an error
+def invalidates(method: str, status: int, *, redirects: bool = False) -> bool:
+    """Tell whether a response invalidates what is stored under the request's URI (RFC 9111 §4.4).
+
+    `redirects` says that a 3xx answer to a write there means success.
+    """
+    return is_unsafe(method) and 200 <= status < (400 if redirects else 300)
 
 
 def targets(fields: Fields, base: str) -> list[str]:

@@ -33,7 +33,9 @@ class Request(Struct, frozen=True, kw_only=True):
     path: str
     """The decoded path below the mount. The framework routes on it."""
     raw_path: bytes
-    """The path as the client sent it, percent-encoding kept. The cache key uses it."""
+    """The path below the mount as the client sent it, percent-encoding kept. The cache key uses it."""
+    raw_mount: bytes = b""
+    """The mount as the client spelt it, if that is not the usual spelling. In the key before `raw_path`."""
     query: bytes
     headers: Fields
     outer: tuple[Pair, ...] = ()

@@ -20,6 +20,7 @@ from cachemw.engine.request.decisions import Forward, Serve
 from cachemw.engine.request.keying import CacheableRequest
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Content, Request
+from cachemw.process.printable import printable
 from cachemw.wiring.core import Core
 
 __all__ = ["Explanation", "StoredResponse", "explain"]
@@ -84,7 +85,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
             lines.append(
                 f"  stored   {of.status}, {of.size} bytes, age {of.age:.0f} s, ttl {of.ttl:.0f} s{vary}"
             )
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
 
 def explain(

@@ -6,5 +6,6 @@ Reading order:
 - `threads`: `WorkerPool`, background calls in a few threads.
 - `tasks`: `Tasks`, background coroutines in event loops.
 - `fork`: resets objects in a forked child process.
+- `printable`: text from outside, made safe to print.
 - `exit`: closes objects when the process ends.
 """

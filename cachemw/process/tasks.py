@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 __all__ = ["Tasks"]
@@ -17,18 +17,34 @@ class Tasks:
         self.limit = limit
         self._running: set[asyncio.Task[Any]] = set()
 
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> bool:
+    @staticmethod
+    def can_run() -> bool:
+        """Tell whether an event loop of asyncio is running in this thread; trio's is none."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        return True
+
+    def spawn(
+        self, work: Coroutine[Any, Any, Any], ended: Callable[[], object] | None = None
+    ) -> bool:
         """Run a coroutine in the running loop. Return False, and close it, when the limit is reached.
+
+        `ended` is called when the task has ended, also if it was cancelled before it began. Without a
+        loop of asyncio nothing runs.
 
         The task gets an empty context. A context variable of the request that started the task must
         not reach the work that is done for everybody (I1).
         """
-        if len(self._running) >= self.limit:
+        if len(self._running) >= self.limit or not self.can_run():
             work.close()
             return False
         task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        if ended is not None:
+            task.add_done_callback(lambda _: ended(), context=contextvars.Context())
         return True
 
     async def drain(self, timeout: float) -> None:

@@ -13,6 +13,11 @@ holds only if no read is missed. Two guards serve this:
 - The recording travels in a context variable. Tasks, `asyncio.to_thread`, AnyIO's threads and
   `sync_to_async` copy the context by themselves; `carry_into_threads` makes plain threads do so.
 - Too many tags become coarser tags, and never fewer (`Recording.add_parts`).
+
+An application may answer from another answer of the same process: it calls itself, or an application that it
+has mounted. Then the outer response depends on everything that the inner one does. A recording therefore
+passes on what it notes to the recording around it, whether or not the inner response is stored, and a stored
+response that answers the inner request brings its tags (`reused`).
 """
 
 from __future__ import annotations
@@ -37,6 +42,8 @@ __all__ = [
     "current",
     "depends_on",
     "describers",
+    "open_recording",
+    "reused",
     "tag",
     "tagged",
     "unrecorded",
@@ -64,9 +71,13 @@ class Recording:
     piece of a streamed body.
     """
 
-    __slots__ = ("_closed", "_noted", "_token")
+    __slots__ = ("_closed", "_noted", "_outer", "_token", "has_stale_part")
 
-    def __init__(self) -> None:
+    def __init__(self, outer: Recording | None = None) -> None:
+        """Record for a response; `outer` is the recording of the response that asked for this one."""
+        self._outer = outer
+        self.has_stale_part = False
+        """Whether the response was made from a stored one that was stale."""
         self._noted: dict[str, set[str] | None] = {}
         """The recorded parts of each whole; None: all of it, or a tag that has no parts."""
         self._closed = False
@@ -85,14 +96,28 @@ class Recording:
 
     def add(self, tags: Iterable[str]) -> None:
         """Add normalised tags."""
+        noted = dict.fromkeys(tags)
         if not self._closed:
-            self._noted.update(dict.fromkeys(tags))
+            self._noted.update(noted)
+        if self._outer is not None:
+            self._outer.add(noted)
+
+    def add_stored(self, tags: tuple[str, ...], *, stale: bool) -> None:
+        """Add the tags of a stored response that this one is made from."""
+        self.add(tags)
+        recording: Recording | None = self if stale else None
+        while recording is not None:
+            recording.has_stale_part = True
+            recording = recording._outer
 
     def add_parts(self, whole: str, parts: Iterable[str]) -> None:
         """Add the tags of parts of a whole; more than 64 of them become the tag of the whole.
 
         That is safe because whoever changes a part purges the tag of the whole too (I5).
         """
+        parts = tuple(parts)
+        if self._outer is not None:
+            self._outer.add_parts(whole, parts)
         if self._closed:
             return
         noted = self._noted.setdefault(whole, set())
@@ -114,6 +139,22 @@ class Recording:
 
 current: ContextVar[Recording | None] = ContextVar("cachemw_recording", default=None)
 """The recording of the response that is being made in this context; None where none is."""
+
+
+def open_recording() -> Recording | None:
+    """Return the recording around the running code, if its response is not complete yet."""
+    recording = current.get()
+    return None if recording is None or recording._closed else recording
+
+
+def reused(tags: tuple[str, ...], *, stale: bool = False) -> None:
+    """Note that a stored response answers a request of the application itself, if it is one.
+
+    A response that is made from a stale one is not kept: it would be fresh for its whole lifetime.
+    """
+    recording = current.get()
+    if recording is not None:
+        recording.add_stored(tags, stale=stale)
 
 
 class Unrecorded:

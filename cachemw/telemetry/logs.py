@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from cachemw.engine.model.outcomes import Outcome
+from cachemw.process.printable import printable
 
 __all__ = ["LEVELS", "RISKS", "JsonFormatter", "Logs", "configure", "logger_of", "set_level"]
 
@@ -54,7 +55,18 @@ MAX_MISTAKES: Final = 20
 
 _LOGGERS: Final = {risk: logging.getLogger(f"cachemw.{risk}") for risk in RISKS}
 _FAULTS: Final = logging.getLogger("cachemw.faults")
-_PLAIN: Final = re.compile(r"[^\s\"=\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_PLAIN: Final = re.compile(r"[^\s\"=]+")
+
+
+def _print_traceback(record: logging.LogRecord) -> bool:
+    """Make the traceback of a record printable: the text of an error may come from Redis."""
+    if record.exc_info and not record.exc_text:
+        text = logging.Formatter().formatException(record.exc_info)
+        record.exc_text = printable(text, keep="\n")
+    return True
+
+
+_FAULTS.addFilter(_print_traceback)
 
 
 def configure(levels: Mapping[str, str]) -> None:
@@ -236,6 +248,10 @@ class Logs:
             self._warned_of_order = True
         self._fault("outer_identity", {"route": route, "found": found, "advice": ORDER_ADVICE})
 
+    def loop_unsupported(self) -> None:
+        """Warn that requests bypass the cache, because their event loop is not asyncio's: once a minute."""
+        self._warn_once("loop_unsupported", "event-loop")
+
     def _warn_once(self, event: str, reason: str) -> None:
         if not _FAULTS.isEnabledFor(logging.WARNING):
             return
@@ -312,7 +328,8 @@ def _emit(logger: logging.Logger, level: int, event: str, fields: Fields) -> Non
 
 def _quote(value: str | int | float) -> str:
     text = str(value)
-    return text if _PLAIN.fullmatch(text) else json.dumps(text)
+    # JSON writes everything that is not ASCII as an escape.
+    return text if _PLAIN.fullmatch(text) and printable(text) == text else json.dumps(text)
 
 
 class JsonFormatter(logging.Formatter):

@@ -57,8 +57,11 @@ class SharedWriter:
         """Settle, in the background, a lease whose response was not stored."""
         write = SharedWrite((), "", lease, uncacheable)
         try:
-            asyncio.get_running_loop()
+            task = asyncio.current_task()
         except RuntimeError:  # no event loop: this is a thread
+            task = None
+        # The loop of a task that is being cancelled may be ending, and run nothing any more.
+        if task is None or task.cancelling():
             accepted = self._workers.submit(lambda: self.save(write))
         else:
             accepted = self._tasks.spawn(self.asave(write))

@@ -59,12 +59,28 @@ def test_nothing_of_another_origin_is(open_door: OpenDoor) -> None:
 
 def test_a_path_that_is_not_listed_may_name_one_that_is(open_door: OpenDoor) -> None:
     door = open_door(
-        {"/write": changing(303, ("Location", "/q")), "/q": numbered("q")},
+        {"/write": changing(201, ("Location", "/q")), "/q": numbered("q")},
         config={"routes": [{"path": "/q", "ttl": "60s"}]},
     )
     door.get("/q")
     door.ask(Call(target="/write", method="POST"))
     assert door.get("/q").body == b"q 2"
+
+
+@pytest.mark.parametrize("status", [302, 303])
+@pytest.mark.parametrize("means_success", [False, True])
+def test_a_redirect_counts_only_where_the_route_says_so(
+    open_door: OpenDoor, status: int, means_success: bool
+) -> None:
+    """A form that was saved and one that was refused are both answered by a redirect."""
+    door = open_door(
+        {"/p": changing(status, ("Location", "/q")), "/q": numbered("q")},
+        invalidates_on_redirect=means_success,
+    )
+    for target in ("/p", "/q"):
+        door.get(target)
+    door.ask(Call(target="/p", method="POST"))
+    assert [door.get(target).hit for target in ("/p", "/q")] == [not means_success] * 2
 
 
 def test_a_group_is_invalidated_by_name(open_door: OpenDoor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 from typing import Any
@@ -16,6 +17,7 @@ pytest.importorskip("graphql")
 
 GRAPHQL: dict[str, Any] = {"methods": ["GET", "POST"], "body": "graphql"}
 JSON = ("Content-Type", "application/json")
+FORM = ("Content-Type", "application/x-www-form-urlencoded")
 QUERY = {"query": "query Q($n: Int) { a(n: $n) }", "variables": {"n": 1}}
 MUTATION = {"query": "mutation M { a }"}
 
@@ -158,9 +160,55 @@ def test_a_mutation_changes_what_its_url_answers(
     assert kept(door) == [False] * 3
 
 
-@pytest.mark.parametrize(
-    "asked", [{"query": "subscription { a }"}, [QUERY], {"query": "{"}, {"id": "1"}], ids=str
-)
+UNREADABLE = [
+    pytest.param(b'{"query": "\\u006dutation { a }", "id": 1}', JSON, id="escapes"),
+    pytest.param(b'{"query": "{a}", "query": "\\u006dutation { a }"}', JSON, id="twice"),
+    pytest.param('{"query": "mutation{a}"}'.encode("utf-16"), JSON, id="utf-16"),
+    pytest.param(b'\xef\xbb\xbf{"query": "mutation{a}"}', JSON, id="byte order mark"),
+    pytest.param(gzip.compress(b'{"query": "mutation{a}"}'), JSON, id="gzip"),
+    pytest.param(b"query=%6dutation%7Ba%7D", FORM, id="form"),
+    pytest.param(b'{"id": "1"}', JSON, id="persisted"),
+]
+
+
+@pytest.mark.parametrize(("asked", "media_type"), UNREADABLE)
+def test_what_cannot_be_read_counts_as_a_mutation(
+    open_door: OpenDoor, asked: bytes, media_type: tuple[str, str]
+) -> None:
+    """I5: the server may read what the cache cannot."""
+    door = open_door({"/g": server()}, **GRAPHQL)
+    kept(door)
+    assert kept(door) == [True] * 3
+    coding = [("Content-Encoding", "gzip")] if asked.startswith(b"\x1f\x8b") else []
+    assert post(door, asked, [media_type, *coding]).detail == "operation"
+    assert kept(door) == [False] * 3
+
+
+def test_a_mutation_in_a_get_counts_too(open_door: OpenDoor) -> None:
+    """GraphQL over HTTP forbids it, and some servers run it."""
+    door = open_door({"/g": server()}, **GRAPHQL)
+    for target in ("/g?query=mutation{a}", "/g?query={a}&query=mutation{a}", "/g?id=1"):
+        kept(door)
+        assert kept(door) == [True] * 3
+        assert door.get(target).detail == "operation"
+        assert kept(door) == [False] * 3
+    for target in ("/g", "/g?query=subscription{a}"):
+        door.get(target)
+        assert kept(door) == [True] * 3
+
+
+def test_a_route_may_say_that_persisted_queries_are_queries(open_door: OpenDoor) -> None:
+    door = open_door({"/g": server()}, **GRAPHQL, persisted_queries="query")
+    kept(door)
+    for asked in ({"id": "1"}, {"extensions": {"persistedQuery": {"sha256Hash": "00"}}}):
+        assert [post(door, asked).hit for _ in range(2)] == [False, True]
+    assert [door.get("/g?id=1").hit for _ in range(2)] == [False, True]
+    assert kept(door) == [True] * 3
+    post(door, {"id": "1", "query": "mutation { a }"})
+    assert kept(door) == [False] * 3
+
+
+@pytest.mark.parametrize("asked", [{"query": "subscription { a }"}, [QUERY]], ids=str)
 def test_nothing_else_does(open_door: OpenDoor, asked: Any) -> None:
     door = open_door({"/g": server()}, **GRAPHQL)
     kept(door)
@@ -193,3 +241,21 @@ def test_a_mutation_while_the_route_is_off_counts(open_door: OpenDoor) -> None:
     post(door, MUTATION)
     door.cache.flags.set({"route:g": "on"})
     assert kept(door) == [False] * 3
+
+
+def test_a_mutation_in_a_get_counts_while_the_route_is_off(open_door: OpenDoor) -> None:
+    door = open_door({"/g": server()}, **GRAPHQL, name="g")
+    for target, kept_on in (("/g?query={a}", True), ("/g?query=mutation{a}", False)):
+        kept(door)
+        door.cache.flags.set({"route:g": "off"})
+        assert door.get(target).detail == "off"
+        door.cache.flags.set({"route:g": "on"})
+        assert kept(door) == [kept_on] * 3
+
+
+def test_a_parameter_that_the_route_does_not_read_may_be_a_mutation(open_door: OpenDoor) -> None:
+    """A request that bypasses reaches the application as it came."""
+    door = open_door({"/g": server()}, **GRAPHQL, ignore_query=["q*"])
+    post(door, QUERY)
+    door.get("/g?query=mutation{a}")
+    assert not post(door, QUERY).hit

@@ -18,7 +18,7 @@ from tests.support.calls import Response, scope_of
 
 from .language import PATIENCE
 
-Message = dict[str, Any]
+Message = Any
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Coroutine[Any, Any, None]]

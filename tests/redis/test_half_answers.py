@@ -34,7 +34,7 @@ def test_the_lease_is_given_back_when_the_application_learns_of_a_disconnect(
 
         async def send(message: Any) -> None: ...
 
-        options = {"coalesce": {"lease": "1m", "wait": "1m"}}
+        options: dict[str, Any] = {"coalesce": {"lease": "1m", "wait": "1m"}}
         one, other = (CacheMiddleware(app, cache=caches.make(**options)) for _ in range(2))
         leader = asyncio.create_task(one(scope_of(PATH), receive, send))
         await waits.wait()

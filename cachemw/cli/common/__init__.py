@@ -5,6 +5,6 @@ Reading order:
 - `source`: a configuration that the calling program provides.
 - `options`: the option `--config`, and reading the configuration.
 - `redis_access`: caches that reach Redis for a command, and Redis errors as messages.
-- `printing`: the console and the tables.
+- `printing`: what prints: lines, JSON, tables.
 - `graph_drawing`: the dependency graph as text, Graphviz and Mermaid.
 """

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from cachemw.cli.common.printing import echo
 from cachemw.cli.common.source import Source
 from cachemw.config import Config, load_config
 from cachemw.errors import ConfigError
@@ -43,7 +44,7 @@ class ConfigProblems(click.ClickException):
         source = f"{self.error.source}: " if self.error.source else ""
         for problem in self.error.problems:
             line = " ".join(f"{source}{problem}".splitlines())
-            click.echo(line, file=file, err=file is None)
+            echo(line, file=file, err=file is None)
 
 
 def choose_config(ctx: click.Context, parameter: click.Parameter, path: str) -> ConfigLocation:

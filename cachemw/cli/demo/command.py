@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
-from rich.console import Console
 
+from cachemw.cli.common.printing import PrintableConsole
 from cachemw.cli.demo.figures import Figures, Outage, compare, summarise
 from cachemw.cli.demo.processes import (
     FRONT_ENDS,
@@ -146,7 +146,7 @@ def demo(
     """
     chosen = front_end or "fastapi"
     check_extras(chosen)
-    screen = Screen(Console())
+    screen = Screen(PrintableConsole())
     try:
         files = _Files(json_file, svg_file)
         figures = asyncio.run(_main(chosen, seconds, keep, rollout and not keep, screen, files))

@@ -23,6 +23,7 @@ __all__ = [
     "known_kinds",
     "one_answer_for_users",
     "one_query_rule",
+    "persisted_of_graphql",
     "planned_size",
     "reachable",
     "some_purpose",
@@ -92,6 +93,14 @@ def body_of_methods(route: Any) -> Problems:
         )
     if route.body is not None and not bodied:
         yield Problem("body", 'works only with a method that has a body: add "POST" to `methods`')
+
+
+def persisted_of_graphql(route: Any) -> Problems:
+    """Check that `persisted_queries` is used only with body = "graphql"."""
+    if route.persisted_queries is not None and route.body != "graphql":
+        yield Problem(
+            "persisted_queries", 'works only with body = "graphql": write that, or leave it out'
+        )
 
 
 def some_ttl(route: Any) -> Problems:

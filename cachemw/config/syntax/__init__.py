@@ -7,6 +7,7 @@ Reading order:
 - `cookie_names`: names of cookies, and patterns of them.
 - `units`: durations and sizes.
 - `template`: path templates of routes.
+- `hosts`: hosts and ports, and the URLs of webhooks.
 - `redis_url`: Redis URLs.
 - `flag`: the states of flags, and shares of requests.
 - `dependencies`: dependencies between tags.

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
+from cachemw.config.syntax.hosts import is_host
+
 __all__ = ["SCHEMES", "Address", "Deployment", "deployment", "read_url", "redacted"]
 
 SCHEMES = (
@@ -30,6 +32,7 @@ _EXPECTED = (
     "expected a URL that starts with redis://, rediss:// or unix://, "
     "or with redis+sentinel:// or redis+cluster://"
 )
+_NO_HOST = "the host of the Redis URL is no host name and no address"
 _ESCAPE = "; percent-encode special characters in the user name and password"
 _DATABASE = re.compile(r"/?[0-9]{0,9}", re.ASCII)
 _MASTER = re.compile(r"/([A-Za-z0-9._-]+)(?:/([0-9]{0,9}))?", re.ASCII)
@@ -134,6 +137,8 @@ def _address_mistake(parts: SplitResult) -> str:
         return "the port of a Redis URL must be a number from 1 to 65535" + _ESCAPE
     if not all(host for host, _ in addresses):
         return "the Redis URL names no host: write one, such as redis://localhost:6379/0"
+    if not all(is_host(f"[{host}]" if ":" in host else host) for host, _ in addresses):
+        return _NO_HOST + _ESCAPE
     if not mode and len(addresses) > 1:
         return "several hosts need redis+sentinel://…/service or redis+cluster://"
     if mode == "sentinel" and not _MASTER.fullmatch(parts.path):

@@ -13,6 +13,7 @@ from cachemw.config.syntax import units
 from cachemw.config.syntax.decode import Parser, list_of
 from cachemw.config.syntax.dependencies import parse_node
 from cachemw.config.syntax.flag import parse_flag, parse_holdout
+from cachemw.config.syntax.hosts import read_webhook
 from cachemw.config.syntax.messages import did_you_mean, either, show
 from cachemw.config.syntax.template import parse_template
 from cachemw.errors import Problem
@@ -37,6 +38,7 @@ __all__ = [
     "NODES",
     "PARAMETERS",
     "PATH",
+    "PERSISTED_QUERIES",
     "POLL",
     "RESPONSE_FIELDS",
     "RISK",
@@ -275,13 +277,6 @@ def _bearer_token(value: object) -> str:
     return token
 
 
-def _webhook(value: object) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"https?://[!-~]+", value):
-        # The URL is a secret, so it is not shown.
-        raise ValueError("expected an http:// or https:// URL, got something else")
-    return value
-
-
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 
 SECRET = Parser(_secret, f"at least {_SECRET_LENGTH} characters")
@@ -290,7 +285,7 @@ TOKENS = _one_or_several(
     Parser(_bearer_token, f"at least {_SECRET_LENGTH} letters, digits or -._~+/")
 )
 ENDPOINT_PATH = matching(r"/[A-Za-z0-9._~/-]+", 'a plain path such as "/.cachemw/purge"')
-WEBHOOK = Parser(_webhook, "an http:// or https:// URL")
+WEBHOOK = Parser(read_webhook, "an http:// or https:// URL")  # a secret, so it is never shown
 RISK = choice(*RISKS)
 FLAG = Parser(parse_flag, '"on", "off", "shadow" or a share of keys such as "canary 10%"')
 HOLDOUT = Parser(parse_holdout, 'a share of requests such as "2%"')
@@ -372,6 +367,7 @@ def node(name: str) -> None:
 
 
 BODY = choice("raw", "graphql")
+PERSISTED_QUERIES = choice("mutation", "query")
 CLIENT_DIRECTIVES = choice("ignore", "honour")
 RISK_KEY = key_of("risk class", RISKS)
 NAMESPACE = matching("[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, dashes or underscores")

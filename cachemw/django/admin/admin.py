@@ -20,6 +20,7 @@ from cachemw.django.admin.overview import SEARCH_TIME, make_overview, redis_pati
 from cachemw.django.registry import get_cache
 from cachemw.errors import StoreUnavailable
 from cachemw.introspection.stored_entries import Preview
+from cachemw.process.printable import printable_in
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[models.Cache]
@@ -145,7 +146,7 @@ class CacheAdmin(_ModelAdmin):
                 **self.admin_site.each_context(request),
                 "title": "Response cache" if template == "page" else "Purge?",
                 "opts": self.opts,
-                **context,
+                **printable_in(context),
             },
         )
 

@@ -9,6 +9,7 @@ from django import forms
 
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.request.urls import purged_tags
+from cachemw.process.printable import printable
 
 __all__ = ["PurgeForm", "SearchForm"]
 
@@ -104,7 +105,7 @@ class PurgeForm(forms.Form):
                 for kind in names
                 if targets[kind]
             )
-        return f"{summary} (soft)" if self.soft else summary
+        return printable(f"{summary} (soft)" if self.soft else summary)
 
 
 def _lines(text: str) -> list[str]:

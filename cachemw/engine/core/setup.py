@@ -63,14 +63,8 @@ def _make_route(
         bodied=frozenset(route.methods) & BODIED_METHODS,
         body_limit=route.body_limit,
         language=languages.get(route.body or "raw"),
-        policy=Policy(
-            ttl=None if route.ttl == "response" else route.ttl,
-            negative_ttl=route.negative_ttl,
-            stale_while_revalidate=route.stale_while_revalidate,
-            stale_if_error=route.stale_if_error,
-            heuristic=route.heuristic,
-            retain=route.retain,
-        ),
+        persisted=route.persisted_queries or "mutation",
+        policy=_policy(route),
         max_size=route.max_size,
         max_variants=route.max_variants,
         read_query=query_reader(route.query, route.ignore_query),
@@ -85,9 +79,21 @@ def _make_route(
         tags=route.tags,
         volatile=volatile_parts(route.volatile),
         invalidates=route.invalidates,
+        invalidates_on_redirect=route.invalidates_on_redirect,
         own_tag=route_tag(route.name),
         families=_families(route.tags),
         share=FULL if route.enabled else OFF,
+    )
+
+
+def _policy(route: Route) -> Policy:
+    return Policy(
+        ttl=None if route.ttl == "response" else route.ttl,
+        negative_ttl=route.negative_ttl,
+        stale_while_revalidate=route.stale_while_revalidate,
+        stale_if_error=route.stale_if_error,
+        heuristic=route.heuristic,
+        retain=route.retain,
     )
 
 

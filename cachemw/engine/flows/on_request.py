@@ -44,13 +44,14 @@ from cachemw.engine.lookup.leasing import acquire_lease
 from cachemw.engine.model.entry import NO_ANSWER
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.model.routes import Extra, RouteState, Target
+from cachemw.engine.request.bodies import may_mutate
 from cachemw.engine.request.decisions import Fetch, Forward, Serve
 from cachemw.engine.request.keying import Bypass, CacheableRequest, classify
 from cachemw.errors import StoreError
 from cachemw.http.invalidation import is_unsafe
 from cachemw.http.messages import Request
 
-__all__ = ["on_request", "refreshing"]
+__all__ = ["forward_past", "on_request", "refreshing"]
 
 
 def on_request(
@@ -88,6 +89,14 @@ def on_request(
     return (yield from _coalesce(engine, cacheable, now, found))
 
 
+def forward_past(engine: Engine, request: Request, reason: str) -> Forward:
+    """Forward a request for which nothing of the cache can be used; what it changes is purged."""
+    match = engine.router.match(request.mount, request.path)
+    route = None if match is None else engine.routes[match[0]]
+    mutates = route is not None and may_mutate(route, request, reason)
+    return _bypass(Bypass(route, reason, mutates=mutates), request)
+
+
 def _bypass(bypass: Bypass, request: Request) -> Forward:
     return Forward(
         route=bypass.route,
@@ -101,12 +110,13 @@ def _change(bypass: Bypass, request: Request) -> Request | None:
     """Return the request if it may change what it names.
 
     A route that caches a method says that the method changes nothing. On a route with a query
-    language, a change concerns everything below its path, whatever the query.
+    language, the text of the request decides, and not its method. A change concerns everything below
+    its path, whatever the query.
     """
+    if bypass.mutates:
+        return replace(request, method="POST", query=b"")
     if not is_unsafe(request.method):
         return None
-    if bypass.mutates:
-        return replace(request, query=b"")
     cached = bypass.route is not None and request.method in bypass.route.methods
     return None if cached else request
 

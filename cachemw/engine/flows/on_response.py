@@ -20,6 +20,7 @@ from cachemw.engine.keeping.changes import invalid_tags
 from cachemw.engine.keeping.storing import (
     Collector,
     fail,
+    give_up,
     judge_head,
     refuse,
     sets_removed_cookie,
@@ -57,6 +58,8 @@ class Relayed(Struct, frozen=True, kw_only=True):
     """What the shared store gets: the entry that the response to a HEAD has freshened."""
     purge: tuple[str, ...] = ()
     """Tags to purge before the response is sent."""
+    tags: tuple[str, ...] = ()
+    """The tags in its headers."""
 
 
 class AskAgain(Struct, frozen=True):
@@ -85,10 +88,10 @@ def on_head(
         head, tags = take_tags(engine, head)
     if fetch is not None and fetch.shadow:
         shadowing = start_shadowing(engine, fetch, head, tags, wall_now)
-        return Relayed(answer=_signed(engine, head, forward), collector=shadowing)
+        return Relayed(answer=_signed(engine, head, forward), collector=shadowing, tags=tags)
     if fetch is None:
         purge = invalid_tags(engine, forward.change, head) if forward.change else ()
-        return Relayed(answer=_signed(engine, head, forward), purge=purge)
+        return Relayed(answer=_signed(engine, head, forward), purge=purge, tags=tags)
     if head.status in _ORIGIN_FAILED:
         entry = _fallback_entry(engine, fetch, now)
         if entry is not None:
@@ -100,7 +103,8 @@ def on_head(
         return _replace_unvalidated(forward, fetch, now) if served is None else served
     if fetch.cacheable.request.method == "HEAD":
         pending_save = by_head(engine, fetch, head, tags, now, wall_now)
-        return Relayed(answer=_signed(engine, head, forward), pending_save=pending_save)
+        answer = _signed(engine, head, forward)
+        return Relayed(answer=answer, pending_save=pending_save, tags=tags)
     return _collect(engine, forward, fetch, head, tags, wall_now, body)
 
 
@@ -135,9 +139,9 @@ def _collect(
         judged = Refused("partial")
     if isinstance(judged, Refused):
         # A failure says nothing about the next response, so the key is not marked as uncacheable.
-        give_up = fail if head.status in _ORIGIN_FAILED else refuse
-        give_up(engine, fetch, judged.reason)
-        return Relayed(answer=_answer(engine, forward, head, will_store=False))
+        end = fail if head.status in _ORIGIN_FAILED else give_up
+        end(engine, fetch, judged.reason)
+        return Relayed(answer=_answer(engine, forward, head, will_store=False), tags=tags)
     if (headers := naming_coding(head.headers)) is not head.headers:
         head = Head(status=head.status, headers=headers)
     if body is not None:
@@ -154,7 +158,7 @@ def _collect(
     )
     # Cache-Status says `stored` only if it is known before the head is sent.
     answer = _answer(engine, forward, head, will_store=body is not None)
-    return Relayed(answer=answer, collector=collector)
+    return Relayed(answer=answer, collector=collector, tags=tags)
 
 
 def _answer(engine: Engine, forward: Forward, head: Head, *, will_store: bool) -> Answer:

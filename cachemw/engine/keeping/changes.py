@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.model.bypass import host_of, is_host, normalised_host
+from cachemw.engine.model.routes import RouteState
 from cachemw.engine.model.tags import fill, group_tag, normalise
 from cachemw.engine.request.urls import tags_of_listed_url, tags_of_target
 from cachemw.errors import TagError
@@ -21,11 +22,13 @@ _ALLOWED_IN_PATH = bytes({*range(0x21, 0x7F)} - {*b"?#"})
 
 def invalid_tags(engine: Engine, request: Request, head: Head) -> tuple[str, ...]:
     """Return the tags to purge after this response; none if nothing is cached there."""
-    if not invalidates(request.method, head.status) or not is_host(request):
+    match = engine.router.match(request.mount, request.path)
+    redirects = match is not None and engine.routes[match[0]].invalidates_on_redirect
+    if not invalidates(request.method, head.status, redirects=redirects) or not is_host(request):
         return ()
     host = host_of(request).decode("ascii")
     name = normalised_host(host)
-    tags = _declared(engine, request)
+    tags = [] if match is None else _declared(engine.routes[match[0]], match[1])
     tags += [group_tag(name, group) for group in invalidated_groups(head.headers)]
     # Otherwise the host in `base` would run on into the path.
     if request.raw_path.startswith(b"/"):
@@ -37,14 +40,10 @@ def invalid_tags(engine: Engine, request: Request, head: Head) -> tuple[str, ...
     return tuple(dict.fromkeys(tags))
 
 
-def _declared(engine: Engine, request: Request) -> list[str]:
-    """Return the tags that the route's `invalidates` option names for this request."""
-    match = engine.router.match(request.mount, request.path)
-    if match is None:
-        return []
-    index, params = match
+def _declared(route: RouteState, params: dict[str, str]) -> list[str]:
+    """Return the tags that the route's `invalidates` option names for these parameters of the path."""
     tags = []
-    for template in engine.routes[index].invalidates:
+    for template in route.invalidates:
         # Only the template may name a family. A value comes from the client, and must not purge one.
         kind = template.removesuffix(_FAMILY)
         tags.append(normalise(fill(kind, params)) + template[len(kind) :])

@@ -43,6 +43,7 @@ __all__ = [
     "broke_off",
     "entries_of",
     "fail",
+    "give_up",
     "has_too_many_tags",
     "judge_head",
     "on_complete",
@@ -56,6 +57,7 @@ __all__ = [
 ]
 
 _BODILESS = frozenset({204, 304})
+_ENDLESS = frozenset({b"text/event-stream", b"multipart/x-mixed-replace"})
 
 
 class Collector(Struct, kw_only=True, eq=False):
@@ -88,6 +90,10 @@ def judge_head(
     directives = fetch.cacheable.directives
     if directives is not None and directives.no_store:  # RFC 9111 §5.2.1.5
         return Refused("request")
+    if fetch.has_stale_part():
+        return Refused("stale-part")
+    if _is_endless(head):
+        return Refused("event-stream")
     route = fetch.cacheable.route
     size = len(body) if body is not None else _stated_length(head)
     if size > route.max_size:
@@ -106,6 +112,12 @@ def judge_head(
         authorization_sent=fetch.cacheable.authorization_sent,
         wall_now=wall_now,
     )
+
+
+def _is_endless(head: Head) -> bool:
+    """Tell whether the response is a stream without an end, for which nobody should wait."""
+    media_type = head.headers.first(b"content-type")
+    return media_type is not None and media_type.partition(b";")[0].strip().lower() in _ENDLESS
 
 
 def sets_removed_cookie(fetch: Fetch, head: Head) -> bool:
@@ -136,6 +148,14 @@ def refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
         engine.set_uncacheable(fetch.digest, True)
     if fetch.flight is not None:
         fetch.flight.release()
+
+
+def give_up(engine: Engine, fetch: Fetch, reason: str) -> None:
+    """End a call whose response is not kept, as its reason demands."""
+    if reason == "stale-part":  # the next response is probably made from a fresh one
+        fail(engine, fetch, reason)
+    else:
+        refuse(engine, fetch, reason)
 
 
 def fail(engine: Engine, fetch: Fetch, reason: str) -> None:
@@ -172,7 +192,7 @@ def on_complete(
     """
     reason = refusal(collector, body, now)
     if reason is not None:
-        refuse(engine, collector.fetch, reason)
+        give_up(engine, collector.fetch, reason)
         return None
     if not collector.judged_whole:  # otherwise it has an entity tag already
         collector.head = with_entity_tag(collector.head, body)
@@ -190,6 +210,8 @@ def refusal(collector: Collector, body: bytes, now: float) -> str | None:
         collector.fetch.cacheable.route, collector.head, body
     ):
         return "graphql-errors"
+    if collector.fetch.has_stale_part():
+        return "stale-part"
     return "stale" if now >= collector.born + collector.lifetime.kept else None
 
 

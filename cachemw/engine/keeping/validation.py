@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.keeping.storing import Collector, judge_head, refuse, still_counts, store
+from cachemw.engine.keeping.storing import (
+    Collector,
+    give_up,
+    judge_head,
+    refuse,
+    still_counts,
+    store,
+)
 from cachemw.engine.model.entry import Entry
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.request.decisions import Fetch, Serve
@@ -60,7 +67,7 @@ def validated(
     control = engine.control(headers)
     judged = judge_head(fetch, sent, control, wall_now, entry.body)
     if isinstance(judged, Refused):
-        refuse(engine, fetch, judged.reason)
+        give_up(engine, fetch, judged.reason)
         once = _for_one_response(entry, sent.headers, fetch.started)
         return Serve(cacheable=fetch.cacheable, entry=once, outcome=Outcome.REVALIDATED, now=now)
     collector = Collector(

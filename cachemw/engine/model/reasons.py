@@ -32,6 +32,9 @@ FORWARDED = {
     "holdout": Reason(
         "bypass", "the request was drawn for the holdout, the control group that bypasses the cache"
     ),
+    "event-loop": Reason(
+        "bypass", "the server's event loop is not asyncio's (trio), and the cache needs that"
+    ),
     "cut-off": Reason(
         "bypass", "the invalidation log cannot be read, and the route's consistency is strict"
     ),
@@ -107,11 +110,14 @@ NOT_KEPT = {
     "status": "the route does not store responses with this status",
     "no-lifetime": "neither the response nor the route gives a lifetime",
     "stale": "the response was stale when it arrived",
+    "stale-part": "it was made from a stored response that was stale",
     "too-large": "the body is larger than the route stores",
     "length": "the length of the body is not the Content-Length, or there are several",
     "graphql-errors": "the response reports GraphQL errors, or is not plain JSON",
     "exception": "the application raised",
     "incomplete": "the client left before the end, or the request was cancelled",
+    "event-stream": "the response is a stream that does not end (text/event-stream)",
+    "unreadable": "the request could not be changed, or the response's head could not be read",
     "body": "the application received a body that is not part of the key",
     "write": "the application used write()",
     "message": "the application sent a message that cannot be copied",

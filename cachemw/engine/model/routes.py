@@ -36,14 +36,18 @@ Identify = Callable[[Request], str | None]
 """Returns the name of who sent a request, or None if it cannot tell."""
 
 Operation = Literal["query", "mutation", "other"]
-"""What a request in a query language would do. `other`: it must not be cached, or cannot be read."""
+"""What a request in a query language would do. What cannot be read for certain counts as a mutation.
+`other`: it changes nothing, and must not be cached."""
 
 
 class Language(Protocol):
     """A reader of a query language, for routes whose requests are written in one."""
 
-    def operation(self, request: Request, query: bytes) -> Operation:
-        """Return what a request would do. `query` is the URL's query as the application sees it."""
+    def operation(self, request: Request, query: bytes, *, persisted: Operation) -> Operation:
+        """Return what a request would do. `query` is the URL's query as the application sees it.
+
+        `persisted` is what a request does that names a persisted query and has no text.
+        """
 
     def is_whole(self, head: Head, body: bytes) -> bool:
         """Tell whether a response can be read and reports no error."""
@@ -66,6 +70,8 @@ class RouteState:
     """The largest request body that is read, in bytes."""
     language: Language | None
     """The query language of the requests, if it decides which of them may be cached."""
+    persisted: Operation
+    """What a request counts as that names a persisted query and has no text."""
     policy: Policy
     max_size: int
     max_variants: int
@@ -90,6 +96,8 @@ class RouteState:
     """What may differ between two responses that count as equal."""
     invalidates: tuple[str, ...]
     """Templates of the tags that an unsafe request to the route's path makes invalid."""
+    invalidates_on_redirect: bool
+    """Whether a 3xx answer to an unsafe request means that it has succeeded."""
     own_tag: str
     """The tag that every entry of the route carries."""
     families: tuple[str, ...] | None

@@ -17,9 +17,10 @@ from cachemw.engine.model.bypass import bypass_reason
 from cachemw.engine.model.keys import encode_parts
 from cachemw.engine.model.routes import RouteState, Target
 from cachemw.http.fields import Fields
+from cachemw.http.invalidation import is_unsafe
 from cachemw.http.messages import Content, Request
 
-__all__ = ["body_limit", "body_part", "body_reason", "unkeyed_body"]
+__all__ = ["body_limit", "body_part", "body_reason", "may_mutate", "unkeyed_body"]
 
 _DESCRIBING = (b"content-type", b"content-encoding")
 _UNDERSCORED = frozenset({b"content_type", b"content_encoding"})
@@ -90,6 +91,29 @@ def _why_unread(route: RouteState, request: Request) -> str | None:
 
 _DIGITS = 20
 """Digits of a Content-Length that are read: int() refuses thousands of them."""
+
+
+def may_mutate(route: RouteState, request: Request, reason: str) -> bool:
+    """Tell whether a request that bypasses the cache may change something, by its query language (I5).
+
+    `reason` is why it bypasses. A safe method proves nothing: some servers run mutations of a GET too.
+    """
+    if route.language is None:
+        return False
+    in_url = request.method in ("GET", "HEAD") and not _announces_body(request.headers)
+    if in_url or reason == "operation":  # everything that it asks for has been read
+        operation = route.language.operation(request, request.query, persisted=route.persisted)
+        return operation == "mutation"
+    return request.method in _RUN_BY_SERVERS or is_unsafe(request.method)
+
+
+_RUN_BY_SERVERS = frozenset({"GET", "HEAD", "QUERY"})
+"""The safe methods whose query a server may run."""
+
+
+def _announces_body(fields: Fields) -> bool:
+    lengths = fields.values(b"content-length")
+    return b"transfer-encoding" in fields or any(length.strip(b" 0") for length in lengths)
 
 
 def body_part(engine: Engine, request: Request) -> bytes:

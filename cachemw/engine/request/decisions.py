@@ -53,6 +53,8 @@ class Fetch(Struct, kw_only=True, eq=False):
     """In shadow: whether that is stale, and would have been refreshed in the background."""
     recorded: Callable[[], tuple[str, ...]] = tuple
     """Ends the recording of this call, and returns the tags of what the application has read."""
+    has_stale_part: Callable[[], bool] = bool
+    """Tells whether the application has used a stored response that was stale."""
 
     @property
     def may_ask_again(self) -> bool:

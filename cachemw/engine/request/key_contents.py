@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from msgspec import Struct
 
@@ -47,7 +47,11 @@ def read_key(full: bytes) -> KeyContents:
         parts = decode_parts(within)
     if len(parts) != _TARGET or None in parts:
         raise ValueError("this is not the key of a request")
-    _, scheme, host, mount, path, _, query = map(_bytes, parts)
+    _, scheme, host, mount, path, decoded, query = map(_bytes, parts)
+    if (
+        mount and unquote_to_bytes(path) == mount + decoded
+    ):  # it begins with the mount as it was spelt
+        mount = b""
     url = (
         f"{_text(scheme)}://{_text(host)}{quote(mount, safe=_IN_PATH)}{quote(path, safe=_IN_PATH)}"
     )

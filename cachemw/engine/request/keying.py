@@ -38,7 +38,7 @@ from cachemw.engine.model.keys import encode_parts
 from cachemw.engine.model.plan import Plan, weigh_other
 from cachemw.engine.model.routes import Extra, Identify, RouteState, Target
 from cachemw.engine.model.tags import fill, normalise, url_tags, with_families
-from cachemw.engine.request.bodies import body_part, body_reason, unkeyed_body
+from cachemw.engine.request.bodies import body_part, body_reason, may_mutate, unkeyed_body
 from cachemw.http import request_control
 from cachemw.http.conditional import is_conditional
 from cachemw.http.fields import Fields, Pair
@@ -138,25 +138,23 @@ def classify(
         route, params = engine.routes[match[0]], match[1]
     else:
         route, params = plan.route, {}
-    # On a route with a query language, a request that was not read may change something.
-    may_mutate = route.language is not None
     if route.share == OFF:
-        return Bypass(route, "off", off=True, mutates=may_mutate)
+        return Bypass(route, "off", off=True, mutates=may_mutate(route, request, "off"))
     if request.method not in route.methods:
-        return Bypass(route, "method", mutates=may_mutate)
+        return Bypass(route, "method", mutates=may_mutate(route, request, "method"))
     reason = _bypass_reason(engine, route, request, watched=extra is not None)
     if not reason and request.outer:
         reason = _misplaced(engine, route, request)
     if reason:
-        return Bypass(route, reason, mutates=may_mutate)
+        return Bypass(route, reason, mutates=may_mutate(route, request, reason))
     if plan is None:
         plan = _base_plan(engine, route, params, request)
         if route.identity is None:
             engine.memo.remember(target, plan)
     if route.language is not None:
-        operation = route.language.operation(request, plan.query)
+        operation = route.language.operation(request, plan.query, persisted=route.persisted)
         if operation != "query":
-            return Bypass(route, "operation", mutates=operation == "mutation")
+            return Bypass(route, "operation", mutates=may_mutate(route, request, "operation"))
     if engine.has_cookie_conflict(plan):
         return Bypass(route, "cookie-conflict")
     cacheable: CacheableRequest | Bypass
@@ -218,7 +216,7 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
             request.scheme.encode("ascii", "replace"),
             host,
             mount,
-            request.raw_path,
+            request.raw_mount + request.raw_path,
             request.path.encode("utf-8", "surrogateescape"),
             query,
         )

@@ -145,7 +145,7 @@ def fuzz_changes(data: bytes) -> None:
     """Host, path and query of an unsafe request, one a line, and the head of its answer."""
     host, path, query, head = (*data.split(b"\n", 3), b"", b"", b"")[:4]
     request = _to(host, path, query)
-    found = invalid_tags(_ENGINE, request, Head(status=303, headers=fields(head)))
+    found = invalid_tags(_ENGINE, request, Head(status=201, headers=fields(head)))
     own = f"@{normalised_host(host_of(request).decode('latin-1'))}"
     for tag in found:
         assert _TAG.fullmatch(tag)

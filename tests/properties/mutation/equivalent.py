@@ -60,15 +60,27 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
         "varies_on(head.headers) or ()",
         "varies_on(head.headers)",
     ): "for the type checker: `Vary: *` is refused before, by `_refusal`",
+    (_STORING, "_has_one_length", "lengths[0]", "lengths[-1]"): "there is exactly one",
+    # -- http.vary -------------------------------------------------------------------------------
+    (
+        "cachemw.http.vary",
+        "is_coded",
+        "b'content-encoding' in fields and any((coding.lower() != b'identity' for coding in"
+        " fields.members(b'content-encoding')))",
+        "any((coding.lower() != b'identity' for coding in fields.members(b'content-encoding')))",
+    ): "it saves a call: without the header there is no coding",
     # -- http.freshness --------------------------------------------------------------------------
-    (_FRESHNESS, "initial_age", "age.split(b',', 1)", "age.split(b',', 2)"): (
-        "it saves work: only the first piece is used"
-    ),
     (
         _FRESHNESS,
         "initial_age",
-        "delta_seconds(age.split(b',', 1)[0]) if age is not None else 0",
-        "delta_seconds(age.split(b',', 1)[0]) if age is not None else -1",
+        "next(fields.members(b'age'), b'')",
+        "next(fields.members(b'age'), b'X')",
+    ): "neither is a number",
+    (
+        _FRESHNESS,
+        "initial_age",
+        "delta_seconds(age) if age.isdigit() else 0",
+        "delta_seconds(age) if age.isdigit() else -1",
     ): "the larger of this and the apparent age counts, and that is 0 or more",
     (
         _FRESHNESS,

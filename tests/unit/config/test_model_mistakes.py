@@ -106,6 +106,14 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         'redis = "redis://h:x"',
         [f"redis: the port of a Redis URL must be a number from 1 to 65535{ESCAPE}"],
     ),
+    "a host that is none": (
+        'redis = "redis://a%20b/0"',
+        [f"redis: the host of the Redis URL is no host name and no address{ESCAPE}"],
+    ),
+    "a host of a Cluster that is none": (
+        'redis = "redis+cluster://a,[::x]:7000"',
+        [f"redis: {URL}"],
+    ),
     "a database that is none": (
         'redis = "redis://h/cache"',
         [f"redis: the path of a Redis URL must be a database number, such as /0{ESCAPE}"],
@@ -365,6 +373,17 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "a body of another kind": (
         route('methods = ["POST"]\nbody = "json"'),
         ['routes[0].body: expected "raw" or "graphql", got "json"'],
+    ),
+    "persisted queries without GraphQL": (
+        route('methods = ["POST"]\nbody = "raw"\npersisted_queries = "query"'),
+        [
+            'routes[0].persisted_queries: works only with body = "graphql":'
+            " write that, or leave it out"
+        ],
+    ),
+    "persisted queries of another kind": (
+        route('methods = ["POST"]\nbody = "graphql"\npersisted_queries = "all"'),
+        ['routes[0].persisted_queries: expected "mutation" or "query", got "all"'],
     ),
     "a body of no size": (
         route('methods = ["POST"]\nbody = "raw"\nbody_limit = 0'),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cachemw.engine.model.routes import Operation
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Content, Head, Request
 
@@ -34,8 +36,13 @@ def request(body: bytes | None, *fields: tuple[bytes, bytes]) -> Request:
     )
 
 
-def posted(body: bytes, kind: bytes = b"application/json", query: bytes = b"") -> str:
-    return READER.operation(request(body, (b"content-type", kind)), query)
+def posted(
+    body: bytes,
+    kind: bytes = b"application/json",
+    query: bytes = b"",
+    persisted: Operation = "mutation",
+) -> str:
+    return READER.operation(request(body, (b"content-type", kind)), query, persisted=persisted)
 
 
 def asked(document: str, **members: Any) -> str:
@@ -74,12 +81,16 @@ TWO = "query A { a } mutation B { b } subscription C { c }"
         ("query A {a} query A {b}", "A", "other"),
         ("fragment F on T { a }", None, "other"),
         ("type T { a: Int } { a }", None, "other"),
-        ("{", None, "other"),
+        ("{", None, "mutation"),  # a lenient parser may find more in it
         ("mutation { a(x: $!) }", None, "mutation"),
-        ("", None, "other"),
+        ("", None, "mutation"),
         ("{a}", "", "other"),
-        ("{" + "a " * 10_000 + "}", None, "other"),
-        ("{" + "a{" * 2000 + "b" + "}" * 2000 + "}", None, "other"),
+        ("{a} type T { a: Int } mutation { a }", None, "mutation"),
+        ("\ufeff{a}", None, "query"),
+        ('{a(x: "\\u{110000}")}', None, "mutation"),
+        ("{" + "a " * 10_000 + "}", None, "mutation"),
+        ("{" + "a{" * 2000 + "b" + "}" * 2000 + "}", None, "mutation"),
+        ("{a} #" + "x" * 131_072, None, "mutation"),
     ],
 )
 def test_what_would_run_decides(document: str, name: str | None, verdict: str) -> None:
@@ -87,30 +98,103 @@ def test_what_would_run_decides(document: str, name: str | None, verdict: str) -
         assert asked(document, operationName=name) == verdict
 
 
+UNREADABLE = [
+    b"",
+    b"{}",
+    b'"{a}"',
+    b"null",
+    b'{"query": null}',
+    b'{"query": 1}',
+    b'{"query": "{a}", "query": "{b}"}',
+    b'{"query": "{a}", "qu\\u0065ry": "{b}"}',
+    b'{"query": "{a}", "Query": "mut\\u0061tion {b}"}',
+    b'{"query": "{a}", "variables": {"a": 1, "a": 2}}',
+    b'{"query": "{a}", "operationName": 1}',
+    b'{"query": "{a}", "id": "x"}',
+    b'{"query": "{a}", "doc": "{b}"}',
+    b'{"\\u0071uery": "\\u006dutation{a}", "id": 1}',
+    b'{"query": "\xff"}',
+    b'\xef\xbb\xbf{"query": "{a}"}',
+    '{"query": "{a}"}'.encode("utf-16"),
+    '{"query": "{a}"}'.encode("utf-16-be"),
+    '{"query": "{a}"}'.encode("utf-32"),
+    b'{"query": "{a}"',
+    b'{"query": "{a}"}{"query": "{b}"}',
+    b"query=%7Ba%7D",
+    b"[" * 60_000,
+    b'{"query": "{a}", "variables": ' + b"[" * 30_000,
+    b'{"query": "{a}", "variables": ' + b"1" * 60_000 + b"}",
+    b'[{"query": "{a}"}, 1]',
+    b'[{"query": "{a}"}, {"query": "{"}]',
+    b'[{"query": "{a}"}, {"query": "mutation {a}"}]',
+    b'[[{"query": "{a}"}]]',
+    b"[" + b", ".join([b'{"query": "{a}"}'] * 21) + b"]",
+]
+
+
+@pytest.mark.parametrize("body", UNREADABLE, ids=lambda body: body[:60].decode("latin-1"))
+def test_what_cannot_be_read_for_certain_counts_as_a_mutation(body: bytes) -> None:
+    for persisted in ("mutation", "query"):
+        assert posted(body, persisted=persisted) == "mutation"
+
+
 @pytest.mark.parametrize(
-    "body",
+    ("body", "verdict"),
     [
-        b"",
-        b"{}",
-        b"[]",
-        b'"{a}"',
-        b'{"query": null}',
-        b'{"query": 1}',
-        b'{"query": "{a}", "query": "{b}"}',
-        b'{"query": "{a}", "variables": {"a": 1, "a": 2}}',
-        b'{"query": "{a}", "operationName": 1}',
-        b'{"query": "{a}", "id": "x"}',
-        b'[{"query": "{a}"}]',
-        b'{"query": "{a}"} ',
-        b'{"query": "\xff"}',
-        '{"query": "{a}"}'.encode("utf-16"),
-        b"[" * 60_000,
-        b'{"query": "{a}", "variables": ' + b"[" * 30_000,
+        (b'{"query": "{a}"} ', "query"),
+        (b'{"\\u0071uery": "\\u007ba}"}', "query"),
+        (b'{"query": "\\u006dutation {a}"}', "mutation"),
+        (b"[]", "other"),
+        (b'[{"query": "{a}"}]', "other"),
+        (b'[{"query": "{a}"}, {"query": "query {b}"}]', "other"),
     ],
-    ids=lambda body: body[:40].decode("latin-1"),
 )
-def test_only_what_is_certain_is_a_query(body: bytes) -> None:
-    assert posted(body) == ("query" if body.endswith(b"} ") else "other")
+def test_what_is_certain_counts_as_what_it_is(body: bytes, verdict: str) -> None:
+    assert posted(body) == verdict
+
+
+PERSISTED = [
+    {"id": "1"},
+    {"id": 7, "variables": {"a": 1}},
+    {"documentId": "sha256:00", "operationName": "A"},
+    {"queryId": "1"},
+    {"doc_id": "1"},
+    {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "00"}}},
+]
+
+
+@pytest.mark.parametrize("members", PERSISTED, ids=str)
+@pytest.mark.parametrize("persisted", ["mutation", "query"])
+def test_a_persisted_query_counts_as_its_route_says(
+    members: dict[str, Any], persisted: Operation
+) -> None:
+    assert posted(json.dumps(members).encode(), persisted=persisted) == persisted
+    url = urlencode(
+        {
+            name: each if isinstance(each, str) else json.dumps(each)
+            for name, each in members.items()
+        }
+    )
+    assert READER.operation(request(None), url.encode(), persisted=persisted) == persisted
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"id": "1", "documentId": "2"},
+        {"id": "1", "query": None},
+        {"id": None},
+        {"id": "1", "hash": "2"},
+        {"id": "1", "operationName": 1},
+        {"id": "1", "extensions": {"persistedQuery": {}}},
+        {"extensions": {}},
+        {"extensions": []},
+        {"hash": "1"},
+    ],
+    ids=str,
+)
+def test_only_one_identifier_alone_names_a_persisted_query(members: dict[str, Any]) -> None:
+    assert posted(json.dumps(members).encode(), persisted="query") == "mutation"
 
 
 @pytest.mark.parametrize(
@@ -119,17 +203,22 @@ def test_only_what_is_certain_is_a_query(body: bytes) -> None:
         (b"application/json", "query"),
         (b"Application/JSON; charset=UTF-8", "query"),
         (b'application/json;charset="utf-8"', "query"),
-        (b"application/json; charset=utf-16", "other"),
-        (b"text/plain", "other"),
-        (b"multipart/form-data; boundary=x", "other"),
-        (b"application/x-www-form-urlencoded", "other"),
-        (b"", "other"),
+        (b"application/json; charset=utf-16", "mutation"),
+        (b"application/json, text/plain", "mutation"),
+        (b"text/plain", "mutation"),
+        (b"multipart/form-data; boundary=x", "mutation"),
+        (b"application/x-www-form-urlencoded", "mutation"),
+        (b"", "mutation"),
     ],
 )
 def test_the_media_type_says_how_it_is_read(kind: bytes, verdict: str) -> None:
     assert posted(b'{"query": "{a}"}', kind) == verdict
-    told = "mutation" if verdict == "other" else verdict
-    assert posted(b'{"query": "{mutation}"}', kind) == told
+
+
+@pytest.mark.parametrize("kinds", [[], [b"application/json"] * 2], ids=["none", "two"])
+def test_there_is_one_media_type_or_none_is_certain(kinds: list[bytes]) -> None:
+    sent = request(b'{"query": "{a}"}', *((b"content-type", kind) for kind in kinds))
+    assert READER.operation(sent, b"") == "mutation"
 
 
 def test_what_is_coded_cannot_be_read() -> None:
@@ -144,11 +233,16 @@ def test_what_is_coded_cannot_be_read() -> None:
         (b"query={a}&operationName=A", "other"),
         (b"query=query+A{a}&operationName=A&variables={}", "query"),
         (b"query=mutation{a}", "mutation"),
-        (b"query={a}&id=1", "other"),
-        (b"query={a}&query={a}", "other"),
-        (b"query=%ff", "other"),
-        (b"query={\xff}", "other"),
-        (b"extensions={}", "other"),
+        (b"query={a}&id=1", "mutation"),
+        (b"query={a}&query={a}", "mutation"),
+        (b"query={a};query=mutation{b}", "mutation"),
+        (b"query=%ff", "mutation"),
+        (b"query={\xff}", "mutation"),
+        (b"query=%256dutation{a}", "mutation"),
+        (b"extensions={}", "mutation"),
+        (b"query={a}&extensions=[", "mutation"),
+        (b"query={a}&extensions={}", "query"),
+        (b"utm_source=x", "mutation"),
         (b"", "other"),
     ],
 )
@@ -156,10 +250,10 @@ def test_a_get_says_it_in_its_url(query: bytes, verdict: str) -> None:
     assert READER.operation(request(None), query) == verdict
 
 
-@pytest.mark.parametrize("name", ["query", "operationName", "variables", "extensions"])
+@pytest.mark.parametrize("name", ["query", "operationName", "variables", "extensions", "id"])
 def test_a_post_says_it_in_its_body_alone(name: str) -> None:
     assert posted(b'{"query": "{a}"}', query=b"op=A") == "query"
-    assert posted(b'{"query": "{a}"}', query=f"{name}=x".encode()) == "other"
+    assert posted(b'{"query": "{a}"}', query=f"{name}=x".encode()) == "mutation"
 
 
 @pytest.mark.parametrize(

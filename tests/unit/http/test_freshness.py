@@ -171,6 +171,31 @@ STATED = [
         id="9110 5.3 on the last line",
     ),
     pytest.param(
+        [date(0), expires(at(60)), cc(b"ext=X")],
+        [date(0), expires(at(60)), cc(b"ext=X, max-age=60")],
+        id="9111 5.2 another directive stays as it is",
+    ),
+    pytest.param(
+        [date(0), expires(at(60)), cc(b'private="x"')],
+        [date(0), expires(at(60)), cc(b'private="x", max-age=60')],
+        id="9110 5.6.4 behind a quote that closes",
+    ),
+    pytest.param(
+        [date(0), expires(at(60)), cc(b'private="x'), cc(b"public")],
+        [date(0), expires(at(60)), cc(b'private="x'), cc(b"public, max-age=60")],
+        id="9110 5.6.4 an open quote on another line",
+    ),
+    pytest.param(
+        [date(0), expires(at(60)), cc(b"public"), cc(b"")],
+        [date(0), expires(at(60)), cc(b"public"), cc(b"max-age=60")],
+        id="9110 5.6.1 on an empty last line",
+    ),
+    pytest.param(
+        [date(0), expires(at(60)), cc(b"public"), cc(b"public")],
+        [date(0), expires(at(60)), cc(b"public"), cc(b"public, max-age=60")],
+        id="9110 5.3 on the last of two equal lines",
+    ),
+    pytest.param(
         [cc(b""), date(0), expires(at(60))],
         [cc(b"max-age=60"), date(0), expires(at(60))],
         id="9110 5.6.1 on an empty line",
@@ -206,6 +231,9 @@ AS_THEY_ARE = [
     pytest.param([cc(b"max-age=x"), expires(at(60)), date(0)], id="9111 4.2.1 one that is none"),
     pytest.param([expires(at(-60)), date(0)], id="9111 5.3 in the past"),
     pytest.param([expires(at(0)), date(0)], id="9111 5.3 now"),
+    pytest.param([cc(b"max-age=0"), expires(at(0)), date(0)], id="9111 5.3 now, and stated"),
+    pytest.param([cc(b"public"), date(0)], id="9111 4.2.1 a Date alone"),
+    pytest.param([cc(b"public"), cc(b'x="'), expires(at(60)), date(0)], id="9110 5.6.4 on a line"),
     pytest.param([expires(b"0")], id="9111 5.3 an Expires that is none"),
     pytest.param([cc(b'private="x'), expires(at(60)), date(0)], id="9110 5.6.4 an open quote"),
 ]
@@ -215,6 +243,12 @@ AS_THEY_ARE = [
 def test_other_lifetimes_stay_as_they_are(fields: list[Pair]) -> None:
     assert list(stating_lifetime(Fields(fields), NOW)) == fields
     assert list(not_stating_lifetime(Fields(fields))) == fields
+
+
+def test_nothing_is_taken_from_what_states_nothing() -> None:
+    for missing in ([date(0), expires(at(60))], [cc(b"public"), expires(at(60))]):
+        fields = Fields(missing)
+        assert not_stating_lifetime(fields) == fields
 
 
 FIELDS = st.lists(

@@ -30,10 +30,27 @@ def test_any_other_method_may_change_something(method: str) -> None:
 
 @pytest.mark.parametrize(
     ("status", "invalid"),
-    [(199, False), (200, True), (204, True), (303, True), (399, True), (400, False), (500, False)],
+    [
+        (199, False),
+        (200, True),
+        (299, True),
+        (300, False),
+        (303, False),
+        (400, False),
+        (500, False),
+    ],
 )
-def test_an_error_changed_nothing(status: int, invalid: bool) -> None:
+def test_an_error_or_a_redirect_changed_nothing(status: int, invalid: bool) -> None:
     assert invalidates("POST", status) is invalid
+
+
+@pytest.mark.parametrize(
+    ("status", "invalid"),
+    [(199, False), (200, True), (300, True), (303, True), (399, True), (400, False), (500, False)],
+)
+def test_a_redirect_did_where_it_means_success(status: int, invalid: bool) -> None:
+    assert invalidates("POST", status, redirects=True) is invalid
+    assert not invalidates("GET", status, redirects=True)
 
 
 def at(value: bytes) -> Pair:

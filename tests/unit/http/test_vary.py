@@ -64,6 +64,7 @@ NAMED_CODING = [
     pytest.param([], [b"Accept-Encoding"], id="9110 12.5.5 a new field"),
     pytest.param([b"Accept"], [b"Accept, Accept-Encoding"], id="9110 12.5.5 on the same line"),
     pytest.param([b"a", b"b ,"], [b"a", b"b, Accept-Encoding"], id="9110 5.3 on the last line"),
+    pytest.param([b"X-MAX"], [b"X-MAX, Accept-Encoding"], id="9110 5.1 a name stays as it is"),
     pytest.param([b""], [b"Accept-Encoding"], id="9110 5.6.1 an empty line"),
     pytest.param([b"a, ACCEPT-encoding"], [b"a, ACCEPT-encoding"], id="9110 5.1 named already"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.engine import GRACE, ROUTE, Kit, follow, get
 
@@ -92,3 +93,11 @@ def test_a_route_that_is_off() -> None:
 def test_what_is_no_url_is_said(url: str) -> None:
     with pytest.raises(ValueError, match="give a path"):
         Kit().cache.explain("GET", url)
+
+
+def test_its_text_hides_no_character() -> None:
+    told = Kit().cache.explain("GET", URL)
+    evil = replace(told, url="\x1b[2J\n\x9b", route="\u202e", tags=("a\n\u2028",))
+    assert len(str(evil).split("\n")) == len(str(told).split("\n"))
+    assert str(evil).replace("\n", "").isprintable()
+    assert "\\x1b[2J\\n\\x9b" in str(evil)

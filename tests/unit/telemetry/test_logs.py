@@ -247,3 +247,30 @@ def test_json_lines_of_other_loggers_carry_message_and_exception() -> None:
     line = json.loads(JsonFormatter().format(record))
     assert line["message"] == "lost it"
     assert "KeyError: 'gone'" in line["exception"]
+
+
+EVIL = "\x1b[2J\x9b\u202e\n\u2028"
+HIDDEN = ["a\u202eb", "a\u2066b", "a\u200bb", "a\x1bb", "a\x9bb", "a\u2028b", EVIL]
+
+
+@pytest.mark.parametrize("text", HIDDEN, ids=ascii)
+def test_a_value_hides_no_character(lines: Lines, text: str) -> None:
+    """Escape sequences would rewrite the terminal on which somebody follows the log."""
+    Logs().rollout("pause", text, text, text)
+    (message,) = lines.messages
+    assert message.isprintable()
+    assert message.isascii()
+    assert lines.records[0].cachemw["reason"] == text  # type: ignore[attr-defined]
+
+
+def test_a_traceback_hides_no_character(lines: Lines) -> None:
+    """The text of an error may come from Redis. The guard is the filter of the logger."""
+    try:
+        raise ValueError(EVIL)
+    except ValueError:
+        Logs().failed("store_failed")
+    (record,) = lines.records
+    shown = logging.Formatter().format(record)
+    assert shown.replace("\n", "").isprintable()
+    assert "ValueError: \\x1b[2J\\x9b\\u202e\n\\u2028" in shown
+    assert EVIL in json.loads(JsonFormatter().format(record))["exception"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import time
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 from django.contrib.messages import get_messages
 from django.core.management import call_command
 from django.test import Client, override_settings
+from redis import Redis
 
 from cachemw.testing import RedisServer
+from tests.support.entries import make_entry
 from tests.support.waiting import until
 
 from .conftest import OpenShop
@@ -263,6 +266,35 @@ def test_everything_that_a_client_wrote_is_text(
     assert html.escape(EVIL) in shown
     assert EVIL not in shown
     assert EVIL not in client.get("/admin/").content.decode()
+
+
+def test_what_others_wrote_into_redis_hides_no_character(
+    open_shop: OpenShop, redis_url: str
+) -> None:
+    """The guard is `printable_in` in the view; escaping for HTML leaves these characters alone."""
+    evil = "a\x1b[2J\x9b31m\x7f\u202e\u2066\u200b"
+    shop = open_shop(redis_url)
+    core = shop.cache._core
+    shop.visit("/products/7")
+    key, now = core.engine.keys.make((b"http", b"h", b"", b"/x", b"/x", b"")), time.monotonic()
+    position = core.engine.floors.current_position()
+    entry = make_entry(
+        key=key.digest, route=evil, tags=(evil, "product:7"), born=now, position=position
+    )
+    assert core.effects.shared is not None
+    core.effects.shared.put(key, entry)
+    record = {"k": "tags", "s": "0", "v": json.dumps([f"purged {evil}"])}
+    with Redis.from_url(redis_url) as client:
+        client.xadd(f"cachemw:{{{shop.cache.config.namespace}}}:log", record)
+    browser = shop.login(superuser=True)
+    until(lambda: "purged a" in page(browser))
+    shown = page(browser, by="tag", q="product:7")
+    assert shown.count("a\\x1b[2J\\x9b31m\\x7f\\u202e\\u2066\\u200b") >= 3
+    assert {each for each in evil if not each.isprintable()}.isdisjoint(shown)
+    previewed = purge(browser, tags=f"product:7\n{evil}", confirmed=False).content.decode()
+    assert "a\\x1b[2J" in previewed
+    told = purge(browser, tags=evil)
+    assert "a\\x1b[2J\\x9b31m" in browser.get(told["Location"]).content.decode()
 
 
 # Purging ------------------------------------------------------------------------------------------

@@ -41,9 +41,30 @@ def test_one_that_failed_changes_nothing(kit: Kit, status: int) -> None:
     assert purged(kit, status) == set()
 
 
-@pytest.mark.parametrize("status", [200, 201, 204, 302, 303])
+@pytest.mark.parametrize("status", [200, 201, 204, 299])
 def test_one_that_succeeded_does(kit: Kit, status: int) -> None:
     assert purged(kit, status)
+
+
+REDIRECTS = [300, 301, 302, 303, 307, 308]
+
+
+@pytest.mark.parametrize("status", REDIRECTS)
+def test_one_that_redirects_changes_nothing(kit: Kit, status: int) -> None:
+    """Most sites refuse a write by a redirect to their login page."""
+    fields = ((b"location", b"/lists/7"), (b"cache-group-invalidation", b'"a"'))
+    assert purged(kit, status, *fields) == set()
+    assert purged(kit, status, *fields, path="/elsewhere") == set()
+
+
+@pytest.mark.parametrize("status", REDIRECTS)
+def test_one_that_redirects_does_where_its_route_says_so(status: int) -> None:
+    saving = {**ROUTE, "invalidates": ["shelf:{id}"], "invalidates_on_redirect": True}
+    kit = Kit(saving, {**OTHER, "invalidates": ["lists"]})
+    found = purged(kit, status, (b"location", b"/lists/7"))
+    assert found == {"shelf:1", "@shop.example/products/1", "@shop.example/lists/7"}
+    assert purged(kit, status, path="/lists/1") == set()
+    assert purged(kit, 400) == set()
 
 
 def test_the_query_counts_as_written_and_as_the_route_reads_it(kit: Kit) -> None:

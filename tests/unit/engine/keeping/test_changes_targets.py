@@ -19,7 +19,7 @@ KIT = Kit(
 def changed(request: Request, location: bytes | None = None) -> set[str]:
     """Give the tags that a POST to the same target makes invalid."""
     fields = [] if location is None else [(b"location", location)]
-    head = Head(status=303, headers=Fields(fields))
+    head = Head(status=201, headers=Fields(fields))
     return set(invalid_tags(KIT.engine, replace(request, method="POST"), head))
 
 

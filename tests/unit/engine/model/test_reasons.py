@@ -30,6 +30,7 @@ FORWARDED_BY: Mapping[str, Argument] = {
     "_forward": (4, "reason"),
     "_forwarded": (3, "reason"),
     "_alone": (4, "reason"),
+    "forward_past": (2, "reason"),
 }
 """Functions that say why a request is forwarded."""
 
