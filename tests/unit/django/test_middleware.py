@@ -12,9 +12,9 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from cachemw.testing import FakeClock
 
-from .site import CACHE, DOORS, open_site
+from .django_site import CACHE, DOORS, open_site
 
-SYNC = "tests.unit.django.site.sync_only"
+SYNC = "tests.unit.django.django_site.sync_only"
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from django.urls import path, reverse
 from cachemw.testing import FakeClock
 
 from . import conftest
-from .site import CACHE, DOORS, Site, open_site
+from .django_site import CACHE, DOORS, Site, open_site
 
 PROJECT = "tests.unit.django.test_refreshes"
 
@@ -232,7 +232,8 @@ def test_a_refresh_does_not_see_what_was_put_into_the_scope(clock: FakeClock) ->
         return HttpResponse("page")
 
     scope = {"state": {"user": "ann"}, "user": "ann", "session": {"id": 1}}
-    with opened({"/p": view}, DOORS["asgi"], scope=scope) as site:
+    options: dict[str, Any] = {"scope": scope, "same_for_all_users": True}
+    with opened({"/p": view}, DOORS["asgi"], **options) as site:
         site.get("/p")
         refresh(site, clock)
     assert seen == [{"state", "user", "session"}, set()]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import warnings
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from cachemw.testing import FakeClock
 from tests.support.waiting import until
 
-from .site import CACHE, DOORS, OUTSIDE, open_site
+from .django_site import CACHE, DOORS, INSIDE, OUTSIDE, open_site
 
 ASYNC_PIECES = (b"one", "two", memoryview(b"three"))
 
@@ -180,3 +182,23 @@ def test_time_ends_with_the_last_byte(
         site.get("/p")
     assert ended == [began]
     assert clock.monotonic() == began + 5
+
+
+@pytest.mark.parametrize("middleware", [[CACHE], INSIDE, OUTSIDE], ids=["cache", "in", "out"])
+def test_a_stream_that_catches_its_cancellation_is_half(
+    middleware: list[str],
+) -> None:
+    # Guard: `Exchange.complete` asks whether its task is being cancelled. Django cancels the task that
+    # sends when the client has left, and a generator that catches this ends as if it were whole.
+    async def half() -> AsyncIterator[bytes]:
+        yield b"one"
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async def view(request: HttpRequest) -> StreamingHttpResponse:
+        return StreamingHttpResponse(half())
+
+    with open_site({"/p": view}, interface="asgi", middleware=middleware) as site:
+        site.get("/p", hang_up_after=1, hang_up="receive")
+        site.server.until(site.idle)
+        assert len(site.cache.memory) == 0

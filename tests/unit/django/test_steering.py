@@ -15,7 +15,7 @@ from cachemw.django import get_cache
 from cachemw.django.registry import get_config
 from cachemw.django.steering import Steering, steered
 
-from .site import CACHE, open_site
+from .django_site import CACHE, open_site
 
 INTERFACES = ["wsgi", "asgi"]
 SECURITY = "django.middleware.security.SecurityMiddleware"

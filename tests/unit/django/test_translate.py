@@ -9,7 +9,7 @@ import pytest
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, HttpResponse
 
-from .site import CACHE, INSIDE, Site, open_site
+from .django_site import CACHE, INSIDE, Site, open_site
 
 
 def search(request: HttpRequest) -> HttpResponse:
