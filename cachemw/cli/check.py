@@ -16,7 +16,7 @@ from cachemw.cli.common.options import (
 )
 from cachemw.cli.common.printing import echo, echo_json, make_table, open_console
 from cachemw.config import Config, Route
-from cachemw.config.checks.warnings import health_check_warning
+from cachemw.config.checks.warnings import health_check_warning, redis_warnings
 from cachemw.engine.core.setup import make_routes
 from cachemw.errors import ConfigError, Problem
 from cachemw.rollout.flags.files import read_flags
@@ -79,8 +79,11 @@ def _configured_flags(config: Config) -> Flags:
 
 
 def _collect_warnings(config: Config, states: dict[str, str]) -> list[str]:
-    """Return a warning for each cached route that looks like a health check."""
-    return [
+    """Return warnings about Redis, and one for each cached route that looks like a health check."""
+    warnings: list[str] = []
+    if config.redis is not None:
+        warnings = redis_warnings(config.namespace, has_secret=bool(config.secret))
+    return warnings + [
         warning
         for route in config.routes
         if states[f"route:{route.name}"] != "off"

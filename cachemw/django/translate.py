@@ -76,13 +76,18 @@ def apply_answer(response: HttpResponseBase, answer: Answer, ours: frozenset[byt
     kept = set()
     for name, value in answer.headers:
         kept.add(name)
-        if name in (b"cache-status", b"etag", b"x-cache"):
+        if name in _NAMES:
             response[_NAMES[name]] = value.decode("latin-1")
     for name in ours - kept:
         del response[name.decode("ascii")]
 
 
-_NAMES = {b"cache-status": "Cache-Status", b"etag": "ETag", b"x-cache": "X-Cache"}
+_NAMES = {
+    b"cache-status": "Cache-Status",
+    b"etag": "ETag",
+    b"vary": "Vary",
+    b"x-cache": "X-Cache",
+}
 
 
 def stood_in(response: HttpResponseBase, answer: Answer) -> HttpResponse:

@@ -129,7 +129,7 @@ class Exchange:
         return decided.answer
 
     def _pass_on(self, tags: tuple[str, ...], *, stale: bool = False) -> None:
-        """Give the tags of this response to the one that is made from it (I5)."""
+        """Add the tags of this response to the one that is made from it (I5)."""
         if self._outer is not None:
             self._outer.add_stored(tags, stale=stale)
 

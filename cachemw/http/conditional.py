@@ -25,6 +25,7 @@ __all__ = [
     "NOT_MODIFIED_DROPS",
     "conditions",
     "entity_tag",
+    "has_own_tag",
     "has_validator",
     "if_range",
     "is_conditional",
@@ -33,6 +34,8 @@ __all__ = [
     "same_weak",
 ]
 
+_OWN_TAG = re.compile(rb'"[0-9a-f]{24}"')
+"""The form of the entity tags that `entity_tag` makes."""
 _CONDITIONS = frozenset({b"if-none-match", b"if-modified-since"})
 # RFC 9110 §15.4.5: a 304 carries only the metadata that a cache needs for its update.
 NOT_MODIFIED_DROPS = frozenset(
@@ -48,6 +51,14 @@ def entity_tag(body: bytes, encoding: bytes | None) -> bytes:
     """Return a strong entity tag for a body and its content coding, the same in every process."""
     digest = blake2b(body, digest_size=12, person=b"cachemw-etag", key=(encoding or b"")[:64])
     return b'"%s"' % digest.hexdigest().encode("ascii")
+
+
+def has_own_tag(response: Fields, body: bytes) -> bool:
+    """Tell whether the entity tag of a response is the one that `entity_tag` makes for its body."""
+    tag = response.first(b"etag")
+    if tag is None or not _OWN_TAG.fullmatch(tag):
+        return False
+    return tag == entity_tag(body, response.first(b"content-encoding"))
 
 
 def is_conditional(request: Fields) -> bool:

@@ -8,7 +8,7 @@ Rules:
 - The answer to a HEAD is about the stored response if its validators and its Content-Length, where
   it has them, are equal to the stored ones (RFC 9111 §4.3.5).
 - The headers of the update replace the stored ones, except those that describe the stored body and
-  those of one connection (RFC 9111 §3.2, §3.1).
+  those of one connection (RFC 9111 §3.2, §3.1). The stored Date goes if the update has none.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 from cachemw.http.conditional import same_strong, same_weak
 from cachemw.http.dates import parse_date
 from cachemw.http.fields import Fields, Pair
+from cachemw.http.freshness import not_stating_lifetime
 from cachemw.http.hops import connection_fields
 
 __all__ = ["freshened", "head_matches", "matches"]
@@ -58,6 +59,9 @@ def freshened(stored: Fields, update: Fields) -> Fields:
     A header takes the place of the first one with its name; new ones are added at the end. Callers
     must apply `storable` again, because the new Cache-Control may name other headers.
     """
+    stored = not_stating_lifetime(stored)
+    if b"date" not in update:  # age and lifetime count from now on
+        stored = stored.without((b"date",))
     not_updated = _NOT_UPDATED | connection_fields(update)
     fresh: dict[bytes, list[Pair]] = {}
     for pair in update:

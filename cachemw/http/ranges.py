@@ -14,6 +14,9 @@ A server may ignore Range and send the whole response (RFC 9110 §14.2). This mo
   (RFC 9110 §17.15). Parts that do not overlap cannot be longer than the whole;
 - several ranges of a body with a content coding: the coding is that of the whole body, and clients
   differ in whether they decode before or after they take the parts out (RFC 9110 §14.6);
+- a body with a content coding whose entity tag is the application's: it may have given the same tag to
+  the body without the coding, and the client may have parts of that one. Nor does a date in If-Range
+  tell the two apart (RFC 9110 §8.8.3.3, §13.1.5);
 - an empty body: some clients ask every resource for its first bytes, and here they have all of it
   (RFC 9110 §14.1.2).
 """
@@ -26,10 +29,12 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from cachemw.http.conditional import if_range
+from cachemw.http.conditional import has_own_tag, if_range
+from cachemw.http.dates import parse_date
 from cachemw.http.fields import Fields, Pair, split_list
+from cachemw.http.vary import is_coded
 
-__all__ = ["MAX_RANGES", "Partial", "Span", "partial", "select"]
+__all__ = ["MAX_RANGES", "Partial", "Span", "may_cut", "partial", "select"]
 
 MAX_RANGES = 16
 """RFC 9110 §17.15 suggests that servers ignore a Range of many parts. It gives no number."""
@@ -73,6 +78,15 @@ class Partial(Struct, frozen=True, kw_only=True):
     status: int
     fields: Fields
     body: bytes
+
+
+def may_cut(request: Fields, response: Fields, body: bytes) -> bool:
+    """Tell whether parts of this stored body belong to the parts that the client may have already."""
+    if not is_coded(response):
+        return True
+    # Only a tag of ours is made from the coded bytes themselves.
+    dated = any(parse_date(line) is not None for line in request.values(b"if-range"))
+    return not dated and has_own_tag(response, body)
 
 
 def select(request: Fields, response: Fields, body_length: int) -> tuple[Span, ...] | None:

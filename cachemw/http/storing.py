@@ -5,7 +5,9 @@ Rules, in the order in which they are checked. The first that refuses gives the 
 1. The response says `no-store` (RFC 9111 §5.2.2.5), unless it also says `must-understand` and its
    status is known (§5.2.2.3); or `private` (§5.2.2.7); or `no-cache` and nothing can validate it
    (§5.2.2.4).
-2. It is a 206 or a 304, so it is not the whole representation (RFC 9111 §3.3, RFC 9110 §15.4.5).
+2. Its status is not final (RFC 9110 §15.2) or no HTTP status at all. It is a 206 or a 304, so it is not
+   the whole representation (RFC 9111 §3.3, RFC 9110 §15.4.5). Or nobody can tell where its body ends:
+   it has several Content-Lengths, or one that is no number (RFC 9110 §8.6).
 3. It sets a cookie, so it was made for one client. This is stricter than RFC 9111 §7.3 (I1).
 4. It varies on everything: `Vary: *` (RFC 9111 §4.1).
 5. It has a transfer coding other than chunked (RFC 9112 §6.1), or trailers (RFC 9110 §6.5): it could
@@ -30,7 +32,6 @@ from cachemw.http.conditional import has_validator
 from cachemw.http.fields import Fields
 from cachemw.http.freshness import (
     Lifetime,
-    age_is_readable,
     explicit_lifetime,
     heuristic_lifetime,
     initial_age,
@@ -39,7 +40,7 @@ from cachemw.http.hops import HOP_BY_HOP, connection_fields
 from cachemw.http.messages import Head
 from cachemw.http.vary import varies_on
 
-__all__ = ["Policy", "Refused", "judge", "storable"]
+__all__ = ["NEVER_STORED", "UNSTORABLE_STATUSES", "Policy", "Refused", "judge", "storable"]
 
 # A route's `ttl` applies to successful answers and to permanent redirects, and its `negative_ttl` to
 # "not found" and "gone". A 206, 302, 401 or 500 is about this one request.
@@ -49,7 +50,7 @@ UNSTORABLE_STATUSES = frozenset({206, 304})
 # RFC 9110 §13.2.1: a server evaluates conditions only where it would otherwise send a 2xx answer. So
 # a 304 to a condition made from a stored 404 would be about another answer than the stored one.
 RENEWABLE_STATUSES = frozenset({200, 203})
-_NEVER_STORED = HOP_BY_HOP | {b"age"}  # RFC 9111 §3.1, §5.1
+NEVER_STORED = HOP_BY_HOP | {b"age"}  # RFC 9111 §3.1, §5.1
 _MAY_FORBID = frozenset({b"set-cookie", b"set-cookie2", b"vary", b"transfer-encoding", b"trailer"})
 """Headers that may forbid storing. Most responses have none of them, and one check tells so."""
 UNDERSTOOD_STATUSES = frozenset(status.value for status in HTTPStatus)
@@ -110,8 +111,6 @@ def judge(
         return Refused("status")
     if lifetime is None:
         return Refused("status" if policy.ttl is not None else "no-lifetime")
-    if not age_is_readable(head.headers):
-        lifetime = 0.0
     decided = _with_windows(lifetime, control, policy, retained)
     return decided if decided.kept > initial_age(head.headers, wall_now) else Refused("stale")
 
@@ -123,8 +122,8 @@ def storable(fields: Fields, control: CacheControl) -> Fields:
     that `private` and `no-cache` name (RFC 9111 §5.2.2.4, §5.2.2.7).
     """
     if not control.omitted and b"connection" not in fields:
-        return fields.without(_NEVER_STORED)
-    return fields.without(connection_fields(fields) | _NEVER_STORED | control.omitted)
+        return fields.without(NEVER_STORED)
+    return fields.without(connection_fields(fields) | NEVER_STORED | control.omitted)
 
 
 def _seconds_retained(head: Head, control: CacheControl, policy: Policy) -> float:
@@ -147,9 +146,13 @@ def _refusal(head: Head, control: CacheControl, retained: float) -> str | None:
         return "private"
     if control.no_cache and not retained:
         return "no-cache"
+    if not 200 <= head.status <= 599:  # RFC 9110 §15, §15.2: a 1xx is not a final response
+        return "status"
     # Only the status tells: with another one, Content-Range means nothing (RFC 9110 §14.4).
     if head.status in UNSTORABLE_STATUSES:
         return "partial"
+    if b"content-length" in fields and not _has_one_length(fields):
+        return "length"
     if _MAY_FORBID.isdisjoint(fields.names):
         return None
     if b"set-cookie" in fields or b"set-cookie2" in fields:
@@ -159,6 +162,15 @@ def _refusal(head: Head, control: CacheControl, retained: float) -> str | None:
     if b"transfer-encoding" in fields and _has_transfer_coding(head):
         return "transfer-encoding"
     return "trailers" if b"trailer" in fields else None
+
+
+def _has_one_length(fields: Fields) -> bool:
+    """Tell whether there is one Content-Length, which is a number (RFC 9110 §8.6).
+
+    A server may fold lines that are equal, but nobody along the way has to: such a response is not kept.
+    """
+    lengths = fields.values(b"content-length")
+    return len(lengths) == 1 and lengths[0].isdigit()
 
 
 def _has_transfer_coding(head: Head) -> bool:

@@ -80,10 +80,21 @@ def test_a_lifetime_is_guessed_only_where_a_route_says_so(
     assert not door.get("/guessed").hit
 
 
-@pytest.mark.parametrize("age", ["abc", "-1", "1.5", "0, 0", "5;a=b"])
-def test_an_age_that_cannot_be_read_makes_an_answer_stale(open_door: OpenDoor, age: str) -> None:
+@pytest.mark.parametrize("age", ["abc", "-7", "7.0", "0, old", "0, 0", "5;a=b", "old, 90"])
+def test_an_age_that_is_no_number_does_not_count(open_door: OpenDoor, age: str) -> None:
+    """RFC 9111 5.1: the first member of a list counts, and what is invalid is ignored."""
     door = open_door({"/p": numbered(headers=[("Age", age)])})
     door.get("/p")
+    assert (door.get("/p").hit, door.get("/p").field("age")) == (True, "0")
+
+
+@pytest.mark.parametrize("kind", MANY_FIELDS, indirect=True)
+def test_the_first_line_of_age_counts(open_door: OpenDoor, clock: FakeClock) -> None:
+    door = open_door({"/p": numbered(headers=[("Age", "50"), ("Age", "0")])})
+    door.get("/p")
+    clock.advance(9)
+    assert door.get("/p").field("age") == "59"
+    clock.advance(1)
     assert not door.get("/p").hit
 
 
@@ -97,6 +108,32 @@ def test_an_application_that_sends_no_date_ages_by_our_clock(
     assert door.get("/p").field("age") == "29"
     clock.advance(1)
     assert not door.get("/p").hit
+
+
+@pytest.mark.parametrize("more", [None, "public", "public, s-maxage=90"])
+def test_a_lifetime_by_expires_is_as_long_downstream_as_here(
+    open_door: OpenDoor, clock: FakeClock, more: str | None
+) -> None:
+    """RFC 9111 4.2.1, 5.3: also behind a server that puts a new Date of its own on each answer."""
+    fields = [("Expires", format_date(clock.time() + 30).decode())]
+    fields += [] if more is None else [("Cache-Control", more)]
+    born = format_date(clock.time()).decode()
+    door = open_door({"/p": numbered(headers=fields)}, **RESPONSE)
+    door.get("/p")
+    clock.advance(20)
+    hit = door.get("/p")
+    assert hit.field("age") == "20"
+    assert hit.field("cache-control") == ("max-age=30" if more is None else f"{more}, max-age=30")
+    assert [value for name, value in hit.headers if name == "date"] == [born]
+    assert [value for name, value in hit.headers if name == "expires"] == [fields[0][1]]
+
+
+def test_no_date_is_added_to_what_needs_none(open_door: OpenDoor) -> None:
+    """Most servers add one of their own, and two are more than a client expects."""
+    door = open_door({"/p": numbered(headers=[("Cache-Control", "max-age=60")])})
+    door.get("/p")
+    hit = door.get("/p")
+    assert (hit.field("date"), hit.field("cache-control")) == (None, "max-age=60")
 
 
 # -- fields that are not stored -------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from cachemw.testing import FakeClock
 
 from .conftest import OpenDoor
-from .language import Asked, Said
+from .language import Asked, Handler, Said
 
 BODY = b"0123456789"
 RANGES = [
@@ -98,3 +100,55 @@ def test_a_stale_answer_is_validated_and_cut(open_door: OpenDoor, clock: FakeClo
     clock.advance(61)
     reply = door.get("/p", {"Range": "bytes=0-1"})
     assert (reply.status, reply.body) == (206, b"01")
+
+
+CODED = gzip.compress(BODY * 20, mtime=0)
+
+
+def coding(*fields: tuple[str, str]) -> Handler:
+    """Make a handler that gives one tag to both codings and codes no parts, as gzip middleware does."""
+
+    def handler(asked: Asked) -> Said:
+        if asked.field("range"):
+            part = [("Content-Range", "bytes 5-9/200"), *fields]
+            return Said(status=206, body=BODY[5:], headers=part)
+        if "gzip" in (asked.field("accept-encoding") or ""):
+            return Said(body=CODED, headers=[("Content-Encoding", "gzip"), *fields])
+        return Said(body=BODY * 20, headers=fields)
+
+    return handler
+
+
+MODIFIED = "Mon, 05 Jan 2026 08:00:00 GMT"
+FOREIGN = [
+    pytest.param([("ETag", '"v1"')], '"v1"', id="8.8.3.3 a tag"),
+    pytest.param([("ETag", '"v1"')], None, id="8.8.3.3 no condition"),
+    pytest.param([("Last-Modified", MODIFIED)], MODIFIED, id="13.1.5 a date"),
+]
+
+
+@pytest.mark.parametrize(("fields", "condition"), FOREIGN)
+@pytest.mark.parametrize("vary", [True, False])
+def test_no_part_of_a_coded_body_goes_out_under_a_tag_of_the_application(
+    open_door: OpenDoor, fields: list[tuple[str, str]], condition: str | None, vary: bool
+) -> None:
+    """A client glued it to the uncoded part that it had."""
+    named = [*fields, ("Vary", "Accept-Encoding")] if vary else fields
+    door = open_door({"/p": coding(*named)})
+    accepted = {"Accept-Encoding": "gzip"}
+    door.get("/p", accepted)
+    sent = {**accepted, "Range": "bytes=5-9"} | ({"If-Range": condition} if condition else {})
+    reply = door.get("/p", sent)
+    assert (reply.status, reply.body) == (200, CODED)
+    assert reply.field("content-encoding") == "gzip"
+    assert reply.hit
+
+
+def test_parts_of_a_coded_body_go_out_under_a_tag_of_ours(open_door: OpenDoor) -> None:
+    door = open_door({"/p": coding()})
+    accepted = {"Accept-Encoding": "gzip"}
+    door.get("/p", accepted)
+    tag = door.get("/p", accepted).field("etag") or ""
+    for condition in ({}, {"If-Range": tag}):
+        reply = door.get("/p", {**accepted, "Range": "bytes=5-9", **condition})
+        assert (reply.status, reply.body, reply.field("etag")) == (206, CODED[5:10], tag)

@@ -41,6 +41,26 @@ def test_a_304_renews_the_stored_answer(open_door: OpenDoor, clock: FakeClock) -
     assert door.calls == 2
 
 
+def test_a_304_about_another_answer_renews_nothing(open_door: OpenDoor, clock: FakeClock) -> None:
+    """RFC 9111 4.3.4. The guard is `matches` in `validated`."""
+
+    def changed(asked: Asked) -> Said:
+        if asked.field("if-none-match"):
+            return Said(status=304, body=b"", headers=[("ETag", '"other"')])
+        count = next(numbers)
+        return Said(body=b"answer %d" % count, headers=[("ETag", f'"{count}"')])
+
+    numbers = itertools.count(1)
+    door = open_door({"/p": changed})
+    door.get("/p")
+    clock.advance(61)
+    assert door.get("/p").status == 200
+    fetched = door.get("/p")
+    assert (fetched.hit, fetched.body) == (False, b"answer 2")
+    hit = door.get("/p")
+    assert (hit.hit, hit.body, hit.field("etag")) == (True, b"answer 2", '"2"')
+
+
 def test_the_client_gets_its_own_304(open_door: OpenDoor, clock: FakeClock) -> None:
     door = open_door({"/p": validating()})
     door.get("/p")

@@ -370,3 +370,18 @@ def test_shadows_keep_to_their_own_bytes(open_door: OpenDoor) -> None:
     assert 0 < door.cache._core.shadows.size <= 20 * 1024
     door.get("/p/99")
     assert labels(door) == {"shadow_miss": 100, "shadow_hit": 1}
+
+
+def test_a_coding_is_no_difference_between_those_who_accept_others(open_door: OpenDoor) -> None:
+    """An answer with a coding varies, whatever it says; the guard is `varies_on` in http/vary."""
+
+    def coding(asked: Asked) -> Said:
+        if asked.field("accept-encoding") == "gzip":
+            return Said(body=b"coded", headers=[("Content-Encoding", "gzip")])
+        return Said(body=b"plain")
+
+    door = watched(open_door, coding)
+    for accepted in ("gzip", "identity", "gzip", "identity"):
+        reply = door.get("/p", {"Accept-Encoding": accepted})
+        assert reply.field("vary") is None, "it goes out as the application gave it"
+    assert labels(door) == {"shadow_miss": 2, "shadow_hit": 2}

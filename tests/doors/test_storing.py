@@ -29,6 +29,32 @@ def test_a_routes_ttl_keeps_these_statuses_only(open_door: OpenDoor, status: int
     assert door.calls == (1 if status in KEPT else 2)
 
 
+@pytest.mark.parametrize("kind", ["asgi", "wsgi"], indirect=True)
+@pytest.mark.parametrize("status", [100, 101, 103, 199, 600, 999])
+@pytest.mark.parametrize("ttl", ["60s", "response"])
+def test_a_status_that_is_not_final_is_not_kept(open_door: OpenDoor, status: int, ttl: str) -> None:
+    """RFC 9110 15, 15.2. Frameworks refuse most of these."""
+    fields = [("Cache-Control", "public, max-age=60")]
+    door = open_door({"/p": numbered(status=status, headers=fields)}, ttl=ttl, negative_ttl="9s")
+    assert [door.get("/p").calls for _ in range(2)] == [1, 2]
+
+
+@pytest.mark.parametrize("kind", ["asgi", "wsgi", "starlette"], indirect=True)
+@pytest.mark.parametrize("lengths", [["8", "9"], ["8", "8"], ["9", "8"]])
+def test_two_lengths_are_not_kept(open_door: OpenDoor, lengths: list[str]) -> None:
+    """RFC 9110 8.6. The body has 8 bytes. Flask puts the right length in place of any other."""
+    fields = [("Content-Length", each) for each in lengths]
+    door = open_door({"/p": numbered(headers=fields)})
+    assert [door.get("/p").calls for _ in range(2)] == [1, 2]
+
+
+@pytest.mark.parametrize("kind", ["asgi", "wsgi", "django-sync", "django-async"], indirect=True)
+@pytest.mark.parametrize("length", ["8, 8", "+8", "-8", "8.0", "eight", ""])
+def test_a_length_that_is_no_number_is_not_kept(open_door: OpenDoor, length: str) -> None:
+    door = open_door({"/p": numbered(headers=[("Content-Length", length)])})
+    assert [door.get("/p").calls for _ in range(2)] == [1, 2]
+
+
 @pytest.mark.parametrize("status", [404, 410])
 def test_negative_ttl_keeps_what_is_not_there(
     open_door: OpenDoor, clock: FakeClock, status: int

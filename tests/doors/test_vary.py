@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from cachemw.testing import FakeClock
 
 from .conftest import OpenDoor
 from .doors import MANY_FIELDS
-from .language import Call, Pairs, echo, numbered
+from .language import Asked, Call, Pairs, Said, echo, numbered
 
 STARS = ["*", " * ", "Accept, *", "*, Accept", "Accept,*,Cookie", "Accept-Language , * "]
 
@@ -129,3 +130,56 @@ def test_head_and_conditions_are_answered_from_the_right_variant(open_door: Open
     assert door.get("/p", {**english, "If-None-Match": tags[0]}).status == 200
     assert door.get("/p", english, method="HEAD").field("content-length") == "21"
     assert door.calls == 2
+
+
+# -- a content coding without Vary -----------------------------------------------------------------------
+
+
+def coding(asked: Asked) -> Said:
+    """Answer in a coding to who accepts one, and do not say that the answer varies."""
+    accepted = asked.field("accept-encoding") or ""
+    for each in ("br", "gzip"):
+        if each in accepted:
+            return Said(body=each.encode(), headers=[("Content-Encoding", each)])
+    return Said(body=b"plain")
+
+
+@pytest.mark.parametrize("ttl", ["60s", "response"])
+@pytest.mark.parametrize("first", ["gzip", "br", "identity"])
+def test_each_gets_a_coding_that_it_accepts(
+    open_door: OpenDoor, clock: FakeClock, first: str, ttl: str
+) -> None:
+    def handler(asked: Asked) -> Said:
+        said = coding(asked)
+        return replace(said, headers=[("Cache-Control", "max-age=60"), *said.headers])
+
+    door = open_door({"/p": handler}, ttl=ttl)
+    door.get("/p", {"Accept-Encoding": first})
+    if first == "identity":  # what everybody can read is for everybody, until it is stale
+        assert door.get("/p", {"Accept-Encoding": "gzip"}).hit
+        clock.advance(61)
+    for hits in (False, True):
+        for accepted in ("gzip", "br", "identity", None):
+            reply = door.get("/p", {"Accept-Encoding": accepted} if accepted else {})
+            coded = accepted in ("gzip", "br")
+            assert reply.body == (str(accepted) if coded else "plain").encode()
+            assert reply.field("content-encoding") == (accepted if coded else None)
+            assert reply.field("vary") == ("Accept-Encoding" if coded else None)
+            assert reply.hit or not hits
+
+
+def test_those_who_wait_get_a_coding_that_they_accept(open_door: OpenDoor) -> None:
+    gate = threading.Event()
+    door = open_door({"/p": lambda asked: replace(coding(asked), wait=gate)})
+    accepted = ["gzip", "identity", "gzip", "br"]
+    calls = [Call(target="/p", headers=[("Accept-Encoding", each)]) for each in accepted]
+    replies = door.together(calls, when=door.waiting(3), then=gate.set)
+    assert [reply.body for reply in replies] == [b"gzip", b"plain", b"gzip", b"br"]
+
+
+def test_a_part_of_vary_that_is_there_stays(open_door: OpenDoor) -> None:
+    fields = [("Content-Encoding", "gzip"), ("Vary", "Accept")]
+    door = open_door({"/p": numbered(headers=fields)})
+    assert door.get("/p").field("vary") == "Accept, Accept-Encoding"
+    assert door.get("/p").field("vary") == "Accept, Accept-Encoding"
+    assert not door.get("/p", {"Accept-Encoding": "gzip"}).hit

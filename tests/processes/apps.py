@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cachemw import Cache, asgi, wsgi
+from cachemw.http.dates import format_date
 
 DATA = Path(os.environ["APP_DATA"])
 PATIENCE = 20.0
@@ -31,6 +32,9 @@ STEPS = 4
 STEP = 0.01
 """Seconds that each takes."""
 
+LIFETIME = 3600.0
+"""Seconds until the Expires of a dated page."""
+
 OPTIONS = {
     "namespace": "servers",
     "redis": {"url": os.environ["APP_REDIS"], "deadline": "2s"},
@@ -41,6 +45,7 @@ OPTIONS = {
         {"name": "pages", "path": "/pages/{id}", "ttl": "1h", "tags": ["page:{id}"]},
         {"name": "paused", "path": "/paused/{id}", "ttl": "1h", "tags": ["page:{id}"]},
         {"name": "slow", "path": "/slow/{id}", "ttl": "1h"},
+        {"name": "dated", "path": "/dated/{id}", "ttl": "response"},
         {
             "name": "renewed",
             "path": "/renewed/{id}",
@@ -172,6 +177,8 @@ async def respond(scope: Any, receive: Any, send: Any) -> None:
     name = rest[0] if rest else ""
     kinds = {"events": b"text/event-stream"}
     headers = [(b"content-type", kinds.get(kind, b"text/plain"))]
+    if kind == "dated":
+        headers.append((b"expires", format_date(time.time() + LIFETIME)))
 
     async def start() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -252,6 +259,8 @@ def plain_application(environ: Any, start_response: Any) -> Any:
     _, kind, *rest = environ["PATH_INFO"].split("/")
     name = rest[0] if rest else ""
     headers = [("Content-Type", "text/event-stream" if kind == "events" else "text/plain")]
+    if kind == "dated":
+        headers.append(("Expires", format_date(time.time() + LIFETIME).decode()))
     if kind == "slow":
         body = slow_body(name)
         start_response("200 OK", [*headers, ("Content-Length", str(len(body)))])

@@ -170,6 +170,21 @@ def test_a_stream_that_has_ended_is_served_from_memory(server: Server, name: str
         assert "detail=memory" in again.cache_status
 
 
+def test_a_lifetime_by_expires_outlives_the_date_that_the_server_sends(
+    server: Server, each: list[Client], name: str
+) -> None:
+    # Guard: `stating_lifetime` in http/freshness. uvicorn puts a Date of its own before the stored
+    # one, and gunicorn puts it in its place; counted from there, Expires less Age is too short.
+    client = each[0]
+    client.get(f"/dated/{name}")
+    hit = client.get(f"/dated/{name}")
+    assert "detail=memory" in hit.cache_status
+    lifetime = int(hit.headers["cache-control"].removeprefix("max-age="))
+    assert abs(lifetime - 3600) <= 1
+    ttl = int(hit.cache_status.partition("ttl=")[2].partition(";")[0])
+    assert abs(lifetime - int(hit.headers["age"]) - ttl) <= 1
+
+
 def test_a_client_that_goes_away_in_mid_body_leaves_nothing_half_done(
     server: Server, each: list[Client], name: str
 ) -> None:

@@ -144,6 +144,22 @@ def test_a_process_that_only_purges_confirms_nothing_in_a_log_that_has_only_just
     only_purges.close()
 
 
+@pytest.mark.parametrize("door", ["threads", "a loop"])
+def test_what_is_fetched_after_a_confirmed_purge_can_be_used(caches: Caches, door: str) -> None:
+    # Guard: `here` in `_count_confirmations`. Without it the purge is confirmed ahead of the position
+    # of this process, and what is fetched before its own thread has read the record is dead when stored.
+    site = Site(caches.make())
+    with held_up(site.cache):
+        result = purge(site.cache, door, tags=[PURGE_TAG])
+        assert (result.status, result.reached, result.waiting) == ("appended", 0, 1)
+        assert not site.hits("/things/7")
+        assert not site.hits("/things/7"), "the purge counts here at once"
+    for _ in range(3):
+        until(lambda: purge(site.cache, door, tags=[PURGE_TAG]).confirmed)
+        site.get("/things/7")
+        assert site.hits("/things/7")
+
+
 def test_a_hung_follower_leaves_a_purge_appended_and_applies_it_when_it_goes_on(
     caches: Caches,
 ) -> None:

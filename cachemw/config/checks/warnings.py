@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["health_check_warning"]
+__all__ = ["health_check_warning", "redis_warnings"]
+
+DEFAULT_NAMESPACE = "default"
 
 _HEALTH = frozenset({"health", "healthcheck", "healthz", "liveness", "readiness"})
 _HEALTH_AT_THE_END = frozenset({"live", "livez", "ping", "ready", "readyz"})
@@ -22,6 +24,22 @@ def health_check_warning(name: str, path: str, mount: str | None) -> str:
         f"route {name!r} ({(mount or '') + path}) looks like a health check and is cached:"
         " a cached health check hides a failure for the lifetime of its entry"
     )
+
+
+def redis_warnings(namespace: str, *, has_secret: bool) -> list[str]:
+    """Return warnings about a cache whose entries are in a Redis."""
+    warnings = []
+    if not has_secret:
+        warnings.append(
+            "secret is not set: whoever can write to this Redis can forge entries that are served."
+            ' Set it to a random text that only this application knows: secret = "..."'
+        )
+    if namespace == DEFAULT_NAMESPACE:
+        warnings.append(
+            f"namespace is {DEFAULT_NAMESPACE!r}: another application with this Redis and no namespace of"
+            ' its own would share entries, purges and flags. Give each a name: namespace = "shop"'
+        )
+    return warnings
 
 
 def _looks_like_a_health_check(name: str, path: str) -> bool:

@@ -38,6 +38,7 @@ from cachemw.http.conditional import not_modified
 from cachemw.http.freshness import initial_age
 from cachemw.http.messages import Answer, Head
 from cachemw.http.storing import Refused
+from cachemw.http.vary import naming_coding
 
 __all__ = ["Relayed", "on_error", "on_head"]
 
@@ -88,7 +89,8 @@ def on_head(
         if entry is not None:
             return _serve_fallback(fetch, entry, now)
     if head.status == 304 and fetch.validates:
-        return validated(engine, fetch, head, tags, now, wall_now)
+        served = validated(engine, fetch, head, tags, now, wall_now)
+        return _serve_unvalidated(fetch, now) if served is None else served
     if fetch.cacheable.request.method == "HEAD":
         pending_save = by_head(engine, fetch, head, tags, now, wall_now)
         answer = _signed(engine, head, forward)
@@ -115,6 +117,8 @@ def _collect(
         end = fail if head.status in _ORIGIN_FAILED else give_up
         end(engine, fetch, judged.reason)
         return Relayed(answer=_answer(engine, forward, head, will_store=False), tags=tags)
+    if (headers := naming_coding(head.headers)) is not head.headers:
+        head = Head(status=head.status, headers=headers)
     if body is not None:
         head = with_entity_tag(head, body)
     collector = Collector(
@@ -123,6 +127,7 @@ def _collect(
         control=control,
         lifetime=judged,
         born=fetch.started - initial_age(head.headers, wall_now),
+        arrived=wall_now,
         judged_whole=body is not None,
         tags=tags,
     )
@@ -187,6 +192,17 @@ def _fallback_entry(engine: Engine, fetch: Fetch, now: float) -> Entry | None:
     if not engine.trusts(fetch.cacheable.route, entry.born, now):
         return None
     return entry if still_counts(engine, entry) else None
+
+
+def _serve_unvalidated(fetch: Fetch, now: float) -> Serve:
+    """Serve the stale entry once, because a 304 that is not about it has no body to send instead.
+
+    The client had no condition of its own, or another one, so the 304 itself means nothing to it.
+    """
+    assert fetch.fallback is not None
+    return Serve(
+        cacheable=fetch.cacheable, entry=fetch.fallback, outcome=Outcome.STALE_IF_ERROR, now=now
+    )
 
 
 def _serve_fallback(fetch: Fetch, entry: Entry, now: float) -> Serve:

@@ -83,7 +83,13 @@ def start_shadowing(
     else:
         born = fetch.started - initial_age(head.headers, wall_now)
         collector = Collector(
-            fetch=fetch, head=head, control=control, lifetime=judged, born=born, tags=tags
+            fetch=fetch,
+            head=head,
+            control=control,
+            lifetime=judged,
+            born=born,
+            arrived=wall_now,
+            tags=tags,
         )
     return Shadowing(fetch=fetch, head=head, control=control, collector=collector)
 
@@ -147,7 +153,9 @@ def _hold(
     tags = tags_of(collector.fetch, collector.head.headers, collector.tags)
     if has_too_many_tags(engine, collector.fetch, tags):
         return
-    for key, item in entries_of(engine, collector, b"", tags)[1]:
+    known = engine.shadows.get(collector.fetch.digest)
+    items = entries_of(engine, collector, b"", tags, None if known is None else known.entry)[1]
+    for key, item in items:
         engine.shadows.put(key.digest, Shadow(item, fresh))
 
 

@@ -28,14 +28,14 @@ from cachemw.engine.keeping.tagging import tags_of
 from cachemw.engine.model.entry import Entry, HeaderPairs, Item, Key, VaryMarker, Verdict
 from cachemw.engine.model.plan import Plan
 from cachemw.engine.model.routes import RouteState
-from cachemw.engine.model.variants import unkeyed_names
+from cachemw.engine.model.variants import selecting_names
 from cachemw.engine.request.decisions import Fetch
 from cachemw.http.cache_control import CacheControl
 from cachemw.http.conditional import entity_tag
-from cachemw.http.freshness import Lifetime
+from cachemw.http.freshness import Lifetime, stating_lifetime
 from cachemw.http.messages import Head
 from cachemw.http.storing import Refused, judge, storable
-from cachemw.http.vary import Selecting
+from cachemw.http.vary import Selecting, naming_coding
 
 __all__ = [
     "Collector",
@@ -64,6 +64,8 @@ class Collector(Struct, kw_only=True, eq=False):
     control: CacheControl
     lifetime: Lifetime
     born: float
+    arrived: float
+    """When the head came, in seconds since the epoch."""
     judged_whole: bool = False
     """Whether `judge_head` saw the whole body."""
     tags: tuple[str, ...] = ()
@@ -163,6 +165,8 @@ def on_complete(
 
 def refusal(collector: Collector, body: bytes, now: float) -> str | None:
     """Return the reason why a response is not stored, now that its body is complete; or None."""
+    if body and collector.head.status in (204, 205):  # RFC 9110 §15.3.5, §15.3.6
+        return "length"
     length = collector.head.headers.first(b"content-length")
     if length is not None and length != b"%d" % len(body):  # I7: it did not arrive completely
         return "length"
@@ -197,7 +201,8 @@ def store(
     """
     fetch = collector.fetch
     tags = tags_of(fetch, collector.head.headers, collector.tags)
-    entry, items = entries_of(engine, collector, body, tags)
+    known = engine.memory.get(fetch.digest)
+    entry, items = entries_of(engine, collector, body, tags, known)
     if has_too_many_tags(engine, fetch, tags):
         refuse(engine, fetch, "too-many-tags")
         return entry, None
@@ -224,15 +229,22 @@ def _limit_variants(engine: Engine, plan: Plan, key: Key) -> None:
 
 
 def entries_of(
-    engine: Engine, collector: Collector, body: bytes, tags: tuple[str, ...]
+    engine: Engine,
+    collector: Collector,
+    body: bytes,
+    tags: tuple[str, ...],
+    known: Item | None,
 ) -> tuple[Entry, tuple[tuple[Key, Item], ...]]:
-    """Return the entry, and all items to store: with it the Vary marker, if the response varies."""
+    """Return the entry, and all items to store: with it the Vary marker, if the response varies.
+
+    `known` is what is stored under the target's primary key.
+    """
     cacheable, head = collector.fetch.cacheable, collector.head
     plan = cacheable.plan
-    names = unkeyed_names(plan.route, head.headers)
+    names = selecting_names(plan.route, head.headers, known)
     values = engine.variants.values(names, cacheable.headers)
     key = engine.variants.key_of(plan, values) if values else plan.key
-    headers = engine.intern(_stored_headers(head, collector.control, body))
+    headers = engine.intern(_stored_headers(collector, body))
     entry = _entry(collector, key, headers, body, values, tags)
     if not values:
         return entry, ((key, entry),)
@@ -285,9 +297,14 @@ def _later(moment: float, seconds: float) -> float:
     return moment + seconds if seconds else moment
 
 
-def _stored_headers(head: Head, control: CacheControl, body: bytes) -> HeaderPairs:
-    """Return the headers that may be stored (never Set-Cookie: I1), with a Content-Length."""
-    headers = storable(head.headers, control)
+def _stored_headers(collector: Collector, body: bytes) -> HeaderPairs:
+    """Return the headers that may be stored (never Set-Cookie: I1), with a Content-Length.
+
+    What caches on the way to the client would misread is completed.
+    """
+    head = collector.head
+    headers = naming_coding(storable(head.headers, collector.control))
+    headers = stating_lifetime(headers, collector.arrived)
     if head.status not in _BODILESS and b"content-length" not in headers:
         headers = headers.plus((b"content-length", b"%d" % len(body)))
     return tuple(headers.pairs)

@@ -7,15 +7,20 @@ that it is not current any more.
 
 from __future__ import annotations
 
-import re
-
 from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.keeping.storing import Collector, give_up, judge_head, still_counts, store
+from cachemw.engine.keeping.storing import (
+    Collector,
+    give_up,
+    judge_head,
+    refuse,
+    still_counts,
+    store,
+)
 from cachemw.engine.model.entry import Entry
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.request.decisions import Fetch, Serve
-from cachemw.http.conditional import conditions, entity_tag
+from cachemw.http.conditional import conditions, has_own_tag
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.freshening import freshened, head_matches, matches
 from cachemw.http.freshness import initial_age
@@ -23,9 +28,6 @@ from cachemw.http.messages import Head
 from cachemw.http.storing import Refused
 
 __all__ = ["by_head", "conditions_for", "validated"]
-
-_OWN_TAG = re.compile(rb'"[0-9a-f]{24}"')
-"""The form of the entity tags that `with_entity_tag` makes."""
 
 
 def conditions_for(fetch: Fetch) -> list[Pair]:
@@ -39,27 +41,27 @@ def conditions_for(fetch: Fetch) -> list[Pair]:
     ):  # conditions on a POST mean other things
         return []
     headers = Fields(entry.headers)
-    if _has_own_tag(entry, headers):  # the application has never seen this entity tag
+    if has_own_tag(headers, entry.body):  # the application has never seen this entity tag
         headers = headers.without((b"etag",))
     return conditions(headers)
 
 
-def _has_own_tag(entry: Entry, headers: Fields) -> bool:
-    tag = headers.first(b"etag")
-    if tag is None or not _OWN_TAG.fullmatch(tag):
-        return False
-    return tag == entity_tag(entry.body, headers.first(b"content-encoding"))
-
-
 def validated(
     engine: Engine, fetch: Fetch, head: Head, tags: tuple[str, ...], now: float, wall_now: float
-) -> Serve:
-    """Serve the stored entry that a 304 says is current, under the headers of the 304, and store it so."""
+) -> Serve | None:
+    """Serve the stored entry that a 304 says is current, under the headers of the 304, and store it so.
+
+    None: the 304 is about another response than the stored one, so it can renew nothing (RFC 9111
+    §4.3.4). Then the entry is forgotten, and the next request asks the application for the whole.
+    """
     entry = fetch.fallback
     assert entry is not None
     headers = Fields(entry.headers)
-    if matches(headers, head.headers):
-        headers = freshened(_without_date(headers, head.headers), head.headers)
+    if not matches(headers, head.headers):
+        engine.memory.discard_if(entry.key, entry)
+        refuse(engine, fetch, "validator")  # a copy in the shared store is not asked about either
+        return None
+    headers = freshened(headers, head.headers)
     # What the 304 itself forbids counts. A cookie that it sets goes to this client only (I1).
     sent = Head(status=entry.status, headers=_with_cookies(headers, head.headers))
     control = engine.control(headers)
@@ -74,6 +76,7 @@ def validated(
         control=control,
         lifetime=judged,
         born=fetch.started - initial_age(head.headers, wall_now),
+        arrived=wall_now,
         tags=entry.tags + tags,
     )
     current, pending_save = store(engine, collector, entry.body, now)
@@ -84,11 +87,6 @@ def validated(
         now=now,
         pending_save=pending_save,
     )
-
-
-def _without_date(stored: Fields, update: Fields) -> Fields:
-    """Remove the old Date if the update has none: age and lifetime count from now on."""
-    return stored if b"date" in update else stored.without((b"date",))
 
 
 def _with_cookies(headers: Fields, update: Fields) -> Fields:
@@ -124,7 +122,7 @@ def by_head(
     if head.status != entry.status or not head_matches(headers, len(entry.body), head.headers):
         engine.memory.discard_if(entry.key, entry)
         return None
-    headers = freshened(_without_date(headers, head.headers), head.headers)
+    headers = freshened(headers, head.headers)
     current = Head(status=entry.status, headers=headers)
     control = engine.control(headers)
     judged = judge_head(fetch, current, control, wall_now, entry.body)
@@ -136,6 +134,7 @@ def by_head(
         control=control,
         lifetime=judged,
         born=fetch.started - initial_age(head.headers, wall_now),
+        arrived=wall_now,
         tags=entry.tags + tags,
     )
     return store(engine, collector, entry.body, now)[1]

@@ -155,7 +155,7 @@ def _may_be_stale(engine: Engine, cacheable: CacheableRequest, entry: Entry, now
     return now >= entry.fresh_until and accepts_stale(
         cacheable.directives,
         staleness=now - entry.fresh_until,
-        forbids_stale=control.forbids_stale or control.no_cache,
+        forbids_stale=control.forbids_stale,
     )
 
 

@@ -17,7 +17,7 @@ from cachemw.http.cache_status import CACHE_NAME, forwarded, hit
 from cachemw.http.conditional import NOT_MODIFIED_DROPS, is_conditional, not_modified
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Answer
-from cachemw.http.ranges import partial, select
+from cachemw.http.ranges import may_cut, partial, select
 
 __all__ = ["CONDITIONAL_METHODS", "Pairs", "as_not_modified", "hit_fields", "render"]
 
@@ -38,7 +38,8 @@ def render(engine: Engine, served: Serve) -> Answer:
             return as_not_modified(headers)
         if served.cacheable.ranged and request.method == "GET":
             fields = Fields(headers)
-            spans = select(request.headers, fields, len(entry.body))
+            cuttable = may_cut(request.headers, fields, entry.body)
+            spans = select(request.headers, fields, len(entry.body)) if cuttable else None
             if spans is not None:
                 part = partial(fields, entry.body, spans)
                 return Answer(status=part.status, headers=list(part.fields.pairs), body=part.body)

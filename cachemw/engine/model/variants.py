@@ -7,7 +7,10 @@ All of the logic of Vary is here. How it works:
   entry: this key is made of the primary key and of the request's value of each selecting header.
 - A request that finds a marker reads these headers out of itself, makes the same key (`key_for`) and
   looks again. There is one marker for each primary key: the last stored response decides the names.
-- Headers that the primary key holds already select nothing more; `unkeyed_names` leaves them out.
+- Headers that the primary key holds already select nothing more; `selecting_names` leaves them out.
+- A response with a content coding varies on `Accept-Encoding`, whatever it says (`http.vary`). Then the
+  response without a coding for the same target is a variant too: otherwise it would take the marker's
+  place, and the coded variants could not be found.
 - Values of `Cookie` and `Authorization` are replaced by keyed digests, because entries and their keys
   carry the selecting values into Redis (I1).
 - Whether an entry that was found in another way (shared by a flight) is for this request is decided by
@@ -24,14 +27,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from cachemw.engine.model.bypass import CONDITIONAL, KEYED, REMOVED
-from cachemw.engine.model.entry import Entry, Key, VaryMarker
+from cachemw.engine.model.entry import Entry, Item, Key, VaryMarker
 from cachemw.engine.model.keys import KeyMaker
 from cachemw.engine.model.plan import Plan, weigh_variant
 from cachemw.engine.model.routes import RouteState
 from cachemw.http.fields import Fields, Pair
-from cachemw.http.vary import Selecting, selecting, varies_on
+from cachemw.http.vary import ACCEPT_ENCODING, Selecting, selecting, varies_on
 
-__all__ = ["VariantCounts", "Variants", "selects_by", "unkeyed_names"]
+__all__ = ["VariantCounts", "Variants", "selecting_names", "selects_by"]
 
 _CONCEALED = frozenset({b"cookie", b"authorization"})
 """Selecting headers whose values are stored as keyed digests only."""
@@ -107,9 +110,14 @@ class Variants:
         self._counts.reset_after_fork()
 
 
-def unkeyed_names(route: RouteState, response: Fields) -> tuple[bytes, ...]:
-    """Return the names in a response's Vary that the key does not hold already."""
+def selecting_names(route: RouteState, response: Fields, known: Item | None) -> tuple[bytes, ...]:
+    """Return the names of the headers that select a response and that the key does not hold already.
+
+    `known` is what is stored under the target's primary key.
+    """
     names = varies_on(response)
+    if isinstance(known, VaryMarker) and ACCEPT_ENCODING in known.names:
+        names = tuple(sorted({*(names or ()), ACCEPT_ENCODING}))
     if not names:
         return ()
     keyed = KEYED | route.varies | {b"host"}

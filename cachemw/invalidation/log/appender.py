@@ -6,6 +6,8 @@ Theory of operation. A purge goes through these steps:
 2. It is applied in this process at once, under its number in the log, ahead of the log's thread.
 3. The heartbeats of all processes are read until every process with a recent one has reached this
    number: then the purge is **confirmed**. If the time is up before that, it is only **appended**.
+   This process counts too: until its own thread has read the record, what it fetches has a position
+   below the purge, and could not be used.
 
 And if something fails (I3, I5):
 
@@ -217,13 +219,15 @@ class Appender:
         self, reply: Any, appended: int, shift: float | None
     ) -> tuple[int, int]:
         """Return how many processes have applied a record, and how many have not yet."""
-        own = 1 if self._follower.following else 0
+        me = self._follower.me if self._follower.following else None
+        here = int(me is not None and self._floors.position >= appended)
         if isinstance(reply, Exception):
-            return own, 1
+            return here, 1
         now = None if shift is None else self._monotonic() + shift
-        me = self._follower.me if own else None
         applied, waiting = self._followers.count(reply, me, appended, now)
-        return own + applied, waiting
+        if me is not None and not here:
+            waiting += 1
+        return here + applied, waiting
 
     def _failed(self, purge: Purge, error: Exception) -> PurgeResult:
         """Queue a purge that could not be appended or, where Redis is full, purge everything."""

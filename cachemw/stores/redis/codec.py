@@ -19,6 +19,10 @@ reading checks, in this order:
 2. the checksum, before anything is parsed;
 3. every value, even so: the secret of the checksum may be known to others.
 
+The values that reading refuses are those that would do harm on the way to a client: a status that is
+not final or not that of a whole response, headers of framing and of one connection, cookies, a
+Content-Length that is not the body's, and bytes that end a header line. Writing refuses such headers too.
+
 Then the full key in the envelope must be the key that was asked for, so that a value under a wrong name
 is never served (I1, I2). Everything unexpected raises EntryRejected with one of the `REASONS`, and
 nothing else is ever raised. Decompression is bounded. Pickle is not used.
@@ -46,6 +50,7 @@ import zstandard
 
 from cachemw.engine.model.entry import Entry, HeaderPairs, Item, Key, Position, VaryMarker
 from cachemw.errors import EntryRejected
+from cachemw.http.storing import NEVER_STORED, UNSTORABLE_STATUSES
 from cachemw.stores.memory.interning import intern_pairs
 
 __all__ = ["MAX_LIFETIME", "REASONS", "VERSION", "Codec"]
@@ -83,7 +88,9 @@ LARGEST_RATIO = 0.9
 _U64 = (1 << 64) - 1
 # RFC 9110 §5.6.2, without upper case: names are lower-cased in the front door.
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
-_FORBIDDEN = b"\r\n\0"  # RFC 9110 §5.5
+_FORBIDDEN = bytes({*range(0x20), 0x7F} - {0x09})  # RFC 9110 §5.5: control characters but the tab
+_REFUSED_NAMES = NEVER_STORED | {b"set-cookie", b"set-cookie2"}
+_BODILESS = frozenset({204, 205})  # RFC 9110 §15.3.5, §15.3.6
 
 
 class _Meta(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -131,14 +138,15 @@ class Codec:
         """Return the envelope of `entry`, which is stored under `key`.
 
         `now` is the monotonic clock of this process, and `server_now` the Redis server's clock at
-        the same moment, both in seconds. Lifetimes are cut to one year. Raises EntryRejected("size")
-        for a body, key or metadata that `decode` would refuse.
+        the same moment, both in seconds. Lifetimes are cut to one year. Raises EntryRejected for a
+        body, key, metadata ("size") or headers ("header") that `decode` would refuse.
         """
         meta = self._pack(_meta(entry, server_now - now))
         raw = len(entry.body)
         full = key.full
         if raw > self._max_body or len(full) > MAX_KEY or len(meta) > MAX_META:
             raise EntryRejected("size")
+        _check_headers(entry.headers, raw)
         flags, body = self._compress_body(entry)
         position = entry.position
         header = HEADER.pack(
@@ -289,10 +297,7 @@ def _checksum(prepared: blake2b, header: bytes, content: bytes | memoryview) -> 
 
 def _check(meta: _Meta, raw: int, server_now: float) -> None:
     """Reject values that no correct writer stores. `raw` is the length of the body."""
-    status = meta.status
-    if (
-        raw if status == MARKER else not 200 <= status <= 599
-    ):  # RFC 9110 §15.2: 1xx is not a final response
+    if not _may_have(meta.status, raw):
         raise EntryRejected("status")
     born, fresh_until, dies_at = meta.born, meta.fresh_until, meta.dies_at
     # A sum is finite only if every part of it is finite.
@@ -310,6 +315,14 @@ def _check(meta: _Meta, raw: int, server_now: float) -> None:
     _check_headers(meta.headers, raw)
 
 
+def _may_have(status: int, raw: int) -> bool:
+    """Tell whether a stored response or marker may have this status, with a body of this length."""
+    if status == MARKER or status in _BODILESS:
+        return not raw
+    # RFC 9110 §15.2: 1xx is not a final response.
+    return 200 <= status <= 599 and status not in UNSTORABLE_STATUSES
+
+
 def _check_headers(headers: HeaderPairs, raw: int) -> None:
     if not headers:
         return
@@ -319,14 +332,15 @@ def _check_headers(headers: HeaderPairs, raw: int) -> None:
         not all(names)
         or b"".join(names).translate(None, _TOKEN)
         or len(joined.translate(None, _FORBIDDEN)) != len(joined)
-        or (b"content-length" in names and not _states_only(headers, b"%d" % raw))
+        or not _REFUSED_NAMES.isdisjoint(names)
+        or (b"content-length" in names and not _states_once(headers, b"%d" % raw))
     ):
         raise EntryRejected("header")
 
 
-def _states_only(headers: HeaderPairs, length: bytes) -> bool:
-    """Tell whether each Content-Length is this one. With a wrong one, a server aborts the response."""
-    return all(value == length for name, value in headers if name == b"content-length")
+def _states_once(headers: HeaderPairs, length: bytes) -> bool:
+    """Tell whether there is this Content-Length alone. With a wrong one, a server aborts the response."""
+    return [value for name, value in headers if name == b"content-length"] == [length]
 
 
 def _marker(meta: _Meta, key: bytes, position: Position, shift: float) -> VaryMarker:

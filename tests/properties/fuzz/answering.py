@@ -6,10 +6,11 @@ import re
 from math import isfinite
 from urllib.parse import quote, urlsplit
 
-from cachemw.http.cache_control import CacheControl
+from cachemw.http.cache_control import MAX_SECONDS, CacheControl, parse
 from cachemw.http.conditional import (
     conditions,
     entity_tag,
+    has_own_tag,
     has_validator,
     if_range,
     is_conditional,
@@ -22,17 +23,19 @@ from cachemw.http.fields import Fields
 from cachemw.http.freshening import freshened, head_matches, matches
 from cachemw.http.freshness import (
     Lifetime,
-    age_is_readable,
     explicit_lifetime,
     heuristic_lifetime,
     initial_age,
+    not_stating_lifetime,
+    stating_lifetime,
 )
 from cachemw.http.hops import connection_fields
 from cachemw.http.invalidation import invalidates, is_unsafe, targets
 from cachemw.http.messages import Head
-from cachemw.http.ranges import MAX_RANGES, Partial, Span, partial, select
+from cachemw.http.ranges import MAX_RANGES, Partial, Span, may_cut, partial, select
 from cachemw.http.storing import Policy, Refused, judge, storable
 from cachemw.http.targeted import effective_control
+from cachemw.http.vary import is_coded
 
 from .directives import TARGETS
 from .inputs import fields, sections
@@ -72,6 +75,10 @@ def fuzz_conditional(data: bytes) -> None:
     assert if_range(request.without((b"if-range",)), response)
     not_modified(request, response)
     _own_conditions_are_met(response)
+    plain = response.without((b"etag",))
+    own = entity_tag(body, response.first(b"content-encoding"))
+    assert has_own_tag(plain.plus((b"etag", own)), body)
+    assert has_own_tag(response, body) is (response.first(b"etag") == own)
     for tag in (*response.values(b"etag"), entity_tag(body, response.first(b"content-encoding"))):
         _tag_is_sound(tag, request, response.without((b"etag",)))
 
@@ -102,6 +109,8 @@ def fuzz_ranges(data: bytes) -> None:
     """A request's head, a stored response's head, and its body."""
     head, stored, body = sections(data, 3)
     response = fields(stored)
+    if may_cut(fields(head), response, body):
+        assert has_own_tag(response, body) or not is_coded(response)
     spans = select(fields(head), response, len(body))
     if spans is None:
         return
@@ -151,6 +160,9 @@ def fuzz_freshening(data: bytes) -> None:
     """A stored response's head, and that of a 304 or of the answer to a HEAD."""
     stored, update = map(fields, sections(data, 2))
     after = freshened(stored, update)
+    if b"date" not in update:
+        assert b"date" not in after
+    stored = not_stating_lifetime(stored).without(() if b"date" in update else (b"date",))
     kept_out = _NEVER_UPDATED | connection_fields(update)
     for name in {*stored.names, *update.names}:
         newer = name in update and name not in kept_out
@@ -204,15 +216,25 @@ def _policy(words: frozenset[bytes]) -> Policy:
 
 def _lifetimes_are_sound(head: Head, control: CacheControl) -> None:
     fields = head.headers
-    age_is_readable(fields)
     for lifetime in (
         explicit_lifetime(control, fields, WALL_NOW),
         heuristic_lifetime(head.status, fields, control, WALL_NOW, 0.1),
     ):
         assert lifetime is None or (isfinite(lifetime) and lifetime >= 0)
+    _is_read_alike_downstream(fields)
     age = initial_age(fields, WALL_NOW)
     assert isfinite(age)
     assert age >= 0
+
+
+def _is_read_alike_downstream(given: Fields) -> None:
+    stated = stating_lifetime(given, WALL_NOW)
+    assert stating_lifetime(stated, WALL_NOW + 99) == stated
+    before, after = (explicit_lifetime(parse(each), each, WALL_NOW) for each in (given, stated))
+    assert (before is None) is (after is None)
+    if before is not None and after is not None:
+        assert min(before, MAX_SECONDS) == min(after, MAX_SECONDS)
+    assert not_stating_lifetime(stated).names <= stated.names
 
 
 def _keeps_out(kept: Fields, given: Fields, control: CacheControl) -> None:
@@ -226,7 +248,10 @@ def _keeps_out(kept: Fields, given: Fields, control: CacheControl) -> None:
 def _may_be_kept(head: Head, control: CacheControl, words: frozenset[bytes]) -> None:
     given = head.headers
     assert given.names.isdisjoint({b"set-cookie", b"set-cookie2", b"trailer"})
+    assert 200 <= head.status <= 599
     assert head.status not in (206, 304)
+    assert all(length.isdigit() for length in given.values(b"content-length")[:1])
+    assert len(given.values(b"content-length")) <= 1
     assert not control.private
     assert control.must_understand or not control.no_store
     varies = _plain_members(given, b"vary")

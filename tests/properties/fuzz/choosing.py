@@ -20,7 +20,7 @@ from cachemw.frontdoor.wsgi_environ import EnvironReader, apply_rewrite, native,
 from cachemw.http.fields import Fields, cookie_pairs, split_list
 from cachemw.http.messages import Request
 from cachemw.http.negotiation import normalised
-from cachemw.http.vary import selecting, varies_on
+from cachemw.http.vary import is_coded, naming_coding, selecting, varies_on
 
 from .inputs import fields, repeated, sections, text
 
@@ -68,6 +68,10 @@ def fuzz_vary(data: bytes) -> None:
     if names is None:
         return
     assert b"*" not in {name.strip() for name in told}
+    assert (b"accept-encoding" in names) >= is_coded(response)
+    named = naming_coding(response)
+    assert varies_on(named) == names
+    assert naming_coding(named) == named
     assert list(names) == sorted(set(names))
     chosen = selecting(names, request)
     assert [(name, value is not None) for name, value in chosen] == [

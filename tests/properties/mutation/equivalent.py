@@ -5,10 +5,230 @@ from __future__ import annotations
 __all__ = ["EQUIVALENT"]
 
 _STORING = "cachemw.http.storing"
+_FRESHNESS = "cachemw.http.freshness"
+_KEYING = "cachemw.engine.request.keying"
+_BYPASS = "cachemw.engine.model.bypass"
+_KEEPING = "cachemw.engine.keeping.storing"
+_FLOORS = "cachemw.invalidation.floors"
+
+_NO_HOST = "a caller has checked with `is_host` that there is exactly one"
+_NEVER_BELOW_ONE = "no record and no local purge has a number below 1"
+_ANY_RISE = "versions are only compared for equality, so any rise will do"
+_NO_FLOOR = "positions are never negative, so a missing floor of -1 is above none of them, as 0 is"
+_ONE_OF_TWO = (
+    "of the keys that `classify` makes, those with six parts are those whose second part is None: a"
+    " variant has an odd number of parts, and each of its names is there"
+)
+_LEADING_ZEROS = (
+    "only lengths with leading zeros are read differently, and `refusal` refuses those in any case"
+)
+_SMALLEST_MAX_SIZE = "`max_size` is at least 1"
+_ZERO_OR_MORE = "the larger of this and Age counts, and Age is 0 or more"
 
 EQUIVALENT: dict[tuple[str, str, str, str], str] = {
+    # -- http.storing ----------------------------------------------------------------------------
     (_STORING, "judge", "reason is None and client_known", "reason is None"): (
         "it saves a call: `_refusal_of_personal` refuses nobody who is not known"
     ),
+    (
+        _STORING,
+        "_seconds_retained",
+        "policy.retain <= 0 or head.status not in RENEWABLE_STATUSES",
+        "head.status not in RENEWABLE_STATUSES",
+    ): "it saves a look for validators: with a `retain` of 0 the result is 0 in any case",
+    (_STORING, "_seconds_retained", "policy.retain <= 0", "policy.retain < 0"): (
+        "with a `retain` of 0 the result is 0 in any case"
+    ),
+    (_STORING, "_seconds_retained", "policy.retain <= 0", "policy.retain <= -1"): (
+        "with a `retain` of 0 the result is 0 in any case, and it is never negative"
+    ),
+    (
+        _STORING,
+        "_refusal",
+        "b'vary' in fields and varies_on(fields) is None",
+        "varies_on(fields) is None",
+    ): "it saves a call: without Vary, `varies_on` returns no names, which is not None",
+    (
+        _STORING,
+        "_refusal",
+        "b'transfer-encoding' in fields and _has_transfer_coding(head)",
+        "_has_transfer_coding(head)",
+    ): "it saves a call: without the header there is no coding",
+    (
+        _STORING,
+        "_refusal_of_personal",
+        "varies_on(head.headers) or ()",
+        "varies_on(head.headers)",
+    ): "for the type checker: `Vary: *` is refused before, by `_refusal`",
+    # -- http.freshness --------------------------------------------------------------------------
+    (_FRESHNESS, "age_is_readable", "lines[0]", "lines[-1]"): "there is exactly one line",
+    (_FRESHNESS, "initial_age", "age.split(b',', 1)", "age.split(b',', 2)"): (
+        "it saves work: only the first piece is used"
+    ),
+    (
+        _FRESHNESS,
+        "initial_age",
+        "delta_seconds(age.split(b',', 1)[0]) if age is not None else 0",
+        "delta_seconds(age.split(b',', 1)[0]) if age is not None else -1",
+    ): "the larger of this and the apparent age counts, and that is 0 or more",
+    (
+        _FRESHNESS,
+        "initial_age",
+        "0.0 if date is None else max(0.0, wall_now - date)",
+        "-1.0 if date is None else max(0.0, wall_now - date)",
+    ): _ZERO_OR_MORE,
+    (
+        _FRESHNESS,
+        "initial_age",
+        "max(0.0, wall_now - date)",
+        "max(-1.0, wall_now - date)",
+    ): _ZERO_OR_MORE,
+    # -- engine.request.keying -------------------------------------------------------------------
+    (
+        _KEYING,
+        "CacheableRequest.rewrite",
+        "(conditions or not keep_conditions) and is_conditional(headers)",
+        "conditions or not keep_conditions",
+    ): "it saves a call: `without` returns the same headers if there is nothing to remove",
+    (
+        _KEYING,
+        "classify",
+        "route.share != FULL and isinstance(cacheable, CacheableRequest)",
+        "isinstance(cacheable, CacheableRequest)",
+    ): "it saves a call: with a share of FULL, `_apply_flag` returns the request as it is",
+    (
+        _KEYING,
+        "_apply_flag",
+        "share != OFF and route.admits(cacheable.key)",
+        "route.admits(cacheable.key)",
+    ): "OFF is a share of -1, and `admits` lets no key in with a share below 1",
+    (_KEYING, "_base_plan", "''.join", "'X'.join"): (
+        "the text is only searched for a colon, and no separator without one makes or hides one"
+    ),
+    (
+        _KEYING,
+        "_directives",
+        "not route.honours or DIRECTIVES.isdisjoint(fields.names)",
+        "not route.honours",
+    ): "it saves a call: without these headers `parse` finds nothing, and the result is None",
+    (
+        _KEYING,
+        "_visible_headers",
+        "route.cookies is None or b'cookie' not in fields",
+        "route.cookies is None",
+    ): "it saves calls: without a Cookie header there are no cookies, and nothing is removed",
+    (_KEYING, "_extended_plan", "b'='.join", "b'=X'.join"): (
+        "no cookie's name has an equals sign in it, so both separators tell where the name ends"
+    ),
+    (
+        _KEYING,
+        "",
+        '_IN_PATH = "/%:@!$&\'()*+,;=~-._[]"',
+        '_IN_PATH = "/%:@!$&\'()*+,;=~-._[]X"',
+    ): "`quote` never quotes letters",
+    (_KEYING, "", "_IN_PATH + '?'", "_IN_PATH + '?X'"): "`quote` never quotes letters",
+    (_KEYING, "read_key", "break", "continue"): (
+        "the parts stay the same, so the loop comes to the same place again, and ends"
+    ),
+    (
+        _KEYING,
+        "read_key",
+        "len(parts) == _PLAN and parts[1] is None",
+        "len(parts) == _PLAN or parts[1] is None",
+    ): _ONE_OF_TWO,
+    (
+        _KEYING,
+        "read_key",
+        "len(parts) == _PLAN and parts[1] is None",
+        "parts[1] is None",
+    ): _ONE_OF_TWO,
+    (
+        _KEYING,
+        "read_key",
+        "len(parts) == _PLAN and parts[1] is None",
+        "len(parts) == _PLAN",
+    ): _ONE_OF_TWO,
+    # -- engine.model.bypass ---------------------------------------------------------------------
+    (_BYPASS, "watched", "{b'host'}", "{b'hostX'}"): (
+        "a name without a hyphen has no other spelling; Host is there so that the list is complete"
+    ),
+    (
+        _BYPASS,
+        "_underscored",
+        "itertools.product('-_', repeat=len(pieces) - 1)",
+        "itertools.product('-_X', repeat=len(pieces) - 1)",
+    ): "the names of headers are in lower case, so none has a capital X in it",
+    (_BYPASS, "_underscored", "strict=True", "strict=False"): (
+        "`repeat` makes both of the same length; the linter wants a decision"
+    ),
+    (_BYPASS, "is_host", "hosts[0]", "hosts[-1]"): "there is exactly one",
+    (
+        _BYPASS,
+        "normalised_host",
+        "request.headers.first(b'host') or b''",
+        "request.headers.first(b'host')",
+    ): f"for the type checker: {_NO_HOST}",
+    (
+        _BYPASS,
+        "normalised_host",
+        "request.headers.first(b'host') or b''",
+        "request.headers.first(b'host') or b'X'",
+    ): f"for the type checker: {_NO_HOST}",
+    (
+        _BYPASS,
+        "normalised_host",
+        "DEFAULT_PORTS.get(request.scheme, b'\\n')",
+        "DEFAULT_PORTS.get(request.scheme, b'\\nX')",
+    ): "no well-formed Host has a newline in it, so nothing is removed in either case",
+    # -- engine.keeping.storing ------------------------------------------------------------------
+    (_KEEPING, "", "{204, 304}", "{204}"): "a 304 is never stored: `http.storing` refuses it",
+    (_KEEPING, "judge_head", "retain=0.0", "retain=-1.0"): (
+        "`http.storing` retains nothing where this is 0 or less"
+    ),
+    (
+        _KEEPING,
+        "_stated_length",
+        "head.headers.first(b'content-length') or b''",
+        "head.headers.first(b'content-length') or b'X'",
+    ): "neither is a number",
+    (_KEEPING, "_stated_length", ":20", ":21"): _LEADING_ZEROS,
+    (_KEEPING, "_stated_length", ":20", ":19"): _LEADING_ZEROS,
+    (
+        _KEEPING,
+        "_stated_length",
+        "int(length[:20]) if length.isdigit() else 0",
+        "int(length[:20]) if length.isdigit() else 1",
+    ): _SMALLEST_MAX_SIZE,
+    (
+        _KEEPING,
+        "_stated_length",
+        "int(length[:20]) if length.isdigit() else 0",
+        "int(length[:20]) if length.isdigit() else -1",
+    ): _SMALLEST_MAX_SIZE,
+    # -- invalidation.floors ---------------------------------------------------------------------
+    (_FLOORS, "Floors.__init__", "self.version = 0", "self.version = 1"): (
+        "versions are only compared for equality, and entries begin with -1"
+    ),
+    (_FLOORS, "Floors.__init__", "self._all_soft = 0", "self._all_soft = -1"): _NO_FLOOR,
+    (_FLOORS, "Floors.apply", "floors.get(tag, 0)", "floors.get(tag, 1)"): _NEVER_BELOW_ONE,
+    (_FLOORS, "Floors.apply", "floors.get(tag, 0)", "floors.get(tag, -1)"): _NEVER_BELOW_ONE,
+    (_FLOORS, "Floors.apply", "self.version += 1", "self.version += 2"): _ANY_RISE,
+    (
+        _FLOORS,
+        "Floors._move",
+        "number > self._current.id",
+        "number >= self._current.id",
+    ): "with the same number it makes an equal position",
+    (_FLOORS, "Floors.begin_epoch", "self._all_soft = 0", "self._all_soft = -1"): _NO_FLOOR,
+    (_FLOORS, "Floors.begin_epoch", "self.version += 1", "self.version += 2"): _ANY_RISE,
+    (_FLOORS, "Floors.raise_horizon", "self.version += 1", "self.version += 2"): _ANY_RISE,
+    (_FLOORS, "Floors.judge", "hard.get(tag, 0)", "hard.get(tag, -1)"): _NO_FLOOR,
+    (
+        _FLOORS,
+        "Floors.judge",
+        "bool(soft) and any((soft.get(tag, 0) > began for tag in entry.tags))",
+        "any((soft.get(tag, 0) > began for tag in entry.tags))",
+    ): "it saves a look at every tag: without soft floors none is above the position",
+    (_FLOORS, "Floors.judge", "soft.get(tag, 0)", "soft.get(tag, -1)"): _NO_FLOOR,
 }
 """By module, function, the code before and after: why no test can see the change."""

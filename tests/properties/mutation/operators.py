@@ -84,6 +84,8 @@ def _within(
             code = compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
             _put(parent, field, index, node)
             before, after = _text(node), _text(changed)
+            if isinstance(node, ast.Constant):
+                before, after = _with_parent(parent, field, index, changed, (before, after))
             yield Mutant(module, getattr(node, "lineno", 0), function, before, after, code)
 
 
@@ -113,6 +115,22 @@ def _put(parent: ast.AST, field: str, index: int | None, node: ast.AST) -> None:
         setattr(parent, field, node)
     else:
         getattr(parent, field)[index] = node
+
+
+def _with_parent(
+    parent: ast.AST, field: str, index: int | None, changed: ast.AST, alone: tuple[str, str]
+) -> tuple[str, str]:
+    """Return a constant's texts with what it is part of: a function may have many zeros."""
+    node = getattr(parent, field) if index is None else getattr(parent, field)[index]
+    before = _text(parent)
+    _put(parent, field, index, changed)
+    after = _text(parent)
+    _put(parent, field, index, node)
+    return (before, after) if max(len(before), len(after)) <= _LONGEST else alone
+
+
+_LONGEST = 100
+"""Characters of what a constant is part of. Longer texts do not help to find it."""
 
 
 def _text(node: ast.AST) -> str:

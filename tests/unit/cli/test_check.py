@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cachemw.config import config_from
+from cachemw.config.checks.warnings import DEFAULT_NAMESPACE
+
 from .running import Run, spawn
 
 Write = Callable[[str], str]
@@ -35,6 +38,8 @@ ttl = "250ms"
 identity = "not_here:who"
 """
 
+REDIS = 'redis = "redis://app:hidden@h/0"\n'
+
 MISTAKES = """
 namspace = "shop"
 [[routes]]
@@ -60,7 +65,7 @@ def test_the_table_says_what_each_route_does(run: Run, write: Write) -> None:
 
 
 def test_json_has_every_route(run: Run, write: Write) -> None:
-    path = write(f'redis = "redis://app:hidden@h/0"\n{ROUTES}')
+    path = write(f'{REDIS}namespace = "shop"\nsecret = "{"s" * 16}"\n{ROUTES}')
     output = run("check", path, "--json").stdout
     found = json.loads(output)
     assert (found["ok"], found["warnings"]) == (True, [])
@@ -68,6 +73,42 @@ def test_json_has_every_route(run: Run, write: Write) -> None:
     assert found["routes"][0]["ttl"] == 90
     assert found["routes"][1]["cookies"] == []
     assert "hidden" not in output
+
+
+UNSIGNED, UNNAMED = "secret is not set", "namespace is 'default'"
+
+
+@pytest.mark.parametrize(
+    ("settings", "warned"),
+    [
+        pytest.param("", [], id="no Redis"),
+        pytest.param(REDIS, [UNSIGNED, UNNAMED], id="Redis alone"),
+        pytest.param(f'{REDIS}namespace = "default"\n', [UNSIGNED, UNNAMED], id="default, written"),
+        pytest.param(f'{REDIS}namespace = "shop"\n', [UNSIGNED], id="a namespace"),
+        pytest.param(f'{REDIS}secret = "{"s" * 16}"\n', [UNNAMED], id="a secret"),
+        pytest.param(f'{REDIS}secret = ["{"s" * 16}"]\n', [UNNAMED], id="secrets"),
+        pytest.param(
+            f'{REDIS}namespace = "shop"\nsecret = "{"s" * 16}"\n', [], id="both are there"
+        ),
+    ],
+)
+def test_entries_that_others_could_forge_or_share_are_warned_of(
+    run: Run, write: Write, settings: str, warned: list[str]
+) -> None:
+    path = write(settings + ROUTES)
+    lines = run("check", path).stderr.splitlines()
+    assert len(lines) == len(warned)
+    assert all(
+        line.startswith(f"warning: {each}") for line, each in zip(lines, warned, strict=True)
+    )
+    assert all(" = " in line for line in lines), "each says what to write"
+    found = json.loads(run("check", path, "--json").stdout)
+    assert found["ok"]
+    assert [f"warning: {each}" for each in found["warnings"]] == lines
+
+
+def test_the_default_namespace_is_the_one_that_is_warned_of() -> None:
+    assert config_from({}).namespace == DEFAULT_NAMESPACE
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)], ids=["table", "json"])

@@ -11,10 +11,11 @@ from cachemw.http.dates import format_date
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.freshness import (
     HEURISTIC_STATUSES,
-    age_is_readable,
     explicit_lifetime,
     heuristic_lifetime,
     initial_age,
+    not_stating_lifetime,
+    stating_lifetime,
 )
 
 NOW = 1_700_000_000.0
@@ -102,29 +103,6 @@ def test_the_guessed_lifetime(status: int, pairs: list[Pair], lifetime: float | 
     assert heuristic_lifetime(status, fields, parse(fields), NOW, 0.1) == lifetime
 
 
-READABLE = [
-    pytest.param([], True, id="9111 5.1 no Age"),
-    pytest.param([b"0"], True, id="9111 5.1 a number"),
-    pytest.param([b"\t007 "], True, id="9110 5.5 space around it"),
-    pytest.param([b"9" * 30], True, id="9111 1.2.2 too large is a number too"),
-    pytest.param([b""], False, id="9111 5.1 empty"),
-    pytest.param([b"abc"], False, id="9111 5.1 no number"),
-    pytest.param([b"-7200"], False, id="9111 5.1 negative"),
-    pytest.param([b"7200.0"], False, id="9111 5.1 a fraction"),
-    pytest.param([b'"7200"'], False, id="9111 5.1 a string"),
-    pytest.param([b"7200;foo=bar"], False, id="9111 5.1 a parameter"),
-    pytest.param([b"0,7200"], False, id="9111 5.1 a list"),
-    pytest.param([b"0, 0"], False, id="9111 5.1 a list of equals"),
-    pytest.param([b"7200", b"0"], False, id="9111 5.1 two lines"),
-    pytest.param([b"0", b"0"], False, id="9111 5.1 two equal lines"),
-]
-
-
-@pytest.mark.parametrize(("lines", "readable"), READABLE)
-def test_an_age_is_one_number(lines: list[bytes], readable: bool) -> None:
-    assert age_is_readable(Fields([(b"age", line) for line in lines])) is readable
-
-
 AGES = [
     pytest.param([], 0, id="9111 4.2.3 nothing stated"),
     pytest.param([(b"age", b"30")], 30, id="9111 5.1 Age"),
@@ -133,11 +111,30 @@ AGES = [
     pytest.param([(b"age", b"30"), date(-10)], 30, id="9111 4.2.3 the larger of both: Age"),
     pytest.param([date(30)], 0, id="9111 4.2.3 a Date to come is no negative age"),
     pytest.param([(b"date", b"x"), (b"age", b"3")], 3, id="9111 4.2.3 a Date that is none"),
-    pytest.param([(b"age", b"x")], 0, id="9111 5.1 an invalid Age does not count"),
-    pytest.param([(b"age", b"-5")], 0, id="9111 5.1 a negative Age"),
+    pytest.param([(b"age", b"\t007 ")], 7, id="9110 5.5 space around it"),
     pytest.param([(b"age", b"7, 30")], 7, id="9111 5.1 of several members the first"),
+    pytest.param([(b"age", b"7, old")], 7, id="9111 5.1 whatever the others are"),
+    pytest.param([(b"age", b", 7")], 7, id="9110 5.6.1.2 an empty member is none"),
     pytest.param([(b"age", b"7"), (b"age", b"30")], 7, id="9111 5.1 of several lines the first"),
+    pytest.param([(b"age", b""), (b"age", b"30")], 30, id="9110 5.6.1.2 nor is an empty line"),
     pytest.param([(b"age", b"9" * 30)], MAX_SECONDS, id="9111 1.2.2 overflow"),
+    pytest.param([(b"age", b"9" * 30 + b", 1")], MAX_SECONDS, id="9111 1.2.2 overflow in a list"),
+    *(
+        pytest.param([(b"age", value), date(-3)], 3, id=f"9111 5.1 ignored: {value!r}")
+        for value in (
+            b"",
+            b"x",
+            b"-7200",
+            b"+7200",
+            b"7200.0",
+            b'"7200"',
+            b"7200;foo=bar",
+            b"7200 s",
+            b"old, 7200",
+            b"\xd9\xa7",  # a digit, but not of ASCII
+        )
+    ),
+    pytest.param([(b"age", b"old"), (b"age", b"7200")], 0, id="9111 5.1 ignored: the first line"),
 ]
 
 
@@ -150,6 +147,74 @@ def test_a_date_written_in_this_second_is_no_age() -> None:
     """Fields carry whole seconds, the clock does not."""
     assert initial_age(Fields([date(0)]), NOW + 0.9) == 0
     assert initial_age(Fields([date(0)]), NOW + 1.1) == 1
+
+
+STATED = [
+    pytest.param(
+        [expires(at(60))],
+        [expires(at(60)), date(0), cc(b"max-age=60")],
+        id="9110 6.6.1 a Date; 9111 5.3 what needs none",
+    ),
+    pytest.param(
+        [date(-5), expires(at(60))],
+        [date(-5), expires(at(60)), cc(b"max-age=65")],
+        id="9111 4.2.1 by its own Date",
+    ),
+    pytest.param(
+        [(b"date", b"x"), expires(at(60))],
+        [expires(at(60)), date(0), cc(b"max-age=60")],
+        id="9110 6.6.1 a Date that is none",
+    ),
+    pytest.param(
+        [date(0), expires(at(60)), cc(b"public"), cc(b"s-maxage=5 ,"), (b"x", b"1")],
+        [date(0), expires(at(60)), cc(b"public"), cc(b"s-maxage=5, max-age=60"), (b"x", b"1")],
+        id="9110 5.3 on the last line",
+    ),
+    pytest.param(
+        [cc(b""), date(0), expires(at(60))],
+        [cc(b"max-age=60"), date(0), expires(at(60))],
+        id="9110 5.6.1 on an empty line",
+    ),
+    pytest.param(
+        [date(0), (b"expires", b"Fri, 31 Dec 9999 23:59:59 GMT")],
+        [
+            date(0),
+            (b"expires", b"Fri, 31 Dec 9999 23:59:59 GMT"),
+            cc(b"max-age=%d" % MAX_SECONDS),
+        ],
+        id="9111 1.2.2 no more than a cache reads",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "stated"), STATED)
+def test_a_lifetime_by_expires_is_stated_so_that_no_date_is_needed(
+    fields: list[Pair], stated: list[Pair]
+) -> None:
+    done = stating_lifetime(Fields(fields), NOW + 0.9)
+    assert list(done) == stated
+    assert stating_lifetime(done, NOW + 500) == done
+    assert not_stating_lifetime(done).values(b"cache-control") == [
+        line.strip(b" ,") for name, line in fields if name == b"cache-control" and line
+    ]
+
+
+AS_THEY_ARE = [
+    pytest.param([], id="9111 4.2.1 no lifetime"),
+    pytest.param([cc(b"public")], id="9111 4.2.1 no Expires"),
+    pytest.param([cc(b"max-age=5"), expires(at(60)), date(0)], id="9111 5.3 max-age is there"),
+    pytest.param([cc(b"max-age=x"), expires(at(60)), date(0)], id="9111 4.2.1 one that is none"),
+    pytest.param([expires(at(-60)), date(0)], id="9111 5.3 in the past"),
+    pytest.param([expires(at(0)), date(0)], id="9111 5.3 now"),
+    pytest.param([expires(b"0")], id="9111 5.3 an Expires that is none"),
+    pytest.param([cc(b'private="x'), expires(at(60)), date(0)], id="9110 5.6.4 an open quote"),
+]
+
+
+@pytest.mark.parametrize("fields", AS_THEY_ARE)
+def test_other_lifetimes_stay_as_they_are(fields: list[Pair]) -> None:
+    assert list(stating_lifetime(Fields(fields), NOW)) == fields
+    assert list(not_stating_lifetime(Fields(fields))) == fields
 
 
 FIELDS = st.lists(
@@ -170,7 +235,8 @@ def test_no_input_raises_and_no_time_is_negative(
     fields = Fields(pairs)
     guess = heuristic_lifetime(status, fields, parse(fields), now, 0.1)
     assert guess is None or 0 <= guess <= DAY
-    assert age_is_readable(fields) in (True, False)
+    assert stating_lifetime(fields, now).names >= fields.names
+    not_stating_lifetime(fields)
     lifetime = explicit_lifetime(parse(fields), fields, now)
     assert lifetime is None or lifetime >= 0
     assert initial_age(fields, now) >= 0

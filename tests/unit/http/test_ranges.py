@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachemw.http import ranges
+from cachemw.http.conditional import entity_tag
 from cachemw.http.fields import Fields, Pair
-from cachemw.http.ranges import MAX_RANGES, Span, partial, select
+from cachemw.http.ranges import MAX_RANGES, Span, may_cut, partial, select
 
 Asked = tuple[tuple[int, int], ...] | None
 LONG = b"9" * 1_000_000
@@ -90,6 +91,41 @@ def test_an_empty_body_is_sent_whole() -> None:
 )
 def test_a_coded_body_has_no_multipart(line: bytes, sent: bool) -> None:
     assert (asked(line, stored=[(b"content-encoding", b"gzip")]) is not None) is sent
+
+
+DATE = b"Sun, 06 Nov 1994 08:49:37 GMT"
+GZIP, OWN = (b"content-encoding", b"gzip"), (b"etag", entity_tag(b"coded", b"gzip"))
+CUT = [
+    pytest.param([], [(b"etag", b'"a"')], True, id="9110 8.4 no coding"),
+    pytest.param([(b"if-range", DATE)], [(b"etag", b'"a"')], True, id="9110 13.1.5 no coding"),
+    pytest.param(
+        [], [(b"content-encoding", b"identity"), (b"etag", b'"a"')], True, id="9110 8.4 identity"
+    ),
+    pytest.param([], [GZIP, (b"etag", b'"a"')], False, id="9110 8.8.3.3 a tag of the application"),
+    pytest.param([], [GZIP, (b"etag", b'W/"a"')], False, id="9110 8.8.3.3 a weak one"),
+    pytest.param([], [GZIP], False, id="9110 8.8.3.3 no tag"),
+    pytest.param(
+        [], [GZIP, (b"etag", b'"%s"' % (b"0" * 24))], False, id="one that looks like ours"
+    ),
+    pytest.param(
+        [], [GZIP, (b"etag", entity_tag(b"coded", None))], False, id="ours, of the plain bytes"
+    ),
+    pytest.param([], [GZIP, OWN], True, id="ours"),
+    pytest.param([(b"if-range", OWN[1])], [GZIP, OWN], True, id="9110 13.1.5 ours"),
+    pytest.param(
+        [(b"if-range", DATE)],
+        [GZIP, OWN, (b"last-modified", DATE)],
+        False,
+        id="9110 13.1.5 a date is that of both",
+    ),
+]
+
+
+@pytest.mark.parametrize(("request_", "stored", "cut"), CUT)
+def test_a_coded_body_is_cut_only_under_a_tag_of_ours(
+    request_: list[Pair], stored: list[Pair], cut: bool
+) -> None:
+    assert may_cut(Fields(request_), Fields(stored), b"coded") is cut
 
 
 @pytest.mark.parametrize(("condition", "sent"), [(b'"a"', True), (b'"b"', False), (b"x", False)])

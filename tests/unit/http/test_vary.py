@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachemw.http.fields import Fields, Pair
-from cachemw.http.vary import Selecting, selecting, varies_on
+from cachemw.http.vary import Selecting, is_coded, naming_coding, selecting, varies_on
 
 NAMED = [
     pytest.param([], (), id="9110 12.5.5 no field"),
@@ -33,6 +33,57 @@ NAMED = [
 def test_the_names_in_vary(lines: list[bytes], names: tuple[bytes, ...] | None) -> None:
     headers = [(b"server", b"*"), *((b"vary", line) for line in lines)]
     assert varies_on(Fields(headers)) == names
+
+
+CODED = [
+    pytest.param([b"gzip"], True, id="9110 8.4 a coding"),
+    pytest.param([b"identity, br"], True, id="9110 8.4 a coding in a list"),
+    pytest.param([b"identity", b"br"], True, id="9110 8.4 a coding on a line"),
+    pytest.param([b"GZIP"], True, id="9110 8.4.1 in any case"),
+    pytest.param([b"unknown"], True, id="9110 8.4.1 an unknown coding"),
+    pytest.param([], False, id="9110 8.4 no field"),
+    pytest.param([b""], False, id="9110 5.6.1 an empty field"),
+    pytest.param([b"Identity"], False, id="9110 12.5.3 no coding"),
+]
+
+
+@pytest.mark.parametrize(("lines", "coded"), CODED)
+def test_a_coded_response_varies_on_accept_encoding(lines: list[bytes], coded: bool) -> None:
+    fields = Fields([(b"content-encoding", line) for line in lines])
+    also = Fields([(b"vary", b"Accept"), *fields])
+    assert is_coded(fields) is coded
+    assert varies_on(fields) == ((b"accept-encoding",) if coded else ())
+    assert varies_on(also) == ((b"accept", b"accept-encoding") if coded else (b"accept",))
+
+
+def test_a_star_counts_beside_a_coding() -> None:
+    assert varies_on(Fields([(b"content-encoding", b"br"), (b"vary", b"*")])) is None
+
+
+NAMED_CODING = [
+    pytest.param([], [b"Accept-Encoding"], id="9110 12.5.5 a new field"),
+    pytest.param([b"Accept"], [b"Accept, Accept-Encoding"], id="9110 12.5.5 on the same line"),
+    pytest.param([b"a", b"b ,"], [b"a", b"b, Accept-Encoding"], id="9110 5.3 on the last line"),
+    pytest.param([b""], [b"Accept-Encoding"], id="9110 5.6.1 an empty line"),
+    pytest.param([b"a, ACCEPT-encoding"], [b"a, ACCEPT-encoding"], id="9110 5.1 named already"),
+]
+
+
+@pytest.mark.parametrize(("lines", "named"), NAMED_CODING)
+def test_a_coded_response_is_made_to_name_accept_encoding(
+    lines: list[bytes], named: list[bytes]
+) -> None:
+    coding = (b"content-encoding", b"gzip")
+    fields = naming_coding(Fields([coding, *((b"vary", line) for line in lines), (b"x", b"1")]))
+    assert fields.values(b"vary") == named
+    assert [pair for pair in fields if pair[0] != b"vary"] == [coding, (b"x", b"1")]
+    assert varies_on(fields) == varies_on(Fields([(b"vary", line) for line in named]))
+    assert naming_coding(fields) == fields
+
+
+def test_a_response_without_a_coding_stays_as_it_is() -> None:
+    fields = Fields([(b"vary", b"Accept"), (b"content-encoding", b"identity")])
+    assert naming_coding(fields) is fields
 
 
 SELECTED = [

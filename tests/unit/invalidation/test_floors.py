@@ -13,6 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 
 from cachemw.engine.model.entry import Entry, Position, Verdict
 from cachemw.invalidation.floors import LOCAL_BITS, NO_EPOCH, Floors
+from cachemw.invalidation.purges import Purge
 from tests.support.entries import make_entry
 from tests.support.examples import examples
 
@@ -139,27 +140,62 @@ def test_with_its_bits_used_up_a_local_purge_errs_towards_dead(floors: Floors) -
     assert floors.judge(made(floors, "a")) is Verdict.VALID
 
 
+def test_nothing_is_purged_before_the_first_record(floors: Floors) -> None:
+    assert floors.current_position() == Position(NO_EPOCH, 0)
+    assert (floors.epoch, floors.position, floors.horizon, len(floors)) == (NO_EPOCH, 0, 0, 0)
+    assert floors.judge(made(floors, "a")) is Verdict.VALID
+    assert floors.purges_since(0) == []
+
+
 def test_another_life_of_the_log_begins_with_nothing_alive(floors: Floors) -> None:
     """I5: a lost epoch means purged, never zero."""
     old = made(floors, "a")
     version = floors.version
     floors.begin_epoch(b"epoch-02", 3 << 16)
     assert floors.version > version
+    assert (floors.epoch, floors.position) == (b"epoch-02", 3 << 16)
     assert floors.judge(old) is Verdict.DEAD
     assert floors.judge(entry_at(Position(b"epoch-02", 2 << 16))) is Verdict.DEAD
     assert floors.judge(made(floors, "a")) is Verdict.VALID
     assert len(floors) == 0
 
 
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("tags", [["a"], None], ids=["a tag", "everything"])
+def test_purges_of_an_old_life_purge_nothing_in_the_new_one(
+    floors: Floors, tags: list[str] | None, soft: bool
+) -> None:
+    """Their numbers may be higher than any that the new life has given so far."""
+    floors.apply(9 << 16, tags, soft=soft)
+    floors.begin_epoch(b"epoch-02", 0)
+    assert floors.judge(made(floors, "a")) is Verdict.VALID
+    assert (len(floors), floors.horizon) == (0, 0)
+    assert floors.purges_since(0) == []
+
+
 def test_a_raised_horizon_kills_what_was_begun_before_it(floors: Floors) -> None:
     floors.advance(5 << 16)
     old = made(floors)
     assert floors.judge(old) is Verdict.VALID
+    version = floors.version
     floors.raise_horizon(6 << 16)
+    assert floors.version > version
     assert old.checked != floors.version
     assert floors.judge(old) is Verdict.DEAD
     floors.raise_horizon(2 << 16)
     assert floors.horizon == 6 << 16
+
+
+@pytest.mark.parametrize("number", [6 << 16, 2 << 16], ids=["the same", "a lower one"])
+def test_a_horizon_that_does_not_rise_lets_nothing_be_judged_again(
+    floors: Floors, number: int
+) -> None:
+    floors.raise_horizon(6 << 16)
+    floors.advance(6 << 16)
+    entry = made(floors)
+    floors.judge(entry)
+    floors.raise_horizon(number)
+    assert entry.checked == floors.version
 
 
 @pytest.mark.parametrize("soft", [False, True])
@@ -176,9 +212,77 @@ def test_what_is_remembered_is_bounded_and_the_forgotten_counts_as_purged(soft: 
 
 def test_a_tag_that_is_purged_again_and_again_is_not_the_one_forgotten() -> None:
     floors = Floors(2)
+    horizons = []
     for number, tag in enumerate(["hot", "a", "hot", "b", "hot", "c", "hot"], start=1):
         floors.apply(number << 16, [tag], soft=False)
-    assert floors.horizon == 4 << 16, "b's, the last but for hot and c"
+        horizons.append(floors.horizon >> 16)
+    assert horizons == [0, 0, 0, 2, 2, 4, 4], "those of a and b, never that of hot"
+
+
+# What is told to a log that has lost records ------------------------------------------------------
+
+
+def purged(floors: Floors) -> None:
+    """Purge tags by the records 1 to 4."""
+    floors.apply(1, ["a", "b"], soft=False)
+    floors.apply(2, ["c"], soft=True)
+    floors.apply(3, ["b"], soft=False)
+    floors.apply(4, ["d"], soft=True)
+
+
+HARD_B = Purge(tags=("b",))
+SOFT_D = Purge(tags=("d",), soft=True)
+
+
+@pytest.mark.parametrize(
+    ("number", "purges"),
+    [
+        (0, [Purge(tags=("a", "b")), Purge(tags=("c", "d"), soft=True)]),
+        (1, [HARD_B, Purge(tags=("c", "d"), soft=True)]),
+        (2, [HARD_B, SOFT_D]),
+        (3, [SOFT_D]),
+        (4, []),
+    ],
+)
+def test_the_purges_above_a_number_are_told_hard_and_soft(
+    floors: Floors, number: int, purges: list[Purge]
+) -> None:
+    """I5: they are appended again to a log that has lost them."""
+    purged(floors)
+    assert floors.purges_since(number) == purges
+
+
+@pytest.mark.parametrize(("number", "told"), [(3, True), (4, True), (5, False)])
+def test_a_soft_purge_of_everything_is_told_beside_the_hard_ones(
+    floors: Floors, number: int, told: bool
+) -> None:
+    purged(floors)
+    floors.apply(5, None, soft=True)
+    everything = [Purge(tags=None, soft=True)] if told else []
+    assert floors.purges_since(number) == everything + ([SOFT_D] if number < 4 else [])
+
+
+@pytest.mark.parametrize(("number", "told"), [(4, True), (5, False), (6, False)])
+@pytest.mark.parametrize("raised", [False, True], ids=["a purge", "a raised horizon"])
+def test_a_hard_purge_of_everything_is_told_alone(
+    floors: Floors, number: int, told: bool, raised: bool
+) -> None:
+    """So is a horizon that rose for another reason: nobody knows which tags were below it."""
+    purged(floors)
+    if raised:
+        floors.raise_horizon(5)
+    else:
+        floors.apply(5, None, soft=False)
+    assert floors.purges_since(number) == ([Purge(tags=None)] if told else [])
+
+
+def test_a_child_of_a_fork_judges_though_a_thread_of_the_parent_held_the_lock(
+    floors: Floors,
+) -> None:
+    # Guard: `Floors.reset_after_fork`.
+    floors._lock.acquire()
+    floors.reset_after_fork()
+    assert not floors._lock.locked()
 
 
 # Readers take no lock: every interleaving with a writer must be safe ------------------------------

@@ -46,6 +46,29 @@ def test_a_graph_without_edges_adds_nothing() -> None:
     assert Graph({}).expand(["a", "b", "a"]) == ("a", "b")
 
 
+def test_the_arrows_of_a_drawing_join_the_two_spellings_of_a_node() -> None:
+    """As a source it is `recommendations:*`, as a dependent `recommendations:{customer}`."""
+    assert Graph(SHOP).arrows() == (
+        ("product:*", "catalog"),
+        ("catalog", "recommendations:{customer}"),
+        ("orders:{customer}", "recommendations:{customer}"),
+        ("recommendations:{customer}", "home"),
+        ("db:shop_banner:{id}", "home"),
+        ("delivery:{place}", "stock:{product}:{place}"),
+    )
+
+
+def test_an_arrow_is_drawn_once_and_to_every_node_that_its_source_may_be() -> None:
+    graph = Graph({"page:a": ["x", "x"], "page:b": ["x"], "home": ["page:*"]})
+    assert graph.arrows() == (
+        ("x", "page:a"),
+        ("x", "page:b"),
+        ("page:a", "home"),
+        ("page:b", "home"),
+    )
+    assert Graph({}).arrows() == ()
+
+
 @pytest.mark.parametrize(
     ("dependencies", "cycle"),
     [

@@ -10,7 +10,6 @@ import pytest
 
 from cachemw.engine.core import memo as memo_module
 from cachemw.engine.model.plan import weigh
-from cachemw.engine.model.variants import VariantCounts
 from tests.support.engine import Kit, get, served, step, target
 
 Make = Callable[[Kit, int], object]
@@ -86,12 +85,3 @@ def test_a_target_too_long_for_the_memo_is_answered_all_the_same() -> None:
     assert kit.engine.memo.known(target(request)) is None
     assert kit.hit(request) is None
     assert served(step(kit.flow(request))).entry is entry
-
-
-def test_the_count_of_variants_is_bounded_over_all_targets() -> None:
-    variants = VariantCounts(100)
-    for number in range(1_000):
-        assert variants.note(b"t%d" % (number // 10), b"v%d" % number, 64) is None
-        assert len(variants) <= 100
-    assert [variants.note(b"t99", b"new %d" % n, 10) for n in range(2)] == [b"v990", b"v991"]
-    assert variants.note(b"t0", b"v0", 1) is None, "what is forgotten begins anew"

@@ -25,18 +25,18 @@ KEYS = [b"a", b"b"]
 MAX_WAITERS = 6
 MAY_GO = 2
 """Followers that may go alone beside a leader."""
-GOES = {WaitResult.PROMOTED, WaitResult.ALONE, WaitResult.TIMEOUT}
+CALLS = {WaitResult.PROMOTED, WaitResult.ALONE, WaitResult.TIMEOUT}
 ENDS = {"complete": WaitResult.COMPLETED, "release": WaitResult.RELEASED}
 ENTRY = make_entry()
 
 
 @dataclass(eq=False)
-class Person:
-    """One request, as the model knows it."""
+class Follower:
+    """One request that was told to follow, as the model knows it."""
 
     flight: Flight
     runs: bool = True
-    """Whether it still can when it is woken: its event loop is not closed."""
+    """Whether it can still run when it is woken: its event loop is not closed."""
     waiter: Waiter | None = None
     woken: int = 0
     learnt: WaitResult | None = None
@@ -49,9 +49,9 @@ class Model:
 
     calls: int = 1
     regardless: int = 0
-    """How many were told nothing in all of their wait, and went."""
-    waiting: list[Person] = field(default_factory=list)
-    late: list[Person] = field(default_factory=list)
+    """How many waited for all of their time, and then called the application."""
+    waiting: list[Follower] = field(default_factory=list)
+    late: list[Follower] = field(default_factory=list)
     failed: bool = False
     ended: WaitResult | None = None
 
@@ -60,40 +60,40 @@ class Model:
         return MAY_GO if self.failed else MAY_GO + 1
 
     def send(self) -> None:
-        """Whoever may go is told to; one that cannot run is let go, and the next is asked."""
+        """Tell the followers that may call; one that cannot run is released, and the next is told."""
         while self.ended is None:
             if self.late and self.calls < self.room:
-                heir, told = self.late.pop(0), WaitResult.ALONE
+                chosen, told = self.late.pop(0), WaitResult.ALONE
             elif self.calls:
                 return
             elif self.waiting:
-                heir, told = self.waiting.pop(0), WaitResult.PROMOTED
+                chosen, told = self.waiting.pop(0), WaitResult.PROMOTED
             else:
                 self.ended = WaitResult.RELEASED
                 return
-            heir.learnt = told if heir.runs else WaitResult.RELEASED
-            self.calls += heir.runs
+            chosen.learnt = told if chosen.runs else WaitResult.RELEASED
+            self.calls += chosen.runs
 
     def end(self, how: WaitResult) -> None:
         self.ended = how
-        for person in self.late + self.waiting:
-            person.learnt = how
+        for follower in self.late + self.waiting:
+            follower.learnt = how
         self.late.clear()
         self.waiting.clear()
 
 
 class FlightsMachine(RuleBasedStateMachine):
-    """Requests board, wait, leave and end flights in any order; a model says what each must learn."""
+    """Requests join, wait, leave and end flights in any order; a model says what each must learn."""
 
-    boarded = Bundle("boarded")
+    told_to_follow = Bundle("told_to_follow")
     waiting = Bundle("waiting")
 
     def __init__(self) -> None:
         super().__init__()
         self.flights = Flights(MAX_WAITERS, MAY_GO)
         self.models: dict[Flight, Model] = {}
-        self.seated = 0
-        """People who were told to follow and have not left."""
+        self.following = 0
+        """Followers that have not left."""
 
     def _open(self, key: bytes) -> Flight | None:
         for flight, model in self.models.items():
@@ -101,8 +101,8 @@ class FlightsMachine(RuleBasedStateMachine):
                 return flight
         return None
 
-    @rule(target=boarded, key=st.sampled_from(KEYS), runs=st.booleans())
-    def join_or_lead(self, key: bytes, runs: bool) -> Person | None:
+    @rule(target=told_to_follow, key=st.sampled_from(KEYS), runs=st.booleans())
+    def join_or_lead(self, key: bytes, runs: bool) -> Follower | None:
         expected = self._open(key)
         flight, leads = self.flights.join_or_lead(key)
         if expected is None:
@@ -111,12 +111,12 @@ class FlightsMachine(RuleBasedStateMachine):
             self.models[flight] = Model()
             return None
         assert not leads
-        if self.seated >= MAX_WAITERS:
+        if self.following >= MAX_WAITERS:
             assert flight is None
             return None
         assert flight is expected
-        self.seated += 1
-        return Person(flight, runs=runs)
+        self.following += 1
+        return Follower(flight, runs=runs)
 
     @rule(key=st.sampled_from(KEYS))
     def lead_a_refresh(self, key: bytes) -> None:
@@ -126,71 +126,71 @@ class FlightsMachine(RuleBasedStateMachine):
         if flight is not None:
             self.models[flight] = Model()
 
-    @rule(target=waiting, person=consumes(boarded))
-    def join(self, person: Person | None) -> Person | None:
-        if person is None:
+    @rule(target=waiting, follower=consumes(told_to_follow))
+    def join(self, follower: Follower | None) -> Follower | None:
+        if follower is None:
             return None
 
         def wake() -> bool:
-            person.woken += 1
-            return person.runs
+            follower.woken += 1
+            return follower.runs
 
-        person.waiter = Waiter(wake)
-        model = self.models[person.flight]
-        person.flight.join(person.waiter)
+        follower.waiter = Waiter(wake)
+        model = self.models[follower.flight]
+        follower.flight.join(follower.waiter)
         if model.ended is None:
-            (model.late if model.failed else model.waiting).append(person)
+            (model.late if model.failed else model.waiting).append(follower)
             model.send()
         else:
-            person.learnt = model.ended
-        return person
+            follower.learnt = model.ended
+        return follower
 
-    @rule(person=waiting)
-    def mark_late(self, person: Person | None) -> None:
-        """Its wait is over; insisting again changes nothing."""
-        if person is None:
+    @rule(follower=waiting)
+    def mark_late(self, follower: Follower | None) -> None:
+        """Its first wait is over. To say so again changes nothing."""
+        if follower is None:
             return
-        assert person.waiter is not None
-        person.flight.mark_late(person.waiter)
-        model = self.models[person.flight]
-        if person in model.waiting:
-            model.waiting.remove(person)
-            model.late.append(person)
+        assert follower.waiter is not None
+        follower.flight.mark_late(follower.waiter)
+        model = self.models[follower.flight]
+        if follower in model.waiting:
+            model.waiting.remove(follower)
+            model.late.append(follower)
             model.send()
 
-    @rule(person=consumes(waiting))
-    def leave(self, person: Person | None) -> None:
-        if person is not None:
-            self._leave(person)
+    @rule(follower=consumes(waiting))
+    def leave(self, follower: Follower | None) -> None:
+        if follower is not None:
+            self._leave(follower)
 
-    def _leave(self, person: Person) -> None:
-        assert person.waiter is not None
-        result = person.flight.leave(person.waiter)
-        self.seated -= 1
-        assert result.outcome is (person.learnt or WaitResult.TIMEOUT)
+    def _leave(self, follower: Follower) -> None:
+        assert follower.waiter is not None
+        result = follower.flight.leave(follower.waiter)
+        self.following -= 1
+        assert result.outcome is (follower.learnt or WaitResult.TIMEOUT)
         assert (result.entry is ENTRY) is (result.outcome is WaitResult.COMPLETED)
-        assert person.woken == (person.learnt is not None)
-        if person.learnt is None:
-            self._go_regardless(person)
+        assert follower.woken == (follower.learnt is not None)
+        if follower.learnt is None:
+            self._go_regardless(follower)
 
-    def _go_regardless(self, person: Person) -> None:
-        model = self.models[person.flight]
-        (model.late if person in model.late else model.waiting).remove(person)
+    def _go_regardless(self, follower: Follower) -> None:
+        model = self.models[follower.flight]
+        (model.late if follower in model.late else model.waiting).remove(follower)
         model.calls += 1
         model.regardless += 1
 
-    @rule(person=consumes(waiting))
-    def cancel(self, person: Person | None) -> None:
-        """It is cancelled, perhaps just as it was told to go."""
-        if person is None:
+    @rule(follower=consumes(waiting))
+    def cancel(self, follower: Follower | None) -> None:
+        """It is cancelled, perhaps just as it was told to call."""
+        if follower is None:
             return
-        assert person.waiter is not None
-        person.flight.cancel(person.waiter)
-        self.seated -= 1
-        if person.learnt is None:
-            self._go_regardless(person)
-        if person.learnt in {None, *GOES}:
-            self._come_back(self.models[person.flight])
+        assert follower.waiter is not None
+        follower.flight.cancel(follower.waiter)
+        self.following -= 1
+        if follower.learnt is None:
+            self._go_regardless(follower)
+        if follower.learnt in {None, *CALLS}:
+            self._come_back(self.models[follower.flight])
 
     def _come_back(self, model: Model) -> None:
         model.calls -= 1
@@ -203,7 +203,7 @@ class FlightsMachine(RuleBasedStateMachine):
         again=st.sampled_from(["complete", "release", "fail", "abandon", None]),
     )
     def end(self, data: st.DataObject, how: str, again: str | None) -> None:
-        """One of a flight's calls comes back; what comes after the flight's end changes nothing."""
+        """One of a flight's calls ends. What ends after the flight changes nothing."""
         going = [flight for flight, model in self.models.items() if model.ended is None]
         flight = data.draw(st.sampled_from(going))
         model = self.models[flight]
@@ -227,27 +227,27 @@ class FlightsMachine(RuleBasedStateMachine):
             getattr(flight, how)()
 
     @invariant()
-    def every_seat_is_counted(self) -> None:
-        assert self.flights.waiting == self.seated <= MAX_WAITERS
+    def every_follower_is_counted(self) -> None:
+        assert self.flights.waiting == self.following <= MAX_WAITERS
 
     def going(self) -> list[tuple[Flight, Model]]:
         return [(flight, model) for flight, model in self.models.items() if model.ended is None]
 
     @invariant()
-    def every_open_flight_has_somebody_who_calls_and_no_other_is_listed(self) -> None:
+    def every_open_flight_has_a_call_and_no_other_is_listed(self) -> None:
         assert self.flights.open == {flight.key: flight for flight, _ in self.going()}
         assert all(model.calls > 0 for _, model in self.going())
 
     @invariant()
-    def no_more_go_than_may_and_nobody_late_waits_for_nothing(self) -> None:
+    def no_more_call_than_may_and_nobody_waits_while_there_is_room(self) -> None:
         for _, model in self.going():
             assert model.calls <= MAY_GO + 1 + model.regardless
             assert not model.late or model.calls >= model.room
 
     @invariant()
-    def who_must_know_was_woken_once(self) -> None:
+    def nobody_is_woken_before_there_is_a_result(self) -> None:
         for model in self.models.values():
-            assert all(person.woken == 0 for person in model.waiting + model.late)
+            assert all(follower.woken == 0 for follower in model.waiting + model.late)
 
     def teardown(self) -> None:
         for flight, _ in self.going():
@@ -259,7 +259,7 @@ TestFlights = FlightsMachine.TestCase
 TestFlights.settings = settings(max_examples=examples(150), stateful_step_count=30, deadline=None)
 
 
-def test_landing_again_does_not_end_the_next_flight_of_the_key() -> None:
+def test_ending_a_flight_again_does_not_end_the_next_one_of_the_key() -> None:
     flights = Flights(10, 4)
     first, _ = flights.join_or_lead(b"a")
     assert first is not None
@@ -271,29 +271,29 @@ def test_landing_again_does_not_end_the_next_flight_of_the_key() -> None:
     assert flights.open == {b"a": second}
 
 
-def test_an_heir_that_cannot_run_takes_nothing_when_its_end_comes_late() -> None:
-    """The guard is that `abandon` lets an heir go whose `wake` gave False: its loop is closed."""
+def test_a_promoted_follower_that_cannot_run_does_not_keep_the_lead() -> None:
+    """The guard is that `abandon` releases a follower whose `wake` returned False: its loop is closed."""
     flights = Flights(10, 4)
     flight, _ = flights.join_or_lead(b"a")
     assert flight is not None
-    gone, heir = Waiter(lambda: False), Waiter(lambda: True)
-    for waiter in (gone, heir):
+    gone, promoted = Waiter(lambda: False), Waiter(lambda: True)
+    for waiter in (gone, promoted):
         flights.join_or_lead(b"a")
         flight.join(waiter)
     flight.abandon()
-    assert heir.result == FlightResult(WaitResult.PROMOTED)
+    assert promoted.result == FlightResult(WaitResult.PROMOTED)
     assert flight.leave(gone).outcome is WaitResult.RELEASED
     assert flights.open == {b"a": flight}
 
 
-def test_no_waiters_at_all_may_be_allowed() -> None:
+def test_the_limit_of_waiting_requests_may_be_zero() -> None:
     flights = Flights(0, 4)
     assert flights.join_or_lead(b"a")[1]
     assert flights.join_or_lead(b"a") == (None, False)
 
 
 @pytest.mark.parametrize("end", ["complete", "release"])
-def test_threads_that_board_at_once_have_one_leader_and_all_come_down(end: str) -> None:
+def test_threads_that_join_at_once_have_one_leader_and_all_learn_its_result(end: str) -> None:
     flights = Flights(1000, 4)
     together = threading.Barrier(8)
     learnt: list[WaitResult] = []
@@ -303,7 +303,7 @@ def test_threads_that_board_at_once_have_one_leader_and_all_come_down(end: str) 
         flight, leads = flights.join_or_lead(b"a")
         assert flight is not None
         if leads:
-            while flights.waiting < 7:  # all others are on board: nobody leads a second flight
+            while flights.waiting < 7:  # all others follow: nobody leads a second flight
                 pass
             flight.complete(ENTRY) if end == "complete" else flight.release()
             return
@@ -330,8 +330,8 @@ def test_threads_that_board_at_once_have_one_leader_and_all_come_down(end: str) 
 # Going alone ------------------------------------------------------------------------------------------
 
 
-def crowd(flights: Flights, size: int) -> tuple[Flight, list[Waiter]]:
-    """Give a flight with a leader and followers that sit and wait."""
+def with_followers(flights: Flights, size: int) -> tuple[Flight, list[Waiter]]:
+    """Return a flight with a leader, and followers that wait."""
     flight, leads = flights.join_or_lead(b"a")
     assert flight is not None
     assert leads
@@ -346,21 +346,21 @@ def told(waiters: list[Waiter]) -> list[WaitResult | None]:
     return [None if waiter.result is None else waiter.result.outcome for waiter in waiters]
 
 
-def test_when_waits_end_few_go_at_a_time_and_in_line() -> None:
+def test_when_waits_end_a_few_at_a_time_call_in_order() -> None:
     # Guard: the room in `_next`.
-    flight, waiters = crowd(Flights(10, 2), 4)
+    flight, waiters = with_followers(Flights(10, 2), 4)
     for waiter in waiters:
         flight.mark_late(waiter)
     assert told(waiters) == [WaitResult.ALONE, WaitResult.ALONE, None, None]
     flight.leave(waiters[0])
-    flight.abandon()  # the first comes back with nothing
+    flight.abandon()  # the call of the first ended without a result
     assert told(waiters) == [WaitResult.ALONE, WaitResult.ALONE, WaitResult.ALONE, None]
 
 
 @pytest.mark.parametrize("end", ["complete", "release"])
-def test_whoever_of_those_who_went_is_first_ends_it_for_all(end: str) -> None:
+def test_the_first_call_with_a_result_ends_the_flight_for_all(end: str) -> None:
     flights = Flights(10, 1)
-    flight, waiters = crowd(flights, 3)
+    flight, waiters = with_followers(flights, 3)
     flight.mark_late(waiters[1])
     assert told(waiters) == [None, WaitResult.ALONE, None]
     flight.leave(waiters[1])
@@ -370,23 +370,23 @@ def test_whoever_of_those_who_went_is_first_ends_it_for_all(end: str) -> None:
     assert flights.open == {}
 
 
-def test_who_has_waited_for_all_of_its_time_goes_regardless_and_counts() -> None:
+def test_a_follower_that_has_waited_for_all_of_its_time_calls_and_is_counted() -> None:
     flights = Flights(10, 1)
-    flight, waiters = crowd(flights, 2)
+    flight, waiters = with_followers(flights, 2)
     for waiter in waiters:
         flight.mark_late(waiter)
     assert flight.leave(waiters[1]).outcome is WaitResult.TIMEOUT
     flight.abandon()  # the leader
-    flight.abandon()  # who went alone
-    assert flights.open == {b"a": flight}, "one is still calling, and may land"
+    flight.abandon()  # the follower that went alone
+    assert flights.open == {b"a": flight}, "one is still calling, and may have a result"
     flight.complete(ENTRY)
     assert flights.open == {}
 
 
-def test_a_call_that_fails_makes_everybody_late_newcomers_too() -> None:
+def test_after_a_call_that_failed_everybody_goes_alone_newcomers_too() -> None:
     # Guard: `_failed`, looked at in `join`.
     flights = Flights(10, 2)
-    flight, waiters = crowd(flights, 3)
+    flight, waiters = with_followers(flights, 3)
     flight.fail()
     assert told(waiters) == [WaitResult.ALONE, WaitResult.ALONE, None]
     newcomer = Waiter(lambda: True)
@@ -397,13 +397,13 @@ def test_a_call_that_fails_makes_everybody_late_newcomers_too() -> None:
     assert told([*waiters, newcomer]) == [WaitResult.ALONE] * 4
     for _ in range(2):
         flight.fail()
-    assert flights.open == {}, "it leaves no word"
+    assert flights.open == {}, "it leaves no mark"
 
 
-def test_a_newcomer_finds_a_place_that_is_free() -> None:
-    # Guard: `_send` in `join`. With nobody to come back, it would wait out its time.
+def test_a_newcomer_goes_alone_at_once_if_there_is_room() -> None:
+    # Guard: `_send` in `join`. No other call would end, so it would wait for all of its time.
     flights = Flights(10, 2)
-    flight, waiters = crowd(flights, 1)
+    flight, waiters = with_followers(flights, 1)
     flight.fail()
     newcomer = Waiter(lambda: True)
     flights.join_or_lead(b"a")
@@ -411,9 +411,9 @@ def test_a_newcomer_finds_a_place_that_is_free() -> None:
     assert told([*waiters, newcomer]) == [WaitResult.ALONE, WaitResult.ALONE]
 
 
-def test_the_turn_of_one_that_deserts_passes_on() -> None:
+def test_the_turn_of_a_cancelled_follower_passes_on() -> None:
     # Guard: `abandon` in `cancel`.
-    flight, waiters = crowd(Flights(10, 1), 2)
+    flight, waiters = with_followers(Flights(10, 1), 2)
     for waiter in waiters:
         flight.mark_late(waiter)
     flight.cancel(waiters[0])

@@ -444,15 +444,6 @@ def test_a_known_marker_saves_the_first_lookup(kit: Kit) -> None:
     assert french.key != kit.asked(request).plan.key
 
 
-def test_a_dead_marker_is_dropped(kit: Kit) -> None:
-    request = get("/products/1", (b"accept-language", b"de"))
-    kit.fill(request, b"deutsch", (b"vary", b"accept-language"))
-    kit.cache.purge(everything=True)
-    key = kit.asked(request).plan.key
-    assert lookup(step(kit.flow(request))).key == key
-    assert kit.engine.memory.get(key.digest) is None
-
-
 @pytest.mark.parametrize("second", [None, "marker"])
 def test_a_marker_without_its_variant_is_a_miss(kit: Kit, second: str | None) -> None:
     flow = kit.flow(get())

@@ -132,13 +132,48 @@ def test_a_client_that_has_it_gets_a_304_after_validation(kit: Kit) -> None:
     assert (answer.status, answer.body) == (304, b"")
 
 
-def test_a_304_about_something_else_changes_no_field(kit: Kit) -> None:
-    """RFC 9111 4.3.4: a strong validator that differs names another answer."""
+OTHERS = [
+    pytest.param((ETAG,), (b"etag", b'"v2"'), id="9111 4.3.4 another strong tag"),
+    pytest.param(((b"etag", b'W/"v1"'),), (b"etag", b'W/"v2"'), id="9111 4.3.4 another weak tag"),
+    pytest.param(((b"etag", b'W/"v1"'),), ETAG, id="9110 8.8.3.2 a strong tag on a weak one"),
+    pytest.param((MODIFIED,), ETAG, id="9111 4.3.4 a tag on none"),
+    pytest.param(
+        (MODIFIED,), (b"last-modified", b"Tue, 06 Jan 2026 08:00:00 GMT"), id="9111 4.3.4 a date"
+    ),
+]
+
+
+@pytest.mark.parametrize(("stored", "named"), OTHERS)
+def test_a_304_about_something_else_renews_nothing(
+    kit: Kit, stored: tuple[Field, ...], named: Field
+) -> None:
+    """RFC 9111 4.3.4. Guards: `matches` in `validated`, and what follows it."""
+    old = stale(kit, *stored)
+    forward = kit.miss(get())
+    decision = served(answered(kit, forward, 304, named, (b"x-new", b"1")))
+    assert decision.pending_save is None
+    assert kit.engine.memory.get(old.key) is None
+    assert kit.open_flights == 0
+    assert kit.events("not_stored") == {"validator": 1}
+    again = kit.miss(get())
+    assert not {b"if-none-match", b"if-modified-since"} & set(sent(again))
+    entry = kit.keep(again, b"new", named)
+    assert kit.hit(get()) is entry
+
+
+def test_nothing_of_a_304_about_something_else_goes_out(kit: Kit) -> None:
+    """The stale answer does, once: the client has not asked for a 304, and there is no other body."""
     stale(kit)
-    decision = answered(kit, kit.miss(get()), 304, (b"etag", b'"v2"'), (b"x-new", b"1"))
-    headers = dict(served(decision).entry.headers)
-    assert headers[b"etag"] == b'"v1"'
-    assert b"x-new" not in headers
+    forward = kit.miss(get())
+    follower = follow(kit, get())
+    other = ((b"etag", b'"v2"'), (b"x-new", b"1"), (b"set-cookie", b"sid=1"))
+    answer = render(kit.engine, served(answered(kit, forward, 304, *other)))
+    headers = dict(answer.headers)
+    assert (answer.status, answer.body, headers[b"etag"]) == (200, b"body", b'"v1"')
+    assert not {b"x-new", b"set-cookie"} & set(headers)
+    assert int(headers[b"age"]) == 61
+    assert b"detail=stale-if-error" in headers[b"cache-status"]
+    assert forwarded(follower.wake(kit.now)).reason == "alone"
 
 
 def test_a_cookie_in_a_304_goes_to_its_client_alone(kit: Kit) -> None:
@@ -175,6 +210,37 @@ def test_an_old_date_does_not_age_what_was_validated_now(kit: Kit) -> None:
     entry = served(answered(kit, kit.miss(get()), 304, ETAG)).entry
     assert entry.born == kit.now
     assert b"date" not in dict(entry.headers)
+
+
+def expires(kit: Kit, seconds: float) -> Field:
+    return b"expires", format_date(kit.clock.time() + seconds)
+
+
+def test_a_304_brings_a_lifetime_of_its_own(kit: Kit) -> None:
+    """RFC 9111 3.2. The guard: the `max-age` that was added for caches downstream is taken out first."""
+    first = kit.fill(get(), b"body", ETAG, expires(kit, 60))
+    assert (b"cache-control", b"max-age=60") in first.headers
+    kit.clock.advance(61)
+    entry = served(answered(kit, kit.miss(get()), 304, ETAG, expires(kit, 5))).entry
+    assert entry.fresh_until == kit.now + 5
+    assert dict(entry.headers)[b"cache-control"] == b"max-age=5"
+    assert dict(entry.headers)[b"date"] == format_date(kit.clock.time())
+
+
+def test_a_304_without_a_lifetime_prolongs_no_expires(kit: Kit) -> None:
+    """RFC 9111 3.2, 4.2.1: the stored Expires is over, and stays so."""
+    kit.fill(get(), b"body", ETAG, expires(kit, 60))
+    kit.clock.advance(61)
+    answered(kit, kit.miss(get()), 304, ETAG)
+    assert kit.hit(get()) is None
+
+
+def test_a_coding_stays_named_after_a_304(kit: Kit) -> None:
+    request = get("/products/1", (b"accept-encoding", b"gzip"))
+    kit.fill(request, b"body", ETAG, (b"content-encoding", b"gzip"))
+    kit.clock.advance(61)
+    entry = served(answered(kit, kit.miss(request), 304, ETAG, (b"vary", b"Accept"))).entry
+    assert dict(entry.headers)[b"vary"] == b"Accept, Accept-Encoding"
 
 
 def test_a_purge_during_the_validation_counts(kit: Kit) -> None:

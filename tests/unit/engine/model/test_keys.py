@@ -68,6 +68,38 @@ def test_what_is_no_encoding_is_not_read_as_one(
     assert encode_parts(read) == damaged
 
 
+def test_the_encoding_is_the_number_of_parts_their_lengths_and_their_bytes() -> None:
+    """Entries in Redis hold it, and processes of two releases read them."""
+    encoded = b"\0\0\0\3" + b"\0\0\0\2\xff\xff\xff\xff\0\0\0\0" + b"ab"
+    assert encode_parts([b"ab", None, b""]) == encoded
+    assert decode_parts(encoded) == [b"ab", None, b""]
+
+
+DAMAGED = [
+    pytest.param(b"", "it ends within the lengths", id="nothing"),
+    pytest.param(b"\0\0\0\1\0\0\0", "it ends within the lengths", id="half a length"),
+    pytest.param(b"\0\0\0\1\xff\xff\xff\xfe", "a length is negative", id="a length of -2"),
+    pytest.param(b"\0\0\0\1\0\0\0\2a", "the lengths do not add up", id="a byte is missing"),
+    pytest.param(b"\0\0\0\1\0\0\0\2abc", "the lengths do not add up", id="a byte too many"),
+]
+
+
+@pytest.mark.parametrize(("data", "why"), DAMAGED)
+def test_it_says_what_is_wrong_with_an_encoding(data: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=f"^not an encoding of parts: {why}$"):
+        decode_parts(data)
+
+
+def test_digests_stay_as_they_are() -> None:
+    """Processes of two releases share the entries in Redis: a digest that changes finds none of them."""
+    maker = KeyMaker("shop", b"s")
+    assert (
+        maker.make([b"a", None]).digest.hex() == "f379cea37b9661fb98b2c7fca014f0f5d0a2398473f02af3"
+    )
+    concealed = "945458c3d909f44f2c5f945482aecd9077c5954d07ee9d2aa12f769609183e83"
+    assert maker.conceal(b"token").hex() == concealed
+
+
 def test_namespaces_and_secrets_have_keys_of_their_own() -> None:
     parts = [b"a", None]
     key = KeyMaker("one", b"s").make(parts)
@@ -337,10 +369,40 @@ def test_what_is_no_key_of_a_request_is_not_read_as_one(full: bytes) -> None:
         read_key(full)
 
 
-def test_a_key_within_keys_without_end_is_given_up() -> None:
+@pytest.mark.parametrize(
+    "parts", [[b"x"] * 6, [b"x"] * 8, [b"x"] * 6 + [None], [b"x"] * 7 + [None]], ids=str
+)
+def test_the_key_of_a_target_has_seven_parts_and_none_is_absent(parts: list[bytes | None]) -> None:
+    with pytest.raises(ValueError, match=r"^this is not the key of a request$"):
+        read_key(encode_parts(parts))
+
+
+TARGET = KIT.asked(get("/x")).plan.key.full
+DAMAGED_PLANS = [
+    pytest.param((None, None, None, None, encode_parts([])), id="a body without a method"),
+    pytest.param((None, None, None, None, encode_parts([None])), id="a method that is absent"),
+    pytest.param((None, encode_parts([None, b"x"]), None, None, None), id="no header's name"),
+    pytest.param((None, b"x"), id="no variant's name"),
+    pytest.param((b"\0", None, None, None, None), id="a plan that looks like a variant"),
+]
+
+
+@pytest.mark.parametrize("parts", DAMAGED_PLANS)
+def test_a_damaged_key_raises_no_other_error(parts: tuple[bytes | None, ...]) -> None:
+    """Whoever lists what Redis holds goes on after a ValueError, and after no other."""
+    try:
+        keyed = read_key(encode_parts((TARGET, *parts)))
+    except ValueError:
+        return
+    assert keyed.url == "http://shop.example/x"
+
+
+def test_a_key_within_more_keys_than_there_are_kinds_is_given_up() -> None:
     """Fails without `_DEPTH`: each level is copied once more, for 64 KiB of them."""
-    full = KIT.asked(get("/x")).plan.key.full
-    for _ in range(4):
+    full = TARGET
+    for _ in range(2):
         full = encode_parts((full, None, None, None, None, None))
+    assert read_key(full).url == "http://shop.example/x"
+    full = encode_parts((full, None, None, None, None, None))
     with pytest.raises(ValueError, match="not the key of a request"):
         read_key(full)

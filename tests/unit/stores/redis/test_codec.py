@@ -184,7 +184,9 @@ def test_a_marker_that_is_written_comes_back(changes: dict[str, Any]) -> None:
 
 
 names = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_!#$%&'*+.^`|~", min_size=1).map(str.encode)
-values = st.binary(max_size=60).map(lambda value: value.translate(None, b"\r\n\0"))
+names = names.filter(lambda name: name not in (b"te", b"age"))
+CONTROL = bytes({*range(0x20), 0x7F} - {0x09})
+values = st.binary(max_size=60).map(lambda value: value.translate(None, CONTROL))
 # Whole seconds, which a float holds exactly on both clocks.
 seconds = st.integers(0, 366 * 86_400)
 
@@ -194,7 +196,7 @@ def entries(draw: st.DrawFn) -> Entry:
     born = NOW - draw(st.integers(0, 1_000_000))
     fresh_until = max(NOW + 1, born) + draw(st.integers(0, 300 * 86_400))
     return make(
-        status=draw(st.integers(200, 599)),
+        status=draw(st.sampled_from([200, 203, 301, 404, 599])),
         headers=tuple(draw(st.lists(st.tuples(names, values), max_size=8))),
         body=draw(st.one_of(st.binary(max_size=600), st.binary(max_size=8).map(lambda b: b * 99))),
         route=draw(st.text(max_size=20)),
@@ -291,6 +293,16 @@ def test_what_could_not_be_read_is_not_written(entry: Entry, key: Key) -> None:
         encode(entry, key=key)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [(b"set-cookie", b"a=1"), (b"transfer-encoding", b"chunked"), (b"a", b"1\x1b"), (b"A", b"1")],
+    ids=str,
+)
+def test_headers_that_would_be_refused_are_not_written(header: tuple[bytes, bytes]) -> None:
+    with pytest.raises(EntryRejected, match="header"):
+        encode(make(headers=(header,)))
+
+
 def test_threads_share_a_codec() -> None:
     bodies = [b"%d " % n * (500 + n) for n in range(8)]
     right: list[bool] = []
@@ -362,6 +374,10 @@ REFUSED: dict[str, tuple[str, bytes]] = {
     "a status of 64 bits": ("status", seal(pack(status=(1 << 64) - 1))),
     "status 600": ("status", seal(pack(status=600))),
     "status -1": ("status", seal(pack(status=-1))),
+    "a part, which is never stored": ("status", seal(pack(status=206))),
+    "a 304, which is never stored": ("status", seal(pack(status=304))),
+    "a 204 with a body": ("status", seal(pack(status=204))),
+    "a 205 with a body": ("status", seal(pack(status=205))),
     "a marker with a body": ("status", seal(pack(status=MARKER))),
     "born NaN": ("time", seal(pack(born=math.nan))),
     "fresh for ever": ("time", seal(pack(fresh_until=math.inf))),
@@ -381,6 +397,21 @@ REFUSED: dict[str, tuple[str, bytes]] = {
     "a carriage return": ("header", seal(pack(headers=[[b"a", b"b\r"]]))),
     "a line feed": ("header", seal(pack(headers=[[b"x", b""], [b"a", b"b\nset-cookie: c"]]))),
     "a NUL": ("header", seal(pack(headers=[[b"a", b"\0"]]))),
+    **{
+        f"the control character {code:#x}": ("header", seal(pack(headers=[[b"a", bytes([code])]])))
+        for code in CONTROL
+    },
+    **{
+        f"{name.decode()}, which no response may carry on": (
+            "header",
+            seal(pack(headers=[[b"x", b"1"], [name, b"5"]])),
+        )
+        for name in (
+            *(b"transfer-encoding", b"connection", b"keep-alive", b"te", b"trailer", b"upgrade"),
+            *(b"proxy-authenticate", b"proxy-authentication-info", b"proxy-authorization"),
+            *(b"proxy-connection", b"set-cookie", b"set-cookie2", b"age"),
+        )
+    },
     "a name in capitals": ("header", seal(pack(headers=[[b"Content-Type", b"b"]]))),
     "a name with a colon": ("header", seal(pack(headers=[[b"a:", b"b"]]))),
     "a name with a line feed": ("header", seal(pack(headers=[[b"a\n", b"b"]]))),
@@ -390,6 +421,11 @@ REFUSED: dict[str, tuple[str, bytes]] = {
         "header",
         seal(pack(headers=[[b"content-length", b"5"], [b"content-length", b"6"]])),
     ),
+    "the right length twice": (
+        "header",
+        seal(pack(headers=[[b"content-length", b"5"], [b"content-length", b"5"]])),
+    ),
+    "the right length in a list": ("header", seal(pack(headers=[[b"content-length", b"5, 5"]]))),
     "a length that is none": ("header", seal(pack(headers=[[b"content-length", b"+5"]]))),
     "forty thousand names": (
         "size",
@@ -438,6 +474,9 @@ def test_the_forger_can_write_what_is_accepted() -> None:
     assert decode(seal(body=compressed(LONG), flags=1, raw=len(LONG))).body == LONG
     assert decode(seal(pack(status=MARKER), b"")).names == (b"accept",)
     assert decode(seal(pack(status=200, headers=[[b"content-length", b"5"]]))).body == BODY
+    assert decode(seal(pack(status=204), b"")).status == 204
+    assert decode(seal(pack(headers=[[b"a", b"b\tc \xe9"]]))).headers == ((b"a", b"b\tc \xe9"),)
+    assert decode(seal(pack(headers=[[b"proxy-status", b"up"]]))).status == 200
     assert decode(seal(pack(born=SERVER_NOW + 4.5))).born == NOW + 4.5
     year = BORN + MAX_LIFETIME
     late = year + MAX_LIFETIME

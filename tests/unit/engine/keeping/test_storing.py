@@ -1,0 +1,188 @@
+"""Storing: the limits of a route, what is stored, and what becomes of a response that is refused."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from cachemw.engine.core.flights import WaitResult
+from cachemw.engine.flows.on_response import Relayed
+from cachemw.engine.keeping.storing import Collector, on_complete
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.engine.model.routes import Operation
+from cachemw.http.messages import Content, Head, Request
+from tests.support.engine import ROUTE, Field, Kit, follow, get, names
+
+ETAG = (b"etag", b'"v1"')
+
+
+def refused(kit: Kit, request: Request, body: bytes, *fields: Field, whole: bool) -> str | None:
+    """Let the application answer; return why it was not stored, or None.
+
+    `whole` says that the body is known together with the head.
+    """
+    before = kit.events("not_stored")
+    decided = kit.head(kit.miss(request), 200, *fields, body=body if whole else None)
+    assert isinstance(decided, Relayed)
+    if isinstance(decided.collector, Collector):
+        on_complete(kit.engine, decided.collector, body, kit.now)
+    counted = kit.events("not_stored")
+    reasons = [reason for reason in counted if counted[reason] != before.get(reason, 0)]
+    assert kit.open_flights == 0
+    if not reasons:
+        return None
+    assert kit.hit(request) is None
+    [reason] = reasons
+    return reason
+
+
+# The limits of the route --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"), [(0, None), (100, None), (101, "too-large")], ids=["none", "all", "more"]
+)
+def test_a_body_may_be_as_large_as_the_route_says(size: int, reason: str | None) -> None:
+    """I4."""
+    for whole, fields in ((True, []), (False, [(b"content-length", b"%d" % size)])):
+        kit = Kit({**ROUTE, "max_size": 100})
+        assert refused(kit, get(), b"x" * size, *fields, whole=whole) == reason
+
+
+@pytest.mark.parametrize("length", [b"", b"x", b"-1", b"+5", b"1e3"])
+def test_a_length_that_cannot_be_read_says_nothing_of_the_size(length: bytes) -> None:
+    """The body is collected, and the response is refused for the length when its end has come."""
+    kit = Kit({**ROUTE, "max_size": 1})
+    assert refused(kit, get(), b"x", (b"content-length", length), whole=False) == "length"
+
+
+@pytest.mark.parametrize(
+    ("directives", "reason"),
+    [(b"no-store", "request"), (b"max-age=0", None), (b"no-cache", None), (b"max-stale", None)],
+)
+def test_a_client_that_is_honoured_may_say_that_nothing_is_stored(
+    directives: bytes, reason: str | None
+) -> None:
+    """RFC 9111 5.2.1.5."""
+    kit = Kit({**ROUTE, "client_directives": "honour"})
+    request = get("/products/1", (b"cache-control", directives))
+    assert refused(kit, request, b"body", whole=True) == reason
+    assert kit.events("stored") == ({} if reason else {"": 1})
+
+
+def test_the_answer_to_a_post_is_kept_while_it_is_fresh_and_no_longer() -> None:
+    """RFC 9110 9.3.3: nothing can validate it afterwards."""
+    route = {
+        "path": "/p",
+        "ttl": "60s",
+        "retain": "100s",
+        "methods": ["GET", "POST"],
+        "body": "raw",
+    }
+    kit = Kit(route)
+    post = replace(get("/p"), method="POST", content=Content(b"body"))
+    entry = kit.fill(post, b"x", ETAG)
+    assert (entry.fresh_until, entry.dies_at) == (entry.born + 60, entry.born + 60)
+    entry = kit.fill(get("/p"), b"x", ETAG)
+    assert (entry.fresh_until, entry.dies_at) == (entry.born + 60, entry.born + 160)
+
+
+class Strict:
+    """A query language in which only the body `good` is a whole answer."""
+
+    def __init__(self) -> None:
+        self.read: list[bytes] = []
+
+    def operation(self, request: Request, query: bytes, *, persisted: Operation) -> Operation:
+        return "query"
+
+    def is_whole(self, head: Head, body: bytes) -> bool:
+        self.read.append(body)
+        return body == b"good"
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["known with the head", "collected"])
+@pytest.mark.parametrize(("body", "reason"), [(b"good", None), (b"bad", "graphql-errors")])
+def test_what_the_language_of_the_route_cannot_read_is_not_stored(
+    body: bytes, reason: str | None, whole: bool
+) -> None:
+    kit = Kit()
+    language = kit.engine.routes[0].language = Strict()
+    assert refused(kit, get(), body, whole=whole) == reason
+    assert language.read == [body], "once, and only when all of it is there"
+
+
+@pytest.mark.parametrize(("tags", "reason"), [(b"a,b", None), (b"a,b,c", "too-many-tags")])
+def test_an_answer_may_have_as_many_tags_as_the_configuration_says(
+    tags: bytes, reason: str | None
+) -> None:
+    """I4. Those of its route do not count."""
+    kit = Kit(recording={"max_tags": 2})
+    assert refused(kit, get(), b"body", (b"cache-tag", tags), whole=False) == reason
+    assert kit.events("stored") == ({} if reason else {"": 1})
+
+
+# What is stored -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "length"), [(200, True), (204, False), (303, True), (305, True), (404, True)]
+)
+def test_every_answer_that_may_have_a_body_is_given_its_length(status: int, length: bool) -> None:
+    """RFC 9110 8.6: never a 204."""
+    kit = Kit({**ROUTE, "ttl": "response"})
+    stated = (b"cache-control", b"max-age=60")
+    entry = kit.keep(kit.miss(get()), b"", stated, status=status)
+    assert (b"content-length" in names(entry.headers)) is length
+
+
+def test_two_codings_of_one_body_have_two_entity_tags() -> None:
+    """RFC 9110 8.8.3.3: a strong entity tag names the coded bytes."""
+    tags = set()
+    for number, fields in enumerate(([], [(b"content-encoding", b"gzip")])):
+        entry = Kit().fill(get(f"/products/{number}"), b"body", *fields)
+        tags.add(dict(entry.headers)[b"etag"])
+    assert len(tags) == 2
+
+
+def test_a_response_that_is_stored_is_counted_once() -> None:
+    kit = Kit()
+    kit.fill(get("/products/1", (b"accept", b"x")), b"body", (b"vary", b"Accept"))
+    assert kit.events("stored") == {"": 1}
+
+
+def test_what_could_be_stored_is_queued_for_again_at_once() -> None:
+    """Not only when the mark, that the last response could not be stored, is forgotten in time."""
+    kit = Kit()
+    kit.head(kit.miss(get()), 200, (b"cache-control", b"no-store"))
+    assert kit.miss(get()).outcome is Outcome.HIT_FOR_MISS
+    kit.fill(get())
+    kit.cache.purge(tags=["product:1"])
+    assert kit.miss(get()).outcome is Outcome.MISS
+
+
+@pytest.mark.parametrize(
+    ("fields", "result"),
+    [
+        pytest.param([], WaitResult.COMPLETED, id="fresh"),
+        pytest.param(
+            [(b"cache-control", b"no-cache"), ETAG],
+            WaitResult.RELEASED,
+            id="9111 5.2.2.4 validated at every use",
+        ),
+        pytest.param([(b"cache-control", b"no-store")], WaitResult.RELEASED, id="not stored"),
+    ],
+)
+def test_who_waits_is_given_what_is_fresh_and_otherwise_asks_for_itself(
+    fields: list[Field], result: WaitResult
+) -> None:
+    kit = Kit()
+    leader = kit.miss(get())
+    follower = follow(kit, get())
+    decided = kit.head(leader, 200, *fields)
+    assert isinstance(decided, Relayed)
+    if isinstance(decided.collector, Collector):
+        on_complete(kit.engine, decided.collector, b"body", kit.now)
+    assert follower.waiter.result is not None
+    assert follower.waiter.result.outcome is result
+    assert kit.open_flights == 0
