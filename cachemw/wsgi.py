@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from cachemw.cache import Cache
 from cachemw.frontdoor.exchange import Exchange
 from cachemw.frontdoor.pipeline import Arrival, CacheReply, Pipeline
-from cachemw.frontdoor.request_body import read_input
+from cachemw.frontdoor.request_body import carries_body, read_input
 from cachemw.frontdoor.wsgi_environ import (
     Environ,
     EnvironReader,
@@ -52,16 +52,22 @@ class CacheMiddleware:
         target = self._reader.target(environ, scheme, raw)
         watched = self._reader.watched(environ)
         held_out = self._engine.holdout > 0.0 and self._is_held_out()
+        terminated = environ.get("wsgi.input_terminated")
         if environ["REQUEST_METHOD"] == "GET" and not held_out:
             hit = self._hit(target, watched, None, now)
-            if hit is not None:
+            if hit is not None and not (terminated and carries_body(environ)):
                 status, headers, body, route = hit
                 start_response(status_line(status), native(headers))
                 self._finish_hit(route, status, now)
                 return [body]
         decision = self._pipeline.decide(
             Arrival(
-                lambda: self._reader.request(environ, scheme, raw), target, watched, now, held_out
+                lambda: self._reader.request(environ, scheme, raw),
+                target,
+                watched,
+                now,
+                held_out,
+                framed=not terminated,
             ),
             lambda limit: read_input(environ, limit),
         )

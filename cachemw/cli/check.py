@@ -141,9 +141,10 @@ def _describe_query(route: Route) -> str:
 def _describe_cookies(route: Route) -> str:
     if route.identity:
         return f"by {route.identity}"
+    personal = f"bypass with {', '.join(route.personal_cookies)}" if route.personal_cookies else ""
     if route.cookies is None:
-        return "bypass"
-    return ", ".join(route.cookies) or "none"
+        return personal or "bypass"
+    return "; ".join(filter(None, (", ".join(route.cookies) or "none", personal)))
 
 
 def _as_document(config: Config, states: dict[str, str], warnings: list[str]) -> dict[str, Any]:
@@ -162,6 +163,6 @@ def _as_document(config: Config, states: dict[str, str], warnings: list[str]) ->
 def _route_document(route: Route, state: str) -> dict[str, Any]:
     names = (
         "name path mount risk kind ttl negative_ttl stale_while_revalidate stale_if_error methods"
-        " query ignore_query vary cookies identity tags max_size"
+        " query ignore_query vary cookies ignore_cookies personal_cookies identity tags max_size"
     )
     return {name: getattr(route, name) for name in names.split()} | {"state": state}

@@ -3,6 +3,7 @@
 Reading order:
 
 - `model`: every option of a cache, except those of its routes.
+- `redis_settings`: the options of the connection to Redis.
 - `route`: the options of one route, and of a kind of data.
 - `rollout_plan`: the options of a rollout plan, which is a file of its own.
 - `sources`: TOML files, mappings, Django's settings and environment variables.
@@ -22,8 +23,8 @@ from cachemw.config.model import (
     EndpointSettings,
     LogSettings,
     MemorySettings,
-    RedisSettings,
 )
+from cachemw.config.redis_settings import RedisSettings
 from cachemw.config.route import Kind, Route
 from cachemw.config.sources import config_from, config_from_django, load_config
 from cachemw.config.syntax.template import Segment, Template, parse_template

@@ -10,22 +10,22 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from cachemw.config.checks import rules
+from cachemw.config.checks.cookies import lists_of_site
+from cachemw.config.redis_settings import REDIS, RedisSettings
 from cachemw.config.route import Consistency, Kind, Route, filled
+from cachemw.config.syntax import cookie_names
 from cachemw.config.syntax import values as v
 from cachemw.config.syntax.decode import (
-    Parser,
     Rule,
     Setting,
     Settings,
     list_of,
     mapping_of,
     option,
-    required,
     settings,
     table,
 )
 from cachemw.config.syntax.raw_types import Duration, Names, RawTable, Size
-from cachemw.config.syntax.redis_url import read_url, redacted
 
 __all__ = [
     "CoalesceSettings",
@@ -38,47 +38,6 @@ __all__ = [
     "RedisSettings",
     "RolloutSettings",
 ]
-
-
-@settings
-class RedisSettings(Settings):
-    """The connection to Redis, which stores entries for all processes."""
-
-    url: Setting[str, str] = required(
-        Parser(read_url, "a redis://, rediss:// or unix:// URL, or one of Sentinels or a Cluster"),
-        help="The address of Redis. Its password is never shown in messages or logs.",
-    )
-    deadline: Setting[Duration, float] = option(
-        v.positive_duration,
-        default="50ms",
-        help="Maximum time of one Redis operation. After that the request goes on without Redis.",
-    )
-    pool_size: Setting[int, int] = option(
-        v.integer(1, 10_000), default=20, help="Maximum number of connections to Redis per process."
-    )
-    pool_wait: Setting[Duration, float] = option(
-        v.duration,
-        default="10ms",
-        help="Maximum wait for a free connection. After that the request is a miss.",
-    )
-    breaker_failures: Setting[int, int] = option(
-        v.integer(1),
-        default=5,
-        help="Failures in a row after which Redis is not called for `breaker_reset`.",
-    )
-    breaker_reset: Setting[Duration, float] = option(
-        v.positive_duration,
-        default="1s",
-        help="How long Redis is not called after these failures. Then one call tests it.",
-    )
-
-    @property
-    def safe_url(self) -> str:
-        """The URL without its passwords, for logs."""
-        return redacted(self.url)
-
-    def __repr__(self) -> str:
-        return f"Redis(url={self.safe_url!r}, deadline={self.deadline}, pool_size={self.pool_size})"
 
 
 @settings
@@ -268,7 +227,7 @@ class Config(Settings):
         help="The name of this cache. Caches that share a Redis need different ones.",
     )
     redis: Setting[RedisSettings | str | RawTable | None, RedisSettings | None] = option(
-        Parser(lambda value: _redis(value), "a URL, or a table"),
+        REDIS,
         default=None,
         help="The Redis that all processes share. Left out: each process uses only its own memory.",
     )
@@ -318,6 +277,16 @@ class Config(Settings):
         list_of(table(Route)),
         default=(),
         help="The routes that are cached. The first one that matches a request counts.",
+    )
+    ignore_cookies: Setting[Names, tuple[str, ...]] = option(
+        cookie_names.COOKIE_PATTERNS,
+        default=cookie_names.ANALYTICS,
+        help="For routes without a list of their own: cookies that are removed and not in the key.",
+    )
+    personal_cookies: Setting[Names, tuple[str, ...]] = option(
+        cookie_names.COOKIE_PATTERNS,
+        default=(),
+        help="For routes without a list of their own: cookies with which a request bypasses the cache.",
     )
     flags: Setting[Mapping[str, str], dict[str, str]] = option(
         mapping_of(v.FLAG, check=v.RISK_KEY, default=dict.fromkeys(v.RISKS, "on")),
@@ -373,6 +342,11 @@ class Config(Settings):
         default=("cachemw-cache-control", "cdn-cache-control"),
         help="Response headers that replace Cache-Control (RFC 9213). The first one present counts.",
     )
+    identity_headers: Setting[Names, tuple[str, ...]] = option(
+        v.FIELD_NAMES,
+        default=(),
+        help="More request headers that say who is asking: each counts as Authorization does.",
+    )
     secret: Setting[str | Sequence[str] | None, tuple[str, ...] | None] = option(
         v.SECRETS,
         default=None,
@@ -395,6 +369,7 @@ class Config(Settings):
         Rule(("routes",), rules.unique_names),
         Rule(("routes",), rules.reachable),
         Rule(("routes", "kinds"), rules.known_kinds),
+        Rule(("routes", "ignore_cookies", "personal_cookies"), lists_of_site),
         Rule(("routes", "route_flags"), rules.flagged_routes),
         Rule(("dependencies",), rules.sound_dependencies),
     )
@@ -404,11 +379,6 @@ class Config(Settings):
         object.__setattr__(self, "routes", self.resolved_routes())
 
     def resolved_routes(self) -> tuple[Route, ...]:
-        """Return the routes, each with missing options filled in from its kind and risk class."""
-        return tuple(filled(route, self.kinds, self.consistency) for route in self.routes)
-
-
-def _redis(value: object) -> RedisSettings:
-    if isinstance(value, (RedisSettings, Mapping)):
-        return table(RedisSettings)(value)
-    return RedisSettings(url=read_url(value))
+        """Return the routes, each with missing options filled in: see `route.filled`."""
+        lists = self.ignore_cookies, self.personal_cookies
+        return tuple(filled(route, self.kinds, self.consistency, lists) for route in self.routes)

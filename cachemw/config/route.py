@@ -12,6 +12,8 @@ from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from cachemw.config.checks import rules
+from cachemw.config.checks.cookies import lists_of, one_way_to_know, own_lists
+from cachemw.config.syntax import cookie_names
 from cachemw.config.syntax import values as v
 from cachemw.config.syntax.decode import (
     Rule,
@@ -147,14 +149,34 @@ class Route(Settings):
         help="Request headers that the answer depends on. They are in the key.",
     )
     cookies: Setting[Names | None, tuple[str, ...] | None] = option(
-        v.COOKIES,
+        cookie_names.COOKIES,
         default=None,
         help="The cookies in the key. All others are removed. Left out: with cookies, usually bypass.",
+    )
+    ignore_cookies: Setting[Names | None, tuple[str, ...] | None] = option(
+        cookie_names.COOKIE_PATTERNS,
+        default=None,
+        help="Cookies that are removed and not in the key. Left out: those of the top level.",
+    )
+    personal_cookies: Setting[Names | None, tuple[str, ...] | None] = option(
+        cookie_names.COOKIE_PATTERNS,
+        default=None,
+        help="With one of these, bypass. Otherwise as with `cookies`. Left out: those of the top level.",
+    )
+    keyed_cookies: Setting[Names, tuple[str, ...]] = option(
+        cookie_names.COOKIES,
+        default=(),
+        help="Cookies that are always in the key. Nothing is removed by this list.",
     )
     identity: Setting[str | None, str | None] = option(
         v.IDENTITY,
         default=None,
         help="A function that returns who is asking. Each person gets separate answers. Left out: none.",
+    )
+    same_for_all_users: Setting[bool, bool] = option(
+        v.boolean,
+        default=False,
+        help="Whether users whom outer middleware has let in all get the same. If not, they bypass.",
     )
     tags: Setting[Names, tuple[str, ...]] = option(
         v.TAGS, default=(), help="Tags of the answer, such as `product:{id}`, to purge it by."
@@ -219,11 +241,14 @@ class Route(Settings):
         Rule(("query", "ignore_query"), rules.one_query_rule),
         Rule(("path", "tags"), rules.tag_parameters("tags")),
         Rule(("path", "invalidates"), rules.tag_parameters("invalidates")),
+        Rule(("identity", "same_for_all_users"), rules.one_answer_for_users),
         Rule(("ttl", "kind", "methods"), rules.some_ttl),
         Rule(("methods", "invalidates"), rules.some_purpose),
         Rule(("methods", "body"), rules.body_of_methods),
         Rule(("body", "persisted_queries"), rules.persisted_of_graphql),
         Rule(("ttl", "heuristic"), rules.heuristic_of_response),
+        Rule(("cookies", "ignore_cookies", "personal_cookies"), own_lists),
+        Rule(("identity", "personal_cookies"), one_way_to_know),
     )
 
     @classmethod
@@ -245,9 +270,15 @@ def _name_of(path: str) -> str:
 
 
 def filled(
-    route: Route, kinds: Mapping[str, Kind], consistency: Mapping[str, Consistency]
+    route: Route,
+    kinds: Mapping[str, Kind],
+    consistency: Mapping[str, Consistency],
+    cookie_lists: tuple[tuple[str, ...], tuple[str, ...]],
 ) -> Route:
-    """Return a route with missing options filled in from its kind, then from its risk class."""
+    """Return a route with missing options filled in from its kind, its risk class and the top level.
+
+    `cookie_lists` are the top level's `ignore_cookies` and `personal_cookies`.
+    """
     kind = None if route.kind is None else kinds[route.kind]
     missing: dict[str, Any] = {
         name: getattr(kind, name, None) for name in options_of(Kind) if getattr(route, name) is None
@@ -256,4 +287,5 @@ def filled(
         missing["consistency"] = consistency[route.risk]
     if "max_size" in missing and missing["max_size"] is None:
         missing["max_size"] = v.size(DEFAULT_BODY_LIMIT)
-    return replace(route, **missing)
+    ignored, personal = lists_of(route, *cookie_lists)
+    return replace(route, **missing, ignore_cookies=ignored, personal_cookies=personal)

@@ -8,9 +8,11 @@ One middleware serves both WSGI and ASGI natively. `get_cache()` returns the Cac
 Reading order:
 
 - `middleware`: the middleware, for threads and for event loops.
+- `refreshes`: calls of the application in the background.
 - `response_relay`: how the application's response goes on to Django's handler.
 - `translate`: between Django's requests and responses and the engine's messages.
 - `registry`: the one cache of the process.
+- `steering`: the settings of Django by which the cache keys.
 - `query_recording`: where the recording of queries starts.
 - `recorder`: which queries are observed, and when their changes are purged.
 - `schema`: what the project's models say about its tables.

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.core.signals import request_started
+from asgiref.sync import (
+    async_to_sync,
+    iscoroutinefunction,
+    markcoroutinefunction,
+    sync_to_async,
+)
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from cachemw.django.refreshes import arefresh_of, refresh_of
 from cachemw.django.registry import get_cache
 from cachemw.django.response_relay import ResponseRelay, response_of
-from cachemw.django.translate import (
-    copy_request,
-    make_response,
-    raw_of,
-    read_body,
-    rewrite_request,
-    scheme_of,
-)
+from cachemw.django.translate import make_response, outer_of_request, read_body, seen_of
 from cachemw.frontdoor.exchange import Exchange
 from cachemw.frontdoor.pipeline import Arrival, CacheReply, Pipeline
 from cachemw.frontdoor.wsgi_environ import EnvironReader
@@ -33,7 +30,11 @@ GetResponse = Callable[[HttpRequest], Any]
 
 
 class CacheMiddleware:
-    """Serves what the cache may serve, and stores what it may store of the rest."""
+    """Serves what the cache may serve, and stores what it may store of the rest.
+
+    Django runs it in threads or in event loops, whichever suits the next middleware, so that it adds
+    no change between the two.
+    """
 
     sync_capable = True
     async_capable = True
@@ -54,40 +55,76 @@ class CacheMiddleware:
             return self._answer_async(request)
         return self._answer(request)
 
-    def _from_memory(self, request: HttpRequest) -> HttpResponseBase | Arrival:
-        """Answer a request from memory, or return what `decide` needs."""
+    def _from_memory(self, request: HttpRequest) -> HttpResponseBase | Arrival | None:
+        """Answer a request from memory, or return what `decide` needs.
+
+        None, after an internal error: call the application as if there were no cache (I3).
+        """
         pipeline = self._pipeline
         now = pipeline.monotonic()
-        meta = request.META
-        scheme, raw = scheme_of(request), raw_of(request)
-        target = self._reader.target(meta, scheme, raw)
-        watched = self._reader.watched(meta)
-        held_out = pipeline.is_held_out()
-        if request.method == "GET" and not held_out:
-            hit = pipeline.hit(target, watched, None, now)
-            if hit is not None:
-                status, headers, body, route = hit
-                response = make_response(status, headers, body)
-                pipeline.finish_hit(route, status, now)
-                return response
+        try:
+            meta, scheme, raw = seen_of(request)
+            target = self._reader.target(meta, scheme, raw)
+            watched = self._reader.watched(meta)
+            outer = outer_of_request(request)
+            if outer:
+                watched = [*(watched or ()), *outer]
+            held_out = pipeline.is_held_out()
+            if request.method == "GET" and not held_out:
+                hit = pipeline.hit(target, watched, None, now)
+                if hit is not None:
+                    status, headers, body, route = hit
+                    response = make_response(status, headers, body)
+                    pipeline.finish_hit(route, status, now)
+                    return response
+        except Exception:
+            pipeline.bypass(now)
+            return None
         return Arrival(
-            lambda: self._reader.request(meta, scheme, raw), target, watched, now, held_out
+            lambda: self._reader.request(meta, scheme, raw, outer), target, watched, now, held_out
         )
+
+    def _reply(self, request: HttpRequest, reply: CacheReply) -> HttpResponseBase | None:
+        """Return the cache's own answer; None after an internal error, as in `_from_memory`."""
+        try:
+            if reply.refreshes:
+                self._start_refresh(request, reply)
+            response = response_of(reply.answer)
+            reply.finish()
+        except Exception:
+            self._pipeline.bypass(self._pipeline.monotonic())
+            return None
+        return response
+
+    def _start_refresh(self, request: HttpRequest, reply: CacheReply) -> None:
+        content = reply.content
+        if not hasattr(request, "scope"):
+            # Under WSGI an event loop, if there is one, lives no longer than its request.
+            forward = async_to_sync(self._aforward) if self._is_async else self._forward
+            reply.start_refresh(refresh_of(forward, request, content))
+        elif self._is_async:
+            reply.astart_refresh(arefresh_of(self._aforward, request, content))
+        else:  # a thread beside the server's event loop, in which asynchronous views run
+            call = arefresh_of(sync_to_async(self._forward), request, content)
+
+            async def start() -> None:
+                reply.astart_refresh(call)
+
+            async_to_sync(start)()
 
     # -- threads ---------------------------------------------------------------------------------
 
     def _answer(self, request: HttpRequest) -> HttpResponseBase:
         arrival = self._from_memory(request)
-        if not isinstance(arrival, Arrival):
+        if isinstance(arrival, HttpResponseBase):
             return arrival
-        decision = self._pipeline.decide(arrival, lambda limit: read_body(request, limit))
-        if decision is None:
-            return self._call(request)
+        decision = None
+        if arrival is not None:
+            decision = self._pipeline.decide(arrival, lambda limit: read_body(request, limit))
         if isinstance(decision, Exchange):
             return self._forward(request, decision)
-        if decision.refreshes:
-            decision.start_refresh(self._refresh(request, decision))
-        return _sent(decision)
+        response = None if decision is None else self._reply(request, decision)
+        return self._call(request) if response is None else response
 
     def _call(self, request: HttpRequest) -> HttpResponseBase:
         response: HttpResponseBase = self.get_response(request)
@@ -96,54 +133,42 @@ class CacheMiddleware:
     def _forward(self, request: HttpRequest, exchange: Exchange) -> HttpResponseBase:
         relay = ResponseRelay(exchange)
         try:
-            if exchange.rewrite is not None:
-                rewrite_request(request, exchange.rewrite)
-            with span_origin(exchange.template), exchange.recording:
-                response = self._call(request)
-            response = relay.respond(response)
-            exchange.invalidate()
-            return response
-        except Exception:
-            stale = relay.failed()
-            if stale is None:
-                raise
-            return stale
+            if not relay.rewrite(request):
+                return self._call(request)
+            while True:
+                try:
+                    with span_origin(exchange.template), exchange.recording:
+                        response = self._call(request)
+                except Exception:
+                    stale = relay.failed()
+                    if stale is None:
+                        raise
+                    return stale
+                sent = relay.respond(response)
+                if sent is not None:
+                    exchange.invalidate()
+                    return sent
+                relay.start_again(request, response)
         finally:
             relay.end_unless_streaming()
-
-    def _refresh(self, request: HttpRequest, reply: CacheReply) -> Callable[[Exchange], None]:
-        own = copy_request(request, reply.content)
-
-        def call(exchange: Exchange) -> None:
-            request_started.send(sender=type(self), environ=own.META)
-            response = self._forward(own, exchange)
-            try:
-                if response.streaming:
-                    for _ in response:
-                        pass
-            finally:
-                response.close()  # sends request_finished: Django closes old connections
-
-        return call
 
     # -- event loops -----------------------------------------------------------------------------
 
     async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
         arrival = self._from_memory(request)
-        if not isinstance(arrival, Arrival):
+        if isinstance(arrival, HttpResponseBase):
             return arrival
 
         async def aread_body(limit: int) -> Content:
             return read_body(request, limit)  # Django has the whole body under ASGI
 
-        decision = await self._pipeline.adecide(arrival, aread_body)
-        if decision is None:
-            return await self._acall(request)
+        decision = None
+        if arrival is not None:
+            decision = await self._pipeline.adecide(arrival, aread_body)
         if isinstance(decision, Exchange):
             return await self._aforward(request, decision)
-        if decision.refreshes:
-            decision.astart_refresh(self._arefresh(request, decision))
-        return _sent(decision)
+        response = None if decision is None else self._reply(request, decision)
+        return await self._acall(request) if response is None else response
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
         response: HttpResponseBase = await self.get_response(request)
@@ -152,36 +177,21 @@ class CacheMiddleware:
     async def _aforward(self, request: HttpRequest, exchange: Exchange) -> HttpResponseBase:
         relay = ResponseRelay(exchange)
         try:
-            if exchange.rewrite is not None:
-                rewrite_request(request, exchange.rewrite)
-            with span_origin(exchange.template), exchange.recording:
-                response = await self._acall(request)
-            response = relay.respond(response)
-            await exchange.ainvalidate()
-            return response
-        except Exception:
-            stale = relay.failed()
-            if stale is None:
-                raise
-            return stale
+            if not relay.rewrite(request):
+                return await self._acall(request)
+            while True:
+                try:
+                    with span_origin(exchange.template), exchange.recording:
+                        response = await self._acall(request)
+                except Exception:
+                    stale = relay.failed()
+                    if stale is None:
+                        raise
+                    return stale
+                sent = relay.respond(response)
+                if sent is not None:
+                    await exchange.ainvalidate()
+                    return sent
+                await sync_to_async(relay.start_again)(request, response)
         finally:
             relay.end_unless_streaming()
-
-    def _arefresh(
-        self, request: HttpRequest, reply: CacheReply
-    ) -> Callable[[Exchange], Awaitable[None]]:
-        own = copy_request(request, reply.content)
-
-        async def call(exchange: Exchange) -> None:
-            response = await self._aforward(own, exchange)
-            if response.streaming:
-                async for _ in response:  # type: ignore[attr-defined]
-                    pass
-            await asyncio.to_thread(response.close)
-
-        return call
-
-
-def _sent(reply: CacheReply) -> HttpResponseBase:
-    reply.finish()
-    return response_of(reply.answer)

@@ -12,6 +12,7 @@ from django.core.signals import setting_changed
 
 from cachemw.cache import Cache
 from cachemw.config import Config, config_from_django
+from cachemw.django.steering import SETTINGS, Steering, steered, steering
 from cachemw.errors import ConfigError
 
 __all__ = ["get_cache", "get_config", "is_being_made_here", "when_made"]
@@ -20,6 +21,8 @@ _lock = threading.Lock()
 _cache: Cache | None = None
 _maker: int | None = None
 """The identifier of the thread that is making the cache, while it does."""
+_steering: Steering | None = None
+"""What Django's settings added to the configuration of the cache."""
 _listeners: list[Callable[[Cache], None]] = []
 
 
@@ -55,7 +58,7 @@ def when_made(listener: Callable[[Cache], None]) -> None:
 
 
 def get_config() -> Config:
-    """Return the configuration in the settings.
+    """Return the configuration in the settings, with what other settings of Django add to it.
 
     Raises ImproperlyConfigured where there is none, and ConfigError for a wrong one.
     """
@@ -63,25 +66,31 @@ def get_config() -> Config:
         raise ImproperlyConfigured(
             "cachemw.django needs the setting CACHEMW: a dict, or the path of a TOML file"
         )
-    return config_from_django(settings.CACHEMW)
+    return steered(config_from_django(settings.CACHEMW), steering())
 
 
 def _make() -> Cache:
+    global _steering
     try:
         cache = Cache(get_config())
     except ConfigError as error:
         raise ImproperlyConfigured(str(error)) from error
+    _steering = steering()
     for listener in _listeners:
         listener(cache)
     return cache
 
 
 def _forget(*, setting: str, **_: Any) -> None:
-    """Close the cache when a test overrides the setting, so that the test gets one of its own."""
+    """Close the cache when a test overrides a setting, so that the test gets one of its own."""
     global _cache
-    if setting == "CACHEMW" and _cache is not None:
+    if _cache is not None and (setting == "CACHEMW" or _is_steered_otherwise(setting)):
         _cache.close()
         _cache = None
+
+
+def _is_steered_otherwise(setting: str) -> bool:
+    return setting in SETTINGS and steering() != _steering
 
 
 setting_changed.connect(_forget, dispatch_uid="cachemw.django.registry")

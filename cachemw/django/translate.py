@@ -10,42 +10,81 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from cachemw.engine.request.keying import Rewrite
+from cachemw.frontdoor.asgi_scope import outer_of
 from cachemw.frontdoor.request_body import TOO_LARGE, UNREADABLE, input_size, read_stream
 from cachemw.frontdoor.wsgi_environ import apply_rewrite, native, raw_target
-from cachemw.http.fields import Fields
+from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Answer, Content, Head
 
 __all__ = [
     "copy_request",
     "head_of",
     "make_response",
-    "raw_of",
+    "outer_of_request",
     "read_body",
     "rewrite_request",
-    "scheme_of",
+    "seen_of",
     "stood_in",
 ]
+
+_OF_SERVER = (
+    *("type", "asgi", "http_version", "method", "scheme", "path", "raw_path", "query_string"),
+    *("root_path", "headers", "client", "server"),
+)
+"""What a server puts into the scope of a request, without `state`, in which middleware leaves its own."""
 
 _REQUEST_CACHES = ("GET", "COOKIES", "headers", "_current_scheme_host", "accepted_types")
 """Attributes of a request that Django computes from META once and then keeps."""
 
 
-def scheme_of(request: HttpRequest) -> str:
-    """Return the scheme that the server saw.
+def seen_of(request: HttpRequest) -> tuple[dict[str, Any], str, str | None]:
+    """Return META, the scheme that the server saw, and the target as the client sent it.
 
     `request.scheme` may come from a header (SECURE_PROXY_SSL_HEADER), which is part of the key instead.
+    The target is None where the server does not say it.
     """
-    scheme: str | None = request.META.get("wsgi.url_scheme")
-    return scheme or getattr(request, "scope", {}).get("scheme") or "http"
-
-
-def raw_of(request: HttpRequest) -> str | None:
-    """Return the request target as the client sent it; None where the server does not say it."""
+    meta: dict[str, Any] = request.META
     scope = getattr(request, "scope", None)
     if scope is None:
-        return raw_target(request.META)
+        return meta, meta.get("wsgi.url_scheme") or "http", raw_target(meta)
+    if scope.get("http_version", "1.1")[:2] != "1.":
+        meta = _with_length(request, meta)
     raw: bytes | None = scope.get("raw_path")
-    return None if raw is None else raw.decode("latin-1")
+    return meta, scope.get("scheme") or "http", None if raw is None else raw.decode("latin-1")
+
+
+def _with_length(request: Any, meta: dict[str, Any]) -> dict[str, Any]:
+    """Return META with the length of the body, if there is one.
+
+    HTTP/2 and HTTP/3 need no header to announce a body, and it must not be overlooked (I7). Under
+    HTTP/1 Content-Length or Transfer-Encoding does (RFC 9112 §6.3).
+    """
+    size = len(request._body) if hasattr(request, "_body") else _size(request._stream)
+    return {**meta, "CONTENT_LENGTH": str(size)} if size else meta
+
+
+def _size(file: Any) -> int:
+    position = file.tell()
+    size = file.seek(0, io.SEEK_END)
+    file.seek(position)
+    return int(size)
+
+
+_IDENTITY = {"session": b":session", "user": b":user", "auth": b":auth", "current_user": b":user"}
+"""Attributes by which middleware hands on who is asking. They are looked for, and not evaluated: whoever
+reads `request.user` reads the session, and then every response varies on the cookie."""
+
+
+def outer_of_request(request: HttpRequest) -> list[Pair]:
+    """Return what outer middleware has put into a request about the client, for `Request.outer`."""
+    attributes = request.__dict__
+    found = [
+        (kind, f"request.{name}".encode("ascii"))
+        for name, kind in _IDENTITY.items()
+        if name in attributes
+    ]
+    scope = attributes.get("scope")
+    return found if scope is None else [*found, *outer_of(scope, {})]
 
 
 def head_of(response: HttpResponseBase) -> Head:
@@ -91,17 +130,14 @@ _NAMES = {
 
 
 def stood_in(response: HttpResponseBase, answer: Answer) -> HttpResponse:
-    """Return the stored response that is sent instead of the application's, with the latter's cookies."""
+    """Return an answer that is sent instead of a response, with the latter's cookies and clean-up.
+
+    The clean-up moves, because closing both would send `request_finished` twice.
+    """
     headers = [pair for pair in answer.headers if pair[0] != b"set-cookie"]
     own = make_response(answer.status, headers, answer.body or b"")
     if len(headers) < len(answer.headers):
         own.cookies = response.cookies  # Django's mapping of headers holds one Set-Cookie only
-    return own
-
-
-def not_modified(response: HttpResponseBase, answer: Answer) -> HttpResponse:
-    """Return the 304 that is sent instead of a response, with the latter's cookies and clean-up."""
-    own = stood_in(response, answer)
     own._resource_closers.extend(response._resource_closers)  # type: ignore[attr-defined]
     return own
 
@@ -145,14 +181,24 @@ def _read_file(request: Any, limit: int) -> Content:
 
 
 def copy_request(request: HttpRequest, content: Content | None) -> HttpRequest:
-    """Return a new request for a call in the background, with the same target, headers and body."""
+    """Return a new request for a call in the background, with the same target, headers and body.
+
+    What outer middleware has put into the request (a user, a session) stays behind, except which URLs
+    it is to be resolved with.
+    """
     body = io.BytesIO(b"" if content is None else content.data)
     scope: Any = getattr(request, "scope", None)
+    own: Any
     if scope is not None:
-        own: HttpRequest = ASGIRequest(scope, body)
+        own = ASGIRequest({name: scope[name] for name in _OF_SERVER if name in scope}, body)
         own.META.clear()
         own.META.update(request.META)
-        return own
-    environ = {**request.META, "wsgi.input": body}
-    environ.pop("wsgi.file_wrapper", None)
-    return type(request)(environ)  # type: ignore[call-arg]
+    else:
+        environ = {**request.META, "wsgi.input": body}
+        for name in ("SCRIPT_NAME", "PATH_INFO"):  # decoded in META, to be decoded again
+            environ[name] = environ.get(name, "").encode().decode("latin-1")
+        environ.pop("wsgi.file_wrapper", None)
+        own = type(request)(environ)  # type: ignore[call-arg]
+    if hasattr(request, "urlconf"):
+        own.urlconf = request.urlconf
+    return own  # type: ignore[no-any-return]

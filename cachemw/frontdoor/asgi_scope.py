@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
+from cachemw.engine.model.identity_headers import CLIENT_CERTIFICATE
 from cachemw.engine.request.keying import Rewrite
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Answer, Content, Request
 
 __all__ = [
+    "IDENTITY_IN_STATE",
     "App",
     "Message",
     "Receive",
     "Scope",
     "Send",
     "header_pairs",
+    "outer_of",
     "receive_body",
     "request_of",
     "rewritten",
@@ -32,7 +35,41 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def request_of(scope: Scope, first: dict[bytes, bytes]) -> Request:
+IDENTITY_IN_STATE = frozenset(
+    {"auth", "claims", "current_user", "identity", "principal", "user", "user_id"}
+)
+"""Names in `scope["state"]` (`request.state` in Starlette) by which middleware hands on who is asking. Not
+`session`: there that is most often a session of the database."""
+
+
+def outer_of(scope: Scope, lifespan_state: Mapping[str, object]) -> tuple[Pair, ...]:
+    """Return what the server and outer middleware say about the client, for `Request.outer`.
+
+    `lifespan_state` is what the application's lifespan put into every request's state.
+    """
+    found = [
+        (b":" + name.encode("ascii"), f'scope["{name}"]'.encode("ascii"))
+        for name in ("auth", "session", "user")
+        if name in scope
+    ]
+    state = scope.get("state")
+    if not isinstance(state, dict):
+        state = {}
+    found += [
+        (b":user", f'scope["state"]["{name}"]'.encode("ascii"))
+        for name in sorted(IDENTITY_IN_STATE & state.keys())
+        if name not in lifespan_state or state[name] is not lifespan_state[name]
+    ]
+    tls = (scope.get("extensions") or {}).get("tls")
+    if tls:
+        certificate = [*(tls.get("client_cert_chain") or ()), tls.get("client_cert_name") or ""]
+        if any(certificate):
+            text = "\n".join(map(str, certificate))
+            found.append((CLIENT_CERTIFICATE, text.encode("utf-8", "surrogatepass")))
+    return tuple(found)
+
+
+def request_of(scope: Scope, first: dict[bytes, bytes], outer: tuple[Pair, ...] = ()) -> Request:
     """Return the whole request; `first` maps each header to one of its values."""
     mount = scope.get("root_path") or ""
     path = scope["path"]
@@ -56,6 +93,7 @@ def request_of(scope: Scope, first: dict[bytes, bytes]) -> Request:
         raw_path=raw_path,
         query=scope["query_string"],
         headers=Fields(headers, first),
+        outer=outer,
     )
 
 

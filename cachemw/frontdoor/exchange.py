@@ -4,26 +4,42 @@ The pipeline makes an `Exchange` for each request that goes to the application. 
 the application's code `with exchange.recording`, and calls, in this order:
 
 1. `decide` with the response's head. It returns what to send: the head, or a whole other answer
-   (a 304, a stored response).
+   (a 304, a stored response). None: drop this response, and call the application again through the
+   same exchange, with the client's own request as it was. So keep it where `may_ask_again`.
 2. `invalidate` or `ainvalidate`, before anything is sent: it purges what an unsafe request changed.
 3. `take` with each piece of the body, while `collecting`.
 4. `complete` when the body has ended, before the client can know that it has: a client that asks
    again at once must find the entry.
 5. `fail` instead, if the application raised.
-6. `finish` always, in a `finally`: it releases the flight and counts the request.
-7. `save` or `save_later` when the response has gone out: it writes to the shared store.
+6. `sent` when the last byte has gone out: it counts the request. What the application does after that,
+   and whether it fails then, is no part of the response.
+7. `finish` always, in a `finally`: it releases the flight, and counts the request if `sent` has not.
+8. `save` or `save_later` when the response has gone out: it writes to the shared store.
+
+`spoil` may come at any time before `complete`: what the application says after it was told that the
+client has left may be half a response, also if it looks whole (I7).
 
 Every failure of the cache is caught here and logged; the application's answer goes out (I3).
 """
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from cachemw.engine.core.effects import SharedWrite
-from cachemw.engine.flows.on_response import on_error, on_head
+from cachemw.engine.flows.on_response import AskAgain, on_error, on_head
 from cachemw.engine.flows.shadowing import Shadowing, shadowed
-from cachemw.engine.keeping.storing import Collector, broke_off, fail, on_complete, refuse
+from cachemw.engine.keeping.storing import (
+    Collector,
+    broke_off,
+    fail,
+    on_complete,
+    refuse,
+    spoil,
+)
 from cachemw.engine.lookup.rendering import render
-from cachemw.engine.request.decisions import Forward, Serve
+from cachemw.engine.request.decisions import Fetch, Forward, Serve
 from cachemw.engine.request.keying import Rewrite
 from cachemw.http.messages import Answer, Head
 from cachemw.recording.context import UNRECORDED, Recording, Unrecorded, open_recording
@@ -38,6 +54,7 @@ class Exchange:
     __slots__ = (
         "_collector",
         "_core",
+        "_counted",
         "_finished",
         "_forward",
         "_outcome",
@@ -47,6 +64,7 @@ class Exchange:
         "_size",
         "_started",
         "_status",
+        "_task",
         "invalidates",
         "may_store",
         "pending_save",
@@ -75,6 +93,9 @@ class Exchange:
         self._pieces: list[bytes] = []
         self._size = 0
         self._finished = False
+        self._counted = False
+        self._task = _current_task()
+        """The task that makes the request; None in a thread."""
         self.serves_stored = False
         """Whether a stored answer goes out in place of the application's response."""
         self.recording: Recording | Unrecorded = UNRECORDED
@@ -100,13 +121,54 @@ class Exchange:
         return self._core.engine.settings.tag_fields
 
     @property
+    def may_ask_again(self) -> bool:
+        """Whether `decide` may return None."""
+        fetch = self._forward.fetch
+        return fetch is not None and fetch.may_ask_again
+
+    @property
     def collecting(self) -> bool:
         """Whether the body is being copied."""
         return self._collector is not None
 
-    def decide(self, head: Head, body: bytes | None = None) -> Answer:
-        """Return what to send for the application's head; `body` is the whole body, if it is known."""
+    @property
+    def finished(self) -> bool:
+        """Whether `finish` was called."""
+        return self._finished
+
+    @property
+    def keys_body(self) -> bool:
+        """Whether the request's body was read before the application was called.
+
+        It is part of the key then, or empty. Otherwise call `spoil` if the application receives any.
+        """
+        fetch = self._forward.fetch
+        return fetch is not None and fetch.cacheable.request.content is not None
+
+    def spoil(self, reason: str) -> None:
+        """Neither store nor share what the application says from here on: a key of `NOT_KEPT`.
+
+        `incomplete`: it was told that the client has left. `body`: it received bytes that are not part
+        of the key. Others need not wait for it any more. What is stored already stays.
+        """
+        fetch = self._forward.fetch
+        if fetch is None or fetch.spoilt is not None:
+            return
+        try:
+            collected = self._take_collector() is not None
+            spoil(self._core.engine, fetch, reason, collected=collected)
+            self._settle(fetch)
+        except Exception:
+            self._core.reporter.logs.failed("spoil_failed")
+
+    def decide(self, head: Head, body: bytes | None = None) -> Answer | None:
+        """Return what to send for the application's head; `body` is the whole body, if it is known.
+
+        None: call the application again.
+        """
         clock = self._core.clock
+        if self._is_cancelled():
+            self.spoil("incomplete")
         try:
             decided = on_head(
                 self._core.engine,
@@ -118,6 +180,9 @@ class Exchange:
             )
             if isinstance(decided, Serve):
                 return self._serve_stored(decided)
+            if isinstance(decided, AskAgain):
+                self._start_again(decided.forward)
+                return None
         except Exception:
             self._core.reporter.logs.failed("head_failed")
             self._status = head.status
@@ -127,6 +192,15 @@ class Exchange:
         self.invalidates = decided.purge
         self._status = decided.answer.status
         return decided.answer
+
+    def _start_again(self, forward: Forward) -> None:
+        """End the first call, which nobody need wait for any more."""
+        fetch = self._forward.fetch
+        self._forward, self.may_store, self.rewrite = forward, False, None
+        self.recording = UNRECORDED
+        if fetch is not None:
+            fetch.abandon()
+            self._settle(fetch)
 
     def _pass_on(self, tags: tuple[str, ...], *, stale: bool = False) -> None:
         """Add the tags of this response to the one that is made from it (I5)."""
@@ -158,6 +232,10 @@ class Exchange:
 
     def complete(self) -> None:
         """Store the whole body in memory."""
+        if (
+            self._is_cancelled()
+        ):  # an application may catch that, and end its body as if it were whole
+            self.spoil("incomplete")
         collector, self._collector = self._collector, None
         if collector is None:
             return
@@ -179,6 +257,11 @@ class Exchange:
         """Stop collecting a response that turned out not to be cacheable."""
         if collector := self._take_collector():
             refuse(self._core.engine, collector.fetch, reason)
+
+    def give_up(self, event: str) -> None:
+        """Log the exception being handled, an internal error; the response is not stored (I3)."""
+        self._core.reporter.logs.failed(event)
+        self._take_collector()
 
     def _take_collector(self) -> Collector | None:
         collector, self._collector = self._collector, None
@@ -216,19 +299,19 @@ class Exchange:
         self._status = answer.status
         return answer
 
-    def finish(self) -> None:
-        """Release the flight and count the request; harmless when it is done."""
-        if self._finished:
+    def _is_cancelled(self) -> bool:
+        """Tell whether the task that makes the request, or the running one, is being cancelled."""
+        task = _current_task()
+        if task is None:
+            return False
+        own = self._task
+        return task.cancelling() > 0 or (own is not None and own.cancelling() > 0)
+
+    def sent(self) -> None:
+        """Count the request: its last byte has gone out. Harmless when it is done."""
+        if self._counted:
             return
-        self._finished = True
-        if collector := self._take_collector():
-            broke_off(self._core.engine, collector)
-        fetch = self._forward.fetch
-        if fetch is not None:
-            if fetch.flight is not None:
-                fetch.abandon()
-            if fetch.lease is not None and (lease := fetch.take_lease()):
-                self._core.writer.settle(lease, uncacheable=fetch.uncacheable)
+        self._counted = True
         self._core.reporter.finish(
             self._forward.route,
             self._outcome,
@@ -237,6 +320,25 @@ class Exchange:
             self._forward.reason,
             failed=self._raised,
         )
+
+    def finish(self) -> None:
+        """Release the flight, and count the request; harmless when it is done."""
+        if self._finished:
+            return
+        self._finished, self._task = True, None
+        if collector := self._take_collector():
+            broke_off(self._core.engine, collector)
+        fetch = self._forward.fetch
+        if fetch is not None:
+            if fetch.flight is not None:
+                fetch.abandon()
+            self._settle(fetch)
+        self.sent()
+
+    def _settle(self, fetch: Fetch) -> None:
+        """Settle the lease, for which other processes wait."""
+        if fetch.lease is not None and (lease := fetch.take_lease()):
+            self._core.writer.settle(lease, uncacheable=fetch.uncacheable)
 
     def save(self) -> None:
         """Write what was stored to the shared store, in this thread."""
@@ -249,3 +351,11 @@ class Exchange:
         write, self.pending_save = self.pending_save, None
         if write is not None:
             self._core.writer.save_later(write)
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    """Return the running task; None in a thread, or in an event loop that is not asyncio's."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None

@@ -58,6 +58,8 @@ class Arrival(Struct, frozen=True):
     """Those headers that decide whether the request is special; None where it has none of them."""
     started: float
     held_out: bool
+    framed: bool = True
+    """Whether the headers tell if a body follows, as in HTTP/1 (RFC 9112 §6.3)."""
 
 
 class _ReadBody(Struct, frozen=True):
@@ -219,7 +221,7 @@ class Pipeline:
         try:
             return run(self._steps(arrival), perform)
         except Exception:
-            self._bypass(arrival)
+            self.bypass(arrival.started)
             return None
 
     async def adecide(
@@ -239,7 +241,7 @@ class Pipeline:
         try:
             return await arun(self._steps(arrival), perform)
         except Exception:
-            self._bypass(arrival)
+            self.bypass(arrival.started)
             return None
 
     def _steps(self, arrival: Arrival) -> _Steps:
@@ -254,8 +256,8 @@ class Pipeline:
             answer, _ = yield _ExecutePurge(request)
             return CacheReply(core, answer, None, arrival.started)
         now = arrival.started
-        if request.method in engine.bodied:
-            limit = body_limit(engine, request, arrival.target)
+        if request.method in engine.bodied or not arrival.framed:
+            limit = body_limit(engine, request, arrival.target, framed=arrival.framed)
             if limit is not None:
                 content, now = yield _ReadBody(limit)
                 request = replace(request, content=content)
@@ -267,10 +269,10 @@ class Pipeline:
             return CacheReply(core, _rendered(core, decision), decision, arrival.started)
         return Exchange(core, decision, arrival.started)
 
-    def _bypass(self, arrival: Arrival) -> None:
+    def bypass(self, started: float) -> None:
         """Log and count an internal error; the request goes to the application (I3)."""
         self.core.reporter.logs.failed("request_failed")
-        self.core.reporter.finish(None, Outcome.ERROR_BYPASS, 0, arrival.started)
+        self.core.reporter.finish(None, Outcome.ERROR_BYPASS, 0, started)
 
 
 def _rendered(core: Core, served: Serve) -> Answer:

@@ -28,7 +28,7 @@ import msgspec
 from msgspec.structs import replace
 
 from cachemw.config import EndpointSettings
-from cachemw.engine.model.bypass import is_host, normalised_host
+from cachemw.engine.model.bypass import host_of, is_host, normalised_host
 from cachemw.http.messages import Answer, Request
 
 __all__ = ["MAX_BODY", "Order", "PurgeEndpoint", "Refusal", "answer_json", "endpoint_of", "refusal"]
@@ -186,7 +186,8 @@ def _of_purge(request: Request) -> Order | Refusal:
 def _url(request: Request) -> str:
     """Return the URL that a request names, as `Cache.purge` reads it."""
     path = request.mount.encode("utf-8", "surrogateescape") + request.raw_path
-    url = f"//{normalised_host(request).decode('ascii')}{quote(path, safe=_IN_PATH)}"
+    host = normalised_host(host_of(request).decode("ascii"))
+    url = f"//{host}{quote(path, safe=_IN_PATH)}"
     # The key holds the raw bytes of the query, so it must not be quoted.
     query = request.query.decode("utf-8", "surrogateescape")
     return f"{url}?{query}" if query else url

@@ -1,18 +1,30 @@
 """Reading a request's body up to a limit, and replaying it to the application.
 
+A limit of 0 asks whether there is a body at all. The answer does not wait for long: what may still come
+counts as a body.
+
 Everything that was read is replayed byte for byte. If the body is too large, or the client disconnects
 in the middle, the application sees what it would have seen without the cache.
 """
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, BinaryIO, cast
 
 from cachemw.http.messages import Content
 
-__all__ = ["TOO_LARGE", "UNREADABLE", "Incoming", "input_size", "read_input", "read_stream"]
+__all__ = [
+    "TOO_LARGE",
+    "UNREADABLE",
+    "Incoming",
+    "carries_body",
+    "input_size",
+    "read_input",
+    "read_stream",
+]
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -20,12 +32,14 @@ Receive = Callable[[], Awaitable[Message]]
 _BROKEN = Content(b"", "body-length")
 TOO_LARGE = Content(b"", "body-limit")
 UNREADABLE = Content(b"", "body")
+_PATIENCE = 1.0
+"""Seconds to wait for the end of a request that should have no body (I3). It comes with the headers."""
 
 
 class Incoming:
     """An ASGI receive channel whose request body can be read ahead."""
 
-    __slots__ = ("_begun", "_last", "_more", "_pieces", "_receive", "was_read")
+    __slots__ = ("_begun", "_last", "_late", "_more", "_pieces", "_receive", "was_read")
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -37,13 +51,17 @@ class Incoming:
         """Whether anything was received: then the application must receive from here."""
         self._last: Message | None = None
         """The message that came instead of the rest: the client disconnected."""
+        self._late: asyncio.Future[Message] | None = None
+        """The message that was waited for, and has not come."""
 
     async def read(self, limit: int) -> Content:
         """Read the body; stop at the first message that takes it beyond the limit."""
         size = 0
         self.was_read = True
         while self._more:
-            message = await self._receive()
+            message = await (self._receive() if limit else self._soon())
+            if message is None:
+                return UNREADABLE
             if message["type"] != "http.request":
                 self._last = message
                 return _BROKEN
@@ -58,6 +76,20 @@ class Incoming:
         self._pieces = [b"".join(self._pieces)]
         return Content(self._pieces[0])
 
+    async def _soon(self) -> Message | None:
+        """Return the next message; None if it does not come soon."""
+        self._late = late = asyncio.ensure_future(self._receive())
+        await asyncio.wait((late,), timeout=_PATIENCE)
+        if not late.done():
+            return None
+        self._late = None
+        return late.result()
+
+    def close(self) -> None:
+        """Stop waiting for a message that nobody wants any more."""
+        if self._late is not None:
+            self._late.cancel()
+
     async def __call__(self) -> Message:
         """Receive what was read, in one message, and then the server's messages."""
         if self._begun:
@@ -66,16 +98,31 @@ class Incoming:
         if self._last is not None:
             last, self._last = self._last, None
             return last
+        if self._late is not None:
+            late, self._late = self._late, None
+            return await late
         return await self._receive()
 
 
 def read_input(environ: MutableMapping[str, Any], limit: int) -> Content:
     """Read the body of a WSGI request, and leave it in `wsgi.input` to be read again."""
-    size = input_size(environ, terminated=bool(environ.get("wsgi.input_terminated")))
+    terminated = bool(environ.get("wsgi.input_terminated"))
+    # Applications read a terminated stream to its end, whatever Content-Length says.
+    size = input_size(environ, terminated=terminated) if limit or not terminated else -1
     if size is None:
         return UNREADABLE
     content, environ["wsgi.input"] = read_stream(environ["wsgi.input"], size, limit)
     return content
+
+
+def carries_body(environ: MutableMapping[str, Any]) -> bool:
+    """Tell whether a terminated stream holds a byte; it is left to be read again.
+
+    Servers set `wsgi.input_terminated` where no header need tell that there is a body, and gunicorn
+    always. Other bodies have a header, which the rules for requests know.
+    """
+    content, environ["wsgi.input"] = read_stream(environ["wsgi.input"], -1, 0)
+    return content.fault is not None
 
 
 def input_size(environ: Mapping[str, Any], *, terminated: bool) -> int | None:

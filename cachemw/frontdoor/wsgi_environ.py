@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
 from cachemw.engine.model.bypass import CONDITIONAL
+from cachemw.engine.model.identity_headers import OUTER_ENVIRON, VARIABLES
 from cachemw.engine.model.routes import Extra, Target
 from cachemw.engine.request.keying import Rewrite
-from cachemw.http.fields import Fields
+from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Request
 
 __all__ = ["EnvironReader", "apply_rewrite", "native", "native_pair", "raw_target"]
@@ -42,7 +43,8 @@ class EnvironReader:
         self._text: Callable[[str], str] = str if decoded else _decoded
         # `X-Name` and `X_Name` are one variable here. Servers drop or fold the second spelling.
         plain = [name for name in names if b"_" not in name and name not in _BARE]
-        self._watched = {_variable(name): name for name in plain}
+        headers = {_variable(name): name for name in plain if name[:1] != b":"}
+        self._watched = {**headers, **VARIABLES, **OUTER_ENVIRON}
         self._names = frozenset(self._watched)
 
     def target(self, environ: Mapping[str, Any], scheme: str, raw: str | None) -> Target:
@@ -62,17 +64,25 @@ class EnvironReader:
         has_body = bool(length) and length != "0"
         if self._names.isdisjoint(environ) and not has_body:
             return None
-        found = [
-            (name, environ[variable].encode("latin-1"))
-            for variable, name in self._watched.items()
-            if variable in environ
-        ]
+        found: Extra = []
+        # Sorted, so that a plan is found again: the order of a set says nothing.
+        for variable in sorted(self._names.intersection(environ)):
+            if variable[:5] == "HTTP_":
+                found.append((self._watched[variable], environ[variable].encode("latin-1")))
+            else:
+                found += _outer(variable, environ)
         if has_body:
             found.append((b"content-length", str(length).encode("latin-1", "replace")))
-        return found
+        return found or None
 
-    def request(self, environ: Mapping[str, Any], scheme: str, raw: str | None) -> Request:
-        """Return the whole request."""
+    def request(
+        self,
+        environ: Mapping[str, Any],
+        scheme: str,
+        raw: str | None,
+        outer: Sequence[Pair] = (),
+    ) -> Request:
+        """Return the whole request, with what `outer` adds about the client."""
         mount = self._text(environ.get("SCRIPT_NAME", ""))
         path = self._text(environ.get("PATH_INFO", "")) or "/"
         query = environ.get("QUERY_STRING", "").encode("latin-1")
@@ -84,6 +94,7 @@ class EnvironReader:
         for field, variable in _BARE.items():
             if value := environ.get(variable):
                 headers.append((field, str(value).encode("latin-1")))
+        said = [pair for name in sorted(_OUTER & environ.keys()) for pair in _outer(name, environ)]
         return Request(
             method=environ["REQUEST_METHOD"],
             scheme=scheme,
@@ -92,7 +103,19 @@ class EnvironReader:
             raw_path=_raw_path(raw, mount, path),
             query=query,
             headers=Fields(headers),
+            outer=(*said, *outer),
         )
+
+
+_OUTER = VARIABLES.keys() | OUTER_ENVIRON.keys()
+
+
+def _outer(variable: str, environ: Mapping[str, Any]) -> list[Pair]:
+    """Return what a variable says about the client, for `Request.outer`; nothing if it is empty."""
+    if variable in OUTER_ENVIRON:
+        return [(OUTER_ENVIRON[variable], f'environ["{variable}"]'.encode("ascii"))]
+    value = environ[variable]
+    return [(VARIABLES[variable], str(value).encode("utf-8", "surrogatepass"))] if value else []
 
 
 def _raw_path(raw: str | None, mount: str, path: str) -> bytes:

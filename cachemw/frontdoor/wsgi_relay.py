@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from http import HTTPStatus
 from itertools import chain, islice
 from typing import Any
@@ -28,6 +29,12 @@ class WsgiRelay:
         self._app = app
         self._start_response = start_response
         self._exchange = exchange
+        self._dropped = False
+        """Whether the response is dropped, and the application is asked again."""
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin a call of the application."""
         self._head: tuple[str, list[tuple[str, str]], Any] | None = None
         self._sent = False
         self._length = -1
@@ -37,10 +44,23 @@ class WsgiRelay:
     def run(self, environ: Environ) -> Iterable[bytes]:
         """Call the application and return the body that the server is to send."""
         iterable: Iterable[bytes] = ()
+        original = environ.copy() if self._exchange.may_ask_again else environ
         try:
             if self._exchange.rewrite is not None:
                 apply_rewrite(environ, self._exchange.rewrite)
             with span_origin(self._exchange.template), self._exchange.recording:
+                iterable = self._app(environ, self._capture)
+                body = self._relayed(iterable)
+            if not self._dropped:
+                return body
+            dropped, iterable = iterable, ()
+            with suppress(Exception):  # nobody sees this response
+                _close(dropped)
+            environ.clear()  # of what the first call has put there too
+            environ.update(original)
+            self._dropped = False
+            self._begin()
+            with span_origin(self._exchange.template):
                 iterable = self._app(environ, self._capture)
                 return self._relayed(iterable)
         except Exception:
@@ -81,13 +101,15 @@ class WsgiRelay:
     def _write(self, data: bytes) -> None:
         """Serve applications that use the legacy `write`: pass everything on, and store nothing."""
         self._wrote = True
-        if not self._sent:
+        if not self._sent and not self._dropped:
             self._replacement = self._send_head(None)
             self._exchange.stop("write")
-        if self._replacement is None:
+        if self._replacement is None and not self._dropped:
             self._writer(data)
 
     def _relayed(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
+        if self._dropped:  # by write()
+            return ()
         if self._sent:  # by write(); the rest is in the iterable
             return _Body(self._exchange, iterable, iter(iterable), self._replacement)
         whole = _whole(iterable) if self._head is not None else None
@@ -127,6 +149,9 @@ class WsgiRelay:
         code = int(status[:3])
         headers = Fields([(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in fields])
         answer = self._exchange.decide(Head(status=code, headers=headers), body)
+        if answer is None:
+            self._dropped = True
+            return None
         self._exchange.invalidate()
         if answer.body is not None:
             return self._replace(answer)

@@ -8,7 +8,8 @@ Rules, in the order in which they are checked. The first that refuses gives the 
 2. Its status is not final (RFC 9110 §15.2) or no HTTP status at all. It is a 206 or a 304, so it is not
    the whole representation (RFC 9111 §3.3, RFC 9110 §15.4.5). Or nobody can tell where its body ends:
    it has several Content-Lengths, or one that is no number (RFC 9110 §8.6).
-3. It sets a cookie, so it was made for one client. This is stricter than RFC 9111 §7.3 (I1).
+3. It sets a cookie, so it was made for one client. This is stricter than RFC 9111 §7.3 (I1). Or its
+   Content-Security-Policy has a nonce, which must be another one in each response (CSP 3 §7.1).
 4. It varies on everything: `Vary: *` (RFC 9111 §4.1).
 5. It has a transfer coding other than chunked (RFC 9112 §6.1), or trailers (RFC 9110 §6.5): it could
    not be sent again as it came.
@@ -51,7 +52,10 @@ UNSTORABLE_STATUSES = frozenset({206, 304})
 # a 304 to a condition made from a stored 404 would be about another answer than the stored one.
 RENEWABLE_STATUSES = frozenset({200, 203})
 NEVER_STORED = HOP_BY_HOP | {b"age"}  # RFC 9111 §3.1, §5.1
-_MAY_FORBID = frozenset({b"set-cookie", b"set-cookie2", b"vary", b"transfer-encoding", b"trailer"})
+_POLICIES = (b"content-security-policy", b"content-security-policy-report-only")
+_MAY_FORBID = frozenset(
+    {b"set-cookie", b"set-cookie2", b"vary", b"transfer-encoding", b"trailer", *_POLICIES}
+)
 """Headers that may forbid storing. Most responses have none of them, and one check tells so."""
 UNDERSTOOD_STATUSES = frozenset(status.value for status in HTTPStatus)
 """The registered ones. `must-understand` asks for one of them (RFC 9111 §5.2.2.3)."""
@@ -157,6 +161,8 @@ def _refusal(head: Head, control: CacheControl, retained: float) -> str | None:
         return None
     if b"set-cookie" in fields or b"set-cookie2" in fields:
         return "set-cookie"
+    if any(b"'nonce-" in value.lower() for name in _POLICIES for value in fields.values(name)):
+        return "nonce"
     if b"vary" in fields and varies_on(fields) is None:
         return "vary-star"
     if b"transfer-encoding" in fields and _has_transfer_coding(head):

@@ -14,6 +14,7 @@ from cachemw.engine.core.effects import Acquire, Await, Claim, Effect
 from cachemw.engine.core.flights import Waiter
 from cachemw.engine.flows.on_request import on_request
 from cachemw.engine.model.entry import Entry
+from cachemw.engine.model.identity_headers import VARIABLES
 from cachemw.engine.model.reasons import FORWARDED
 from cachemw.engine.request.decisions import Forward, Serve
 from cachemw.engine.request.keying import CacheableRequest
@@ -105,7 +106,8 @@ def explain(
     if method in engine.bodied:
         request = replace(request, content=Content(body))
     watched = engine.watched.names
-    extra = [pair for pair in request.headers if pair[0] in watched] or None
+    extra = [pair for pair in request.headers if pair[0] in watched]
+    extra += request.outer
     target = (
         "explain",
         request.scheme,
@@ -115,7 +117,8 @@ def explain(
         request.query,
     )
     decision = run(
-        on_request(engine, request, target, extra, now), _without_waiting(core.effects.perform, now)
+        on_request(engine, request, target, extra or None, now),
+        _without_waiting(core.effects.perform, now),
     )
     if isinstance(decision, Serve):
         if decision.refresh is not None:
@@ -155,8 +158,15 @@ def _request(
     parts = urlsplit(url)
     if parts.scheme not in ("", "http", "https") or not parts.path.startswith("/"):
         raise ValueError(f"{url!r}: give a path (/products/1) or http(s)://host/path")
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    fields = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
+    pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+    outer = [
+        (VARIABLES[name], value.encode()) for name, value in pairs if value and name in VARIABLES
+    ]
+    fields = [
+        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        for name, value in pairs
+        if name not in VARIABLES
+    ]
     if not any(name == b"host" for name, _ in fields):
         fields.insert(0, (b"host", (parts.netloc or "localhost").encode("idna")))
     if body and not any(name in _FRAMING for name, _ in fields):
@@ -170,6 +180,7 @@ def _request(
         raw_path=raw.encode("ascii"),
         query=quote(parts.query, safe="/%:@!$&'()*+,;=~-._?").encode("ascii"),
         headers=Fields(fields),
+        outer=tuple(outer),
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cachemw.engine.model.entry import Entry, Key, VaryMarker, Verdict
-from cachemw.engine.request.keying import read_key
+from cachemw.engine.request.key_contents import read_key
 from cachemw.engine.request.urls import purged_tags
 from cachemw.errors import SearchTimedOut, StoreUnavailable
 from cachemw.invalidation.purges import Purge

@@ -48,6 +48,8 @@ shadow must have compared before it goes on. With 20 right responses, a route th
 seven is found with a probability of 95 %."""
 _COOKIE: Final = "set-cookie"
 """The reason why a response with a cookie is not stored."""
+_CONFLICT: Final = "cookie-conflict"
+"""The reason, if that cookie was, or would have been, removed from the request."""
 _PLACES_IN_REASON: Final = 3
 """Places that a reason names for one route."""
 _PLACES_IN_NUMBERS: Final = 10
@@ -196,6 +198,15 @@ def _shadow_notices(name: str, counts: ShadowCounts, is_over: bool) -> Iterator[
         )
         numbers: dict[str, Any] = {_COOKIE: cookies, "answers": answers}
         yield _Notice(f"cookies: {name}", "warn", reason, numbers)
+    if conflicts := counts.refused.get(_CONFLICT, 0):
+        reason = (
+            f"route {name!r} sets cookies that the cache would have removed from the request:"
+            f" {conflicts} of {answers} answers did; switched on, each of these requests would call the"
+            " application twice, and its URL would bypass the cache for a while: list these cookies in"
+            " `personal_cookies`"
+        )
+        numbers = {_CONFLICT: conflicts, "answers": answers}
+        yield _Notice(f"removed cookies: {name}", "warn", reason, numbers)
     if not counts.hits and counts.misses >= _ENOUGH:
         reason = f"route {name!r} would have answered none of {counts.misses} requests: "
         numbers = {"misses": counts.misses}

@@ -132,6 +132,12 @@ EVENTS: Final[dict[EventName, Event]] = {
         "Responses in shadow that differ from what the cache would have served.",
         "kind",
     ),
+    "outer_identity": Event(
+        "outer_identity",
+        "{request}",
+        "Requests that bypass because outer middleware has put a session or a user into them.",
+        "found",
+    ),
 }
 """Event -> its row. The order is that of statistics."""
 

@@ -45,6 +45,11 @@ REPEAT_SECONDS: Final = 60.0
 """Seconds before the same event with the same reason is logged again."""
 MAX_NOTES: Final = 1024
 """Most events with their reasons that are remembered for REPEAT_SECONDS (I4)."""
+ORDER_ADVICE: Final = (
+    "sessions and authentication are outside the cache, so requests bypass it: make the cache the outermost"
+    " middleware (add it last to Starlette and FastAPI, list it first in Django's MIDDLEWARE), or give the"
+    " route an identity, or same_for_all_users = true"
+)
 MAX_MISTAKES: Final = 20
 """Most mistakes logged of one file of flags."""
 
@@ -154,6 +159,7 @@ class Logs:
     def reset_after_fork(self) -> None:
         """Replace the lock, which a thread that the fork did not copy may have held."""
         self._lock = threading.Lock()
+        self._warned_of_order = False
 
     def request(
         self,
@@ -218,6 +224,14 @@ class Logs:
         if first:
             _emit(logger, logging.INFO, event, dict(fields))
 
+    def cookie_conflict(self, route: str) -> None:
+        """Warn that a route's application sets a cookie that was removed from its request."""
+        advice = (
+            "list that cookie in personal_cookies, or in cookies if it is the same for many;"
+            " until then the URL is asked for a second time, with all cookies"
+        )
+        self._fault("cookie_conflict", {"route": route, "advice": advice})
+
     def entry_rejected(self, reason: str) -> None:
         """Warn that a stored entry was damaged or not authentic: once a minute per reason."""
         self._warn_once("entry_rejected", reason)
@@ -225,6 +239,14 @@ class Logs:
     def endpoint_refused(self, reason: str) -> None:
         """Warn that a request to the purge endpoint was refused: once a minute per reason."""
         self._warn_once("endpoint_refused", reason)
+
+    def outer_identity(self, route: str, found: str) -> None:
+        """Warn once per process that requests bypass because of the order of the middleware."""
+        with self._lock:
+            if self._warned_of_order:
+                return
+            self._warned_of_order = True
+        self._fault("outer_identity", {"route": route, "found": found, "advice": ORDER_ADVICE})
 
     def _warn_once(self, event: str, reason: str) -> None:
         if not _FAULTS.isEnabledFor(logging.WARNING):

@@ -36,6 +36,8 @@ class Reporter:
         self.counters = counters
         self.logs = logs
         self.mismatches = mismatches
+        self._conflicts: set[int] = set()
+        """The routes of which a warning has told that their application sets cookies it is not shown."""
         self._record = counters.record
         self._monotonic = clock.monotonic
         # Looked up once: `finish_hit` is on the path of a memory hit.
@@ -103,6 +105,17 @@ class Reporter:
         try:
             self.counters.refuse(route.index, reason)
             self.logs.not_stored(route.risk, route.template, reason)
+            if reason == "cookie-conflict" and route.index not in self._conflicts:
+                self._conflicts.add(route.index)
+                self.logs.cookie_conflict(route.template)
+        except Exception:
+            self.logs.failed("telemetry_failed")
+
+    def misplaced(self, route: RouteState, found: tuple[bytes, bytes]) -> None:
+        """Count that outer middleware had put a session or a user into a request; warn once of the order."""
+        try:
+            self.counters.event("outer_identity", found[0].decode("ascii").lstrip(":"))
+            self.logs.outer_identity(route.template, found[1].decode("latin-1"))
         except Exception:
             self.logs.failed("telemetry_failed")
 

@@ -8,6 +8,7 @@ from cachemw.config import Config, MemorySettings
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.core.ports import EngineSettings, Hooks, Parts
 from cachemw.engine.core.setup import make_router
+from cachemw.engine.model.identity_headers import identity_names
 from cachemw.engine.model.keys import KeyMaker
 from cachemw.engine.model.routes import RouteState
 from cachemw.invalidation.base import InvalidationLog
@@ -22,6 +23,10 @@ __all__ = ["make_engine"]
 _VARIANT = 2048
 """Bytes: the size of a typical variant, to turn the memory limit into a number of variants."""
 _MOST_VARIANTS = 32_768
+_COOKIE_CONFLICT = 60.0
+"""Seconds for which a URL bypasses the cache after its response set a cookie that was removed from its
+request. When they are over, one visitor's request costs two calls of the application again: one a minute
+is no load, and after a deployment that mends the view the URL is cached again within a minute."""
 _MEMO_SHARE, _SMALLEST_MEMO, _LARGEST_MEMO = 8, 1 << 20, 32 << 20
 
 
@@ -42,6 +47,9 @@ def make_engine(
         config.coalesce.hit_for_miss,
         timer=clock.monotonic,
     )
+    cookie_conflicts = cachetools.TTLCache[bytes, bool](
+        config.coalesce.hit_for_miss_size, _COOKIE_CONFLICT, timer=clock.monotonic
+    )
     return Engine(
         settings=_settings(config),
         parts=Parts(
@@ -50,9 +58,15 @@ def make_engine(
             log=log,
             shadows=shadows,
             uncacheable=uncacheable,
+            cookie_conflicts=cookie_conflicts,
             intern=intern_pairs,
         ),
-        hooks=Hooks(count=reporter.count, refused=reporter.refused, mismatched=reporter.mismatched),
+        hooks=Hooks(
+            count=reporter.count,
+            refused=reporter.refused,
+            mismatched=reporter.mismatched,
+            misplaced=reporter.misplaced,
+        ),
         routes=routes,
         router=make_router(config),
         keys=KeyMaker(config.namespace, digest_secret.encode()),
@@ -73,6 +87,7 @@ def _settings(config: Config) -> EngineSettings:
         max_tags=config.recording.max_tags,
         tag_fields=frozenset(name.encode("ascii") for name in config.recording.fields),
         keeps_tag_fields=config.recording.keep_fields,
+        identity_names=identity_names(config.identity_headers),
         targets=tuple(name.encode("ascii") for name in config.targeted),
     )
 

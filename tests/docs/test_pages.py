@@ -9,16 +9,22 @@ import click
 import pytest
 
 from cachemw.cli.group import group
-from cachemw.engine.model import bypass
+from cachemw.engine.model import bypass, identity_headers
 from cachemw.engine.model.reasons import FORWARDED, NOT_KEPT
+from cachemw.frontdoor.asgi_scope import IDENTITY_IN_STATE
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.parametrize(
     ("mark", "names"),
-    [("keyed", bypass.KEYED), ("removed", bypass.REMOVED), ("bypassed", frozenset(bypass._BYPASS))],
-    ids=["keyed", "removed", "bypassed"],
+    [
+        ("keyed", bypass.KEYED - bypass.PARTIAL),
+        ("partial", bypass.PARTIAL),
+        ("removed", bypass.REMOVED),
+        ("bypassed", frozenset(bypass._BYPASS)),
+    ],
+    ids=["keyed", "partial", "removed", "bypassed"],
 )
 def test_privacy_lists_the_fields_of_the_screen(mark: str, names: frozenset[bytes]) -> None:
     text = (DOCS / "privacy.md").read_text(encoding="utf-8")
@@ -26,7 +32,30 @@ def test_privacy_lists_the_fields_of_the_screen(mark: str, names: frozenset[byte
     assert {name.lower().encode() for name in re.findall(r"`([^`]+)`", listed)} == names
 
 
-@pytest.mark.parametrize("word", sorted({*bypass._BYPASS.values(), "target", "host", "spelling"}))
+@pytest.mark.parametrize(
+    ("mark", "table"),
+    [("identity", identity_headers._HEADERS), ("variables", identity_headers._VARIABLES)],
+    ids=["identity", "variables"],
+)
+def test_privacy_has_the_tables_of_who_is_asking(mark: str, table: dict[str, str]) -> None:
+    text = (DOCS / "privacy.md").read_text(encoding="utf-8")
+    listed = text.partition(f"<!-- {mark} -->")[2].partition("<!-- end -->")[0]
+    rows = re.findall(r"^\| ([^|]+) \| (`.*`) \|$", listed, re.M)
+    assert {whose: re.findall(r"`([^`]+)`", names) for whose, names in rows} == {
+        whose: names.split() for whose, names in table.items()
+    }
+
+
+def test_privacy_names_every_place_of_outer_middleware() -> None:
+    text = (DOCS / "privacy.md").read_text(encoding="utf-8")
+    listed = text.partition("## Middleware outside the cache")[2].partition("\n## ")[0]
+    for name in (*identity_headers.OUTER_ENVIRON, *IDENTITY_IN_STATE):
+        assert f"`{name}`" in listed, name
+
+
+@pytest.mark.parametrize(
+    "word", sorted({*bypass._BYPASS.values(), "target", "host", "spelling", "outer-identity"})
+)
 def test_privacy_has_every_reason_to_bypass(word: str) -> None:
     assert f"| `{word}` |" in (DOCS / "privacy.md").read_text(encoding="utf-8")
 

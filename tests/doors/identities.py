@@ -15,6 +15,11 @@ def session(request: Request) -> str | None:
     return _text(request.headers.first(b"cookie"))
 
 
+def remote_user(request: Request) -> str | None:
+    """Name the principal by what the server says."""
+    return _text(dict(request.outer).get(b":remote-user"))
+
+
 def broken(request: Request) -> str | None:
     """Fail."""
     raise LookupError(request.path)

@@ -98,6 +98,10 @@ class Call:
     """Bytes of the body after which the client goes away."""
     chunked: bool = False
     """Whether the body comes without a length."""
+    unannounced: bool = False
+    """Whether no header tells that there is a body, as in HTTP/2."""
+    hidden: bool = False
+    """Whether no header tells, though the request says that it is one of HTTP/1."""
     hosts: Sequence[str] = ("shop.example",)
     mount: str = ""
     scheme: str = "http"
@@ -115,6 +119,8 @@ class Call:
 
     def framing(self) -> Pairs:
         """Give the field that says how long the body is."""
+        if self.unannounced or self.hidden:
+            return []
         if self.chunked:
             return [("transfer-encoding", "chunked")]
         return [("content-length", str(len(self.body)))] if self.body else []

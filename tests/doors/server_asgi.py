@@ -220,7 +220,7 @@ def _scope(call: Call) -> Message:
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
+        "http_version": "2" if call.unannounced else "1.1",
         "server": ("127.0.0.1", 80),
         "client": ("192.0.2.7", 50_000),
         "scheme": call.scheme,

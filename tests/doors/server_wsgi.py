@@ -160,7 +160,7 @@ def _environ(call: Call) -> dict[str, Any]:
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
-    if call.chunked:
+    if call.chunked or call.unannounced:
         environ["wsgi.input_terminated"] = True
     hosts = [("host", host) for host in call.hosts]
     for name, value in [*hosts, *call.headers, *call.framing()]:

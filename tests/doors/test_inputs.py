@@ -124,11 +124,37 @@ def test_hosts_have_their_own_answers(open_door: OpenDoor) -> None:
     assert door.calls == 3
 
 
-def test_a_hosts_case_and_default_port_do_not_count(open_door: OpenDoor) -> None:
+SPELLINGS = ("shop.example", "SHOP.Example", "shop.example:80", "shop.example:443", "shop.example.")
+
+
+def test_an_answer_is_for_the_spelling_of_the_host_that_made_it(open_door: OpenDoor) -> None:
+    # Guard: `_base_plan` keys the Host as the application sees it. Its links may repeat the spelling.
+    door = open_door({"/p": echo("host")})
+    for host in (*SPELLINGS, *reversed(SPELLINGS)):
+        assert door.get("/p", hosts=[host]).body == f"host={host}".encode()
+    assert door.calls == len(SPELLINGS)
+
+
+@pytest.mark.parametrize(
+    "url", ["//shop.example/p", "https://SHOP.example:443/p", "http://shop.example:80/p"]
+)
+def test_a_purge_by_url_takes_every_spelling_of_the_host(open_door: OpenDoor, url: str) -> None:
+    # Guard: `normalised_host` in the tags of an entry and of a purge.
     door = open_door({"/p": numbered()})
-    for host in ("shop.example", "SHOP.Example", "shop.example:80"):
-        assert door.get("/p", hosts=[host]).body == b"answer 1"
-    assert door.get("/p", hosts=["shop.example:443"]).body == b"answer 2"
+    others = ("other.example", "shop.example:8080")
+    for host in (*SPELLINGS, *others):
+        door.get("/p", hosts=[host])
+    door.cache.purge(urls=[url])
+    assert not any(door.get("/p", hosts=[host]).hit for host in SPELLINGS)
+    assert all(door.get("/p", hosts=[host]).hit for host in others)
+
+
+def test_an_unsafe_request_takes_every_spelling_of_the_host(open_door: OpenDoor) -> None:
+    door = open_door({"/p": numbered()})
+    for host in SPELLINGS:
+        door.get("/p", hosts=[host])
+    door.get("/p", method="POST", hosts=["Shop.example"])
+    assert not any(door.get("/p", hosts=[host]).hit for host in SPELLINGS)
 
 
 def test_schemes_have_their_own_answers(open_door: OpenDoor) -> None:

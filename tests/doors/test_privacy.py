@@ -21,7 +21,7 @@ def test_set_cookie_is_never_stored(open_door: OpenDoor, says: str) -> None:
     # Guard: `_forbidden` in cachemw.http.storing.
     fields = [("Set-Cookie", "session=1"), *([("Cache-Control", says)] if says else [])]
     door = open_door({"/p": numbered(headers=fields)}, cookies=[])
-    replies = [door.get("/p"), door.get("/p", {"Cookie": "session=2"}), door.get("/p")]
+    replies = [door.get("/p"), door.get("/p", {"Cookie": "other=2"}), door.get("/p")]
     assert [reply.body for reply in replies] == [b"answer 1", b"answer 2", b"answer 3"]
     assert all((reply.field("set-cookie") or "").startswith("session=1") for reply in replies)
 
@@ -116,6 +116,40 @@ def test_declared_cookies_are_keyed_and_seen_and_others_are_neither(open_door: O
     for cookie, body in sent:
         assert door.get("/p", {"Cookie": cookie}).body == body
     assert (door.calls, door.seen.cookies) == (3, {})
+
+
+ANALYTICS = "_ga=GA1.1.12.34; _gid=GA1.1.5.6; _fbp=fb.1.7.8"
+
+
+def test_analytics_cookies_neither_bypass_nor_reach_the_application(open_door: OpenDoor) -> None:
+    # Guard: `Config.ignore_cookies` ignores them by default.
+    door = open_door({"/p": echo("cookie")})
+    for cookie in (ANALYTICS, "_ga=2", None, ""):
+        reply = door.get("/p", {} if cookie is None else {"Cookie": cookie})
+        assert (reply.body, reply.calls) == (b"cookie=None", 1)
+    assert door.get("/p", {"Cookie": f"{ANALYTICS}; u=1"}).body == b"cookie=u=1"
+    assert door.get("/p").calls == 2
+
+
+def test_a_personal_cookie_bypasses_unaltered_and_all_others_share(open_door: OpenDoor) -> None:
+    # Guard: `CookieRules.read` gives None for it, and `key` does, for the fast path.
+    door = open_door({"/p": echo("cookie")}, settings={"personal_cookies": ["sessionid"]})
+    for cookie in (ANALYTICS, "x=1", "theme=dark", None):
+        reply = door.get("/p", {"Cookie": cookie} if cookie else {})
+        assert (reply.body, reply.calls) == (b"cookie=None", 1)
+    own = f"{ANALYTICS}; sessionid=A; x=1"
+    for number in (2, 3):
+        reply = door.get("/p", {"Cookie": own})
+        assert (reply.body, reply.calls) == (f"cookie={own}".encode(), number)
+        assert reply.detail == "personal-cookie"
+    assert door.get("/p", {"Cookie": "x=2"}).body == b"cookie=None"
+
+
+def test_an_empty_cookie_header_counts_as_none(open_door: OpenDoor) -> None:
+    door = open_door({"/p": echo("cookie")})
+    for cookie in ("", ";", " ; "):
+        reply = door.get("/p", {"Cookie": cookie})
+        assert (reply.body, reply.calls) == (b"cookie=None", 1)
 
 
 def test_no_cookie_can_be_shaped_into_another(open_door: OpenDoor) -> None:

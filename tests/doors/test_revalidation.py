@@ -41,24 +41,31 @@ def test_a_304_renews_the_stored_answer(open_door: OpenDoor, clock: FakeClock) -
     assert door.calls == 2
 
 
-def test_a_304_about_another_answer_renews_nothing(open_door: OpenDoor, clock: FakeClock) -> None:
-    """RFC 9111 4.3.4. The guard is `matches` in `validated`."""
+@pytest.mark.parametrize("again", ['"2"', None], ids=["a condition", "none"])
+def test_a_304_about_another_answer_renews_nothing(
+    open_door: OpenDoor, clock: FakeClock, again: str | None
+) -> None:
+    """RFC 9111 4.3.4. The guards are `matches` in `validated`, and that the application is asked again."""
 
     def changed(asked: Asked) -> Said:
-        if asked.field("if-none-match"):
-            return Said(status=304, body=b"", headers=[("ETag", '"other"')])
-        count = next(numbers)
-        return Said(body=b"answer %d" % count, headers=[("ETag", f'"{count}"')])
+        if asked.field("if-none-match") is None:
+            count = next(numbers)
+            return Said(body=b"answer %d" % count, headers=[("ETag", f'"{count}"')])
+        return Said(status=304, body=b"", headers=[("ETag", '"2"')])
 
     numbers = itertools.count(1)
     door = open_door({"/p": changed})
     door.get("/p")
     clock.advance(61)
-    assert door.get("/p").status == 200
-    fetched = door.get("/p")
-    assert (fetched.hit, fetched.body) == (False, b"answer 2")
-    hit = door.get("/p")
-    assert (hit.hit, hit.body, hit.field("etag")) == (True, b"answer 2", '"2"')
+    reply = door.get("/p", {"If-None-Match": again} if again else {})
+    if again:  # the second time, the application is asked what the client has asked
+        assert (reply.status, reply.body, reply.field("etag")) == (304, b"", '"2"')
+    else:
+        assert (reply.status, reply.body, reply.field("etag")) == (200, b"answer 2", '"2"')
+    asked = [each.field("if-none-match") for each in door.origin.asked]
+    assert asked == [None, '"1"', again]
+    assert door.get("/p").body == (b"answer 2" if again else b"answer 3")
+    assert door.get("/p").hit
 
 
 def test_the_client_gets_its_own_304(open_door: OpenDoor, clock: FakeClock) -> None:

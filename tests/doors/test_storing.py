@@ -209,6 +209,32 @@ def test_what_cannot_be_replayed_is_not_kept(
     assert door.get("/p").calls == 2
 
 
+@pytest.mark.parametrize("name", ["Content-Security-Policy", "Content-Security-Policy-Report-Only"])
+@pytest.mark.parametrize(
+    "more", [{}, {"Cache-Control": "public, max-age=60"}], ids=["ttl", "public"]
+)
+def test_a_page_with_a_nonce_is_not_kept(
+    open_door: OpenDoor, name: str, more: dict[str, str]
+) -> None:
+    # Guard: `_refusal` in cachemw.http.storing. A nonce that is served twice protects nobody.
+    policy = (name, "default-src 'self'; script-src 'strict-dynamic' 'nonce-R4nd0m'")
+    door = open_door({"/p": numbered(headers=[policy, *more.items()])})
+    first, second = door.get("/p"), door.get("/p")
+    assert (first.body, second.body) == (b"answer 1", b"answer 2")
+    assert second.field(name) == policy[1]
+    assert door.cache.stats().events["not_stored"] == {"nonce": 2}
+    assert len(door.cache.memory) == 0
+
+
+def test_a_renewal_that_brings_a_nonce_is_not_kept(open_door: OpenDoor, clock: FakeClock) -> None:
+    nonce = ("Content-Security-Policy", "style-src 'NONCE-1'")
+    said = [Said(headers=[("ETag", '"v"')]), Said(status=304, headers=[("ETag", '"v"'), nonce])]
+    door = open_door({"/p": lambda _: said[min(door.calls - 1, 1)]})
+    door.get("/p")
+    clock.advance(61)
+    assert [door.get("/p").calls for _ in range(2)] == [2, 3]
+
+
 def test_a_response_that_is_not_kept_is_asked_for_each_time_and_once_it_is_kept_no_more(
     open_door: OpenDoor, clock: FakeClock
 ) -> None:

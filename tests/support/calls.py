@@ -62,6 +62,7 @@ def scope_of(path: str, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
     """Return the scope of a GET request."""
     return {
         "type": "http",
+        "http_version": "1.1",
         "method": "GET",
         "scheme": "http",
         "path": path,

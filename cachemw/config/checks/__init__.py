@@ -3,6 +3,7 @@
 Reading order:
 
 - `rules`: what several options must be together.
+- `cookies`: what a route's lists of cookies must be together.
 - `unreachable`: routes that an earlier route hides.
 - `warnings`: what is allowed, but probably not meant.
 """

@@ -21,6 +21,7 @@ __all__ = [
     "flagged_routes",
     "heuristic_of_response",
     "known_kinds",
+    "one_answer_for_users",
     "one_query_rule",
     "persisted_of_graphql",
     "planned_size",
@@ -49,6 +50,15 @@ def one_query_rule(route: Any) -> Problems:
     if route.query is not None and route.ignore_query:
         yield Problem(
             "ignore_query", "cannot be used with `query`, which removes all others: leave it out"
+        )
+
+
+def one_answer_for_users(route: Any) -> Problems:
+    """Check that a route does not say both that users get the same and that they do not."""
+    if route.same_for_all_users and route.identity is not None:
+        yield Problem(
+            "same_for_all_users",
+            "cannot be used with `identity`, which keeps users apart: leave one of them out",
         )
 
 

@@ -23,7 +23,6 @@ __all__ = [
     "BODY",
     "CLIENT_DIRECTIVES",
     "CONSISTENCY",
-    "COOKIES",
     "ENDPOINT_PATH",
     "FIELD_NAMES",
     "FLAG",
@@ -51,6 +50,7 @@ __all__ = [
     "TAGS",
     "TARGETED_NAMES",
     "TEMPLATE",
+    "TOKEN",
     "TOKENS",
     "TTL",
     "VOLATILE",
@@ -59,6 +59,7 @@ __all__ = [
     "choice",
     "duration",
     "integer",
+    "matching",
     "names",
     "node",
     "positive_duration",
@@ -72,7 +73,8 @@ RISKS = ("low", "medium", "high")
 BODIED_METHODS = frozenset({"POST", "QUERY"})
 """Methods whose request body is part of the key."""
 
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110 §5.6.2
+TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110 §5.6.2
+"""The pattern of names of headers and cookies."""
 _DOTTED = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
 _SECRET_LENGTH = 16
 """Characters: 64 random bits, even if all of them are hexadecimal digits."""
@@ -334,7 +336,7 @@ def _ignored_parameter(value: object) -> str:
 
 
 def _field_name(value: object) -> str:
-    name = matching(_TOKEN, 'the name of a request header such as "Accept-Language"')(value).lower()
+    name = matching(TOKEN, 'the name of a request header such as "Accept-Language"')(value).lower()
     if advice := _REFUSED_VARY.get(name):
         raise ValueError(f"{show(value)} cannot be listed: {advice}")
     return name
@@ -342,7 +344,7 @@ def _field_name(value: object) -> str:
 
 def _targeted_name(value: object) -> str:
     expects = 'the name of a response header such as "CDN-Cache-Control"'
-    name = matching(_TOKEN, expects)(value).lower()
+    name = matching(TOKEN, expects)(value).lower()
     if name == "cache-control":
         raise ValueError(
             f"{show(value)} counts anyway if no listed header is present: leave it out"
@@ -375,9 +377,6 @@ PARAMETERS = names(Parser(_parameter, "names of query parameters"))
 IGNORED_PARAMETERS = names(Parser(_ignored_parameter, 'names, which may end in "*"'))
 FIELD_NAMES = names(Parser(_field_name, "names of request headers"))
 TARGETED_NAMES = names(Parser(_targeted_name, "names of response headers"))
-COOKIES = names(
-    Parser(matching(_TOKEN, "the name of a cookie").parse, "names of cookies"),
-)
 TAGS = names(Parser(_tag, "tags, which may hold parameters of the path"))
 RESPONSE_FIELDS = names(
     Parser(lambda value: _field_name(value).lower(), "names of response headers")
@@ -386,7 +385,7 @@ RESPONSE_FIELDS = names(
 
 def _volatile(value: object) -> str:
     expects = 'a response header, or a JSON path such as "$.items[*].age"'
-    text = matching(rf"{_TOKEN}|\$.+", expects)(value)
+    text = matching(rf"{TOKEN}|\$.+", expects)(value)
     if text.startswith("$") and not re.fullmatch(
         r"\$(?:\.[A-Za-z_][A-Za-z0-9_-]*|\[(?:\*|\d+)\])+", text, re.ASCII
     ):

@@ -9,15 +9,15 @@ The way of a request:
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 
 from cachemw.config.syntax.flag import FULL
 from cachemw.engine.core.flights import Flights
+from cachemw.engine.core.marks import Marks
 from cachemw.engine.core.memo import PlanMemo
 from cachemw.engine.core.ports import EngineSettings, Hooks, Parts
 from cachemw.engine.model.bypass import watched
-from cachemw.engine.model.entry import Entry, VaryMarker, Verdict
+from cachemw.engine.model.entry import Entry, Item, VaryMarker, Verdict
 from cachemw.engine.model.keys import KeyMaker
 from cachemw.engine.model.outcomes import FAILED
 from cachemw.engine.model.plan import Plan
@@ -52,6 +52,7 @@ class Engine:
         self.keys = keys
         self.watched = watched(
             frozenset(name for route in routes for name in route.varies),
+            settings.identity_names,
             honours=any(route.honours for route in routes),
         )
         self.memory = parts.memory
@@ -62,15 +63,16 @@ class Engine:
         self.count = hooks.count
         self.refused = hooks.refused
         self.mismatched = hooks.mismatched
+        self.misplaced = hooks.misplaced
         self.memo = PlanMemo(settings.memo_bytes)
         self.flights = Flights(settings.max_waiters, settings.alone)
         self.holdout = 0.0
         """The share of requests that go past the cache as the control group."""
-        self.variants = Variants(keys, self.memo.add_weight, settings.variants_limit)
-        self._uncacheable = parts.uncacheable
-        self._uncacheable_lock = threading.Lock()
-        self._some_uncacheable = False
-        """Whether any key was ever uncacheable. Until then nobody needs to take the lock."""
+        self.variants = Variants(
+            keys, self.memo.add_weight, settings.variants_limit, settings.identity_names
+        )
+        self._uncacheable = Marks(parts.uncacheable)
+        self._cookie_conflicts = Marks(parts.cookie_conflicts)
 
     def hit_in_memory(
         self, target: Target, extra: Extra | None, headers: Sequence[Pair] | None, now: float
@@ -142,28 +144,39 @@ class Engine:
         """Return the directives of a response that apply to this cache."""
         return effective_control(fields, self.settings.targets)
 
-    # -- hit-for-miss ----------------------------------------------------------------------------
+    # -- marks -----------------------------------------------------------------------------------
 
     def is_uncacheable(self, digest: bytes) -> bool:
         """Tell whether the last response of this key could not be stored: then nobody queues for it."""
-        if not self._some_uncacheable:
-            return False
-        with self._uncacheable_lock:
-            return digest in self._uncacheable
+        return digest in self._uncacheable
 
     def set_uncacheable(self, digest: bytes, uncacheable: bool) -> None:
         """Remember, or forget, that the responses of a key cannot be stored."""
-        if not uncacheable and not self._some_uncacheable:
-            return
-        with self._uncacheable_lock:
-            if uncacheable:
-                self._some_uncacheable = True
-                self._uncacheable[digest] = True
-            else:
-                self._uncacheable.pop(digest, None)
+        if uncacheable:
+            self._uncacheable.add(digest)
+        else:
+            self._uncacheable.discard(digest)
+
+    def has_cookie_conflict(self, target: Plan) -> bool:
+        """Tell whether a response to this target lately set a cookie that was removed from its request."""
+        return target.key.digest in self._cookie_conflicts
+
+    def mark_cookie_conflict(self, target: Plan) -> None:
+        """Make all requests to a target bypass the cache for a while, those of the fast path too."""
+        self._cookie_conflicts.add(target.key.digest)
+        for plan in (target, *(target.others or {}).copy().values()):
+            self.memory.discard(plan.key.digest)
+
+    def keep_in_memory(self, target: Plan, item: Item) -> None:
+        """Put an item into memory, where the fast path finds it, unless its target bypasses the cache."""
+        self.memory.put(item)
+        # In this order: a mark that comes in between is seen here, or finds the item itself.
+        if self.has_cookie_conflict(target):
+            self.memory.discard(item.key)
 
     def reset_after_fork(self) -> None:
         """Make locks and flights again: the threads that use them stayed in the parent process."""
-        self._uncacheable_lock = threading.Lock()
+        self._uncacheable.reset_after_fork()
+        self._cookie_conflicts.reset_after_fork()
         self.variants.reset_after_fork()
         self.flights = Flights(self.flights.max_waiters, self.flights.alone)

@@ -15,6 +15,7 @@ from cachemw.engine.model.differences import Difference, Shadow
 from cachemw.engine.model.entry import HeaderPairs, Item, Position, Verdict
 from cachemw.engine.model.outcomes import EventName
 from cachemw.engine.model.routes import RouteState
+from cachemw.http.fields import Pair
 
 __all__ = [
     "EngineSettings",
@@ -88,6 +89,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     shadows: ShadowsPort
     uncacheable: MutableMapping[bytes, bool]
     """Digests of keys whose last response could not be stored; forgets them after a time."""
+    cookie_conflicts: MutableMapping[bytes, bool]
+    """Digests of targets whose response set a cookie that was removed from its request; likewise."""
     intern: Callable[[HeaderPairs], HeaderPairs]
     """Shares equal header pairs between entries."""
 
@@ -101,6 +104,8 @@ class Hooks(Struct, frozen=True, kw_only=True):
     """Called for every response that is not stored, with the reason."""
     mismatched: Callable[[RouteState, Difference], None]
     """Called when a route in shadow would have served a wrong response."""
+    misplaced: Callable[[RouteState, Pair], None]
+    """Called for every request that bypasses because of outer middleware, with what that has put there."""
 
 
 class EngineSettings(Struct, frozen=True, kw_only=True):
@@ -127,5 +132,7 @@ class EngineSettings(Struct, frozen=True, kw_only=True):
     """Response headers that hold tags."""
     keeps_tag_fields: bool = False
     """Whether the client gets these headers too."""
+    identity_names: frozenset[bytes] = frozenset()
+    """Headers and variables that say who is asking."""
     targets: tuple[bytes, ...] = ()
     """Targeted headers (RFC 9213); the first one that is present decides."""

@@ -9,8 +9,10 @@ from cachemw.config import Config, Route
 from cachemw.config.syntax.flag import FULL, OFF
 from cachemw.config.syntax.template import parse_template
 from cachemw.config.syntax.values import BODIED_METHODS
-from cachemw.engine.model.bypass import DIRECTIVES
+from cachemw.engine.model.bypass import DIRECTIVES, REMOVED
+from cachemw.engine.model.cookie_rules import CookieRules
 from cachemw.engine.model.differences import volatile_parts
+from cachemw.engine.model.identity_headers import OUTER_IDENTITY, identity_names, keyed_names
 from cachemw.engine.model.query import query_reader
 from cachemw.engine.model.router import Router
 from cachemw.engine.model.routes import Identify, Language, RouteState
@@ -35,8 +37,9 @@ def make_routes(
     `identities` has a function for each name that is used; `languages` has a reader for each `body`
     except "raw".
     """
+    asking = identity_names(config.identity_headers)
     return [
-        _make_route(index, route, identities, languages)
+        _make_route(index, route, identities, languages, asking)
         for index, route in enumerate(config.routes)
     ]
 
@@ -46,7 +49,9 @@ def _make_route(
     route: Route,
     identities: Mapping[str, Identify],
     languages: Mapping[str, Language],
+    asking: frozenset[bytes],
 ) -> RouteState:
+    varies = keyed_names(route.vary)
     methods = {*route.methods, *(("HEAD",) if "GET" in route.methods else ())}
     return RouteState(
         index=index,
@@ -59,19 +64,20 @@ def _make_route(
         body_limit=route.body_limit,
         language=languages.get(route.body or "raw"),
         persisted=route.persisted_queries or "mutation",
-        policy=Policy(
-            ttl=None if route.ttl == "response" else route.ttl,
-            negative_ttl=route.negative_ttl,
-            stale_while_revalidate=route.stale_while_revalidate,
-            stale_if_error=route.stale_if_error,
-            heuristic=route.heuristic,
-            retain=route.retain,
-        ),
+        policy=_policy(route),
         max_size=route.max_size,
         max_variants=route.max_variants,
         read_query=query_reader(route.query, route.ignore_query),
-        varies=frozenset(name.encode("ascii") for name in route.vary),
-        cookies=None if route.cookies is None else frozenset(route.cookies),
+        varies=varies,
+        removed=REMOVED - varies - asking,
+        identifying=frozenset() if route.identity else asking - varies,
+        refuses=frozenset() if route.identity or route.same_for_all_users else OUTER_IDENTITY,
+        cookies=CookieRules(
+            None if route.cookies is None else frozenset(route.cookies),
+            route.ignore_cookies or (),
+            route.personal_cookies or (),
+            frozenset(route.keyed_cookies),
+        ),
         unread=_unread(route),
         honours=route.client_directives == "honour",
         identity=identities[route.identity] if route.identity else None,
@@ -85,6 +91,17 @@ def _make_route(
     )
 
 
+def _policy(route: Route) -> Policy:
+    return Policy(
+        ttl=None if route.ttl == "response" else route.ttl,
+        negative_ttl=route.negative_ttl,
+        stale_while_revalidate=route.stale_while_revalidate,
+        stale_if_error=route.stale_if_error,
+        heuristic=route.heuristic,
+        retain=route.retain,
+    )
+
+
 def _families(templates: Sequence[str]) -> tuple[str, ...] | None:
     """Return the families of the tags that these templates make; None if a family contains a parameter."""
     if any(_PARAMETER_IN_FAMILY.search(template) for template in templates):
@@ -94,5 +111,8 @@ def _families(templates: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def _unread(route: Route) -> frozenset[bytes]:
+    # `CookieRules` reads the cookies that count.
     fields = frozenset() if route.client_directives == "honour" else DIRECTIVES
-    return fields if route.cookies is None else fields | {b"cookie"}
+    if route.same_for_all_users:
+        fields |= OUTER_IDENTITY
+    return fields | {b"cookie"}

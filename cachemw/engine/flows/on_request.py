@@ -181,6 +181,8 @@ def _coalesce(
         result, now = yield from _follow(engine, flight, now, ends)
         if result.outcome is WaitResult.PROMOTED:
             return (yield from _lead(engine, cacheable, now, found, flight, ends))
+        if engine.has_cookie_conflict(cacheable.target) and not result.calls_application:
+            return _bypass(Bypass(cacheable.route, "cookie-conflict"), cacheable.request)
         if result.outcome is not WaitResult.COMPLETED:
             shared_flight = flight if result.calls_application else None
             return _forward_alone(engine, cacheable, now, found, shared_flight)

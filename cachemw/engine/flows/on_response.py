@@ -22,6 +22,8 @@ from cachemw.engine.keeping.storing import (
     fail,
     give_up,
     judge_head,
+    refuse,
+    sets_removed_cookie,
     still_counts,
     with_entity_tag,
 )
@@ -40,7 +42,7 @@ from cachemw.http.messages import Answer, Head
 from cachemw.http.storing import Refused
 from cachemw.http.vary import naming_coding
 
-__all__ = ["Relayed", "on_error", "on_head"]
+__all__ = ["AskAgain", "Relayed", "on_error", "on_head"]
 
 _ORIGIN_FAILED = frozenset({500, 502, 503, 504})
 """What stale-if-error counts as an error (RFC 5861 §4)."""
@@ -60,6 +62,12 @@ class Relayed(Struct, frozen=True, kw_only=True):
     """The tags in its headers."""
 
 
+class AskAgain(Struct, frozen=True):
+    """The response is dropped, and the application is called again with the client's own request."""
+
+    forward: Forward
+
+
 def on_head(
     engine: Engine,
     forward: Forward,
@@ -68,7 +76,7 @@ def on_head(
     now: float,
     wall_now: float,
     body: bytes | None = None,
-) -> Relayed | Serve:
+) -> Relayed | Serve | AskAgain:
     """Decide what is sent and whether the response is stored; a stored entry may be served instead.
 
     `now` is monotonic, `wall_now` is in seconds since the epoch. `body` is the whole body, if it is
@@ -88,14 +96,31 @@ def on_head(
         entry = _fallback_entry(engine, fetch, now)
         if entry is not None:
             return _serve_fallback(fetch, entry, now)
+    if sets_removed_cookie(fetch, head):
+        return _settle_cookie_conflict(engine, forward, fetch, head)
     if head.status == 304 and fetch.validates:
         served = validated(engine, fetch, head, tags, now, wall_now)
-        return _serve_unvalidated(fetch, now) if served is None else served
+        return _replace_unvalidated(forward, fetch, now) if served is None else served
     if fetch.cacheable.request.method == "HEAD":
         pending_save = by_head(engine, fetch, head, tags, now, wall_now)
         answer = _signed(engine, head, forward)
         return Relayed(answer=answer, pending_save=pending_save, tags=tags)
     return _collect(engine, forward, fetch, head, tags, wall_now, body)
+
+
+def _settle_cookie_conflict(
+    engine: Engine, forward: Forward, fetch: Fetch, head: Head
+) -> Relayed | AskAgain:
+    """Ask the application again after it set a cookie that it was not shown, if that is safe.
+
+    Sent, the response would replace the client's session; without its cookie, a form in it would not
+    work. A method that may change something is not called twice, and a refresh has no client.
+    """
+    engine.mark_cookie_conflict(fetch.cacheable.target)
+    refuse(engine, fetch, "cookie-conflict")
+    if not fetch.may_ask_again:
+        return Relayed(answer=_answer(engine, forward, head, will_store=False))
+    return AskAgain(Forward(route=forward.route, outcome=forward.outcome, reason="cookie-conflict"))
 
 
 def _collect(
@@ -194,12 +219,16 @@ def _fallback_entry(engine: Engine, fetch: Fetch, now: float) -> Entry | None:
     return entry if still_counts(engine, entry) else None
 
 
-def _serve_unvalidated(fetch: Fetch, now: float) -> Serve:
-    """Serve the stale entry once, because a 304 that is not about it has no body to send instead.
+def _replace_unvalidated(forward: Forward, fetch: Fetch, now: float) -> Serve | AskAgain:
+    """Ask for the whole after a 304 that is not about the stored entry (RFC 9111 §4.3.4).
 
-    The client had no condition of its own, or another one, so the 304 itself means nothing to it.
+    The client had no condition of its own, or another one, so the 304 itself means nothing to it. If
+    the application cannot be asked again (the body of a QUERY is gone), the stale entry goes out once.
     """
     assert fetch.fallback is not None
+    if fetch.may_ask_again:
+        again = Forward(route=forward.route, outcome=forward.outcome, reason=forward.reason)
+        return AskAgain(again)
     return Serve(
         cacheable=fetch.cacheable, entry=fetch.fallback, outcome=Outcome.STALE_IF_ERROR, now=now
     )

@@ -20,6 +20,7 @@ from cachemw.engine.keeping.storing import (
     has_too_many_tags,
     judge_head,
     refusal,
+    sets_removed_cookie,
 )
 from cachemw.engine.keeping.tagging import tags_of
 from cachemw.engine.lookup.candidates import candidate
@@ -71,10 +72,17 @@ def start_shadowing(
 ) -> Shadowing | None:
     """Begin to collect a response, by its head; None: there is nothing to compare or to hold."""
     cacheable = fetch.cacheable
+    would_harm = sets_removed_cookie(fetch, head)
     if cacheable.request.method == "HEAD" or head.status in _NOT_COMPARED or cacheable.ranged:
+        if would_harm:
+            engine.refused(cacheable.route, "cookie-conflict")
+        return None
+    if fetch.spoilt is not None:  # I7: a half response differs from every stored one
         return None
     control = engine.control(head.headers)
     judged = judge_head(fetch, head, control, wall_now, None)
+    if would_harm:
+        judged = Refused("cookie-conflict")
     collector = None
     if isinstance(judged, Refused):
         engine.refused(cacheable.route, judged.reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.model.bypass import is_host, normalised_host
+from cachemw.engine.model.bypass import host_of, is_host, normalised_host
 from cachemw.engine.model.routes import RouteState
 from cachemw.engine.model.tags import fill, group_tag, normalise
 from cachemw.engine.request.urls import tags_of_listed_url, tags_of_target
@@ -26,13 +26,14 @@ def invalid_tags(engine: Engine, request: Request, head: Head) -> tuple[str, ...
     redirects = match is not None and engine.routes[match[0]].invalidates_on_redirect
     if not invalidates(request.method, head.status, redirects=redirects) or not is_host(request):
         return ()
-    host = normalised_host(request).decode("ascii")
+    host = host_of(request).decode("ascii")
+    name = normalised_host(host)
     tags = [] if match is None else _declared(engine.routes[match[0]], match[1])
-    tags += [group_tag(host, group) for group in invalidated_groups(head.headers)]
+    tags += [group_tag(name, group) for group in invalidated_groups(head.headers)]
     # Otherwise the host in `base` would run on into the path.
     if request.raw_path.startswith(b"/"):
         path = request.mount.encode("utf-8", "surrogateescape") + request.raw_path
-        tags += tags_of_target(engine, host, path, request.query)
+        tags += tags_of_target(engine, name, path, request.query)
         # Some servers let bytes through that a URI must not have (RFC 3986 §2).
         base = f"{request.scheme}://{host}{quote(path, safe=_ALLOWED_IN_PATH)}"
         tags += _named(engine, targets(head.headers, base))

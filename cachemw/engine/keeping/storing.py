@@ -14,7 +14,8 @@ states, and `broke_off` drops it if the client left before the end.
 A call that ends in another way has one of these results. `refuse`: the response may not be stored.
 Everybody who waits goes on alone, and the key counts as uncacheable for a while, so nobody queues for
 it. `fail`: the application failed, which says nothing about the next response. `broke_off`: the client
-left, which says nothing either. Nothing in this module waits.
+left, which says nothing either. `spoil`: the response is not to be trusted, whatever it will be.
+Nothing in this module waits.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ __all__ = [
     "on_complete",
     "refusal",
     "refuse",
+    "sets_removed_cookie",
+    "spoil",
     "still_counts",
     "store",
     "with_entity_tag",
@@ -81,6 +84,8 @@ def judge_head(
     fetch: Fetch, head: Head, control: CacheControl, wall_now: float, body: bytes | None
 ) -> Lifetime | Refused:
     """Decide whether a response may be stored; `body` is the whole body, if it is known already."""
+    if fetch.spoilt is not None:
+        return Refused(fetch.spoilt)
     directives = fetch.cacheable.directives
     if directives is not None and directives.no_store:  # RFC 9111 §5.2.1.5
         return Refused("request")
@@ -106,6 +111,15 @@ def judge_head(
     )
 
 
+def sets_removed_cookie(fetch: Fetch, head: Head) -> bool:
+    """Tell whether a response sets a cookie that was removed from its request."""
+    if b"set-cookie" not in head.headers or not fetch.cacheable.has_removed_cookies:
+        return False
+    return fetch.cacheable.route.cookies.is_overwritten(
+        fetch.cacheable.request.headers.values(b"cookie"), head.headers.values(b"set-cookie")
+    )
+
+
 def _is_readable(route: RouteState, head: Head, body: bytes) -> bool:
     return route.language is None or route.language.is_whole(head, body)
 
@@ -120,7 +134,7 @@ def refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
     """Release all who wait, and remember for a while that nobody should queue for this key."""
     cacheable = fetch.cacheable
     engine.refused(cacheable.route, reason)
-    if cacheable.speaks_for_all:
+    if cacheable.speaks_for_all and fetch.spoilt is None:
         fetch.uncacheable = True
         engine.set_uncacheable(fetch.digest, True)
     if fetch.flight is not None:
@@ -145,6 +159,19 @@ def broke_off(engine: Engine, collector: Collector) -> None:
     """Drop a response whose client left before the end (I7); it says nothing about the next one."""
     engine.refused(collector.fetch.cacheable.route, "incomplete")
     collector.fetch.abandon()
+
+
+def spoil(engine: Engine, fetch: Fetch, reason: str, *, collected: bool) -> None:
+    """Neither store nor share what the application says from here on (I7).
+
+    The call of the flight ends at once, and another request may lead. It says nothing about the next
+    response. `collected` says whether a response has begun; later ones are counted when they are judged.
+    """
+    if fetch.spoilt is None:
+        fetch.spoilt = reason
+        if collected:
+            engine.refused(fetch.cacheable.route, reason)
+        fetch.abandon()
 
 
 def on_complete(
@@ -209,7 +236,7 @@ def store(
     if entry.vary:
         _limit_variants(engine, fetch.cacheable.plan, items[-1][0])
     for _, item in items:
-        engine.memory.put(item)
+        engine.keep_in_memory(fetch.cacheable.target, item)
     engine.set_uncacheable(fetch.digest, False)
     engine.count("stored", "")
     if fetch.flight is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.model.bypass import normalised_host
+from cachemw.engine.model.bypass import host_of, normalised_host
 from cachemw.engine.model.tags import group_tag, user_tag, with_families
 from cachemw.engine.request.decisions import Fetch
 from cachemw.errors import TagError
@@ -46,7 +46,7 @@ def tags_of(fetch: Fetch, headers: Fields, given: tuple[str, ...]) -> tuple[str,
     """
     own = given + fetch.recorded()
     if b"cache-groups" in headers:
-        host = normalised_host(fetch.cacheable.request).decode("ascii")
+        host = normalised_host(host_of(fetch.cacheable.request).decode("ascii"))
         own += tuple(group_tag(host, group) for group in groups(headers))
     tags = fetch.cacheable.plan.tags
     return with_families(tags + own) if own else tags

@@ -118,6 +118,8 @@ def by_head(
     entry = fetch.fallback
     if entry is None or not still_counts(engine, entry) or head.status in (304, *range(500, 600)):
         return None
+    if fetch.spoilt is not None:  # it may be about something else than the stored entry (I7)
+        return None
     headers = Fields(entry.headers)
     if head.status != entry.status or not head_matches(headers, len(entry.body), head.headers):
         engine.memory.discard_if(entry.key, entry)

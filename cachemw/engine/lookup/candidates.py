@@ -75,7 +75,7 @@ def in_shared(
     if isinstance(item, VaryMarker):
         if engine.floors.judge(item) is Verdict.DEAD:
             return NOTHING, now
-        engine.memory.put(item)
+        engine.keep_in_memory(cacheable.target, item)
         varies = True
         cacheable.key = engine.variants.key_for(cacheable.plan, item, cacheable.headers)
         item, now = yield Lookup(cacheable.key, route)
@@ -83,7 +83,7 @@ def in_shared(
         return VARIES if varies else NOTHING, now
     found = candidate(engine, cacheable, item, now, Outcome.HIT_SHARED, Outcome.STALE_SHARED)
     if found is not NOTHING:
-        engine.memory.put(item)
+        engine.keep_in_memory(cacheable.target, item)
     return found, now
 
 

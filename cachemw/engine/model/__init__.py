@@ -5,10 +5,12 @@ Reading order:
 - `entry`: what the tiers store: entries and Vary markers.
 - `keys`: the encoding and the digests of keys.
 - `tags`: the names that purges use.
+- `cookie_rules`: which cookies are keyed, removed, or bypass the cache.
 - `routes`: routes as the engine runs them.
 - `router`: finding the route of a path.
 - `query`: the query as a route reads it.
 - `bypass`: request headers that bypass the cache, are keyed, or are removed.
+- `identity_headers`: headers, variables and outer middleware that say who is asking.
 - `plan`: everything about a target that is worked out once.
 - `variants`: all of the logic of Vary.
 - `outcomes`: how a request can be answered.

@@ -6,7 +6,8 @@ Every header that is known to influence applications is in exactly one table:
 - **keyed**: the value becomes part of the key, so a forged value reaches only its sender;
 - **removed**: the application does not see it on a cached route, so it cannot change the response.
 
-`Host` is always keyed. `Cookie` and `Authorization` have rules of their own (see `cachemw.http.storing`).
+`Host` is always keyed. `Cookie`, `Authorization` and the other headers that say who is asking have rules of
+their own (see `identity_headers` and `cachemw.http.storing`).
 A name with underscores reaches CGI-style applications as the same header, so it is suspicious.
 """
 
@@ -20,12 +21,13 @@ from cachemw.http.messages import Request
 
 __all__ = [
     "CONDITIONAL",
-    "DEFAULT_PORTS",
     "DIRECTIVES",
     "KEYED",
+    "PARTIAL",
     "RANGE",
     "REMOVED",
     "bypass_reason",
+    "host_of",
     "is_host",
     "normalised_host",
     "watched",
@@ -43,12 +45,65 @@ _BYPASS = {
 
 _BYPASS_KEYED = {name: reason for name, reason in _BYPASS.items() if reason != "body"}
 
-# Proxies tell an application its own address with these. Origin: some CORS layers answer it without a
-# Vary header.
-KEYED = frozenset(
+PARTIAL = frozenset(
     {
+        b"datastar-request",
+        b"fx-request",
+        b"hx-boosted",
+        b"hx-history-restore-request",
+        b"hx-preloaded",
+        b"hx-prompt",
+        b"hx-request",
+        b"hx-request-type",
+        b"hx-source",
+        b"hx-target",
+        b"hx-trigger",
+        b"hx-trigger-name",
+        b"turbo-frame",
+        b"x-alpine-request",
+        b"x-alpine-target",
+        b"x-barba",
+        b"x-ic-request",
+        b"x-inertia",
+        b"x-inertia-error-bag",
+        b"x-inertia-except-once-props",
+        b"x-inertia-infinite-scroll-merge-intent",
+        b"x-inertia-partial-component",
+        b"x-inertia-partial-data",
+        b"x-inertia-partial-except",
+        b"x-inertia-reset",
+        b"x-inertia-version",
+        b"x-livewire-navigate",
+        b"x-pjax",
+        b"x-pjax-container",
+        b"x-requested-with",
+        b"x-up-context",
+        b"x-up-fail-context",
+        b"x-up-fail-mode",
+        b"x-up-fail-target",
+        b"x-up-mode",
+        b"x-up-origin-mode",
+        b"x-up-target",
+        b"x-up-validate",
+        b"x-up-version",
+    }
+)
+"""Scripts ask for a part of a page with these: htmx, fixi, Turbo, PJAX, Inertia, Unpoly, Alpine AJAX and
+others. They are keyed by their value, not by their presence: an application that compares `HX-Request`
+with `true` answers another value with the whole page, so a forged value could put the page in the place of
+the part. Each library sends one value where only the presence counts, so nothing is lost."""
+
+# Proxies tell an application its own address with the others. Origin: some CORS layers answer it without
+# a Vary header.
+KEYED = PARTIAL | frozenset(
+    {
+        b"cf-visitor",
+        b"cloudfront-forwarded-proto",
         b"front-end-https",
         b"origin",
+        b"wl-proxy-ssl",
+        b"x-appengine-https",
+        b"x-arr-ssl",
         b"x-forwarded-host",
         b"x-forwarded-path",
         b"x-forwarded-port",
@@ -70,19 +125,22 @@ KEYED = frozenset(
     }
 )
 
-# Client addresses differ for every client. If they were keyed, nothing could be shared.
+# Client addresses differ for every client. If they were keyed, nothing could be shared. htmx says in every
+# request which page it comes from, and Turbo numbers every request: no response for one would be another's.
 REMOVED = frozenset(
     {
         b"cf-connecting-ip",
         b"client-ip",
         b"fastly-client-ip",
         b"forwarded",
+        b"hx-current-url",
         b"true-client-ip",
         b"x-client-ip",
         b"x-cluster-client-ip",
         b"x-forwarded",
         b"x-forwarded-for",
         b"x-real-ip",
+        b"x-turbo-request-id",
     }
 )
 
@@ -98,7 +156,7 @@ and can be stored."""
 
 _HOST = re.compile(rb"(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 _ENCODED_SEPARATOR = re.compile(rb"%2f|%5c|%00|\\|\x00", re.IGNORECASE)
-DEFAULT_PORTS = {"http": b":80", "https": b":443"}
+_ENDING = re.compile(r"\.?(?::0*(?:80|443))?\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +167,18 @@ class Watched:
     suspicious: frozenset[bytes]
 
 
-def watched(declared: frozenset[bytes], *, honours: bool = False) -> Watched:
+def watched(
+    declared: frozenset[bytes],
+    identity: frozenset[bytes] = frozenset({b"authorization"}),
+    *,
+    honours: bool = False,
+) -> Watched:
     """Return every header that matters to some route, and all their names with underscores.
 
-    `declared` are the headers that routes vary on. `honours` tells whether a route honours the clients'
-    Cache-Control.
+    `declared` are the headers that routes vary on, `identity` those that say who is asking. `honours`
+    tells whether a route honours the clients' Cache-Control.
     """
-    own = {b"cookie", b"authorization", b"content-length", *CONDITIONAL, *RANGE}
+    own = {b"cookie", b"content-length", *identity, *CONDITIONAL, *RANGE}
     if honours:
         own |= DIRECTIVES
     names = frozenset(own | set(_BYPASS) | KEYED | declared)
@@ -162,8 +225,8 @@ def bypass_reason(
         return "spelling"
     if keyed:
         return None
-    length = fields.first(b"content-length")
-    return "body" if length is not None and length.strip() != b"0" else None
+    lengths = fields.values(b"content-length")  # of several, any may be the one that is believed
+    return "body" if any(length.strip() != b"0" for length in lengths) else None
 
 
 def is_host(request: Request) -> bool:
@@ -172,7 +235,18 @@ def is_host(request: Request) -> bool:
     return len(hosts) == 1 and _HOST.fullmatch(hosts[0]) is not None
 
 
-def normalised_host(request: Request) -> bytes:
-    """Return the Host in lower case, without the default port of the scheme (RFC 9110 §4.2.3)."""
-    host = (request.headers.first(b"host") or b"").lower()
-    return host.removesuffix(DEFAULT_PORTS.get(request.scheme, b"\n"))
+def host_of(request: Request) -> bytes:
+    """Return the Host as the application sees it; empty if there is none.
+
+    Its case and its port are in the key: the application may write them into a link or a redirect.
+    """
+    return request.headers.first(b"host") or b""
+
+
+def normalised_host(host: str) -> str:
+    """Return the name of a host in tags: in lower case, without a final dot or the port of HTTP(S).
+
+    So a purge reaches all spellings of a URL. Whatever ends TLS may have left either port in the Host,
+    so it is not compared with the scheme.
+    """
+    return _ENDING.sub("", host.lower())

@@ -37,6 +37,7 @@ EventName = Literal[
     "variants_dropped",
     "bad_tags",
     "shadow_mismatch",
+    "outer_identity",
 ]
 """What is counted besides the outcomes of requests. `telemetry.events` describes each one."""
 

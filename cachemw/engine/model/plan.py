@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from cachemw.engine.model.entry import Key
 from cachemw.engine.model.routes import Extra, RouteState
-from cachemw.http.fields import Pair, cookie_pairs
+from cachemw.http.fields import Pair
 from cachemw.http.vary import Selecting
 
 __all__ = ["Plan", "weigh", "weigh_other", "weigh_variant"]
@@ -39,24 +39,34 @@ class Plan(Struct, kw_only=True, eq=False):
         """Return the plan for a request with these watched headers, if it is known."""
         reduced = self._reduce(extra)
         if not reduced:
-            return self
+            return None if reduced is None else self
         return None if self.others is None else self.others.get(reduced)
 
-    def remember(self, extra: Extra, plan: Plan) -> None:
-        """Remember the plan for these watched headers."""
+    def remember(self, extra: Extra, plan: Plan) -> bool:
+        """Remember the plan for these watched headers; return False if it must not be remembered."""
+        reduced = self._reduce(extra)
+        if reduced is None:
+            return False
         if self.others is None or len(self.others) >= _OTHERS:
             self.others = {}
-        self.others[self._reduce(extra)] = plan
+        self.others[reduced] = plan
+        return True
 
-    def _reduce(self, extra: Extra) -> tuple[tuple[bytes, bytes], ...]:
-        """Leave out what the route does not read: most often the whole Cookie header of a browser."""
+    def _reduce(self, extra: Extra) -> tuple[tuple[bytes, bytes], ...] | None:
+        """Leave out what the route does not read: most often the whole Cookie header of a browser.
+
+        None: by its cookies, no plan that is remembered may serve this request (I1).
+        """
         route = self.route
         if route.identity is not None:
             return tuple(extra)
         reduced = [pair for pair in extra if pair[0] not in route.unread]
-        if cookies := route.cookies:
-            lines = [value for name, value in extra if name == b"cookie"]
-            reduced += [(b"cookie", b"=".join(pair)) for pair in cookie_pairs(lines, cookies)]
+        cookies = route.cookies
+        if cookies.looks and len(reduced) != len(extra):
+            keyed = cookies.key([value for name, value in extra if name == b"cookie"])
+            if keyed is None:
+                return None
+            reduced += [(b"cookie", b"=".join(pair)) for pair in keyed]
         return tuple(reduced)
 
 

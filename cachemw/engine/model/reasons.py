@@ -37,6 +37,9 @@ FORWARDED = {
     ),
     "method": Reason("method", "the route does not cache this method"),
     "identity": Reason("bypass", "the route's identity function did not return who is asking"),
+    "outer-identity": Reason(
+        "bypass", "middleware outside the cache has put a session or a user into the request"
+    ),
     "target": Reason("bypass", "the path could be read in more than one way"),
     "host": Reason("bypass", "there is not exactly one well-formed Host"),
     "method-override": Reason("bypass", "a header asks for another method than the request has"),
@@ -54,10 +57,18 @@ FORWARDED = {
         "bypass", "a header name has underscores, which some servers read as hyphens"
     ),
     "authorization": Reason(
-        "bypass", "the request is authorized, and no stored response may answer it"
+        "bypass", "the request says who is asking, and no stored response may answer it"
     ),
     "cookie": Reason(
         "bypass", "the request has cookies, and the route does not say which of them it reads"
+    ),
+    "personal-cookie": Reason(
+        "bypass", "the request has a cookie that the route lists in personal_cookies"
+    ),
+    "cookie-conflict": Reason(
+        "bypass",
+        "the application set a cookie that was removed from a request to this URL, so for a while"
+        " requests reach it unaltered",
     ),
     "range": Reason("partial", "a part is asked for, and no whole response is stored"),
     "request": Reason(
@@ -85,11 +96,13 @@ NOT_KEPT = {
     "private": "the response says private",
     "no-cache": "the response says no-cache and has no validator",
     "set-cookie": "the response sets a cookie",
+    "cookie-conflict": "the response sets a cookie that was removed from its request",
+    "nonce": "the Content-Security-Policy of the response has a nonce, which is for one response",
     "vary-star": "the response varies on everything",
     "partial": "the response is a part, or a 304",
     "transfer-encoding": "the body has a transfer coding other than chunked",
     "trailers": "the response has trailers",
-    "authorization": "the request was authorized, and the response does not say that it may be shared",
+    "authorization": "the request said who was asking, and the response does not say that it may be shared",
     "cookie": "the request had cookies, and the response says neither public nor Vary: Cookie",
     "status": "the route does not store responses with this status",
     "no-lifetime": "neither the response nor the route gives a lifetime",
@@ -99,7 +112,8 @@ NOT_KEPT = {
     "length": "the length of the body is not the Content-Length, or there are several",
     "graphql-errors": "the response reports GraphQL errors, or is not plain JSON",
     "exception": "the application raised",
-    "incomplete": "the client left before the end",
+    "incomplete": "the client left before the end, or the request was cancelled",
+    "body": "the application received a body that is not part of the key",
     "write": "the application used write()",
     "message": "the application sent a message that cannot be copied",
     "validator": "the 304 is about another response than the stored one",

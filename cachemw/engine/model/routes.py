@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from cachemw.config.syntax.flag import FULL
+from cachemw.engine.model.cookie_rules import CookieRules
 from cachemw.engine.model.differences import Volatile
 from cachemw.engine.model.entry import Key
 from cachemw.engine.model.query import QueryReader
@@ -77,8 +78,13 @@ class RouteState:
     read_query: QueryReader
     varies: frozenset[bytes]
     """Headers that the route declares in `vary`: they are part of the key."""
-    cookies: frozenset[str] | None
-    """Cookies that the route reads. None: it does not say, so any cookie makes a request personal (I1)."""
+    removed: frozenset[bytes]
+    """Headers that the application does not see."""
+    identifying: frozenset[bytes]
+    """Headers and variables that make a request personal. None of them, if the route has an `identity`."""
+    refuses: frozenset[bytes]
+    """What outer middleware may have put into a request, so that it bypasses this route."""
+    cookies: CookieRules
     unread: frozenset[bytes]
     """Watched headers that this route ignores."""
     honours: bool

@@ -11,8 +11,8 @@ All of the logic of Vary is here. How it works:
 - A response with a content coding varies on `Accept-Encoding`, whatever it says (`http.vary`). Then the
   response without a coding for the same target is a variant too: otherwise it would take the marker's
   place, and the coded variants could not be found.
-- Values of `Cookie` and `Authorization` are replaced by keyed digests, because entries and their keys
-  carry the selecting values into Redis (I1).
+- Values of `Cookie`, and of headers that say who is asking, are replaced by keyed digests, because entries
+  and their keys carry the selecting values into Redis (I1).
 - Whether an entry that was found in another way (shared by a flight) is for this request is decided by
   comparing the values (`matches`).
 
@@ -36,10 +36,7 @@ from cachemw.http.vary import ACCEPT_ENCODING, Selecting, selecting, varies_on
 
 __all__ = ["VariantCounts", "Variants", "selecting_names", "selects_by"]
 
-_CONCEALED = frozenset({b"cookie", b"authorization"})
-"""Selecting headers whose values are stored as keyed digests only."""
-
-_NOT_FAST = _CONCEALED | REMOVED | CONDITIONAL
+_NOT_FAST = REMOVED | CONDITIONAL
 """Selecting headers that the fast path must not read from the raw request: the application sees another
 value of them, or none, and the variant is selected by what the application sees."""
 
@@ -50,8 +47,19 @@ _KEYS_PER_PLAN = 64
 class Variants:
     """The variants of all targets: their keys, and how many of each target are stored."""
 
-    def __init__(self, keys: KeyMaker, add_weight: Callable[[int], None], limit: int) -> None:
-        """Count at most `limit` variants; `add_weight` is called for each key that a plan remembers."""
+    def __init__(
+        self,
+        keys: KeyMaker,
+        add_weight: Callable[[int], None],
+        limit: int,
+        identity_names: frozenset[bytes] = frozenset({b"authorization"}),
+    ) -> None:
+        """Count at most `limit` variants; `add_weight` is called for each key that a plan remembers.
+
+        Of the cookies and of the headers `identity_names`, only keyed digests are stored.
+        """
+        self._concealed = identity_names | {b"cookie"}
+        self._not_fast = self._concealed | _NOT_FAST
         self._keys = keys
         self._add_weight = add_weight
         self._counts = VariantCounts(limit)
@@ -63,7 +71,12 @@ class Variants:
         """
         return tuple(
             # I1: the value travels in the entry and in its key, so a secret must not be in clear.
-            (name, self._keys.conceal(value) if value is not None and name in _CONCEALED else value)
+            (
+                name,
+                self._keys.conceal(value)
+                if value is not None and name in self._concealed
+                else value,
+            )
             for name, value in selecting(names, headers)
         )
 
@@ -88,7 +101,7 @@ class Variants:
 
         For the fast path, which has only the raw `headers` of the request.
         """
-        if plan.variants is None or not _NOT_FAST.isdisjoint(marker.names):
+        if plan.variants is None or not self._not_fast.isdisjoint(marker.names):
             return None
         return plan.variants.get(selecting(marker.names, Fields(headers)))
 
@@ -121,7 +134,7 @@ def selecting_names(route: RouteState, response: Fields, known: Item | None) -> 
     if not names:
         return ()
     keyed = KEYED | route.varies | {b"host"}
-    if route.cookies is not None:
+    if route.cookies.declared is not None:
         keyed |= {b"cookie"}
     return tuple(name for name in names if name not in keyed)
 

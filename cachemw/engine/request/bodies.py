@@ -4,6 +4,9 @@ A route may list POST and QUERY, and say what their bodies are. Only then the mi
 up to the route's limit, and only if nothing else about the request makes it bypass the cache. The
 meaning of a body depends on its Content-Type and Content-Encoding, so both are part of the key. The
 body itself enters the key as a keyed digest.
+
+Other requests have no body, or bypass the cache. In HTTP/1 the headers tell (RFC 9112 §6.3). Where they
+do not (HTTP/2, HTTP/3, some WSGI servers), the middleware looks whether a first byte comes.
 """
 
 from __future__ import annotations
@@ -15,16 +18,22 @@ from cachemw.engine.model.keys import encode_parts
 from cachemw.engine.model.routes import RouteState, Target
 from cachemw.http.fields import Fields
 from cachemw.http.invalidation import is_unsafe
-from cachemw.http.messages import Request
+from cachemw.http.messages import Content, Request
 
-__all__ = ["body_limit", "body_part", "body_reason", "may_mutate"]
+__all__ = ["body_limit", "body_part", "body_reason", "may_mutate", "unkeyed_body"]
 
 _DESCRIBING = (b"content-type", b"content-encoding")
 _UNDERSCORED = frozenset({b"content_type", b"content_encoding"})
 
 
-def body_limit(engine: Engine, request: Request, target: Target) -> int | None:
-    """Return how many bytes of a body the middleware must read; None: it must not read the body."""
+def body_limit(
+    engine: Engine, request: Request, target: Target, *, framed: bool = True
+) -> int | None:
+    """Return how many bytes of a body the middleware must read; None: it must not read the body.
+
+    `framed` tells whether the headers say if there is a body. If they do not, the limit of a body that
+    must not be there is 0.
+    """
     plan = engine.memo.known(target)
     if plan is not None:
         route = plan.route
@@ -33,8 +42,11 @@ def body_limit(engine: Engine, request: Request, target: Target) -> int | None:
         if match is None:
             return None
         route = engine.routes[match[0]]
-    if route.share == OFF or request.method not in route.bodied:
+    if route.share == OFF or request.method not in route.methods:
         return None
+    if request.method not in route.bodied:
+        suspicious = engine.watched.suspicious
+        return None if framed or bypass_reason(request, suspicious) else 0
     if bypass_reason(request, engine.watched.suspicious, keyed=True) or _why_unread(route, request):
         return None
     return route.body_limit
@@ -52,6 +64,11 @@ def body_reason(route: RouteState, request: Request) -> str | None:
         return content.fault
     length = request.headers.first(b"content-length")
     return None if length is None or int(length) == len(content.data) else "body-length"
+
+
+def unkeyed_body(content: Content | None) -> str | None:
+    """Return why a request must bypass the cache because bytes came that its key does not have (I7)."""
+    return None if content is None or content == Content(b"") else "body"
 
 
 def _why_unread(route: RouteState, request: Request) -> str | None:

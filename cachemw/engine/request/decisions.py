@@ -34,6 +34,11 @@ class Fetch(Struct, kw_only=True, eq=False):
     """The lease on this call across processes, until somebody takes it to settle it."""
     uncacheable: bool = False
     """Whether the response turned out to be useless for other requests."""
+    spoilt: str | None = None
+    """Why the response is neither stored nor shared, whatever it is: a key of `reasons.NOT_KEPT`.
+
+    I7: it may be half, or made from bytes that are not in the key. See `keeping.storing.spoil`.
+    """
     fallback: Entry | None = None
     """The stored entry that may be validated, or served if the application fails."""
     validates: bool = False
@@ -50,6 +55,20 @@ class Fetch(Struct, kw_only=True, eq=False):
     """Ends the recording of this call, and returns the tags of what the application has read."""
     has_stale_part: Callable[[], bool] = bool
     """Tells whether the application has used a stored response that was stale."""
+
+    @property
+    def may_ask_again(self) -> bool:
+        """Whether the application may be called a second time, with the client's own request.
+
+        It is if it did not see the client's own cookies, or was asked about an entry that is not the
+        one that it has.
+        """
+        # What was received of a body is gone, and nobody waits who has left.
+        if self.spoilt is not None or self.refresh or self.shadow:
+            return False
+        if self.cacheable.request.method not in ("GET", "HEAD"):
+            return False
+        return self.validates or self.cacheable.has_removed_cookies
 
     @property
     def digest(self) -> bytes:

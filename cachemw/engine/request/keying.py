@@ -18,7 +18,6 @@ only leaves, a response that says that it is for everybody (`CacheableRequest.pe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -28,23 +27,25 @@ from cachemw.engine.model.bypass import (
     CONDITIONAL,
     DIRECTIVES,
     KEYED,
-    REMOVED,
     bypass_reason,
+    host_of,
     normalised_host,
 )
+from cachemw.engine.model.cookie_rules import Cookies
 from cachemw.engine.model.entry import Key
-from cachemw.engine.model.keys import decode_parts, encode_parts
+from cachemw.engine.model.identity_headers import is_nobody
+from cachemw.engine.model.keys import encode_parts
 from cachemw.engine.model.plan import Plan, weigh_other
 from cachemw.engine.model.routes import Extra, Identify, RouteState, Target
 from cachemw.engine.model.tags import fill, normalise, url_tags, with_families
-from cachemw.engine.request.bodies import body_part, body_reason, may_mutate
+from cachemw.engine.request.bodies import body_part, body_reason, may_mutate, unkeyed_body
 from cachemw.http import request_control
 from cachemw.http.conditional import is_conditional
-from cachemw.http.fields import Fields, Pair, cookie_pairs
+from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Request
 from cachemw.http.request_control import RequestControl
 
-__all__ = ["Bypass", "CacheableRequest", "KeyContents", "Rewrite", "classify", "read_key"]
+__all__ = ["Bypass", "CacheableRequest", "Rewrite", "classify"]
 
 
 class Rewrite(Struct, frozen=True, kw_only=True):
@@ -72,6 +73,8 @@ class CacheableRequest(Struct, kw_only=True, eq=False):
     request: Request
     route: RouteState
     plan: Plan
+    target: Plan
+    """The plan of the target alone, which `plan` extends or is."""
     key: Key
     """The key to look up: the plan's, or the variant's once it is known that the responses vary."""
     headers: Fields
@@ -80,6 +83,7 @@ class CacheableRequest(Struct, kw_only=True, eq=False):
     cookies_sent: bool
     """Whether the application sees cookies that are not in the key."""
     authorization_sent: bool
+    """Whether it sees Authorization, or something else that says who is asking, that is not in the key."""
     ranged: bool
     """Whether the client asks for a part of the response."""
     directives: RequestControl | None = None
@@ -100,6 +104,12 @@ class CacheableRequest(Struct, kw_only=True, eq=False):
         I1: it may get only a response that says that it is for everybody, and never shares a flight.
         """
         return self.cookies_sent or self.authorization_sent
+
+    @property
+    def has_removed_cookies(self) -> bool:
+        """Whether the client sent cookies that the application does not see."""
+        sent = self.request.headers.values(b"cookie")
+        return bool(sent) and sent != self.headers.values(b"cookie")
 
     def rewrite(self, *, keep_conditions: bool, conditions: Sequence[Pair] = ()) -> Rewrite | None:
         """Return what the application sees, or None if it sees the request unchanged.
@@ -133,6 +143,8 @@ def classify(
     if request.method not in route.methods:
         return Bypass(route, "method", mutates=may_mutate(route, request, "method"))
     reason = _bypass_reason(engine, route, request, watched=extra is not None)
+    if not reason and request.outer:
+        reason = _misplaced(engine, route, request)
     if reason:
         return Bypass(route, reason, mutates=may_mutate(route, request, reason))
     if plan is None:
@@ -143,6 +155,8 @@ def classify(
         operation = route.language.operation(request, plan.query, persisted=route.persisted)
         if operation != "query":
             return Bypass(route, "operation", mutates=may_mutate(route, request, "operation"))
+    if engine.has_cookie_conflict(plan):
+        return Bypass(route, "cookie-conflict")
     cacheable: CacheableRequest | Bypass
     if extra is None and route.identity is None and request.method not in route.bodied:
         cacheable = _by_target_alone(plan, request)
@@ -172,15 +186,30 @@ def _bypass_reason(
     """Return why a request must bypass the cache, or None."""
     suspicious = engine.watched.suspicious
     if request.method not in route.bodied:
-        return bypass_reason(request, suspicious, watched=watched)
+        reason = bypass_reason(request, suspicious, watched=watched)
+        return reason or unkeyed_body(request.content)
     reason = bypass_reason(request, suspicious, watched=watched, keyed=True)
     return reason or body_reason(route, request)
+
+
+def _misplaced(engine: Engine, route: RouteState, request: Request) -> str | None:
+    """Return the reason to bypass where outer middleware has put a session or a user into a request.
+
+    I1: the application sees it, and the cache cannot know what it says. It may come from a cookie that
+    the route has removed.
+    """
+    for pair in request.outer:
+        if pair[0] in route.refuses:
+            engine.misplaced(route, pair)
+            return "outer-identity"
+    return None
 
 
 def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], request: Request) -> Plan:
     """Return the plan of a target."""
     query = route.read_query(request.query)
-    host = normalised_host(request)
+    host = host_of(request)
+    name = normalised_host(host.decode("latin-1"))
     mount = request.mount.encode("utf-8", "surrogateescape")
     key = engine.keys.make(
         (
@@ -193,9 +222,9 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
         )
     )
     tags = [normalise(fill(template, params)) for template in route.tags]
-    tags += [route.own_tag, *url_tags(host.decode("ascii"), mount + request.raw_path, query)]
+    tags += [route.own_tag, *url_tags(name, mount + request.raw_path, query)]
     if route.language is not None and query:  # so that a change purges what was asked by GET too
-        tags += url_tags(host.decode("ascii"), mount + request.raw_path, b"")
+        tags += url_tags(name, mount + request.raw_path, b"")
     # The families of a route's tags are the same for all targets, unless a value has a colon in it.
     families = route.families
     if ":" in "".join(params.values()):
@@ -211,12 +240,13 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
 def _by_target_alone(plan: Plan, request: Request) -> CacheableRequest:
     """Use the plan of the target as it is: the request has no watched header, so nothing else counts."""
     headers = request.headers
-    if not REMOVED.isdisjoint(headers.names):
-        headers = headers.without(REMOVED - plan.route.varies)
+    if not plan.route.removed.isdisjoint(headers.names):
+        headers = headers.without(plan.route.removed)
     return CacheableRequest(
         request=request,
         route=plan.route,
         plan=plan,
+        target=plan,
         key=plan.key,
         headers=headers,
         query=plan.query,
@@ -230,26 +260,30 @@ def _by_whole_request(
     engine: Engine, plan: Plan, request: Request, extra: Sequence[Pair]
 ) -> CacheableRequest | Bypass:
     """Extend the plan of the target by what else of this request may change the response."""
-    route = plan.route
-    headers, cookies = _visible_headers(route, request.headers)
+    route, target = plan.route, plan
+    cookies = route.cookies.read(request.headers.values(b"cookie"))
+    if cookies is None:
+        return Bypass(route, "personal-cookie")
+    headers = _visible_headers(route, request.headers, cookies)
     identity = None
     if route.identity is not None:
         identity = _identify(engine, route.identity, request)
         if identity is None:
             return Bypass(route, "identity")
-    keyed = _keyed_headers(route, request.headers) if extra else []
+    keyed, identified = _keyed_headers(engine, route, request) if extra else ([], False)
     body = body_part(engine, request) if request.method in route.bodied else None
-    if keyed or cookies or identity is not None or body is not None:
-        plan = _extended_plan(engine, plan, keyed, cookies, identity, body, extra)
+    if keyed or cookies.keyed or identity is not None or body is not None:
+        plan = _extended_plan(engine, plan, keyed, cookies.keyed, identity, body, extra)
     return CacheableRequest(
         request=request,
         route=route,
         plan=plan,
+        target=target,
         key=plan.key,
         headers=headers,
         query=plan.query,
-        cookies_sent=identity is None and route.cookies is None and b"cookie" in headers,
-        authorization_sent=identity is None and b"authorization" in headers,
+        cookies_sent=identity is None and cookies.unkeyed,
+        authorization_sent=identified,
         ranged=b"range" in request.headers,
         directives=_directives(route, request.headers) if extra else None,
     )
@@ -272,34 +306,47 @@ def _identify(engine: Engine, identify: Identify, request: Request) -> str | Non
         return None
 
 
-def _visible_headers(route: RouteState, fields: Fields) -> tuple[Fields, list[Pair]]:
-    """Return the headers that the application may see, and the declared cookies among them.
+def _visible_headers(route: RouteState, fields: Fields, cookies: Cookies) -> Fields:
+    """Return the headers that the application may see.
 
     I7: what is not in the key must not reach the application, so it is removed here.
     """
     visible = fields
-    if not REMOVED.isdisjoint(fields.names):
-        visible = visible.without(REMOVED - route.varies)
-    if route.cookies is None or b"cookie" not in fields:
-        return visible, []
-    cookies = cookie_pairs(fields.values(b"cookie"), route.cookies)
+    if not route.removed.isdisjoint(fields.names):
+        visible = visible.without(route.removed)
+    if not cookies.altered or b"cookie" not in fields:
+        return visible
     visible = visible.without((b"cookie",))
-    if cookies:
-        visible = visible.plus((b"cookie", b"; ".join(b"=".join(pair) for pair in cookies)))
-    return visible, cookies
+    return visible if cookies.visible is None else visible.plus((b"cookie", cookies.visible))
 
 
-def _keyed_headers(route: RouteState, fields: Fields) -> list[Pair]:
-    """Return the headers that are part of the key, each with its combined value."""
-    names = sorted(name for name in fields.names if name in KEYED or name in route.varies)
-    return [(name, b", ".join(fields.values(name))) for name in names]
+def _keyed_headers(engine: Engine, route: RouteState, request: Request) -> tuple[list[Pair], bool]:
+    """Return the headers that are part of the key, each with its combined value.
+
+    The second result tells whether others, which are not part of it, say who is asking (I1).
+    """
+    fields = request.headers
+    if request.outer:
+        fields = fields.plus(*request.outer)
+    varies, identifying = route.varies, route.identifying
+    names = [n for n in fields.names if n in KEYED or n in varies or n in identifying]
+    keyed, identified = [], False
+    for name in sorted(names):
+        value = b", ".join(fields.values(name))
+        if name in identifying and not is_nobody(name, value):
+            identified = True
+        elif name in engine.settings.identity_names:
+            keyed.append((name, engine.keys.conceal(value)))
+        else:
+            keyed.append((name, value))
+    return keyed, identified
 
 
 def _extended_plan(
     engine: Engine,
     plan: Plan,
     keyed: list[Pair],
-    cookies: list[Pair],
+    cookies: Sequence[Pair],
     identity: str | None,
     body: bytes | None,
     extra: Sequence[Pair],
@@ -323,73 +370,7 @@ def _extended_plan(
     )
     names = {name for name, _ in extra} - {name for name, _ in keyed}
     names -= plan.route.unread
-    if identity is None and body is None and not names:  # only GETs look for plans
-        plan.remember(list(extra), extended)
+    can_recur = identity is None and body is None and not names  # only GETs look for plans
+    if can_recur and plan.remember(list(extra), extended):
         engine.memo.add_weight(weigh_other(extra, extended))
     return extended
-
-
-# -- reading a key --------------------------------------------------------------------------------------
-
-
-class KeyContents(Struct, frozen=True, kw_only=True):
-    """The readable contents of a full key. Secrets are digests in it, and cannot be read."""
-
-    method: str
-    url: str
-    by: tuple[str, ...]
-    """What else is in the key: names of headers, `cookie`, `identity`, `body`."""
-
-
-_TARGET = 7
-"""Parts in the key of a target, the namespace first; see `_base_plan`."""
-_PLAN = 6
-"""Parts in the key of an extended plan, the target's key first; see `_extended_plan`."""
-_DEPTH = 2
-"""The key of a variant holds the key of a plan, which holds the key of a target."""
-_IN_PATH = "/%:@!$&'()*+,;=~-._[]"
-_IN_QUERY = _IN_PATH + "?"
-
-
-def read_key(full: bytes) -> KeyContents:
-    """Return what a full key holds. Raise ValueError if `classify` did not make it."""
-    parts, method = decode_parts(full), "GET"
-    by: list[str] = []
-    for _ in range(_DEPTH):
-        within = parts[0] if parts else None
-        # An encoding of parts begins with a zero byte; a namespace never does.
-        if within is None or not within.startswith(b"\0"):
-            break
-        if len(parts) == _PLAN and parts[1] is None:
-            names, method = _read_plan(parts)
-            by[:0] = names
-        else:
-            by += [_text(name) for name in parts[1::2]]
-        parts = decode_parts(within)
-    if len(parts) != _TARGET or None in parts:
-        raise ValueError("this is not the key of a request")
-    _, scheme, host, mount, path, _, query = map(_bytes, parts)
-    url = (
-        f"{_text(scheme)}://{_text(host)}{quote(mount, safe=_IN_PATH)}{quote(path, safe=_IN_PATH)}"
-    )
-    if query:
-        url += f"?{quote(query, safe=_IN_QUERY)}"
-    return KeyContents(method=method, url=url, by=tuple(dict.fromkeys(by)))
-
-
-def _read_plan(parts: list[bytes | None]) -> tuple[list[str], str]:
-    """Return what the key of an extended plan holds beside its target's, and the method."""
-    _, _, keyed, cookies, identity, body = parts
-    names = [] if keyed is None else [_text(name) for name in decode_parts(keyed)[::2]]
-    for name, part in (("cookie", cookies), ("identity", identity), ("body", body)):
-        if part is not None:
-            names.append(name)
-    return names, "GET" if body is None else _text((decode_parts(body) or [None])[0])
-
-
-def _bytes(part: bytes | None) -> bytes:
-    return part or b""
-
-
-def _text(part: bytes | None) -> str:
-    return _bytes(part).decode("latin-1")

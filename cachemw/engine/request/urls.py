@@ -8,7 +8,7 @@ from itertools import islice
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.model.bypass import DEFAULT_PORTS
+from cachemw.engine.model.bypass import normalised_host
 from cachemw.engine.model.tags import purged_tag, route_tag, url_tags
 from cachemw.errors import TagError
 
@@ -76,8 +76,7 @@ def _target(url: str) -> tuple[str, bytes, bytes]:
         raise TagError(f"{url!r}: a URL to purge is a path (/products/1) or http(s)://host/path")
     if parts.scheme not in ("", "http", "https"):
         raise TagError(f"{url!r}: only http and https are cached")
-    host = parts.netloc.rpartition("@")[2].lower()
-    host = host.removesuffix(DEFAULT_PORTS.get(parts.scheme, b"\n").decode("ascii"))
+    host = normalised_host(parts.netloc.rpartition("@")[2])
     path, query = (text.encode("utf-8", "surrogateescape") for text in (parts.path, parts.query))
     return host, path, query
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from cachemw.engine.model.bypass import (
     CONDITIONAL,
     bypass_reason,
+    host_of,
     is_host,
     normalised_host,
     watched,
@@ -129,8 +130,8 @@ def fuzz_screen(data: bytes) -> None:
     if not is_host(request):
         assert reason is not None
         return
-    host = normalised_host(request)
-    assert host.decode("ascii") == host.lower().decode("ascii")
+    name = normalised_host(host_of(request).decode("ascii"))
+    assert name in (name.lower(), normalised_host(f"{name.upper()}.:443"))
     if reason is None:
         assert not any(b"_" in name for name in _WATCHED.suspicious & request.headers.names)
         assert b"%2f" not in path.lower()

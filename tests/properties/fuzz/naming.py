@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from cachemw import Cache
 from cachemw.config import parse_template
 from cachemw.engine.keeping.changes import invalid_tags
-from cachemw.engine.model.bypass import normalised_host
+from cachemw.engine.model.bypass import host_of, normalised_host
 from cachemw.engine.model.keys import KeyMaker, decode_parts, encode_parts
 from cachemw.engine.model.router import Router
 from cachemw.engine.model.tags import (
@@ -28,7 +28,8 @@ from cachemw.engine.model.tags import (
     user_tag,
     with_families,
 )
-from cachemw.engine.request.keying import CacheableRequest, classify, read_key
+from cachemw.engine.request.key_contents import read_key
+from cachemw.engine.request.keying import CacheableRequest, classify
 from cachemw.engine.request.urls import purged_tags, tags_of_listed_url, tags_of_url
 from cachemw.errors import TagError
 from cachemw.http.cache_status import CACHE_NAME, forwarded, hit
@@ -145,7 +146,7 @@ def fuzz_changes(data: bytes) -> None:
     host, path, query, head = (*data.split(b"\n", 3), b"", b"", b"")[:4]
     request = _to(host, path, query)
     found = invalid_tags(_ENGINE, request, Head(status=201, headers=fields(head)))
-    own = f"@{normalised_host(request).decode('latin-1')}"
+    own = f"@{normalised_host(host_of(request).decode('latin-1'))}"
     for tag in found:
         assert _TAG.fullmatch(tag)
         assert tag.startswith((f"{own}/", f"@group:{own[1:]}%20")) or len(tag) == MAX_LENGTH

@@ -61,7 +61,6 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
         "varies_on(head.headers)",
     ): "for the type checker: `Vary: *` is refused before, by `_refusal`",
     # -- http.freshness --------------------------------------------------------------------------
-    (_FRESHNESS, "age_is_readable", "lines[0]", "lines[-1]"): "there is exactly one line",
     (_FRESHNESS, "initial_age", "age.split(b',', 1)", "age.split(b',', 2)"): (
         "it saves work: only the first piece is used"
     ),

@@ -485,6 +485,20 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
             "which removes all others: leave it out"
         ],
     ),
+    "identity and same_for_all_users": (
+        route('identity = "who"\nsame_for_all_users = true'),
+        [
+            "routes[0].same_for_all_users: cannot be used with `identity`, "
+            "which keeps users apart: leave one of them out"
+        ],
+    ),
+    "an identity header that is none": (
+        'identity_headers = ["X User"]',
+        [
+            "identity_headers[0]: expected the name of a request header such as "
+            '"Accept-Language", got "X User"'
+        ],
+    ),
     "a wildcard in query": (
         route('query = ["utm_*"]'),
         ['routes[0].query[0]: "utm_*" must be an exact name: only `ignore_query` allows *'],

@@ -48,3 +48,56 @@ def test_what_was_stored_is_saved_also_where_the_last_piece_cannot_be_sent(
     with pytest.raises(OSError, match="gone"):
         asyncio.run(app(dict(SCOPE), receive, send))
     assert [entry.body for write in saved for _, entry in write.entries] == [b"whole"]
+
+
+def conflicting(seen: list[Any], first: list[dict[str, Any]]) -> Any:
+    """Make an application that sets a cookie which it was not shown; `first` are its messages then."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        cookies = [value for name, value in scope["headers"] if name == b"cookie"]
+        state = scope["state"]
+        seen.append((cookies, dict(state), (await receive())["type"]))
+        state["user"] = "nobody"
+        if cookies:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"own"})
+            return
+        headers = [(b"set-cookie", b"sid=new")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for message in first:
+            await send(message)
+
+    return app
+
+
+PIECE = {"type": "http.response.body", "body": b"x" * 100_000, "more_body": True}
+DROPPED: list[Any] = [
+    pytest.param([{"type": "http.response.body", "body": b"first"}], id="whole"),
+    pytest.param([PIECE, PIECE, {"type": "http.response.body"}], id="in pieces"),
+    pytest.param([PIECE] * 1000, id="more than is dropped"),
+    pytest.param([{"type": "http.response.pathsend", "path": "/x"}], id="a file"),
+]
+
+
+@pytest.mark.parametrize("first", DROPPED)
+def test_nothing_of_a_response_that_is_asked_for_again_remains(first: list[Any]) -> None:
+    # Guards: `AsgiRelay._drop`; `_copied` for the state; `_after_empty_body` for the channel.
+    cache = Cache.from_dict({"routes": [{"path": "/a", "ttl": "1m", "cookies": []}]})
+    seen: list[Any] = []
+    app = CacheMiddleware(conflicting(seen, first), cache=cache)
+    sent: list[Any] = []
+    messages = iter(["http.request"])
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": next(messages, "http.disconnect"), "body": b"", "more_body": False}
+
+    cookie = (b"cookie", b"sid=own")
+    scope = {**SCOPE, "headers": [*SCOPE["headers"], cookie], "state": {"pool": 1}}
+    asyncio.run(app(scope, receive, send))
+    assert seen == [([], {"pool": 1}, "http.request"), ([b"sid=own"], {"pool": 1}, "http.request")]
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert sent[1]["body"] == b"own"
+    assert not cache._core.engine.flights.open

@@ -101,6 +101,20 @@ REFUSED: list[Row] = [
         TTL, 200, [cc(b"public"), (b"set-cookie", b"a=1")], "set-cookie", id="9111 7.3 public too"
     ),
     pytest.param(TTL, 200, [(b"set-cookie2", b"a=1")], "set-cookie", id="9111 7.3 Set-Cookie2"),
+    pytest.param(
+        TTL, 200, [(b"content-security-policy", b"script-src 'nonce-a'")], "nonce", id="CSP3 7.1"
+    ),
+    pytest.param(
+        TTL,
+        200,
+        [
+            cc(b"public"),
+            (b"content-security-policy-report-only", b"default-src 'self'"),
+            (b"content-security-policy-report-only", b"style-src 'self' 'Nonce-a'; img-src *"),
+        ],
+        "nonce",
+        id="CSP3 7.1 on a line, in any case",
+    ),
     pytest.param(TTL, 200, [(b"vary", b"*")], "vary-star", id="9111 4.1 Vary: *"),
     pytest.param(TTL, 200, [(b"vary", b"accept, *")], "vary-star", id="9111 4.1 * in a list"),
     pytest.param(

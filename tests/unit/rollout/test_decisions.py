@@ -213,6 +213,17 @@ def test_a_route_that_sets_cookies_is_warned_about(
     assert move.record.numbers == {"set-cookie": int(cookies), "answers": int(answers)}
 
 
+def test_a_route_that_sets_cookies_which_would_be_removed_is_warned_about() -> None:
+    counts = ShadowCounts(hits=3, misses=2, refused={"cookie-conflict": 2})
+    move = look(at(step=0), shadow(account=counts))
+    assert move.record is not None
+    assert move.record.action == "warn"
+    assert move.record.reason.startswith(
+        "route 'account' sets cookies that the cache would have removed from the request: 2 of 5 answers"
+    )
+    assert move.record.numbers == {"cookie-conflict": 2, "answers": 5}
+
+
 def test_each_thing_about_a_route_is_told_once_and_one_at_a_look() -> None:
     seen = shadow(
         account=cookied(misses=25, cookies=24), basket=cookied(hits=20, misses=9, cookies=2)

@@ -186,3 +186,17 @@ def test_who_waits_is_given_what_is_fresh_and_otherwise_asks_for_itself(
     assert follower.waiter.result is not None
     assert follower.waiter.result.outcome is result
     assert kit.open_flights == 0
+
+
+def test_the_oldest_variant_of_a_url_leaves_memory_for_the_newest() -> None:
+    """I4. What does not vary counts as no variant."""
+    kit = Kit({**ROUTE, "max_variants": 1})
+    vary = (b"vary", b"Accept-Language")
+    plain = [kit.fill(get(f"/products/{number}")) for number in (2, 3)]
+    old = kit.fill(get("/products/1", (b"accept-language", b"de")), b"x", vary)
+    assert kit.events("variants_dropped") == {}
+    new = kit.fill(get("/products/1", (b"accept-language", b"fr")), b"x", vary)
+    assert kit.events("variants_dropped") == {"": 1}
+    assert kit.engine.memory.get(old.key) is None
+    assert all(kit.engine.memory.get(entry.key) is entry for entry in [*plain, new])
+    assert len(kit.engine.variants._counts) == 1

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from cachemw.engine.flows.on_request import refreshing
-from cachemw.engine.flows.on_response import Relayed, on_error
+from cachemw.engine.flows.on_response import AskAgain, Relayed, on_error
 from cachemw.engine.lookup.rendering import render
 from cachemw.engine.model.entry import Entry
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.request.decisions import Forward, Serve
 from cachemw.http.dates import format_date
+from cachemw.http.messages import Content
 from tests.support.engine import (
     GRACE,
     ROUTE,
@@ -50,7 +52,7 @@ def sent(forward: Forward) -> dict[bytes, bytes]:
     return dict(fields.pairs)
 
 
-def answered(kit: Kit, forward: Forward, status: int, *fields: Field) -> Relayed | Serve:
+def answered(kit: Kit, forward: Forward, status: int, *fields: Field) -> Relayed | Serve | AskAgain:
     return kit.head(forward, status, *fields)
 
 
@@ -150,8 +152,9 @@ def test_a_304_about_something_else_renews_nothing(
     """RFC 9111 4.3.4. Guards: `matches` in `validated`, and what follows it."""
     old = stale(kit, *stored)
     forward = kit.miss(get())
-    decision = served(answered(kit, forward, 304, named, (b"x-new", b"1")))
-    assert decision.pending_save is None
+    decision = answered(kit, forward, 304, named, (b"x-new", b"1"))
+    assert isinstance(decision, AskAgain)
+    assert (decision.forward.fetch, decision.forward.rewrite) == (None, None)
     assert kit.engine.memory.get(old.key) is None
     assert kit.open_flights == 0
     assert kit.events("not_stored") == {"validator": 1}
@@ -161,19 +164,42 @@ def test_a_304_about_something_else_renews_nothing(
     assert kit.hit(get()) is entry
 
 
-def test_nothing_of_a_304_about_something_else_goes_out(kit: Kit) -> None:
-    """The stale answer does, once: the client has not asked for a 304, and there is no other body."""
+def test_what_is_asked_for_again_goes_out_as_it_comes(kit: Kit) -> None:
     stale(kit)
     forward = kit.miss(get())
     follower = follow(kit, get())
+    decision = answered(kit, forward, 304, (b"etag", b'"v2"'))
+    assert isinstance(decision, AskAgain)
+    again = answered(kit, decision.forward, 304, (b"etag", b'"v2"'))
+    assert isinstance(again, Relayed), "it is asked twice at most"
+    assert again.answer.status == 304
+    assert forwarded(follower.wake(kit.now)).reason == "alone"
+
+
+def test_a_query_is_answered_by_the_stale_answer_once() -> None:
+    """Its body is gone. The client has not asked for a 304, and there is no other body."""
+    kit = Kit({**ROUTE, "methods": ["QUERY"], "body": "raw"})
+    request = replace(get(method="QUERY"), content=Content(b"q"))
+    kit.fill(request, b"body", ETAG)
+    kit.clock.advance(61)
     other = ((b"etag", b'"v2"'), (b"x-new", b"1"), (b"set-cookie", b"sid=1"))
-    answer = render(kit.engine, served(answered(kit, forward, 304, *other)))
+    answer = render(kit.engine, served(answered(kit, kit.miss(request), 304, *other)))
     headers = dict(answer.headers)
     assert (answer.status, answer.body, headers[b"etag"]) == (200, b"body", b'"v1"')
     assert not {b"x-new", b"set-cookie"} & set(headers)
     assert int(headers[b"age"]) == 61
     assert b"detail=stale-if-error" in headers[b"cache-status"]
-    assert forwarded(follower.wake(kit.now)).reason == "alone"
+    assert b"if-none-match" not in sent(kit.miss(request))
+
+
+def test_a_refresh_by_a_304_about_something_else_renews_nothing() -> None:
+    kit = Kit(GRACE)
+    old = stale(kit)
+    decision = served(step(kit.flow(get())))
+    assert decision.refresh is not None
+    answered(kit, refreshing(decision.refresh), 304, (b"etag", b'"v2"'))
+    assert kit.engine.memory.get(old.key) is None
+    assert kit.open_flights == 0
 
 
 def test_a_cookie_in_a_304_goes_to_its_client_alone(kit: Kit) -> None:

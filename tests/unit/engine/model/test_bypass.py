@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachemw.engine.model.bypass import CONDITIONAL, KEYED, REMOVED, Watched, bypass_reason
+from cachemw.engine.model.bypass import (
+    CONDITIONAL,
+    KEYED,
+    REMOVED,
+    Watched,
+    bypass_reason,
+    normalised_host,
+)
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Request
 from tests.support.engine import ROUTE, Field, Kit, get
@@ -46,6 +53,29 @@ ADDRESS = {
     "Microsoft's servers": (b"front-end-https",),
     "older proxies": (b"x-host", b"x-script-name", b"x-url-scheme"),
     "browsers, for CORS": (b"origin",),
+    "Cloudflare and CloudFront": (b"cf-visitor", b"cloudfront-forwarded-proto"),
+    "App Engine, Azure, WebLogic": (b"x-appengine-https", b"x-arr-ssl", b"wl-proxy-ssl"),
+}
+# Which script asks for a part of a page by which headers. A part must never be served as a page.
+PARTS = {
+    "htmx": (
+        b"hx-boosted",
+        b"hx-history-restore-request",
+        b"hx-request",
+        b"hx-target",
+        b"hx-trigger",
+        b"hx-trigger-name",
+    ),
+    "Turbo": (b"turbo-frame",),
+    "Inertia": (
+        b"x-inertia",
+        b"x-inertia-partial-component",
+        b"x-inertia-partial-data",
+        b"x-inertia-version",
+    ),
+    "PJAX": (b"x-pjax", b"x-pjax-container"),
+    "jQuery": (b"x-requested-with",),
+    "Unpoly": (b"x-up-target", b"x-up-version"),
 }
 # Who tells an application the address of the client, which differs for every client.
 CLIENT = {
@@ -57,6 +87,8 @@ CLIENT = {
     "Fastly": (b"fastly-client-ip",),
     "Rackspace": (b"x-cluster-client-ip",),
     "other proxies": (b"client-ip", b"x-client-ip", b"x-forwarded"),
+    "htmx, of the page it is on": (b"hx-current-url",),
+    "Turbo, of each request": (b"x-turbo-request-id",),
 }
 # What makes another request of it, or asks what only the application can answer.
 BYPASSED = {
@@ -91,8 +123,8 @@ def keys(kit: Kit, name: bytes) -> int:
     return len({kit.asked(get("/products/1", *each)).key for each in fields})
 
 
-@pytest.mark.parametrize("name", rows(ADDRESS))
-def test_what_tells_an_application_its_address_is_keyed(name: bytes) -> None:
+@pytest.mark.parametrize("name", rows(ADDRESS, PARTS))
+def test_what_tells_an_application_its_address_or_asks_for_a_part_is_keyed(name: bytes) -> None:
     """I7: a forged value reaches only its sender."""
     assert keys(Kit(), name) == 3
     assert reason(get("/x", (name, b"x"))) is None
@@ -127,6 +159,7 @@ def test_no_header_is_in_two_tables() -> None:
 
 NOTICED = rows(
     ADDRESS,
+    PARTS,
     CACHE_ANSWERS,
     CREDENTIALS,
     {
@@ -261,6 +294,43 @@ def test_a_body_goes_past_the_cache(length: bytes, good: bool) -> None:
     assert reason(get("/x", (b"content-length", length))) == (None if good else "body")
 
 
+KEYED_BODY = [
+    pytest.param([(b"content-length", b"3")], None, id="its length"),
+    pytest.param([(b"transfer-encoding", b"chunked")], None, id="9112 6.1 no length"),
+    pytest.param([(b"x-http-method-override", b"PUT")], "method-override", id="another method"),
+    pytest.param([(b"if-match", b'"a"')], "precondition", id="9110 13.1.1 a precondition"),
+    pytest.param([(b"content_length", b"3")], "spelling", id="a spelling"),
+]
+
+
+@pytest.mark.parametrize(("fields", "why"), KEYED_BODY)
+def test_a_body_that_is_keyed_is_no_reason_and_all_else_is(
+    fields: list[Field], why: str | None
+) -> None:
+    """`body_reason` judges the body itself."""
+    assert bypass_reason(get("/x", *fields), noticed().suspicious, keyed=True) == why
+
+
 @given(st.binary(max_size=20), st.lists(st.tuples(st.binary(max_size=8), st.binary(max_size=8))))
 def test_no_request_raises(host: bytes, fields: list[tuple[bytes, bytes]]) -> None:
     reason(get("/x", *fields, host=host))
+
+
+NAMES = [
+    pytest.param("shop.example", "shop.example", id="as it is"),
+    pytest.param("SHOP.Example", "shop.example", id="case"),
+    pytest.param("shop.example:80", "shop.example", id="the port of http"),
+    pytest.param("shop.example:443", "shop.example", id="the port of https"),
+    pytest.param("shop.example:0080", "shop.example", id="zeros before it"),
+    pytest.param("shop.example.", "shop.example", id="a final dot"),
+    pytest.param("shop.example.:443", "shop.example", id="a final dot and a port"),
+    pytest.param("shop.example:8080", "shop.example:8080", id="another port"),
+    pytest.param("shop.example:180", "shop.example:180", id="a port that ends so"),
+    pytest.param("[::1]:80", "[::1]", id="an address"),
+    pytest.param("[::80]", "[::80]", id="an address that ends so"),
+]
+
+
+@pytest.mark.parametrize(("host", "name"), NAMES)
+def test_a_host_has_one_name_in_tags(host: str, name: str) -> None:
+    assert normalised_host(host) == name

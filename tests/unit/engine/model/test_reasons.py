@@ -19,6 +19,7 @@ NOT_STORED_BY: Mapping[str, Argument] = {
     "fail": (2, "reason"),
     "stop": (0, "reason"),
     "refused": (1, "reason"),
+    "spoil": (0, "reason"),
 }
 """Functions that say why a response is not stored, and in which argument."""
 
@@ -39,6 +40,7 @@ RETURN_WHY_NOT_STORED = {
 RETURN_WHY_FORWARDED = {
     "cachemw.engine.model.bypass": {"bypass_reason"},
     "cachemw.engine.request.bodies": {"body_reason", "_why_unread"},
+    "cachemw.engine.request.keying": {"_misplaced"},
     "cachemw.engine.flows.on_request": {"_why_alone", "_why_missed"},
 }
 """By module: functions that return a reason or None."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 import cachemw.engine.core.memo as memo_module
 from cachemw.config.syntax.flag import FULL, OFF, SHADOW
 from cachemw.engine.model.plan import weigh
 from cachemw.engine.model.routes import Operation
-from cachemw.engine.request.keying import Bypass, CacheableRequest
+from cachemw.engine.request.keying import Bypass, CacheableRequest, classify
 from cachemw.http.messages import Head, Request
 from tests.support.engine import ROUTE, Field, Kit, get, target
 
@@ -120,8 +121,13 @@ def test_our_own_conditions_replace_the_clients(keep_conditions: bool) -> None:
 KNOWN = [
     pytest.param([], False, False, id="nobody"),
     pytest.param([cookie(b"sid=1")], True, False, id="a cookie on a route that has not said"),
-    pytest.param([cookie(b"")], True, False, id="an empty cookie field"),
+    pytest.param([cookie(b"")], False, False, id="an empty cookie field"),
+    pytest.param([cookie(b"_ga=1; _gid=2")], False, False, id="analytics cookies only"),
     pytest.param([(b"authorization", b"Basic eA==")], False, True, id="authorization"),
+    pytest.param([(b"authorization", b"")], False, True, id="an empty authorization"),
+    pytest.param([(b"x-api-key", b"1")], False, True, id="an API key"),
+    pytest.param([(b"x-user", b"NONE")], False, False, id="a proxy says that nobody is known"),
+    pytest.param([(b"x-user", b""), (b"x-user", b"ann")], False, True, id="on a second line"),
 ]
 
 
@@ -130,6 +136,52 @@ def test_a_client_is_known(fields: list[Field], cookies: bool, authorization: bo
     asked = Kit().asked(get("/products/1", *fields))
     assert (asked.cookies_sent, asked.authorization_sent) == (cookies, authorization)
     assert asked.personal is (cookies or authorization)
+
+
+def test_what_says_that_nobody_is_known_is_remembered_with_its_key() -> None:
+    kit = Kit()
+    nobody = get("/products/1", (b"x-user", b"none"))
+    kit.fill(nobody)
+    assert kit.hit(nobody) is not None
+    assert kit.hit(get()) is None, "the value is in the key"
+    assert kit.hit(get("/products/1", (b"x-user", b"ann"))) is None
+
+
+def test_a_declared_identity_header_is_keyed_as_a_digest() -> None:
+    kit = Kit({**ROUTE, "vary": ["X-Api-Key"]})
+    asked = kit.asked(get("/products/1", (b"x-api-key", b"s3cr3t")))
+    assert not asked.personal
+    assert b"x-api-key" in asked.plan.key.full
+    assert b"s3cr3t" not in asked.plan.key.full
+    assert asked.plan.key != kit.asked(get("/products/1", (b"x-api-key", b"other"))).plan.key
+
+
+def test_what_the_server_says_is_kept_apart_from_what_a_client_claims() -> None:
+    kit = Kit({**ROUTE, "vary": ["Remote-User"]})
+    said = replace(get(), outer=((b":remote-user", b"ann"),))
+    known = classify(kit.engine, said, target(said), list(said.outer))
+    assert isinstance(known, CacheableRequest)
+    assert not known.personal
+    claimed = kit.asked(get("/products/1", (b"remote-user", b"ann")))
+    assert len({known.plan.key, claimed.plan.key, kit.asked(get()).plan.key}) == 3
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_memory_answers_users_of_outer_middleware_only_where_all_get_the_same(same: bool) -> None:
+    kit = Kit({**ROUTE, "same_for_all_users": same})
+    kit.fill(get())
+    user = [(b":user", b'scope["user"]')]
+    found = kit.engine.hit_in_memory(target(get()), user, get().headers, kit.now)
+    assert (found is not None) is same
+
+
+def test_an_explanation_takes_variables_of_the_server_too() -> None:
+    kit = Kit()
+    reasons = [
+        kit.cache.explain("GET", "/products/1", {"REMOTE_USER": name}).reason
+        for name in ("ann", "")
+    ]
+    assert reasons == ["authorization", "uri-miss"]
 
 
 def test_authorization_counts_whatever_cookies_the_route_reads() -> None:
@@ -462,6 +514,12 @@ FAST: list[Any] = [
     pytest.param({"vary": ["X-A"]}, [(b"x-a", b"1")], True, id="a declared field"),
     pytest.param({}, [(b"x-forwarded-proto", b"https")], True, id="a keyed field"),
     pytest.param({}, [cookie(b"sid=1")], False, id="a known client: cookie"),
+    pytest.param({}, [cookie(b"_ga=1; _gid=2")], True, id="analytics cookies"),
+    pytest.param({}, [cookie(b"")], True, id="an empty cookie field"),
+    pytest.param({"personal_cookies": ["s"]}, [cookie(b"_x=1")], True, id="nobody's cookies"),
+    pytest.param(
+        {"ignore_cookies": []}, [cookie(b"_ga=1")], False, id="analytics cookies, not ignored"
+    ),
     pytest.param({}, [(b"authorization", b"x")], False, id="a known client: authorization"),
     pytest.param({}, [(b"if-none-match", b"x")], False, id="a condition"),
     pytest.param({}, [(b"range", b"bytes=0-")], False, id="a range"),
@@ -481,6 +539,30 @@ def test_the_fast_path_answers_only_what_the_flow_would_answer_alike(
         assert kit.hit(request) is None, "it is not the plain request's"
         plain = kit.fill(request)
     assert kit.hit(request) is (plain if fast else None)
+
+
+def test_a_personal_cookie_finds_no_plan_that_is_remembered() -> None:
+    """I1. Guard: `Plan._reduce` gives None where `CookieRules.key` does."""
+    kit = Kit({**ROUTE, "cookies": ["a"], "personal_cookies": ["sid"]})
+    for sent in (b"a=1", b"x=1"):
+        entry = kit.fill(get("/products/1", cookie(sent)))
+        assert kit.hit(get("/products/1", cookie(sent))) is entry
+        personal = get("/products/1", cookie(sent + b"; sid=1"))
+        assert kit.hit(personal) is None
+        asked = kit.classify(personal)
+        assert isinstance(asked, Bypass)
+        assert asked.reason == "personal-cookie"
+    forwarded = (b"x-forwarded-proto", b"https")
+    kit.fill(get("/products/1", forwarded))
+    assert kit.hit(get("/products/1", forwarded, cookie(b"sid=1"))) is None
+
+
+def test_cookies_in_no_key_are_remembered_under_no_plan() -> None:
+    """I1. Guard: `Plan.remember` remembers nothing for them."""
+    kit = Kit()
+    forwarded = (b"x-forwarded-proto", b"https")
+    kit.asked(get("/products/1", forwarded, cookie(b"sid=1")))
+    assert not kit.asked(get()).plan.others
 
 
 @pytest.mark.parametrize(
@@ -509,3 +591,18 @@ def test_the_order_of_what_is_remembered_mixes_up_nobody() -> None:
         assert kit.hit(get("/products/1", cookie(b"x=0; a=" + value))) is entry
     assert kit.hit(get("/products/1", cookie(b"a=3"))) is None
     assert kit.hit(get("/products/1", cookie(b"a=1; a=2"))) is None
+
+
+@pytest.mark.parametrize("read", [None, [], ["theme"]], ids=repr)
+def test_a_keyed_cookie_is_seen_and_keyed_whatever_the_others_are(read: list[str] | None) -> None:
+    route = {**ROUTE, "keyed_cookies": ["lang"]}
+    kit = Kit(route if read is None else {**route, "cookies": read})
+    plans = [
+        kit.asked(get("/products/1", cookie(sent))).plan.key
+        for sent in (b"lang=de; sid=1", b"sid=2;lang=de", b"lang=fr; sid=1", b"sid=1")
+    ]
+    assert plans[0] == plans[1]
+    assert len(set(plans)) == 3
+    asked = kit.asked(get("/products/1", cookie(b"lang=de; sid=1")))
+    assert asked.headers.first(b"cookie") == (b"lang=de; sid=1" if read is None else b"lang=de")
+    assert asked.personal is (read is None)
