@@ -93,7 +93,7 @@ class Strict:
     def __init__(self) -> None:
         self.read: list[bytes] = []
 
-    def operation(self, request: Request, query: bytes) -> Operation:
+    def operation(self, request: Request, query: bytes, *, persisted: Operation) -> Operation:
         return "query"
 
     def is_whole(self, head: Head, body: bytes) -> bool:

@@ -298,10 +298,9 @@ def test_a_request_without_an_identity_is_bypassed_whatever_the_flag(share: int)
 class Spoken:
     """A query language in which a header says what the request would do."""
 
-    def operation(self, request: Request, query: bytes) -> Operation:
+    def operation(self, request: Request, query: bytes, *, persisted: Operation) -> Operation:
         said = request.headers.first(b"operation")
-        assert said is not None
-        return cast(Operation, said.decode())
+        return "mutation" if said is None else cast(Operation, said.decode())
 
     def is_whole(self, head: Head, body: bytes) -> bool:
         return True
@@ -341,6 +340,34 @@ def test_what_was_not_read_may_change_something_on_a_route_with_a_language(
         passed = kit.classify(get("/products/1", *fields, method=method))
         assert isinstance(passed, Bypass)
         assert (passed.reason, passed.off, passed.mutates) == (reason, share == OFF, mutates)
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "mutates"),
+    [
+        ("GET", [(b"operation", b"query")], False),
+        ("HEAD", [(b"operation", b"query")], False),
+        ("GET", [(b"operation", b"other")], False),
+        ("GET", [(b"operation", b"mutation")], True),
+        ("GET", [(b"operation", b"query"), (b"content-length", b"0")], False),
+        ("GET", [(b"operation", b"query"), (b"content-length", b"7")], True),
+        ("GET", [(b"operation", b"query"), (b"content-length", b"x")], True),
+        ("GET", [(b"operation", b"query"), (b"transfer-encoding", b"chunked")], True),
+        ("POST", [(b"operation", b"query")], True),
+        ("QUERY", [(b"operation", b"query")], True),
+        ("PUT", [(b"operation", b"query")], True),
+        ("OPTIONS", [(b"operation", b"mutation")], False),
+    ],
+)
+def test_a_url_says_all_that_a_request_without_a_body_would_do(
+    method: str, fields: list[Field], mutates: bool
+) -> None:
+    """I5: some servers run a mutation of a GET, and of a body that a GET is not supposed to have."""
+    kit = speaking(Kit())
+    kit.engine.routes[0].share = OFF
+    passed = kit.classify(get("/products/1", *fields, method=method))
+    assert isinstance(passed, Bypass)
+    assert passed.mutates is mutates
 
 
 URL = ("@/products/1", "@shop.example/products/1")
