@@ -4,6 +4,7 @@ It has no clock, no I/O, no framework, no Redis and no logging: times and result
 folders, from the lowest to the highest; each imports only those before it (`keeping` and `lookup` do not
 import each other):
 
+- `privacy`: what of a request tells who is asking, and what is done about it.
 - `model`: values and tables.
 - `core`: the engine itself, its ports, flights, effects and drivers.
 - `request`: from a request to its key.

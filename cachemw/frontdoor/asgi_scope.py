@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from typing import Any
 from urllib.parse import quote
 
-from cachemw.engine.model.identity_headers import CLIENT_CERTIFICATE
 from cachemw.engine.model.routes import Target
+from cachemw.engine.privacy.identity_headers import CLIENT_CERTIFICATE
 from cachemw.engine.request.keying import Rewrite
 from cachemw.frontdoor.raw_path import split_mount
 from cachemw.http.fields import Fields, Pair

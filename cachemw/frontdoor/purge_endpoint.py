@@ -28,7 +28,7 @@ import msgspec
 from msgspec.structs import replace
 
 from cachemw.config import EndpointSettings
-from cachemw.engine.model.bypass import host_of, is_host, normalised_host
+from cachemw.engine.privacy.bypass import host_of, is_host, normalised_host
 from cachemw.http.messages import Answer, Request
 
 __all__ = ["MAX_BODY", "Order", "PurgeEndpoint", "Refusal", "answer_json", "endpoint_of", "refusal"]

@@ -8,9 +8,9 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from cachemw.engine.model.bypass import CONDITIONAL
-from cachemw.engine.model.identity_headers import OUTER_ENVIRON, VARIABLES
 from cachemw.engine.model.routes import Extra, Target
+from cachemw.engine.privacy.bypass import CONDITIONAL
+from cachemw.engine.privacy.identity_headers import OUTER_ENVIRON, VARIABLES
 from cachemw.engine.request.keying import Rewrite
 from cachemw.frontdoor.raw_path import split_mount
 from cachemw.http.fields import Fields, Pair

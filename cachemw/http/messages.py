@@ -40,7 +40,7 @@ class Request(Struct, frozen=True, kw_only=True):
     headers: Fields
     outer: tuple[Pair, ...] = ()
     """What the server and outer middleware say about the client, beside the headers: `:remote-user` and
-    others, see `engine.model.identity_headers`. The colon keeps it apart from what a client can send."""
+    others, see `engine.privacy.identity_headers`. The colon keeps it apart from what a client can send."""
     content: Content | None = None
     """None: the body was not read. Only the application will read it."""
 

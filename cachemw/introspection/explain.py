@@ -14,8 +14,8 @@ from cachemw.engine.core.effects import Acquire, Await, Claim, Effect
 from cachemw.engine.core.flights import Waiter
 from cachemw.engine.flows.on_request import on_request
 from cachemw.engine.model.entry import Entry
-from cachemw.engine.model.identity_headers import VARIABLES
 from cachemw.engine.model.reasons import FORWARDED
+from cachemw.engine.privacy.identity_headers import VARIABLES
 from cachemw.engine.request.decisions import Forward, Serve
 from cachemw.engine.request.keying import CacheableRequest
 from cachemw.http.fields import Fields

@@ -8,9 +8,9 @@ from cachemw.config import Config, MemorySettings
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.core.ports import EngineSettings, Hooks, Parts
 from cachemw.engine.core.setup import make_router
-from cachemw.engine.model.identity_headers import identity_names
 from cachemw.engine.model.keys import KeyMaker
 from cachemw.engine.model.routes import RouteState
+from cachemw.engine.privacy.identity_headers import identity_names
 from cachemw.invalidation.base import InvalidationLog
 from cachemw.process.clock import Clock
 from cachemw.stores.memory.interning import intern_pairs

@@ -9,8 +9,8 @@ import click
 import pytest
 
 from cachemw.cli.group import group
-from cachemw.engine.model import bypass, identity_headers
 from cachemw.engine.model.reasons import FORWARDED, NOT_KEPT
+from cachemw.engine.privacy import bypass, identity_headers
 from cachemw.frontdoor.asgi_scope import IDENTITY_IN_STATE
 
 DOCS = Path(__file__).parents[2] / "docs"

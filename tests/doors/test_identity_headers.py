@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cachemw.engine.model.identity_headers import IDENTITY
+from cachemw.engine.privacy.identity_headers import IDENTITY
 
 from . import doors, identities
 from .conftest import OpenDoor

@@ -40,7 +40,7 @@ def test_a_route_that_declares_an_address_field_sees_it_keyed(open_door: OpenDoo
 
 @pytest.mark.parametrize("name", KEYED)
 def test_a_forged_field_reaches_its_sender_alone(open_door: OpenDoor, name: str) -> None:
-    # Guard: KEYED in cachemw.engine.model.bypass.
+    # Guard: KEYED in cachemw.engine.privacy.bypass.
     door = open_door({"/p": echo(name)})
     forged = [door.get("/p", {name: "evil.example"}).body for _ in range(2)]
     assert forged == [f"{name}=evil.example".encode()] * 2

@@ -20,7 +20,7 @@ NAMES = [
 
 @pytest.mark.parametrize(("name", "value"), NAMES)
 def test_a_part_is_not_a_page(open_door: OpenDoor, name: str, value: str) -> None:
-    # Guard: PARTIAL in cachemw.engine.model.bypass.
+    # Guard: PARTIAL in cachemw.engine.privacy.bypass.
     def handler(asked: Asked) -> bytes:
         return b"part" if asked.field(name) == value else b"page"
 

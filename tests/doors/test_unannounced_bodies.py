@@ -89,7 +89,7 @@ def test_it_is_neither_compared_nor_held_in_shadow(open_door: OpenDoor) -> None:
 def test_of_several_lengths_any_may_be_believed(
     open_door: OpenDoor, lengths: tuple[str, ...]
 ) -> None:
-    # Guard: `bypass_reason` in cachemw.engine.model.bypass looks at all of them.
+    # Guard: `bypass_reason` in cachemw.engine.privacy.bypass looks at all of them.
     door = open_door({"/p": echo})
     headers: Pairs = [("content-length", length) for length in lengths]
     for _ in range(2):

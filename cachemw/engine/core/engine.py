@@ -16,7 +16,6 @@ from cachemw.engine.core.flights import Flights
 from cachemw.engine.core.marks import Marks
 from cachemw.engine.core.memo import PlanMemo
 from cachemw.engine.core.ports import EngineSettings, Hooks, Parts
-from cachemw.engine.model.bypass import watched
 from cachemw.engine.model.entry import Entry, Item, VaryMarker, Verdict
 from cachemw.engine.model.keys import KeyMaker
 from cachemw.engine.model.outcomes import FAILED
@@ -24,6 +23,7 @@ from cachemw.engine.model.plan import Plan
 from cachemw.engine.model.router import Router
 from cachemw.engine.model.routes import Extra, RouteState, Target
 from cachemw.engine.model.variants import Variants
+from cachemw.engine.privacy.bypass import watched
 from cachemw.http.cache_control import CacheControl
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.targeted import effective_control

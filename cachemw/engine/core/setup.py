@@ -9,14 +9,14 @@ from cachemw.config import Config, Route
 from cachemw.config.syntax.flag import FULL, OFF
 from cachemw.config.syntax.template import parse_template
 from cachemw.config.syntax.values import BODIED_METHODS
-from cachemw.engine.model.bypass import DIRECTIVES, REMOVED
-from cachemw.engine.model.cookie_rules import CookieRules
 from cachemw.engine.model.differences import volatile_parts
-from cachemw.engine.model.identity_headers import OUTER_IDENTITY, identity_names, keyed_names
 from cachemw.engine.model.query import query_reader
 from cachemw.engine.model.router import Router
 from cachemw.engine.model.routes import Identify, Language, RouteState
 from cachemw.engine.model.tags import normalise, route_tag, with_families
+from cachemw.engine.privacy.bypass import DIRECTIVES, REMOVED
+from cachemw.engine.privacy.cookie_rules import CookieRules
+from cachemw.engine.privacy.identity_headers import OUTER_IDENTITY, identity_names, keyed_names
 from cachemw.http.storing import Policy
 
 __all__ = ["make_router", "make_routes"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.model.bypass import host_of, is_host, normalised_host
 from cachemw.engine.model.routes import RouteState
 from cachemw.engine.model.tags import fill, group_tag, normalise
+from cachemw.engine.privacy.bypass import host_of, is_host, normalised_host
 from cachemw.engine.request.urls import tags_of_listed_url, tags_of_target
 from cachemw.errors import TagError
 from cachemw.http.groups import invalidated_groups

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.model.bypass import host_of, normalised_host
 from cachemw.engine.model.tags import group_tag, user_tag, with_families
+from cachemw.engine.privacy.bypass import host_of, normalised_host
 from cachemw.engine.request.decisions import Fetch
 from cachemw.errors import TagError
 from cachemw.http.fields import Fields

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from cachemw.config.syntax.flag import FULL
-from cachemw.engine.model.cookie_rules import CookieRules
 from cachemw.engine.model.differences import Volatile
 from cachemw.engine.model.entry import Key
 from cachemw.engine.model.query import QueryReader
+from cachemw.engine.privacy.cookie_rules import CookieRules
 from cachemw.http.fields import Pair
 from cachemw.http.messages import Head, Request
 from cachemw.http.storing import Policy

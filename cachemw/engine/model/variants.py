@@ -26,11 +26,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from cachemw.engine.model.bypass import CONDITIONAL, KEYED, REMOVED
 from cachemw.engine.model.entry import Entry, Item, Key, VaryMarker
 from cachemw.engine.model.keys import KeyMaker
 from cachemw.engine.model.plan import Plan, weigh_variant
 from cachemw.engine.model.routes import RouteState
+from cachemw.engine.privacy.bypass import CONDITIONAL, KEYED, REMOVED
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.vary import ACCEPT_ENCODING, Selecting, selecting, varies_on
 

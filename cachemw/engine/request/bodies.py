@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from cachemw.config.syntax.flag import OFF
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.model.bypass import bypass_reason
 from cachemw.engine.model.keys import encode_parts
 from cachemw.engine.model.routes import RouteState, Target
+from cachemw.engine.privacy.bypass import bypass_reason
 from cachemw.http.fields import Fields
 from cachemw.http.invalidation import is_unsafe
 from cachemw.http.messages import Content, Request

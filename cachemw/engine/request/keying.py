@@ -4,7 +4,7 @@ What `classify` does with a request, in this order:
 
 1. It finds the route: by the plan of the target if the memo has one, otherwise by the router.
 2. It checks whether the request may use the cache: the route's flag, its methods, and everything in the
-   request that could make its response personal or dangerous to share (`model.bypass`).
+   request that could make its response personal or dangerous to share (`privacy.bypass`).
 3. It makes the plan of the target, or takes it from the memo: the key of scheme, host, path and query.
 4. It extends this plan by what else may change the response: keyed headers, declared cookies, the
    identity, the body (I1). A plan that was extended is remembered with the headers that led to it.
@@ -23,7 +23,12 @@ from msgspec import Struct
 
 from cachemw.config.syntax.flag import FULL, OFF, SHADOW
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.model.bypass import (
+from cachemw.engine.model.entry import Key
+from cachemw.engine.model.keys import encode_parts
+from cachemw.engine.model.plan import Plan, weigh_other
+from cachemw.engine.model.routes import Extra, Identify, RouteState, Target
+from cachemw.engine.model.tags import fill, normalise, url_tags, with_families
+from cachemw.engine.privacy.bypass import (
     CONDITIONAL,
     DIRECTIVES,
     KEYED,
@@ -31,13 +36,8 @@ from cachemw.engine.model.bypass import (
     host_of,
     normalised_host,
 )
-from cachemw.engine.model.cookie_rules import Cookies
-from cachemw.engine.model.entry import Key
-from cachemw.engine.model.identity_headers import is_nobody
-from cachemw.engine.model.keys import encode_parts
-from cachemw.engine.model.plan import Plan, weigh_other
-from cachemw.engine.model.routes import Extra, Identify, RouteState, Target
-from cachemw.engine.model.tags import fill, normalise, url_tags, with_families
+from cachemw.engine.privacy.cookie_rules import Cookies
+from cachemw.engine.privacy.identity_headers import is_nobody
 from cachemw.engine.request.bodies import body_part, body_reason, may_mutate, unkeyed_body
 from cachemw.http import request_control
 from cachemw.http.conditional import is_conditional

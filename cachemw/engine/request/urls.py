@@ -8,8 +8,8 @@ from itertools import islice
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.model.bypass import normalised_host
 from cachemw.engine.model.tags import purged_tag, route_tag, url_tags
+from cachemw.engine.privacy.bypass import normalised_host
 from cachemw.errors import TagError
 
 __all__ = ["purged_tags", "tags_of_listed_url", "tags_of_target", "tags_of_url"]

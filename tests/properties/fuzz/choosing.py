@@ -7,7 +7,8 @@ from urllib.parse import parse_qsl, unquote
 
 from msgspec.structs import replace
 
-from cachemw.engine.model.bypass import (
+from cachemw.engine.model.query import query_reader
+from cachemw.engine.privacy.bypass import (
     CONDITIONAL,
     bypass_reason,
     host_of,
@@ -15,7 +16,6 @@ from cachemw.engine.model.bypass import (
     normalised_host,
     watched,
 )
-from cachemw.engine.model.query import query_reader
 from cachemw.engine.request.keying import Rewrite
 from cachemw.frontdoor.wsgi_environ import EnvironReader, apply_rewrite, native, raw_target
 from cachemw.http.fields import Fields, cookie_pairs, split_list

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from cachemw import Cache
 from cachemw.config import parse_template
 from cachemw.engine.keeping.changes import invalid_tags
-from cachemw.engine.model.bypass import host_of, normalised_host
 from cachemw.engine.model.keys import KeyMaker, decode_parts, encode_parts
 from cachemw.engine.model.router import Router
 from cachemw.engine.model.tags import (
@@ -28,6 +27,7 @@ from cachemw.engine.model.tags import (
     user_tag,
     with_families,
 )
+from cachemw.engine.privacy.bypass import host_of, normalised_host
 from cachemw.engine.request.key_contents import read_key
 from cachemw.engine.request.keying import CacheableRequest, classify
 from cachemw.engine.request.urls import purged_tags, tags_of_listed_url, tags_of_url

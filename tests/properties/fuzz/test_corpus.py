@@ -16,7 +16,8 @@ import pytest
 
 import cachemw.http
 from cachemw.engine.keeping import changes
-from cachemw.engine.model import bypass, keys, query, router, tags
+from cachemw.engine.model import keys, query, router, tags
+from cachemw.engine.privacy import bypass
 from cachemw.engine.request import urls
 from cachemw.stores.redis import codec
 
@@ -50,7 +51,7 @@ OF_HTTP = [
 ]
 FOR_CONFIGURATION = {
     "cachemw.engine.model.query.query_reader",
-    "cachemw.engine.model.bypass.watched",
+    "cachemw.engine.privacy.bypass.watched",
 }
 """What is called once, with words of the application's own."""
 PARSERS = [*OF_HTTP, changes, codec, keys, query, router, bypass, tags, urls]

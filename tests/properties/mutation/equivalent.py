@@ -7,7 +7,7 @@ __all__ = ["EQUIVALENT"]
 _STORING = "cachemw.http.storing"
 _FRESHNESS = "cachemw.http.freshness"
 _KEYING = "cachemw.engine.request.keying"
-_BYPASS = "cachemw.engine.model.bypass"
+_BYPASS = "cachemw.engine.privacy.bypass"
 _KEEPING = "cachemw.engine.keeping.storing"
 _FLOORS = "cachemw.invalidation.floors"
 
@@ -159,7 +159,7 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
         "len(parts) == _PLAN and parts[1] is None",
         "len(parts) == _PLAN",
     ): _ONE_OF_TWO,
-    # -- engine.model.bypass ---------------------------------------------------------------------
+    # -- engine.privacy.bypass ---------------------------------------------------------------------
     (_BYPASS, "watched", "{b'host'}", "{b'hostX'}"): (
         "a name without a hyphen has no other spelling; Host is there so that the list is complete"
     ),

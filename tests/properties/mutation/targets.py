@@ -9,7 +9,7 @@ MODULES = (
     "cachemw.http.vary",
     "cachemw.http.freshness",
     "cachemw.engine.request.keying",
-    "cachemw.engine.model.bypass",
+    "cachemw.engine.privacy.bypass",
     "cachemw.engine.model.variants",
     "cachemw.engine.model.keys",
     "cachemw.engine.keeping.storing",

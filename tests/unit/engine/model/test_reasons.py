@@ -39,7 +39,7 @@ RETURN_WHY_NOT_STORED = {
     "cachemw.engine.keeping.storing": {"refusal"},
 }
 RETURN_WHY_FORWARDED = {
-    "cachemw.engine.model.bypass": {"bypass_reason"},
+    "cachemw.engine.privacy.bypass": {"bypass_reason"},
     "cachemw.engine.request.bodies": {"body_reason", "_why_unread"},
     "cachemw.engine.request.keying": {"_misplaced"},
     "cachemw.engine.flows.on_request": {"_why_alone", "_why_missed"},
@@ -106,7 +106,7 @@ def counted_as_not_stored() -> Iterator[tuple[str, str]]:
 
 def looked_up() -> Iterator[tuple[str, str]]:
     """Yield the reasons of headers, which are in a table."""
-    module = "cachemw.engine.model.bypass"
+    module = "cachemw.engine.privacy.bypass"
     for node in MODULES[module].body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
             for value in node.value.values:

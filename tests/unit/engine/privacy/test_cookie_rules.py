@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachemw.config.syntax.cookie_names import ANALYTICS
-from cachemw.engine.model.cookie_rules import CookieRules, Cookies
+from cachemw.engine.privacy.cookie_rules import CookieRules, Cookies
 
 PLAIN: dict[str, Any] = {"ignored": ANALYTICS}
 NONE: dict[str, Any] = {"declared": frozenset()}

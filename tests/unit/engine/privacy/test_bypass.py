@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachemw.engine.model.bypass import (
+from cachemw.engine.privacy.bypass import (
     CONDITIONAL,
     KEYED,
     REMOVED,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cachemw.engine.model.bypass import CONDITIONAL, KEYED, RANGE, REMOVED
-from cachemw.engine.model.identity_headers import (
+from cachemw.engine.privacy.bypass import CONDITIONAL, KEYED, RANGE, REMOVED
+from cachemw.engine.privacy.identity_headers import (
     IDENTITY,
     OUTER_ENVIRON,
     OUTER_IDENTITY,

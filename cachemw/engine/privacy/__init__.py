@@ -1,0 +1,8 @@
+"""Privacy rules for requests: what tells who is asking, or could change the response.
+
+Reading order:
+
+- `bypass`: request headers that bypass the cache, are keyed, or are removed.
+- `identity_headers`: headers, variables and outer middleware that say who is asking.
+- `cookie_rules`: which cookies are keyed, removed, or bypass the cache.
+"""
