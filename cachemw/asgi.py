@@ -90,7 +90,7 @@ class CacheMiddleware:
                 watched = [*(watched or ()), *outer] or None
             target = target_of(scope, host)
             held_out = self._engine.holdout > 0.0 and self._is_held_out()
-            framed = scope.get("http_version") in _FRAMED
+            framed = scope.get("http_version", "1.1") in _FRAMED
             plain_get = scope["method"] == "GET" and framed and not held_out
             if plain_get and (len(first) == len(headers) or has_one_host(headers)):
                 hit = self._hit(target, watched, headers, now)

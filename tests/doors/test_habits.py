@@ -220,7 +220,7 @@ def test_a_refresh_sees_the_state_of_the_lifespan_alone(clock: FakeClock) -> Non
 
         await app(lifespan, nothing, nothing)
         origin.scopes.clear()
-        mine = {"state": {"pool": 1, "user": "ann"}, "extensions": {"tls": {"client": "ann"}}}
+        mine = {"state": {"pool": 1, "of": "ann"}, "extensions": {"tls": {"client": "ann"}}}
         await ask(app, **mine)
         stale(cache, clock)
         assert "stale" in (await ask(app, **mine))[1]
