@@ -7,7 +7,9 @@ __all__ = ["EQUIVALENT"]
 _STORING = "cachemw.http.storing"
 _FRESHNESS = "cachemw.http.freshness"
 _KEYING = "cachemw.engine.request.keying"
+_CONTENTS = "cachemw.engine.request.key_contents"
 _BYPASS = "cachemw.engine.privacy.bypass"
+_COOKIES = "cachemw.engine.privacy.cookie_rules"
 _KEEPING = "cachemw.engine.keeping.storing"
 _FLOORS = "cachemw.invalidation.floors"
 
@@ -125,36 +127,37 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
     (
         _KEYING,
         "_visible_headers",
-        "route.cookies is None or b'cookie' not in fields",
-        "route.cookies is None",
-    ): "it saves calls: without a Cookie header there are no cookies, and nothing is removed",
+        "not cookies.altered or b'cookie' not in fields",
+        "not cookies.altered",
+    ): "it saves a call: without a Cookie header none is seen, and `without` removes nothing",
     (_KEYING, "_extended_plan", "b'='.join", "b'=X'.join"): (
         "no cookie's name has an equals sign in it, so both separators tell where the name ends"
     ),
+    # -- engine.request.key_contents ---------------------------------------------------------------
     (
-        _KEYING,
+        _CONTENTS,
         "",
         '_IN_PATH = "/%:@!$&\'()*+,;=~-._[]"',
         '_IN_PATH = "/%:@!$&\'()*+,;=~-._[]X"',
     ): "`quote` never quotes letters",
-    (_KEYING, "", "_IN_PATH + '?'", "_IN_PATH + '?X'"): "`quote` never quotes letters",
-    (_KEYING, "read_key", "break", "continue"): (
+    (_CONTENTS, "", "_IN_PATH + '?'", "_IN_PATH + '?X'"): "`quote` never quotes letters",
+    (_CONTENTS, "read_key", "break", "continue"): (
         "the parts stay the same, so the loop comes to the same place again, and ends"
     ),
     (
-        _KEYING,
+        _CONTENTS,
         "read_key",
         "len(parts) == _PLAN and parts[1] is None",
         "len(parts) == _PLAN or parts[1] is None",
     ): _ONE_OF_TWO,
     (
-        _KEYING,
+        _CONTENTS,
         "read_key",
         "len(parts) == _PLAN and parts[1] is None",
         "parts[1] is None",
     ): _ONE_OF_TWO,
     (
-        _KEYING,
+        _CONTENTS,
         "read_key",
         "len(parts) == _PLAN and parts[1] is None",
         "len(parts) == _PLAN",
@@ -175,22 +178,35 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
     (_BYPASS, "is_host", "hosts[0]", "hosts[-1]"): "there is exactly one",
     (
         _BYPASS,
-        "normalised_host",
+        "host_of",
         "request.headers.first(b'host') or b''",
         "request.headers.first(b'host')",
     ): f"for the type checker: {_NO_HOST}",
     (
         _BYPASS,
-        "normalised_host",
+        "host_of",
         "request.headers.first(b'host') or b''",
         "request.headers.first(b'host') or b'X'",
     ): f"for the type checker: {_NO_HOST}",
+    # -- engine.privacy.cookie_rules --------------------------------------------------------------
     (
-        _BYPASS,
-        "normalised_host",
-        "DEFAULT_PORTS.get(request.scheme, b'\\n')",
-        "DEFAULT_PORTS.get(request.scheme, b'\\nX')",
-    ): "no well-formed Host has a newline in it, so nothing is removed in either case",
+        _COOKIES,
+        "CookieRules.key",
+        "self._sorts and self._highest(lines) > _KEYED",
+        "self._highest(lines) > _KEYED",
+    ): "it saves a call: where nothing is sorted, no cookie is of a kind above _KEYED",
+    (_COOKIES, "CookieRules._highest", "kind > highest", "kind >= highest"): (
+        "the same kind again changes nothing"
+    ),
+    (
+        _COOKIES,
+        "CookieRules._highest",
+        "kind != _OTHER or part.strip()",
+        "part.strip()",
+    ): "a part without any text has no name, so whether it counts as removed changes nothing",
+    (_COOKIES, "CookieRules._without_ignored", "strict=True", "strict=False"): (
+        "there is one kind for each part; the linter wants a decision"
+    ),
     # -- engine.keeping.storing ------------------------------------------------------------------
     (_KEEPING, "", "{204, 304}", "{204}"): "a 304 is never stored: `http.storing` refuses it",
     (_KEEPING, "judge_head", "retain=0.0", "retain=-1.0"): (
