@@ -21,6 +21,7 @@ _ONE_OF_TWO = (
     "of the keys that `classify` makes, those with six parts are those whose second part is None: a"
     " variant has an odd number of parts, and each of its names is there"
 )
+_ONLY_OPERATION = "of all reasons, `may_mutate` treats only `operation` in its own way"
 _LEADING_ZEROS = (
     "only lengths with leading zeros are read differently, and `refusal` refuses those in any case"
 )
@@ -105,6 +106,27 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
     ): "it saves a call: `without` returns the same headers if there is nothing to remove",
     (
         _KEYING,
+        "CacheableRequest.has_removed_cookies",
+        "bool(sent) and sent != self.headers.values(b'cookie')",
+        "sent != self.headers.values(b'cookie')",
+    ): "it saves a look: where no Cookie header was sent, the application sees none",
+    (
+        _KEYING,
+        "classify",
+        "may_mutate(route, request, 'off')",
+        "may_mutate(route, request, 'offX')",
+    ): (_ONLY_OPERATION),
+    (
+        _KEYING,
+        "classify",
+        "may_mutate(route, request, 'method')",
+        "may_mutate(route, request, 'methodX')",
+    ): _ONLY_OPERATION,
+    (_KEYING, "classify", "not reason and request.outer", "not reason"): (
+        "it saves a call: `_misplaced` finds nothing where nothing is outside"
+    ),
+    (
+        _KEYING,
         "classify",
         "route.share != FULL and isinstance(cacheable, CacheableRequest)",
         "isinstance(cacheable, CacheableRequest)",
@@ -141,6 +163,18 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
         '_IN_PATH = "/%:@!$&\'()*+,;=~-._[]X"',
     ): "`quote` never quotes letters",
     (_CONTENTS, "", "_IN_PATH + '?'", "_IN_PATH + '?X'"): "`quote` never quotes letters",
+    (
+        _CONTENTS,
+        "read_key",
+        "mount and unquote_to_bytes(path) == mount + decoded",
+        "unquote_to_bytes(path) == mount + decoded",
+    ): "it saves a comparison: an empty mount is set to an empty mount",
+    (
+        _CONTENTS,
+        "_read_plan",
+        "_text(name).lstrip(':')",
+        "_text(name).lstrip(':X')",
+    ): "the names of headers are in lower case, so none begins with a capital X",
     (_CONTENTS, "read_key", "break", "continue"): (
         "the parts stay the same, so the loop comes to the same place again, and ends"
     ),
