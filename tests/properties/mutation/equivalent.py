@@ -25,6 +25,9 @@ _ONLY_OPERATION = "of all reasons, `may_mutate` treats only `operation` in its o
 _LEADING_ZEROS = (
     "only lengths with leading zeros are read differently, and `refusal` refuses those in any case"
 )
+_NOTHING_OVERWRITTEN = (
+    "it saves calls: `is_overwritten` finds nothing where no cookie is set, or none was removed"
+)
 _SMALLEST_MAX_SIZE = "`max_size` is at least 1"
 _ZERO_OR_MORE = "the larger of this and Age counts, and Age is 0 or more"
 
@@ -246,6 +249,24 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
     (_KEEPING, "judge_head", "retain=0.0", "retain=-1.0"): (
         "`http.storing` retains nothing where this is 0 or less"
     ),
+    (
+        _KEEPING,
+        "sets_removed_cookie",
+        "b'set-cookie' not in head.headers or not fetch.cacheable.has_removed_cookies",
+        "b'set-cookie' not in head.headers and (not fetch.cacheable.has_removed_cookies)",
+    ): _NOTHING_OVERWRITTEN,
+    (
+        _KEEPING,
+        "sets_removed_cookie",
+        "b'set-cookie' not in head.headers or not fetch.cacheable.has_removed_cookies",
+        "not fetch.cacheable.has_removed_cookies",
+    ): _NOTHING_OVERWRITTEN,
+    (
+        _KEEPING,
+        "sets_removed_cookie",
+        "b'set-cookie' not in head.headers or not fetch.cacheable.has_removed_cookies",
+        "b'set-cookie' not in head.headers",
+    ): _NOTHING_OVERWRITTEN,
     (
         _KEEPING,
         "_stated_length",
