@@ -244,6 +244,10 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
     (_COOKIES, "CookieRules._without_ignored", "strict=True", "strict=False"): (
         "there is one kind for each part; the linter wants a decision"
     ),
+    # -- engine.model.variants ---------------------------------------------------------------------
+    ("cachemw.engine.model.variants", "selecting_names", "names or ()", "names"): (
+        "for the type checker: `http.storing` has refused `Vary: *`"
+    ),
     # -- engine.keeping.storing ------------------------------------------------------------------
     (_KEEPING, "", "{204, 304}", "{204}"): "a 304 is never stored: `http.storing` refuses it",
     (_KEEPING, "judge_head", "retain=0.0", "retain=-1.0"): (
