@@ -16,7 +16,11 @@ from cachemw.cli.common.options import (
 )
 from cachemw.cli.common.printing import echo, echo_json, make_table, open_console
 from cachemw.config import Config, Route
-from cachemw.config.checks.warnings import health_check_warning, redis_warnings
+from cachemw.config.checks.warnings import (
+    cookies_warning,
+    health_check_warning,
+    redis_warnings,
+)
 from cachemw.engine.core.setup import make_routes
 from cachemw.errors import ConfigError, Problem
 from cachemw.rollout.flags.files import read_flags
@@ -79,16 +83,23 @@ def _configured_flags(config: Config) -> Flags:
 
 
 def _collect_warnings(config: Config, states: dict[str, str]) -> list[str]:
-    """Return warnings about Redis, and one for each cached route that looks like a health check."""
+    """Return warnings about Redis, removed cookies, and routes that look like a health check."""
     warnings: list[str] = []
     if config.redis is not None:
         warnings = redis_warnings(config.namespace, has_secret=bool(config.secret))
+    cached = [route for route in config.routes if states[f"route:{route.name}"] != "off"]
+    if removing := [route.name for route in cached if _removes_cookies(route)]:
+        warnings.append(cookies_warning(removing))
     return warnings + [
         warning
-        for route in config.routes
-        if states[f"route:{route.name}"] != "off"
-        and (warning := health_check_warning(route.name, route.path, route.mount))
+        for route in cached
+        if (warning := health_check_warning(route.name, route.path, route.mount))
     ]
+
+
+def _removes_cookies(route: Route) -> bool:
+    """Tell whether the application may miss a cookie of a signed-in visitor."""
+    return route.cookies is not None and not route.personal_cookies and route.identity is None
 
 
 def _print(path: ConfigLocation, config: Config, states: dict[str, str]) -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from cachemw.cli.demo.processes import Shop
 
+pytestmark = pytest.mark.thorough
+
 ASK = Path(__file__).with_name("ask.py")
 FRONT_ENDS = ("fastapi", "django", "flask")
 

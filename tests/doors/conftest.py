@@ -20,16 +20,21 @@ from .language import Handler
 
 FRAMEWORKS = ("starlette", "fastapi", "flask")
 EVERYWHERE = {"test_hits", "test_pass_through", "test_privacy", "test_storing", "test_streams"}
+SLOW_IN_LOOPS = {"test_canary"}
+"""Modules of thousands of requests, each of which costs Django ten milliseconds in an event loop."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as thorough what runs behind a framework, and would find the same behind its front door."""
+    """Mark as thorough what would find the same behind another door, or takes long behind this one."""
     for item in items:
         callspec = getattr(item, "callspec", None)
-        if callspec is None or callspec.params.get("kind") not in FRAMEWORKS:
+        if callspec is None or item.path.parent.name != "doors":
             continue
-        if item.path.parent.name == "doors" and item.path.stem not in EVERYWHERE:
+        kind, module = callspec.params.get("kind"), item.path.stem
+        if (kind in FRAMEWORKS and module not in EVERYWHERE) or (
+            kind == "django-async" and module in SLOW_IN_LOOPS
+        ):
             item.add_marker(pytest.mark.thorough)
 
 

@@ -15,6 +15,8 @@ from tests.support.waiting import until
 
 from .load import Load, slow_body
 
+pytestmark = pytest.mark.thorough
+
 KINDS = [
     "uvicorn",
     "gunicorn",

@@ -15,6 +15,8 @@ import pytest
 from tests.support.servers import Client, Server, client_of_each, serve
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.thorough
+
 
 def wrong_answers(servers: list[Server], clients: list[Client], rounds: int) -> list[str]:
     """Ask for many pages from all clients at once; give what came wrong."""

@@ -16,6 +16,8 @@ from tests.support.waiting import until
 
 from .load import ask, is_whole, leave, slow_body
 
+pytestmark = pytest.mark.thorough
+
 TAKEN = 0.06
 """Seconds within which a client goes away: what a page takes, the ways to Redis with it."""
 

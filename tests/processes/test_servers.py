@@ -17,6 +17,8 @@ import pytest
 from tests.support.servers import Answer, Client, Server, client_of_each, serve
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.thorough
+
 NAMES = (f"name-{number}" for number in itertools.count())
 
 

@@ -70,6 +70,7 @@ def test_the_application_is_called_once(own_redis_server: RedisServer) -> None:
     assert calls(own_redis_server) == 1
 
 
+@pytest.mark.thorough
 def test_it_is_called_twice_when_the_process_that_leads_is_killed(
     own_redis_server: RedisServer,
 ) -> None:
@@ -81,6 +82,7 @@ def test_it_is_called_twice_when_the_process_that_leads_is_killed(
     assert calls(own_redis_server) == 2
 
 
+@pytest.mark.thorough
 def test_an_application_that_takes_longer_than_a_lease_is_called_once(
     own_redis_server: RedisServer,
 ) -> None:
@@ -103,6 +105,7 @@ def test_a_lease_that_was_renewed_ends_with_its_process(own_redis_server: RedisS
     assert called - killed < LEASE + 1.0, "no longer than it lasts; the machine is busy"
 
 
+@pytest.mark.thorough
 def test_nobody_queues_for_what_cannot_be_kept(own_redis_server: RedisServer) -> None:
     # Guard: the marker that `refuse` leaves in the lease's place. Without it the processes take
     # turns: the calls of one end while those of the next begin.

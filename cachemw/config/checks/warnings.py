@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-__all__ = ["health_check_warning", "redis_warnings"]
+__all__ = ["cookies_warning", "health_check_warning", "redis_warnings"]
 
 DEFAULT_NAMESPACE = "default"
 
 _HEALTH = frozenset({"health", "healthcheck", "healthz", "liveness", "readiness"})
 _HEALTH_AT_THE_END = frozenset({"live", "livez", "ping", "ready", "readyz"})
 """Words that mean a health check only at the end of a path: `/live/scores` is something else."""
+
+
+def cookies_warning(names: Sequence[str]) -> str:
+    """Return a warning about the routes of these names, which remove cookies that nobody called personal."""
+    routes = ", ".join(names)
+    return (
+        f"cookies are removed on {routes}. If a page there sets a cookie that its visitor has (a session,"
+        " the token of a form), the application is called twice, and nothing is kept. List such cookies:"
+        ' personal_cookies = ["sessionid"]'
+    )
 
 
 def health_check_warning(name: str, path: str, mount: str | None) -> str:

@@ -68,7 +68,8 @@ def test_json_has_every_route(run: Run, write: Write) -> None:
     path = write(f'{REDIS}namespace = "shop"\nsecret = "{"s" * 16}"\n{ROUTES}')
     output = run("check", path, "--json").stdout
     found = json.loads(output)
-    assert (found["ok"], found["warnings"]) == (True, [])
+    assert found["ok"]
+    assert [each.partition(".")[0] for each in found["warnings"]] == [REMOVING]
     assert [route["state"] for route in found["routes"]] == ["on", "off", "on"]
     assert found["routes"][0]["ttl"] == 90
     assert found["routes"][1]["cookies"] == []
@@ -76,6 +77,7 @@ def test_json_has_every_route(run: Run, write: Write) -> None:
 
 
 UNSIGNED, UNNAMED = "secret is not set", "namespace is 'default'"
+REMOVING = "cookies are removed on product"
 
 
 @pytest.mark.parametrize(
@@ -97,6 +99,7 @@ def test_entries_that_others_could_forge_or_share_are_warned_of(
 ) -> None:
     path = write(settings + ROUTES)
     lines = run("check", path).stderr.splitlines()
+    warned = [*warned, REMOVING]
     assert len(lines) == len(warned)
     assert all(
         line.startswith(f"warning: {each}") for line, each in zip(lines, warned, strict=True)
@@ -105,6 +108,25 @@ def test_entries_that_others_could_forge_or_share_are_warned_of(
     found = json.loads(run("check", path, "--json").stdout)
     assert found["ok"]
     assert [f"warning: {each}" for each in found["warnings"]] == lines
+
+
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ("cookies = []", True),
+        ('cookies = ["theme"]', True),
+        ("", False),
+        ('personal_cookies = ["sid"]', False),
+        ('cookies = []\npersonal_cookies = ["sid"]', False),
+        ("cookies = []\nenabled = false", False),
+        ('identity = "who:who"', False),
+    ],
+)
+def test_a_route_that_removes_cookies_which_may_be_personal_is_warned_of(
+    run: Run, write: Write, options: str, warned: bool
+) -> None:
+    write(f'[[routes]]\nname = "shop"\npath = "/shop"\nttl = "5s"\n{options}\n')
+    assert ("cookies are removed on shop. " in run("check").stderr) is warned
 
 
 def test_the_default_namespace_is_the_one_that_is_warned_of() -> None:

@@ -124,7 +124,9 @@ def unprintable(text: str) -> str:
     return "".join(each for each in text if not each.isprintable() and each != "\n")
 
 
-@pytest.mark.parametrize("colour", [False, True], ids=["plain", "colour"])
+@pytest.mark.parametrize(
+    "colour", [False, pytest.param(True, marks=pytest.mark.thorough)], ids=["plain", "colour"]
+)
 def test_nothing_from_outside_is_printed_raw(evil: Site, colour: bool) -> None:
     shown = ""
     for arguments in COMMANDS:

@@ -39,7 +39,9 @@ def agents(kit: Kit, number: int) -> object:
     return kit.engine.variants.key_of(plan, ((b"user-agent", anew(b"%d" % number + b"z" * 1000)),))
 
 
-@pytest.mark.parametrize("make", [plain, long, hosts, agents])
+@pytest.mark.parametrize(
+    "make", [plain, pytest.param(long, marks=pytest.mark.thorough), hosts, agents]
+)
 def test_two_generations_are_all_that_is_kept(make: Make) -> None:
     """I4. Each fails where what it adds has no weight."""
     kit = Kit()

@@ -308,6 +308,7 @@ def test_the_door_remembers_what_came_lately_and_takes_few_strangers_for_it() ->
     assert fresh == 0
 
 
+@pytest.mark.thorough
 def test_discarding_and_filling_for_ever_takes_no_memory() -> None:
     tier = tier_of(100)
     for number in range(50):
@@ -621,7 +622,7 @@ def fill(count: int, largest: int) -> tuple[MemoryTier, int]:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("largest", [1_000, 4_000])
+@pytest.mark.parametrize("largest", [1_000, pytest.param(4_000, marks=pytest.mark.thorough)])
 def test_the_size_is_honest_and_an_entry_costs_1200_bytes_over_its_body(
     largest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,14 +18,15 @@ main(sys.argv[2], *map(int, sys.argv[3:]))
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize(
     ("population", "mebibytes", "turns", "left"),
     [
         # Many objects below 512 bytes, of which Python keeps the pages.
-        pytest.param("small", 16, 3, 0.7, marks=pytest.mark.thorough),
+        pytest.param("small", 16, 3, 0.7),
         ("threads", 32, 5, 0.3),
-        pytest.param("shared", 32, 5, 0.3, marks=pytest.mark.thorough),
+        pytest.param("shared", 32, 5, 0.3),
     ],
 )
 def test_a_tier_filled_and_replaced_grows_the_process_by_its_cap(

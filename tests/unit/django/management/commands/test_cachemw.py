@@ -82,6 +82,7 @@ def test_it_has_every_command_and_their_help(manage: Manage) -> None:
     assert own.startswith("Usage: manage.py cachemw purge [OPTIONS]")
 
 
+@pytest.mark.thorough
 def test_flags_are_set_through_the_settings_too(
     manage: Manage, redis_url: str, age_log: Aged
 ) -> None:
@@ -96,6 +97,7 @@ def test_flags_are_set_through_the_settings_too(
     assert line.split("│")[2:5] == [" on         ", " off  ", " off       "]
 
 
+@pytest.mark.thorough
 def test_a_file_that_the_command_line_names_wins(manage: Manage, tmp_path: Path) -> None:
     """Fails when `chosen` asks the settings first."""
     (tmp_path / "other.toml").write_text('namespace = "other"\n', encoding="utf-8")
@@ -124,6 +126,7 @@ def test_a_project_without_the_setting_is_told(manage: Manage) -> None:
     )
 
 
+@pytest.mark.thorough
 def test_every_mistake_in_the_setting_is_a_line(manage: Manage) -> None:
     wrong = {"namspace": "a", "routes": [{"path": "a", "ttl": "1m"}]}
     done = manage("cachemw", "purge", "--everything", setting=wrong, code=1)
@@ -134,6 +137,7 @@ def test_every_mistake_in_the_setting_is_a_line(manage: Manage) -> None:
     assert [each["path"] for each in document["problems"]] == ["namspace", "routes[0].path"]
 
 
+@pytest.mark.thorough
 def test_exit_codes_are_the_command_line_s(manage: Manage) -> None:
     down = config(redis="redis://127.0.0.1:1/0")
     assert (
