@@ -119,9 +119,8 @@ class AsgiRelay:
             if self._dropped < 0:
                 self._exchange.finish()
             raise
-        except (
-            Exception
-        ):  # other servers say by this that it has gone, and the application may go on
+        except Exception:
+            # Other servers say by this that the client has gone, and the application may go on.
             self._exchange.spoil("incomplete")
             raise
 

@@ -232,9 +232,8 @@ class Exchange:
 
     def complete(self) -> None:
         """Store the whole body in memory."""
-        if (
-            self._is_cancelled()
-        ):  # an application may catch that, and end its body as if it were whole
+        # An application may catch its cancellation, and end its body as if it were whole (I7).
+        if self._is_cancelled():
             self.spoil("incomplete")
         collector, self._collector = self._collector, None
         if collector is None:
