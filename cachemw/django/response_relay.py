@@ -73,9 +73,8 @@ class ResponseRelay:
             body = request.__dict__.get("_body")
             request.__dict__.clear()
             request.__dict__.update(attributes)
-            if (
-                body is not None
-            ):  # the first call has read it, and Django closes what it was read from
+            # The first call has read it, and Django closes what it was read from.
+            if body is not None:
                 request.__dict__.update(_body=body, _stream=io.BytesIO(body))
             request.META.clear()
             request.META.update(meta)
