@@ -83,8 +83,8 @@ class CacheMiddleware:
                 watched = [(name, value) for name, value in headers if name in self._names]
             if (
                 ("session" in scope or "user" in scope or "auth" in scope)
-                or ("extensions" in scope and "tls" in scope["extensions"])
-                or ((state := scope.get("state")) and type(state) is dict and not _ABSENT(state))
+                or ("extensions" in scope and "tls" in (scope["extensions"] or ()))
+                or ((state := scope.get("state")) and not (type(state) is dict and _ABSENT(state)))
             ):
                 outer = outer_of(scope, self._state or {})
                 watched = [*(watched or ()), *outer] or None
@@ -112,12 +112,6 @@ class CacheMiddleware:
         if scope["type"] == "lifespan":
             self._state = scope.get("state")
             send = Lifespan(self._pipeline.core, send).relay
-        await self.app(scope, receive, send)
-
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            send = Lifespan(self._pipeline.core, send).relay
-            self._lifespan_state = scope.get("state") or {}
         await self.app(scope, receive, send)
 
     async def _look_closer(

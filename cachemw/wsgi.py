@@ -69,6 +69,7 @@ class CacheMiddleware:
                     framed=not terminated,
                 )
         except Exception:  # on an internal error, bypass the cache (I3)
+            hit = None
             self._pipeline.bypass(now)
         if hit is not None:
             status, headers, body, route = hit

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import asyncio
 import io
 from collections.abc import AsyncIterator, Iterator
@@ -74,9 +73,8 @@ class ResponseRelay:
             body = request.__dict__.get("_body")
             request.__dict__.clear()
             request.__dict__.update(attributes)
-            if (
-                body is not None
-            ):  # the first call has read it, and Django closes what it was read from
+            # The first call has read it, and Django closes what it was read from.
+            if body is not None:
                 request.__dict__.update(_body=body, _stream=io.BytesIO(body))
             request.META.clear()
             request.META.update(meta)
@@ -187,8 +185,5 @@ class ResponseRelay:
         self._exchange.finish()
 
     def __del__(self) -> None:
-        # Garbage may be collected in a thread that holds a lock which `finish` needs. Another thread
-        # can wait for that lock. (`threading.Thread` has locks of its own.)
-        if self._streams and not self._exchange.finished:
-            with suppress(RuntimeError):  # the interpreter is shutting down
-                _thread.start_new_thread(self._exchange.finish, ())
+        if self._streams:
+            self._exchange.finish_elsewhere()

@@ -70,7 +70,13 @@ def _size(file: Any) -> int:
     return int(size)
 
 
-_IDENTITY = {"session": b":session", "user": b":user", "auth": b":auth", "current_user": b":user"}
+_IDENTITY = {
+    "session": b":session",
+    "user": b":user",
+    "auser": b":user",
+    "auth": b":auth",
+    "current_user": b":user",
+}
 """Attributes by which middleware hands on who is asking. They are looked for, and not evaluated: whoever
 reads `request.user` reads the session, and then every response varies on the cookie."""
 

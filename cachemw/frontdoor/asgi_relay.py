@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cachemw.engine.keeping.storing import is_endless
 from cachemw.frontdoor.asgi_scope import (
     App,
     Message,
@@ -24,6 +25,7 @@ _BEFORE_START = frozenset({"http.response.early_hint", "http.response.debug", "h
 """Messages that come before the response, and have nothing to do with it."""
 _MOST_DROPPED = 2 << 20
 """Bytes of a response that are dropped before it is ended: as many as a route stores by default."""
+_ASKED_AGAIN = "this response is not sent: the application is asked again"
 _WHOLE = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 """Messages that end the body, as far as they do not say that more follows."""
 
@@ -117,15 +119,18 @@ class AsgiRelay:
             if self._dropped < 0:
                 self._exchange.finish()
             raise
+        except Exception:
+            # Other servers say by this that the client has gone, and the application may go on.
+            self._exchange.spoil("incomplete")
+            raise
 
     def _drop(self, message: Message) -> None:
         """Drop a message of the first response; end one that may have no end, as if the client had left."""
         self._dropped += len(message.get("body", b""))
-        endless = self._fields.first(b"content-type") or b""
         if message.get("more_body", False) and (
-            endless.startswith(b"text/event-stream") or self._dropped > _MOST_DROPPED
+            is_endless(self._fields) or self._dropped > _MOST_DROPPED
         ):
-            raise ConnectionResetError("this response is not sent: the application is asked again")
+            raise ConnectionResetError(_ASKED_AGAIN)
 
     async def _on_start(self, message: Message) -> None:
         """Hold the start of a response whose body may come in one piece, with no trailers."""
@@ -142,9 +147,12 @@ class AsgiRelay:
             await self._send(message)
             return
         self._held = message
+        endless = is_endless(self._fields)
         one_piece = b"content-length" in self._fields and not message.get("trailers")
-        if not (self._exchange.may_store and one_piece):
+        if endless or not (self._exchange.may_store and one_piece):
             await self._flush()
+            if endless and self._dropped >= 0:  # its first piece may be a long time off
+                raise ConnectionResetError(_ASKED_AGAIN)
 
     async def _flush(self, body: bytes | None = None) -> None:
         """Decide on the held start of the response, and send the result."""

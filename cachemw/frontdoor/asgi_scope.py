@@ -64,7 +64,7 @@ def outer_of(scope: Scope, lifespan_state: Mapping[str, object]) -> tuple[Pair, 
         if name in scope
     ]
     state = scope.get("state")
-    if not isinstance(state, dict):
+    if not isinstance(state, Mapping):
         state = {}
     found += [
         (b":user", f'scope["state"]["{name}"]'.encode("ascii"))

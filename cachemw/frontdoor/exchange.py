@@ -24,7 +24,9 @@ Every failure of the cache is caught here and logged; the application's answer g
 
 from __future__ import annotations
 
+import _thread
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from cachemw.engine.core.effects import SharedWrite
@@ -133,11 +135,6 @@ class Exchange:
         return self._collector is not None
 
     @property
-    def finished(self) -> bool:
-        """Whether `finish` was called."""
-        return self._finished
-
-    @property
     def keys_body(self) -> bool:
         """Whether the request's body was read before the application was called.
 
@@ -235,9 +232,8 @@ class Exchange:
 
     def complete(self) -> None:
         """Store the whole body in memory."""
-        if (
-            self._is_cancelled()
-        ):  # an application may catch that, and end its body as if it were whole
+        # An application may catch its cancellation, and end its body as if it were whole (I7).
+        if self._is_cancelled():
             self.spoil("incomplete")
         collector, self._collector = self._collector, None
         if collector is None:
@@ -350,6 +346,16 @@ class Exchange:
                 fetch.abandon()
             self._settle(fetch)
         self.sent()
+
+    def finish_elsewhere(self) -> None:
+        """Finish in another thread; for `__del__`.
+
+        Garbage may be collected in a thread that holds a lock which `finish` needs. Another thread can
+        wait for that lock. (`threading.Thread` has locks of its own.)
+        """
+        if not self._finished:
+            with suppress(RuntimeError):  # the interpreter is shutting down
+                _thread.start_new_thread(self.finish, ())
 
     def _settle(self, fetch: Fetch) -> None:
         """Settle the lease, for which other processes wait."""

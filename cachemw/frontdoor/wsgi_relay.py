@@ -8,6 +8,7 @@ from http import HTTPStatus
 from itertools import chain, islice
 from typing import Any
 
+from cachemw.engine.keeping.storing import is_endless
 from cachemw.frontdoor.exchange import Exchange
 from cachemw.frontdoor.wsgi_environ import Environ, apply_rewrite, native
 from cachemw.http.fields import Fields
@@ -123,13 +124,13 @@ class WsgiRelay:
         whole = _whole(iterable) if self._head is not None else None
         if whole is not None:
             replacement = self._send_head(whole)
-            return _Body(self._exchange, iterable, iter((whole,)), replacement, self._length)
+            return self._body(iterable, iter((whole,)), replacement)
         # The head may come as late as the first piece. Nothing can be sent before that anyway, and
         # if the application fails before that, a stale answer can replace its response.
         pieces = iter(iterable)
         # A body that needs no look is not touched before the server asks for it.
         passes = self._head is not None and not self._exchange.may_store
-        begun = [] if passes else list(islice(pieces, 1))
+        begun = [] if passes or self._is_endless() else list(islice(pieces, 1))
         all_pieces = chain(begun, pieces)
         if self._wrote:
             return _Body(self._exchange, iterable, all_pieces, self._replacement)
@@ -137,7 +138,15 @@ class WsgiRelay:
         if passes and self._is_file(iterable):
             self._exchange.finish()
             return iterable
-        return _Body(self._exchange, iterable, all_pieces, replacement, self._length)
+        return self._body(iterable, all_pieces, replacement)
+
+    def _body(
+        self, iterable: Iterable[bytes], pieces: Iterator[bytes], replacement: bytes | None
+    ) -> Iterable[bytes]:
+        """Return the body of a head that was decided on: none if the response is dropped."""
+        if self._dropped:
+            return ()
+        return _Body(self._exchange, iterable, pieces, replacement, self._length)
 
     def _is_file(self, iterable: Iterable[bytes]) -> bool:
         """Tell whether the server may send a body without reading it: it made the object, or it is a file."""
@@ -145,6 +154,13 @@ class WsgiRelay:
         return hasattr(iterable, "read") or (
             isinstance(wrapper, type) and isinstance(iterable, wrapper)
         )
+
+    def _is_endless(self) -> bool:
+        """Tell whether the head is of a stream without an end: nobody waits for its first piece."""
+        try:
+            return self._head is not None and is_endless(_fields(self._head[1]))
+        except Exception:  # the server may take what we cannot read (I3)
+            return False
 
     def _is_all(self, begun: list[bytes]) -> bool:
         """Tell whether the first piece is all that the head announces: frameworks wrap whole bodies."""
@@ -253,6 +269,10 @@ class _Body:
         finally:
             exchange.finish()
             exchange.save()
+
+    def __del__(self) -> None:
+        # Servers close a body. Middleware outside may drop it, to send another response instead.
+        self._exchange.finish_elsewhere()
 
     def _drain(self) -> None:
         try:

@@ -174,9 +174,8 @@ class Rollout:
                 )
                 try:
                     self._thread.start()
-                except (
-                    RuntimeError
-                ):  # no thread can be started now; the log's next tick tries again
+                except RuntimeError:
+                    # No thread can be started now. The log's next tick tries again.
                     self._thread = None
 
     def _run(self, stopping: threading.Event) -> None:

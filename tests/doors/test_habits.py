@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -373,9 +375,12 @@ def seconds(cache: Cache) -> float:
 # -- streams and loops -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("further", [(), ((b"content-length", b"9"),)], ids=["", "length"])
 @pytest.mark.parametrize("kind", [b"text/event-stream", b"Text/Event-Stream; charset=utf-8"])
-def test_nobody_waits_for_a_stream_of_events(kind: bytes) -> None:
-    # Guard: `_is_endless` in cachemw.engine.keeping.storing.
+def test_nobody_waits_for_a_stream_of_events(
+    kind: bytes, further: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    # Guards: `is_endless` in cachemw.engine.keeping.storing, and where `AsgiRelay` holds a head.
     async def main() -> None:
         cache = cache_of(coalesce={"wait": "1m"})
         begun, ends = asyncio.Event(), asyncio.Event()
@@ -384,7 +389,7 @@ def test_nobody_waits_for_a_stream_of_events(kind: bytes) -> None:
             head = {
                 "type": "http.response.start",
                 "status": 200,
-                "headers": [(b"content-type", kind)],
+                "headers": [(b"content-type", kind), *further],
             }
             await send(head)
             if begun.is_set():
@@ -397,6 +402,54 @@ def test_nobody_waits_for_a_stream_of_events(kind: bytes) -> None:
         async with asyncio.timeout(10):
             await asyncio.gather(*(call_asgi(wrapped, "/p") for _ in range(2)))
         assert cache.stats().refused["p"] == {"event-stream": 2}
+
+    run(main())
+
+
+def test_nobody_waits_for_a_stream_of_events_in_a_thread() -> None:
+    # Guard: `WsgiRelay._is_endless`. The first event may be a long time off.
+    cache = cache_of(coalesce={"wait": "1m"})
+    begun, ends = threading.Event(), threading.Event()
+
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Type", "text/event-stream")])
+        if begun.is_set():
+            ends.set()
+        begun.set()
+        return events()
+
+    def events() -> Iterator[bytes]:
+        assert ends.wait(10)
+        yield b"data: 1\n\n"
+
+    wrapped = WsgiMiddleware(app, cache)
+    with ThreadPoolExecutor() as pool:
+        bodies = [pool.submit(call_wsgi, wrapped, "/p").result for _ in range(2)]
+        assert [body().body for body in bodies] == [b"data: 1\n\n"] * 2
+    assert cache.stats().refused["p"] == {"event-stream": 2}
+
+
+@pytest.mark.parametrize("further", [(), ((b"content-length", b"9"),)], ids=["", "length"])
+def test_a_stream_that_is_dropped_ends_at_its_head(
+    further: tuple[tuple[bytes, bytes], ...],
+) -> None:
+    """I3: its first event may never come. Guard: `AsgiRelay._on_start` raises."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        own = any(name == b"cookie" for name, _ in scope["headers"])
+        kind = (b"content-type", b"text/plain" if own else b"text/event-stream")
+        headers = [kind] if own else [kind, (b"set-cookie", b"sid=new"), *further]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if not own:
+            await asyncio.Event().wait()
+        await send({"type": "http.response.body", "body": b"own"})
+
+    async def main() -> None:
+        wrapped = CacheMiddleware(app, cache := cache_of())
+        async with asyncio.timeout(10):
+            asked = scope_of("/p", (b"cookie", b"sid=ann"))
+            assert (await ask(wrapped, **asked))[0] == b"own"
+        assert not cache._core.engine.flights.open
 
     run(main())
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections import UserDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from starlette.middleware.sessions import SessionMiddleware as StarletteSessions
 from cachemw import Cache
 from cachemw.asgi import CacheMiddleware
 from cachemw.django import get_cache
+from tests.support.calls import call_asgi
 
 from . import apps_asgi, apps_django, doors, identities
 from .doors import DOORS, Door
@@ -132,6 +136,33 @@ def test_it_is_a_bypass_in_shadow_and_in_the_holdout(
         assert door.get("/p", {"X-As": "ann"}).detail == "outer-identity"
 
 
+class State(dict[str, Any]):
+    """A state that is no plain dict."""
+
+
+@pytest.mark.parametrize("form", [State, UserDict, MappingProxyType])
+def test_a_state_of_any_form_is_looked_into(form: Callable[[dict[str, Any]], Any]) -> None:
+    # Guard: `type(state) is not dict` in cachemw.asgi, on the way of a memory hit.
+    async def main() -> list[str]:
+        app = CacheMiddleware(apps_asgi.with_starlette(Origin({"/p": numbered()})), cache=cache)
+        states = [{}, form({"pool": 1}), form({"user": "ann"}), {}]
+        return [(await call_asgi(app, "/p", state=state)).cache_status for state in states]
+
+    cache = Cache.from_dict(of())
+    statuses = asyncio.run(main())
+    assert ["hit" in status for status in statuses] == [False, True, False, True]
+    assert statuses[2].endswith("detail=outer-identity")
+
+
+def test_a_scope_without_extensions_may_say_so() -> None:
+    async def main() -> list[str]:
+        app = CacheMiddleware(apps_asgi.with_starlette(Origin({"/p": numbered()})), cache=cache)
+        return [(await call_asgi(app, "/p", extensions=None)).cache_status for _ in range(2)]
+
+    cache = Cache.from_dict(of())
+    assert "hit" in asyncio.run(main())[1]
+
+
 # -- real middleware -------------------------------------------------------------------------------
 
 
@@ -171,9 +202,33 @@ def names_a_user(get_response: Any) -> Any:
     return answer
 
 
+@sync_and_async_middleware
+def names_a_user_for_loops(get_response: Any) -> Any:
+    """Set `request.auser` alone, as middleware for asynchronous views may."""
+    from asgiref.sync import iscoroutinefunction
+
+    async def user() -> str:
+        return "ann"
+
+    if iscoroutinefunction(get_response):
+
+        async def answer_async(request: Any) -> Any:
+            request.auser = user
+            return await get_response(request)
+
+        return answer_async
+
+    def answer(request: Any) -> Any:
+        request.auser = user
+        return get_response(request)
+
+    return answer
+
+
 MIDDLEWARE = {
     "session": f"{SessionMiddleware.__module__}.SessionMiddleware",
     "user": f"{__name__}.names_a_user",
+    "auser": f"{__name__}.names_a_user_for_loops",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from cachemw import Cache
 from cachemw.asgi import CacheMiddleware
 from cachemw.frontdoor import request_body
-from tests.support.calls import call_asgi, scope_of
+from cachemw.wsgi import CacheMiddleware as WsgiMiddleware
+from tests.support.calls import call_asgi, call_wsgi, scope_of
 
 from .conftest import OpenDoor
 from .doors import ASGI_APPS, MANY_FIELDS, Door
@@ -156,3 +158,20 @@ def test_a_request_whose_end_does_not_come_waits_a_moment_only(
 
     asyncio.run(main())
     assert bodies == [b"late", b""]
+
+
+def test_a_body_that_cannot_be_looked_for_goes_past_a_hit() -> None:
+    # Guard: `hit = None` in cachemw.wsgi, after an error.
+    cache = Cache.from_dict({"routes": [{"path": "/p", "ttl": "60s"}]})
+    answers = iter([b"1", b"2"])
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [next(answers)]
+
+    app = WsgiMiddleware(application, cache)
+    assert call_wsgi(app, "/p").body == b"1"
+    wrong = {"wsgi.input": StringIO("mine"), "wsgi.input_terminated": True}
+    assert call_wsgi(app, "/p", **wrong).body == b"2"
+    assert call_wsgi(app, "/p").body == b"1"
+    assert cache.stats().by_label == {"miss": 1, "error_bypass": 1, "hit_memory": 1}

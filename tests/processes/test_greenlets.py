@@ -24,8 +24,6 @@ cache = Cache.from_dict(json.loads(sys.argv[1]))
 from gevent import monkey
 monkey.patch_all()
 import gevent
-
-pytestmark = pytest.mark.thorough
 gevent.joinall([gevent.spawn(cache.start) for _ in range(50)], raise_error=True)
 while not cache.log.live:
     gevent.sleep(0.002)

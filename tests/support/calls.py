@@ -73,8 +73,8 @@ def scope_of(path: str, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
     }
 
 
-async def call_asgi(app: Any, path: str) -> Response:
-    """Ask for a path, to the last message."""
+async def call_asgi(app: Any, path: str, **scope: Any) -> Response:
+    """Ask for a path, to the last message. `scope` is what else the scope has."""
     messages: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -83,7 +83,7 @@ async def call_asgi(app: Any, path: str) -> Response:
     async def receive() -> Any:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    await app(scope_of(path), receive, send)
+    await app({**scope_of(path), **scope}, receive, send)
     start, *pieces = messages
     headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
     return Response(start["status"], headers, b"".join(each.get("body", b"") for each in pieces))

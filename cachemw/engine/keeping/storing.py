@@ -33,6 +33,7 @@ from cachemw.engine.model.variants import selecting_names
 from cachemw.engine.request.decisions import Fetch
 from cachemw.http.cache_control import CacheControl
 from cachemw.http.conditional import entity_tag
+from cachemw.http.fields import Fields
 from cachemw.http.freshness import Lifetime, stating_lifetime
 from cachemw.http.messages import Head
 from cachemw.http.storing import Refused, judge, storable
@@ -45,6 +46,7 @@ __all__ = [
     "fail",
     "give_up",
     "has_too_many_tags",
+    "is_endless",
     "judge_head",
     "on_complete",
     "refusal",
@@ -92,7 +94,7 @@ def judge_head(
         return Refused("request")
     if fetch.has_stale_part():
         return Refused("stale-part")
-    if _is_endless(head):
+    if is_endless(head.headers):
         return Refused("event-stream")
     route = fetch.cacheable.route
     size = len(body) if body is not None else _stated_length(head)
@@ -114,9 +116,9 @@ def judge_head(
     )
 
 
-def _is_endless(head: Head) -> bool:
-    """Tell whether the response is a stream without an end, for which nobody should wait."""
-    media_type = head.headers.first(b"content-type")
+def is_endless(headers: Fields) -> bool:
+    """Tell whether a response is a stream without an end, for which nobody should wait."""
+    media_type = headers.first(b"content-type")
     return media_type is not None and media_type.partition(b";")[0].strip().lower() in _ENDLESS
 
 

@@ -156,7 +156,7 @@ and can be stored."""
 
 _HOST = re.compile(rb"(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 _ENCODED_SEPARATOR = re.compile(rb"%2f|%5c|%00|\\|\x00", re.IGNORECASE)
-_ENDING = re.compile(r"\.?(?::0*(?:80|443))?\Z", re.ASCII)
+_ENDING = re.compile(r"\.?(?::(?:0*(?:80|443))?)?\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +244,7 @@ def host_of(request: Request) -> bytes:
 
 
 def normalised_host(host: str) -> str:
-    """Return the name of a host in tags: in lower case, without a final dot or the port of HTTP(S).
+    """Return the name of a host in tags: in lower case, without a final dot and the port of HTTP(S).
 
     So a purge reaches all spellings of a URL. Whatever ends TLS may have left either port in the Host,
     so it is not compared with the scheme.

@@ -48,9 +48,8 @@ def read_key(full: bytes) -> KeyContents:
     if len(parts) != _TARGET or None in parts:
         raise ValueError("this is not the key of a request")
     _, scheme, host, mount, path, decoded, query = map(_bytes, parts)
-    if (
-        mount and unquote_to_bytes(path) == mount + decoded
-    ):  # it begins with the mount as it was spelt
+    # The path begins with the mount as it was spelt.
+    if mount and unquote_to_bytes(path) == mount + decoded:
         mount = b""
     url = (
         f"{_text(scheme)}://{_text(host)}{quote(mount, safe=_IN_PATH)}{quote(path, safe=_IN_PATH)}"

@@ -141,7 +141,7 @@ def dropping(get_response: Any) -> Any:
 
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 def test_a_stream_that_a_middleware_outside_drops_frees_its_key(interface: str) -> None:
-    # Guard: `__del__`.
+    # Guard: `__del__`, with `finish_elsewhere` of the exchange.
     middleware = [f"{__name__}.dropping", CACHE]
     view: Any = lambda request: StreamingHttpResponse(iter([b"one"]))  # noqa: E731
     with open_site({"/p": view}, interface=interface, middleware=middleware) as site:

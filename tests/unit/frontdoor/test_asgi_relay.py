@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -48,6 +49,29 @@ def test_what_was_stored_is_saved_also_where_the_last_piece_cannot_be_sent(
     with pytest.raises(OSError, match="gone"):
         asyncio.run(app(dict(SCOPE), receive, send))
     assert [entry.body for write in saved for _, entry in write.entries] == [b"whole"]
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError, RuntimeError], ids=lambda e: e.__name__)
+def test_a_piece_that_could_not_be_sent_makes_half_a_response(error: type[Exception]) -> None:
+    # Guard: `spoil` in `AsgiRelay.relay`. Not every server raises an OSError when the client has gone.
+    cache = Cache.from_dict({"routes": [{"path": "/a", "ttl": "1m", "cookies": []}]})
+
+    async def stubborn(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for more_body in (True, False):
+            with suppress(error):
+                await send({"type": "http.response.body", "body": b"x", "more_body": more_body})
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            raise error
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    asyncio.run(CacheMiddleware(stubborn, cache=cache)(dict(SCOPE), receive, send))
+    assert len(cache.memory) == 0
+    assert not cache._core.engine.flights.open
 
 
 def conflicting(seen: list[Any], first: list[dict[str, Any]]) -> Any:

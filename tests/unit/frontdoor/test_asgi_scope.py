@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserDict
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ LIFESPAN = {"user": "of the database", "session": object()}
             [(b":auth", b'scope["auth"]'), (b":user", b'scope["user"]')],
         ),
         ({"state": {"user_id": 7}}, [(b":user", b'scope["state"]["user_id"]')]),
+        ({"state": UserDict(user="ann")}, [(b":user", b'scope["state"]["user"]')]),
         ({"state": {"session": "of the database", "db": 1}}, []),
         ({"state": dict(LIFESPAN)}, []),
         ({"state": {**LIFESPAN, "user": "ann"}}, [(b":user", b'scope["state"]["user"]')]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 from collections.abc import Iterable
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from cachemw import Cache
 from cachemw.wsgi import CacheMiddleware
+from tests.support.waiting import until
 
 ENVIRON = {
     "REQUEST_METHOD": "GET",
@@ -68,3 +70,39 @@ def test_nothing_of_a_response_that_is_asked_for_again_remains(first: str) -> No
         ("200 OK", None)
     ]
     assert not cache._core.engine.flights.open
+
+
+@pytest.mark.parametrize("pulled", [0, 1])
+def test_a_body_that_middleware_outside_drops_frees_its_key(pulled: int) -> None:
+    # Guard: `_Body.__del__`. Whoever drops a body should close it, and some do not.
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return iter([b"one", b"two"])
+
+    cache = Cache.from_dict({"routes": [{"path": "/a", "ttl": "1m"}]})
+    environ = {name: value for name, value in ENVIRON.items() if name != "HTTP_COOKIE"}
+    body = iter(CacheMiddleware(application, cache=cache)(environ, lambda *head: print))
+    for _ in range(pulled):
+        next(body)
+    assert cache._core.engine.flights.open
+    del body
+    gc.collect()
+    until(lambda: not cache._core.engine.flights.open)
+    assert len(cache.memory) == 0
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+def test_a_response_that_is_asked_for_again_is_counted_when_it_is_sent(kind: Any) -> None:
+    # Guard: `_relayed` makes no body of a response that is dropped.
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        own = "HTTP_COOKIE" in environ
+        start_response("200 OK", [] if own else [("Set-Cookie", "sid=new")])
+        return kind([b"one"])  # type: ignore[no-any-return]
+
+    cache = Cache.from_dict({"routes": [{"path": "/a", "ttl": "1m", "cookies": []}]})
+    body = iter(CacheMiddleware(application, cache=cache)(dict(ENVIRON), lambda *head: print))
+    next(body)
+    gc.collect()
+    assert cache.stats().by_label == {}
+    body.close()  # type: ignore[attr-defined]
+    assert cache.stats().by_label == {"miss": 1}

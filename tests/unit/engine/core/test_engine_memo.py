@@ -40,7 +40,8 @@ def agents(kit: Kit, number: int) -> object:
 
 
 @pytest.mark.parametrize(
-    "make", [plain, pytest.param(long, marks=pytest.mark.thorough), hosts, agents]
+    "make",
+    [plain, *(pytest.param(each, marks=pytest.mark.thorough) for each in (long, hosts)), agents],
 )
 def test_two_generations_are_all_that_is_kept(make: Make) -> None:
     """I4. Each fails where what it adds has no weight."""

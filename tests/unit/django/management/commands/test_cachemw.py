@@ -108,12 +108,14 @@ def test_a_file_that_the_command_line_names_wins(manage: Manage, tmp_path: Path)
     assert "has no `redis` setting" in done.stderr
 
 
+@pytest.mark.thorough
 def test_a_file_that_lies_about_does_not_count(manage: Manage, tmp_path: Path) -> None:
     (tmp_path / "cachemw.toml").write_text('namespace = "other"\n', encoding="utf-8")
     done = manage("cachemw", "check", setting=config())
     assert done.stdout.startswith("settings.CACHEMW: no mistakes. Namespace managed")
 
 
+@pytest.mark.thorough
 def test_a_setting_that_names_a_file_is_read(manage: Manage, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('namespace = "mine"\n', encoding="utf-8")
     assert "Namespace mine" in manage("cachemw", "check", setting="mine.toml").stdout
@@ -147,6 +149,7 @@ def test_exit_codes_are_the_command_line_s(manage: Manage) -> None:
     assert "--everything" in manage("cachemw", "purge", setting=down, code=2).stderr
 
 
+@pytest.mark.thorough
 def test_settings_may_be_named_behind_the_arguments_as_for_every_command(manage: Manage) -> None:
     """Fails when what `manage.py` has read already is handed on."""
     done = manage(
@@ -155,6 +158,7 @@ def test_settings_may_be_named_behind_the_arguments_as_for_every_command(manage:
     assert "Namespace managed" in done.stdout
 
 
+@pytest.mark.thorough
 def test_without_the_extra_it_says_what_to_install(manage: Manage, tmp_path: Path) -> None:
     program = f"import sys\nsys.modules['click'] = None\n{MANAGE}"
     (tmp_path / "bare.py").write_text(program, encoding="utf-8")
