@@ -7,7 +7,9 @@ __all__ = ["EQUIVALENT"]
 _STORING = "cachemw.http.storing"
 _FRESHNESS = "cachemw.http.freshness"
 _KEYING = "cachemw.engine.request.keying"
+_CONTENTS = "cachemw.engine.request.key_contents"
 _BYPASS = "cachemw.engine.privacy.bypass"
+_COOKIES = "cachemw.engine.privacy.cookie_rules"
 _KEEPING = "cachemw.engine.keeping.storing"
 _FLOORS = "cachemw.invalidation.floors"
 
@@ -19,8 +21,12 @@ _ONE_OF_TWO = (
     "of the keys that `classify` makes, those with six parts are those whose second part is None: a"
     " variant has an odd number of parts, and each of its names is there"
 )
+_ONLY_OPERATION = "of all reasons, `may_mutate` treats only `operation` in its own way"
 _LEADING_ZEROS = (
     "only lengths with leading zeros are read differently, and `refusal` refuses those in any case"
+)
+_NOTHING_OVERWRITTEN = (
+    "it saves calls: `is_overwritten` finds nothing where no cookie is set, or none was removed"
 )
 _SMALLEST_MAX_SIZE = "`max_size` is at least 1"
 _ZERO_OR_MORE = "the larger of this and Age counts, and Age is 0 or more"
@@ -103,6 +109,27 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
     ): "it saves a call: `without` returns the same headers if there is nothing to remove",
     (
         _KEYING,
+        "CacheableRequest.has_removed_cookies",
+        "bool(sent) and sent != self.headers.values(b'cookie')",
+        "sent != self.headers.values(b'cookie')",
+    ): "it saves a look: where no Cookie header was sent, the application sees none",
+    (
+        _KEYING,
+        "classify",
+        "may_mutate(route, request, 'off')",
+        "may_mutate(route, request, 'offX')",
+    ): (_ONLY_OPERATION),
+    (
+        _KEYING,
+        "classify",
+        "may_mutate(route, request, 'method')",
+        "may_mutate(route, request, 'methodX')",
+    ): _ONLY_OPERATION,
+    (_KEYING, "classify", "not reason and request.outer", "not reason"): (
+        "it saves a call: `_misplaced` finds nothing where nothing is outside"
+    ),
+    (
+        _KEYING,
         "classify",
         "route.share != FULL and isinstance(cacheable, CacheableRequest)",
         "isinstance(cacheable, CacheableRequest)",
@@ -125,36 +152,49 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
     (
         _KEYING,
         "_visible_headers",
-        "route.cookies is None or b'cookie' not in fields",
-        "route.cookies is None",
-    ): "it saves calls: without a Cookie header there are no cookies, and nothing is removed",
+        "not cookies.altered or b'cookie' not in fields",
+        "not cookies.altered",
+    ): "it saves a call: without a Cookie header none is seen, and `without` removes nothing",
     (_KEYING, "_extended_plan", "b'='.join", "b'=X'.join"): (
         "no cookie's name has an equals sign in it, so both separators tell where the name ends"
     ),
+    # -- engine.request.key_contents ---------------------------------------------------------------
     (
-        _KEYING,
+        _CONTENTS,
         "",
         '_IN_PATH = "/%:@!$&\'()*+,;=~-._[]"',
         '_IN_PATH = "/%:@!$&\'()*+,;=~-._[]X"',
     ): "`quote` never quotes letters",
-    (_KEYING, "", "_IN_PATH + '?'", "_IN_PATH + '?X'"): "`quote` never quotes letters",
-    (_KEYING, "read_key", "break", "continue"): (
+    (_CONTENTS, "", "_IN_PATH + '?'", "_IN_PATH + '?X'"): "`quote` never quotes letters",
+    (
+        _CONTENTS,
+        "read_key",
+        "mount and unquote_to_bytes(path) == mount + decoded",
+        "unquote_to_bytes(path) == mount + decoded",
+    ): "it saves a comparison: an empty mount is set to an empty mount",
+    (
+        _CONTENTS,
+        "_read_plan",
+        "_text(name).lstrip(':')",
+        "_text(name).lstrip(':X')",
+    ): "the names of headers are in lower case, so none begins with a capital X",
+    (_CONTENTS, "read_key", "break", "continue"): (
         "the parts stay the same, so the loop comes to the same place again, and ends"
     ),
     (
-        _KEYING,
+        _CONTENTS,
         "read_key",
         "len(parts) == _PLAN and parts[1] is None",
         "len(parts) == _PLAN or parts[1] is None",
     ): _ONE_OF_TWO,
     (
-        _KEYING,
+        _CONTENTS,
         "read_key",
         "len(parts) == _PLAN and parts[1] is None",
         "parts[1] is None",
     ): _ONE_OF_TWO,
     (
-        _KEYING,
+        _CONTENTS,
         "read_key",
         "len(parts) == _PLAN and parts[1] is None",
         "len(parts) == _PLAN",
@@ -175,27 +215,62 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
     (_BYPASS, "is_host", "hosts[0]", "hosts[-1]"): "there is exactly one",
     (
         _BYPASS,
-        "normalised_host",
+        "host_of",
         "request.headers.first(b'host') or b''",
         "request.headers.first(b'host')",
     ): f"for the type checker: {_NO_HOST}",
     (
         _BYPASS,
-        "normalised_host",
+        "host_of",
         "request.headers.first(b'host') or b''",
         "request.headers.first(b'host') or b'X'",
     ): f"for the type checker: {_NO_HOST}",
+    # -- engine.privacy.cookie_rules --------------------------------------------------------------
     (
-        _BYPASS,
-        "normalised_host",
-        "DEFAULT_PORTS.get(request.scheme, b'\\n')",
-        "DEFAULT_PORTS.get(request.scheme, b'\\nX')",
-    ): "no well-formed Host has a newline in it, so nothing is removed in either case",
+        _COOKIES,
+        "CookieRules.key",
+        "self._sorts and self._highest(lines) > _KEYED",
+        "self._highest(lines) > _KEYED",
+    ): "it saves a call: where nothing is sorted, no cookie is of a kind above _KEYED",
+    (_COOKIES, "CookieRules._highest", "kind > highest", "kind >= highest"): (
+        "the same kind again changes nothing"
+    ),
+    (
+        _COOKIES,
+        "CookieRules._highest",
+        "kind != _OTHER or part.strip()",
+        "part.strip()",
+    ): "a part without any text has no name, so whether it counts as removed changes nothing",
+    (_COOKIES, "CookieRules._without_ignored", "strict=True", "strict=False"): (
+        "there is one kind for each part; the linter wants a decision"
+    ),
+    # -- engine.model.variants ---------------------------------------------------------------------
+    ("cachemw.engine.model.variants", "selecting_names", "names or ()", "names"): (
+        "for the type checker: `http.storing` has refused `Vary: *`"
+    ),
     # -- engine.keeping.storing ------------------------------------------------------------------
     (_KEEPING, "", "{204, 304}", "{204}"): "a 304 is never stored: `http.storing` refuses it",
     (_KEEPING, "judge_head", "retain=0.0", "retain=-1.0"): (
         "`http.storing` retains nothing where this is 0 or less"
     ),
+    (
+        _KEEPING,
+        "sets_removed_cookie",
+        "b'set-cookie' not in head.headers or not fetch.cacheable.has_removed_cookies",
+        "b'set-cookie' not in head.headers and (not fetch.cacheable.has_removed_cookies)",
+    ): _NOTHING_OVERWRITTEN,
+    (
+        _KEEPING,
+        "sets_removed_cookie",
+        "b'set-cookie' not in head.headers or not fetch.cacheable.has_removed_cookies",
+        "not fetch.cacheable.has_removed_cookies",
+    ): _NOTHING_OVERWRITTEN,
+    (
+        _KEEPING,
+        "sets_removed_cookie",
+        "b'set-cookie' not in head.headers or not fetch.cacheable.has_removed_cookies",
+        "b'set-cookie' not in head.headers",
+    ): _NOTHING_OVERWRITTEN,
     (
         _KEEPING,
         "_stated_length",

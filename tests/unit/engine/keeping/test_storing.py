@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from cachemw.engine.core.flights import WaitResult
 from cachemw.engine.flows.on_response import Relayed
-from cachemw.engine.keeping.storing import Collector, on_complete
+from cachemw.engine.keeping.storing import Collector, broke_off, on_complete, spoil
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.model.routes import Operation
 from cachemw.http.messages import Content, Head, Request
@@ -120,6 +120,104 @@ def test_an_answer_may_have_as_many_tags_as_the_configuration_says(
     kit = Kit(recording={"max_tags": 2})
     assert refused(kit, get(), b"body", (b"cache-tag", tags), whole=False) == reason
     assert kit.events("stored") == ({} if reason else {"": 1})
+
+
+STREAMS = [
+    pytest.param(b"text/event-stream", True, id="events"),
+    pytest.param(b"Text/Event-Stream ; charset=utf-8", True, id="9110 8.3.1 spelt otherwise"),
+    pytest.param(b"multipart/x-mixed-replace;boundary=x", True, id="pictures that move"),
+    pytest.param(b"text/plain; of=text/event-stream", False, id="as a parameter"),
+    pytest.param(b"text/event-streams", False, id="another type"),
+    pytest.param(b"multipart/mixed", False, id="a multipart body that ends"),
+]
+
+
+@pytest.mark.parametrize(("kind", "endless"), STREAMS)
+def test_nobody_waits_for_the_end_of_a_stream_that_has_none(kind: bytes, endless: bool) -> None:
+    reason = refused(Kit(), get(), b"", (b"content-type", kind), whole=False)
+    assert reason == ("event-stream" if endless else None)
+
+
+@pytest.mark.parametrize("status", [204, 205])
+def test_a_body_where_none_may_be_is_not_stored(status: int) -> None:
+    """RFC 9110 15.3.5, 15.3.6: what comes after it belongs to another response."""
+    stated = (b"cache-control", b"max-age=60")
+    for body, reasons in ((b"", {}), (b"x", {"length": 1})):
+        kit = Kit({**ROUTE, "ttl": "response"})
+        decided = kit.head(kit.miss(get()), status, stated)
+        assert isinstance(decided, Relayed)
+        assert isinstance(decided.collector, Collector)
+        on_complete(kit.engine, decided.collector, body, kit.now)
+        assert kit.events("not_stored") == reasons
+
+
+@pytest.mark.parametrize(
+    ("fields", "marked"), [([], True), ([(b"authorization", b"x")], False)], ids=["plain", "known"]
+)
+def test_nobody_queues_for_what_cannot_be_stored_unless_it_is_about_one_client(
+    fields: list[Field], marked: bool
+) -> None:
+    kit = Kit()
+    leader = kit.miss(get("/products/1", *fields))
+    assert leader.fetch is not None
+    kit.head(leader, 200, (b"cache-control", b"no-store"))
+    assert leader.fetch.uncacheable is marked
+    assert kit.engine.is_uncacheable(leader.fetch.digest) is marked
+
+
+@pytest.mark.parametrize("known", ["with the head", "at the end"])
+def test_what_was_made_from_a_stale_part_is_not_stored_and_the_next_may_be(known: str) -> None:
+    kit = Kit()
+    leader, follower = kit.miss(get()), follow(kit, get())
+    assert leader.fetch is not None
+    if known == "with the head":
+        leader.fetch.has_stale_part = lambda: True
+    decided = kit.head(leader)
+    assert isinstance(decided, Relayed)
+    assert (decided.collector is None) is (known == "with the head")
+    if isinstance(decided.collector, Collector):
+        leader.fetch.has_stale_part = lambda: True
+        assert on_complete(kit.engine, decided.collector, b"body", kit.now) is None
+    assert kit.events("not_stored") == {"stale-part": 1}
+    assert kit.hit(get()) is None
+    assert follower.waiter.result is not None
+    assert follower.waiter.result.outcome is WaitResult.ALONE, "it calls, and others wait on"
+    assert not leader.fetch.uncacheable
+    assert not kit.engine.is_uncacheable(leader.fetch.digest)
+
+
+@pytest.mark.parametrize("collected", [True, False])
+def test_what_is_spoilt_is_not_stored_whatever_it_will_be_and_another_leads(
+    collected: bool,
+) -> None:
+    """I7: it says nothing about the next response. The first reason stays, and is counted once."""
+    kit = Kit()
+    leader, follower = kit.miss(get()), follow(kit, get())
+    assert leader.fetch is not None
+    for reason in ("incomplete", "body"):
+        spoil(kit.engine, leader.fetch, reason, collected=collected)
+    assert kit.events("not_stored") == ({"incomplete": 1} if collected else {})
+    assert follower.waiter.result is not None
+    assert follower.waiter.result.outcome is WaitResult.PROMOTED
+    decided = kit.head(leader)
+    assert isinstance(decided, Relayed)
+    assert decided.collector is None
+    assert kit.events("not_stored") == {"incomplete": 2 if collected else 1}
+    assert not leader.fetch.uncacheable
+    assert not kit.engine.is_uncacheable(leader.fetch.digest)
+
+
+def test_a_response_whose_client_left_is_counted_and_another_leads() -> None:
+    """I7."""
+    kit = Kit()
+    leader, follower = kit.miss(get()), follow(kit, get())
+    decided = kit.head(leader)
+    assert isinstance(decided, Relayed)
+    assert isinstance(decided.collector, Collector)
+    broke_off(kit.engine, decided.collector)
+    assert kit.events("not_stored") == {"incomplete": 1}
+    assert follower.waiter.result is not None
+    assert follower.waiter.result.outcome is WaitResult.PROMOTED
 
 
 # What is stored -----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from cachemw.engine.lookup.candidates import (
     Candidate,
     candidate,
     in_memory,
+    in_shared,
     usable_on_error,
 )
 from cachemw.engine.model.entry import Entry, VaryMarker
@@ -295,6 +296,39 @@ def test_a_purged_entry_leaves_memory_when_it_is_found() -> None:
     assert kit.engine.memory.get(entry.key) is entry
     assert looked_up(kit) == (NOTHING, False)
     assert kit.engine.memory.get(entry.key) is None
+
+
+def test_a_marker_in_the_shared_store_is_followed_and_put_into_memory() -> None:
+    kit = Kit()
+    request = get("/products/1", (b"accept-language", b"de"))
+    asked = kit.asked(request)
+    marker = marker_of(kit, asked.key)
+    variant = kit.engine.variants.key_for(asked.plan, marker, request.headers)
+    entry = kit.entry(variant, vary=((b"accept-language", b"de"),))
+    flow = in_shared(kit.engine, asked, kit.now)
+    assert lookup(next(flow)).key.digest == marker.key
+    assert lookup(flow.send((marker, kit.now))).key == asked.key == variant
+    assert kit.engine.memory.get(marker.key) is marker
+    with pytest.raises(StopIteration) as stopped:
+        flow.send((entry, kit.now + 1))
+    found, now = stopped.value.value
+    assert found.servable.entry is entry
+    assert now == kit.now + 1
+    assert kit.engine.memory.get(entry.key) is entry
+
+
+def test_a_purged_marker_in_the_shared_store_is_not_followed() -> None:
+    """I5: nor put into memory."""
+    kit = Kit()
+    asked = kit.asked(get())
+    marker = marker_of(kit, asked.key)
+    kit.cache.purge(tags=["product:1"])
+    flow = in_shared(kit.engine, asked, kit.now)
+    next(flow)
+    with pytest.raises(StopIteration) as stopped:
+        flow.send((marker, kit.now + 1))
+    assert stopped.value.value == (NOTHING, kit.now + 1)
+    assert kit.engine.memory.get(marker.key) is None
 
 
 @pytest.mark.parametrize("tier", ["memory", "shared"])

@@ -346,6 +346,14 @@ def test_a_variant_s_key_says_which_fields_select_it() -> None:
     assert read_key(key.full).by == ("origin", "accept", "dnt")
 
 
+@pytest.mark.parametrize("spelt", [b"", b"/%61%20b"])
+def test_the_url_of_a_key_has_the_mount_once_as_it_was_spelt(spelt: bytes) -> None:
+    kit = Kit({"path": "/x", "ttl": "1m"})
+    asked = kit.asked(replace(get("/x", mount="/a b"), raw_mount=spelt))
+    url = f"http://shop.example{spelt.decode() or '/a%20b'}/x"
+    assert read_key(asked.plan.key.full).url == url
+
+
 def test_the_key_of_a_body_says_the_method() -> None:
     kit = Kit({"path": "/p", "ttl": "1m", "methods": ["POST"], "body": "raw"})
     asked = kit.asked(replace(get("/p"), method="POST", content=Content(b"body")))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
 from cachemw.engine.keeping.storing import on_complete
 from cachemw.engine.model.entry import Entry, VaryMarker
-from cachemw.engine.model.variants import VariantCounts, selects_by
+from cachemw.engine.model.variants import VariantCounts, selecting_names, selects_by
+from cachemw.http.fields import Fields
 from cachemw.http.messages import Request
 from tests.support.engine import (
     ROUTE,
@@ -213,6 +216,36 @@ def test_an_entry_is_selected_by_the_headers_that_its_vary_names() -> None:
     assert selects_by(entry, b"accept-language")
     assert not selects_by(entry, b"authorization")
     assert not selects_by(kit.fill(get("/products/2")), b"cookie")
+
+
+SELECTING: list[Any] = [
+    pytest.param({}, b"Accept", [], (b"accept",), id="a header that no key holds"),
+    pytest.param({}, b"Origin, Host, Accept", [], (b"accept",), id="headers in every key"),
+    pytest.param({"vary": ["X-A"]}, b"X-A, X-B", [], (b"x-b",), id="one that the route declares"),
+    pytest.param({}, b"Cookie", [], (b"cookie",), id="cookies"),
+    pytest.param({"cookies": []}, b"Cookie, Origin, X-A", [], (b"x-a",), id="a list of cookies"),
+    pytest.param({"personal_cookies": ["s"]}, b"Cookie", [], (), id="a list of personal cookies"),
+    pytest.param({"keyed_cookies": ["a"]}, b"Cookie", [], (b"cookie",), id="one keyed cookie"),
+    pytest.param({}, b"", [b"accept-encoding"], (b"accept-encoding",), id="others are coded"),
+    pytest.param(
+        {},
+        b"Accept",
+        [b"accept-encoding"],
+        (b"accept", b"accept-encoding"),
+        id="others are coded, and it varies",
+    ),
+    pytest.param({}, b"", [b"accept-language"], (), id="others vary on something else"),
+]
+
+
+@pytest.mark.parametrize(("options", "vary", "known", "names"), SELECTING)
+def test_what_the_key_does_not_hold_selects_a_response(
+    options: dict[str, Any], vary: bytes, known: list[bytes], names: tuple[bytes, ...]
+) -> None:
+    kit = Kit({**ROUTE, **options})
+    marker = replace(marker_of(kit, kit.asked(get()).key), names=tuple(known)) if known else None
+    response = Fields([(b"vary", vary)])
+    assert selecting_names(kit.engine.routes[0], response, marker) == names
 
 
 # The fast path ------------------------------------------------------------------------------------

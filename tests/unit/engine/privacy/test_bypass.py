@@ -17,7 +17,9 @@ from cachemw.engine.privacy.bypass import (
     Watched,
     bypass_reason,
     normalised_host,
+    watched,
 )
+from cachemw.engine.privacy.identity_headers import identity_names
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Request
 from tests.support.engine import ROUTE, Field, Kit, get
@@ -25,9 +27,9 @@ from tests.support.engine import ROUTE, Field, Kit, get
 DECLARED = frozenset({b"x-declared-by-a-route"})
 
 
-def noticed(**route: Any) -> Watched:
+def noticed(*, honours: bool = False) -> Watched:
     """Return what the fast path notices, with a route that declares a header."""
-    return Kit({**ROUTE, "vary": [name.decode() for name in DECLARED], **route}).engine.watched
+    return watched(DECLARED, honours=honours)
 
 
 def reason(request: Request) -> str | None:
@@ -61,7 +63,11 @@ PARTS = {
     "htmx": (
         b"hx-boosted",
         b"hx-history-restore-request",
+        b"hx-preloaded",
+        b"hx-prompt",
         b"hx-request",
+        b"hx-request-type",
+        b"hx-source",
         b"hx-target",
         b"hx-trigger",
         b"hx-trigger-name",
@@ -69,13 +75,36 @@ PARTS = {
     "Turbo": (b"turbo-frame",),
     "Inertia": (
         b"x-inertia",
+        b"x-inertia-error-bag",
+        b"x-inertia-except-once-props",
+        b"x-inertia-infinite-scroll-merge-intent",
         b"x-inertia-partial-component",
         b"x-inertia-partial-data",
+        b"x-inertia-partial-except",
+        b"x-inertia-reset",
         b"x-inertia-version",
     ),
     "PJAX": (b"x-pjax", b"x-pjax-container"),
     "jQuery": (b"x-requested-with",),
-    "Unpoly": (b"x-up-target", b"x-up-version"),
+    "Unpoly": (
+        b"x-up-context",
+        b"x-up-fail-context",
+        b"x-up-fail-mode",
+        b"x-up-fail-target",
+        b"x-up-mode",
+        b"x-up-origin-mode",
+        b"x-up-target",
+        b"x-up-validate",
+        b"x-up-version",
+    ),
+    "Alpine AJAX": (b"x-alpine-request", b"x-alpine-target"),
+    "others": (
+        b"datastar-request",
+        b"fx-request",
+        b"x-barba",
+        b"x-ic-request",
+        b"x-livewire-navigate",
+    ),
 }
 # Who tells an application the address of the client, which differs for every client.
 CLIENT = {
@@ -182,8 +211,16 @@ def test_the_fast_path_need_not_notice_what_no_application_sees(name: bytes) -> 
 
 @pytest.mark.parametrize("name", rows(CLIENT_DIRECTIVES))
 def test_the_fast_path_notices_directives_only_where_a_route_honours_them(name: bytes) -> None:
-    assert name in noticed(client_directives="honour").names
+    assert name in noticed(honours=True).names
     assert name not in noticed().names
+
+
+def test_an_engine_notices_what_its_routes_declare_and_honour() -> None:
+    declaring = {**ROUTE, "vary": [name.decode() for name in DECLARED]}
+    honouring = {"path": "/x", "ttl": "1m", "client_directives": "honour"}
+    names = identity_names()
+    assert Kit(declaring).engine.watched == watched(DECLARED, names)
+    assert Kit(declaring, honouring).engine.watched == watched(DECLARED, names, honours=True)
 
 
 # Spellings ----------------------------------------------------------------------------------------
@@ -213,7 +250,7 @@ EVERY_SPELLING = sorted(
 def test_every_spelling_with_an_underscore_goes_past_the_cache() -> None:
     """CGI-style servers fold `_` and `-`, so the application may take one for the other."""
     assert len(EVERY_SPELLING) > 100
-    honouring = noticed(client_directives="honour")
+    honouring = noticed(honours=True)
     for spelling in EVERY_SPELLING:
         request = get("/x", (spelling, b"x"))
         assert bypass_reason(request, honouring.suspicious) == "spelling", spelling

@@ -31,6 +31,9 @@ READ: list[Any] = [
     pytest.param(PLAIN, [b"x"], b"x", True, id="a cookie without a value is one"),
     pytest.param(NONE, [b"sid=1"], None, False, id="none are read"),
     pytest.param(LANG, [b"sid=1; lang=de"], b"lang=de", False, id="one is read"),
+    pytest.param(
+        {"declared": frozenset({"a", "b"})}, [b"b=2;x=0;a=1"], b"b=2; a=1", False, id="two are read"
+    ),
     pytest.param({"ignored": ["a*b*c"]}, [b"a1b2b3c=1; abc=1"], None, False, id="several stars"),
     pytest.param({"ignored": ["a*b*c"]}, [b"abcd=1"], b"abcd=1", True, id="to the end"),
     pytest.param({"ignored": ["a.b"]}, [b"axb=1"], b"axb=1", True, id="a dot is a dot"),
@@ -87,6 +90,21 @@ def test_many_names_are_not_all_remembered() -> None:
     assert rules.read([b"sessionid=1"]) is None
 
 
+def test_the_kinds_of_1024_names_are_remembered_and_those_of_one_more_begin_anew() -> None:
+    rules = CookieRules(**SESSION)
+    for number in range(1024):
+        rules.read([b"c%d=1" % number])
+    assert len(rules._kinds) == 1024
+    rules.read([b"one=1; two=1"])
+    assert set(rules._kinds) == {b"one", b" two"}
+
+
+def test_a_name_is_remembered_up_to_64_bytes() -> None:
+    rules = CookieRules(**SESSION)
+    rules.read([b"n" * 64 + b"=1", b"n" * 65 + b"=1"])
+    assert set(rules._kinds) == {b"n" * 64}
+
+
 def test_a_pattern_with_many_stars_takes_no_long_time() -> None:
     rules = CookieRules(personal=["*a*a*a*a*a*a*a*a*b"])
     assert rules.read([b"a" * 8000]) is not None
@@ -113,6 +131,20 @@ def test_a_cookie_that_is_always_keyed_takes_no_other_with_it(
     assert [value for _, value in cookies.keyed] == keyed
     assert (cookies.visible, cookies.unkeyed) == (visible, unkeyed)
     assert not made.is_overwritten([line], [b"lang=en"])
+
+
+SETS = [
+    pytest.param([b"sid=2; Path=/"], True, id="with attributes"),
+    pytest.param([b"sid; Path=/"], True, id="without a value, with attributes"),
+    pytest.param([b"a=1", b"sid=2"], True, id="on the second line"),
+    pytest.param([b"a=1; sid=2"], False, id="as an attribute"),
+    pytest.param([b"lang=en"], False, id="one that is seen"),
+]
+
+
+@pytest.mark.parametrize(("lines", "overwritten"), SETS)
+def test_a_removed_cookie_is_overwritten_by_its_name(lines: list[bytes], overwritten: bool) -> None:
+    assert CookieRules(**LANG).is_overwritten([b"x=0; sid=1", b"lang=de"], lines) is overwritten
 
 
 _COOKIE = st.sampled_from(

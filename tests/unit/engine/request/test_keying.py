@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -12,7 +13,7 @@ from cachemw.config.syntax.flag import FULL, OFF, SHADOW
 from cachemw.engine.model.plan import weigh
 from cachemw.engine.model.routes import Operation
 from cachemw.engine.request.keying import Bypass, CacheableRequest, classify
-from cachemw.http.messages import Head, Request
+from cachemw.http.messages import Content, Head, Request
 from tests.support.engine import ROUTE, Field, Kit, get, target
 
 HOST = (b"host", b"shop.example")
@@ -96,6 +97,23 @@ def test_cookies_on_several_lines_become_one() -> None:
     assert list(asked.headers) == [HOST, cookie(b"a=1; b=2")]
 
 
+@pytest.mark.parametrize(
+    ("options", "fields", "removed"),
+    [
+        pytest.param({"cookies": ["lang"]}, [cookie(b"sid=1; lang=de")], True, id="one of two"),
+        pytest.param({"cookies": []}, [cookie(b"sid=1")], True, id="all"),
+        pytest.param({"cookies": ["lang"]}, [cookie(b"lang=de")], False, id="none of them"),
+        pytest.param({}, [cookie(b"sid=1")], False, id="the application sees them"),
+        pytest.param({"cookies": []}, [], False, id="none were sent"),
+    ],
+)
+def test_a_request_tells_whether_cookies_were_removed(
+    options: dict[str, Any], fields: list[Field], removed: bool
+) -> None:
+    asked = Kit({**ROUTE, **options}).asked(get("/products/1", *fields))
+    assert asked.has_removed_cookies is removed
+
+
 def test_conditions_are_taken_off_only_when_a_whole_answer_is_wanted() -> None:
     fields = [(b"if-none-match", b'"a"'), (b"if-modified-since", b"x"), (b"accept", b"*/*")]
     asked = Kit().asked(get("/products/1", *fields))
@@ -164,6 +182,31 @@ def test_what_the_server_says_is_kept_apart_from_what_a_client_claims() -> None:
     assert not known.personal
     claimed = kit.asked(get("/products/1", (b"remote-user", b"ann")))
     assert len({known.plan.key, claimed.plan.key, kit.asked(get()).plan.key}) == 3
+
+
+def outer(kit: Kit, *pairs: Field, fields: Sequence[Field] = ()) -> CacheableRequest | Bypass:
+    """Give what becomes of a request into which the server or outer middleware has put something."""
+    request = replace(get("/products/1", *fields), outer=pairs)
+    return classify(kit.engine, request, target(request), [*fields, *pairs])
+
+
+@pytest.mark.parametrize("name", [b":auth", b":session", b":user"])
+def test_what_outer_middleware_has_put_into_a_request_bypasses_the_cache(name: bytes) -> None:
+    """I1: also beside what the server says. It is counted by its kind."""
+    kit = Kit()
+    passed = outer(kit, (b":remote-user", b""), (name, b'environ["x"]'))
+    assert isinstance(passed, Bypass)
+    assert passed.reason == "outer-identity"
+    assert kit.events("outer_identity") == {name[1:].decode(): 1}
+    everybody = Kit({**ROUTE, "same_for_all_users": True})
+    assert isinstance(outer(everybody, (name, b"x")), CacheableRequest)
+
+
+@pytest.mark.parametrize("pair", [(b":remote-user", b"ann"), (b":user", b"x")], ids=repr)
+def test_another_reason_to_bypass_comes_before_outer_middleware(pair: Field) -> None:
+    passed = outer(Kit(), pair, fields=[(b"if-match", b'"a"')])
+    assert isinstance(passed, Bypass)
+    assert passed.reason == "precondition"
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -368,6 +411,36 @@ def test_a_url_says_all_that_a_request_without_a_body_would_do(
     passed = kit.classify(get("/products/1", *fields, method=method))
     assert isinstance(passed, Bypass)
     assert passed.mutates is mutates
+
+
+POSTS = {**ROUTE, "methods": ["GET", "POST"], "body": "raw"}
+
+
+def test_a_body_that_was_read_and_changes_nothing_is_no_mutation() -> None:
+    kit = speaking(Kit(POSTS))
+    request = get("/products/1", (b"operation", b"other"), method="POST")
+    passed = kit.classify(replace(request, content=Content(b"body")))
+    assert isinstance(passed, Bypass)
+    assert (passed.reason, passed.mutates) == ("operation", False)
+
+
+BODIES: list[Any] = [
+    pytest.param("GET", [], Content(b"body"), "body", id="a body that came and is not keyed"),
+    pytest.param("GET", [], Content(b""), None, id="none came"),
+    pytest.param("GET", [(b"if-match", b"x")], Content(b""), "precondition", id="another reason"),
+    pytest.param("POST", [], Content(b"body"), None, id="a body in the key"),
+    pytest.param("POST", [], None, "body", id="a body that was not read"),
+    pytest.param("POST", [(b"if-match", b"x")], Content(b"a"), "precondition", id="and another"),
+]
+
+
+@pytest.mark.parametrize(("method", "fields", "content", "reason"), BODIES)
+def test_a_body_and_everything_else_may_be_the_reason_to_bypass(
+    method: str, fields: list[Field], content: Content | None, reason: str | None
+) -> None:
+    request = replace(get("/products/1", *fields, method=method), content=content)
+    asked = Kit(POSTS).classify(request)
+    assert (asked.reason if isinstance(asked, Bypass) else None) == reason
 
 
 URL = ("@/products/1", "@shop.example/products/1")
