@@ -49,6 +49,7 @@ def output_until(process: subprocess.Popen[str], text: str) -> str:
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(300)  # a minute on an idle machine; its last act waits for evidence
 def test_a_short_demo_fails_nothing_serves_nothing_purged_and_leaves_nothing(
     tmp_path: Path,
 ) -> None:
@@ -58,7 +59,7 @@ def test_a_short_demo_fails_nothing_serves_nothing_purged_and_leaves_nothing(
         env=environment(tmp_path),
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=280,
         check=False,
     )
     assert figures.exists(), done.stdout + done.stderr
