@@ -44,10 +44,10 @@ def admitted(target: str) -> bool:
 
 def visitors(admin: dict[str, str]) -> list[Visitor]:
     """A stranger, a browser with a cookie of no account, and the administrator."""
-    tracker = {"_ga": "GA1.1.1234.5678"}
+    unknown = {"theme": "dark"}
     return [
         Visitor(name="stranger", start=["/"], limit=220, admit=admitted),
-        Visitor(name="browser", start=["/"], limit=60, cookies=tracker, admit=admitted),
+        Visitor(name="browser", start=["/"], limit=60, cookies=unknown, admit=admitted),
         Visitor(
             name="administrator",
             start=["/", "/payroll/salaries", "/-/actor.json", "/notebook/add_note"],
@@ -116,6 +116,14 @@ def test_a_page_that_nobody_asked_for_before_is_made_for_each_alone(
 def test_requests_with_cookies_are_left_to_datasette(crawls: Crawls) -> None:
     for name in ("browser", "administrator"):
         assert not [target for target, answer in crawls.warm[name].items() if answer.hit]
+
+
+def test_an_analytics_cookie_keeps_nobody_from_a_hit(datasette: Site, crawls: Crawls) -> None:
+    target = next(target for target, answer in crawls.warm["stranger"].items() if answer.hit)
+    with datasette.on.client() as browser:
+        browser.get(target)
+        browser.cookies.set("_ga", "GA1.1.1234.5678")
+        assert "; hit" in browser.get(target).headers["cache-status"]
 
 
 def test_most_of_a_second_anonymous_pass_is_answered_by_the_cache(
