@@ -100,7 +100,7 @@ def on_head(
         return _settle_cookie_conflict(engine, forward, fetch, head)
     if head.status == 304 and fetch.validates:
         served = validated(engine, fetch, head, tags, now, wall_now)
-        return _replace_unvalidated(forward, fetch, now) if served is None else served
+        return served or _replace_unvalidated(engine, forward, fetch, head, now)
     if fetch.cacheable.request.method == "HEAD":
         pending_save = by_head(engine, fetch, head, tags, now, wall_now)
         answer = _signed(engine, head, forward)
@@ -219,19 +219,24 @@ def _fallback_entry(engine: Engine, fetch: Fetch, now: float) -> Entry | None:
     return entry if still_counts(engine, entry) else None
 
 
-def _replace_unvalidated(forward: Forward, fetch: Fetch, now: float) -> Serve | AskAgain:
+def _replace_unvalidated(
+    engine: Engine, forward: Forward, fetch: Fetch, head: Head, now: float
+) -> Relayed | Serve | AskAgain:
     """Ask for the whole after a 304 that is not about the stored entry (RFC 9111 §4.3.4).
 
     The client had no condition of its own, or another one, so the 304 itself means nothing to it. If
-    the application cannot be asked again (the body of a QUERY is gone), the stale entry goes out once.
+    the application cannot be asked again (the body of a QUERY is gone), the stale entry goes out once,
+    unless it was purged during the call (I5): then nothing is left but the 304.
     """
-    assert fetch.fallback is not None
+    entry = fetch.fallback
+    assert entry is not None
     if fetch.may_ask_again:
         again = Forward(route=forward.route, outcome=forward.outcome, reason=forward.reason)
         return AskAgain(again)
-    return Serve(
-        cacheable=fetch.cacheable, entry=fetch.fallback, outcome=Outcome.STALE_IF_ERROR, now=now
-    )
+    route = fetch.cacheable.route
+    if not engine.trusts(route, entry.born, now) or not still_counts(engine, entry):
+        return Relayed(answer=_answer(engine, forward, head, will_store=False))
+    return Serve(cacheable=fetch.cacheable, entry=entry, outcome=Outcome.STALE_IF_ERROR, now=now)
 
 
 def _serve_fallback(fetch: Fetch, entry: Entry, now: float) -> Serve:

@@ -192,6 +192,19 @@ def test_a_query_is_answered_by_the_stale_answer_once() -> None:
     assert b"if-none-match" not in sent(kit.miss(request))
 
 
+def test_a_query_is_not_answered_by_what_was_purged_during_its_call() -> None:
+    """I5. Guard: `still_counts` in `_replace_unvalidated`."""
+    kit = Kit({**ROUTE, "methods": ["QUERY"], "body": "raw"})
+    request = replace(get(method="QUERY"), content=Content(b"q"))
+    kit.fill(request, b"body", ETAG)
+    kit.clock.advance(61)
+    forward = kit.miss(request)
+    kit.cache.purge(tags=["product:1"])
+    decision = answered(kit, forward, 304, (b"etag", b'"v2"'))
+    assert isinstance(decision, Relayed)
+    assert decision.answer.status == 304
+
+
 def test_a_refresh_by_a_304_about_something_else_renews_nothing() -> None:
     kit = Kit(GRACE)
     old = stale(kit)
