@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from .tables import VENDORS, Vendor
 
-__all__ = ["Raw", "Read", "Way", "Write", "named", "raw_for"]
+__all__ = ["Raw", "Read", "Way", "Write", "named", "raw_for", "unseen_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,22 @@ class Raw:
 
 def raw_for(vendor: Vendor, file: str) -> list[Raw]:
     """Return the statements of a file that a database understands."""
+    return [Raw(name, **keys) for name, keys in _load(vendor, file)]
+
+
+def unseen_for(vendor: Vendor) -> list[tuple[Raw, Raw]]:
+    """Return the reads, and the writes that nobody sees to change what they read."""
+    return [
+        (Raw(name, keys["read"]), Raw(name, keys["write"]))
+        for name, keys in _load(vendor, "unseen.toml")
+    ]
+
+
+def _load(vendor: Vendor, file: str) -> Iterable[tuple[str, dict[str, Any]]]:
     with Path(__file__).with_name(file).open("rb") as opened:
-        statements = [Raw(name, **keys) for name, keys in tomllib.load(opened).items()]
-    return [each for each in statements if vendor in each.on]
+        for name, keys in tomllib.load(opened).items():
+            if vendor in keys.get("on", VENDORS):
+                yield name, keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,8 @@ TABLES: dict[str, str] = {
     "weather": "id {auto}, degrees integer NOT NULL",
     "{q}My Shelf{q}": "id {auto}, {q}Height{q} integer NOT NULL",
     "{q}my-stock{q}": "id {auto}, q integer NOT NULL",
+    "thing": "id integer PRIMARY KEY, value integer NOT NULL",
+    "thing_log": "value integer NOT NULL",
 }
 """Name and columns, each table after those that it refers to."""
 
@@ -125,6 +127,7 @@ def _rows(vendor: Vendor) -> Iterable[str]:
     yield "INSERT INTO weather (id, degrees) VALUES (1, 11), (2, 12), (3, 13)"
     yield f"INSERT INTO {quote}My Shelf{quote} (id, {quote}Height{quote}) VALUES (1, 100), (2, 200)"
     yield f"INSERT INTO {quote}my-stock{quote} (id, q) VALUES (1, 5), (2, 6)"
+    yield "INSERT INTO thing (id, value) VALUES (1, 10), (2, 20)"
     if vendor != "sqlite":
         schema = elsewhere(vendor)
         yield f"INSERT INTO {schema}.book (id, price) VALUES (1, 1), (2, 2)"
@@ -163,6 +166,27 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "sqlite": (),
 }
 """Functions of the application's own, in the database. One has a name that begins as harmless ones do."""
+
+
+UNSEEN: dict[str, tuple[str, ...]] = {
+    "postgresql": (
+        "CREATE FUNCTION log_thing() RETURNS trigger LANGUAGE plpgsql"
+        " AS 'BEGIN INSERT INTO thing_log VALUES (NEW.value); RETURN NEW; END'",
+        "CREATE TRIGGER log_thing AFTER UPDATE ON thing FOR EACH ROW EXECUTE FUNCTION log_thing()",
+        "CREATE TABLE parted (id integer, value integer) PARTITION BY RANGE (id)",
+        "CREATE TABLE parted_low PARTITION OF parted FOR VALUES FROM (0) TO (100)",
+        "INSERT INTO parted VALUES (1, 1)",
+    ),
+    "mysql": (
+        "CREATE TRIGGER log_thing AFTER UPDATE ON thing FOR EACH ROW"
+        " INSERT INTO thing_log VALUES (NEW.value)",
+    ),
+    "sqlite": (
+        "CREATE TRIGGER log_thing AFTER UPDATE ON thing FOR EACH ROW"
+        " BEGIN INSERT INTO thing_log VALUES (NEW.value); END",
+    ),
+}
+"""What a recorder cannot see into; a view `dear` is on all databases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +247,9 @@ class Library:
             yield f"USE {self.name}"
         else:
             cursor = connection.cursor()
-            cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            for (name,) in cursor.fetchall():
-                yield f'DROP TABLE "{name}"'
+            cursor.execute("SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view')")
+            for kind, name in cursor.fetchall():
+                yield f'DROP {kind} "{name}"'
             yield "PRAGMA journal_mode = WAL"
 
     def _making(self) -> Iterable[str]:
@@ -243,7 +267,9 @@ class Library:
             yield f"CREATE TABLE {schema}.book (id integer PRIMARY KEY, price integer NOT NULL)"
         if self.vendor == "postgresql":
             yield "CREATE MATERIALIZED VIEW cheap AS SELECT id, price FROM book WHERE price < 35"
+        yield "CREATE VIEW dear AS SELECT id FROM thing WHERE value > 50"
         yield from FUNCTIONS[self.vendor]
+        yield from UNSEEN[self.vendor]
 
     def _emptying(self) -> Iterable[str]:
         # Faster than TRUNCATE, which makes new files for each table.
@@ -263,6 +289,5 @@ class Library:
                     )
             yield "REFRESH MATERIALIZED VIEW cheap"
         elif self.vendor == "mysql":
-            for name, columns in TABLES.items():
-                if "{auto}" in columns:
-                    yield f"ALTER TABLE {name.format(q='`')} AUTO_INCREMENT = 1"
+            # Of the others nobody asks for the next key, and each such statement takes milliseconds.
+            yield "ALTER TABLE note AUTO_INCREMENT = 1"

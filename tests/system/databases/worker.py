@@ -22,7 +22,7 @@ from cachemw.recording.context import Recording, current
 
 from .cases import Read, Way, Write
 
-__all__ = ["NAMESPACE", "Answer", "Pause", "Site", "Worker", "configuration", "main"]
+__all__ = ["NAMESPACE", "Answer", "Pause", "Site", "Worker", "configuration", "main", "pages_of"]
 
 NAMESPACE = "library"
 HIT = "; hit"
@@ -65,6 +65,8 @@ class Site(Protocol):
     ways: Mapping[str, Way]
     plain: Mapping[str, Read]
     """Reads that change nothing and depend on nothing."""
+    unseen: Mapping[str, tuple[Read, Write]]
+    """Reads, and writes that change what they read past every recorder."""
 
     def open(self) -> None:
         """Begin, in the thread that will read."""
@@ -88,6 +90,11 @@ class Site(Protocol):
         """Close connections."""
 
 
+def pages_of(site: Site) -> list[Read]:
+    """Return all that a site can be asked for, in the order of its pages."""
+    return [*site.reads.values(), *site.plain.values(), *(read for read, _ in site.unseen.values())]
+
+
 class Worker:
     """Carries out orders for one site."""
 
@@ -96,7 +103,7 @@ class Worker:
         self._lines = lines
         self._say = say
         self._reader = ThreadPoolExecutor(1)
-        self._paths = {name: f"/reads/{i}" for i, name in enumerate({**site.reads, **site.plain})}
+        self._paths = {read.name: f"/reads/{i}" for i, read in enumerate(pages_of(site))}
         self._watched = list(site.reads)
         self._before: dict[str, list[Any]] = {}
         """What each read says while the database is as it was made."""
@@ -173,6 +180,7 @@ class Worker:
             },
             "ways": {name: way.known for name, way in site.ways.items()},
             "plain": list(site.plain),
+            "unseen": list(site.unseen),
         }
 
     def do_learn(self) -> Any:
@@ -242,6 +250,10 @@ class Worker:
                 stale[name] = [served[1], stored[1]]
         return {"stale": stale, "changed": changed, "needless": needless, "kept": kept}
 
+    def do_fence(self) -> Any:
+        """Return whether all processes have applied all that was purged until now."""
+        return {"confirmed": self._site.cache.purge(tags=["fence"]).confirmed}
+
     def do_forget(self) -> Any:
         """Empty the cache."""
         self._kept.clear()
@@ -271,6 +283,18 @@ class Worker:
         first, following = self._site.overtake(self._paths[read], self._site.writes[write])
         stored = self._read(self._stored, read)
         return {"before": before, "first": first[:2], "next": following[:2], "stored": stored}
+
+    def do_unseen(self, *, name: str) -> Any:
+        """Keep an answer, change what it says past the recorder; return what is served and stored."""
+        site = self._site
+        self.do_forget()
+        before = self._read(lambda: list(site.ask(self._paths[name], cached=True)[:2]))
+        site.carry_out(site.unseen[name][1], next(iter(site.ways.values())), lambda moment: None)
+        return {
+            "before": before,
+            "served": self._read(self._served, name),
+            "stored": self._read(self._stored, name),
+        }
 
     def do_time(self, *, name: str, times: int, recording: bool) -> Any:
         """Return the seconds that a read or a write takes so many times."""
@@ -302,4 +326,5 @@ def main() -> None:
     def say(answer: Any) -> None:
         print(json.dumps(answer), file=pipe, flush=True)
 
-    Worker(make(options), iter(sys.stdin.readline, ""), say).serve()
+    with pipe:
+        Worker(make(options), iter(sys.stdin.readline, ""), say).serve()

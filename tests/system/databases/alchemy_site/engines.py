@@ -47,8 +47,6 @@ class Engines:
 
     def _make(self, *, proxied: bool = False, **settings: Any) -> Engine:
         url, arguments = self._address(proxied=proxied)
-        if self._options.get("isolation") and not settings:
-            settings["isolation_level"] = "REPEATABLE READ"
         made: Engine | AsyncEngine
         if self.is_async:
             made = create_async_engine(url, connect_args=arguments, **settings)

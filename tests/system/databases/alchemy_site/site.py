@@ -14,10 +14,10 @@ from sqlalchemy.util import greenlet_spawn
 from cachemw import Cache
 from cachemw.asgi import CacheMiddleware as AsgiMiddleware
 from cachemw.wsgi import CacheMiddleware as WsgiMiddleware
-from tests.support.calls import call_asgi, call_wsgi
+from tests.support.calls import call_asgi, call_wsgi, scope_of
 
 from ..cases import Write, Way, named
-from ..worker import Answer, Pause, configuration
+from ..worker import Answer, Pause, configuration, pages_of
 from . import models, reads, writes
 from .db import Db
 from .engines import Engines
@@ -42,10 +42,11 @@ class AlchemySite:
         self.reads = named(reads.reads(vendor, driver))
         self.plain = named(reads.plain(vendor))
         self.writes = named(writes.writes(vendor, driver, options["database"]))
+        self.unseen = writes.unseen(vendor, driver)
         self._change: Change = lambda db: None
         self._main = asyncio.Runner()
         self._reading: asyncio.Runner | None = None
-        self._all = list({**self.reads, **self.plain}.values())
+        self._all = pages_of(self)
         if self._engines.is_async:
             self._cached: Any = AsgiMiddleware(self._asgi, self.cache)
         else:
@@ -121,10 +122,9 @@ class AlchemySite:
         return answer.status, answer.body.decode(), answer.cache_status
 
     async def _aask(self, path: str, cached: bool, only_if_cached: bool) -> Answer:
-        scope = {}
-        if only_if_cached:
-            scope["headers"] = [(b"host", b"library.example"), (b"cache-control", b"only-if-cached")]
-        answer = await call_asgi(self._cached if cached else self._asgi, path, **scope)
+        fields = [(b"cache-control", b"only-if-cached")] if only_if_cached else []
+        door = self._cached if cached else self._asgi
+        answer = await call_asgi(door, path, headers=scope_of(path, *fields)["headers"])
         return answer.status, answer.body.decode(), answer.cache_status
 
     def carry_out(self, write: Write, way: Way, pause: Pause) -> None:
@@ -187,6 +187,7 @@ class AlchemySite:
 
 
 def _begin_snapshot(session: Session) -> None:
+    session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     session.scalar(select(func.count()).select_from(models.Shelf))
 
 

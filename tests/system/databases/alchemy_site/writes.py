@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, delete, func, insert, literal, select, text, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.exc import ResourceClosedError
 
-from ..cases import Raw, Write, raw_for
+from ..cases import Raw, Read, Write, raw_for, unseen_for
 from .db import Db
 from .models import (
     Author,
@@ -26,7 +28,7 @@ from .models import (
     book_author,
 )
 
-__all__ = ["writes"]
+__all__ = ["unseen", "writes"]
 
 TAKES_ONE_STATEMENT = ("asyncpg",)
 
@@ -46,6 +48,29 @@ def writes(vendor: Any, driver: str, database: str) -> list[Write]:
     if vendor != "sqlite":
         mine.append(Write(name="Core: a function that writes", write=_by_function, known=True))
     return [*raw, *mine]
+
+
+def unseen(vendor: Any, driver: str) -> dict[str, tuple[Read, Write]]:
+    """Return reads, and writes that change what they read past the recorder."""
+    found = {
+        read.name: (
+            Read(name=read.name, read=lambda db, read=read: db.rows(read.sql)),
+            Write(name=write.name, write=lambda db, write=write: db.rows(write.sql)),
+        )
+        for read, write in unseen_for(vendor)
+    }
+    count = Read(name="raw_connection", read=lambda db: db.rows("SELECT count(*) FROM note"))
+    found[count.name] = (count, Write(name=count.name, write=_by_the_driver))
+    return found
+
+
+def _by_the_driver(db: Db) -> None:
+    raw = db.connection.engine.raw_connection()
+    cursor = raw.cursor()
+    cursor.execute("INSERT INTO note (body) VALUES ('four')")
+    cursor.close()
+    raw.commit()
+    raw.close()
 
 
 def _raw(raw: Raw, database: str) -> Write:
@@ -90,14 +115,14 @@ def _delete(kind: type[Any], key: Any) -> Callable[[Db], None]:
     return write
 
 
-def _run(statement: Any, parameters: Any = None) -> Callable[[Db], object]:
-    """Return what runs a statement by the session."""
-    return lambda db: list(result) if (result := _by_session(db, statement, parameters)) else None
+def _run(statement: Any, parameters: Any = None) -> Callable[[Db], None]:
+    """Return what runs a statement by the session, and fetches its rows if it has any."""
 
+    def run(db: Db) -> None:
+        with contextlib.suppress(ResourceClosedError):
+            db.session.execute(statement, parameters).all()
 
-def _by_session(db: Db, statement: Any, parameters: Any) -> Any:
-    result = db.session.execute(statement, parameters)
-    return result if result.returns_rows else None
+    return run
 
 
 def _core(statement: Any, parameters: Any = None) -> Callable[[Db], object]:

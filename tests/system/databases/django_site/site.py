@@ -20,7 +20,7 @@ from tests.support.calls import call_wsgi
 
 from ..acknowledgements import AcknowledgementProxy
 from ..cases import Write, Way, named
-from ..worker import Answer, Pause, configuration
+from ..worker import Answer, Pause, configuration, pages_of
 
 __all__ = ["OpenTransaction", "make"]
 
@@ -67,15 +67,9 @@ def _database(options: Mapping[str, Any]) -> dict[str, Any]:
     }
     if vendor == "postgresql":
         database["USER"] = "postgres"
-        if options.get("isolation"):
-            from django.db.backends.postgresql.psycopg_any import IsolationLevel
-
-            database["OPTIONS"]["isolation_level"] = IsolationLevel.REPEATABLE_READ
     if vendor == "mysql":
         database["USER"] = "root"
         database["OPTIONS"]["client_flag"] = MULTI_STATEMENTS_AND_FOUND_ROWS
-        if options.get("isolation"):
-            database["OPTIONS"]["isolation_level"] = "repeatable read"
     return database
 
 
@@ -94,10 +88,18 @@ class OpenTransaction:
         from .models import Odd
 
         type(self).pausing = None
+        if connection.vendor == "mysql":
+            self._isolate("SESSION TRANSACTION")
         with transaction.atomic():
+            if connection.vendor == "postgresql":
+                self._isolate("TRANSACTION")
             Odd.objects.count()  # the snapshot begins
             pausing()
             return self._get_response(request)
+
+    def _isolate(self, what: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET {what} ISOLATION LEVEL REPEATABLE READ")
 
 
 class DjangoSite:
@@ -113,10 +115,11 @@ class DjangoSite:
         self.reads = named(reads.reads(options["driver"]))
         self.plain = named(reads.plain())
         self.writes = named(writes.writes(options["driver"]))
+        self.unseen = writes.unseen(options["driver"])
         host = options.get("socket")
         self._proxy = AcknowledgementProxy(host) if host else None
         self.ways = named(ways(self._proxy, self._post))
-        self._all = list({**self.reads, **self.plain}.values())
+        self._all = pages_of(self)
         self._change: Callable[[], object] = lambda: None
         urls.urlpatterns = [  # type: ignore[attr-defined]
             path("reads/<int:number>", self._show),

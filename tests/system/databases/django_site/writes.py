@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +13,11 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.signals import post_save
 
-from ..cases import Raw, Write, raw_for
+from ..cases import Raw, Read, Write, raw_for, unseen_for
 from .models import Author, Book, Folder, Genre, Note, Novel, Odd, Offer, Publisher, Review, Weather, Word
-from .raw import execute, executemany
+from .raw import execute, executemany, rows
 
-__all__ = ["writes"]
+__all__ = ["unseen", "writes"]
 
 
 def writes(driver: str) -> list[Write]:
@@ -29,6 +31,57 @@ def writes(driver: str) -> list[Write]:
         known += [Write(name=name, write=write, known=True) for name, write in SERVERS.items()]
     special = [Write(name=name, write=write, known=True) for name, write in DRIVERS.get(driver, {}).items()]
     return [*raw, *by_orm, *known, *special]
+
+
+def unseen(driver: str) -> dict[str, tuple[Read, Write]]:
+    """Return reads, and writes that change what they read past the recorder."""
+    vendor = connection.vendor
+    pairs = [
+        (read.name, partial(rows, read.sql), partial(execute, write.sql))
+        for read, write in unseen_for(vendor)
+    ]
+    count = partial(rows, "SELECT count(*) FROM note")
+    if driver == "psycopg":
+        pairs.append(("COPY by psycopg", count, _copy))
+        pairs.append(("two phases by psycopg", partial(rows, "SELECT degrees FROM weather"), _tpc))
+    if driver == "psycopg2":
+        pairs.append(("COPY by psycopg2", count, _copy_expert))
+    if vendor == "mysql":
+        price = partial(rows, "SELECT price FROM book WHERE id = 1")
+        pairs.append(("callproc", price, partial(_callproc, "raise_price", 1)))
+    pairs.append(("a cursor of the driver", count, _by_the_driver))
+    return {
+        name: (Read(name=name, read=read), Write(name=name, write=write))
+        for name, read, write in pairs
+    }
+
+
+def _copy() -> None:
+    with connection.cursor() as cursor, cursor.copy("COPY note (body) FROM STDIN") as copy:
+        copy.write_row(("four",))
+
+
+def _copy_expert() -> None:
+    with connection.cursor() as cursor:
+        cursor.copy_expert("COPY note (body) FROM STDIN", io.StringIO("four\n"))
+
+
+def _tpc() -> None:
+    raw = connection.connection
+    raw.tpc_begin(raw.xid(1, "library", "unseen"))
+    raw.execute("UPDATE weather SET degrees = degrees + 1")
+    raw.tpc_commit()
+
+
+def _callproc(name: str, *parameters: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.callproc(name, parameters)
+
+
+def _by_the_driver() -> None:
+    cursor = connection.connection.cursor()
+    cursor.execute("INSERT INTO note (body) VALUES ('four')")
+    cursor.close()
 
 
 def _raw(raw: Raw, database: str) -> Write:
