@@ -133,8 +133,12 @@ class Outcome:
             yield f"{of}: {self.error}"
         elif not self.changed:
             yield f"{of}: it changes nothing that is read, so nothing is tried"
-        for read, (served, stored) in self.stale.items():
-            yield f"{of}: read {read!r} serves {served[:60]}, the database has {stored[:60]}"
+        if self.stale:
+            read, (served, stored) = next(iter(self.stale.items()))
+            yield (
+                f"{of}: {len(self.stale)} old answers, as of read {read!r}:"
+                f" served {served[:60]}, in the database {stored[:60]}"
+            )
 
 
 @dataclass(slots=True)

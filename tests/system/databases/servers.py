@@ -12,6 +12,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -40,7 +41,7 @@ class Server:
 
     user: ClassVar[str]
     """The system's user that runs it where root starts it."""
-    socket: ClassVar[str]
+    socket_name: ClassVar[str]
     """The name of its socket in its folder."""
     stop_signal: ClassVar[signal.Signals]
 
@@ -55,7 +56,7 @@ class Server:
     @property
     def path(self) -> str:
         """The path of its socket."""
-        return str(self.folder / self.socket)
+        return str(self.folder / self.socket_name)
 
     def start(self) -> None:
         """Make an empty server and start it; return when it answers."""
@@ -124,6 +125,10 @@ class Server:
     def _answers(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, self.log.read_text(errors="replace")
+        with socket.socket(socket.AF_UNIX) as probe:
+            # First: what a driver leaves open when it is refused would be a warning.
+            if probe.connect_ex(self.path):
+                return False
         try:
             self.connect(self.first).close()
         except (psycopg.OperationalError, pymysql.err.OperationalError):
@@ -135,7 +140,7 @@ class PostgreSQL(Server):
     """A server of the newest PostgreSQL that is installed."""
 
     user = "postgres"
-    socket = ".s.PGSQL.5432"
+    socket_name = ".s.PGSQL.5432"
     first = "postgres"
     stop_signal = signal.SIGQUIT  # at once: nothing of it is kept
 
@@ -175,7 +180,7 @@ class MariaDB(Server):
     """A server of the MariaDB that is installed."""
 
     user = "mysql"
-    socket = "socket"
+    socket_name = "socket"
     first = "mysql"
     stop_signal = signal.SIGKILL  # an orderly end takes seconds, and nothing of it is kept
 

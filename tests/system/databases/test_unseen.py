@@ -19,7 +19,6 @@ NAMES = {
     "callproc",
     "COPY by psycopg",
     "COPY by psycopg2",
-    "two phases by psycopg",
 }
 
 

@@ -43,7 +43,6 @@ def unseen(driver: str) -> dict[str, tuple[Read, Write]]:
     count = partial(rows, "SELECT count(*) FROM note")
     if driver == "psycopg":
         pairs.append(("COPY by psycopg", count, _copy))
-        pairs.append(("two phases by psycopg", partial(rows, "SELECT degrees FROM weather"), _tpc))
     if driver == "psycopg2":
         pairs.append(("COPY by psycopg2", count, _copy_expert))
     if vendor == "mysql":
@@ -64,13 +63,6 @@ def _copy() -> None:
 def _copy_expert() -> None:
     with connection.cursor() as cursor:
         cursor.copy_expert("COPY note (body) FROM STDIN", io.StringIO("four\n"))
-
-
-def _tpc() -> None:
-    raw = connection.connection
-    raw.tpc_begin(raw.xid(1, "library", "unseen"))
-    raw.execute("UPDATE weather SET degrees = degrees + 1")
-    raw.tpc_commit()
 
 
 def _callproc(name: str, *parameters: Any) -> None:
