@@ -50,6 +50,7 @@ def ways(engines: Engines, post: Callable[[Change], Any]) -> list[Way]:
     found += [
         Way(name="AUTOCOMMIT of a connection", run=partial(_autocommit, engines), transaction=False),
         Way(name="COMMIT as a text", run=partial(_by_text, engines), known=True),
+        Way(name="the driver's commit", run=partial(_by_driver, engines), known=True),
         Way(name="a hook that raises", run=partial(_raising_hook, engines), known=True),
         Way(name="a hook that looks", run=partial(_looking_hook, engines), known=True),
         Way(name="a request", run=lambda change, pause: post(change)),
@@ -148,6 +149,13 @@ def _by_text(engines: Engines, change: Change, pause: Pause) -> None:
         connection.execute(text("COMMIT"))
         pause("committed")
         connection.commit()
+
+
+def _by_driver(engines: Engines, change: Change, pause: Pause) -> None:
+    with engines.writer.connect() as connection:
+        change(Db.over(connection))
+        pause("open")
+        connection.connection.commit()
 
 
 def _raising_hook(engines: Engines, change: Change, pause: Pause) -> None:

@@ -21,13 +21,14 @@ from tests.support.calls import call_wsgi
 from ..acknowledgements import AcknowledgementProxy
 from ..cases import Write, Way, named
 from ..worker import Answer, Pause, configuration, pages_of
+from .owned import owned
 
-__all__ = ["OpenTransaction", "make"]
+__all__ = ["Outer", "make"]
 
 ENGINES = {"postgresql": "postgresql", "mysql": "mysql", "sqlite": "sqlite3"}
 MULTI_STATEMENTS_AND_FOUND_ROWS = 65536 + 2
 CACHE = "cachemw.django.CacheMiddleware"
-OPEN_TRANSACTION = f"{__name__}.OpenTransaction"
+OUTER = f"{__name__}.Outer"
 
 
 def make(options: Mapping[str, Any]) -> DjangoSite:
@@ -46,7 +47,7 @@ def make(options: Mapping[str, Any]) -> DjangoSite:
         DATABASES={"default": _database(options)},
         INSTALLED_APPS=["tests.system.databases.django_site", "cachemw.django"],
         LOGGING_CONFIG=None,
-        MIDDLEWARE=[],
+        MIDDLEWARE=[OUTER],
         ROOT_URLCONF="library_urls",
         SECRET_KEY="nothing is signed",
         USE_TZ=True,
@@ -73,8 +74,11 @@ def _database(options: Mapping[str, Any]) -> dict[str, Any]:
     return database
 
 
-class OpenTransaction:
-    """A middleware outside of the cache's that has begun a transaction, and read, before the view."""
+class Outer:
+    """A middleware outside of the cache's, which uses the database before the cache's begins.
+
+    It reads whose page it is, for one page. When it is told to pause it has begun a transaction by then.
+    """
 
     pausing: Callable[[], object] | None = None
 
@@ -82,12 +86,13 @@ class OpenTransaction:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        pausing = type(self).pausing
+        from .models import Odd, Publisher
+
+        if request.path == owned.page:
+            owned.city = Publisher.objects.get(pk=1).city
+        pausing, type(self).pausing = type(self).pausing, None
         if pausing is None:
             return self._get_response(request)
-        from .models import Odd
-
-        type(self).pausing = None
         if connection.vendor == "mysql":
             self._isolate("SESSION TRANSACTION")
         with transaction.atomic():
@@ -120,13 +125,15 @@ class DjangoSite:
         self._proxy = AcknowledgementProxy(host) if host else None
         self.ways = named(ways(self._proxy, self._post))
         self._all = pages_of(self)
+        names = [read.name for read in self._all]
+        owned.page = f"/reads/{names.index(owned.name)}"
         self._change: Callable[[], object] = lambda: None
         urls.urlpatterns = [  # type: ignore[attr-defined]
             path("reads/<int:number>", self._show),
             path("write", self._write),
         ]
         self._bare = WSGIHandler()
-        settings.MIDDLEWARE = [OPEN_TRANSACTION, CACHE]
+        settings.MIDDLEWARE = [OUTER, CACHE]
         self._cached = WSGIHandler()
 
     def _show(self, request: HttpRequest, number: int) -> HttpResponse:
@@ -189,7 +196,7 @@ class DjangoSite:
             first.append(self.ask(path, cached=True))
             connections.close_all()
 
-        OpenTransaction.pausing = pause
+        Outer.pausing = pause
         thread = threading.Thread(target=request)
         thread.start()
         opened.wait()

@@ -15,6 +15,7 @@ from django.db.models.signals import post_save
 
 from ..cases import Raw, Read, Write, raw_for, unseen_for
 from .models import Author, Book, Folder, Genre, Note, Novel, Odd, Offer, Publisher, Review, Weather, Word
+from .owned import owned
 from .raw import execute, executemany, rows
 
 __all__ = ["unseen", "writes"]
@@ -49,6 +50,8 @@ def unseen(driver: str) -> dict[str, tuple[Read, Write]]:
         price = partial(rows, "SELECT price FROM book WHERE id = 1")
         pairs.append(("callproc", price, partial(_callproc, "raise_price", 1)))
     pairs.append(("a cursor of the driver", count, _by_the_driver))
+    move = partial(execute, "UPDATE publisher SET city = 'Kiel' WHERE id = 1")
+    pairs.append((owned.name, lambda: owned.city, move))
     return {
         name: (Read(name=name, read=read), Write(name=name, write=write))
         for name, read, write in pairs
