@@ -1,4 +1,4 @@
-"""One framework over one database by one driver, in a process that does all, or in one that writes and one that reads."""
+"""One framework over one database by one driver, in one process, or in one that writes and one that reads."""
 
 from __future__ import annotations
 
@@ -249,7 +249,9 @@ def bench_of(kind: Kind, folder: Path, redis: str = "", **options: Any) -> Itera
                 "socket": server.path,
                 "host": str(server.folder) if is_folder else server.path,
             }
-        processes = [_started(stack, options, folder / f"{n}.log") for n in range(2 if redis else 1)]
+        processes = [
+            _started(stack, options, folder / f"{n}.log") for n in range(2 if redis else 1)
+        ]
         if redis:
             for process in processes:
                 until(lambda process=process: process.order("start")["live"])

@@ -32,7 +32,7 @@ class Raw:
     locks: bool = False
     """Whether others have to wait until it is committed before they may read."""
     commits: bool = False
-    """Whether the database commits before and after it, whatever the application says."""
+    """Whether MariaDB commits before and after it, whatever the application says."""
     several: bool = False
     """Whether the text holds several statements, which not every driver takes."""
     known: bool = False
@@ -77,8 +77,6 @@ class Write:
     undo: Sequence[str] = ()
     locks: bool = False
     commits: bool = False
-    alone: bool = False
-    """Whether it ends its transaction by itself, so that it is run in autocommit only."""
     known: bool = False
 
 
@@ -88,8 +86,8 @@ class Way:
 
     name: str
     run: Callable[..., Any]
-    transaction: bool = True
-    """Whether the write runs inside a transaction."""
+    prepares: bool = False
+    """Whether the transaction is prepared before it is committed, so that nothing may commit it before."""
     known: bool = False
 
 
@@ -104,4 +102,3 @@ def named(cases: Iterable[_Case]) -> dict[str, _Case]:
             raise ValueError(f"two cases are called {case.name!r}")
         found[case.name] = case
     return found
-

@@ -24,7 +24,9 @@ def chosen(described: Mapping[str, Any], every: int, *, known: bool) -> Iterable
     run that fails fails again.
     """
     writes, ways = described["writes"], described["ways"]
-    found = dict.fromkeys([(write, way) for write in writes for way in writes[write]["ways"]][::every])
+    found = dict.fromkeys(
+        [(write, way) for write in writes for way in writes[write]["ways"]][::every]
+    )
     if known:
         found |= {(name, of["ways"][0]): None for name, of in writes.items() if of["known"]}
         common = next(iter(writes))

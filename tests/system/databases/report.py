@@ -38,7 +38,7 @@ class Row:
 
 
 def _times(ratio: float | None) -> str:
-    return "–" if ratio is None else f"{ratio:.2f}×"
+    return "" if ratio is None else f"{ratio:.2f} times"
 
 
 def table(rows: Sequence[Row]) -> str:

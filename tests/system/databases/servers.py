@@ -32,7 +32,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 
 
-class MissingServer(RuntimeError):  # noqa: N818  # it says what is the case
+class MissingServer(RuntimeError):  # it says what is the case
     """A server that is not installed; the message says what to install."""
 
 
@@ -202,7 +202,11 @@ class MariaDB(Server):
             *(program, "--no-defaults", f"--datadir={self.folder}/data"),
             *("--skip-networking", f"--socket={self.path}", f"--pid-file={self.folder}/pid"),
             *("--skip-log-bin", "--innodb-flush-log-at-trx-commit=0", "--skip-innodb-doublewrite"),
-            *("--innodb-buffer-pool-size=64M", "--innodb-log-file-size=16M", "--lock-wait-timeout=10"),
+            *(
+                "--innodb-buffer-pool-size=64M",
+                "--innodb-log-file-size=16M",
+                "--lock-wait-timeout=10",
+            ),
             "--character-set-server=utf8mb4",
         )
 

@@ -119,7 +119,10 @@ def _rows(vendor: Vendor) -> Iterable[str]:
     reviews = [f"('{uuid_of(i, vendor)}', {1 + i % 3}, {i}, 'body {i}')" for i in range(1, 6)]
     yield f"INSERT INTO review (id, book_id, stars, body) VALUES {', '.join(reviews)}"
     yield "INSERT INTO offer (shop_id, book_id, amount) VALUES (1, 1, 5), (1, 2, 6), (2, 1, 7)"
-    yield "INSERT INTO folder (id, parent_id, name) VALUES (1, NULL, 'root'), (2, 1, 'a'), (3, 2, 'b'), (4, NULL, 'c')"
+    yield (
+        "INSERT INTO folder (id, parent_id, name) VALUES (1, NULL, 'root'), (2, 1, 'a'), (3, 2, 'b'),"
+        " (4, NULL, 'c')"
+    )
     yield "INSERT INTO note (id, body) VALUES (1, 'one'), (2, 'two'), (3, 'three')"
     yield "INSERT INTO favourite (book_id) VALUES (1), (3)"
     yield "INSERT INTO word (word, uses) VALUES ('co-op', 1), ('Straße', 2)"

@@ -1,4 +1,4 @@
-"""Reads × writes × ways to commit: nothing older than the database is served after a committed write."""
+"""Every read after every write in every way to commit: nothing older than the database is served."""
 
 from __future__ import annotations
 

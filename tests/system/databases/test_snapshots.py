@@ -11,7 +11,6 @@ import pytest
 from .bench import Bench
 
 
-
 @pytest.mark.parametrize(
     ("read", "write"),
     [

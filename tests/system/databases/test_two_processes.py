@@ -1,4 +1,4 @@
-"""A process that writes and one that reads, over one Redis: after a confirmed purge nothing older is served."""
+"""A process that writes and one that reads, over Redis: nothing older is served after a confirmed purge."""
 
 from __future__ import annotations
 

@@ -308,7 +308,7 @@ class Worker:
 
 
 def _go_together(write: Write, way: Way) -> bool:
-    return not (write.alone and way.transaction)
+    return not (write.commits and way.prepares)
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from cachemw import Cache
 from cachemw.integrations.sqlalchemy import record
+from tests.system.databases.acknowledgements import AcknowledgementProxy
 
-from ..acknowledgements import AcknowledgementProxy
 from .models import Base
 
 __all__ = ["ASYNCHRONOUS", "Engines"]

@@ -23,8 +23,8 @@ from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import aliased, joinedload, load_only, selectinload, subqueryload
 
 import cachemw
+from tests.system.databases.cases import Read, raw_for
 
-from ..cases import Read, raw_for
 from .db import Db
 from .models import (
     Author,
@@ -139,9 +139,7 @@ def _aliased(db: Db) -> Any:
 
 
 def _newest(db: Db) -> Any:
-    newest = (
-        select(func.max(Book.price)).where(Book.publisher_id == Publisher.id).scalar_subquery()
-    )
+    newest = select(func.max(Book.price)).where(Book.publisher_id == Publisher.id).scalar_subquery()
     return _all(db, select(Publisher.id, func.coalesce(newest, 0)))
 
 
@@ -160,11 +158,9 @@ ORM: dict[str, Callable[[Db], object]] = {
     "get": lambda db: db.session.get_one(Book, 1).price,
     "get of another": lambda db: db.session.get_one(Publisher, 2).city,
     "a row that is not there yet": lambda db: db.session.get_one(Note, 4).body,
-    "a slug that is not there yet": lambda db: db.session.scalars(
-        select(Book).where(Book.slug == "new")
-    )
-    .one()
-    .price,
+    "a slug that is not there yet": lambda db: (
+        db.session.scalars(select(Book).where(Book.slug == "new")).one().price
+    ),
     "in": lambda db: _all(db, select(Book.id, Book.price).where(Book.id.in_([1, 4]))),
     "by foreign key": lambda db: _all(db, select(Book.id).where(Book.publisher_id == 1)),
     "by a relation": lambda db: _all(
@@ -191,11 +187,11 @@ ORM: dict[str, Callable[[Db], object]] = {
     "UUID": lambda db: db.session.get_one(Review, SECOND).stars,
     "a column with another name": lambda db: db.session.get_one(Shelf, 1).height,
     "a tree": lambda db: [f.id for f in db.session.get_one(Folder, 1).children],
-    "load_only": lambda db: db.session.scalars(
-        select(Book).options(load_only(Book.title)).where(Book.id == 6)
-    )
-    .one()
-    .price,
+    "load_only": lambda db: (
+        db.session.scalars(select(Book).options(load_only(Book.title)).where(Book.id == 6))
+        .one()
+        .price
+    ),
     "refresh": _refreshed,
     "yield_per": _streamed,
     "a declared dependency": _dependent,
@@ -235,9 +231,7 @@ CORE: dict[str, Callable[[Db], object]] = {
     "tuples": lambda db: _all(
         db, select(Offer.amount).where(tuple_(Offer.shop_id, Offer.book_id).in_([(1, 1), (2, 1)]))
     ),
-    "JSON": lambda db: _all(
-        db, select(Book.id).where(Book.attrs["color"].as_string() == "red")
-    ),
+    "JSON": lambda db: _all(db, select(Book.id).where(Book.attrs["color"].as_string() == "red")),
     "in two hundred": lambda db: _all(
         db, select(Book.id, Book.price).where(Book.id.in_(range(200)))
     ),

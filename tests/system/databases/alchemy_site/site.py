@@ -15,9 +15,9 @@ from cachemw import Cache
 from cachemw.asgi import CacheMiddleware as AsgiMiddleware
 from cachemw.wsgi import CacheMiddleware as WsgiMiddleware
 from tests.support.calls import call_asgi, call_wsgi, scope_of
+from tests.system.databases.cases import Way, Write, named
+from tests.system.databases.worker import Answer, Pause, configuration, pages_of
 
-from ..cases import Write, Way, named
-from ..worker import Answer, Pause, configuration, pages_of
 from . import models, reads, writes
 from .db import Db
 from .engines import Engines
@@ -51,7 +51,9 @@ class AlchemySite:
             self._cached: Any = AsgiMiddleware(self._asgi, self.cache)
         else:
             self._cached = WsgiMiddleware(self._wsgi, self.cache)
-        self.ways = named(ways(self._engines, self._apost if self._engines.is_async else self._post))
+        self.ways = named(
+            ways(self._engines, self._apost if self._engines.is_async else self._post)
+        )
 
     # -- the application -------------------------------------------------------------------------
 

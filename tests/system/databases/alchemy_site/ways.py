@@ -17,8 +17,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from ..cases import Way
-from ..worker import Pause
+from tests.system.databases.cases import Way
+from tests.system.databases.worker import Pause
+
 from .db import Db
 from .engines import Engines
 from .models import Weather
@@ -48,7 +49,7 @@ def ways(engines: Engines, post: Callable[[Change], Any]) -> list[Way]:
     }
     found = [Way(name=name, run=partial(run, engines)) for name, run in of_all.items()]
     found += [
-        Way(name="AUTOCOMMIT of a connection", run=partial(_autocommit, engines), transaction=False),
+        Way(name="AUTOCOMMIT of a connection", run=partial(_autocommit, engines)),
         Way(name="COMMIT as a text", run=partial(_by_text, engines), known=True),
         Way(name="the driver's commit", run=partial(_by_driver, engines), known=True),
         Way(name="a hook that raises", run=partial(_raising_hook, engines), known=True),
@@ -56,13 +57,17 @@ def ways(engines: Engines, post: Callable[[Change], Any]) -> list[Way]:
         Way(name="a request", run=lambda change, pause: post(change)),
     ]
     found += [Way(name=name, run=run, known=True) for name, run in _special(engines).items()]
+    if engines.vendor == "mysql":
+        found.append(
+            Way(name="two phases", run=partial(_two_phases, engines), prepares=True, known=True)
+        )
     return found
 
 
 def _special(engines: Engines) -> dict[str, Callable[..., Any]]:
     """Return the ways that not every driver has."""
     found: dict[str, Callable[..., Any]] = {}
-    if engines.vendor != "sqlite" and engines.writer.dialect.driver != "asyncpg":
+    if engines.vendor == "postgresql" and engines.writer.dialect.driver != "asyncpg":
         found["two phases"] = partial(_two_phases, engines)
     if engines.proxy is not None:
         found["a commit whose answer is lost"] = partial(_lost, engines)
@@ -237,5 +242,3 @@ async def _cancelled(engines: Engines, change: Change, pause: Pause) -> None:
         proxy.let_pass()
     with contextlib.suppress(asyncio.CancelledError):
         await task
-
-

@@ -11,7 +11,8 @@ from sqlalchemy import bindparam, delete, func, insert, literal, select, text, u
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import ResourceClosedError
 
-from ..cases import Raw, Read, Write, raw_for, unseen_for
+from tests.system.databases.cases import Raw, Read, Write, raw_for, unseen_for
+
 from .db import Db
 from .models import (
     Author,
@@ -187,6 +188,12 @@ def _named_later(db: Db) -> None:
     db.session.flush()
 
 
+def _text_and_object(db: Db) -> None:
+    db.session.execute(text("INSERT INTO note (body) VALUES ('raw')"))
+    db.session.add(Note(body="five"))
+    db.session.flush()
+
+
 CHANGED = bindparam("changed")
 
 ORM: dict[str, Callable[[Db], object]] = {
@@ -217,9 +224,7 @@ ORM: dict[str, Callable[[Db], object]] = {
     "for update": _locked,
     "while rows are streamed": _named_later,
     "update": _run(update(Book).where(Book.id == 1).values(price=308)),
-    "update by key": _run(
-        update(Book), [{"id": 1, "price": 309}, {"id": 4, "price": 310}]
-    ),
+    "update by key": _run(update(Book), [{"id": 1, "price": 309}, {"id": 4, "price": 310}]),
     "update without synchronisation": _run(
         update(Book).where(Book.slug == "slug-3").values(price=311),
     ),
@@ -264,11 +269,7 @@ KNOWN: dict[str, Callable[[Db], object]] = {
     "a text key in another spelling": _core(
         update(Word.__table__).where(Word.word == "CO-OP").values(uses=317)
     ),
-    "a text and an object": lambda db: (
-        db.session.execute(text("INSERT INTO note (body) VALUES ('raw')")),
-        _add(Note, {"body": "five"})(db),
-    )
-    and None,
+    "a text and an object": _text_and_object,
 }
 
 _RETURNING: dict[str, Callable[[Db], object]] = {

@@ -94,9 +94,7 @@ class Note(models.Model):
 
 
 class Word(models.Model):
-    word = models.CharField(
-        max_length=40, primary_key=True, db_collation=FOLDED[connection.vendor]
-    )
+    word = models.CharField(max_length=40, primary_key=True, db_collation=FOLDED[connection.vendor])
     uses = models.IntegerField()
 
     class Meta:

@@ -30,9 +30,22 @@ from django.db.models.functions import Coalesce, Lower, Rank
 from django.http import Http404
 
 import cachemw
+from tests.system.databases.cases import Read, raw_for
 
-from ..cases import Read, raw_for
-from .models import Author, Book, Folder, Note, Novel, Odd, Offer, Publisher, Review, Shelf, Weather, Word
+from .models import (
+    Author,
+    Book,
+    Folder,
+    Note,
+    Novel,
+    Odd,
+    Offer,
+    Publisher,
+    Review,
+    Shelf,
+    Weather,
+    Word,
+)
 from .raw import rows
 
 __all__ = ["plain", "reads"]
@@ -44,7 +57,9 @@ def reads(driver: str) -> list[Read]:
     """Return the reads that a driver can make."""
     vendor = connection.vendor
     raw = [
-        Read(name=each.name, read=lambda each=each: rows(each.sql, each.parameters), known=each.known)
+        Read(
+            name=each.name, read=lambda each=each: rows(each.sql, each.parameters), known=each.known
+        )
         for each in raw_for(vendor, "reads.toml")
     ]
     by_orm = [Read(name=f"ORM: {name}", read=read) for name, read in ORM.items()]
@@ -138,7 +153,9 @@ def _with_books() -> Any:
 
 def _with_cheap_books() -> Any:
     cheap = Prefetch("books", Book.objects.filter(price__lt=45).order_by("pk"), "cheap")
-    return [[b.pk for b in p.cheap] for p in Publisher.objects.order_by("pk").prefetch_related(cheap)]
+    return [
+        [b.pk for b in p.cheap] for p in Publisher.objects.order_by("pk").prefetch_related(cheap)
+    ]
 
 
 def _newest_price() -> Any:
@@ -164,23 +181,33 @@ ORM: dict[str, Callable[[], object]] = {
     "by slug": lambda: Book.objects.get(slug="slug-2").price,
     "count": lambda: Note.objects.count(),
     "exists": lambda: Book.objects.filter(publisher=4).exists(),
-    "aggregate": lambda: sorted(Book.objects.filter(publisher=1).aggregate(Sum("price"), Max("stock")).items()),
+    "aggregate": lambda: sorted(
+        Book.objects.filter(publisher=1).aggregate(Sum("price"), Max("stock")).items()
+    ),
     "annotate": lambda: sorted(Publisher.objects.annotate(n=Count("books")).values_list("pk", "n")),
-    "first and last": lambda: (Note.objects.order_by("pk").first().body, Note.objects.order_by("pk").last().body),
+    "first and last": lambda: (
+        Note.objects.order_by("pk").first().body,
+        Note.objects.order_by("pk").last().body,
+    ),
     "select_related": lambda: Book.objects.select_related("publisher").get(pk=3).publisher.city,
     "lazy": lambda: Book.objects.get(pk=3).publisher.city,
     "prefetch_related": _with_books,
     "Prefetch": _with_cheap_books,
     "many to many": lambda: sorted(a.name for a in Book.objects.get(pk=1).authors.all()),
-    "many to many, filtered": lambda: sorted(Book.objects.filter(authors__name="Ada").values_list("pk")),
+    "many to many, filtered": lambda: sorted(
+        Book.objects.filter(authors__name="Ada").values_list("pk")
+    ),
     "many to many, prefetched": lambda: sorted(
-        (b.pk, sorted(a.name for a in b.authors.all())) for b in Book.objects.prefetch_related("authors")
+        (b.pk, sorted(a.name for a in b.authors.all()))
+        for b in Book.objects.prefetch_related("authors")
     ),
     "inherited": lambda: (lambda novel: (novel.title, novel.pages))(Novel.objects.get(pk=7)),
     "the parent of what inherits": lambda: Book.objects.get(pk=8).novel.pages,
     "Subquery": _newest_price,
     "Exists": lambda: sorted(
-        Publisher.objects.filter(Exists(Book.objects.filter(publisher=OuterRef("pk"), price__gt=75))).values_list("pk")
+        Publisher.objects.filter(
+            Exists(Book.objects.filter(publisher=OuterRef("pk"), price__gt=75))
+        ).values_list("pk")
     ),
     "union": _union,
     "Window": _ranks,
@@ -198,7 +225,9 @@ ORM: dict[str, Callable[[], object]] = {
     "JSON's key": lambda: list(Book.objects.filter(pk=1).values_list("attrs__color")),
     "a tree": lambda: sorted(Folder.objects.get(pk=1).children.values_list("pk")),
     "iterator": lambda: sorted(b.price for b in Book.objects.iterator(2)),
-    "iterator by foreign key": lambda: sorted(b.price for b in Book.objects.filter(publisher=2).iterator(1)),
+    "iterator by foreign key": lambda: sorted(
+        b.price for b in Book.objects.filter(publisher=2).iterator(1)
+    ),
     "defer": lambda: Book.objects.only("title").get(pk=6).price,
     "raw": lambda: [b.price for b in Book.objects.raw("SELECT * FROM book WHERE id = %s", [6])],
     "extra": lambda: sorted(Book.objects.extra(where=["price > 55"]).values_list("pk")),

@@ -17,10 +17,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path
 
 from tests.support.calls import call_wsgi
+from tests.system.databases.acknowledgements import AcknowledgementProxy
+from tests.system.databases.cases import Way, Write, named
+from tests.system.databases.worker import Answer, Pause, configuration, pages_of
 
-from ..acknowledgements import AcknowledgementProxy
-from ..cases import Write, Way, named
-from ..worker import Answer, Pause, configuration, pages_of
 from .owned import owned
 
 __all__ = ["Outer", "make"]

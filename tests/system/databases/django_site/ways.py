@@ -8,9 +8,10 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connection, transaction
 
-from ..acknowledgements import AcknowledgementProxy
-from ..cases import Way
-from ..worker import Pause
+from tests.system.databases.acknowledgements import AcknowledgementProxy
+from tests.system.databases.cases import Way
+from tests.system.databases.worker import Pause
+
 from .models import Weather
 
 __all__ = ["ways"]
@@ -28,7 +29,7 @@ def ways(proxy: AcknowledgementProxy | None, post: Callable[[Change], None]) -> 
     `proxy` is in front of the database server; None where there is no server.
     """
     found = [
-        Way(name="autocommit", run=_autocommit, transaction=False),
+        Way(name="autocommit", run=_autocommit),
         Way(name="atomic", run=_atomic),
         Way(name="savepoints, one rolled back", run=_savepoints),
         Way(name="savepoints by hand", run=_savepoints_by_hand),
@@ -37,7 +38,9 @@ def ways(proxy: AcknowledgementProxy | None, post: Callable[[Change], None]) -> 
         Way(name="BEGIN and COMMIT as texts", run=_by_texts),
         Way(name="ATOMIC_REQUESTS", run=lambda change, pause: post(change)),
         Way(name="a hook that raises before", run=_raising_hook, known=True),
-        Way(name="a hook that raises after a savepoint rolled back", run=_raising_later, known=True),
+        Way(
+            name="a hook that raises after a savepoint rolled back", run=_raising_later, known=True
+        ),
         Way(name="a hook that looks", run=_looking_hook, known=True),
         Way(name="a hook that writes", run=_writing_hook),
     ]
@@ -45,7 +48,7 @@ def ways(proxy: AcknowledgementProxy | None, post: Callable[[Change], None]) -> 
         found.append(Way(name="two phases", run=_two_phases, known=True))
         found.append(Way(name="START and END as texts", run=_by_other_texts))
     if connection.vendor == "mysql":
-        found.append(Way(name="two phases", run=_xa, known=True))
+        found.append(Way(name="two phases", run=_xa, prepares=True, known=True))
         found.append(Way(name="COMMIT AND CHAIN", run=_chain))
     if proxy is not None:
         lost = Way(name="a commit whose answer is lost", run=_lost(proxy), known=True)

@@ -13,8 +13,22 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.signals import post_save
 
-from ..cases import Raw, Read, Write, raw_for, unseen_for
-from .models import Author, Book, Folder, Genre, Note, Novel, Odd, Offer, Publisher, Review, Weather, Word
+from tests.system.databases.cases import Raw, Read, Write, raw_for, unseen_for
+
+from .models import (
+    Author,
+    Book,
+    Folder,
+    Genre,
+    Note,
+    Novel,
+    Odd,
+    Offer,
+    Publisher,
+    Review,
+    Weather,
+    Word,
+)
 from .owned import owned
 from .raw import execute, executemany, rows
 
@@ -30,7 +44,9 @@ def writes(driver: str) -> list[Write]:
     known = [Write(name=name, write=write, known=True) for name, write in KNOWN.items()]
     if vendor != "sqlite":
         known += [Write(name=name, write=write, known=True) for name, write in SERVERS.items()]
-    special = [Write(name=name, write=write, known=True) for name, write in DRIVERS.get(driver, {}).items()]
+    special = [
+        Write(name=name, write=write, known=True) for name, write in DRIVERS.get(driver, {}).items()
+    ]
     return [*raw, *by_orm, *known, *special]
 
 
@@ -49,6 +65,8 @@ def unseen(driver: str) -> dict[str, tuple[Read, Write]]:
     if vendor == "mysql":
         price = partial(rows, "SELECT price FROM book WHERE id = 1")
         pairs.append(("callproc", price, partial(_callproc, "raise_price", 1)))
+    if vendor == "postgresql":
+        pairs.append(("callproc", count, partial(_callproc, "generate_note", "four")))
     pairs.append(("a cursor of the driver", count, _by_the_driver))
     move = partial(execute, "UPDATE publisher SET city = 'Kiel' WHERE id = 1")
     pairs.append((owned.name, lambda: owned.city, move))
@@ -81,13 +99,12 @@ def _by_the_driver() -> None:
 
 def _raw(raw: Raw, database: str) -> Write:
     sql = raw.sql.replace("{database}", database)
-    if raw.many:
-        write: Callable[[], object] = lambda: executemany(sql, raw.many)
-    else:
-        write = lambda: execute(sql, raw.parameters)
+    call = (
+        partial(executemany, sql, raw.many) if raw.many else partial(execute, sql, raw.parameters)
+    )
     return Write(
         name=raw.name,
-        write=write,
+        write=call,
         undo=raw.undo,
         locks=raw.locks,
         commits=raw.commits,
@@ -206,12 +223,18 @@ ORM: dict[str, Callable[[], object]] = {
     "save of a new parent": lambda: _change(Book.objects.get(pk=1), publisher_id=4),
     "create": lambda: Note.objects.create(body="four"),
     "create with a key": lambda: Note.objects.create(pk=4, body="four"),
-    "create of a child": lambda: Publisher.objects.get(pk=4).books.create(title="n", slug="new", price=1),
+    "create of a child": lambda: Publisher.objects.get(pk=4).books.create(
+        title="n", slug="new", price=1
+    ),
     "create of a text key": lambda: Genre.objects.create(code="drama", label="Drama"),
     "create of a UUID": lambda: Review.objects.create(id=UUID(int=9), book_id=5, stars=1),
-    "create of what inherits": lambda: Novel.objects.create(title="n", slug="new", price=1, pages=1),
+    "create of what inherits": lambda: Novel.objects.create(
+        title="n", slug="new", price=1, pages=1
+    ),
     "get_or_create": lambda: Author.objects.get_or_create(name="Eve"),
-    "update_or_create that updates": lambda: Book.objects.update_or_create({"price": 215}, slug="slug-2"),
+    "update_or_create that updates": lambda: Book.objects.update_or_create(
+        {"price": 215}, slug="slug-2"
+    ),
     "update_or_create that creates": lambda: Note.objects.update_or_create({"body": "four"}, pk=4),
     "delete": lambda: Note.objects.get(pk=3).delete(),
     "delete that cascades": lambda: Publisher.objects.get(pk=3).delete(),
