@@ -32,7 +32,8 @@ class Raw:
     locks: bool = False
     """Whether others have to wait until it is committed before they may read."""
     commits: bool = False
-    """Whether MariaDB commits before and after it, whatever the application says."""
+    """Whether MariaDB, or the driver of SQLite, commits before and after it, whatever the application says.
+    Then the savepoint is gone, and what follows fails."""
     several: bool = False
     """Whether the text holds several statements, which not every driver takes."""
     known: bool = False

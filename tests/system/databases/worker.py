@@ -229,7 +229,11 @@ class Worker:
                 self._obey()
 
         self._unconfirmed = 0
-        self._site.carry_out(chosen, self._site.ways[way], pause)
+        try:
+            self._site.carry_out(chosen, self._site.ways[way], pause)
+        except Exception:
+            if not chosen.commits:
+                raise
         return {"confirmed": not self._unconfirmed}
 
     def do_check(self) -> Any:
