@@ -14,7 +14,7 @@ EVERY = 90
 """A short run tries one of so many pairs of a write and a way, and each of a known family."""
 LEAST = 60
 """The least number of reads and of writes that each kind has."""
-ROUNDS, TIMES = 15, 200
+ROUNDS, TIMES = 60, 50
 
 
 @pytest.mark.timeout(3600)
