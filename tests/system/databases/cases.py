@@ -78,6 +78,8 @@ class Write:
     undo: Sequence[str] = ()
     locks: bool = False
     commits: bool = False
+    opens_block: bool = False
+    """Whether it opens a block of its own, which Django cannot in a transaction that a text has begun."""
     known: bool = False
 
 
@@ -87,6 +89,8 @@ class Way:
 
     name: str
     run: Callable[..., Any]
+    by_texts: bool = False
+    """Whether texts begin and end the transaction, of which the framework knows nothing."""
     prepares: bool = False
     """Whether the transaction is prepared before it is committed, so that nothing may commit it before."""
     known: bool = False

@@ -312,7 +312,7 @@ class Worker:
 
 
 def _go_together(write: Write, way: Way) -> bool:
-    return not (write.commits and way.prepares)
+    return not ((write.commits and way.prepares) or (write.opens_block and way.by_texts))
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ def ways(proxy: AcknowledgementProxy | None, post: Callable[[Change], None]) -> 
         Way(name="savepoints by hand", run=_savepoints_by_hand),
         Way(name="set_autocommit(False)", run=_by_hand),
         Way(name="atomic in set_autocommit(False)", run=_atomic_by_hand),
-        Way(name="BEGIN and COMMIT as texts", run=_by_texts),
+        Way(name="BEGIN and COMMIT as texts", run=_by_texts, by_texts=True),
         Way(name="ATOMIC_REQUESTS", run=lambda change, pause: post(change)),
         Way(name="a hook that raises before", run=_raising_hook, known=True),
         Way(
@@ -45,11 +45,11 @@ def ways(proxy: AcknowledgementProxy | None, post: Callable[[Change], None]) -> 
         Way(name="a hook that writes", run=_writing_hook),
     ]
     if connection.vendor == "postgresql":
-        found.append(Way(name="two phases", run=_two_phases, known=True))
-        found.append(Way(name="START and END as texts", run=_by_other_texts))
+        found.append(Way(name="two phases", run=_two_phases, by_texts=True, known=True))
+        found.append(Way(name="START and END as texts", run=_by_other_texts, by_texts=True))
     if connection.vendor == "mysql":
-        found.append(Way(name="two phases", run=_xa, prepares=True, known=True))
-        found.append(Way(name="COMMIT AND CHAIN", run=_chain))
+        found.append(Way(name="two phases", run=_xa, by_texts=True, prepares=True, known=True))
+        found.append(Way(name="COMMIT AND CHAIN", run=_chain, by_texts=True))
     if proxy is not None:
         lost = Way(name="a commit whose answer is lost", run=_lost(proxy), known=True)
         found.append(lost)

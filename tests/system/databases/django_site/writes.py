@@ -40,8 +40,14 @@ def writes(driver: str) -> list[Write]:
     vendor = connection.vendor
     database = str(connection.settings_dict["NAME"])
     raw = [_raw(each, database) for each in raw_for(vendor, "writes.toml")]
-    by_orm = [Write(name=f"ORM: {name}", write=write) for name, write in ORM.items()]
-    known = [Write(name=name, write=write, known=True) for name, write in KNOWN.items()]
+    by_orm = [
+        Write(name=f"ORM: {name}", write=write, opens_block=name in OWN_BLOCK)
+        for name, write in ORM.items()
+    ]
+    known = [
+        Write(name=name, write=write, opens_block=name in OWN_BLOCK, known=True)
+        for name, write in KNOWN.items()
+    ]
     if vendor != "sqlite":
         known += [Write(name=name, write=write, known=True) for name, write in SERVERS.items()]
     special = [
@@ -266,6 +272,30 @@ ORM: dict[str, Callable[[], object]] = {
     "asynchronous": lambda: async_to_sync(_aupdate)(),
     "weather": lambda: Weather.objects.filter(pk=2).update(degrees=-1),
 }
+
+OWN_BLOCK = {
+    "bulk_create and create",
+    "bulk_create of one",
+    "bulk_create of several",
+    "bulk_create that updates",
+    "bulk_update",
+    "create of what inherits",
+    "delete of a query",
+    "delete of what inherits",
+    "delete that cascades",
+    "delete that cascades in the database",
+    "get_or_create",
+    "many to many: add",
+    "many to many: clear",
+    "many to many: remove",
+    "many to many: set",
+    "select_for_update",
+    "update_or_create that creates",
+    "update_or_create that updates",
+    "what inherits, its own part",
+    "what inherits, its parent's part",
+}
+"""Writes that are a block themselves."""
 
 KNOWN: dict[str, Callable[[], object]] = {
     "a raw insert and one by the ORM": _two_notes,
