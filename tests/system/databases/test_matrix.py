@@ -10,7 +10,7 @@ from .bench import KINDS, Bench, Figures, Kind
 from .fixtures import REPORT_VARIABLE, MakeBench
 from .judge import chosen, fail_if_wrong, try_all
 
-EVERY = 90
+EVERY = 200
 """A short run tries one of so many pairs of a write and a way, and each of a known family."""
 LEAST = 60
 """The least number of reads and of writes that each kind has."""

@@ -11,7 +11,7 @@ from .fixtures import MakeBench
 from .judge import chosen, fail_if_wrong, try_all
 from .worker import NAMESPACE
 
-EVERY = 200
+EVERY = 250
 SHORT = [KINDS[0], KINDS[2], KINDS[5], KINDS[7]]
 """The kinds of a short run: each framework, each database."""
 
