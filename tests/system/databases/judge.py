@@ -41,7 +41,9 @@ def try_all(bench: Bench, pairs: Iterable[tuple[str, str]]) -> list[Outcome]:
 
 def fail_if_wrong(outcomes: Iterable[Outcome]) -> None:
     """Fail where an old answer is served, or where a write changes nothing and so tries nothing."""
-    wrong = [line for outcome in outcomes for line in outcome.lines()]
+    # First what could not be tried: it would be lost among many old answers.
+    by_kind = sorted(outcomes, key=lambda outcome: bool(outcome.changed and not outcome.error))
+    wrong = [line for outcome in by_kind for line in outcome.lines()]
     if not wrong:
         return
     counts = {

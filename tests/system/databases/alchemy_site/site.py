@@ -107,13 +107,10 @@ class AlchemySite:
         runner, self._reading = (self._reading or self._main), None
         if self._engines.is_async:
             # A connection belongs to the loop in which it was made: those of the other are left.
-            runner.run(self._close_sessions())
+            runner.run(self._engines.adispose())
         else:
             self._engines.dispose()
         runner.close()
-
-    async def _close_sessions(self) -> None:
-        await self._engines.adispose()
 
     def ask(self, path: str, *, cached: bool, only_if_cached: bool = False) -> Answer:
         if self._engines.is_async:

@@ -17,6 +17,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path
 
 from tests.support.calls import call_wsgi
+from tests.support.waiting import LIMIT
 from tests.system.databases.acknowledgements import AcknowledgementProxy
 from tests.system.databases.cases import Way, Write, named
 from tests.system.databases.worker import Answer, Pause, configuration, pages_of
@@ -147,6 +148,7 @@ class DjangoSite:
         return HttpResponse(body, status=status, content_type="text/plain")
 
     def _write(self, request: HttpRequest) -> HttpResponse:
+        assert connection.in_atomic_block, "the request has no transaction"
         self._change()
         return HttpResponse(status=204)
 
@@ -199,10 +201,12 @@ class DjangoSite:
         Outer.pausing = pause
         thread = threading.Thread(target=request)
         thread.start()
-        opened.wait()
-        write.write()
-        written.set()
-        thread.join()
+        try:
+            assert opened.wait(LIMIT), "the middleware did not come to its pause"
+            write.write()
+        finally:
+            written.set()
+            thread.join()
         return [*first, self.ask(path, cached=True)]
 
     def repeat(self, name: str, times: int) -> None:
