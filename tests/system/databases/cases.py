@@ -36,8 +36,9 @@ class Raw:
     Then the savepoint is gone, and what follows fails."""
     several: bool = False
     """Whether the text holds several statements, which not every driver takes."""
-    known: bool = False
-    """Whether it is of a family that once left old answers: tried in each run, also in a short one."""
+    known: bool | str = False
+    """Whether it is of a family that once left old answers: tried in each run, also in a short one. A text
+    names the way in which it did; otherwise it is tried in the first that there is."""
 
 
 def raw_for(vendor: Vendor, file: str) -> list[Raw]:
@@ -80,7 +81,7 @@ class Write:
     commits: bool = False
     opens_block: bool = False
     """Whether it opens a block of its own, which Django cannot in a transaction that a text has begun."""
-    known: bool = False
+    known: bool | str = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,10 @@ def chosen(described: Mapping[str, Any], every: int, *, known: bool) -> Iterable
         [(write, way) for write in writes for way in writes[write]["ways"]][::every]
     )
     if known:
-        found |= {(name, of["ways"][0]): None for name, of in writes.items() if of["known"]}
+        for name, of in writes.items():
+            if of["known"]:
+                way = of["known"] if of["known"] in of["ways"] else of["ways"][0]
+                found[name, way] = None
         common = next(iter(writes))
         found |= {(common, way): None for way, is_known in ways.items() if is_known}
     return list(found)

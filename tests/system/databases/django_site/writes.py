@@ -45,7 +45,7 @@ def writes(driver: str) -> list[Write]:
         for name, write in ORM.items()
     ]
     known = [
-        Write(name=name, write=write, opens_block=name in OWN_BLOCK, known=True)
+        Write(name=name, write=write, opens_block=name in OWN_BLOCK, known="atomic")
         for name, write in KNOWN.items()
     ]
     if vendor != "sqlite":
@@ -308,12 +308,16 @@ KNOWN: dict[str, Callable[[], object]] = {
 }
 """Families that once left old answers."""
 
-SERVERS: dict[str, Callable[[], object]] = {
-    "through the editor of schemas": _by_schema_editor,
-    "SQL as bytes": _as_bytes,
-}
+SERVERS: dict[str, Callable[[], object]] = {"SQL as bytes": _as_bytes}
+
+_BY_EDITOR = {"through the editor of schemas": _by_schema_editor}
+"""Not in MariaDB, where Django refuses it in a transaction."""
 
 DRIVERS: dict[str, dict[str, Callable[[], object]]] = {
-    "psycopg": {"composed SQL": _composed, "psycopg's pipeline": _pipeline},
-    "psycopg2": {"psycopg2's execute_values": _values, "psycopg2's execute_batch": _batch},
+    "psycopg": {**_BY_EDITOR, "composed SQL": _composed, "psycopg's pipeline": _pipeline},
+    "psycopg2": {
+        **_BY_EDITOR,
+        "psycopg2's execute_values": _values,
+        "psycopg2's execute_batch": _batch,
+    },
 }
