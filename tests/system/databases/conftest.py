@@ -18,5 +18,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--whole",
         action="store_true",
-        help="try every write in every way to commit, which takes most of an hour",
+        help="try every write in every way to commit, which takes about an hour",
     )
