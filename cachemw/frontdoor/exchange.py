@@ -111,6 +111,7 @@ class Exchange:
             self.recording = recording = Recording(self._outer)
             fetch.recorded = recording.close
             fetch.has_stale_part = lambda: recording.has_stale_part
+            fetch.oldest = recording.oldest
             self._pass_on(fetch.cacheable.plan.tags)
 
     @property

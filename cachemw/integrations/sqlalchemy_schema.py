@@ -13,13 +13,13 @@ from cachemw.recording.context import Described
 from cachemw.recording.sql.observed import Kind
 from cachemw.recording.sql.rows import UNKNOWN, Table, key_tag, spell, table_tag
 
-__all__ = ["MetadataSchema", "describe", "kind_of", "sole_key"]
+__all__ = ["MetadataTables", "describe", "kind_of", "sole_key"]
 
 _ACTIONS = {"CASCADE", "SET NULL", "SET DEFAULT"}
 """Actions of a foreign key by which the database itself changes the rows that refer to a row."""
 
 
-class MetadataSchema(Mapping[str, Table]):
+class MetadataTables(Mapping[str, Table]):
     """The tables of some collections of metadata, by their names in lower case.
 
     Tables that are added to the metadata later are seen too.

@@ -12,7 +12,7 @@ from cachemw.engine.model.tags import purged_tag, route_tag, url_tags
 from cachemw.engine.privacy.bypass import normalised_host
 from cachemw.errors import TagError
 
-__all__ = ["purged_tags", "tags_of_listed_url", "tags_of_target", "tags_of_url"]
+__all__ = ["named_tags", "purged_tags", "tags_of_listed_url", "tags_of_target", "tags_of_url"]
 
 MAX_MOUNT = 32
 """Path segments. No application is mounted deeper, and each one costs a match of a client's path (I4)."""
@@ -20,6 +20,16 @@ _SLASH = re.compile("/")
 
 
 def purged_tags(
+    engine: Engine, *, tags: Iterable[str], urls: Iterable[str], routes: Iterable[str]
+) -> tuple[str, ...]:
+    """Return the tags of everything that a purge names, as entries carry them.
+
+    Raises what `named_tags` raises.
+    """
+    return engine.row_tags.conceal(named_tags(engine, tags=tags, urls=urls, routes=routes))
+
+
+def named_tags(
     engine: Engine, *, tags: Iterable[str], urls: Iterable[str], routes: Iterable[str]
 ) -> tuple[str, ...]:
     """Return the tags of everything that a purge names, each once.

@@ -26,7 +26,7 @@ def learn_keys(
         return
     write = observed.writes[0]
     table = schema.get(write.table)
-    if table is None or table.key is None or not changes.unknown_keys(write.table):
+    if table.key is None or not changes.unknown_keys(write.table):
         return
     values: Iterable[object] = _returned(cursor, table.key)
     if table.generated and vendor in _LAST_ROW:
