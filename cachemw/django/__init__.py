@@ -14,7 +14,9 @@ Reading order:
 - `registry`: the one cache of the process.
 - `steering`: the settings of Django by which the cache keys.
 - `query_recording`: where the recording of queries starts.
-- `recorder`: which queries are observed, and when their changes are purged.
+- `recorder`: which queries are observed.
+- `transactions`: when what they write is purged.
+- `early_reads`: reads before the cache's middleware.
 - `schema`: what the project's models say about its tables.
 - `apps`: the application for INSTALLED_APPS.
 - `models`: the model without a table that carries the admin's permissions.

@@ -1,26 +1,11 @@
 """Recording of what is read and written through Django's database connections.
 
-What is recorded: every connection gets one observer, an execute wrapper that Django calls around each
-statement. What a statement reads goes to the recording of the response that the application is making
+What is recorded: every connection gets one observer, which its cursors call around each statement. What a
+statement reads goes to the recording of the response that the application is making
 (`cachemw.recording.context`), as tags (see `cachemw.recording.sql.rows`). What it writes becomes
 `Changes`, whose tags are purged.
 
-When a write is purged, so that a purged entry is never made again from old rows (I5):
-
-| how the statement runs | its tags are purged |
-|---|---|
-| autocommit | at once, after the statement |
-| `atomic`, or a transaction that Django manages | once, by `on_commit`, after the commit |
-| a transaction begun by a statement, or by `set_autocommit(False)` | at once, and again after the commit |
-
-Why at once *and* again in the last case: Django does not tell when such a transaction ends. The end is
-seen in most cases only (a `COMMIT` statement, `connection.commit()`, the next statement under
-autocommit). The first purge is there in case the end is missed; the second one removes what other
-processes stored from the old rows in between.
-
-A write that raises is purged all the same: the database may have carried it out, and only its
-acknowledgement was lost. A rolled back savepoint takes its writes along: Django drops the `on_commit`
-hooks of that savepoint, and with them the only strong reference to the batch of its changes.
+When a write is purged is decided by `cachemw.django.transactions`.
 
 A fault in this module fails no statement (I3). A read then counts as a read of unknown rows, and a
 write as a write of anything, so that a fault costs misses and never a stale response.
@@ -30,7 +15,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -38,14 +22,18 @@ from django.conf import settings
 from django.core.signals import setting_changed
 from django.db import connections
 from django.db.backends.signals import connection_created
+from django.db.backends.utils import CursorWrapper
 from django.db.models.signals import post_save
 
-from cachemw.django.schema import describe, keys_of, schema
-from cachemw.recording.context import Recording, current, describers
+from cachemw.django.early_reads import early_recording, record_early_reads
+from cachemw.django.schema import describe, keys_of, session_table, tables
+from cachemw.django.transactions import Event, Transaction
+from cachemw.recording.context import Position, current, describers
+from cachemw.recording.sql.ignored_tables import IgnoredTables
 from cachemw.recording.sql.inserted import learn_keys
 from cachemw.recording.sql.observed import OPAQUE, Observed
 from cachemw.recording.sql.read_rows import record
-from cachemw.recording.sql.rows import UNKNOWN
+from cachemw.recording.sql.rows import ALL, UNKNOWN, Schema
 from cachemw.recording.sql.statements import observe
 from cachemw.recording.sql.written_rows import Changes
 
@@ -56,11 +44,16 @@ __all__ = ["install"]
 
 _FAULTS = logging.getLogger("cachemw.faults")
 _UID = "cachemw.django.recorder"
-_Execute = Callable[[Any, Any, bool, Any], Any]
+_ATTRIBUTE = "_cachemw_observer"
+"""The attribute of a connection that holds its observer."""
+_Execute = Callable[..., Any]
 _get_cache: Callable[[], Cache]
 _is_being_made_here: Callable[[], bool]
 _on: bool | None = None
 """Whether the configuration asks for recording; None before the first statement."""
+_ignored = IgnoredTables()
+_known = Schema()
+"""What is known of the tables of the project."""
 
 
 def install(get_cache: Callable[[], Cache], is_being_made_here: Callable[[], bool]) -> None:
@@ -73,6 +66,7 @@ def install(get_cache: Callable[[], Cache], is_being_made_here: Callable[[], boo
     _get_cache, _is_being_made_here = get_cache, is_being_made_here
     connection_created.connect(_connection_created, dispatch_uid=_UID)
     post_save.connect(_saved, dispatch_uid=_UID)
+    record_early_reads()
     if describe not in describers:
         describers.append(describe)
     for connection in connections.all(initialized_only=True):
@@ -80,54 +74,122 @@ def install(get_cache: Callable[[], Cache], is_being_made_here: Callable[[], boo
 
 
 def _connection_created(*, connection: Any, **_: Any) -> None:
-    _attach(connection).reset()
+    _attach(connection).after("new connection")
 
 
 def _attach(connection: Any) -> _Observer:
-    """Return a connection's observer, and add one where there is none.
-
-    It is put first: `connection.execute_wrapper()` removes the last wrapper when it ends.
-    """
-    observer = _observer_of(connection)
+    """Return a connection's observer, and add one where there is none."""
+    observer: _Observer | None = getattr(connection, _ATTRIBUTE, None)
     if observer is None:
         observer = _Observer()
-        connection.execute_wrappers.insert(0, observer)
-        # Django has no signal for the end of a transaction that is managed by hand.
-        connection.commit = _call_after(connection.commit, observer.after_commit)
-        connection.rollback = _call_after(connection.rollback, observer.after_rollback)
+        setattr(connection, _ATTRIBUTE, observer)
+        connection.make_cursor = _watch_cursors(connection.make_cursor)
+        connection.make_debug_cursor = _watch_cursors(connection.make_debug_cursor)
+        # Django has no signal for the end of a transaction, and its hooks run too late.
+        connection.commit = _watch_commit(connection, observer)
+        connection.rollback = _watch_rollback(connection, observer)
+        connection.set_autocommit = _watch_autocommit(connection, observer)
     return observer
 
 
-def _observer_of(connection: Any) -> _Observer | None:
-    for each in connection.execute_wrappers:
-        if isinstance(each, _Observer):
-            return each
-    return None
+def _watch_cursors(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    @functools.wraps(make)
+    def watched(cursor: Any) -> Any:
+        made = make(cursor)
+        kind: Any = type(made)
+        made.__class__ = _observed(kind)
+        return made
+
+    return watched
 
 
-def _call_after(method: Callable[[], None], callback: Callable[[], None]) -> Callable[[], None]:
-    @functools.wraps(method)
-    def call_both() -> None:
+class _Statements:
+    """The part of a cursor that runs statements, observed.
+
+    It is below Django's execute wrappers, which may change a statement, so it sees what really runs.
+    """
+
+    db: Any
+
+    def _execute(self, sql: Any, params: Any, *context: Any) -> Any:
+        execute = super()._execute  # type: ignore[misc]
+        return getattr(self.db, _ATTRIBUTE).run(execute, self, sql, params, context)
+
+    def _executemany(self, sql: Any, params: Any, *context: Any) -> Any:
+        execute = super()._executemany  # type: ignore[misc]
+        return getattr(self.db, _ATTRIBUTE).run(execute, self, sql, params, context, many=True)
+
+
+@functools.cache  # there are two: with and without debugging
+def _observed(wrapper: type[CursorWrapper]) -> type[CursorWrapper]:
+    """Return a class of cursors whose statements are observed."""
+    return type(wrapper.__name__, (_Statements, wrapper), {})
+
+
+def _watch_commit(connection: Any, observer: _Observer) -> Callable[[], None]:
+    commit = connection.commit
+
+    @functools.wraps(commit)
+    def watched() -> None:
+        if connection.in_atomic_block:
+            return commit()  # type: ignore[no-any-return]  # it raises, and commits nothing
         try:
-            method()
-        finally:  # a commit that raised may have been carried out
-            callback()
+            commit()
+        except BaseException:
+            observer.after("failed commit")
+            raise
+        return observer.after("commit")
 
-    return call_both
+    return watched
+
+
+def _watch_rollback(connection: Any, observer: _Observer) -> Callable[[], None]:
+    rollback = connection.rollback
+
+    @functools.wraps(rollback)
+    def watched() -> None:
+        rollback()
+        observer.after("rollback")
+
+    return watched
+
+
+def _watch_autocommit(connection: Any, observer: _Observer) -> Callable[..., None]:
+    set_autocommit = connection.set_autocommit
+
+    @functools.wraps(set_autocommit)
+    def watched(*args: Any, **kwargs: Any) -> None:
+        set_autocommit(*args, **kwargs)
+        if connection.autocommit:  # some databases commit when it is switched on
+            observer.look(connection)
+
+    return watched
 
 
 def _is_on() -> bool:
     """Tell whether there is a cache whose configuration asks for recording."""
-    global _on
+    global _on, _ignored
     if _on is None:
         if not hasattr(settings, "CACHEMW") or _is_being_made_here():
             return False
         try:
-            _on = _get_cache().config.recording.database
+            config = _get_cache().config.recording
+            table = session_table()
+            also = (table,) if table is not None else ()
+            _ignored = IgnoredTables((*config.ignore_tables, *also), config.record_tables)
+            _on = config.database
         except Exception:  # a wrong configuration, for example: log it once, and record nothing
             _FAULTS.error("event=recorder_failed", exc_info=True)
             _on = False
     return _on
+
+
+def _schema() -> Schema:
+    global _known
+    known = tables()
+    if _known.tables is not known or _known.ignored is not _ignored:
+        _known = Schema(known, _ignored)
+    return _known
 
 
 def _setting_changed(*, setting: str, **_: Any) -> None:
@@ -141,212 +203,158 @@ setting_changed.connect(_setting_changed, dispatch_uid=_UID)
 
 def _report_fault() -> None:
     """Log the exception that is being handled as a fault of the recorder."""
-    _get_cache()._core.reporter.logs.failed("recorder_failed")
-
-
-def _purge(changes: Changes) -> None:
     try:
-        tags = changes.tags()
+        _get_cache()._core.reporter.logs.failed("recorder_failed")
+    except Exception:  # there is no cache
+        _FAULTS.error("event=recorder_failed", exc_info=True)
+
+
+def _purge(tags: tuple[str, ...]) -> None:
+    try:
         if tags:
             _get_cache()._core.purger.invalidate(tags)
     except Exception:
         _report_fault()
 
 
-class _Batch:
-    """The changes that were written while the same savepoints were open.
+def _fail() -> None:
+    """Report a fault, after which nobody knows what was written."""
+    _report_fault()
+    _purge((ALL,))
 
-    The observer holds it weakly, Django's `on_commit` hook strongly. Django drops the hooks of a
-    savepoint that is rolled back, and so the batch and its changes are gone.
-    """
 
-    __slots__ = ("__weakref__", "_observer", "changes", "done")
-
-    def __init__(self, observer: _Observer) -> None:
-        self.changes = Changes()
-        self.done = False
-        self._observer = observer
-
-    def purge(self) -> None:
-        """Purge the transaction's changes. Django calls this after the commit."""
-        if not self.done:
-            self._observer.purge_transaction()
+def _position() -> Position:
+    return _get_cache()._core.engine.floors.current_position()
 
 
 class _Observer:
-    """The execute wrapper of one connection."""
+    """Sees the statements of one connection, and the ends of its transactions."""
 
     def __init__(self) -> None:
-        self._batches: weakref.WeakSet[_Batch] = weakref.WeakSet()
-        self._hooks: list[Any] | None = None
-        """The list `run_on_commit` of the connection that `_open` belongs to."""
-        self._open: dict[tuple[str, ...], _Batch] = {}
-        """The batches of the transaction that is open, by its savepoints."""
-        self._uncommitted = Changes()
-        """Writes of a transaction that Django does not manage: purged already, and to be purged again
-        when the transaction ends."""
-        self._by_hand = False
-        """Whether a statement, such as BEGIN, has begun the transaction."""
+        self._transaction = Transaction(_purge)
 
-    def __call__(
-        self, execute: _Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]
+    def run(
+        self,
+        execute: _Execute,
+        cursor: Any,
+        sql: Any,
+        params: Any,
+        context: tuple[Any, ...],
+        *,
+        many: bool = False,
     ) -> Any:
         """Run a statement, and record what it reads and writes."""
         if not (_on or _is_on()):
-            return execute(sql, params, many, context)
-        connection = context["connection"]
+            return execute(sql, params, *context)
+        connection = cursor.db
+        self._look(connection)
         observed = observe(sql, connection.vendor)
         if observed is OPAQUE and not isinstance(sql, str):
-            observed = _observe_composed(sql, context)
+            observed = _observe_composed(sql, cursor)
         if observed.reads or observed.unknown_read:
-            recording = current.get()
-            if recording is not None:
-                # Before it runs: a change that is committed meanwhile then purges the response.
-                _record_reads(recording, observed, None if many else params)
-        if observed.writes or observed.unknown_write:
-            return self._run_write(execute, sql, params, many, context, observed)
-        if observed.boundary:
-            return self._run_boundary(execute, sql, params, many, context, observed.boundary)
-        if self._uncommitted and connection.autocommit and not self._by_hand:
-            self.after_commit()  # whose end was not seen: it must be over, for autocommit is on
-        return execute(sql, params, many, context)
-
-    # -- writes ----------------------------------------------------------------------------------
-
-    def _run_write(
-        self,
-        execute: _Execute,
-        sql: Any,
-        params: Any,
-        many: bool,
-        context: dict[str, Any],
-        observed: Observed,
-    ) -> Any:
-        changes = Changes()
-        connection = context["connection"]
+            # Before it runs: a change that is committed meanwhile then purges the response.
+            self._record_reads(observed, None if many else params)
+            if not observed.changes:
+                return execute(sql, params, *context)
+        changes = _changes_of(observed, params, many) if observed.changes else None
         try:
-            changes.add(observed, params, schema(), many=many)
-        except Exception:
-            _report_fault()
-            changes.add_everything()
-        try:
-            result = execute(sql, params, many, context)
-            if not many:
-                _learn_keys(changes, observed, context)
-            return result
-        finally:  # a statement that failed may have been carried out
-            self._after_write(connection, changes)
-
-    def _after_write(self, connection: Any, changes: Changes) -> None:
-        """Keep changes for the commit, or purge them now (see the table at the top)."""
-        try:
-            if connection.in_atomic_block and connection.commit_on_exit:
-                self._batch(connection).changes.merge(changes)
-                return
-            if self._by_hand or not connection.autocommit:
-                self._uncommitted.merge(changes)
-        except Exception:
-            _report_fault()
-            changes.add_everything()
-        _purge(changes)
-
-    def _batch(self, connection: Any) -> _Batch:
-        """Return the batch of the savepoints that are open; Django purges it after the commit."""
-        hooks = connection.run_on_commit
-        if self._hooks is not hooks:  # a new list: another transaction, or a savepoint rolled back
-            self._hooks, self._open = hooks, {}
-        savepoints = _savepoints(connection)
-        batch = self._open.get(savepoints)
-        if batch is None:
-            batch = self._open[savepoints] = _Batch(self)
-            self._batches.add(batch)
-            connection.on_commit(batch.purge, robust=True)
-        return batch
-
-    def purge_transaction(self) -> None:
-        """Purge the changes of all batches together, when Django calls the first of them."""
-        # `_open` may hold batches of savepoints that were rolled back: drop these references first.
-        self._hooks, self._open = None, {}
-        changes = Changes()
-        for batch in list(self._batches):
-            if not batch.done:
-                batch.done = True
-                changes.merge(batch.changes)
-        _purge(changes)
-
-    def learn_instance_keys(self, connection: Any, keys: dict[str, str | None]) -> None:
-        """Note the keys of an instance that was just inserted, if its transaction is still open."""
-        if self._hooks is connection.run_on_commit:
-            batch = self._open.get(_savepoints(connection))
-            for table, key in keys.items():
-                if batch is not None and key is not None:
-                    batch.changes.learn_key(table, key)
-
-    # -- transactions by hand --------------------------------------------------------------------
-
-    def _run_boundary(
-        self,
-        execute: _Execute,
-        sql: Any,
-        params: Any,
-        many: bool,
-        context: dict[str, Any],
-        kind: str,
-    ) -> Any:
-        """Run a statement that begins or ends a transaction."""
-        connection = context["connection"]
-        try:
-            result = execute(sql, params, many, context)
-        finally:
-            if kind == "commit":  # also one that raised: it may have been carried out
-                self.after_commit()
-        if kind == "rollback":
-            self.after_rollback()
-        elif kind == "begin":
-            self._by_hand = connection.autocommit and not connection.in_atomic_block
+            result = execute(sql, params, *context)
+        except BaseException:
+            if changes is not None:  # it may have been carried out
+                self._after_write(connection, sql, changes)
+            if observed.boundary == "commit":
+                self.after("failed commit")
+            raise
+        if changes is not None and not many:
+            _learn_keys(changes, observed, cursor)
+        self._after_statement(connection, sql, observed, changes)
         return result
 
-    def after_commit(self) -> None:
-        """Purge again what was purged before the commit: old rows may have been read in between."""
-        self._by_hand = False
-        if self._uncommitted:
-            changes, self._uncommitted = self._uncommitted, Changes()
-            _purge(changes)
+    def look(self, connection: Any) -> None:
+        """See whether a transaction is over, if the cache is there."""
+        if _on or _is_on():
+            self._look(connection)
 
-    def after_rollback(self) -> None:
-        """Forget the writes that were not committed."""
-        self._by_hand, self._uncommitted = False, Changes()
+    def _look(self, connection: Any) -> None:
+        """Note where the log is when a transaction begins, and the end of one that was not seen."""
+        try:
+            self._transaction.look(connection, _position)
+        except Exception:
+            _fail()
 
-    def reset(self) -> None:
-        """Start again for a new connection to the database, which replaces the old one."""
-        self.after_commit()  # whether the old one committed is not known
-        self._hooks, self._open = None, {}
+    def after(self, event: Event) -> None:
+        """Purge what the end of a transaction asks for."""
+        try:
+            self._transaction.after(event)
+        except Exception:
+            _fail()
+
+    def _record_reads(self, observed: Observed, params: Any) -> None:
+        recording, snapshot = current.get(), self._transaction.snapshot
+        if recording is None:
+            recording = early_recording()
+            if recording is None:
+                return
+            snapshot = snapshot or _position()
+        try:
+            if snapshot is not None:
+                recording.read_at(snapshot)
+            record(recording, observed, params, _schema())
+        except Exception:
+            recording.add((UNKNOWN,))
+            _report_fault()
+
+    def _after_write(self, connection: Any, sql: Any, changes: Changes) -> None:
+        try:
+            self._transaction.note_write(connection, sql, changes)
+        except Exception:
+            _fail()
+
+    def _after_statement(
+        self, connection: Any, sql: Any, observed: Observed, changes: Changes | None
+    ) -> None:
+        """Keep or purge what a statement has written, and follow what it did to the transaction."""
+        try:
+            if observed.boundary == "begin":
+                self._transaction.begin_by_hand(connection)
+            if changes is not None:
+                self._transaction.note_write(connection, sql, changes)
+            if observed.boundary in ("commit", "rollback"):
+                self._transaction.after(observed.boundary)
+            elif changes is None:
+                self._transaction.note_savepoint(sql)
+        except Exception:
+            _fail()
+
+    def learn_instance_keys(self, keys: dict[str, str | None]) -> None:
+        """Note the keys of an instance that was just inserted, if its transaction is still open."""
+        changes = self._transaction.changes
+        for table, key in keys.items():
+            if changes is not None and key is not None:
+                changes.learn_key(table, key)
 
 
-def _savepoints(connection: Any) -> tuple[str, ...]:
-    return tuple(sid for sid in connection.savepoint_ids if sid is not None)
+def _changes_of(observed: Observed, params: Any, many: bool) -> Changes:
+    changes = Changes()
+    try:
+        changes.add(observed, params, _schema(), many=many)
+    except Exception:
+        _report_fault()
+        changes.add_everything()
+    return changes
 
 
-def _observe_composed(sql: Any, context: dict[str, Any]) -> Observed:
+def _observe_composed(sql: Any, cursor: Any) -> Observed:
     """Return what a statement reads and writes that psycopg composes from parts (`psycopg.sql`)."""
     try:
-        return observe(sql.as_string(context["cursor"].cursor), context["connection"].vendor)
+        return observe(sql.as_string(cursor.cursor), cursor.db.vendor)
     except Exception:
         return OPAQUE
 
 
-def _record_reads(recording: Recording, observed: Observed, params: Any) -> None:
+def _learn_keys(changes: Changes, observed: Observed, cursor: Any) -> None:
     try:
-        record(recording, observed, params, schema())
-    except Exception:
-        recording.add((UNKNOWN,))
-        _report_fault()
-
-
-def _learn_keys(changes: Changes, observed: Observed, context: dict[str, Any]) -> None:
-    try:
-        cursor = context["cursor"].cursor
-        learn_keys(changes, observed, cursor, context["connection"].vendor, schema())
+        learn_keys(changes, observed, cursor.cursor, cursor.db.vendor, _schema())
     except Exception:
         _report_fault()
 
@@ -357,8 +365,8 @@ def _saved(*, instance: Any, created: bool, using: str, **_: Any) -> None:
         return
     try:
         connection = connections[using]
-        observer = _observer_of(connection)
+        observer: _Observer | None = getattr(connection, _ATTRIBUTE, None)
         if observer is not None and connection.in_atomic_block:
-            observer.learn_instance_keys(connection, keys_of(instance))
+            observer.learn_instance_keys(keys_of(instance))
     except Exception:
         _report_fault()
