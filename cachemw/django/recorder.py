@@ -23,14 +23,14 @@ from django.core.signals import setting_changed
 from django.db import connections
 from django.db.backends.signals import connection_created
 from django.db.backends.utils import CursorWrapper
-from django.db.models.signals import post_save
+from django.db.models.signals import post_save, pre_save
 
 from cachemw.django.early_reads import early_recording, record_early_reads
 from cachemw.django.schema import describe, keys_of, session_table, tables
 from cachemw.django.transactions import Event, Transaction
 from cachemw.recording.context import Position, current, describers
 from cachemw.recording.sql.ignored_tables import IgnoredTables
-from cachemw.recording.sql.inserted import learn_keys
+from cachemw.recording.sql.inserted import REPORTING, learn_keys
 from cachemw.recording.sql.observed import OPAQUE, Observed
 from cachemw.recording.sql.read_rows import record
 from cachemw.recording.sql.rows import ALL, UNKNOWN, Schema
@@ -46,6 +46,8 @@ _FAULTS = logging.getLogger("cachemw.faults")
 _UID = "cachemw.django.recorder"
 _ATTRIBUTE = "_cachemw_observer"
 """The attribute of a connection that holds its observer."""
+_MAX_SAVES = 16
+"""Instances that are saved inside of each other, by signals for example."""
 _Execute = Callable[..., Any]
 _get_cache: Callable[[], Cache]
 _is_being_made_here: Callable[[], bool]
@@ -65,6 +67,7 @@ def install(get_cache: Callable[[], Cache], is_being_made_here: Callable[[], boo
     global _get_cache, _is_being_made_here
     _get_cache, _is_being_made_here = get_cache, is_being_made_here
     connection_created.connect(_connection_created, dispatch_uid=_UID)
+    pre_save.connect(_saving, dispatch_uid=_UID)
     post_save.connect(_saved, dispatch_uid=_UID)
     record_early_reads()
     if describe not in describers:
@@ -232,6 +235,8 @@ class _Observer:
 
     def __init__(self) -> None:
         self._transaction = Transaction(_purge)
+        self._saves: list[tuple[int, list[str]]] = []
+        """The instances that the ORM is saving, by their `id()`, and the tables that it inserted into."""
 
     def run(
         self,
@@ -267,6 +272,8 @@ class _Observer:
             raise
         if changes is not None and not many:
             _learn_keys(changes, observed, cursor)
+            if self._saves:
+                self._saves[-1][1].extend(each.table for each in observed.writes)
         self._after_statement(connection, sql, observed, changes)
         return result
 
@@ -326,11 +333,25 @@ class _Observer:
         except Exception:
             _fail()
 
-    def learn_instance_keys(self, keys: dict[str, str | None]) -> None:
-        """Note the keys of an instance that was just inserted, if its transaction is still open."""
+    def begin_save(self, instance: object) -> None:
+        """Note that the ORM begins to save an instance."""
+        del self._saves[:-_MAX_SAVES]  # some have failed, and never end
+        self._saves.append((id(instance), []))
+
+    def end_save(self, instance: object, keys: dict[str, str | None]) -> None:
+        """Note the keys of an instance that was just inserted, if its transaction is still open.
+
+        Only of tables that the ORM has written once for it. Other inserts in the meantime, of the
+        project's own, have other keys.
+        """
+        inserted: list[str] = []
+        while self._saves:
+            saved, inserted = self._saves.pop()
+            if saved == id(instance):
+                break
         changes = self._transaction.changes
         for table, key in keys.items():
-            if changes is not None and key is not None:
+            if changes is not None and key is not None and inserted.count(table) == 1:
                 changes.learn_key(table, key)
 
 
@@ -359,14 +380,30 @@ def _learn_keys(changes: Changes, observed: Observed, cursor: Any) -> None:
         _report_fault()
 
 
+def _saving(*, instance: Any, using: str, **_: Any) -> None:
+    """Note that the ORM begins to save a row, where only a signal will tell its key."""
+    observer = _observer_with_signals(using)
+    if observer is not None:
+        observer.begin_save(instance)
+
+
 def _saved(*, instance: Any, created: bool, using: str, **_: Any) -> None:
     """Note the key of a row that the ORM has inserted."""
-    if not created or not _on:
+    observer = _observer_with_signals(using)
+    if observer is None:
         return
     try:
-        connection = connections[using]
-        observer: _Observer | None = getattr(connection, _ATTRIBUTE, None)
-        if observer is not None and connection.in_atomic_block:
-            observer.learn_instance_keys(keys_of(instance))
+        observer.end_save(instance, keys_of(instance) if created else {})
     except Exception:
         _report_fault()
+
+
+def _observer_with_signals(alias: str) -> _Observer | None:
+    """Return the observer of a connection whose driver does not report the keys of inserted rows."""
+    connection: Any = connections[alias]
+    if not _on or not connection.in_atomic_block or connection.vendor in REPORTING:
+        return None
+    if hasattr(connection.connection, "pgconn"):  # psycopg 3
+        return None
+    observer: _Observer | None = getattr(connection, _ATTRIBUTE, None)
+    return observer

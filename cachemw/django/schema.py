@@ -87,7 +87,8 @@ def _table(model: type[models.Model]) -> Table:
         composite=key is not None and not key.column,
         foreign=frozenset(field.column.casefold() for field in foreign),
         kinds={field.column.casefold(): kind for field in known if (kind := _kind(field))},
-        generated=isinstance(key, models.AutoField),
+        # Of a table that Django has not made, the type of the column is not known.
+        generated=isinstance(key, models.AutoField) and model._meta.managed,
     )
 
 
@@ -102,7 +103,7 @@ def _agreed(one: Table, other: Table) -> Table:
             for column, kind in {**one.kinds, **other.kinds}.items()
             if one.kinds.get(column, kind) == other.kinds.get(column, kind)
         },
-        generated=one.generated and other.generated,
+        generated=one.generated or other.generated,  # one of them has not made the table
     )
 
 
@@ -114,12 +115,14 @@ def _kind(field: Any) -> Kind | None:
     """Return how a column's values compare; None for a type or collation of the project's own."""
     while field.is_relation:
         field = field.target_field
-    django: Any = next(
-        each for each in type(field).__mro__ if each.__module__.startswith("django.db.")
-    )
+    django = _field_of_django(type(field))
     if type(field).db_type is not django.db_type or getattr(field, "db_collation", None):
         return None
     return _KINDS.get(field.get_internal_type())
+
+
+def _field_of_django(kind: type) -> Any:
+    return next(each for each in kind.__mro__ if each.__module__.startswith("django.db."))
 
 
 def _database_acts(field: Any) -> bool:
@@ -153,11 +156,23 @@ def keys_of(instance: models.Model) -> dict[str, str | None]:
     for model in _tables_of(type(instance)):
         name, key = table_name(model._meta.db_table), model._meta.pk
         table = known.get(name)
-        if table is None or table.key is None or key is None:
+        if table is None or table.key is None or key is None or not _keeps_values(key):
             found[name] = None
         else:
             found[name] = spell(table.kinds.get(table.key), getattr(instance, key.attname, None))
     return found
+
+
+def _keeps_values(field: Any) -> bool:
+    """Tell whether a field's values are in the database as they are in an instance."""
+    while field.is_relation:
+        field = field.target_field
+    kind = type(field)
+    django = _field_of_django(kind)
+    return all(
+        getattr(kind, name) is getattr(django, name)
+        for name in ("get_prep_value", "get_db_prep_value", "get_db_prep_save")
+    )
 
 
 def _tables_of(model: type[models.Model]) -> list[type[models.Model]]:

@@ -75,7 +75,9 @@ def record(
     sync_engine = engine if isinstance(engine, Engine) else engine.sync_engine
     config = cache.config.recording
     ignored = IgnoredTables(config.ignore_tables, config.record_tables)
-    recorder = Recorder(sync_engine, cache, Schema(MetadataTables(given), ignored))
+    recorder = Recorder(
+        sync_engine, cache, Schema(MetadataTables(given, sync_engine.dialect), ignored)
+    )
     if config.database:
         recorder.start()
     if describe not in describers:

@@ -15,7 +15,7 @@ from django.core.signals import setting_changed
 from django.db import DatabaseError, IntegrityError, connection, connections, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import F
-from django.db.models.signals import post_save
+from django.db.models.signals import post_save, pre_save
 from django.test import override_settings
 
 from cachemw.django import get_cache, recorder, registry
@@ -225,9 +225,8 @@ def test_reads_purge_nothing(purges: Purges) -> None:
 
 
 def test_an_insert_whose_key_the_driver_does_not_tell_is_told_by_the_orm(
-    purges: Purges, monkeypatch: pytest.MonkeyPatch
+    purges: Purges, silent_driver: None
 ) -> None:
-    monkeypatch.setattr(recorder, "_learn_keys", lambda *_: None)
     with purges.one() as tags, transaction.atomic():
         create()
     assert tags == CREATED
@@ -574,3 +573,74 @@ def test_the_signal_of_a_row_that_another_way_made_is_harmless(purges: Purges) -
             update_fields=None,
         )
     assert purges.all == []
+
+
+@pytest.fixture
+def silent_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the driver report no keys, as psycopg2 does."""
+    monkeypatch.setattr(recorder, "REPORTING", frozenset())
+    monkeypatch.setattr(recorder, "learn_keys", lambda *_: None)
+
+
+def insert_by_hand() -> None:
+    sql("INSERT INTO shop_product (name, price, shop_id) VALUES ('by hand', 1, 1)")
+
+
+def tell(created: Any) -> None:
+    post_save.send(
+        models().Product,
+        instance=created,
+        created=True,
+        raw=False,
+        using="default",
+        update_fields=None,
+    )
+
+
+def test_where_the_driver_reports_no_key_the_signal_does(
+    purges: Purges, silent_driver: None
+) -> None:
+    with purges.one() as tags, transaction.atomic():
+        new = create()
+    assert tags == {P, f"{P}:{new.pk}", f"{P}:by:shop_id=1"}
+    with purges.one() as tags, transaction.atomic():
+        cafe = models().Cafe.objects.create(city="Ulm", seats=3)
+    assert tags >= {f"db:shop_cafe:{cafe.pk}", f"db:shop_place:{cafe.pk}"}
+
+
+@pytest.mark.parametrize("order", ["before", "after", "a signal by hand", "in a signal"])
+def test_a_signal_tells_nothing_of_other_inserts(
+    order: str, purges: Purges, silent_driver: None
+) -> None:
+    """Fails where the key of one row is taken for that of another."""
+
+    def meddle(**_: Any) -> None:
+        insert_by_hand()
+
+    with purges.one() as tags, transaction.atomic():
+        if order == "before":
+            insert_by_hand()
+        if order == "a signal by hand":
+            insert_by_hand()
+            tell(models().Product(pk=900))
+        elif order == "in a signal":
+            pre_save.connect(meddle, sender=models().Product)
+            try:
+                create()
+            finally:
+                pre_save.disconnect(meddle, sender=models().Product)
+        else:
+            create()
+        if order == "after":
+            insert_by_hand()
+    assert tags == {P, f"{P}:*"}
+
+
+def test_saves_that_fail_leave_nothing_behind(purges: Purges, silent_driver: None) -> None:
+    for _ in range(50):
+        with suppress(IntegrityError), transaction.atomic():
+            create(pk=1)
+    assert len(connection._cachemw_observer._saves) <= 17  # type: ignore[attr-defined]
+    with purges.one() as tags, transaction.atomic():
+        new = create()
+    assert f"{P}:{new.pk}" in tags
