@@ -249,10 +249,9 @@ def test_a_key_that_the_driver_gave_for_an_earlier_insert_is_not_taken(purges: P
 
 
 def test_a_key_of_a_savepoint_that_was_rolled_back_stands_for_no_other_insert(
-    purges: Purges, monkeypatch: pytest.MonkeyPatch
+    purges: Purges, silent_driver: None
 ) -> None:
     """Fails where a key is told to the inserts of another savepoint."""
-    monkeypatch.setattr(recorder, "_learn_keys", lambda *_: None)
     with purges.one() as tags, transaction.atomic():
         sql("INSERT INTO shop_product (name, price, shop_id) VALUES ('x', 1, 1)")
         with suppress(RolledBack), transaction.atomic():
