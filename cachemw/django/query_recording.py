@@ -12,7 +12,7 @@ import functools
 import logging
 
 from cachemw.cache import Cache
-from cachemw.django import registry
+from cachemw.django import registry, second_caches
 
 __all__ = ["record_queries"]
 
@@ -31,6 +31,7 @@ def record_queries() -> None:
         _FAULTS.warning(f"event=recorder_missing module={error.name}: nothing is purged by itself")
         return
     install(registry.get_cache, registry.is_being_made_here)
+    second_caches.install(registry.get_cache, registry.is_being_made_here)
 
 
 def _record_for(cache: Cache) -> None:
