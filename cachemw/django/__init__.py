@@ -15,6 +15,7 @@ Reading order:
 - `steering`: the settings of Django by which the cache keys.
 - `query_recording`: where the recording of queries starts.
 - `recorder`: which queries are observed, and when their changes are purged.
+- `second_caches`: reads of Django's own cache, which bring no tags.
 - `schema`: what the project's models say about its tables.
 - `apps`: the application for INSTALLED_APPS.
 - `models`: the model without a table that carries the admin's permissions.

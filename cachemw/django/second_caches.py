@@ -102,7 +102,7 @@ def _watch_methods(owner: type) -> None:
         for name, read in _READS.items():
             for each in (name, f"a{name}"):
                 method = owner.__dict__.get(each)
-                if isfunction(method) and not hasattr(method, "_cachemw"):
+                if isfunction(method):
                     setattr(owner, each, _watching_method(each, method, read))
     except Exception:  # it works as it did, and its hits are not noticed (I3)
         name = f"{owner.__module__}.{owner.__qualname__}"
