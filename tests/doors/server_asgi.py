@@ -226,8 +226,8 @@ def _scope(call: Call) -> Message:
         "scheme": call.scheme,
         "method": call.method,
         "root_path": call.mount,
-        "path": call.mount + unquote(raw),
-        "raw_path": (call.mount + raw).encode("latin-1"),
+        "path": unquote(call.wired_mount + raw),
+        "raw_path": (call.wired_mount + raw).encode("latin-1"),
         "query_string": query.encode("latin-1"),
         "headers": [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in headers],
     }
