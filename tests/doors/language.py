@@ -107,6 +107,8 @@ class Call:
     mount: str = ""
     raw_mount: str | None = None
     """How the mount stands on the wire; empty where something in front has taken it off. None: as usual."""
+    tells_target: bool = True
+    """Whether the server tells what the target was on the wire."""
     scheme: str = "http"
     hang_up_after: int | None = None
     """Pieces of the body after which the client goes away."""

@@ -162,6 +162,8 @@ def _environ(call: Call) -> dict[str, Any]:
     }
     if call.chunked or call.unannounced:
         environ["wsgi.input_terminated"] = True
+    if not call.tells_target:
+        del environ["RAW_URI"]
     hosts = [("host", host) for host in call.hosts]
     for name, value in [*hosts, *call.headers, *call.framing()]:
         variable = name.upper().replace("-", "_")

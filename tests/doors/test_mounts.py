@@ -7,6 +7,7 @@ from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
+from django.test import override_settings
 
 from .conftest import OpenDoor
 from .doors import Door
@@ -23,6 +24,10 @@ MOUNTS = {
 """Mounts as the application knows them, and how they may stand on the wire: not at all, if something in front
 of the server has taken them off."""
 BELOW = ["/p", "/%70"]
+
+
+FINAL_SLASH = ["/shop/", ""]
+"""How `/shop/` as a mount may stand on the wire. It is configured so where it should be `/shop`."""
 
 
 def in_hex(path: str) -> str:
@@ -80,6 +85,52 @@ def test_a_write_reaches_every_spelling(open_door: OpenDoor, mount: str) -> None
         assert not any(door.ask(call).hit for call in wanted), write
 
 
+@pytest.mark.parametrize("mount", ["/shop", "/en/a b", "/caf\xe9", "/a%41"])
+def test_it_does_so_where_the_server_does_not_tell_the_target(
+    open_door: OpenDoor, mount: str
+) -> None:
+    door = open_door({"/p": changing()})
+    wanted = [Call(target=below, mount=mount, tells_target=False) for below in BELOW]
+    for url in urls(mount):
+        door.ask(wanted[0])
+        assert all(door.ask(call).hit for call in wanted)  # they look the same
+        door.cache.purge(urls=[url])
+        assert not door.ask(wanted[0]).hit
+    door.ask(replace(wanted[1], method="PUT"))
+    assert not door.ask(wanted[0]).hit
+    door.cache.purge(urls=["/p"])  # another URL
+    assert door.ask(wanted[0]).hit
+
+
+@pytest.mark.parametrize("url", ["/shop/p", "http://shop.example/shop/%70"])
+def test_a_slash_at_the_end_of_a_mount_does_not_count(open_door: OpenDoor, url: str) -> None:
+    # Guard: the doors take it off. The route is bound to the mount without it.
+    config = {"routes": [{"path": "/p", "mount": "/shop", "ttl": "60s"}]}
+    door = open_door({"/p": changing()}, config=config)
+    wanted = [Call(target="/p", mount="/shop/", raw_mount=raw) for raw in FINAL_SLASH]
+    fill(door, *wanted)
+    door.cache.purge(urls=[url])
+    assert not any(door.ask(call).hit for call in wanted)
+
+
+@pytest.mark.parametrize("forced", ["/app", "/app/", ""])
+@pytest.mark.parametrize("url", ["/app/p", "http://shop.example/app/%70"])
+def test_the_mount_that_django_is_told_counts(open_door: OpenDoor, forced: str, url: str) -> None:
+    door = open_door({"/p": changing()})
+    if not door.kind.startswith("django"):
+        pytest.skip("a setting of Django")
+    if door.kind == "django-async" and not forced:
+        pytest.skip("Django's path would begin with the mount")
+    wanted = [Call(target=below, mount="" if forced else "/app") for below in BELOW]
+    with override_settings(FORCE_SCRIPT_NAME=forced):
+        fill(door, *wanted)
+        door.cache.purge(urls=[url])
+        assert not any(door.ask(call).hit for call in wanted)
+        fill(door, *wanted)
+        door.ask(replace(wanted[0], method="PUT"))
+        assert not any(door.ask(call).hit for call in wanted)
+
+
 @pytest.mark.parametrize("name", ["Location", "Content-Location"])
 @pytest.mark.parametrize(
     "url", ["q", "/shop/q", "/sho%70/%71", "//shop.example/shop/q", "https://shop.example/shop/q"]
@@ -129,7 +180,7 @@ SPELLINGS = [
 
 
 def test_what_the_framework_takes_for_one_path_is_purged_together(open_door: OpenDoor) -> None:
-    """Flask merges slashes at the start. Django and others have ways of their own to write what is no UTF-8."""
+    """Flask merges slashes at the start. Each has a way of its own to write what is no UTF-8."""
     door = open_door({"/{rest:path}": lambda asked: ascii(asked.params["rest"]).encode()})
     seen_at = {each: door.get(each).body for each in SPELLINGS}
     taken = {each: seen for each, seen in seen_at.items() if door.get(each).hit}

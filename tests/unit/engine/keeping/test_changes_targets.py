@@ -64,6 +64,15 @@ def test_a_target_does_not_end_the_host(target: bytes) -> None:
     assert changed(whole, b"/p/1") == set()
 
 
+@pytest.mark.parametrize(("raw", "named"), [(b"/shop", "/p/2"), (b"/shop/", "/shop/p/2")])
+def test_what_is_relative_to_the_root_of_a_mount_is_found(raw: bytes, named: str) -> None:
+    """Guard: each of `paths_of` is a base. Clients resolve against the URL that they asked for."""
+    request = replace(get("/", mount="/shop"), raw_path=raw)
+    mount, _, below = named.rpartition("/p/")
+    other = replace(get(f"/p/{below}", mount=mount), raw_path=named.encode())
+    assert not changed(request, b"p/2").isdisjoint(KIT.asked(other).plan.tags)
+
+
 BELOW = [
     pytest.param(b"/shop/p/1", b"/shop/p/2", id="the mount is on the wire"),
     pytest.param(b"/%73hop/p/1", b"/shop/p/2", id="spelt otherwise"),
