@@ -17,6 +17,7 @@ Reading order:
 - `recorder`: which queries are observed.
 - `transactions`: when what they write is purged.
 - `early_reads`: reads before the cache's middleware.
+- `second_caches`: reads of Django's own cache, which bring no tags.
 - `schema`: what the project's models say about its tables.
 - `apps`: the application for INSTALLED_APPS.
 - `models`: the model without a table that carries the admin's permissions.

@@ -1,9 +1,9 @@
-"""Start of the recording of database queries, where the configuration asks for it.
+"""Start of the recording of database queries and of Django's cache, where the configuration asks for it.
 
 Two things can start it. The first is the cache: when it is made, for the middleware or for
 `get_cache()`. The second is the Django application `cachemw.django` in INSTALLED_APPS, which is all
-that a worker or a command has. This module is the only one that knows both `registry` and
-`recorder`, so those two need not import each other.
+that a worker or a command has. This module is the only one that knows `registry` and both
+`recorder` and `second_caches`, so those need not import each other.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import functools
 import logging
 
 from cachemw.cache import Cache
-from cachemw.django import registry
+from cachemw.django import registry, second_caches
 
 __all__ = ["record_queries"]
 
@@ -31,6 +31,7 @@ def record_queries() -> None:
         _FAULTS.warning(f"event=recorder_missing module={error.name}: nothing is purged by itself")
         return
     install(registry.get_cache, registry.is_being_made_here)
+    second_caches.install(registry.get_cache, registry.is_being_made_here)
 
 
 def _record_for(cache: Cache) -> None:

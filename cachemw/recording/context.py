@@ -73,11 +73,15 @@ class Recording:
     piece of a streamed body.
     """
 
-    __slots__ = ("_closed", "_noted", "_outer", "_snapshots", "_token", "has_stale_part")
+    __slots__ = ("_closed", "_noted", "_outer", "_snapshots", "_token", "has_stale_part", "route")
 
-    def __init__(self, outer: Recording | None = None) -> None:
-        """Record for a response; `outer` is the recording of the response that asked for this one."""
+    def __init__(self, outer: Recording | None = None, route: str = "-") -> None:
+        """Record for a response; `outer` is the recording of the response that asked for this one.
+
+        `route` is the template of its route, for log lines.
+        """
         self._outer = outer
+        self.route = route
         self.has_stale_part = False
         """Whether the response was made from a stored one that was stale."""
         self._noted: dict[str, set[str] | None] = {}
