@@ -185,10 +185,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "frontdoor",
         "http",
-        "recording",
-        "recording.sql",
+        "django.recording",
         "telemetry",
     },
+    "django.recording": {"cache", "recording", "recording.sql"},
     "django.admin": {
         "cache",
         "django",

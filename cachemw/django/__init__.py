@@ -14,11 +14,7 @@ Reading order:
 - `registry`: the one cache of the process.
 - `steering`: the settings of Django by which the cache keys.
 - `query_recording`: where the recording of queries starts.
-- `recorder`: which queries are observed.
-- `transactions`: when what they write is purged.
-- `early_reads`: reads before the cache's middleware.
-- `second_caches`: reads of Django's own cache, which bring no tags.
-- `schema`: what the project's models say about its tables.
+- `recording`: what is recorded, and when writes purge.
 - `apps`: the application for INSTALLED_APPS.
 - `models`: the model without a table that carries the admin's permissions.
 - `migrations`: the migration that makes those permissions.

@@ -14,7 +14,7 @@ from asgiref.sync import (
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from cachemw.django.early_reads import take_early_recording
+from cachemw.django.recording.early_reads import take_early_recording
 from cachemw.django.refreshes import arefresh_of, refresh_of
 from cachemw.django.registry import get_cache
 from cachemw.django.response_relay import ResponseRelay, response_of

@@ -12,7 +12,8 @@ import functools
 import logging
 
 from cachemw.cache import Cache
-from cachemw.django import registry, second_caches
+from cachemw.django import registry
+from cachemw.django.recording import second_caches
 
 __all__ = ["record_queries"]
 
@@ -26,7 +27,7 @@ def record_queries() -> None:
     Without the extra `recorder` this logs a warning and does nothing.
     """
     try:
-        from cachemw.django.recorder import install
+        from cachemw.django.recording.recorder import install
     except ModuleNotFoundError as error:
         _FAULTS.warning(f"event=recorder_missing module={error.name}: nothing is purged by itself")
         return

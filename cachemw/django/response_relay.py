@@ -11,7 +11,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from cachemw.django.early_reads import take_early_recording
+from cachemw.django.recording.early_reads import take_early_recording
 from cachemw.django.translate import (
     apply_answer,
     head_of,

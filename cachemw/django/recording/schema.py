@@ -61,7 +61,7 @@ def _forget(**_: Any) -> None:
     _tables = None
 
 
-class_prepared.connect(_forget, dispatch_uid="cachemw.django.schema")
+class_prepared.connect(_forget, dispatch_uid="cachemw.django.recording.schema")
 
 
 def _read() -> Mapping[str, Table]:

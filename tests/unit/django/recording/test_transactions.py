@@ -13,9 +13,8 @@ from django.db.transaction import TransactionManagementError
 from django.test import Client, TestCase, override_settings
 
 from cachemw.recording.context import Recording, current
-
-from . import urls
-from .conftest import Purges, models
+from tests.unit.django import urls
+from tests.unit.django.conftest import Purges, models
 
 pytestmark = pytest.mark.usefixtures("goods")
 

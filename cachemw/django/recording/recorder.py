@@ -5,7 +5,7 @@ statement reads goes to the recording of the response that the application is ma
 (`cachemw.recording.context`), as tags (see `cachemw.recording.sql.rows`). What it writes becomes
 `Changes`, whose tags are purged.
 
-When a write is purged is decided by `cachemw.django.transactions`.
+When a write is purged is decided by `cachemw.django.recording.transactions`.
 
 A fault in this module fails no statement (I3). A read then counts as a read of unknown rows, and a
 write as a write of anything, so that a fault costs misses and never a stale response.
@@ -25,9 +25,9 @@ from django.db.backends.signals import connection_created
 from django.db.backends.utils import CursorWrapper
 from django.db.models.signals import post_save, pre_save
 
-from cachemw.django.early_reads import early_recording, record_early_reads
-from cachemw.django.schema import describe, keys_of, session_table, tables
-from cachemw.django.transactions import Event, Transaction
+from cachemw.django.recording.early_reads import early_recording, record_early_reads
+from cachemw.django.recording.schema import describe, keys_of, session_table, tables
+from cachemw.django.recording.transactions import Event, Transaction
 from cachemw.recording.context import Position, current, describers
 from cachemw.recording.sql.ignored_tables import IgnoredTables
 from cachemw.recording.sql.inserted import REPORTING, learn_keys
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["install"]
 
 _FAULTS = logging.getLogger("cachemw.faults")
-_UID = "cachemw.django.recorder"
+_UID = "cachemw.django.recording.recorder"
 _ATTRIBUTE = "_cachemw_observer"
 """The attribute of a connection that holds its observer."""
 _MAX_SAVES = 16

@@ -12,10 +12,9 @@ from asgiref.sync import async_to_sync
 from django.db import connection, connections
 from django.db.models import Count, F, Q
 
-from cachemw.django import schema as schemas
+from cachemw.django.recording import schema as schemas
 from cachemw.recording import context as recordings
-
-from .conftest import models, recorded
+from tests.unit.django.conftest import models, recorded
 
 pytestmark = pytest.mark.usefixtures("goods")
 

@@ -30,7 +30,8 @@ from django.urls import path
 from django.views.decorators.cache import cache_page
 
 import cachemw
-from cachemw.django import get_cache, registry, second_caches
+from cachemw.django import get_cache, registry
+from cachemw.django.recording import second_caches
 from cachemw.recording.context import Recording
 
 ABSENT = object()

@@ -13,9 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import path
 
-from cachemw.django import recorder
-
-from .conftest import CONFIG, models
+from cachemw.django.recording import recorder
+from tests.unit.django.conftest import CONFIG, models
 
 pytestmark = pytest.mark.usefixtures("goods")
 
@@ -130,7 +129,7 @@ def test_the_answer_is_as_old_as_the_first_read(middleware: str, loops: bool) ->
 
 
 def test_nothing_is_recorded_where_the_cache_is_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cachemw.django.early_reads.Recording", None)
+    monkeypatch.setattr("cachemw.django.recording.early_reads.Recording", None)
     with site() as ask:
         assert [ask("/shop"), ask("/shop")] == [("one", False), ("one", True)]
 

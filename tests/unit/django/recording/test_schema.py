@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cachemw.django.schema import tables
+from cachemw.django.recording.schema import tables
 
 pytestmark = pytest.mark.usefixtures("project")
 

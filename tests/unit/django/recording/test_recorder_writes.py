@@ -18,11 +18,11 @@ from django.db.models import F
 from django.db.models.signals import post_save, pre_save
 from django.test import override_settings
 
-from cachemw.django import get_cache, recorder, registry
-from cachemw.django import schema as schemas
+from cachemw.django import get_cache, registry
+from cachemw.django.recording import recorder
+from cachemw.django.recording import schema as schemas
 from cachemw.recording.sql.written_rows import Changes
-
-from .conftest import CONFIG, Purges, models
+from tests.unit.django.conftest import CONFIG, Purges, models
 
 pytestmark = pytest.mark.usefixtures("goods")
 
