@@ -26,11 +26,12 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models.signals import post_save, pre_save
 
 from cachemw.django.recording.early_reads import early_recording, record_early_reads
+from cachemw.django.recording.inserted_keys import Saves, is_silent, reports_keys
 from cachemw.django.recording.schema import describe, keys_of, session_table, tables
 from cachemw.django.recording.transactions import Event, Transaction
 from cachemw.recording.context import Position, current, describers
 from cachemw.recording.sql.ignored_tables import IgnoredTables
-from cachemw.recording.sql.inserted import REPORTING, learn_keys
+from cachemw.recording.sql.inserted import learn_keys
 from cachemw.recording.sql.observed import OPAQUE, Observed
 from cachemw.recording.sql.read_rows import record
 from cachemw.recording.sql.rows import ALL, UNKNOWN, Schema
@@ -46,8 +47,6 @@ _FAULTS = logging.getLogger("cachemw.faults")
 _UID = "cachemw.django.recording.recorder"
 _ATTRIBUTE = "_cachemw_observer"
 """The attribute of a connection that holds its observer."""
-_MAX_SAVES = 16
-"""Instances that are saved inside of each other, by signals for example."""
 _Execute = Callable[..., Any]
 _get_cache: Callable[[], Cache]
 _is_being_made_here: Callable[[], bool]
@@ -235,8 +234,7 @@ class _Observer:
 
     def __init__(self) -> None:
         self._transaction = Transaction(_purge)
-        self._saves: list[tuple[int, list[str]]] = []
-        """The instances that the ORM is saving, by their `id()`, and the tables that it inserted into."""
+        self.saves = Saves()
 
     def run(
         self,
@@ -272,8 +270,7 @@ class _Observer:
             raise
         if changes is not None and not many:
             _learn_keys(changes, observed, cursor)
-            if self._saves:
-                self._saves[-1][1].extend(each.table for each in observed.writes)
+            self.saves.note_writes(observed)
         self._after_statement(connection, sql, observed, changes)
         return result
 
@@ -333,26 +330,9 @@ class _Observer:
         except Exception:
             _fail()
 
-    def begin_save(self, instance: object) -> None:
-        """Note that the ORM begins to save an instance."""
-        del self._saves[:-_MAX_SAVES]  # some have failed, and never end
-        self._saves.append((id(instance), []))
-
     def end_save(self, instance: object, keys: dict[str, str | None]) -> None:
-        """Note the keys of an instance that was just inserted, if its transaction is still open.
-
-        Only of tables that the ORM has written once for it. Other inserts in the meantime, of the
-        project's own, have other keys.
-        """
-        inserted: list[str] = []
-        while self._saves:
-            saved, inserted = self._saves.pop()
-            if saved == id(instance):
-                break
-        changes = self._transaction.changes
-        for table, key in keys.items():
-            if changes is not None and key is not None and inserted.count(table) == 1:
-                changes.learn_key(table, key)
+        """Note the keys of an instance that was just inserted, if its transaction is still open."""
+        self.saves.end(instance, keys, self._transaction.changes)
 
 
 def _changes_of(observed: Observed, params: Any, many: bool) -> Changes:
@@ -375,7 +355,8 @@ def _observe_composed(sql: Any, cursor: Any) -> Observed:
 
 def _learn_keys(changes: Changes, observed: Observed, cursor: Any) -> None:
     try:
-        learn_keys(changes, observed, cursor.cursor, cursor.db.vendor, _schema())
+        if reports_keys(cursor, observed):
+            learn_keys(changes, observed, cursor.cursor, cursor.db.vendor, _schema())
     except Exception:
         _report_fault()
 
@@ -384,7 +365,7 @@ def _saving(*, instance: Any, using: str, **_: Any) -> None:
     """Note that the ORM begins to save a row, where only a signal will tell its key."""
     observer = _observer_with_signals(using)
     if observer is not None:
-        observer.begin_save(instance)
+        observer.saves.begin(instance)
 
 
 def _saved(*, instance: Any, created: bool, using: str, **_: Any) -> None:
@@ -401,9 +382,7 @@ def _saved(*, instance: Any, created: bool, using: str, **_: Any) -> None:
 def _observer_with_signals(alias: str) -> _Observer | None:
     """Return the observer of a connection whose driver does not report the keys of inserted rows."""
     connection: Any = connections[alias]
-    if not _on or not connection.in_atomic_block or connection.vendor in REPORTING:
-        return None
-    if hasattr(connection.connection, "pgconn"):  # psycopg 3
+    if not _on or not connection.in_atomic_block or not is_silent(connection):
         return None
     observer: _Observer | None = getattr(connection, _ATTRIBUTE, None)
     return observer

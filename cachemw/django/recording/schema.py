@@ -87,8 +87,7 @@ def _table(model: type[models.Model]) -> Table:
         composite=key is not None and not key.column,
         foreign=frozenset(field.column.casefold() for field in foreign),
         kinds={field.column.casefold(): kind for field in known if (kind := _kind(field))},
-        # Of a table that Django has not made, the type of the column is not known.
-        generated=isinstance(key, models.AutoField) and model._meta.managed,
+        generated=isinstance(key, models.AutoField),
     )
 
 
@@ -103,7 +102,7 @@ def _agreed(one: Table, other: Table) -> Table:
             for column, kind in {**one.kinds, **other.kinds}.items()
             if one.kinds.get(column, kind) == other.kinds.get(column, kind)
         },
-        generated=one.generated or other.generated,  # one of them has not made the table
+        generated=one.generated and other.generated,
     )
 
 
