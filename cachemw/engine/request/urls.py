@@ -73,13 +73,14 @@ def paths_of(request: Request) -> tuple[str, ...]:
     paths = [request.mount + request.path]
     if request.mount and request.path == "/":
         paths.append(request.mount)
-    if request.raw_path.startswith(b"/"):
-        paths.append(_decoded(request.raw_path))
-    return tuple(dict.fromkeys(paths))
+    if request.raw_path.startswith(b"/") and (wired := _decoded(request.raw_path)) not in paths:
+        paths.append(wired)
+    return tuple(paths)
 
 
 def _decoded(path: bytes) -> str:
-    return unquote_to_bytes(path).decode("utf-8", "surrogateescape")
+    plain = unquote_to_bytes(path) if b"%" in path else path
+    return plain.decode("utf-8", "surrogateescape")
 
 
 def tags_of_listed_url(engine: Engine, url: str) -> list[str]:
