@@ -24,8 +24,8 @@ STANDARD = {
     """.split(),
     "keywords": """
         all and any array as between by case cast check collate default distinct else end escape except
-        exists fetch for from full group having in inner intersect interval into is join lateral left like
-        limit multiset natural not null offset on only or order outer over partition primary references
+        exists fetch for from full group having in inner insert intersect interval into is join lateral left like
+        limit match_condition multiset natural not null offset on only or order outer over partition primary references
         returning right rollup row rows select set sets similar some table then union unique using values
         when where window with within
     """.split(),

@@ -105,7 +105,7 @@ NEWER = """
 """Functions of PostgreSQL 16, 17 and 18, from its release notes."""
 
 STRUCTURE = """
-    by conflict ilike is isnull join materialized notnull operator rollup set sets similar tablesample zone
+    by conflict ilike insert is isnull join materialized notnull operator rollup set sets similar tablesample zone
 """.split()
 """Words before a bracket that are no function's name, though functions may be called so."""
 

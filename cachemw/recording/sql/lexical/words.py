@@ -1,6 +1,6 @@
 """The words of a statement: names, keywords, values, signs and brackets, with their places.
 
-Works on normalised text (`cachemw.recording.sql.tokens`): there are no comments in it, placeholders are
+Works on normalised text (`tokens`): there are no comments in it, placeholders are
 `:c0`, `:c1`, ..., and strings end where they seem to.
 """
 
@@ -26,8 +26,9 @@ class Word(NamedTuple):
     """A quoted name without its quotes; a word in lower case; empty for values and signs."""
 
 
-_NAME = r"(?P<word> [^\W\d][\w$]*+ )"
-_VALUE = r"|(?P<value> \d[\w.]*+ | \.\d\w*+ | :c\d++ | '[^']*+(?:''[^']*+)*+' )"
+_NUMBER = r"\d[\w.]*+ | \.\d\w*+ | :c\d++"
+_VALUE = rf"(?P<value> {_NUMBER} | [bnxBNX]?'[^']*+(?:''[^']*+)*+' )"
+_NAME = r"|(?P<word> [^\W\d][\w$]*+ )"
 _DOUBLE = r'|(?P<quoted> "[^"]*+(?:""[^"]*+)*+"'
 _BACKQUOTE = r"`[^`]*+(?:``[^`]*+)*+`"
 _BRACKETS = r"\[[^\]]*+(?:\]\][^\]]*+)*+\]"
@@ -38,18 +39,18 @@ def _compiled(*parts: str) -> re.Pattern[str]:
     return re.compile("".join(parts), re.VERBOSE | re.DOTALL)
 
 
-_PLAIN = _compiled(_NAME, _VALUE, f"{_DOUBLE} | {_BACKQUOTE} )", _SIGN)
+_PLAIN = _compiled(_VALUE, _NAME, f"{_DOUBLE} | {_BACKQUOTE} )", _SIGN)
 _MYSQL = _compiled(
+    rf"""(?P<value> {_NUMBER} | [bnxBNX]?'[^'\\]*+(?:(?:''|\\.)[^'\\]*+)*+'
+      | "[^"\\]*+(?:(?:""|\\.)[^"\\]*+)*+" )""",
     _NAME,
-    r"""|(?P<value> \d[\w.]*+ | \.\d\w*+ | :c\d++
-      | '[^'\\]*+(?:(?:''|\\.)[^'\\]*+)*+' | "[^"\\]*+(?:(?:""|\\.)[^"\\]*+)*+" )""",
     f"|(?P<quoted> {_BACKQUOTE} )",
     _SIGN,
 )
-_BRACKETED = _compiled(_NAME, _VALUE, f"{_DOUBLE} | {_BACKQUOTE} | {_BRACKETS} )", _SIGN)
+_BRACKETED = _compiled(_VALUE, _NAME, f"{_DOUBLE} | {_BACKQUOTE} | {_BRACKETS} )", _SIGN)
 _POSTGRESQL = _compiled(
-    _NAME,
     _VALUE,
+    _NAME,
     f"{_DOUBLE} )",
     # An operator ends in `+` or `-` only if it has one of these other signs in it.
     r"""|(?P<sign> ::|:= | (?=[-+*/<>=]*+[~!@\#%^&|`?])[-+*/<>=~!@\#%^&|`?]++
