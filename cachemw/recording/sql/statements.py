@@ -98,8 +98,15 @@ _remembered = lru_cache(maxsize=_REMEMBERED)(_observe)
 @lru_cache(maxsize=_REMEMBERED)
 def _shape(statements: tuple[str, ...], vendor: str, functions: KnownFunctions) -> Observed:
     language = language_of(vendor, functions)
-    observed = [_statement(read_words(each, language.dialect), language) for each in statements]
+    observed = [_with_shape(read_words(each, language.dialect), language) for each in statements]
     return observed[0] if len(observed) == 1 else _joined(observed)
+
+
+def _with_shape(words: Words, language: Language) -> Observed:
+    observed = _statement(words, language)
+    if observed.unknown_functions:
+        return replace(observed, shape=shape_of(words, language.dialect))
+    return observed
 
 
 def _joined(statements: Iterable[Observed]) -> Observed:
@@ -141,6 +148,11 @@ _BOUNDARIES = {
     "rollback": "rollback",
     "abort": "rollback",
 }
+_OF_BEGIN = frozenset(
+    """committed concurrent consistent deferrable deferred distributed exclusive immediate isolation level
+    mode not only read repeatable serializable snapshot tran transaction uncommitted with work write""".split()
+)
+"""Words of a BEGIN that begins a transaction, and no block of statements."""
 _READ_CURSORS = frozenset({"fetch", "handler", "move"})
 _EXPLAIN = frozenset({"explain", "desc", "describe", "analyze"})
 
@@ -178,12 +190,8 @@ def _parsed(words: Words, language: Language) -> Observed:
         aliases = count_aliases(tree) - count_aliases_by_as(words)
     effects = language.effects(calls, aliases)
     if observed is None:
-        observed = look_at_words(words, language, effects)
-    else:
-        observed = with_calls(observed, effects)
-    if observed.unknown_functions:
-        return replace(observed, shape=shape_of(words, language.dialect))
-    return observed
+        return look_at_words(words, language, effects)
+    return with_calls(observed, effects)
 
 
 def _definition(words: Words, language: Language) -> Observed:
@@ -211,20 +219,27 @@ def _neutral(words: Words, word: str, language: Language) -> Observed:
         return OPAQUE
     if word == "rollback" and words_at(words, "to"):  # to a savepoint
         return QUIET
+    if word == "begin" and words.word(1) and not _begins_transaction(words):
+        return OPAQUE
     boundary = _BOUNDARIES.get(word, "")
     if boundary:
         return Observed(boundary=boundary)  # type: ignore[arg-type]  # the values of `_BOUNDARIES`
     return _values_only(words, language)
 
 
+def _begins_transaction(words: Words) -> bool:
+    named = words.word(1) in ("tran", "transaction")  # SQL Server's may have a name
+    return words.word(1) in _OF_BEGIN and (
+        (named and len(words) <= 3)
+        or all(words.word(place) in _OF_BEGIN for place in range(1, len(words)) if words.is_name(place))
+    )
+
+
 def _values_only(words: Words, language: Language) -> Observed:
     """Read a statement that only computes values: `SET @a = (SELECT ...)`, `DO f()`."""
     effects = language.effects(language.calls(words))
-    reads = bool(words_at(words, "select", "table", "with"))
-    observed = with_calls(Observed(unknown_read=True) if reads else QUIET, effects)
-    if observed.unknown_functions:
-        return replace(observed, shape=shape_of(words, language.dialect))
-    return observed
+    reads = any(words.sign(place - 1) == "(" for place in words_at(words, *_QUERIES))
+    return with_calls(Observed(unknown_read=True) if reads else QUIET, effects)
 
 
 def _query_of_cursor(words: Words) -> int | None:
@@ -267,4 +282,4 @@ def _explain(words: Words, inner: int, language: Language) -> Observed:
             return observed
     if language.dialect == "mysql" and observed.unknown_functions:
         return replace(observed, writes=())  # it may execute subqueries to plan
-    return replace(observed, writes=(), unknown_write=False, unknown_functions=(), shape="")
+    return replace(observed, writes=(), unknown_write=False, unknown_functions=())

@@ -115,7 +115,10 @@ class _Tree:
         if isinstance(node, exp.Delete) and node.args.get("tables"):
             tables = [*node.args["tables"], *sources(node)]  # the former may be aliases
         elif isinstance(node, exp.Update) and node.this.args.get("joins"):
-            tables = list(sources(node))
+            # Of what MySQL joins, only tables can be updated.
+            tables = [each for each in sources(node) if not _is_derived(each)]
+        elif isinstance(node, exp.Update | exp.Delete) and (named := _named_by_alias(node)):
+            tables = [node.this, *named]
         elif isinstance(node, exp.Insert):
             return self._insert(node)
         elif isinstance(node, exp.Update | exp.Delete):
@@ -195,6 +198,22 @@ def _is_cte(mention: exp.Table) -> bool:
                     return True
         node = node.parent
     return False
+
+
+def _is_derived(source: Node) -> bool:
+    """Tell whether a source is a subquery, or surely the name of a common table expression."""
+    return isinstance(source, exp.Subquery) or (isinstance(source, exp.Table) and _is_cte(source))
+
+
+def _named_by_alias(node: exp.Update | exp.Delete) -> list[Node]:
+    """Return what SQL Server writes to where a statement names its table by an alias."""
+    name = node.this.name.casefold()
+    others = [each for each in sources(node) if each is not node.this]
+    return [
+        each
+        for each in others
+        if isinstance(each, exp.Table | exp.Subquery) and each.alias_or_name.casefold() == name
+    ]
 
 
 def _same(one: exp.Identifier, other: exp.Identifier) -> bool:

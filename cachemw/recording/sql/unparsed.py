@@ -22,6 +22,8 @@ _OTHER_ACTS = frozenset(
 _QUERIES = frozenset({"select", "with", "values", "table"})
 _WITHOUT_INTO = frozenset({"mysql", "sqlite"})
 """Dialects in which `SELECT ... INTO` makes no table."""
+_ONE_TARGET = frozenset({"mysql", "postgres", "sqlite"})
+"""Dialects in which INSERT, UPDATE and DELETE surely name the table that they write."""
 
 
 def look_at_words(words: Words, language: Language, calls: CallEffects) -> Observed:
@@ -87,25 +89,24 @@ def _has_other_acts(words: Words, start: int) -> bool:
 
 
 def _only_target(words: Words, first: str, language: Language) -> str | None:
-    """Return the table that a change of one table writes; None where it may be several."""
+    """Return the table that a change of one table writes; None where it may be another, or several."""
+    if language.dialect not in _ONE_TARGET or len(words_at(words, "into")) != (first == "insert"):
+        return None
     place = 1
     if first == "insert" and words.word(place) == "or":
         place += 2
-    for word in {"insert": ("into",), "delete": ("from",)}.get(first, ()):
+    for word in {"insert": ("into",), "delete": ("from",), "update": ()}.get(first, ("no other",)):
         if words.word(place) != word:
             return None
         place += 1
-    if first not in ("insert", "update", "delete"):
-        return None
     if words.word(place) == "only":
         place += 1
     name, behind = words.qualified_name(place)
     if not name or words.sign(behind) == ",":
         return None
-    several = () if first == "insert" else ("join", "using")
-    if language.dialect != "postgres" and words_at(words, *several):
-        return None
     if first == "update" and "," in _signs_until(words, behind, "set"):
+        return None
+    if first != "insert" and language.dialect != "postgres" and words_at(words, "join", "using"):
         return None
     return table_name_of(name)
 

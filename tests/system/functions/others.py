@@ -23,7 +23,7 @@ STANDARD = {
         xmlforest xmlparse xmlpi xmlquery xmlserialize xmltable xmltext xmlvalidate
     """.split(),
     "keywords": """
-        all and any array as between by case cast check collate default distinct else end escape except
+        all and any array as between by case cast check collate conflict default distinct else end escape except
         exists fetch for from full group having in inner insert intersect interval into is join lateral left like
         limit match_condition multiset natural not null offset on only or order outer over partition primary references
         returning right rollup row rows select set sets similar some table then union unique using values

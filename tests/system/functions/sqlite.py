@@ -36,7 +36,7 @@ PRAGMAS = """
 """.split()
 
 KEYWORDS = """
-    all and as between by case cast check collate default delete distinct else end except exists filter
+    all and as between by case cast check collate conflict default delete distinct else end except exists filter
     from group having in index insert intersect into is isnull join limit materialized not notnull null offset on
     or order over partition primary raise references returning select set table then union unique using
     values when where with

@@ -35,7 +35,7 @@ class Call(NamedTuple):
         return f"{self.schema}.{self.name}" if self.schema else self.name
 
 
-_BEHIND_OPERANDS = frozenset({"over", "filter", "escape", "columns"})
+_BEHIND_OPERANDS = frozenset({"against", "columns", "escape", "filter", "over"})
 """Keywords behind an operand, before a bracket. Elsewhere they may be names of functions."""
 _BEFORE_NEW_NAMES = frozenset({"as", "index", "into", "key", "references", "tablesample", "type"})
 """Words behind which a name before a bracket is no function: it is a new name, a table or a type."""
