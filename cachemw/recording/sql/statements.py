@@ -54,7 +54,7 @@ _LONG = 8192
 which is shorter, may be."""
 _MOST_CHARACTERS = 600_000
 """Characters from which on a text is opaque: to look for its strings would take longer than 0.1 s."""
-_MOST_NORMALISED = 131_072
+_MOST_NORMALISED = 65_536
 """The same of a normalised text: to look at its words would take as long."""
 
 
@@ -180,9 +180,10 @@ def _statement(words: Words, language: Language) -> Observed:
 
 
 def _parsed(words: Words, language: Language) -> Observed:
-    words, replaces = prepare(words, language.dialect, language.functions.keywords)
+    keywords = language.functions.keywords
+    words, replaces = prepare(words, language.dialect, keywords)
     calls = language.calls(words)
-    tree = parse(write_text(words, calls), words, language.dialect)
+    tree = parse(write_text(words, calls, keywords), words, language.dialect)
     observed = None
     aliases = None
     if tree is not None and count_changes(words) <= count_parsed_changes(tree):

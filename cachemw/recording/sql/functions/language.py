@@ -28,6 +28,10 @@ _DIALECTS = {
 }
 
 
+_MOST_NAMES = 8
+"""Most unknown functions of a statement that are named (I4)."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallEffects:
     """What the calls of a statement may do."""
@@ -73,7 +77,7 @@ class Language:
                 left[call.name.lower()] -= 1
                 continue
             reads = True
-            if effect == "unknown":
+            if effect == "unknown" and len(unknown) < _MOST_NAMES:
                 unknown[call.written] = None
             writes |= effect == "writes" or (effect == "unknown" and self.functions.may_write)
         return CallEffects(reads, writes, tuple(unknown))

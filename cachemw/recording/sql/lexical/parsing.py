@@ -13,13 +13,13 @@ from cachemw.recording.sql.lexical.words import Words
 
 __all__ = ["parse"]
 
-_MOST_WORDS = 3000
+_MOST_WORDS = 2500
 """Most words of a statement that is parsed: it takes the parser about 20 µs for each."""
 _DEEPEST = 20
 """How deep brackets may be nested: each level takes up to 28 nested calls, and Python allows 1000."""
 _DEEPEST_ARRAY = 6
 """How deep arrays may be nested: each level doubles the parser's time. PostgreSQL allows 6 dimensions."""
-_MOST_NODES = 12_000
+_MOST_NODES = 6000
 """Most parts of a tree, and of the attempts to read one. Some releases of the parser bound them."""
 
 _parsing = threading.local()
@@ -40,7 +40,7 @@ def parse(text: str, words: Words, dialect: str | None) -> Any | None:
     """
     if len(words) > _MOST_WORDS or words.depth > _DEEPEST or not words.is_balanced:
         return None
-    if _depth_of_arrays(words) > _DEEPEST_ARRAY:
+    if _depth_of_arrays(words) > _DEEPEST_ARRAY or _has_empty_operand(words):
         return None
     _parsing.now = True
     try:
@@ -59,6 +59,14 @@ def _depth_of_arrays(words: Words) -> int:
             depth += 1 if word.text == "[" else -1
             deepest = max(deepest, depth)
     return deepest
+
+
+def _has_empty_operand(words: Words) -> bool:
+    """Tell whether `UNION` or the like follows a bracket: it is a type to the parser, and doubles its time."""
+    return any(
+        words.sign(place) == "(" and words.word(place + 1) in ("except", "intersect", "union")
+        for place in range(len(words))
+    )
 
 
 def _bounds() -> dict[str, Any]:
