@@ -183,7 +183,7 @@ def _parsed(words: Words, language: Language) -> Observed:
     keywords = language.functions.keywords
     words, replaces = prepare(words, language.dialect, keywords)
     calls = language.calls(words)
-    tree = parse(write_text(words, calls, keywords), words, language.dialect)
+    tree = parse(write_text(words, calls), words, language.dialect)
     observed = None
     aliases = None
     if tree is not None and count_changes(words) <= count_parsed_changes(tree):

@@ -30,14 +30,6 @@ _OWN_SYNTAX = frozenset(
 )
 """Functions whose arguments are not only separated by commas, or that are no functions to the parser."""
 
-_TYPES = frozenset(
-    """bigint binary bit blob boolean char character date datetime dec decimal double enum fixed float
-    float4 float8 int int1 int2 int3 int4 int8 integer interval long longblob longtext mediumblob mediumint
-    mediumtext middleint national nchar number numeric nvarchar precision real serial smallint text time
-    timestamp tinyblob tinyint tinytext varbinary varchar varcharacter year""".split()
-)
-"""Types that are keywords. Called as functions, and nested, they double the parser's time for each level."""
-
 _BINARY, _UNARY = Word("sign", "&"), Word("sign", "-")
 _INTO, _FROM = Word("word", "INTO", "into"), Word("word", "FROM", "from")
 _INSERT = Word("word", "INSERT", "insert")
@@ -59,7 +51,7 @@ def prepare(words: Words, dialect: str | None, keywords: frozenset[str]) -> tupl
     return words, replaces
 
 
-def write_text(words: Words, calls: Iterable[Call], keywords: frozenset[str]) -> str:
+def write_text(words: Words, calls: Iterable[Call]) -> str:
     """Return the text for the parser. `calls`: those whose names are replaced."""
     replaced: dict[int, str] = {}
     for call in calls:
@@ -69,11 +61,6 @@ def write_text(words: Words, calls: Iterable[Call], keywords: frozenset[str]) ->
         for before in range(call.place - call.schema.count(".") * 2 - 2, call.place):
             if call.schema:
                 replaced[before] = ""
-    for place in range(1, len(words)):
-        if words.word(place) in _TYPES and words.sign(place + 1) == "(":
-            is_type = words.word(place - 1) == "as" or words.sign(place - 1) == "::"
-            if not is_type and not ends_operand(words, place - 1, keywords):
-                replaced[place] = FUNCTION
     return " ".join(replaced.get(place, each.text) for place, each in enumerate(words))
 
 
