@@ -38,7 +38,9 @@ from cachemw.recording.sql.observed import OPAQUE, QUIET, Observed
 from cachemw.recording.sql.syntax_trees import count_aliases, understand
 from cachemw.recording.sql.syntax_trees import count_changes as count_parsed_changes
 from cachemw.recording.sql.unparsed import (
+    ENDED_BY_SEMICOLON,
     count_changes,
+    has_other_acts,
     look_at_words,
     table_name_of,
     with_calls,
@@ -186,13 +188,20 @@ def _parsed(words: Words, language: Language) -> Observed:
     tree = parse(write_text(words, calls), words, language.dialect)
     observed = None
     aliases = None
-    if tree is not None and count_changes(words) <= count_parsed_changes(tree):
+    if tree is not None and _has_all_changes(tree, words, language.dialect):
         observed = understand(tree, language.dialect, replaces=replaces)
         aliases = count_aliases(tree) - count_aliases_by_as(words)
     effects = language.effects(calls, aliases)
     if observed is None:
         return look_at_words(words, language, effects)
     return with_calls(observed, effects)
+
+
+def _has_all_changes(tree: Any, words: Words, dialect: str | None) -> bool:
+    """Tell whether the tree has all changes that the words begin: the parser may take one for an alias."""
+    if dialect not in ENDED_BY_SEMICOLON and has_other_acts(words):
+        return False
+    return count_changes(words, dialect) <= count_parsed_changes(tree)
 
 
 def _definition(words: Words, language: Language) -> Observed:
@@ -256,7 +265,17 @@ def _query_of_cursor(words: Words) -> int | None:
 # -- EXPLAIN -----------------------------------------------------------------------------------------
 
 _QUERIES = frozenset({"select", "table", "values", "with"})
-_EXPLAINED = _QUERIES | {"delete", "execute", "insert", "merge", "replace", "update"}
+_EXPLAINED = _QUERIES | {
+    "create",
+    "declare",
+    "delete",
+    "execute",
+    "insert",
+    "merge",
+    "refresh",
+    "replace",
+    "update",
+}
 
 
 def _explained(words: Words) -> int | None:

@@ -11,7 +11,15 @@ from cachemw.recording.sql.functions.language import CallEffects, Language
 from cachemw.recording.sql.lexical.words import Words
 from cachemw.recording.sql.observed import OPAQUE, Observed, Write
 
-__all__ = ["count_changes", "look_at_words", "table_name_of", "with_calls"]
+__all__ = [
+    "ENDED_BY_SEMICOLON",
+    "count_changes",
+    "has_other_acts",
+    "look_at_words",
+    "table_name_of",
+    "with_calls",
+    "words_at",
+]
 
 _CHANGES = frozenset({"insert", "update", "delete", "merge", "replace"})
 _OTHER_ACTS = frozenset(
@@ -22,6 +30,10 @@ _OTHER_ACTS = frozenset(
 _QUERIES = frozenset({"select", "with", "values", "table"})
 _WITHOUT_INTO = frozenset({"mysql", "sqlite"})
 """Dialects in which `SELECT ... INTO` makes no table."""
+ENDED_BY_SEMICOLON = frozenset(
+    {"duckdb", "mysql", "oracle", "postgres", "redshift", "snowflake", "sqlite"}
+)
+"""Dialects in which no statement begins before the last one has ended. In SQL Server it may."""
 _ONE_TARGET = frozenset({"mysql", "postgres", "sqlite"})
 """Dialects in which INSERT, UPDATE and DELETE surely name the table that they write."""
 
@@ -32,9 +44,9 @@ def look_at_words(words: Words, language: Language, calls: CallEffects) -> Obser
     while words.sign(place) == "(":
         place += 1
     first = words.word(place)
-    if not words.is_balanced or _has_other_acts(words, place + 1):
+    if not words.is_balanced or has_other_acts(words, place + 1):
         return OPAQUE
-    changes = count_changes(words)
+    changes = count_changes(words, language.dialect)
     if first in _QUERIES:
         into = words_at(words, "into") if language.dialect not in _WITHOUT_INTO else []
         return OPAQUE if changes or into else with_calls(Observed(unknown_read=True), calls)
@@ -66,19 +78,21 @@ def words_at(words: Words, *wanted: str) -> list[int]:
     ]
 
 
-def count_changes(words: Words) -> int:
+def count_changes(words: Words, dialect: str | None) -> int:
     """Return the number of words that begin a change of rows."""
-    return sum(
-        1
-        for place in words_at(words, *_CHANGES)
-        # `FOR UPDATE`, `DO UPDATE`, `ON DUPLICATE KEY UPDATE`, `INSERT OR REPLACE`, and actions of MERGE.
-        if words.word(place - 1) not in ("for", "on", "do", "key", "or", "then", "as")
-        # Functions of MySQL.
-        and not (words.word(place) in ("insert", "replace") and words.sign(place + 1) == "(")
-    )
+    return sum(1 for place in words_at(words, *_CHANGES) if _begins_change(words, place, dialect))
 
 
-def _has_other_acts(words: Words, start: int) -> bool:
+def _begins_change(words: Words, place: int, dialect: str | None) -> bool:
+    if words.word(place) in ("insert", "replace") and words.sign(place + 1) == "(":  # functions of MySQL
+        return False
+    if dialect not in ENDED_BY_SEMICOLON:
+        return words.word(place - 1) not in ("as", "do", "for", "key", "on", "or", "then")
+    return place == 0 or (words.sign(place - 1) in ("(", ")") and words.is_name(place + 1))
+
+
+def has_other_acts(words: Words, start: int = 1) -> bool:
+    """Tell whether there are words, from a place on, that may begin a statement which writes."""
     return any(
         place >= start
         and words.word(place - 1) not in ("as", "for")

@@ -99,7 +99,7 @@ KEYWORDS = """
     terminated then tinyblob tinyint tinytext to trailing trigger true undo union unique unlock unsigned
     update usage use using utc_date utc_time utc_timestamp values varbinary varchar varcharacter varying
     virtual when where while window with write xor year_month zerofill
-    any some sounds sql_no_cache sql_buffer_result array rollup sets set
+    any some sounds sql_no_cache sql_buffer_result array offset rollup sets set
 """.split()
 """The reserved words of MySQL 8.4 and MariaDB 11, and others that stand before a bracket."""
 

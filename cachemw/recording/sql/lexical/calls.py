@@ -35,7 +35,7 @@ class Call(NamedTuple):
         return f"{self.schema}.{self.name}" if self.schema else self.name
 
 
-_BEHIND_OPERANDS = frozenset({"against", "columns", "escape", "filter", "over"})
+_BEHIND_OPERANDS = frozenset({"against", "columns", "escape", "filter", "over", "passing"})
 """Keywords behind an operand, before a bracket. Elsewhere they may be names of functions."""
 _BEFORE_NEW_NAMES = frozenset({"as", "index", "into", "key", "references", "tablesample", "type"})
 """Words behind which a name before a bracket is no function: it is a new name, a table or a type."""
@@ -47,9 +47,7 @@ _CONSTANTS = frozenset({"null", "true", "false", "end", "default"})
 def find_calls(words: Words, keywords: frozenset[str]) -> Iterator[Call]:
     """Yield what may be a call. `keywords`: words before a bracket that are no function's name."""
     for place in range(1, len(words)):
-        if words.sign(place) != "(" or not words.is_name(place - 1):
-            continue
-        if words.sign(place + 1) != "+" or words.sign(place + 2) != ")":  # a mark of a join in Oracle
+        if words.sign(place) == "(" and words.is_name(place - 1):
             call = _call(words, place - 1, keywords)
             if call is not None:
                 yield call

@@ -131,7 +131,13 @@ def normalise_text(text: str, dialect: str | None) -> NormalisedText | None:
     )
 
 
+_OTHER_QUOTES = re.compile(r"\b[nN]?[qQ]'")
+"""The beginning of strings with other ends, in Oracle: `q'[it's]'`."""
+
+
 def _quotes_are_sure(text: str, dialect: str | None) -> bool:
+    if dialect == "oracle" and _OTHER_QUOTES.search(text):
+        return False
     return "\\" not in text or dialect in ("mysql", "postgres") or dialect in _PLAIN_BACKSLASH
 
 

@@ -32,7 +32,8 @@ _NAME = r"|(?P<word> [^\W\d][\w$]*+ )"
 _DOUBLE = r'|(?P<quoted> "[^"]*+(?:""[^"]*+)*+"'
 _BACKQUOTE = r"`[^`]*+(?:``[^`]*+)*+`"
 _BRACKETS = r"\[[^\]]*+(?:\]\][^\]]*+)*+\]"
-_SIGN = r"|(?P<sign> ::|:=|<=>|<=|>=|<>|!=|=>|\|\||&&|->>|->|\S )"
+# `(+)` marks an outer join in Oracle.
+_SIGN = r"|(?P<sign> \(\+\) | ::|:=|<=>|<=|>=|<>|!=|=>|\|\||&&|->>|->|\S )"
 
 
 def _compiled(*parts: str) -> re.Pattern[str]:
