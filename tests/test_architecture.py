@@ -105,7 +105,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "telemetry": {"config", "engine.model", "errors", "process"},
     "recording": {"engine.model"},
-    "recording.sql": {"engine.model"},
+    "recording.sql": {"engine.model", "recording.sql.functions", "recording.sql.lexical"},
+    "recording.sql.functions": {"recording.sql.lexical"},
+    "recording.sql.lexical": set(),
     "extensions": {"config", "engine.model", "errors", "http"},
     "wiring": {
         "config",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cachemw.recording.sql.functions.language import Language
+from cachemw.recording.sql.functions.language import SqlLanguage
 from cachemw.recording.sql.lexical.words import Words
 from cachemw.recording.sql.observed import OPAQUE, QUIET, Observed, Read, Write
 from cachemw.recording.sql.unparsed import table_name_of, with_calls
@@ -16,11 +16,14 @@ from cachemw.recording.sql.unparsed import table_name_of, with_calls
 __all__ = ["DEFINITIONS"]
 
 _UNKNOWN = Observed(unknown_write=True)
-_BEFORE_TABLE = frozenset({"or", "replace", "global", "local", "temporary", "temp", "unlogged", "transient"})
-_BEFORE_NAME = frozenset({"if", "not", "exists", "only", "concurrently"})
-_REACHES_FURTHER = frozenset(
-    """attach cascade detach exchange inherit partition rename swap switch""".split()
+_BEFORE_TABLE = frozenset(
+    {"or", "replace", "global", "local", "temporary", "temp", "unlogged", "transient"}
 )
+_BEFORE_NAME = frozenset({"if", "not", "exists", "only", "concurrently"})
+_REACHES_FURTHER = frozenset({
+    "attach", "cascade", "detach", "exchange", "inherit", "partition", "rename", "swap",
+    "switch",
+})  # fmt: skip
 """Words of an ALTER or DROP by which rows of other tables come or go, or views stop to work."""
 _NO_CALLS = frozenset({"include", "index", "key"})
 """Words before the columns of a key."""
@@ -57,7 +60,7 @@ def _behind(words: Words, place: int, skipped: frozenset[str]) -> int:
     return place
 
 
-def _define(words: Words, language: Language) -> Observed:
+def _define(words: Words, language: SqlLanguage) -> Observed:
     """Read CREATE, ALTER or DROP."""
     word = words.word(0)
     place = _behind(words, 1, _BEFORE_TABLE)
@@ -78,28 +81,30 @@ def _define(words: Words, language: Language) -> Observed:
     return _whole(names)
 
 
-def _create(names: list[str], rest: Words, language: Language) -> Observed:
+def _create(names: list[str], rest: Words, language: SqlLanguage) -> Observed:
     """Read what follows the name in CREATE TABLE: columns, or a query whose rows go into the table."""
     for place in range(len(rest)):
         if rest.word(place) in _QUERIES:
             calls = language.effects(language.calls(rest.part(place)))
-            changes = _has(rest, place, frozenset({"insert", "update", "delete", "merge", "execute"}))
+            changes = _has(
+                rest, place, frozenset({"insert", "update", "delete", "merge", "execute"})
+            )
             return OPAQUE if changes else with_calls(_whole(names), calls)
     return _whole(names)
 
 
-def _truncate(words: Words, _: Language) -> Observed:
+def _truncate(words: Words, _: SqlLanguage) -> Observed:
     names, behind = _names(words, 1 + (words.word(1) == "table"))
     return OPAQUE if _has(words, behind, frozenset({"cascade"})) else _whole(names)
 
 
-def _refresh(words: Words, _: Language) -> Observed:
+def _refresh(words: Words, _: SqlLanguage) -> Observed:
     if (words.word(1), words.word(2)) != ("materialized", "view"):
         return OPAQUE
     return _whole(_names(words, 3)[0])
 
 
-def _load(words: Words, language: Language) -> Observed:
+def _load(words: Words, language: SqlLanguage) -> Observed:
     """Read `LOAD DATA ... INTO TABLE name ...` of MySQL."""
     for place in range(len(words) - 2):
         if (words.word(place), words.word(place + 1)) == ("into", "table"):
@@ -109,7 +114,7 @@ def _load(words: Words, language: Language) -> Observed:
     return OPAQUE
 
 
-def _copy(words: Words, language: Language) -> Observed:
+def _copy(words: Words, language: SqlLanguage) -> Observed:
     """Read `COPY name FROM ...` and `COPY name TO ...` of PostgreSQL."""
     parts, place = words.qualified_name(1)
     if not parts or language.dialect != "postgres":
@@ -122,7 +127,7 @@ def _copy(words: Words, language: Language) -> Observed:
     return _whole([name])
 
 
-DEFINITIONS: dict[str, Callable[[Words, Language], Observed]] = {
+DEFINITIONS: dict[str, Callable[[Words, SqlLanguage], Observed]] = {
     "create": _define,
     "alter": _define,
     "drop": _define,

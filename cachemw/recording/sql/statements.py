@@ -27,7 +27,7 @@ from typing import Any
 
 from cachemw.recording.sql.definitions import DEFINITIONS
 from cachemw.recording.sql.functions.known import BUILT_IN, KnownFunctions
-from cachemw.recording.sql.functions.language import Language, language_of
+from cachemw.recording.sql.functions.language import SqlLanguage, language_of
 from cachemw.recording.sql.lexical.calls import count_aliases_by_as
 from cachemw.recording.sql.lexical.parsing import parse
 from cachemw.recording.sql.lexical.rewriting import prepare, write_text
@@ -104,7 +104,7 @@ def _shape(statements: tuple[str, ...], vendor: str, functions: KnownFunctions) 
     return observed[0] if len(observed) == 1 else _joined(observed)
 
 
-def _with_shape(words: Words, language: Language) -> Observed:
+def _with_shape(words: Words, language: SqlLanguage) -> Observed:
     observed = _statement(words, language)
     if observed.unknown_functions:
         return replace(observed, shape=shape_of(words, language.dialect))
@@ -137,11 +137,13 @@ def table_name(name: str) -> str:
 _PARSED = frozenset(
     {"select", "with", "insert", "update", "delete", "merge", "replace", "values", "table", "from"}
 )
-_NEUTRAL = frozenset(
-    """abort analyze begin check checkpoint checksum close cluster comment commit deallocate desc describe
-    discard end flush grant kill listen lock notify optimize pragma prepare reindex release repair reset
-    revoke rollback savepoint set show start unlisten unlock use vacuum""".split()
-)
+_NEUTRAL = frozenset({
+    "abort", "analyze", "begin", "check", "checkpoint", "checksum", "close", "cluster",
+    "comment", "commit", "deallocate", "desc", "describe", "discard", "end", "flush", "grant",
+    "kill", "listen", "lock", "notify", "optimize", "pragma", "prepare", "reindex", "release",
+    "repair", "reset", "revoke", "rollback", "savepoint", "set", "show", "start", "unlisten",
+    "unlock", "use", "vacuum",
+})  # fmt: skip
 _BOUNDARIES = {
     "begin": "begin",
     "start": "begin",
@@ -150,16 +152,17 @@ _BOUNDARIES = {
     "rollback": "rollback",
     "abort": "rollback",
 }
-_OF_BEGIN = frozenset(
-    """committed concurrent consistent deferrable deferred distributed exclusive immediate isolation level
-    mode not only read repeatable serializable snapshot tran transaction uncommitted with work write""".split()
-)
+_OF_BEGIN = frozenset({
+    "committed", "concurrent", "consistent", "deferrable", "deferred", "distributed",
+    "exclusive", "immediate", "isolation", "level", "mode", "not", "only", "read", "repeatable",
+    "serializable", "snapshot", "tran", "transaction", "uncommitted", "with", "work", "write",
+})  # fmt: skip
 """Words of a BEGIN that begins a transaction, and no block of statements."""
 _READ_CURSORS = frozenset({"fetch", "handler", "move"})
 _EXPLAIN = frozenset({"explain", "desc", "describe", "analyze"})
 
 
-def _statement(words: Words, language: Language) -> Observed:
+def _statement(words: Words, language: SqlLanguage) -> Observed:
     place = 0
     while words.sign(place) == "(":
         place += 1
@@ -181,7 +184,7 @@ def _statement(words: Words, language: Language) -> Observed:
     return _neutral(words, word, language) if word in _NEUTRAL else OPAQUE
 
 
-def _parsed(words: Words, language: Language) -> Observed:
+def _parsed(words: Words, language: SqlLanguage) -> Observed:
     keywords = language.functions.keywords
     words, replaces = prepare(words, language.dialect, keywords)
     calls = language.calls(words)
@@ -204,7 +207,7 @@ def _has_all_changes(tree: Any, words: Words, dialect: str | None) -> bool:
     return count_changes(words, dialect) <= count_parsed_changes(tree)
 
 
-def _definition(words: Words, language: Language) -> Observed:
+def _definition(words: Words, language: SqlLanguage) -> Observed:
     if words.word(0) == "copy" and words.sign(1) == "(":
         return _statement(words.part(2, words.partner.get(1)), language)
     return DEFINITIONS[words.word(0)](words, language)
@@ -215,14 +218,15 @@ def _definition(words: Words, language: Language) -> Observed:
 _HARMLESS = frozenset(
     {"comment", "desc", "describe", "grant", "pragma", "release", "revoke", "savepoint", "show"}
 )
-_ACTS = frozenset(
-    """alter call create delete drop exec execute insert into merge perform replace truncate update""".split()
-)
+_ACTS = frozenset({
+    "alter", "call", "create", "delete", "drop", "exec", "execute", "insert", "into", "merge",
+    "perform", "replace", "truncate", "update",
+})  # fmt: skip
 """Words by which a statement about the connection may write after all: a block, several statements without
 a semicolon, a prepared statement."""
 
 
-def _neutral(words: Words, word: str, language: Language) -> Observed:
+def _neutral(words: Words, word: str, language: SqlLanguage) -> Observed:
     if word in _HARMLESS:
         return QUIET
     if any(words.word(each - 1) != "share" for each in words_at(words, *_ACTS)):
@@ -241,11 +245,13 @@ def _begins_transaction(words: Words) -> bool:
     named = words.word(1) in ("tran", "transaction")  # SQL Server's may have a name
     return words.word(1) in _OF_BEGIN and (
         (named and len(words) <= 3)
-        or all(words.word(place) in _OF_BEGIN for place in range(1, len(words)) if words.is_name(place))
+        or all(
+            words.word(place) in _OF_BEGIN for place in range(1, len(words)) if words.is_name(place)
+        )
     )
 
 
-def _values_only(words: Words, language: Language) -> Observed:
+def _values_only(words: Words, language: SqlLanguage) -> Observed:
     """Read a statement that only computes values: `SET @a = (SELECT ...)`, `DO f()`."""
     effects = language.effects(language.calls(words))
     reads = any(words.sign(place - 1) == "(" for place in words_at(words, *_QUERIES))
@@ -292,7 +298,7 @@ def _explained(words: Words) -> int | None:
     return None
 
 
-def _explain(words: Words, inner: int, language: Language) -> Observed:
+def _explain(words: Words, inner: int, language: SqlLanguage) -> Observed:
     """Read EXPLAIN: only with ANALYZE it executes the statement. The plan depends on what that reads."""
     observed = replace(_statement(words.part(inner), language), boundary="")
     options = words.part(0, inner)

@@ -104,7 +104,9 @@ class _Tree:
                 return None
             found[Read(mention.name.casefold(), self._equals.get(id(mention), ()))] = None
         for condition in self._root.find_all(exp.In):
-            if isinstance(table := condition.args.get("field"), exp.Column):  # `IN table`, in SQLite
+            if isinstance(
+                table := condition.args.get("field"), exp.Column
+            ):  # `IN table`, in SQLite
                 found[Read(table.name.casefold())] = None
         return list(found)
 

@@ -1,4 +1,4 @@
-"""What statements surely do that were not parsed: by their words alone.
+"""Analysis of statements that were not parsed, by their words alone.
 
 The parser refuses some statements, and long or deeply nested ones are not given to it. Such a statement
 reads unknown tables. Whether it writes, its words tell: those that begin a change, and the functions that it
@@ -7,7 +7,7 @@ calls. In doubt it may write anything.
 
 from __future__ import annotations
 
-from cachemw.recording.sql.functions.language import CallEffects, Language
+from cachemw.recording.sql.functions.language import CallEffects, SqlLanguage
 from cachemw.recording.sql.lexical.words import Words
 from cachemw.recording.sql.observed import OPAQUE, Observed, Write
 
@@ -22,10 +22,11 @@ __all__ = [
 ]
 
 _CHANGES = frozenset({"insert", "update", "delete", "merge", "replace"})
-_OTHER_ACTS = frozenset(
-    """alter analyze call copy create do drop exec execute grant import load lock perform prepare refresh
-    rename revoke truncate vacuum""".split()
-)
+_OTHER_ACTS = frozenset({
+    "alter", "analyze", "call", "copy", "create", "do", "drop", "exec", "execute", "grant",
+    "import", "load", "lock", "perform", "prepare", "refresh", "rename", "revoke", "truncate",
+    "vacuum",
+})  # fmt: skip
 """Words that begin a statement which may write, or part of one, if they stand where none is expected."""
 _QUERIES = frozenset({"select", "with", "values", "table"})
 _WITHOUT_INTO = frozenset({"mysql", "sqlite"})
@@ -38,7 +39,7 @@ _ONE_TARGET = frozenset({"mysql", "postgres", "sqlite"})
 """Dialects in which INSERT, UPDATE and DELETE surely name the table that they write."""
 
 
-def look_at_words(words: Words, language: Language, calls: CallEffects) -> Observed:
+def look_at_words(words: Words, language: SqlLanguage, calls: CallEffects) -> Observed:
     """Return what a statement surely does that begins with a query or a change."""
     place = 0
     while words.sign(place) == "(":
@@ -84,7 +85,9 @@ def count_changes(words: Words, dialect: str | None) -> int:
 
 
 def _begins_change(words: Words, place: int, dialect: str | None) -> bool:
-    if words.word(place) in ("insert", "replace") and words.sign(place + 1) == "(":  # functions of MySQL
+    if (
+        words.word(place) in ("insert", "replace") and words.sign(place + 1) == "("
+    ):  # functions of MySQL
         return False
     if dialect not in ENDED_BY_SEMICOLON:
         return words.word(place - 1) not in ("as", "do", "for", "key", "on", "or", "then")
@@ -102,7 +105,7 @@ def has_other_acts(words: Words, start: int = 1) -> bool:
     )
 
 
-def _only_target(words: Words, first: str, language: Language) -> str | None:
+def _only_target(words: Words, first: str, language: SqlLanguage) -> str | None:
     """Return the table that a change of one table writes; None where it may be another, or several."""
     if language.dialect not in _ONE_TARGET or len(words_at(words, "into")) != (first == "insert"):
         return None

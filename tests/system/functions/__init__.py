@@ -2,6 +2,7 @@
 
 Reading order:
 
+- `names`: lists of names.
 - `servers`: PostgreSQL and MariaDB, started for this.
 - `postgresql`, `mysql`, `sqlite`, `others`: the names of each vendor, and the reviewed lists.
 - `__main__`: writes the files.

@@ -23,11 +23,13 @@ def made() -> dict[str, str]:
     with servers.postgresql() as query:
         (version,) = query("postgres", "SHOW server_version")
         sections = postgresql.read(query)
-        (postgis,) = query("postgres", "SELECT extversion FROM pg_extension WHERE extname = 'postgis'")
+        (postgis,) = query(
+            "postgres", "SELECT extversion FROM pg_extension WHERE extname = 'postgis'"
+        )
     texts = {
         "postgresql": _text(
-            f"PostgreSQL, from the catalogue of {version} with the extensions {', '.join(postgresql.EXTENSIONS)}"
-            f" (PostGIS {postgis}), and from reviewed lists",
+            f"PostgreSQL, from the catalogue of {version} with the extensions"
+            f" {', '.join(postgresql.EXTENSIONS)} (PostGIS {postgis}), and from reviewed lists",
             sections,
         )
     }
@@ -57,7 +59,11 @@ def _text(title: str, sections: dict[str, list[str]]) -> str:
     comment = f"Functions of {title}. Made by `python -m tests.system.functions`: see its modules."
     lines = [f"# {line}" for line in textwrap.wrap(comment, 108)]
     for section, names in sections.items():
-        lines += ["", f"[{section}]", *textwrap.wrap(" ".join(sorted({*names})), 110, break_on_hyphens=False)]
+        lines += [
+            "",
+            f"[{section}]",
+            *textwrap.wrap(" ".join(sorted({*names})), 110, break_on_hyphens=False),
+        ]
     return "\n".join(lines) + "\n"
 
 

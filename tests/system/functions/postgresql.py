@@ -7,6 +7,7 @@ STABLE and VOLATILE functions of PostgreSQL 15 and of these extensions.
 
 from __future__ import annotations
 
+from tests.system.functions.names import listed
 from tests.system.functions.servers import Query
 
 __all__ = ["EXTENSIONS", "read"]
@@ -32,27 +33,25 @@ EXTENSIONS = (
 """Extensions that applications use. `tablefunc`, `dblink` and `xml2` run queries that are given as a text,
 `lo` changes large objects, and `postgis_raster` and `postgis_topology` read and write tables."""
 
-READING = """
-    cursor_to_xml cursor_to_xmlschema
-    database_to_xml database_to_xml_and_xmlschema database_to_xmlschema
-    query_to_xml query_to_xml_and_xmlschema query_to_xmlschema
-    schema_to_xml schema_to_xml_and_xmlschema schema_to_xmlschema
-    table_to_xml table_to_xml_and_xmlschema table_to_xmlschema
-    ts_rewrite ts_stat
-    currtid2
-    lo_close lo_export lo_get lo_lseek lo_lseek64 lo_open lo_tell lo_tell64 loread
+READING = listed(
+    """
+    cursor_to_xml cursor_to_xmlschema database_to_xml database_to_xml_and_xmlschema database_to_xmlschema
+    query_to_xml query_to_xml_and_xmlschema query_to_xmlschema schema_to_xml schema_to_xml_and_xmlschema
+    schema_to_xmlschema table_to_xml table_to_xml_and_xmlschema table_to_xmlschema ts_rewrite ts_stat
+    currtid2 lo_close lo_export lo_get lo_lseek lo_lseek64 lo_open lo_tell lo_tell64 loread
     st_estimatedextent st_findextent
-""".split()
+    """
+)
 """Functions that read a table which is named by an argument, that run a query given as a text (PostgreSQL
 runs it read-only), or that read large objects."""
 
-HARMLESS = """
+HARMLESS = listed(
+    """
     brin_desummarize_range brin_summarize_new_values brin_summarize_range gin_clean_pending_list
     clock_timestamp current_query currval gen_random_uuid lastval nextval random setseed setval timeofday
     pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock pg_advisory_unlock_all
-    pg_advisory_unlock_shared pg_advisory_xact_lock pg_advisory_xact_lock_shared
-    pg_try_advisory_lock pg_try_advisory_lock_shared pg_try_advisory_xact_lock
-    pg_try_advisory_xact_lock_shared
+    pg_advisory_unlock_shared pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_try_advisory_lock
+    pg_try_advisory_lock_shared pg_try_advisory_xact_lock pg_try_advisory_xact_lock_shared
     pg_backup_start pg_backup_stop pg_blocking_pids pg_cancel_backend pg_collation_actual_version
     pg_control_checkpoint pg_control_init pg_control_recovery pg_control_system pg_create_restore_point
     pg_current_logfile pg_current_wal_flush_lsn pg_current_wal_insert_lsn pg_current_wal_lsn
@@ -66,47 +65,53 @@ HARMLESS = """
     pg_ls_replslotdir pg_ls_tmpdir pg_ls_waldir pg_notification_queue_usage pg_notify
     pg_partition_ancestors pg_partition_tree pg_prepared_xact pg_promote pg_relation_size pg_reload_conf
     pg_rotate_logfile pg_safe_snapshot_blocking_pids pg_sequence_last_value pg_show_all_file_settings
-    pg_show_replication_origin_status pg_sleep pg_sleep_for pg_sleep_until
-    pg_stat_clear_snapshot pg_stat_file pg_stat_force_next_flush pg_stat_get_recovery_prefetch
-    pg_stat_get_xact_blocks_fetched pg_stat_get_xact_blocks_hit pg_stat_get_xact_function_calls
-    pg_stat_get_xact_function_self_time pg_stat_get_xact_function_total_time pg_stat_get_xact_numscans
-    pg_stat_get_xact_tuples_deleted pg_stat_get_xact_tuples_fetched pg_stat_get_xact_tuples_hot_updated
-    pg_stat_get_xact_tuples_inserted pg_stat_get_xact_tuples_returned pg_stat_get_xact_tuples_updated
-    pg_stat_have_stats pg_stat_reset pg_stat_reset_replication_slot pg_stat_reset_shared
-    pg_stat_reset_single_function_counters pg_stat_reset_single_table_counters pg_stat_reset_slru
-    pg_stat_reset_subscription_stats pg_switch_wal pg_table_size pg_tablespace_size pg_terminate_backend
-    pg_total_relation_size pg_wal_replay_pause pg_wal_replay_resume pg_xact_commit_timestamp
-    pg_xact_commit_timestamp_origin pg_xact_status set_config txid_status
-    gen_random_bytes gen_salt pgp_pub_encrypt pgp_pub_encrypt_bytea pgp_sym_encrypt pgp_sym_encrypt_bytea
-    set_limit uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4
+    pg_show_replication_origin_status pg_sleep pg_sleep_for pg_sleep_until pg_stat_clear_snapshot
+    pg_stat_file pg_stat_force_next_flush pg_stat_get_recovery_prefetch pg_stat_get_xact_blocks_fetched
+    pg_stat_get_xact_blocks_hit pg_stat_get_xact_function_calls pg_stat_get_xact_function_self_time
+    pg_stat_get_xact_function_total_time pg_stat_get_xact_numscans pg_stat_get_xact_tuples_deleted
+    pg_stat_get_xact_tuples_fetched pg_stat_get_xact_tuples_hot_updated pg_stat_get_xact_tuples_inserted
+    pg_stat_get_xact_tuples_returned pg_stat_get_xact_tuples_updated pg_stat_have_stats pg_stat_reset
+    pg_stat_reset_replication_slot pg_stat_reset_shared pg_stat_reset_single_function_counters
+    pg_stat_reset_single_table_counters pg_stat_reset_slru pg_stat_reset_subscription_stats pg_switch_wal
+    pg_table_size pg_tablespace_size pg_terminate_backend pg_total_relation_size pg_wal_replay_pause
+    pg_wal_replay_resume pg_xact_commit_timestamp pg_xact_commit_timestamp_origin pg_xact_status
+    set_config txid_status gen_random_bytes gen_salt pgp_pub_encrypt pgp_pub_encrypt_bytea
+    pgp_sym_encrypt pgp_sym_encrypt_bytea set_limit uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4
     postgis_cache_bbox st_clusterkmeans st_generatepoints st_symmetricdifference
-""".split()
+    """
+)
 """VOLATILE functions that touch no row of an application: sequences, locks, time, chance, settings,
 notifications, sizes and statistics."""
 
-LEFT_OUT = """
-    delete difference each exist index is_valid latitude longitude make_valid slice sort sort_asc sort_desc
-    subarray uniq
-    st_fromflatgeobuftotable find_srid
-""".split()
+LEFT_OUT = listed(
+    """
+    delete difference each exist index is_valid latitude longitude make_valid slice sort sort_asc
+    sort_desc subarray uniq st_fromflatgeobuftotable find_srid
+    """
+)
 """Functions of extensions that are called like one of an application's own might be, and one that makes a
 table although it says that it does not."""
 
-NEWER = """
+NEWER = listed(
+    """
     array_reverse array_sample array_shuffle array_sort any_value casefold crc32 crc32c date_add
     date_subtract erf erfc gamma json json_array json_arrayagg json_exists json_object json_objectagg
-    json_query json_scalar json_serialize json_table json_value lgamma merge_action pg_column_toast_chunk_id
-    pg_get_acl pg_get_loaded_modules pg_get_wait_events pg_input_error_info pg_input_is_valid
-    pg_ls_summariesdir pg_numa_available pg_wal_summary_contents pg_available_wal_summaries
-    pg_basetype pg_stat_get_io pg_stat_get_backend_io random_normal system_user to_bin to_oct to_regtypemod
-    unicode_assigned unicode_version icu_unicode_version uuid_extract_timestamp uuid_extract_version uuidv4
-    uuidv7 xmltext bit_xor range_agg array_agg
-""".split()
+    json_query json_scalar json_serialize json_table json_value lgamma merge_action
+    pg_column_toast_chunk_id pg_get_acl pg_get_loaded_modules pg_get_wait_events pg_input_error_info
+    pg_input_is_valid pg_ls_summariesdir pg_numa_available pg_wal_summary_contents
+    pg_available_wal_summaries pg_basetype pg_stat_get_io pg_stat_get_backend_io random_normal
+    system_user to_bin to_oct to_regtypemod unicode_assigned unicode_version icu_unicode_version
+    uuid_extract_timestamp uuid_extract_version uuidv4 uuidv7 xmltext bit_xor range_agg array_agg
+    """
+)
 """Functions of PostgreSQL 16, 17 and 18, from its release notes."""
 
-STRUCTURE = """
-    by conflict ilike insert is isnull join materialized notnull operator rollup set sets similar tablesample zone
-""".split()
+STRUCTURE = listed(
+    """
+    by conflict ilike insert is isnull join materialized notnull operator rollup set sets similar
+    tablesample zone
+    """
+)
 """Words before a bracket that are no function's name, though functions may be called so."""
 
 _PROC = """

@@ -4,6 +4,7 @@ Reading order:
 
 - `tables`: the names of built-in functions and keywords, by vendor, from the data files beside it.
 - `known`: what a call of a function may do, by its name as it is written.
+- `language`: how the statements of a vendor are read, and what their calls may do.
 
 The data files are made by `python -m tests.system.functions`.
 """

@@ -1,4 +1,4 @@
-"""What a call of a function may do, by its name as it is written."""
+"""Effects of calls of functions, by their names as they are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the statements of a vendor are read: the dialect for the parser, and what its functions may do."""
+"""The language of a vendor: the dialect for the parser, and the effects of its functions."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from cachemw.recording.sql.functions.known import KnownFunctions
 from cachemw.recording.sql.functions.tables import FunctionTable, table_of
-from cachemw.recording.sql.lexical.calls import Call, find_calls, find_fields
+from cachemw.recording.sql.lexical.calls import FunctionCall, find_calls, find_fields
 from cachemw.recording.sql.lexical.words import Words
 
-__all__ = ["CallEffects", "Language", "language_of"]
+__all__ = ["CallEffects", "SqlLanguage", "language_of"]
 
 _DIALECTS = {
     "postgresql": "postgres",
@@ -34,7 +34,7 @@ _MOST_NAMES = 8
 
 @dataclass(frozen=True, slots=True)
 class CallEffects:
-    """What the calls of a statement may do."""
+    """The effects of all calls of a statement."""
 
     reads: bool = False
     """Whether any table may be read."""
@@ -45,20 +45,22 @@ class CallEffects:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Language:
-    """How the statements of a vendor are read."""
+class SqlLanguage:
+    """The language of the statements of a vendor."""
 
     dialect: str | None
     """The parser's name of the dialect; None for one that it does not know."""
     functions: FunctionTable
     known: KnownFunctions
 
-    def calls(self, words: Words) -> list[Call]:
+    def calls(self, words: Words) -> list[FunctionCall]:
         """Return what may be a call."""
         calls = list(find_calls(words, self.functions.keywords))
         return [*calls, *find_fields(words)] if self.dialect == "postgres" else calls
 
-    def effects(self, calls: Iterable[Call], aliases: Mapping[str, int] | None = None) -> CallEffects:
+    def effects(
+        self, calls: Iterable[FunctionCall], aliases: Mapping[str, int] | None = None
+    ) -> CallEffects:
         """Return what calls may do.
 
         `aliases`: how often a name is an alias with columns. So many of the calls by this name that may be
@@ -83,6 +85,6 @@ class Language:
         return CallEffects(reads, writes, tuple(unknown))
 
 
-def language_of(vendor: str, known: KnownFunctions) -> Language:
+def language_of(vendor: str, known: KnownFunctions) -> SqlLanguage:
     """Return how the statements of a vendor are read, where an application has declared functions."""
-    return Language(_DIALECTS.get(vendor), table_of(vendor), known)
+    return SqlLanguage(_DIALECTS.get(vendor), table_of(vendor), known)

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from cachemw.recording.sql.lexical.words import Words
 
-__all__ = ["Call", "count_aliases_by_as", "ends_operand", "find_calls", "find_fields"]
+__all__ = ["FunctionCall", "count_aliases_by_as", "ends_operand", "find_calls", "find_fields"]
 
 
-class Call(NamedTuple):
+class FunctionCall(NamedTuple):
     """A call, or what looks like one."""
 
     place: int
@@ -44,7 +44,7 @@ _CONSTANTS = frozenset({"null", "true", "false", "end", "default"})
 """Keywords that are operands."""
 
 
-def find_calls(words: Words, keywords: frozenset[str]) -> Iterator[Call]:
+def find_calls(words: Words, keywords: frozenset[str]) -> Iterator[FunctionCall]:
     """Yield what may be a call. `keywords`: words before a bracket that are no function's name."""
     for place in range(1, len(words)):
         if words.sign(place) == "(" and words.is_name(place - 1):
@@ -53,7 +53,7 @@ def find_calls(words: Words, keywords: frozenset[str]) -> Iterator[Call]:
                 yield call
 
 
-def _call(words: Words, place: int, keywords: frozenset[str]) -> Call | None:
+def _call(words: Words, place: int, keywords: frozenset[str]) -> FunctionCall | None:
     start = _start_of_name(words, place)
     schema = ".".join(words[each].name or words[each].text for each in range(start, place, 2))
     if not schema and _is_keyword(words, place, keywords):
@@ -64,7 +64,9 @@ def _call(words: Words, place: int, keywords: frozenset[str]) -> Call | None:
     if _is_common_table(words, place, start):
         return None
     kind, _, name = words[place]
-    return Call(place, schema, name, kind == "quoted", _stands_for_operand(words, start, keywords))
+    return FunctionCall(
+        place, schema, name, kind == "quoted", _stands_for_operand(words, start, keywords)
+    )
 
 
 def _start_of_name(words: Words, place: int) -> int:
@@ -112,7 +114,7 @@ def _is_common_table(words: Words, place: int, start: int) -> bool:
     return words.sign(behind) == "(" and (inner in _QUERIES or words.sign(behind + 1) == "(")
 
 
-def find_fields(words: Words) -> Iterator[Call]:
+def find_fields(words: Words) -> Iterator[FunctionCall]:
     """Yield the fields of rows, `(row).name`: PostgreSQL calls the function of this name if there is one."""
     for place in range(2, len(words)):
         if words.sign(place - 1) != "." or words.sign(place - 2) != ")":
@@ -121,7 +123,7 @@ def find_fields(words: Words) -> Iterator[Call]:
             continue
         if not _is_result_of_call(words, place - 2):
             kind, _, name = words[place]
-            yield Call(place, "", name, kind == "quoted", True)
+            yield FunctionCall(place, "", name, kind == "quoted", True)
 
 
 def _is_result_of_call(words: Words, close: int) -> bool:

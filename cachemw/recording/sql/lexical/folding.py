@@ -195,7 +195,8 @@ def _fold_member(alike: list[_Member], *, is_row: bool) -> _Member:
     if len(alike) == 1:
         return part, items
     merged: list[Item] = [
-        _merged(list(each)) or UNKNOWN_VALUE for each in zip(*(own for _, own in alike), strict=True)
+        _merged(list(each)) or UNKNOWN_VALUE
+        for each in zip(*(own for _, own in alike), strict=True)
     ]
     if is_row and MARK not in part:
         return f"{STRING}, {part}", [UNKNOWN_VALUE, *merged]

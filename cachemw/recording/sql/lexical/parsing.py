@@ -1,9 +1,9 @@
 """Calls of the parser, bounded in time.
 
 The parser tries one reading of a text after the other. Where it goes back at each level of nested brackets,
-its time doubles with each level. So the steps that it goes are counted, and a text that takes it too many is
-not understood. The compiled parser (`sqlglot[c]`) cannot be counted in; there the parts of the tree are, which
-it makes in most of such texts.
+its time doubles with each level. So its steps are counted, and a text that takes it too many is not
+understood. The steps of the compiled parser (`sqlglot[c]`) cannot be counted. There the parts of the tree
+are, which most of such texts have too many of.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _parser_class(dialect: str | None) -> Any:
 
 @cache
 def _bounds() -> dict[str, Any]:
-    bounds = {"max_nodes": _MOST_NODES}
+    bounds: dict[str, Any] = {"max_nodes": _MOST_NODES}
     try:
         Parser(**bounds)
     except TypeError:  # an older release

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cachemw.recording.sql.lexical.calls import Call, ends_operand
+from cachemw.recording.sql.lexical.calls import FunctionCall, ends_operand
 from cachemw.recording.sql.lexical.words import Word, Words
 
 __all__ = ["prepare", "write_text"]
@@ -21,13 +21,14 @@ __all__ = ["prepare", "write_text"]
 FUNCTION = "cachemw_f"
 """The name that calls get."""
 
-_OWN_SYNTAX = frozenset(
-    """array cast char convert exists extract group_concat interval json_array json_arrayagg json_exists
-    json_object json_objectagg json_query json_table json_value match normalize overlay position row
-    string_agg substr substring treat trim try_cast try_convert values weight_string xmlagg xmlconcat
-    xmlelement xmlexists xmlforest xmlparse xmlpi xmlroot xmlserialize xmltable
-    unnest""".split()
-)
+_OWN_SYNTAX = frozenset({
+    "array", "cast", "char", "convert", "exists", "extract", "group_concat", "interval",
+    "json_array", "json_arrayagg", "json_exists", "json_object", "json_objectagg", "json_query",
+    "json_table", "json_value", "match", "normalize", "overlay", "position", "row",
+    "string_agg", "substr", "substring", "treat", "trim", "try_cast", "try_convert", "values",
+    "weight_string", "xmlagg", "xmlconcat", "xmlelement", "xmlexists", "xmlforest", "xmlparse",
+    "xmlpi", "xmlroot", "xmlserialize", "xmltable", "unnest",
+})  # fmt: skip
 """Functions whose arguments are not only separated by commas, or that are no functions to the parser."""
 
 _BINARY, _UNARY = Word("sign", "&"), Word("sign", "-")
@@ -51,7 +52,7 @@ def prepare(words: Words, dialect: str | None, keywords: frozenset[str]) -> tupl
     return words, replaces
 
 
-def write_text(words: Words, calls: Iterable[Call]) -> str:
+def write_text(words: Words, calls: Iterable[FunctionCall]) -> str:
     """Return the text for the parser. `calls`: those whose names are replaced."""
     replaced: dict[int, str] = {}
     for call in calls:
@@ -64,7 +65,7 @@ def write_text(words: Words, calls: Iterable[Call]) -> str:
     return " ".join(replaced.get(place, each.text) for place, each in enumerate(words))
 
 
-def _has_own_syntax(words: Words, call: Call) -> bool:
+def _has_own_syntax(words: Words, call: FunctionCall) -> bool:
     if call.schema or call.name not in _OWN_SYNTAX:
         return False
     if call.name != "char":
@@ -75,7 +76,10 @@ def _has_own_syntax(words: Words, call: Call) -> bool:
 
 # -- PostgreSQL --------------------------------------------------------------------------------------
 
-_PLAIN = frozenset("= < > <= >= <> != + - * / % ^ || => :: := . , ( ) [ ] : ;".split())
+_PLAIN = frozenset({
+    "=", "<", ">", "<=", ">=", "<>", "!=", "+", "-", "*", "/", "%", "^", "||", "=>", "::", ":=",
+    ".", ",", "(", ")", "[", "]", ":", ";",
+})  # fmt: skip
 """Signs that mean the same to the parser."""
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from cachemw.recording.sql.lexical.folding import (
     MARK,
@@ -66,7 +67,9 @@ def _compiled(*parts: str) -> re.Pattern[str]:
 
 
 _PLAIN = _compiled(_COMMENT, _STRING, _QUOTED)
-_BRACKETED = _compiled(_COMMENT, _STRING, _QUOTED, r"|(?P<bracketed> \[[^\]]*+(?:\]\][^\]]*+)*+\] )")
+_BRACKETED = _compiled(
+    _COMMENT, _STRING, _QUOTED, r"|(?P<bracketed> \[[^\]]*+(?:\]\][^\]]*+)*+\] )"
+)
 _POSTGRESQL = _compiled(
     _COMMENT,
     r"""|(?P<escaped> '(?<=[eE]')(?<![\w$][eE]')[^'\\]*+(?:(?:''|\\.)[^'\\]*+)*+'
@@ -104,15 +107,16 @@ def normalise_text(text: str, dialect: str | None) -> NormalisedText | None:
     """Return the normalised text; None where strings cannot surely be told from the rest of it."""
     if _STAND_INS.search(text) or not _quotes_are_sure(text, dialect):
         return None
-    matches = list(zip(range(_MOST_TOKENS), _TOKENS.get(dialect or "", _PLAIN).finditer(text)))
+    found = _TOKENS.get(dialect or "", _PLAIN).finditer(text)
+    matches = list(islice(found, _MOST_TOKENS))
     if len(matches) == _MOST_TOKENS:
         return None
-    styles = _styles_of((each.lastgroup or "" for _, each in matches), dialect)
+    styles = _styles_of((each.lastgroup or "" for each in matches), dialect)
     pieces: list[str] = []
     items: list[Item] = []
     keys: list[Key] = []
     at = 0
-    for _, each in matches:
+    for each in matches:
         kind = each.lastgroup or ""
         if kind in _REFUSED:
             return None
