@@ -189,6 +189,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "http",
         "recording",
         "recording.sql",
+        "recording.sql.functions",
         "telemetry",
     },
     "django.admin": {
@@ -205,7 +206,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "django.management": set(),
     "django.management.commands": {"cli", "django"},
     "django.migrations": set(),
-    "integrations": {"cachemw", "recording", "recording.sql"},
+    "integrations": {"cachemw", "recording", "recording.sql", "recording.sql.functions"},
     "openfeature": {"cachemw", "config.syntax", "process", "rollout.flags"},
     "testing": {"cache", "config.syntax", "engine.model", "errors", "stores"},
     "ops": set(),

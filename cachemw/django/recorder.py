@@ -42,6 +42,7 @@ from django.db.models.signals import post_save
 
 from cachemw.django.schema import describe, keys_of, schema
 from cachemw.recording.context import Recording, current, describers
+from cachemw.recording.sql.functions.known import BUILT_IN, KnownFunctions
 from cachemw.recording.sql.inserted import learn_keys
 from cachemw.recording.sql.observed import OPAQUE, Observed
 from cachemw.recording.sql.read_rows import record
@@ -61,6 +62,8 @@ _get_cache: Callable[[], Cache]
 _is_being_made_here: Callable[[], bool]
 _on: bool | None = None
 """Whether the configuration asks for recording; None before the first statement."""
+_functions = BUILT_IN
+"""The database functions that the configuration declares."""
 
 
 def install(get_cache: Callable[[], Cache], is_being_made_here: Callable[[], bool]) -> None:
@@ -118,12 +121,14 @@ def _call_after(method: Callable[[], None], callback: Callable[[], None]) -> Cal
 
 def _is_on() -> bool:
     """Tell whether there is a cache whose configuration asks for recording."""
-    global _on
+    global _on, _functions
     if _on is None:
         if not hasattr(settings, "CACHEMW") or _is_being_made_here():
             return False
         try:
-            _on = _get_cache().config.recording.database
+            recording = _get_cache().config.recording
+            _functions = KnownFunctions(recording.pure_functions, recording.reading_functions)
+            _on = recording.database
         except Exception:  # a wrong configuration, for example: log it once, and record nothing
             _FAULTS.error("event=recorder_failed", exc_info=True)
             _on = False
@@ -142,6 +147,17 @@ setting_changed.connect(_setting_changed, dispatch_uid=_UID)
 def _report_fault() -> None:
     """Log the exception that is being handled as a fault of the recorder."""
     _get_cache()._core.reporter.logs.failed("recorder_failed")
+
+
+def _report_functions(observed: Observed) -> None:
+    """Warn of functions that a statement calls and that nobody knows."""
+    try:
+        logs = _get_cache()._core.reporter.logs
+        logs.unknown_functions(
+            observed.unknown_functions, observed.shape, writes=observed.unknown_write
+        )
+    except Exception:
+        _report_fault()
 
 
 def _purge(changes: Changes) -> None:
@@ -195,9 +211,11 @@ class _Observer:
         if not (_on or _is_on()):
             return execute(sql, params, many, context)
         connection = context["connection"]
-        observed = observe(sql, connection.vendor)
+        observed = observe(sql, connection.vendor, _functions)
         if observed is OPAQUE and not isinstance(sql, str):
             observed = _observe_composed(sql, context)
+        if observed.unknown_functions:
+            _report_functions(observed)
         if observed.reads or observed.unknown_read:
             recording = current.get()
             if recording is not None:
@@ -330,7 +348,8 @@ def _savepoints(connection: Any) -> tuple[str, ...]:
 def _observe_composed(sql: Any, context: dict[str, Any]) -> Observed:
     """Return what a statement reads and writes that psycopg composes from parts (`psycopg.sql`)."""
     try:
-        return observe(sql.as_string(context["cursor"].cursor), context["connection"].vendor)
+        text = sql.as_string(context["cursor"].cursor)
+        return observe(text, context["connection"].vendor, _functions)
     except Exception:
         return OPAQUE
 

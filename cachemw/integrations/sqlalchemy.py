@@ -36,6 +36,7 @@ from sqlalchemy.util import await_only
 from cachemw.integrations.sqlalchemy_schema import MetadataSchema, describe, kind_of, sole_key
 from cachemw.recording.context import current, describers
 from cachemw.recording.sql import read_rows
+from cachemw.recording.sql.functions.known import KnownFunctions
 from cachemw.recording.sql.inserted import learn_keys
 from cachemw.recording.sql.observed import OPAQUE, Observed
 from cachemw.recording.sql.pending import Pending
@@ -91,6 +92,8 @@ class Recorder:
         self._cache = cache
         self._schema = schema
         self._vendor = engine.dialect.name
+        recording = cache.config.recording
+        self._functions = KnownFunctions(recording.pure_functions, recording.reading_functions)
         self._wrapped: dict[str, tuple[_Method, _Method | None]] = {}
 
     def start(self) -> None:
@@ -159,7 +162,11 @@ class Recorder:
         recording = current.get()
         observed = OPAQUE
         try:
-            observed = observe(statement, self._vendor)
+            observed = observe(statement, self._vendor, self._functions)
+            if observed.unknown_functions:
+                self._cache._core.reporter.logs.unknown_functions(
+                    observed.unknown_functions, observed.shape, writes=observed.unknown_write
+                )
             if recording is not None:
                 read_rows.record(recording, observed, parameters, self._schema)
         except Exception:
