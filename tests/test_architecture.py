@@ -105,7 +105,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "telemetry": {"config", "engine.model", "errors", "process"},
     "recording": {"engine.model"},
-    "recording.sql": {"engine.model"},
+    "recording.sql": {"engine.model", "recording.sql.functions", "recording.sql.lexical"},
+    "recording.sql.functions": {"recording.sql.lexical"},
+    "recording.sql.lexical": set(),
     "extensions": {"config", "engine.model", "errors", "http"},
     "wiring": {
         "config",
@@ -188,7 +190,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "django.recording",
         "telemetry",
     },
-    "django.recording": {"cache", "recording", "recording.sql"},
+    "django.recording": {"cache", "recording", "recording.sql", "recording.sql.functions"},
     "django.admin": {
         "cache",
         "django",
@@ -203,7 +205,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "django.management": set(),
     "django.management.commands": {"cli", "django"},
     "django.migrations": set(),
-    "integrations": {"cachemw", "recording", "recording.sql"},
+    "integrations": {"cachemw", "recording", "recording.sql", "recording.sql.functions"},
     "openfeature": {"cachemw", "config.syntax", "process", "rollout.flags"},
     "testing": {"cache", "config.syntax", "engine.model", "errors", "stores"},
     "ops": set(),

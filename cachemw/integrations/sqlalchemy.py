@@ -36,6 +36,7 @@ from sqlalchemy.util import await_only
 from cachemw.integrations.sqlalchemy_schema import MetadataTables, describe, kind_of, sole_key
 from cachemw.recording.context import Position, Recording, current, describers, open_recording
 from cachemw.recording.sql import read_rows
+from cachemw.recording.sql.functions.known import KnownFunctions
 from cachemw.recording.sql.ignored_tables import IgnoredTables
 from cachemw.recording.sql.inserted import learn_keys
 from cachemw.recording.sql.observed import OPAQUE, Observed
@@ -98,6 +99,8 @@ class Recorder:
         self._vendor = engine.dialect.name
         self._began = object()
         """The key in `connection.info` of the position of the log when the transaction began."""
+        recording = cache.config.recording
+        self._functions = KnownFunctions(recording.pure_functions, recording.reading_functions)
         self._wrapped: dict[str, tuple[_Method, _Method | None]] = {}
 
     def start(self) -> None:
@@ -169,7 +172,11 @@ class Recorder:
         recording = current.get()
         observed = OPAQUE
         try:
-            observed = observe(statement, self._vendor)
+            observed = observe(statement, self._vendor, self._functions)
+            if observed.unknown_functions:
+                self._cache._core.reporter.logs.unknown_functions(
+                    observed.unknown_functions, observed.shape, writes=observed.unknown_write
+                )
             if recording is not None:
                 read_rows.record(recording, observed, parameters, self._schema)
                 self._record_snapshot(recording, context)

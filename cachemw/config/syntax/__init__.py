@@ -6,6 +6,7 @@ Reading order:
 - `values`: the parsers of single values.
 - `cookie_names`: names of cookies, and patterns of them.
 - `table_names`: names of database tables, and patterns of them.
+- `function_names`: names of database functions, and patterns of them.
 - `units`: durations and sizes.
 - `template`: path templates of routes.
 - `hosts`: hosts and ports, and the URLs of webhooks.

@@ -30,6 +30,7 @@ from cachemw.django.recording.inserted_keys import Saves, is_silent, reports_key
 from cachemw.django.recording.schema import describe, keys_of, session_table, tables
 from cachemw.django.recording.transactions import Event, Transaction
 from cachemw.recording.context import Position, current, describers
+from cachemw.recording.sql.functions.known import BUILT_IN, KnownFunctions
 from cachemw.recording.sql.ignored_tables import IgnoredTables
 from cachemw.recording.sql.inserted import learn_keys
 from cachemw.recording.sql.observed import OPAQUE, Observed
@@ -52,6 +53,8 @@ _get_cache: Callable[[], Cache]
 _is_being_made_here: Callable[[], bool]
 _on: bool | None = None
 """Whether the configuration asks for recording; None before the first statement."""
+_functions = BUILT_IN
+"""The database functions that the configuration declares."""
 _ignored = IgnoredTables()
 _known = Schema()
 """What is known of the tables of the project."""
@@ -170,7 +173,7 @@ def _watch_autocommit(connection: Any, observer: _Observer) -> Callable[..., Non
 
 def _is_on() -> bool:
     """Tell whether there is a cache whose configuration asks for recording."""
-    global _on, _ignored
+    global _on, _functions, _ignored
     if _on is None:
         if not hasattr(settings, "CACHEMW") or _is_being_made_here():
             return False
@@ -179,6 +182,7 @@ def _is_on() -> bool:
             table = session_table()
             also = (table,) if table is not None else ()
             _ignored = IgnoredTables((*config.ignore_tables, *also), config.record_tables)
+            _functions = KnownFunctions(config.pure_functions, config.reading_functions)
             _on = config.database
         except Exception:  # a wrong configuration, for example: log it once, and record nothing
             _FAULTS.error("event=recorder_failed", exc_info=True)
@@ -209,6 +213,17 @@ def _report_fault() -> None:
         _get_cache()._core.reporter.logs.failed("recorder_failed")
     except Exception:  # there is no cache
         _FAULTS.error("event=recorder_failed", exc_info=True)
+
+
+def _report_functions(observed: Observed) -> None:
+    """Warn of functions that a statement calls and that nobody knows."""
+    try:
+        logs = _get_cache()._core.reporter.logs
+        logs.unknown_functions(
+            observed.unknown_functions, observed.shape, writes=observed.unknown_write
+        )
+    except Exception:
+        _report_fault()
 
 
 def _purge(tags: tuple[str, ...]) -> None:
@@ -251,9 +266,11 @@ class _Observer:
             return execute(sql, params, *context)
         connection = cursor.db
         self._look(connection)
-        observed = observe(sql, connection.vendor)
+        observed = observe(sql, connection.vendor, _functions)
         if observed is OPAQUE and not isinstance(sql, str):
             observed = _observe_composed(sql, cursor)
+        if observed.unknown_functions:
+            _report_functions(observed)
         if observed.reads or observed.unknown_read:
             # Before it runs: a change that is committed meanwhile then purges the response.
             self._record_reads(observed, None if many else params)
@@ -348,7 +365,7 @@ def _changes_of(observed: Observed, params: Any, many: bool) -> Changes:
 def _observe_composed(sql: Any, cursor: Any) -> Observed:
     """Return what a statement reads and writes that psycopg composes from parts (`psycopg.sql`)."""
     try:
-        return observe(sql.as_string(cursor.cursor), cursor.db.vendor)
+        return observe(sql.as_string(cursor.cursor), cursor.db.vendor, _functions)
     except Exception:
         return OPAQUE
 
