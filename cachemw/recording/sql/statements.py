@@ -66,7 +66,9 @@ def observe(sql: Any, vendor: str, functions: KnownFunctions = BUILT_IN) -> Obse
     `sql` is a text, bytes of one, or an object that psycopg composes it from. `vendor` names the database,
     and `functions` are those that the application has declared.
     """
-    text = sql if type(sql) is str else _text_of(sql)
+    if type(sql) is str and len(sql) <= _LONG:
+        return _remembered(sql, vendor, functions)
+    text = _text_of(sql)
     if text is None or len(text) > _MOST_CHARACTERS:
         return OPAQUE
     return (_remembered if len(text) <= _LONG else _observe)(text, vendor, functions)
