@@ -54,7 +54,7 @@ _REMEMBERED = 1024
 _LONG = 8192
 """Characters from which on a text is not remembered, to bound the memory (I4). Its normalised text,
 which is shorter, may be."""
-_MOST_CHARACTERS = 600_000
+_MOST_CHARACTERS = 400_000
 """Characters from which on a text is opaque: to look for its strings would take longer than 0.1 s."""
 _MOST_NORMALISED = 65_536
 """The same of a normalised text: to look at its words would take as long."""
