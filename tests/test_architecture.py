@@ -187,11 +187,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "frontdoor",
         "http",
-        "recording",
-        "recording.sql",
-        "recording.sql.functions",
+        "django.recording",
         "telemetry",
     },
+    "django.recording": {"cache", "recording", "recording.sql", "recording.sql.functions"},
     "django.admin": {
         "cache",
         "django",

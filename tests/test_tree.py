@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import configparser
+import re
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,21 @@ def test_every_folder_is_a_package() -> None:
     """Else two test modules of one name are one module to pytest."""
     folders = {path.parent for path in TESTS.rglob("test_*.py")}
     assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(path.parent.name for path in (TESTS / "system").glob("*/__init__.py"))
+)
+def test_a_suite_of_the_system_has_an_environment_that_is_documented_and_run(folder: str) -> None:
+    """The default run leaves these out, so nobody would notice one that nothing runs."""
+    root = TESTS.parent
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(root / "tox.ini", "utf-8")
+    [section] = [
+        name for name in tox if f"tests/system/{folder}" in tox[name].get("commands", fallback="")
+    ]
+    environment = section.removeprefix("testenv:")
+    assert environment in re.split(r"[,\s]+", tox["tox"]["env_list"])
+    for path in ("CONTRIBUTING.md", ".ci/run"):
+        text = (root / path).read_text("utf-8")
+        assert re.search(rf"-e [\w,]*\b{environment}\b", text), f"{path}: -e {environment}"

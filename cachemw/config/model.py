@@ -26,6 +26,7 @@ from cachemw.config.syntax.decode import (
     table,
 )
 from cachemw.config.syntax.raw_types import Duration, Names, RawTable, Size
+from cachemw.config.syntax.table_names import TABLES
 
 __all__ = [
     "CoalesceSettings",
@@ -160,6 +161,16 @@ class RecordingSettings(Settings):
         v.boolean,
         default=True,
         help="Whether the rows that an answer was built from become its tags, and changes purge them.",
+    )
+    ignore_tables: Setting[Names, tuple[str, ...]] = option(
+        TABLES,
+        default=(),
+        help="Tables that no answer depends on, besides those of sessions and tokens: writes purge nothing.",
+    )
+    record_tables: Setting[Names, tuple[str, ...]] = option(
+        TABLES,
+        default=(),
+        help="Tables of sessions and tokens that are recorded all the same.",
     )
     threads: Setting[bool, bool] = option(
         v.boolean,

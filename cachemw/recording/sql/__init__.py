@@ -3,6 +3,7 @@
 Reading order:
 
 - `rows`: the tags of tables and rows, and the one spelling of a value in them.
+- `ignored_tables`: tables that are not recorded.
 - `observed`: the values that say what a statement reads and writes.
 - `statements`: from the text of a statement to these values.
 - `lexical`: the words of a statement, before it is parsed.

@@ -11,6 +11,7 @@ from cachemw.telemetry.counters import Counters
 from cachemw.telemetry.logs import (
     MAX_FUNCTIONS,
     MAX_NOTES,
+    MAX_SECOND_CACHES,
     RISKS,
     JsonFormatter,
     Logs,
@@ -192,6 +193,14 @@ def test_the_memory_of_notes_is_bounded(lines: Lines, clock: Clock) -> None:
     clock.now += 60
     logs.not_stored("low", "/", "another")
     assert len(lines.records) == MAX_NOTES + 1
+
+
+def test_second_caches_are_warned_of_once_and_their_memory_is_bounded(lines: Lines) -> None:
+    logs = Logs()
+    for _ in range(2):
+        for number in range(MAX_SECOND_CACHES + 50):
+            logs.second_cache_hit("default", f"/{number}")
+    assert len(lines.records) == MAX_SECOND_CACHES
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,22 @@
+"""The fixtures of this folder, where what they need is installed: the environment `databases`."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import pytest
+
+NEEDED = ("aiosqlite", "asyncpg", "django", "psycopg", "psycopg2", "pymysql", "sqlalchemy")
+
+if all(find_spec(name) for name in NEEDED):
+    from .fixtures import bench, figures, make_bench  # noqa: F401
+else:
+    collect_ignore_glob = ["test_*.py"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--whole",
+        action="store_true",
+        help="try every write in every way to commit, which takes most of an hour",
+    )

@@ -1,0 +1,34 @@
+"""A process that writes and one that reads, over Redis: nothing older is served after a confirmed purge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from .bench import KINDS, Kind
+from .fixtures import MakeBench
+from .judge import chosen, fail_if_wrong, try_all
+from .worker import NAMESPACE
+
+EVERY = 250
+SHORT = [KINDS[0], KINDS[2], KINDS[5], KINDS[7]]
+"""The kinds of a short run: each framework, each database."""
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_the_process_that_reads_serves_nothing_older_after_a_confirmed_purge(
+    make_bench: MakeBench,
+    kind: Kind,
+    redis_url: str,
+    age_log: Callable[[str], None],
+    pytestconfig: pytest.Config,
+) -> None:
+    whole = pytestconfig.getoption("--whole")
+    if not (whole or kind in SHORT):
+        pytest.skip("in a whole run only (--whole)")
+    age_log(NAMESPACE)
+    bench = make_bench(kind, redis=redis_url)
+    every = 1 if whole else EVERY
+    fail_if_wrong(try_all(bench, chosen(bench.described, every, known=whole)))

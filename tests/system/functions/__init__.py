@@ -1,9 +1,0 @@
-"""The tables of functions in `cachemw/recording/sql/functions`, made from real servers.
-
-Reading order:
-
-- `names`: lists of names.
-- `servers`: PostgreSQL and MariaDB, started for this.
-- `postgresql`, `mysql`, `sqlite`, `others`: the names of each vendor, and the reviewed lists.
-- `__main__`: writes the files.
-"""
