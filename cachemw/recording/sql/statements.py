@@ -20,6 +20,7 @@ schemas count as one, which costs misses only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
@@ -42,7 +43,6 @@ from cachemw.recording.sql.unparsed import (
     count_changes,
     has_other_acts,
     look_at_words,
-    table_name_of,
     with_calls,
     words_at,
 )
@@ -54,7 +54,7 @@ _REMEMBERED = 1024
 _LONG = 8192
 """Characters from which on a text is not remembered, to bound the memory (I4). Its normalised text,
 which is shorter, may be."""
-_MOST_CHARACTERS = 600_000
+_MOST_CHARACTERS = 400_000
 """Characters from which on a text is opaque: to look for its strings would take longer than 0.1 s."""
 _MOST_NORMALISED = 65_536
 """The same of a normalised text: to look at its words would take as long."""
@@ -66,7 +66,9 @@ def observe(sql: Any, vendor: str, functions: KnownFunctions = BUILT_IN) -> Obse
     `sql` is a text, bytes of one, or an object that psycopg composes it from. `vendor` names the database,
     and `functions` are those that the application has declared.
     """
-    text = sql if type(sql) is str else _text_of(sql)
+    if type(sql) is str and len(sql) <= _LONG:
+        return _remembered(sql, vendor, functions)
+    text = _text_of(sql)
     if text is None or len(text) > _MOST_CHARACTERS:
         return OPAQUE
     return (_remembered if len(text) <= _LONG else _observe)(text, vendor, functions)
@@ -126,10 +128,20 @@ def _joined(statements: Iterable[Observed]) -> Observed:
     return whole
 
 
+_BETWEEN_QUOTES = re.compile(r"""["`\]]\s*\.\s*["`\[]""")
+
+
 def table_name(name: str) -> str:
-    """Return the one spelling of a table's name, which may be quoted and qualified."""
-    parts, _ = read_words(name, "sqlite").qualified_name(0)  # it knows every kind of quotes
-    return table_name_of(parts) if parts else name.casefold()
+    """Return the one spelling of a table's name, which is written as Django takes it.
+
+    Django puts quotes around it, so a dot in it is a part of the name. Only `"schema"."table"`, or
+    `schema"."table`, is qualified.
+    """
+    *qualifiers, last = _BETWEEN_QUOTES.split(name)
+    if name[:1] + name[-1:] in ('""', "``", "[]"):
+        last = last[:-1] if qualifiers else last[1:-1]
+        last = last.replace('""', '"').replace("``", "`")
+    return last.casefold()
 
 
 # -- by the first word -----------------------------------------------------------------------------

@@ -6,5 +6,5 @@ Reading order:
 - `known`: what a call of a function may do, by its name as it is written.
 - `language`: how the statements of a vendor are read, and what their calls may do.
 
-The data files are made by `python -m tests.system.functions`.
+The data files are made by `python -m tests.system.databases.functions`.
 """

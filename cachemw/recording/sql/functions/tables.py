@@ -1,7 +1,8 @@
 """Names of built-in functions and keywords, by vendor.
 
-The names are data: one file for each vendor, made by `python -m tests.system.functions` from the catalogues
-of real servers and from reviewed lists. Vendors without a file have the functions of the SQL standard.
+The names are data: one file for each vendor, made by `python -m tests.system.databases.functions` from the
+catalogues of real servers and from reviewed lists. Vendors without a file have the functions of the SQL
+standard.
 """
 
 from __future__ import annotations

@@ -33,6 +33,9 @@ UNKNOWN_VALUE = "'%'"
 _MANY = 64
 """Most members that are looked at one by one. That is also the most rows that are known by their keys."""
 
+_MOST_MEMBERS = 25_000
+"""Most members of a list with values in the text, or of alternatives: more take longer than 0.1 s."""
+
 _STAND_IN = re.compile(f"[{MARK}{STRING}{NAME}]")
 _ALIKE = re.compile(
     rf"""(?P<list> \b(?:IN\s*+\(|ARRAY\s*+\[)\s*+ ) (?P<item> {MARK}(?:::\w++)? )
@@ -124,14 +127,15 @@ def _fold_members(
     The first and the last of them stay: what stands before and behind them is part of them here.
     """
     parts = separator.split(text)
-    if len(parts) < 4:
+    if not 4 <= len(parts) <= _MOST_MEMBERS:
         return text, items
+    whole = {part: _is_whole(part) for part in set(parts)}
     members = list(_with_items(parts, items))
     joint = "), (" if separator is _ROWS else " OR "
     kept: list[_Member] = [members[0]]
     run: list[_Member] = []
     for member in members[1:-1]:
-        if _is_whole(member[0]):
+        if whole[member[0]]:
             run.append(member)
         else:
             kept += (*_fold_neighbours(run, separator), member)

@@ -54,7 +54,8 @@ def parse(text: str, words: Words, dialect: str | None) -> Any | None:
     _parsing.now = True
     try:
         parser = _parser_class(dialect)(dialect=dialect, **_bounds())
-        parser.steps_left = len(words) * _STEPS_FOR_EACH_WORD + _FIRST_STEPS
+        if hasattr(parser, "steps_left"):
+            parser.steps_left = len(words) * _STEPS_FOR_EACH_WORD + _FIRST_STEPS
         trees = parser.parse(Dialect.get_or_raise(dialect).tokenize(text), text)
     except Exception:  # the parser raises more than its own errors for odd texts (I3)
         return None
@@ -69,7 +70,7 @@ def _parser_class(dialect: str | None) -> Any:
     base: Any = Dialect.get_or_raise(dialect).parser_class
 
     class Counting(base):  # type: ignore[misc]  # it is not known here which one it is
-        steps_left = 0
+        steps_left = 1
 
         def _advance(self, times: int = 1) -> None:
             self.steps_left -= 1

@@ -11,7 +11,7 @@ taken for SQL, nor SQL for a string (I5).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -57,7 +57,9 @@ _PLACEHOLDERS = r"""
   |(?P<end> ; )
   |(?P<refused> \$(?:[^\W\d]\w*+)?\$ | ['"`] | /\* )
 """
-_COMMENT = r"(?P<comment> --[^\n]*+ | /\*(?:[^*]++|\*(?!/))*+\*/ )"
+# A comment that has another one in it is refused: PostgreSQL nests them, and others do not. So is `/*!`:
+# MySQL executes what is in it.
+_COMMENT = r"(?P<comment> --[^\n]*+ | /\*(?!M?!)(?:[^*/]++|\*(?!/)|/(?!\*))*+\*/ )"
 _STRING = r"|(?P<string> '[^']*+(?:''[^']*+)*+' )"
 _QUOTED = r'|(?P<name> "[^"]*+(?:""[^"]*+)*+" | `[^`]*+(?:``[^`]*+)*+` )'
 
@@ -82,7 +84,7 @@ _POSTGRESQL = _compiled(
 )
 _MYSQL = _compiled(
     # MySQL reads `5--3` as two minuses, and the parser as a comment.
-    r"(?P<comment> --(?=\s|$)[^\n]*+ | \#[^\n]*+ | /\*(?:[^*]++|\*(?!/))*+\*/ ) |(?P<minuses> -- )",
+    _COMMENT.replace("--", r"\#[^\n]*+ | --(?=\s|$)") + r"|(?P<minuses> -- )",
     r"""|(?P<string> '[^'\\]*+(?:(?:''|\\.)[^'\\]*+)*+' | "[^"\\]*+(?:(?:""|\\.)[^"\\]*+)*+" )
     |(?P<name> `[^`]*+(?:``[^`]*+)*+` )""",
 )
@@ -100,7 +102,8 @@ _STYLES = _PERCENT | {"question", "named", "numeric"}
 _STAND_INS = re.compile(f"[{MARK}{_END}{STRING}{NAME}]")
 _SIMPLE_STRING = re.compile(r"'[^'%\\\n]{0,100}'")
 """Strings that may be a key in a tag. The others only make the text longer."""
-_SIMPLE_NAME = re.compile(r"\W[\w.$ -]*\W")
+_SIMPLE_NAME = re.compile(r"\W(?!OR\W)[\w$]*\W", re.IGNORECASE)
+"""Quoted names that nothing in can be taken for SQL: of letters and digits, and not the word that is folded."""
 
 
 def normalise_text(text: str, dialect: str | None) -> NormalisedText | None:
@@ -109,30 +112,31 @@ def normalise_text(text: str, dialect: str | None) -> NormalisedText | None:
         return None
     found = _TOKENS.get(dialect or "", _PLAIN).finditer(text)
     matches = list(islice(found, _MOST_TOKENS))
-    if len(matches) == _MOST_TOKENS:
+    kinds = {each.lastgroup or "" for each in matches}
+    if kinds & _REFUSED or len(matches) == _MOST_TOKENS:
         return None
-    styles = _styles_of((each.lastgroup or "" for each in matches), dialect)
+    styles = _styles_of(kinds, dialect)
     pieces: list[str] = []
     items: list[Item] = []
     keys: list[Key] = []
     at = 0
     for each in matches:
         kind = each.lastgroup or ""
-        if kind in _REFUSED:
-            return None
-        piece = _piece(each, kind, styles, keys, items)
-        if piece is None:
-            return None
-        # An escape string loses its prefix, `E` or `U&`.
-        end = each.start() - (kind == "escaped" and (2 if text[each.start() - 1] == "&" else 1))
-        pieces += (text[at:end], piece)
-        at = each.end()
+        start, end = each.span()
+        if kind in styles:
+            keys.append(_KEYS.get(kind, _position)(each, len(keys)))
+            items.append((keys[-1],))
+            piece = MARK
+        else:
+            piece = _STAND_IN_FOR.get(kind, _itself)(each.group(), items)
+            start -= _length_of_prefix(text, start) if kind == "escaped" else 0
+        pieces += (text[at:start], piece)
+        at = end
     pieces.append(text[at:])
     folded, items = fold("".join(pieces), items)
     groups = tuple(each for each in items if isinstance(each, tuple))
-    return NormalisedText(
-        tuple(_restored(folded, items)), groups, _count(keys) if len(styles) < 2 else -1
-    )
+    is_sure = len(styles - {"binary"}) < 2
+    return NormalisedText(tuple(_restored(folded, items)), groups, _count(keys) if is_sure else -1)
 
 
 _OTHER_QUOTES = re.compile(r"\b[nN]?[qQ]'")
@@ -145,55 +149,61 @@ def _quotes_are_sure(text: str, dialect: str | None) -> bool:
     return "\\" not in text or dialect in ("mysql", "postgres") or dialect in _PLAIN_BACKSLASH
 
 
-def _styles_of(kinds: Iterable[str], dialect: str | None) -> set[str]:
+def _length_of_prefix(text: str, quote: int) -> int:
+    """Return the length of what stands before the quote of an escape string: `E`, or `U&`."""
+    return 2 if text[quote - 1] == "&" else 1
+
+
+def _styles_of(kinds: set[str], dialect: str | None) -> set[str]:
     """Return the styles of the placeholders."""
-    styles = _STYLES.intersection(kinds)
+    styles = _STYLES & kinds
     if dialect == "postgres":  # no driver of it uses `?`, which is an operator
         styles -= {"question"}
     for own in (_PERCENT, frozenset({"numeric"})):
         if styles & own:  # then `?` is an operator, and `:` part of a slice
             styles &= own
-    return {"format"} if styles == {"format", "binary"} else set(styles)
+    return set(styles)
 
 
-def _piece(
-    each: re.Match[str], kind: str, styles: set[str], keys: list[Key], items: list[Item]
-) -> str | None:
-    """Return the text in place of a token, and add what it stands for to `items`."""
-    text = each.group()
-    if kind == "comment":
-        # MySQL executes what is inside of `/*! */`, and PostgreSQL nests comments.
-        return None if text.startswith(("/*!", "/*M!")) or "/*" in text[2:] else " "
-    if kind in _LITERALS:
-        items.append(text if _SIMPLE_STRING.fullmatch(text) else UNKNOWN_VALUE)
-        return STRING
-    if kind in ("name", "bracketed"):
-        return _quoted_name(text, items)
-    if kind == "percent":
-        return "%"
-    if kind == "end":
-        return _END
-    if kind not in styles and not (kind == "binary" and "format" in styles):
-        return text
-    keys.append(_key(each, kind, len(keys)))
-    items.append((keys[-1],))
-    return MARK
+def _position(_: re.Match[str], position: int) -> Key:
+    return position
 
 
-_LITERALS = frozenset({"string", "escaped", "dollars"})
+_KEYS: dict[str, Callable[[re.Match[str], int], Key]] = {
+    "numeric": lambda each, _: int(each["numeric"]) - 1,
+    "pyformat": lambda each, _: each["pyformat"],
+    "named": lambda each, _: each["named"],
+}
+"""The parameter that a placeholder stands for, by its kind; others stand for the next one."""
 
 
-def _quoted_name(text: str, items: list[Item]) -> str:
+def _itself(text: str, _: list[Item]) -> str:
+    return text
+
+
+def _string(text: str, items: list[Item]) -> str:
+    items.append(text if _SIMPLE_STRING.fullmatch(text) else UNKNOWN_VALUE)
+    return STRING
+
+
+def _name(text: str, items: list[Item]) -> str:
     if _SIMPLE_NAME.fullmatch(text):
         return text
     items.append(text)
     return NAME
 
 
-def _key(each: re.Match[str], kind: str, position: int) -> Key:
-    if kind == "numeric":
-        return int(each[kind]) - 1
-    return each[kind] if kind in ("pyformat", "named") else position
+_STAND_IN_FOR: dict[str, Callable[[str, list[Item]], str]] = {
+    "bracketed": _name,
+    "comment": lambda *_: " ",
+    "dollars": _string,
+    "end": lambda *_: _END,
+    "escaped": _string,
+    "name": _name,
+    "percent": lambda *_: "%",
+    "string": _string,
+}
+"""What returns the text in place of a token, by its kind, and adds what that stands for to the items."""
 
 
 def _count(keys: list[Key]) -> int:

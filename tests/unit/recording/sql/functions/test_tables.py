@@ -9,9 +9,9 @@ from importlib.resources import files
 import pytest
 
 from cachemw.recording.sql.functions.tables import _FILES, table_of
-from tests.system.functions import sqlite
-from tests.system.functions.__main__ import written_by_hand
-from tests.system.functions.names import listed
+from tests.system.databases.functions import sqlite
+from tests.system.databases.functions.__main__ import written_by_hand
+from tests.system.databases.functions.names import listed
 
 VENDORS = [*sorted(_FILES), "snowflake", ""]
 
@@ -51,7 +51,7 @@ def test_the_files_that_are_written_by_hand_are_those_of_the_generator() -> None
     folder = files("cachemw.recording.sql.functions")
     for name, text in written_by_hand().items():
         assert folder.joinpath(f"{name}.txt").read_text("utf-8") == text, (
-            "run `python -m tests.system.functions`"
+            "run `python -m tests.system.databases.functions`"
         )
 
 

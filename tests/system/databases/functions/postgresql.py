@@ -7,8 +7,7 @@ STABLE and VOLATILE functions of PostgreSQL 15 and of these extensions.
 
 from __future__ import annotations
 
-from tests.system.functions.names import listed
-from tests.system.functions.servers import Query
+from tests.system.databases.functions.names import Query, listed
 
 __all__ = ["EXTENSIONS", "read"]
 
@@ -138,16 +137,15 @@ _KEYWORDS = "SELECT word FROM pg_get_keywords() WHERE catcode IN ('R', 'C')"
 def read(query: Query) -> dict[str, list[str]]:
     """Return the sections of the file, from a server."""
     harmless = ",".join(HARMLESS)
-    database = "postgres"
-    pure = {*query(database, _PROC.format(where=_BUILT_IN, harmless=harmless))}
-    pure |= {*query(database, _TYPES), *NEWER}
+    pure = {*query(_PROC.format(where=_BUILT_IN, harmless=harmless))}
+    pure |= {*query(_TYPES), *NEWER}
     for name in EXTENSIONS:
-        query(database, f'CREATE EXTENSION IF NOT EXISTS "{name}" CASCADE')
+        query(f'CREATE EXTENSION IF NOT EXISTS "{name}" CASCADE')
         where = _OF_EXTENSION.format(name=name)
-        pure |= {*query(database, _PROC.format(where=where, harmless=harmless))}
+        pure |= {*query(_PROC.format(where=where, harmless=harmless))}
     return {
         "pure": sorted(pure - {*READING, *LEFT_OUT}),
         "reading": READING,
-        "keywords": sorted({*query(database, _KEYWORDS), *STRUCTURE}),
+        "keywords": sorted({*query(_KEYWORDS), *STRUCTURE}),
         "schemas": ["pg_catalog"],
     }

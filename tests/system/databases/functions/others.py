@@ -5,7 +5,7 @@ These are written by hand: what the standard has, and what Django and SQLAlchemy
 
 from __future__ import annotations
 
-from tests.system.functions.names import listed
+from tests.system.databases.functions.names import listed
 
 __all__ = ["ORACLE", "SQLSERVER", "STANDARD"]
 

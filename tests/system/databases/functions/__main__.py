@@ -1,31 +1,45 @@
-"""Write the files of names: `python -m tests.system.functions`.
+"""Write the files of names: `python -m tests.system.databases.functions`.
 
-Needs Django, and the programs of Debian's packages `postgresql`, `postgresql-contrib`,
-`postgresql-15-postgis-3` and `mariadb-server`.
+Needs what the environment `databases` has, and besides Debian's `postgresql` and `mariadb-server` its
+`postgresql-contrib` and `postgresql-15-postgis-3`.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import textwrap
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-
-import django
+from typing import TYPE_CHECKING
 
 import cachemw.recording.sql.functions
-from tests.system.functions import mysql, others, postgresql, servers, sqlite
+from tests.system.databases.functions import mysql, others, postgresql, sqlite
+from tests.system.databases.functions.names import Query, querying
+
+if TYPE_CHECKING:
+    from tests.system.databases.servers import Server
 
 FOLDER = Path(cachemw.recording.sql.functions.__file__).parent
 
 
+@contextmanager
+def asked(server: Server) -> Iterator[Query]:
+    """Run a server; yield what queries it."""
+    with server, closing(server.connect(server.first)) as connection:
+        yield querying(connection)
+
+
 def made() -> dict[str, str]:
     """Return the text of each file, by its name."""
-    with servers.postgresql() as query:
-        (version,) = query("postgres", "SHOW server_version")
+    import django
+
+    from tests.system.databases.servers import MariaDB, PostgreSQL
+
+    with asked(PostgreSQL()) as query:
+        (version,) = query("SHOW server_version")
         sections = postgresql.read(query)
-        (postgis,) = query(
-            "postgres", "SELECT extversion FROM pg_extension WHERE extname = 'postgis'"
-        )
+        (postgis,) = query("SELECT extversion FROM pg_extension WHERE extname = 'postgis'")
     texts = {
         "postgresql": _text(
             f"PostgreSQL, from the catalogue of {version} with the extensions"
@@ -33,8 +47,8 @@ def made() -> dict[str, str]:
             sections,
         )
     }
-    with servers.mariadb() as query:
-        (version,) = query("", "SELECT VERSION()")
+    with asked(MariaDB()) as query:
+        (version,) = query("SELECT VERSION()")
         texts["mysql"] = _text(
             f"MySQL and MariaDB, from the catalogue of MariaDB {version} and from reviewed lists",
             mysql.read(query),
@@ -56,7 +70,7 @@ def written_by_hand() -> dict[str, str]:
 
 
 def _text(title: str, sections: dict[str, list[str]]) -> str:
-    comment = f"Functions of {title}. Made by `python -m tests.system.functions`: see its modules."
+    comment = f"Functions of {title}. Made by `python -m tests.system.databases.functions`: see its modules."
     lines = [f"# {line}" for line in textwrap.wrap(comment, 108)]
     for section, names in sections.items():
         lines += [

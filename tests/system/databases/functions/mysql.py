@@ -7,8 +7,7 @@ because drivers and frameworks hardly tell them apart.
 
 from __future__ import annotations
 
-from tests.system.functions.names import listed
-from tests.system.functions.servers import Query
+from tests.system.databases.functions.names import Query, listed
 
 __all__ = ["read"]
 
@@ -117,7 +116,7 @@ KEYWORDS = listed(
 
 def read(query: Query) -> dict[str, list[str]]:
     """Return the sections of the file, from a server of MariaDB."""
-    listed = query("", "SELECT LOWER(FUNCTION) FROM information_schema.SQL_FUNCTIONS")
+    listed = query("SELECT LOWER(FUNCTION) FROM information_schema.SQL_FUNCTIONS")
     geometry = {*GEOMETRY} - {*LEFT_OUT_GEOMETRY}
     pure = {*listed, *OF_KEYWORDS, *OF_MYSQL, *OF_NEWER_MARIADB, *geometry}
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
-from tests.system.functions.names import listed
+from tests.system.databases.functions.names import listed
 
 __all__ = ["LEFT_OUT", "NEWER", "built_in", "of_django", "read"]
 

@@ -2,8 +2,7 @@
 
 Reading order:
 
-- `names`: lists of names.
-- `servers`: PostgreSQL and MariaDB, started for this.
+- `names`: lists of names, and the question to a server for one.
 - `postgresql`, `mysql`, `sqlite`, `others`: the names of each vendor, and the reviewed lists.
 - `__main__`: writes the files.
 """
