@@ -13,7 +13,7 @@ from cachemw.config.checks import rules
 from cachemw.config.checks.cookies import lists_of_site
 from cachemw.config.redis_settings import REDIS, RedisSettings
 from cachemw.config.route import Consistency, Kind, Route, filled
-from cachemw.config.syntax import cookie_names
+from cachemw.config.syntax import cookie_names, function_names
 from cachemw.config.syntax import values as v
 from cachemw.config.syntax.decode import (
     Rule,
@@ -26,6 +26,7 @@ from cachemw.config.syntax.decode import (
     table,
 )
 from cachemw.config.syntax.raw_types import Duration, Names, RawTable, Size
+from cachemw.config.syntax.table_names import TABLES
 
 __all__ = [
     "CoalesceSettings",
@@ -161,6 +162,16 @@ class RecordingSettings(Settings):
         default=True,
         help="Whether the rows that an answer was built from become its tags, and changes purge them.",
     )
+    ignore_tables: Setting[Names, tuple[str, ...]] = option(
+        TABLES,
+        default=(),
+        help="Tables that no answer depends on, besides those of sessions and tokens: writes purge nothing.",
+    )
+    record_tables: Setting[Names, tuple[str, ...]] = option(
+        TABLES,
+        default=(),
+        help="Tables of sessions and tokens that are recorded all the same.",
+    )
     threads: Setting[bool, bool] = option(
         v.boolean,
         default=True,
@@ -180,6 +191,20 @@ class RecordingSettings(Settings):
         v.boolean,
         default=False,
         help="Whether these headers are sent on to the client. Only a CDN in front of you needs them.",
+    )
+    pure_functions: Setting[Names, tuple[str, ...]] = option(
+        function_names.PURE_FUNCTIONS,
+        default=(),
+        help="Your database functions, and those of extensions, that read and write no table.",
+    )
+    reading_functions: Setting[Names, tuple[str, ...]] = option(
+        function_names.READING_FUNCTIONS,
+        default=(),
+        help="Your database functions that only read tables. Every write purges answers made with them.",
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(("pure_functions", "reading_functions"), rules.functions_once),
     )
 
 

@@ -14,8 +14,7 @@ Reading order:
 - `registry`: the one cache of the process.
 - `steering`: the settings of Django by which the cache keys.
 - `query_recording`: where the recording of queries starts.
-- `recorder`: which queries are observed, and when their changes are purged.
-- `schema`: what the project's models say about its tables.
+- `recording`: what is recorded, and when writes purge.
 - `apps`: the application for INSTALLED_APPS.
 - `models`: the model without a table that carries the admin's permissions.
 - `migrations`: the migration that makes those permissions.

@@ -14,6 +14,7 @@ from asgiref.sync import (
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from cachemw.django.recording.early_reads import take_early_recording
 from cachemw.django.refreshes import arefresh_of, refresh_of
 from cachemw.django.registry import get_cache
 from cachemw.django.response_relay import ResponseRelay, response_of
@@ -127,6 +128,7 @@ class CacheMiddleware:
         return self._call(request) if response is None else response
 
     def _call(self, request: HttpRequest) -> HttpResponseBase:
+        take_early_recording()
         response: HttpResponseBase = self.get_response(request)
         return response
 
@@ -171,6 +173,7 @@ class CacheMiddleware:
         return await self._acall(request) if response is None else response
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+        take_early_recording()
         response: HttpResponseBase = await self.get_response(request)
         return response
 

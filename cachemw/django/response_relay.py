@@ -11,6 +11,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
+from cachemw.django.recording.early_reads import take_early_recording
 from cachemw.django.translate import (
     apply_answer,
     head_of,
@@ -39,6 +40,7 @@ class ResponseRelay:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
+        exchange.recording.include(take_early_recording())
         self._streams = False
         """Whether a body is still on its way out, and ends the exchange."""
         self._begun = False

@@ -5,7 +5,6 @@ Reading order:
 - `pipeline`: the procedure for one request, the same for every front door.
 - `exchange`: one call of the application, whose response may be stored.
 - `request_body`: reading a request's body, and giving it to the application once more.
-- `raw_path`: the raw path below a mount, however the client spelt the mount.
 - `asgi_scope`, `asgi_relay`, `lifespan`: translation of ASGI, for `cachemw.asgi`.
 - `wsgi_environ`, `wsgi_relay`: translation of WSGI, for `cachemw.wsgi` and Django.
 - `purge_endpoint`: which requests order a purge, and who may.

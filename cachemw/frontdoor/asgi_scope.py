@@ -10,7 +10,6 @@ from urllib.parse import quote
 from cachemw.engine.model.routes import Target
 from cachemw.engine.privacy.identity_headers import CLIENT_CERTIFICATE
 from cachemw.engine.request.keying import Rewrite
-from cachemw.frontdoor.raw_path import split_mount
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Answer, Content, Request
 
@@ -85,12 +84,10 @@ def request_of(scope: Scope, first: dict[bytes, bytes], outer: tuple[Pair, ...] 
     mount = scope.get("root_path") or ""
     path = scope["path"]
     raw = scope.get("raw_path")
-    raw_path: bytes = raw if raw is not None else quote(path, errors="surrogateescape").encode()
     below = path
     # Servers differ: some put the mount into the path, some do not.
     if mount and (path == mount or path.startswith(mount + "/")):
         below = path[len(mount) :] or "/"
-    raw_mount, raw_path = split_mount(raw_path, mount, below)
     headers = scope["headers"]
     if not all(
         type(pair) is tuple and type(pair[0]) is bytes and type(pair[1]) is bytes
@@ -101,10 +98,9 @@ def request_of(scope: Scope, first: dict[bytes, bytes], outer: tuple[Pair, ...] 
     return Request(
         method=scope["method"],
         scheme=scope.get("scheme") or "http",
-        mount=mount,
+        mount=mount.rstrip("/"),
         path=below,
-        raw_path=raw_path,
-        raw_mount=raw_mount,
+        raw_path=raw if raw is not None else quote(path, errors="surrogateescape").encode(),
         query=scope["query_string"],
         headers=Fields(headers, first),
         outer=outer,

@@ -108,9 +108,10 @@ class Exchange:
         self._outer = None if fetch is not None and fetch.refresh else open_recording()
         """The recording of the response whose making asked for this one, in the same process."""
         if fetch is not None:
-            self.recording = recording = Recording(self._outer)
+            self.recording = recording = Recording(self._outer, self.template)
             fetch.recorded = recording.close
             fetch.has_stale_part = lambda: recording.has_stale_part
+            fetch.oldest = recording.oldest
             self._pass_on(fetch.cacheable.plan.tags)
 
     @property

@@ -29,6 +29,7 @@ from msgspec.structs import replace
 
 from cachemw.config import EndpointSettings
 from cachemw.engine.privacy.bypass import host_of, is_host, normalised_host
+from cachemw.engine.request.urls import paths_of
 from cachemw.http.messages import Answer, Request
 
 __all__ = ["MAX_BODY", "Order", "PurgeEndpoint", "Refusal", "answer_json", "endpoint_of", "refusal"]
@@ -41,7 +42,6 @@ _SOFTLY = (b"cachemw-soft-purge", b"fastly-soft-purge")
 _TAG_FIELDS = (b"cache-tag", b"surrogate-key")
 _DIVIDERS = re.compile(r"[,\s]+")
 """Separators as in a response's own headers: commas in Cache-Tag, spaces in Surrogate-Key."""
-_IN_PATH = bytes({*range(0x21, 0x7F)} - {*b"?#"})
 _DIGITS = 20
 """Maximum digits of a length: int() refuses thousands of them."""
 
@@ -178,19 +178,20 @@ def _of_purge(request: Request) -> Order | Refusal:
         return Order(tags=tags, soft=soft)
     if not is_host(request):
         return refusal(400, "words", "expected exactly one well-formed Host header")
-    if not request.raw_path.startswith(b"/"):
+    urls = _urls(request)
+    if not urls:
         return refusal(400, "words", "only a path can be purged")
-    return Order(urls=(_url(request),), soft=soft)
+    return Order(urls=urls, soft=soft)
 
 
-def _url(request: Request) -> str:
-    """Return the URL that a request names, as `Cache.purge` reads it."""
-    path = request.mount.encode("utf-8", "surrogateescape") + request.raw_path
+def _urls(request: Request) -> tuple[str, ...]:
+    """Return the URLs by which entries may know what a request names, as `Cache.purge` reads them."""
     host = normalised_host(host_of(request).decode("ascii"))
-    url = f"//{host}{quote(path, safe=_IN_PATH)}"
     # The key holds the raw bytes of the query, so it must not be quoted.
     query = request.query.decode("utf-8", "surrogateescape")
-    return f"{url}?{query}" if query else url
+    end = f"?{query}" if query else ""
+    paths = (quote(path, errors="surrogateescape") for path in paths_of(request))
+    return tuple(f"//{host}{path}{end}" for path in paths)
 
 
 def _of_json(request: Request) -> Order | Refusal:

@@ -12,7 +12,6 @@ from cachemw.engine.model.routes import Extra, Target
 from cachemw.engine.privacy.bypass import CONDITIONAL
 from cachemw.engine.privacy.identity_headers import OUTER_ENVIRON, VARIABLES
 from cachemw.engine.request.keying import Rewrite
-from cachemw.frontdoor.raw_path import split_mount
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Request
 
@@ -96,14 +95,12 @@ class EnvironReader:
             if value := environ.get(variable):
                 headers.append((field, str(value).encode("latin-1")))
         said = [pair for name in sorted(_OUTER & environ.keys()) for pair in _outer(name, environ)]
-        raw_mount, raw_path = _raw_path(raw, mount, path)
         return Request(
             method=environ["REQUEST_METHOD"],
             scheme=scheme,
-            mount=mount,
+            mount=mount.rstrip("/"),
             path=path,
-            raw_path=raw_path,
-            raw_mount=raw_mount,
+            raw_path=_raw_path(raw, mount, path),
             query=query,
             headers=Fields(headers),
             outer=(*said, *outer),
@@ -121,13 +118,14 @@ def _outer(variable: str, environ: Mapping[str, Any]) -> list[Pair]:
     return [(VARIABLES[variable], str(value).encode("utf-8", "surrogatepass"))] if value else []
 
 
-def _raw_path(raw: str | None, mount: str, path: str) -> tuple[bytes, bytes]:
-    """Return the mount's spelling, and the raw path below it. The decoded path is keyed too."""
-    if raw is None:
-        if _PLAIN.fullmatch(path):
-            return b"", path.encode("ascii")
-        return b"", quote(path, errors="surrogateescape").encode("ascii")
-    return split_mount(raw.partition("?")[0].encode("latin-1"), mount, path)
+def _raw_path(raw: str | None, mount: str, path: str) -> bytes:
+    """Return the raw path, or what it most probably was. The decoded path is keyed too."""
+    if raw is not None:
+        return raw.partition("?")[0].encode("latin-1")
+    whole = mount + path
+    if _PLAIN.fullmatch(whole):
+        return whole.encode("ascii")
+    return quote(whole, errors="surrogateescape").encode("ascii")
 
 
 def _decoded(text: str) -> str:

@@ -29,13 +29,12 @@ class Request(Struct, frozen=True, kw_only=True):
     method: str
     scheme: str
     mount: str
-    """Where the application is mounted: ASGI `root_path`, WSGI `SCRIPT_NAME`."""
+    """Where the application is mounted, decoded: ASGI `root_path`, WSGI `SCRIPT_NAME`. No final slash."""
     path: str
     """The decoded path below the mount. The framework routes on it."""
     raw_path: bytes
-    """The path below the mount as the client sent it, percent-encoding kept. The cache key uses it."""
-    raw_mount: bytes = b""
-    """The mount as the client spelt it, if that is not the usual spelling. In the key before `raw_path`."""
+    """The path as the server got it, percent-encoding kept. It has the mount in it, unless something in front
+    of the server took that off. The cache key uses it."""
     query: bytes
     headers: Fields
     outer: tuple[Pair, ...] = ()

@@ -33,13 +33,16 @@ from sqlalchemy import Connection, Engine, MetaData, Table
 from sqlalchemy.exc import MissingGreenlet
 from sqlalchemy.util import await_only
 
-from cachemw.integrations.sqlalchemy_schema import MetadataSchema, describe, kind_of, sole_key
-from cachemw.recording.context import current, describers
+from cachemw.integrations.sqlalchemy_drivers import autocommits, is_in_transaction
+from cachemw.integrations.sqlalchemy_schema import MetadataTables, describe, kind_of, sole_key
+from cachemw.recording.context import Position, Recording, current, describers, open_recording
 from cachemw.recording.sql import read_rows
+from cachemw.recording.sql.functions.known import KnownFunctions
+from cachemw.recording.sql.ignored_tables import IgnoredTables
 from cachemw.recording.sql.inserted import learn_keys
 from cachemw.recording.sql.observed import OPAQUE, Observed
 from cachemw.recording.sql.pending import Pending
-from cachemw.recording.sql.rows import ALL, UNKNOWN, spell
+from cachemw.recording.sql.rows import ALL, UNKNOWN, Schema, spell
 from cachemw.recording.sql.statements import observe
 from cachemw.recording.sql.written_rows import Changes
 
@@ -72,8 +75,12 @@ def record(
     """
     given = (metadata,) if isinstance(metadata, MetaData) else tuple(metadata)
     sync_engine = engine if isinstance(engine, Engine) else engine.sync_engine
-    recorder = Recorder(sync_engine, cache, MetadataSchema(given))
-    if cache.config.recording.database:
+    config = cache.config.recording
+    ignored = IgnoredTables(config.ignore_tables, config.record_tables)
+    recorder = Recorder(
+        sync_engine, cache, Schema(MetadataTables(given, sync_engine.dialect), ignored)
+    )
+    if config.database:
         recorder.start()
     if describe not in describers:
         describers.append(describe)
@@ -86,11 +93,15 @@ _Method = Callable[..., None]
 class Recorder:
     """Recorder of one engine for one cache, until it is stopped. `record` makes one."""
 
-    def __init__(self, engine: Engine, cache: Cache, schema: MetadataSchema) -> None:
+    def __init__(self, engine: Engine, cache: Cache, schema: Schema) -> None:
         self._dialect: Any = engine.dialect
         self._cache = cache
         self._schema = schema
         self._vendor = engine.dialect.name
+        self._began = object()
+        """The key in `connection.info` of the position of the log when the transaction began."""
+        recording = cache.config.recording
+        self._functions = KnownFunctions(recording.pure_functions, recording.reading_functions)
         self._wrapped: dict[str, tuple[_Method, _Method | None]] = {}
 
     def start(self) -> None:
@@ -100,12 +111,15 @@ class Recorder:
         self._wrap("do_execute", self._wrap_execute(many=False))
         self._wrap("do_executemany", self._wrap_execute(many=True))
         self._wrap("do_execute_no_params", self._wrap_execute_no_params)
+        self._wrap("do_begin", _around(self._beginning))
+        self._wrap("do_begin_twophase", _around(self._beginning))
         self._wrap("do_commit", _around(self._committing))
         self._wrap("do_commit_twophase", _around(self._committing))
         self._wrap("do_rollback", _around(self._rolling_back))
         self._wrap("do_rollback_twophase", _around(self._rolling_back))
         self._wrap("do_savepoint", _around(self._setting_savepoint))
         self._wrap("do_rollback_to_savepoint", _around(self._rolling_back_to_savepoint))
+        self._wrap("do_release_savepoint", _around(self._releasing_savepoint))
 
     def stop(self) -> None:
         """Stop recording. Transactions that are open now purge nothing when they are committed."""
@@ -134,7 +148,7 @@ class Recorder:
     def _wrap_execute(self, *, many: bool) -> Callable[[_Method], _Method]:
         def wrap(method: _Method) -> _Method:
             def execute(cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
-                observed = self._record_reads(statement, parameters)
+                observed = self._record_reads(statement, parameters, context)
                 if observed.reads and not observed.changes:  # it surely only reads
                     return method(cursor, statement, parameters, context)
                 with self._watching_write(observed, statement, parameters, many, cursor, context):
@@ -146,7 +160,7 @@ class Recorder:
 
     def _wrap_execute_no_params(self, method: _Method) -> _Method:
         def execute(cursor: Any, statement: str, context: Any = None) -> None:
-            observed = self._record_reads(statement, ())
+            observed = self._record_reads(statement, (), context)
             if observed.reads and not observed.changes:
                 return method(cursor, statement, context)
             with self._watching_write(observed, statement, (), False, cursor, context):
@@ -154,19 +168,40 @@ class Recorder:
 
         return execute
 
-    def _record_reads(self, statement: str, parameters: Any) -> Observed:
+    def _record_reads(self, statement: str, parameters: Any, context: Any) -> Observed:
         """Return what a statement reads and writes, and record what it reads."""
         recording = current.get()
         observed = OPAQUE
         try:
-            observed = observe(statement, self._vendor)
+            observed = observe(statement, self._vendor, self._functions)
+            if observed.unknown_functions:
+                self._cache._core.reporter.logs.unknown_functions(
+                    observed.unknown_functions, observed.shape, writes=observed.unknown_write
+                )
             if recording is not None:
                 read_rows.record(recording, observed, parameters, self._schema)
+                self._record_snapshot(recording, context)
         except Exception:
             self._cache._core.reporter.logs.failed("recording_failed")
             if recording is not None:
                 recording.add((UNKNOWN,))
         return observed
+
+    def _record_snapshot(self, recording: Recording, context: Any) -> None:
+        """Note how old the rows may be, if they are read in a transaction."""
+        if context is None:
+            return
+        connection = context.root_connection
+        began: Position | None = _connection_info(connection).get(self._began)
+        if (
+            began is not None
+            and began is not self._position()
+            and not self._is_committed(connection)
+        ):
+            recording.read_at(began)
+
+    def _position(self) -> Position:
+        return self._cache._core.engine.floors.current_position()
 
     @contextmanager
     def _watching_write(
@@ -213,12 +248,12 @@ class Recorder:
         try:
             raw = connection.connection
             in_transaction = getattr(raw.driver_connection, "in_transaction", None)
-            if isinstance(in_transaction, bool):  # the drivers of SQLite say it
+            if isinstance(in_transaction, bool):  # the drivers of SQLite say it, also of reads
                 return not in_transaction
             level = connection.get_execution_options().get("isolation_level")
             if level is None:
                 level = self._dialect._on_connect_isolation_level
-            return level == "AUTOCOMMIT" or _driver_autocommits(self._dialect, raw.dbapi_connection)
+            return level == "AUTOCOMMIT" or autocommits(self._dialect, raw.dbapi_connection)
         except Exception:  # the connection is broken: assume the worse (I5)
             return True
 
@@ -238,6 +273,11 @@ class Recorder:
 
     def _take_tags(self, pending: Pending) -> tuple[str, ...]:
         """Return the tags of all pending changes, which count as possibly committed from now on."""
+        self._learn_pending_keys(pending)
+        return pending.take_tags()
+
+    def _learn_pending_keys(self, pending: Pending) -> None:
+        """Note the keys of inserted rows that SQLAlchemy has learnt since."""
         inserts, pending.inserts = pending.inserts, []
         for changes, context in inserts:
             try:
@@ -246,7 +286,6 @@ class Recorder:
                     changes.learn_key(table.name.casefold(), key)
             except Exception:
                 self._cache._core.reporter.logs.failed("recording_failed")
-        return pending.take_tags()
 
     # -- transactions ----------------------------------------------------------------------------
 
@@ -257,6 +296,12 @@ class Recorder:
         if pending is None:
             pending = info[self] = Pending()
         return pending
+
+    @contextmanager
+    def _beginning(self, connection: Any, *_: object) -> Iterator[None]:
+        # Noted before it: what is committed meanwhile is purged at a later position.
+        _connection_info(connection)[self._began] = self._position()
+        yield
 
     @contextmanager
     def _committing(self, connection: Any, *_: object, recover: bool = False) -> Iterator[None]:
@@ -271,10 +316,22 @@ class Recorder:
 
     @contextmanager
     def _rolling_back(self, connection: Any, *_: object, **__: object) -> Iterator[None]:
-        yield
         pending = _connection_info(connection).pop(self, None)
-        if pending and pending.maybe_committed:
+        # The application may have called the driver's own `commit`, past SQLAlchemy.
+        is_open = bool(pending) and is_in_transaction(connection) is not False
+        yield
+        if not pending:
+            return
+        if not is_open:
+            return self._purge(self._take_tags(pending))
+        if pending.maybe_committed:
             self._purge(pending.maybe_committed.tags())
+        self._forget(pending.all())
+
+    def _forget(self, dropped: Changes) -> None:
+        """Purge rows that are as they were again, if a response is being made that may have seen them."""
+        if dropped and open_recording() is not None:
+            self._purge(dropped.tags())
 
     @contextmanager
     def _setting_savepoint(self, connection: Connection, name: str) -> Iterator[None]:
@@ -284,7 +341,14 @@ class Recorder:
     @contextmanager
     def _rolling_back_to_savepoint(self, connection: Connection, name: str) -> Iterator[None]:
         yield
-        self._pending(connection).roll_back_to(name)
+        self._forget(self._pending(connection).roll_back_to(name))
+
+    @contextmanager
+    def _releasing_savepoint(self, connection: Connection, name: str) -> Iterator[None]:
+        yield
+        pending = self._pending(connection)
+        self._learn_pending_keys(pending)
+        pending.release(name)
 
     def _purge(self, tags: tuple[str, ...]) -> None:
         if not self._dialect.is_async:
@@ -313,15 +377,6 @@ def _connection_info(connection: Any) -> dict[Any, Any]:
     except NotImplementedError:  # while the dialect asks a new server for its version
         return {}
     return info
-
-
-def _driver_autocommits(dialect: Any, connection: Any) -> bool:
-    """Tell whether the driver commits each statement, set without SQLAlchemy's knowledge."""
-    detect = getattr(dialect, "detect_autocommit_setting", None)  # new in SQLAlchemy 2.0.43
-    try:
-        return bool(detect and detect(connection))
-    except NotImplementedError:
-        return False
 
 
 def _inserted_keys(table: Any, keys: Iterable[Sequence[Any]]) -> list[str]:

@@ -13,20 +13,21 @@ from cachemw.recording.context import Described
 from cachemw.recording.sql.observed import Kind
 from cachemw.recording.sql.rows import UNKNOWN, Table, key_tag, spell, table_tag
 
-__all__ = ["MetadataSchema", "describe", "kind_of", "sole_key"]
+__all__ = ["MetadataTables", "describe", "kind_of", "sole_key"]
 
 _ACTIONS = {"CASCADE", "SET NULL", "SET DEFAULT"}
 """Actions of a foreign key by which the database itself changes the rows that refer to a row."""
 
 
-class MetadataSchema(Mapping[str, Table]):
+class MetadataTables(Mapping[str, Table]):
     """The tables of some collections of metadata, by their names in lower case.
 
     Tables that are added to the metadata later are seen too.
     """
 
-    def __init__(self, collections: Sequence[MetaData]) -> None:
+    def __init__(self, collections: Sequence[MetaData], dialect: Any) -> None:
         self._collections = collections
+        self._dialect = dialect
         self._read = 0
         self._tables: dict[str, Table] = {}
 
@@ -42,20 +43,21 @@ class MetadataSchema(Mapping[str, Table]):
     def _all(self) -> dict[str, Table]:
         number = sum(len(each.tables) for each in self._collections)
         if number != self._read:
-            self._tables = _read([t for each in self._collections for t in each.tables.values()])
+            tables = [t for each in self._collections for t in each.tables.values()]
+            self._tables = _read(tables, self._dialect)
             self._read = number
         return self._tables
 
 
-def _read(tables: list[SqlTable]) -> dict[str, Table]:
+def _read(tables: list[SqlTable], dialect: Any) -> dict[str, Table]:
     names = [table.name.casefold() for table in tables]
     return {
-        name: _table(table, tables, sole=names.count(name) == 1)
+        name: _table(table, tables, dialect, sole=names.count(name) == 1)
         for name, table in zip(names, tables, strict=True)
     }
 
 
-def _table(table: SqlTable, others: list[SqlTable], *, sole: bool) -> Table:
+def _table(table: SqlTable, others: list[SqlTable], dialect: Any, *, sole: bool) -> Table:
     """Return what is known of a table.
 
     Two tables with one name share their tags, so the rows of neither are known by keys.
@@ -74,7 +76,7 @@ def _table(table: SqlTable, others: list[SqlTable], *, sole: bool) -> Table:
         composite=sole and len(table.primary_key) > 1,
         foreign=frozenset(map(_column, foreign)),
         kinds=_kinds([*foreign, *table.primary_key]) if sole else {},
-        generated=key is not None and table.autoincrement_column is key,
+        generated=key is not None and _is_generated(key, dialect),
         cascades=frozenset(fk.parent.table.name.casefold() for fk in acting),
         referenced=frozenset(
             fk.target_fullname.rpartition(".")[2].casefold() for fk in acting if fk.onupdate
@@ -86,6 +88,16 @@ def sole_key(table: SqlTable) -> Column[Any] | None:
     """Return a table's primary key where it is one column."""
     key: list[Column[Any]] = list(table.primary_key)
     return key[0] if len(key) == 1 else None
+
+
+def _is_generated(key: Column[Any], dialect: Any) -> bool:
+    """Tell whether the database generates a key, and reports it as the key of the last row.
+
+    SQLite reports the number of the row. That is the key only if its type is spelt `INTEGER`.
+    """
+    if key.table.autoincrement_column is not key:
+        return False
+    return dialect.name != "sqlite" or str(key.type.compile(dialect)).upper() == "INTEGER"
 
 
 def _column(column: Column[Any]) -> str:
@@ -108,14 +120,15 @@ def _kinds(columns: Sequence[Column[Any]]) -> dict[str, Kind]:
 def kind_of(column: Column[Any]) -> Kind | None:
     """Return how a column's values compare.
 
-    None for a type of the application's own (`TypeDecorator`), which may convert values.
+    None for a type of the application's own (`TypeDecorator`), which may convert values, and for a
+    collation of its own, which may take any texts for equal.
     """
     if isinstance(column.type, Integer):
         return "number"
     if isinstance(column.type, Uuid):
         return "uuid"
     if isinstance(column.type, String) and not isinstance(column.type, Enum):
-        return "text"
+        return None if column.type.collation else "text"
     return None
 
 

@@ -96,13 +96,23 @@ def explain(
     body: bytes,
     mount: str,
 ) -> Explanation:
-    """Run the real flow for a made-up request, without calling the application.
+    """Run the real flow for a made-up request, without calling the application."""
+    request = _request(method, url, headers, body, mount.rstrip("/"))
+    found = _explain(core, method, url, body, request)
+    if not request.mount or found.stored is not None:
+        return found
+    # Something in front of the server may take the mount off.
+    below = replace(request, raw_path=request.raw_path[len(_quoted(request.mount)) :])
+    other = _explain(core, method, url, body, below)
+    return found if other.stored is None else other
 
-    A call or a refresh that the flow asks for is abandoned at once, so that no other request waits
-    for it.
+
+def _explain(core: Core, method: str, url: str, body: bytes, request: Request) -> Explanation:
+    """Return what the flow decides.
+
+    A call or a refresh that it asks for is abandoned at once, so that no other request waits for it.
     """
     engine, now = core.engine, core.clock.monotonic()
-    request = _request(method, url, headers, body, mount)
     if method in engine.bodied:
         request = replace(request, content=Content(body))
     watched = engine.watched.names
@@ -112,7 +122,7 @@ def explain(
         "explain",
         request.scheme,
         request.headers.first(b"host"),
-        mount,
+        request.mount,
         request.raw_path,
         request.query,
     )
@@ -177,11 +187,15 @@ def _request(
         scheme=parts.scheme or "http",
         mount=mount,
         path=unquote(raw, errors="surrogateescape"),
-        raw_path=raw.encode("ascii"),
+        raw_path=f"{_quoted(mount)}{raw}".encode("ascii"),
         query=quote(parts.query, safe="/%:@!$&'()*+,;=~-._?").encode("ascii"),
         headers=Fields(fields),
         outer=tuple(outer),
     )
+
+
+def _quoted(mount: str) -> str:
+    return quote(mount, safe="/:@!$&'()*+,;=~", errors="surrogateescape")
 
 
 def _served(method: str, url: str, served: Serve) -> Explanation:

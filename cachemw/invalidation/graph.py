@@ -40,7 +40,13 @@ class Graph:
 
     def expand(self, tags: Iterable[str]) -> tuple[str, ...]:
         """Return the tags and all their dependents, each once, the nearest first."""
+        own = tuple(dict.fromkeys(tags))
+        return own + self.dependents(own)
+
+    def dependents(self, tags: Iterable[str]) -> tuple[str, ...]:
+        """Return all that depends on the tags, each once, the nearest first, without the tags."""
         found = dict.fromkeys(tags)
+        own = len(found)
         if self._by_kind:
             waiting = list(found)
             for tag in waiting:
@@ -48,7 +54,7 @@ class Graph:
                     if dependent not in found:
                         found[dependent] = None
                         waiting.append(dependent)
-        return tuple(found)
+        return tuple(found)[own:]
 
     def arrows(self) -> tuple[tuple[str, str], ...]:
         """Return the arrows of a drawing: pairs of a source and its dependent, as configured.

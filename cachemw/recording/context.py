@@ -32,10 +32,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Any, TypeVar
 
+from cachemw.engine.model.entry import Position
 from cachemw.engine.model.tags import fill, normalise, user_tag
 
 __all__ = [
     "UNRECORDED",
+    "Position",
     "Recording",
     "Unrecorded",
     "carry_into_threads",
@@ -71,15 +73,20 @@ class Recording:
     piece of a streamed body.
     """
 
-    __slots__ = ("_closed", "_noted", "_outer", "_token", "has_stale_part")
+    __slots__ = ("_closed", "_noted", "_outer", "_snapshots", "_token", "has_stale_part", "route")
 
-    def __init__(self, outer: Recording | None = None) -> None:
-        """Record for a response; `outer` is the recording of the response that asked for this one."""
+    def __init__(self, outer: Recording | None = None, route: str = "-") -> None:
+        """Record for a response; `outer` is the recording of the response that asked for this one.
+
+        `route` is the template of its route, for log lines.
+        """
         self._outer = outer
+        self.route = route
         self.has_stale_part = False
         """Whether the response was made from a stored one that was stale."""
         self._noted: dict[str, set[str] | None] = {}
         """The recorded parts of each whole; None: all of it, or a tag that has no parts."""
+        self._snapshots: set[Position] = set()
         self._closed = False
         self._token: Token[Recording | None] | None = None
 
@@ -126,6 +133,38 @@ class Recording:
             if len(noted) > _MAX_PARTS:
                 self._noted[whole] = None
 
+    @property
+    def closed(self) -> bool:
+        """Whether the response is complete."""
+        return self._closed
+
+    def read_at(self, position: Position) -> None:
+        """Note that rows were read as they were at this position of the log, or later.
+
+        The response is then as old as these rows, however late the recording began.
+        """
+        self._snapshots.add(position)
+        if self._outer is not None:
+            self._outer.read_at(position)
+
+    def oldest(self, began: Position) -> Position:
+        """Return the position that the rows are from; `began` is that of the recording.
+
+        One of another life of the log comes first: nobody can tell what was purged since (I5).
+        """
+        for each in self._snapshots:
+            if each.epoch != began.epoch:
+                return each
+            began = min(began, each, key=_number)
+        return began
+
+    def include(self, earlier: Recording | None) -> None:
+        """Close an earlier recording, and add all that it holds."""
+        if earlier is not None:
+            self.add(earlier.close())
+            for position in earlier._snapshots:
+                self.read_at(position)
+
     def close(self) -> tuple[str, ...]:
         """Return the recorded tags, sorted; what is added later is ignored: the response is complete."""
         self._closed = True
@@ -135,6 +174,10 @@ class Recording:
         for whole, parts in tuple(self._noted.items()):
             tags.update((whole,) if parts is None else parts)
         return tuple(sorted(tags))
+
+
+def _number(position: Position) -> int:
+    return position.id
 
 
 current: ContextVar[Recording | None] = ContextVar("cachemw_recording", default=None)
@@ -167,6 +210,9 @@ class Unrecorded:
 
     def __exit__(self, *_: object) -> None:
         return None
+
+    def include(self, earlier: Recording | None) -> None:
+        """Do nothing."""
 
 
 UNRECORDED = Unrecorded()

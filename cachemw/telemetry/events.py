@@ -138,6 +138,12 @@ EVENTS: Final[dict[EventName, Event]] = {
         "Requests that bypass because outer middleware has put a session or a user into them.",
         "found",
     ),
+    "second_cache_hit": Event(
+        "second_cache.hits",
+        "{hit}",
+        "Values from Django's own cache that recorded responses were made from, without tags.",
+        "alias",
+    ),
 }
 """Event -> its row. The order is that of statistics."""
 

@@ -50,6 +50,19 @@ ORDER_ADVICE: Final = (
     " middleware (add it last to Starlette and FastAPI, list it first in Django's MIDDLEWARE), or give the"
     " route an identity, or same_for_all_users = true"
 )
+SECOND_CACHE_ADVICE: Final = (
+    "what is read from Django's cache brings no tags, so a write of the rows behind it does not purge the"
+    " answer: name them by cachemw.depends_on() beside the read, do not cache twice (cache_page, {% cache %},"
+    " cachalot), or give the route a short ttl"
+)
+MAX_SECOND_CACHES: Final = 1024
+"""Most pairs of a cache and a route that are warned of (I4)."""
+MAX_FUNCTIONS: Final = 256
+"""Most database functions that a process warns of (I4)."""
+FUNCTION_ADVICE: Final = (
+    "if it reads and writes no table, add it to recording.pure_functions; if it only reads tables, to"
+    " recording.reading_functions"
+)
 MAX_MISTAKES: Final = 20
 """Most mistakes logged of one file of flags."""
 
@@ -154,6 +167,8 @@ class Logs:
         self._recent = _Recent(clock)
         self._on_drop = on_drop
         self._dropped = 0
+        self._second_caches: set[tuple[str, str]] = set()
+        self._functions: set[str] = set()
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
@@ -247,6 +262,36 @@ class Logs:
                 return
             self._warned_of_order = True
         self._fault("outer_identity", {"route": route, "found": found, "advice": ORDER_ADVICE})
+
+    def second_cache_hit(self, alias: str, route: str) -> None:
+        """Warn once per process, cache of Django and route that an answer is made from that cache."""
+        pair = (alias, route)
+        with self._lock:
+            known = self._second_caches
+            if pair in known or len(known) >= MAX_SECOND_CACHES:
+                return
+            known.add(pair)
+        fields: Fields = {"alias": alias, "route": route, "advice": SECOND_CACHE_ADVICE}
+        self._fault("second_cache_hit", fields)
+
+    def unknown_functions(self, names: Sequence[str], statement: str, *, writes: bool) -> None:
+        """Warn of database functions that nobody has declared, of each of them once per process.
+
+        `statement` is the shape of one that calls them, without its values. `writes`: it counts as a
+        write of every table.
+        """
+        if not _FAULTS.isEnabledFor(logging.WARNING):
+            return
+        for name in names:
+            with self._lock:
+                if name in self._functions or len(self._functions) >= MAX_FUNCTIONS:
+                    continue
+                self._functions.add(name)
+            counts_as = "a write of every table" if writes else "a read of every table"
+            fields: Fields = {"function": name, "counts_as": counts_as, "statement": statement}
+            _emit(
+                _FAULTS, logging.WARNING, "unknown_function", fields | {"advice": FUNCTION_ADVICE}
+            )
 
     def loop_unsupported(self) -> None:
         """Warn that requests bypass the cache, because their event loop is not asyncio's: once a minute."""

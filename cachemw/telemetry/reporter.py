@@ -119,6 +119,14 @@ class Reporter:
         except Exception:
             self.logs.failed("telemetry_failed")
 
+    def second_cache_hit(self, alias: str, route: str, hits: int) -> None:
+        """Count values from one of Django's caches in a response; warn once of that cache on that route."""
+        try:
+            self.counters.event("second_cache_hit", alias, hits)
+            self.logs.second_cache_hit(alias, route)
+        except Exception:
+            self.logs.failed("telemetry_failed")
+
     def mismatched(self, route: RouteState, difference: Difference) -> None:
         """Count, keep and log that a route in shadow would have served a wrong response."""
         try:

@@ -224,6 +224,7 @@ def _attach(core: Core) -> None:
     """Connect the parts to the log, to OpenTelemetry and to the process."""
     if core.redis:
         core.redis.attach(core.flags, core.published_stats)
+        core.redis.hooks.widen = core.engine.row_tags.widen
     templates = {route.name: route.path for route in core.config.routes}
     instrument(core.reporter.counters, core.stats.gauges, templates=templates)
     reset_in_children(core)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.request.urls import purged_tags
+from cachemw.engine.model.row_tags import plain
+from cachemw.engine.request.urls import named_tags
 from cachemw.invalidation.base import InvalidationLog
 from cachemw.invalidation.graph import Graph
 from cachemw.invalidation.purges import Purge, PurgeResult
@@ -51,10 +52,15 @@ class Purger:
 
         Raises TagError for a tag that cannot be one, and ValueError for a purge of nothing.
         """
-        names = purged_tags(self._engine, tags=tags, urls=urls, routes=routes)
+        names = named_tags(self._engine, tags=tags, urls=urls, routes=routes)
         if not names and not everything:
             raise ValueError("name at least one tag, URL or route, or say everything=True")
-        return Purge(tags=None if everything else self._graph.expand(names), soft=soft)
+        return Purge(tags=None if everything else self._with_dependents(names), soft=soft)
+
+    def _with_dependents(self, tags: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the tags and all that depends on them, without the texts that are keys of rows."""
+        dependents = self._graph.dependents(plain(tags))
+        return self._engine.row_tags.conceal(tuple(dict.fromkeys(tags + dependents)))
 
     def purge(self, wanted: Purge) -> PurgeResult:
         """Purge; block for at most the Redis deadline and `log.confirm_wait`."""
@@ -105,4 +111,4 @@ class Purger:
             raise
 
     def _changed(self, tags: tuple[str, ...]) -> Purge:
-        return Purge(tags=self._graph.expand(tags), confirm_wait=_CHANGE_WAIT)
+        return Purge(tags=self._with_dependents(tags), confirm_wait=_CHANGE_WAIT)

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import quote
 
 Pairs = list[tuple[str, str]]
 Fields = Mapping[str, str] | Sequence[tuple[str, str]]
@@ -104,6 +105,10 @@ class Call:
     """Whether no header tells, though the request says that it is one of HTTP/1."""
     hosts: Sequence[str] = ("shop.example",)
     mount: str = ""
+    raw_mount: str | None = None
+    """How the mount stands on the wire; empty where something in front has taken it off. None: as usual."""
+    tells_target: bool = True
+    """Whether the server tells what the target was on the wire."""
     scheme: str = "http"
     hang_up_after: int | None = None
     """Pieces of the body after which the client goes away."""
@@ -116,6 +121,11 @@ class Call:
         sent = self.body[: self.cut]
         size = self.split or len(sent) or 1
         return [sent[start : start + size] for start in range(0, len(sent), size)] or [b""]
+
+    @property
+    def wired_mount(self) -> str:
+        """The mount as it stands on the wire."""
+        return quote(self.mount) if self.raw_mount is None else self.raw_mount
 
     def framing(self) -> Pairs:
         """Give the field that says how long the body is."""

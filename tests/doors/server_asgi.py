@@ -86,7 +86,7 @@ class AsgiServer:
     async def _ask(self, call: Call) -> Reply:
         exchange = _Exchange(call, self.any_case)
         scope = _scope(call)
-        before = [repr(scope[name]) for name in _OURS]
+        before = [repr(scope.get(name)) for name in _OURS]
         task = asyncio.create_task(self.app(scope, exchange.receive, exchange.send))
         exchange.cancel = task.cancel
         self.tasks.append(task)
@@ -97,7 +97,7 @@ class AsgiServer:
         except (Exception, asyncio.CancelledError) as raised:
             error = raised
         exchange.check_end(error)
-        assert [repr(scope[name]) for name in _OURS] == before, "the server's scope was changed"
+        assert [repr(scope.get(name)) for name in _OURS] == before, "the server's scope was changed"
         return exchange.reply(error)
 
 
@@ -217,7 +217,7 @@ class _Exchange:
 def _scope(call: Call) -> Message:
     raw, _, query = call.target.partition("?")
     headers = [("host", host) for host in call.hosts] + call.headers + call.framing()
-    return {
+    scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": "2" if call.unannounced else "1.1",
@@ -226,11 +226,14 @@ def _scope(call: Call) -> Message:
         "scheme": call.scheme,
         "method": call.method,
         "root_path": call.mount,
-        "path": call.mount + unquote(raw),
-        "raw_path": (call.mount + raw).encode("latin-1"),
+        "path": unquote(call.wired_mount + raw),
+        "raw_path": (call.wired_mount + raw).encode("latin-1"),
         "query_string": query.encode("latin-1"),
         "headers": [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in headers],
     }
+    if not call.tells_target:
+        del scope["raw_path"]
+    return scope
 
 
 async def _until(condition: Callable[[], bool]) -> None:

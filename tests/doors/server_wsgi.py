@@ -144,10 +144,10 @@ def _environ(call: Call) -> dict[str, Any]:
     path = raw if raw.startswith("/") else "/" + raw.partition("://")[2].partition("/")[2]
     environ: dict[str, Any] = {
         "REQUEST_METHOD": call.method,
-        "SCRIPT_NAME": call.mount,
+        "SCRIPT_NAME": call.mount.encode().decode("latin-1"),
         "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
         "QUERY_STRING": query,
-        "RAW_URI": call.target if not raw.startswith("/") else call.mount + call.target,
+        "RAW_URI": call.wired_mount + call.target,
         "SERVER_NAME": "127.0.0.1",
         "SERVER_PORT": "80",
         "SERVER_PROTOCOL": "HTTP/1.1",
@@ -162,6 +162,8 @@ def _environ(call: Call) -> dict[str, Any]:
     }
     if call.chunked or call.unannounced:
         environ["wsgi.input_terminated"] = True
+    if not call.tells_target:
+        del environ["RAW_URI"]
     hosts = [("host", host) for host in call.hosts]
     for name, value in [*hosts, *call.headers, *call.framing()]:
         variable = name.upper().replace("-", "_")

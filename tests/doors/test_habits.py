@@ -175,7 +175,7 @@ def environ() -> dict[str, Any]:
 @pytest.mark.parametrize("spelling", ["/%73hop", "/shop"])
 @pytest.mark.parametrize("url", ["/shop/p", "http://shop.example/shop/p", "/%73hop/p"])
 def test_a_purge_reaches_every_spelling_of_a_mount(spelling: str, url: str) -> None:
-    # Guard: `split_mount`, for ASGI and for WSGI.
+    # Guard: `paths_of`, for ASGI and for WSGI.
     raw = f"{spelling}/p"
 
     async def main() -> None:

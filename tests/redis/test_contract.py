@@ -282,7 +282,7 @@ def test_what_is_dead_when_it_is_put_is_not_there(store: Store, clock: FakeClock
 
 
 def name_of(name: str) -> str:
-    return f"cachemw:{{contract:{key(name).digest.hex()}}}:e1"
+    return f"cachemw:{{contract:{key(name).digest.hex()}}}:e2"
 
 
 def test_another_keys_bytes_are_no_entry(
@@ -322,7 +322,7 @@ PLANTED: dict[str, tuple[str | None, Callable[[Any, str], object]]] = {
             "SETBIT", name, 900, 1 - server.command("GETBIT", name, 900)
         ),
     ),
-    "another version": ("version", lambda server, name: server.command("SETRANGE", name, 3, b"\2")),
+    "another version": ("version", lambda server, name: server.command("SETRANGE", name, 3, b"\1")),
     "another secret's": ("checksum", lambda server, name: sealed_by(server, name, secret=b"other")),
     "another namespace's": ("key", lambda server, name: sealed_by(server, name, namespace="other")),
     "a list": (

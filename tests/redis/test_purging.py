@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -158,6 +159,34 @@ def test_what_is_fetched_after_a_confirmed_purge_can_be_used(caches: Caches, doo
         until(lambda: purge(site.cache, door, tags=[PURGE_TAG]).confirmed)
         site.get("/things/7")
         assert site.hits("/things/7")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("consistency", ["bounded", "strict"])
+@pytest.mark.parametrize("what", [{"tags": ["things"]}, {"everything": True}], ids=str)
+@pytest.mark.parametrize("door", ["threads", "a loop"])
+def test_it_can_be_used_each_time_also_while_another_process_purges(
+    caches: Caches, door: str, what: dict[str, Any], consistency: str
+) -> None:
+    # Guard: as before. A position that is behind the purge only now and then shows in many rounds.
+    site = Site(caches.make(consistency={"low": consistency}))
+    other, over = Cache.from_dict(options(caches.url)), threading.Event()  # it follows nothing
+
+    def purge_others() -> None:
+        while not over.wait(0.002):
+            other.purge(tags=["thing:8"])
+
+    noise = threading.Thread(target=purge_others)
+    noise.start()
+    try:
+        for _ in range(200):
+            until(lambda: purge(site.cache, door, **what).confirmed)
+            assert not site.hits("/things/7")
+            assert site.hits("/things/7")
+    finally:
+        over.set()
+        noise.join()
+        other.close()
 
 
 def test_a_hung_follower_leaves_a_purge_appended_and_applies_it_when_it_goes_on(

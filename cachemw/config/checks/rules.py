@@ -19,6 +19,7 @@ from cachemw.errors import Problem
 __all__ = [
     "body_of_methods",
     "flagged_routes",
+    "functions_once",
     "heuristic_of_response",
     "known_kinds",
     "one_answer_for_users",
@@ -43,6 +44,16 @@ def planned_size(memory: Any) -> Problems:
             "planned_size",
             f"{memory.planned_size} bytes are more than max_size ({memory.max_size}): raise max_size",
         )
+
+
+def functions_once(recording: Any) -> Problems:
+    """Check that no function is said both to read tables and to read none."""
+    for number, name in enumerate(recording.pure_functions):
+        if isinstance(name, str) and name in recording.reading_functions:
+            yield Problem(
+                f"pure_functions[{number}]",
+                f"{show(name)} is in `reading_functions` too: leave it out of one of them",
+            )
 
 
 def one_query_rule(route: Any) -> Problems:

@@ -22,6 +22,7 @@ from cachemw.engine.model.outcomes import FAILED
 from cachemw.engine.model.plan import Plan
 from cachemw.engine.model.router import Router
 from cachemw.engine.model.routes import Extra, RouteState, Target
+from cachemw.engine.model.row_tags import RowTags
 from cachemw.engine.model.variants import Variants
 from cachemw.engine.privacy.bypass import watched
 from cachemw.http.cache_control import CacheControl
@@ -50,6 +51,7 @@ class Engine:
         """Methods whose body is part of the key on some route. Bodies of others are not looked at."""
         self.router = router
         self.keys = keys
+        self.row_tags = RowTags(keys)
         self.watched = watched(
             frozenset(name for route in routes for name in route.varies),
             settings.identity_names,

@@ -158,7 +158,7 @@ def _hold(
     """Hold a response as a shadow, by the rules by which it would be stored."""
     if collector is None or refusal(collector, body, now) is not None:
         return
-    tags = tags_of(collector.fetch, collector.head.headers, collector.tags)
+    tags = tags_of(engine, collector.fetch, collector.head.headers, collector.tags)
     if has_too_many_tags(engine, collector.fetch, tags):
         return
     known = engine.shadows.get(collector.fetch.digest)

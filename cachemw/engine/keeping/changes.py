@@ -8,7 +8,7 @@ from cachemw.engine.core.engine import Engine
 from cachemw.engine.model.routes import RouteState
 from cachemw.engine.model.tags import fill, group_tag, normalise
 from cachemw.engine.privacy.bypass import host_of, is_host, normalised_host
-from cachemw.engine.request.urls import tags_of_listed_url, tags_of_target
+from cachemw.engine.request.urls import paths_of, tags_of_listed_url, tags_of_target
 from cachemw.errors import TagError
 from cachemw.http.groups import invalidated_groups
 from cachemw.http.invalidation import invalidates, targets
@@ -17,7 +17,6 @@ from cachemw.http.messages import Head, Request
 __all__ = ["invalid_tags"]
 
 _FAMILY = ":*"
-_ALLOWED_IN_PATH = bytes({*range(0x21, 0x7F)} - {*b"?#"})
 
 
 def invalid_tags(engine: Engine, request: Request, head: Head) -> tuple[str, ...]:
@@ -30,13 +29,12 @@ def invalid_tags(engine: Engine, request: Request, head: Head) -> tuple[str, ...
     name = normalised_host(host)
     tags = [] if match is None else _declared(engine.routes[match[0]], match[1])
     tags += [group_tag(name, group) for group in invalidated_groups(head.headers)]
-    # Otherwise the host in `base` would run on into the path.
-    if request.raw_path.startswith(b"/"):
-        path = request.mount.encode("utf-8", "surrogateescape") + request.raw_path
+    for path in paths_of(request):
         tags += tags_of_target(engine, name, path, request.query)
-        # Some servers let bytes through that a URI must not have (RFC 3986 §2).
-        base = f"{request.scheme}://{host}{quote(path, safe=_ALLOWED_IN_PATH)}"
-        tags += _named(engine, targets(head.headers, base))
+        # What ends TLS in front of the server hides the scheme, and the tags have none.
+        for scheme in ("http", "https"):
+            base = f"{scheme}://{host}{quote(path, errors='surrogateescape')}"
+            tags += _named(engine, targets(head.headers, base))
     return tuple(dict.fromkeys(tags))
 
 

@@ -238,7 +238,7 @@ def store(
     Return its entry and what the shared store gets; None if the response was refused after all.
     """
     fetch = collector.fetch
-    tags = tags_of(fetch, collector.head.headers, collector.tags)
+    tags = tags_of(engine, fetch, collector.head.headers, collector.tags)
     known = engine.memory.get(fetch.digest)
     entry, items = entries_of(engine, collector, body, tags, known)
     if has_too_many_tags(engine, fetch, tags):
@@ -326,7 +326,8 @@ def _entry(
         stale_error_until=stale_error_until,
         dies_at=dies_at,
         route=collector.fetch.cacheable.route.name,
-        position=collector.fetch.position,  # I5: from before the call
+        # I5: from before the call, and from before the first row was read that the response shows
+        position=collector.fetch.oldest(collector.fetch.position),
         tags=tags,
     )
 

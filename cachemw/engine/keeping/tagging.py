@@ -39,7 +39,9 @@ def take_tags(engine: Engine, head: Head) -> tuple[Head, tuple[str, ...]]:
     return head, tuple(tags)
 
 
-def tags_of(fetch: Fetch, headers: Fields, given: tuple[str, ...]) -> tuple[str, ...]:
+def tags_of(
+    engine: Engine, fetch: Fetch, headers: Fields, given: tuple[str, ...]
+) -> tuple[str, ...]:
     """Return all tags of a response that is being stored, and end its recording.
 
     `given` are the tags from its headers.
@@ -49,4 +51,5 @@ def tags_of(fetch: Fetch, headers: Fields, given: tuple[str, ...]) -> tuple[str,
         host = normalised_host(host_of(fetch.cacheable.request).decode("ascii"))
         own += tuple(group_tag(host, group) for group in groups(headers))
     tags = fetch.cacheable.plan.tags
-    return with_families(tags + own) if own else tags
+    conceal = engine.row_tags.conceal
+    return with_families(conceal(tags + own)) if own else conceal(tags)

@@ -5,6 +5,7 @@ Reading order:
 - `entry`: what the tiers store: entries and Vary markers.
 - `keys`: the encoding and the digests of keys.
 - `tags`: the names that purges use.
+- `row_tags`: digests in place of the texts in tags of rows.
 - `routes`: routes as the engine runs them.
 - `router`: finding the route of a path.
 - `query`: the query as a route reads it.

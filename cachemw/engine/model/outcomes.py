@@ -38,6 +38,7 @@ EventName = Literal[
     "bad_tags",
     "shadow_mismatch",
     "outer_identity",
+    "second_cache_hit",
 ]
 """What is counted besides the outcomes of requests. `telemetry.events` describes each one."""
 

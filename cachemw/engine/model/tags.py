@@ -129,15 +129,45 @@ def group_tag(host: str, group: str) -> str:
     return normalise(f"{_RESERVED}group:{host} {group}")
 
 
-def url_tags(host: str, path: bytes, query: bytes) -> tuple[str, str]:
+def url_tags(host: str, path: str, query: bytes) -> tuple[str, str]:
     """Return the two tags of a URL: on any host, and on this host.
 
-    The path (mount included) is percent-decoded, so a purge removes every spelling of the URL.
+    The path (mount included) is decoded. All spellings of a URL have the same tags.
     """
-    plain = unquote_to_bytes(path) if b"%" in path else path
-    decoded = plain.decode("utf-8", "surrogateescape")
-    target = f"{decoded}?{query.decode('latin-1')}" if query else decoded
+    target = _folded_path(path)
+    if query:
+        target += f"?{_folded_query(query)}"
     any_host, this_host = f"{_RESERVED}{target}", f"{_RESERVED}{host}{target}"
     if _PLAIN.fullmatch(this_host):  # then so is the shorter one
         return any_host, this_host
     return normalise(any_host), normalise(this_host)
+
+
+def _folded_path(path: str) -> str:
+    """Return the same text for all decoded paths that some server or framework takes for one.
+
+    - Bytes that are not UTF-8 become U+FFFD in ASGI servers and Werkzeug, and `%FF` in Django. A mount may
+      have come percent-encoded too. So the path is decoded once more, to characters.
+    - Flask merges slashes at the start of a path, Apache merges all of them and resolves dots.
+    """
+    if not path.isascii() or "%" in path:
+        data = unquote_to_bytes(path.encode("utf-8", "surrogateescape"))
+        path = data.decode("utf-8", "replace")
+    if "//" not in path and "/." not in path:
+        return path
+    kept: list[str] = []
+    *segments, last = path.split("/")
+    for segment in (*segments, last):
+        if segment == "..":
+            del kept[-1:]
+        elif segment not in ("", "."):
+            kept.append(segment)
+    end = "/" if kept and last in ("", ".", "..") else ""
+    return f"/{'/'.join(kept)}{end}"
+
+
+def _folded_query(query: bytes) -> str:
+    """Return the same text for all spellings of a query."""
+    if b"%" not in query and b"+" not in query:
+        return query.decode("latin-1")
+    return unquote_to_bytes(query.replace(b"+", b" ")).decode("latin-1")

@@ -55,6 +55,8 @@ class Fetch(Struct, kw_only=True, eq=False):
     """Ends the recording of this call, and returns the tags of what the application has read."""
     has_stale_part: Callable[[], bool] = bool
     """Tells whether the application has used a stored response that was stale."""
+    oldest: Callable[[Position], Position] = lambda position: position
+    """Returns the position that the rows are from which the application has read (I5)."""
 
     @property
     def may_ask_again(self) -> bool:

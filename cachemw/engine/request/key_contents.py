@@ -48,8 +48,7 @@ def read_key(full: bytes) -> KeyContents:
     if len(parts) != _TARGET or None in parts:
         raise ValueError("this is not the key of a request")
     _, scheme, host, mount, path, decoded, query = map(_bytes, parts)
-    # The path begins with the mount as it was spelt.
-    if mount and unquote_to_bytes(path) == mount + decoded:
+    if unquote_to_bytes(path) != decoded:  # then the mount is in it, as it was spelt
         mount = b""
     url = (
         f"{_text(scheme)}://{_text(host)}{quote(mount, safe=_IN_PATH)}{quote(path, safe=_IN_PATH)}"

@@ -39,6 +39,7 @@ from cachemw.engine.privacy.bypass import (
 from cachemw.engine.privacy.cookie_rules import Cookies
 from cachemw.engine.privacy.identity_headers import is_nobody
 from cachemw.engine.request.bodies import body_part, body_reason, may_mutate, unkeyed_body
+from cachemw.engine.request.urls import paths_of
 from cachemw.http import request_control
 from cachemw.http.conditional import is_conditional
 from cachemw.http.fields import Fields, Pair
@@ -210,21 +211,23 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
     query = route.read_query(request.query)
     host = host_of(request)
     name = normalised_host(host.decode("latin-1"))
-    mount = request.mount.encode("utf-8", "surrogateescape")
     key = engine.keys.make(
         (
             request.scheme.encode("ascii", "replace"),
             host,
-            mount,
-            request.raw_mount + request.raw_path,
+            request.mount.encode("utf-8", "surrogateescape"),
+            request.raw_path,
             request.path.encode("utf-8", "surrogateescape"),
             query,
         )
     )
     tags = [normalise(fill(template, params)) for template in route.tags]
-    tags += [route.own_tag, *url_tags(name, mount + request.raw_path, query)]
-    if route.language is not None and query:  # so that a change purges what was asked by GET too
-        tags += url_tags(name, mount + request.raw_path, b"")
+    tags.append(route.own_tag)
+    # A change has to purge what was asked in a query language by GET too.
+    queries = (query, b"") if route.language is not None and query else (query,)
+    for path in paths_of(request):
+        for each in queries:
+            tags += url_tags(name, path, each)
     # The families of a route's tags are the same for all targets, unless a value has a colon in it.
     families = route.families
     if ":" in "".join(params.values()):

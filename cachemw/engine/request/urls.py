@@ -11,15 +11,34 @@ from cachemw.engine.core.engine import Engine
 from cachemw.engine.model.tags import purged_tag, route_tag, url_tags
 from cachemw.engine.privacy.bypass import normalised_host
 from cachemw.errors import TagError
+from cachemw.http.messages import Request
 
-__all__ = ["purged_tags", "tags_of_listed_url", "tags_of_target", "tags_of_url"]
+__all__ = [
+    "named_tags",
+    "paths_of",
+    "purged_tags",
+    "tags_of_listed_url",
+    "tags_of_target",
+    "tags_of_url",
+]
 
 MAX_MOUNT = 32
 """Path segments. No application is mounted deeper, and each one costs a match of a client's path (I4)."""
-_SLASH = re.compile("/")
+_ENDS_OF_MOUNTS = re.compile(r"/|(?<!/)\Z")
+"""Where a mount may end: before a slash, or at the end, for the root of the mount."""
 
 
 def purged_tags(
+    engine: Engine, *, tags: Iterable[str], urls: Iterable[str], routes: Iterable[str]
+) -> tuple[str, ...]:
+    """Return the tags of everything that a purge names, as entries carry them.
+
+    Raises what `named_tags` raises.
+    """
+    return engine.row_tags.conceal(named_tags(engine, tags=tags, urls=urls, routes=routes))
+
+
+def named_tags(
     engine: Engine, *, tags: Iterable[str], urls: Iterable[str], routes: Iterable[str]
 ) -> tuple[str, ...]:
     """Return the tags of everything that a purge names, each once.
@@ -41,15 +60,38 @@ def purged_tags(
     return tuple(dict.fromkeys(wanted))
 
 
+def paths_of(request: Request) -> tuple[str, ...]:
+    """Return the decoded paths by which a purge may name what a request asks for; mostly one.
+
+    - the path below the mount with the mount before it, which is what the application takes it for;
+    - the mount alone, for its root: `/shop` is `/shop/` to most applications;
+    - the path as the server got it. Something in front may have taken the mount off, or the server may
+      have changed the path for the application.
+    """
+    if not request.path.startswith("/"):
+        return ()
+    paths = [request.mount + request.path]
+    if request.mount and request.path == "/":
+        paths.append(request.mount)
+    if request.raw_path.startswith(b"/") and (wired := _decoded(request.raw_path)) not in paths:
+        paths.append(wired)
+    return tuple(paths)
+
+
+def _decoded(path: bytes) -> str:
+    plain = unquote_to_bytes(path) if b"%" in path else path
+    return plain.decode("utf-8", "surrogateescape")
+
+
 def tags_of_listed_url(engine: Engine, url: str) -> list[str]:
     """Return the tags of a URL as `tags_of_url` does; none if no route matches it."""
     return tags_of_target(engine, *_target(url))
 
 
-def tags_of_target(engine: Engine, host: str, path: bytes, query: bytes) -> list[str]:
+def tags_of_target(engine: Engine, host: str, path: str, query: bytes) -> list[str]:
     """Return the tags of what a request names; none if no route matches it.
 
-    `host` is normalised. The path (mount included) and the query are as they came.
+    `host` is normalised. The path (mount included) is decoded, the query is as it came.
     """
     read = _queries(engine, path, query)
     return _tags(host, path, {query, *read}) if read else []
@@ -65,8 +107,8 @@ def tags_of_url(engine: Engine, url: str) -> list[str]:
     return _tags(host, path, {query, *_queries(engine, path, query)})
 
 
-def _target(url: str) -> tuple[str, bytes, bytes]:
-    """Return host (empty if there is none), path and query of a URL."""
+def _target(url: str) -> tuple[str, str, bytes]:
+    """Return host (empty if there is none), decoded path and query of a URL."""
     try:
         url.encode("utf-8", "surrogateescape")  # bytes that are not UTF-8 come as half surrogates
         parts = urlsplit(url)
@@ -76,12 +118,22 @@ def _target(url: str) -> tuple[str, bytes, bytes]:
         raise TagError(f"{url!r}: a URL to purge is a path (/products/1) or http(s)://host/path")
     if parts.scheme not in ("", "http", "https"):
         raise TagError(f"{url!r}: only http and https are cached")
-    host = normalised_host(parts.netloc.rpartition("@")[2])
+    host = normalised_host(_ascii(parts.netloc.rpartition("@")[2]))
     path, query = (text.encode("utf-8", "surrogateescape") for text in (parts.path, parts.query))
-    return host, path, query
+    return host, _decoded(path), query
 
 
-def _tags(host: str, path: bytes, queries: set[bytes]) -> list[str]:
+def _ascii(host: str) -> str:
+    """Return a host as clients send it, also if it is written in other letters (RFC 5890)."""
+    if host.isascii():
+        return host
+    try:
+        return host.encode("idna").decode("ascii")
+    except UnicodeError as error:
+        raise TagError(f"{host!r} is no host: {error}") from None
+
+
+def _tags(host: str, path: str, queries: set[bytes]) -> list[str]:
     """Return the URL tags for each of these queries."""
     tags = []
     for each in queries:
@@ -90,13 +142,11 @@ def _tags(host: str, path: bytes, queries: set[bytes]) -> list[str]:
     return tags
 
 
-def _queries(engine: Engine, path: bytes, query: bytes) -> set[bytes]:
+def _queries(engine: Engine, path: str, query: bytes) -> set[bytes]:
     """Return the query as it is read by each route that matches below some mount."""
     queries = set()
-    decoded = unquote_to_bytes(path).decode("utf-8", "surrogateescape")
-    for slash in islice(_SLASH.finditer(decoded), MAX_MOUNT + 1):
-        mount, below = decoded[: slash.start()], decoded[slash.start() :]
-        match = engine.router.match(mount, below)
+    for end in islice(_ENDS_OF_MOUNTS.finditer(path), MAX_MOUNT + 1):
+        match = engine.router.match(path[: end.start()], path[end.start() :] or "/")
         if match is not None:
             queries.add(engine.routes[match[0]].read_query(query))
     return queries

@@ -37,6 +37,7 @@ import random
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cachemw.config.model import LogSettings as LogConfig
@@ -326,6 +327,8 @@ class RedisLog:
             self._hooks.flags(record.document)
             self.floors.advance(record_number)
         else:
+            if record.tags is not None:
+                record = replace(record, tags=self._hooks.widen(record.tags))
             self.floors.apply(record_number, record.tags, soft=record.soft)
             self._recent.add(record, appended_at(record_number))
         self._cursor = record_number

@@ -21,6 +21,8 @@ class LogHooks:
         """Called with the live flags when they change."""
         self.newest_flags: Callable[[bytes | None], bytes | None] = lambda document: document
         """Return the newer of two: the live flags in Redis, and those that this process knows."""
+        self.widen: Callable[[tuple[str, ...]], tuple[str, ...]] = lambda tags: tags
+        """Return the tags of a record as this process knows them, which has perhaps another secret."""
         self.tick: Callable[[redis.Redis], None] = lambda client: None
         """Called after each poll. The client may be used to publish."""
         self.rejoined: Callable[[], None] = lambda: None

@@ -12,9 +12,9 @@ from cachemw.recording.sql.observed import Observed
 from cachemw.recording.sql.rows import Schema, spell
 from cachemw.recording.sql.written_rows import Changes
 
-__all__ = ["learn_keys"]
+__all__ = ["REPORTING", "learn_keys"]
 
-_LAST_ROW = frozenset({"sqlite", "mysql"})
+REPORTING = frozenset({"sqlite", "mysql"})
 """Vendors whose drivers report the key that was generated last, after any insert."""
 
 
@@ -26,10 +26,10 @@ def learn_keys(
         return
     write = observed.writes[0]
     table = schema.get(write.table)
-    if table is None or table.key is None or not changes.unknown_keys(write.table):
+    if table.key is None or not changes.unknown_keys(write.table):
         return
     values: Iterable[object] = _returned(cursor, table.key)
-    if table.generated and vendor in _LAST_ROW:
+    if table.generated and vendor in REPORTING:
         values = (getattr(cursor, "lastrowid", None),)
     for value in values:
         key = spell(table.kinds.get(table.key), value)

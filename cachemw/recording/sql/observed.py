@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from cachemw.recording.sql.tokens import Key
+from cachemw.recording.sql.lexical.folding import Key
 
 __all__ = [
     "OPAQUE",
@@ -92,6 +92,10 @@ class Observed:
     """The parameters of each placeholder: one, or those of a list that was folded."""
     count: int = 0
     """The number of positional parameters; -1 where it is not sure which placeholder is which."""
+    unknown_functions: tuple[str, ...] = ()
+    """The functions that it calls and that nobody knows: because of them it may read and write anything."""
+    shape: str = ""
+    """Where there are any, the text without its values, to be shown in a log."""
 
     @property
     def changes(self) -> bool:

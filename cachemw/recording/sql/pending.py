@@ -1,12 +1,49 @@
-"""Changes of a transaction, kept to be purged once it is committed."""
+"""Changes of a transaction, kept to be purged once it is committed.
+
+Savepoints are followed by their names. A database allows several savepoints of one name, and a rollback
+goes to the newest. Names that differ in quotes or in case count as equal here. So the savepoint that is
+found is never older than the one that the database means, and no change is dropped that it keeps (I5).
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Literal, NamedTuple
 
 from cachemw.recording.sql.written_rows import Changes
 
-__all__ = ["Pending"]
+__all__ = ["Pending", "Savepoint", "read_savepoint"]
+
+_SAVEPOINT = re.compile(
+    r"""\s* (?: (?P<begin> SAVEPOINT )
+    | (?P<rollback> ROLLBACK (?:\s+(?:WORK|TRANSACTION))? \s+ TO (?:\s+SAVEPOINT)? )
+    | (?P<release> RELEASE (?:\s+SAVEPOINT)? ) )
+    \s+ (?P<name> \S.*? ) \s* ;? \s*""",
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
+_LONGEST = 300
+"""Characters of a statement about a savepoint."""
+
+
+class Savepoint(NamedTuple):
+    """A statement about a savepoint."""
+
+    action: Literal["begin", "release", "rollback"]
+    name: str
+
+
+def read_savepoint(sql: object) -> Savepoint | None:
+    """Return what a statement does to a savepoint; None for any other statement."""
+    found = _SAVEPOINT.fullmatch(sql) if isinstance(sql, str) and len(sql) < _LONGEST else None
+    if found is None:
+        return None
+    if found["begin"]:
+        return Savepoint("begin", found["name"])
+    return Savepoint("rollback" if found["rollback"] else "release", found["name"])
+
+
+def _comparable(name: str) -> str:
+    return name.strip("\"`[]'").casefold()
 
 
 class Pending:
@@ -31,17 +68,46 @@ class Pending:
 
     def begin_savepoint(self, savepoint: str) -> None:
         """Keep the changes that follow apart, so that a rollback to the savepoint drops them."""
-        self._levels.append((savepoint, Changes()))
+        self._levels.append((_comparable(savepoint), Changes()))
 
-    def roll_back_to(self, savepoint: str) -> None:
-        """Drop the changes since a savepoint; for one that is not known, drop nothing."""
-        names = [name for name, _ in self._levels]
-        if savepoint in names[1:]:
-            del self._levels[names.index(savepoint, 1) :]
+    def roll_back_to(self, savepoint: str) -> Changes:
+        """Drop the changes since a savepoint, and return them; for one that is not known, drop nothing.
+
+        The savepoint stays.
+        """
+        number = self._newest(savepoint)
+        if number is None:
+            return Changes()
+        dropped = _joined(self._levels[number:])
+        self._levels[number:] = [(self._levels[number][0], Changes())]
+        return dropped
+
+    def release(self, savepoint: str) -> None:
+        """Forget a savepoint: the changes since then belong to the one around it."""
+        number = self._newest(savepoint)
+        if number is not None:
+            name, changes = self._levels[number - 1]
+            changes.merge(_joined(self._levels[number:]))
+            self._levels[number - 1 :] = [(name, changes)]
+
+    def _newest(self, savepoint: str) -> int | None:
+        name = _comparable(savepoint)
+        numbers = range(len(self._levels) - 1, 0, -1)
+        return next((each for each in numbers if self._levels[each][0] == name), None)
+
+    def all(self) -> Changes:
+        """Return all changes, those that may be committed too."""
+        return _joined([("", self.maybe_committed), *self._levels])
 
     def take_tags(self) -> tuple[str, ...]:
         """Return the tags of all changes, and count these as possibly committed from now on."""
-        for _, changes in self._levels:
-            self.maybe_committed.merge(changes)
+        self.maybe_committed = self.all()
         self._levels = [("", Changes())]
         return self.maybe_committed.tags()
+
+
+def _joined(levels: list[tuple[str, Changes]]) -> Changes:
+    found = Changes()
+    for _, changes in levels:
+        found.merge(changes)
+    return found

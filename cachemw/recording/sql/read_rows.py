@@ -8,7 +8,6 @@ from typing import Protocol
 from cachemw.recording.sql.observed import Observed, Read
 from cachemw.recording.sql.parameters import Parameters, ParameterValues
 from cachemw.recording.sql.rows import (
-    NO_TABLE,
     UNKNOWN,
     Schema,
     Table,
@@ -38,8 +37,10 @@ def record(recording: _ReadTags, observed: Observed, params: Parameters, schema:
         return
     values = ParameterValues(observed, params)
     for read in observed.reads:
+        if read.table in schema.ignored:
+            continue
         whole = table_tag(read.table)
-        row_tags = _row_tags(read, schema.get(read.table, NO_TABLE), values)
+        row_tags = _row_tags(read, schema.get(read.table), values)
         if row_tags is None:
             recording.add((whole,))
         else:

@@ -27,23 +27,29 @@ many; the other way round would serve old responses. This decides every doubt he
 - Where a read has several conditions, any one of them is enough: the rows meet all of them.
 - More than `MAX_ROWS` rows count as the whole table.
 
+A key that is a text may be a secret: a session's, or a token. It stands in these tags behind an apostrophe,
+as long as they are in the memory of the process that reads or writes the row. Wherever a tag goes from
+there, `engine.model.row_tags` replaces the text by a keyed digest.
+
 Tables and columns are in lower case throughout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
+from hashlib import blake2b
 from uuid import UUID
 
+from cachemw.engine.model.row_tags import DATABASE, QUOTE
 from cachemw.engine.model.tags import normalise
 from cachemw.recording.sql.observed import Kind
 
 __all__ = [
     "ALL",
     "MAX_ROWS",
-    "NO_TABLE",
     "UNKNOWN",
     "Schema",
     "Table",
@@ -62,6 +68,10 @@ MAX_ROWS = 64
 """Most rows of one table that are named by their keys; more of them count as all rows."""
 _MAX_TEXT = 100
 """Most characters of a text that may be a key in a tag."""
+_MAX_TABLE, _MAX_COLUMN = 120, 80
+"""Most characters of the names of a table and of a column in a tag, so that a tag with both and a digest has
+less than 256, the most that it may have."""
+_HEXADECIMAL = frozenset("0123456789abcdef")
 _MAX_DIGITS = 15
 """Most digits of a text that counts as a number. MySQL compares a text with a number as doubles, which
 are exact up to 15 digits."""
@@ -88,11 +98,21 @@ class Table:
     too (ON UPDATE)."""
 
 
-Schema = Mapping[str, Table]
-"""The tables by their names, as `statements.table_name` spells them."""
-
-NO_TABLE = Table()
+_NO_TABLE = Table()
 """A table of which nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The known facts about tables, whose names are as `statements.table_name` spells them."""
+
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    ignored: Container[str] = frozenset()
+    """The tables that are not recorded."""
+
+    def get(self, table: str) -> Table:
+        """Return what is known of a table, which may be nothing."""
+        return self.tables.get(table, _NO_TABLE)
 
 
 # -- values ----------------------------------------------------------------------------------------
@@ -115,16 +135,17 @@ def _text(value: object) -> str | None:
     if not value.isascii() or not value.isprintable():
         return None
     # Collations may ignore case and trailing spaces.
-    spelt = value.rstrip(" ").casefold()
-    return spelt if 0 < len(spelt) <= _MAX_TEXT else None
+    spelt = normalise(value.rstrip(" ").casefold()).replace(":", "%3a")
+    return f"{QUOTE}{spelt}" if 0 < len(spelt) <= _MAX_TEXT else None
 
 
 def _uuid(value: object) -> str | None:
     if type(value) is UUID:
-        return value.hex
+        return f"{QUOTE}{value.hex}"
     if type(value) is str and len(value) in (32, 36):
         plain = value.replace("-", "").lower()
-        return plain if len(plain) == 32 and not set(plain) - set("0123456789abcdef") else None
+        if len(plain) == 32 and not set(plain) - _HEXADECIMAL:
+            return f"{QUOTE}{plain}"
     return None
 
 
@@ -149,16 +170,26 @@ def table_tag(table: str) -> str:
     A colon in the name would look like the end of the table, a star or a question mark like one of
     the tags above, so they are percent-encoded.
     """
-    for sign, code in ((":", "%3A"), ("*", "%2A"), ("?", "%3F")):
-        table = table.replace(sign, code)
-    return normalise(f"db:{table}")
+    return f"{DATABASE}{_name(table, _MAX_TABLE)}"
+
+
+@lru_cache(maxsize=4096)  # tables and columns are few
+def _name(name: str, longest: int) -> str:
+    """Return the name of a table or column as tags have it. A longer one is shortened to a digest."""
+    for sign, code in ((":", "%3A"), ("*", "%2A"), ("?", "%3F"), ("=", "%3D")):
+        name = name.replace(sign, code)
+    spelt = normalise(name)
+    if len(spelt) <= longest:
+        return spelt
+    digest = blake2b(name.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+    return f"{spelt[: longest - 33]}~{digest}"
 
 
 def key_tag(table: str, key: str) -> str:
     """Return the tag of a row; `key` is the spelling of its primary key."""
-    return normalise(f"{table_tag(table)}:{key}")
+    return f"{table_tag(table)}:{key}"
 
 
 def by_tag(table: str, column: str, value: str) -> str:
     """Return the tag of the rows with this foreign key; `value` is its spelling."""
-    return normalise(f"{table_tag(table)}:by:{column}={value}")
+    return f"{table_tag(table)}:by:{_name(column, _MAX_COLUMN)}={value}"

@@ -3,11 +3,12 @@
 How a text is understood:
 
 1. `observe` remembers its result by the text: applications run the same few hundred texts.
-2. `tokens` normalises a new text: it removes comments, numbers the placeholders and folds lists, so
-   that texts which differ in the length of their lists only are parsed once.
-3. The first word decides. Queries and changes of rows are parsed (`syntax_trees`). `CREATE`, `ALTER` and
-   `DROP` are matched with regular expressions, for databases differ too much in them. Statements about
-   the connection (`SET`, `SAVEPOINT`, ...) read and write no table. All others are opaque.
+2. `lexical.tokens` normalises a new text: it removes comments, numbers the placeholders and folds lists, so
+   that texts which differ in the length of their lists only are looked at once.
+3. The first word decides. Queries and changes of rows are parsed (`syntax_trees`); `unparsed` looks at what
+   the parser refuses. `definitions` reads `CREATE`, `ALTER` and `DROP`. Statements about the connection
+   (`SET`, `SAVEPOINT`, ...) read and write no table. All others are opaque.
+4. The functions that it calls are judged by their names (`functions`).
 
 Nothing is raised. A text that cannot be understood is opaque: it may read and write anything. So a
 response made with it is purged by every write, and running it purges every response that read from a
@@ -23,12 +24,28 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
-import sqlglot
-
-from cachemw.recording.sql.observed import OPAQUE, QUIET, Observed, Write
-from cachemw.recording.sql.syntax_trees import understand
-from cachemw.recording.sql.tokens import normalise_text
+from cachemw.recording.sql.definitions import DEFINITIONS
+from cachemw.recording.sql.functions.known import BUILT_IN, KnownFunctions
+from cachemw.recording.sql.functions.language import SqlLanguage, language_of
+from cachemw.recording.sql.lexical.calls import count_aliases_by_as
+from cachemw.recording.sql.lexical.parsing import parse
+from cachemw.recording.sql.lexical.rewriting import prepare, write_text
+from cachemw.recording.sql.lexical.shapes import shape_of
+from cachemw.recording.sql.lexical.tokens import normalise_text
+from cachemw.recording.sql.lexical.words import Words, read_words
+from cachemw.recording.sql.observed import OPAQUE, QUIET, Observed
+from cachemw.recording.sql.syntax_trees import count_aliases, understand
+from cachemw.recording.sql.syntax_trees import count_changes as count_parsed_changes
+from cachemw.recording.sql.unparsed import (
+    ENDED_BY_SEMICOLON,
+    count_changes,
+    has_other_acts,
+    look_at_words,
+    with_calls,
+    words_at,
+)
 
 __all__ = ["observe", "table_name"]
 
@@ -37,55 +54,63 @@ _REMEMBERED = 1024
 _LONG = 8192
 """Characters from which on a text is not remembered, to bound the memory (I4). Its normalised text,
 which is shorter, may be."""
-_TOO_LONG = 32768
-"""Characters from which on a normalised text is opaque: the parser would take 0.1 s and more."""
-
-_DIALECTS = {
-    "postgresql": "postgres",
-    "cockroachdb": "postgres",
-    "redshift": "redshift",
-    "mysql": "mysql",
-    "mariadb": "mysql",
-    "sqlite": "sqlite",
-    "oracle": "oracle",
-    "microsoft": "tsql",
-    "mssql": "tsql",
-    "snowflake": "snowflake",
-    "duckdb": "duckdb",
-}
+_MOST_CHARACTERS = 400_000
+"""Characters from which on a text is opaque: to look for its strings would take longer than 0.1 s."""
+_MOST_NORMALISED = 65_536
+"""The same of a normalised text: to look at its words would take as long."""
 
 
-def observe(sql: str, vendor: str) -> Observed:
-    """Return what a text reads and writes; `vendor` names the database. Raises nothing."""
-    try:
-        return (_remembered if len(sql) <= _LONG else _observe)(sql, vendor)
-    except TypeError:  # not hashable: drivers accept more than texts
+def observe(sql: Any, vendor: str, functions: KnownFunctions = BUILT_IN) -> Observed:
+    """Return what a text reads and writes. Raises nothing.
+
+    `sql` is a text, bytes of one, or an object that psycopg composes it from. `vendor` names the database,
+    and `functions` are those that the application has declared.
+    """
+    if type(sql) is str and len(sql) <= _LONG:
+        return _remembered(sql, vendor, functions)
+    text = _text_of(sql)
+    if text is None or len(text) > _MOST_CHARACTERS:
         return OPAQUE
+    return (_remembered if len(text) <= _LONG else _observe)(text, vendor, functions)
 
 
-def _observe(sql: str, vendor: str) -> Observed:
-    dialect = _DIALECTS.get(vendor)
+def _text_of(sql: Any) -> str | None:
     try:
-        text = normalise_text(sql, dialect)
-        if text is None:
+        if isinstance(sql, bytes | bytearray | memoryview):
+            return bytes(sql).decode()
+        return str(sql) if isinstance(sql, str) else str(sql.as_string(None))
+    except Exception:  # what a driver accepts we need not know (I3)
+        return None
+
+
+def _observe(text: str, vendor: str, functions: KnownFunctions) -> Observed:
+    try:
+        normalised = normalise_text(text, language_of(vendor, functions).dialect)
+        if normalised is None or sum(map(len, normalised.statements)) > _MOST_NORMALISED:
             return OPAQUE
-        shape = _shape(text.statements, dialect)
-    except Exception:  # the parser raises more than its own errors for odd texts (I3)
+        shape = _shape(normalised.statements, vendor, functions)
+    except Exception:  # (I3)
         return OPAQUE
-    if not (text.groups or text.count):
+    if not (normalised.groups or normalised.count):
         return shape
-    return replace(shape, groups=text.groups, count=text.count)
+    return replace(shape, groups=normalised.groups, count=normalised.count)
 
 
 _remembered = lru_cache(maxsize=_REMEMBERED)(_observe)
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _shape(statements: tuple[str, ...], dialect: str | None) -> Observed:
-    if sum(map(len, statements)) > _TOO_LONG:
-        return OPAQUE
-    observed = [_statement(each, dialect) for each in statements]
+def _shape(statements: tuple[str, ...], vendor: str, functions: KnownFunctions) -> Observed:
+    language = language_of(vendor, functions)
+    observed = [_with_shape(read_words(each, language.dialect), language) for each in statements]
     return observed[0] if len(observed) == 1 else _joined(observed)
+
+
+def _with_shape(words: Words, language: SqlLanguage) -> Observed:
+    observed = _statement(words, language)
+    if observed.unknown_functions:
+        return replace(observed, shape=shape_of(words, language.dialect))
+    return observed
 
 
 def _joined(statements: Iterable[Observed]) -> Observed:
@@ -97,28 +122,40 @@ def _joined(statements: Iterable[Observed]) -> Observed:
             unknown_read=whole.unknown_read or each.unknown_read,
             unknown_write=whole.unknown_write or each.unknown_write,
             boundary=each.boundary or whole.boundary,
+            unknown_functions=whole.unknown_functions + each.unknown_functions,
+            shape=whole.shape or each.shape,
         )
     return whole
 
 
+_BETWEEN_QUOTES = re.compile(r"""["`\]]\s*\.\s*["`\[]""")
+
+
+def table_name(name: str) -> str:
+    """Return the one spelling of a table's name, which is written as Django takes it.
+
+    Django puts quotes around it, so a dot in it is a part of the name. Only `"schema"."table"`, or
+    `schema"."table`, is qualified.
+    """
+    *qualifiers, last = _BETWEEN_QUOTES.split(name)
+    if name[:1] + name[-1:] in ('""', "``", "[]"):
+        last = last[:-1] if qualifiers else last[1:-1]
+        last = last.replace('""', '"').replace("``", "`")
+    return last.casefold()
+
+
 # -- by the first word -----------------------------------------------------------------------------
 
-_PARSED = {"select", "with", "insert", "update", "delete", "merge", "replace", "values", "truncate"}
-_NEUTRAL = re.compile(
-    r"""analyze|checkpoint|close|comment|deallocate|desc|describe|discard|explain|grant|listen|lock|notify
-    |pragma|prepare|reindex|release|reset|revoke|savepoint|set|show|start|unlisten|unlock|use|vacuum
-    |begin|commit|end|rollback|abort""",
-    re.VERBOSE,
+_PARSED = frozenset(
+    {"select", "with", "insert", "update", "delete", "merge", "replace", "values", "table", "from"}
 )
-_HARMLESS = {"desc", "describe", "pragma", "release", "savepoint", "show"}
-_ACTS = re.compile(
-    r"\b(select|insert|update|delete|merge|replace|truncate|into|create|alter|drop|exec|execute|call"
-    r"|perform|analyze)\b",
-    re.IGNORECASE,
-)
-"""Words by which a statement with a neutral first word may read or write after all: a block, several
-statements without a semicolon, `EXPLAIN ANALYZE`."""
-_EXPLAINED = re.compile(r"explain\s+(query\s+plan\s+)?select\b", re.IGNORECASE)
+_NEUTRAL = frozenset({
+    "abort", "analyze", "begin", "check", "checkpoint", "checksum", "close", "cluster",
+    "comment", "commit", "deallocate", "desc", "describe", "discard", "end", "flush", "grant",
+    "kill", "listen", "lock", "notify", "optimize", "pragma", "prepare", "reindex", "release",
+    "repair", "reset", "revoke", "rollback", "savepoint", "set", "show", "start", "unlisten",
+    "unlock", "use", "vacuum",
+})  # fmt: skip
 _BOUNDARIES = {
     "begin": "begin",
     "start": "begin",
@@ -127,65 +164,160 @@ _BOUNDARIES = {
     "rollback": "rollback",
     "abort": "rollback",
 }
-_CURSOR = re.compile(
-    r"declare\s+\S+\s[\w\s]*?\bcursor\b[\w\s]*?\bfor\s+(?=\(?\s*(select|with)\b)", re.I
-)
-_INDEX = re.compile(r"(create\s+(unique\s+)?|drop\s+)index\b", re.IGNORECASE)
-_TABLE = re.compile(
-    r"""(?P<word>create|alter|drop) \s+ (?:(?:global|local|temporary|temp|unlogged) \s+)* table \s+
-    (?:if \s+ (?:not \s+)? exists \s+)? (?:only \s+)? (?P<name> [\w.$"`\[\]]+ ) (?P<rest> .* )""",
-    re.VERBOSE | re.IGNORECASE | re.DOTALL,
-)
-_REACHES_FURTHER = re.compile(
-    r"\b(rename|cascade|partition|inherit|swap|switch|exchange)\b|,", re.IGNORECASE
-)
+_OF_BEGIN = frozenset({
+    "committed", "concurrent", "consistent", "deferrable", "deferred", "distributed",
+    "exclusive", "immediate", "isolation", "level", "mode", "not", "only", "read", "repeatable",
+    "serializable", "snapshot", "tran", "transaction", "uncommitted", "with", "work", "write",
+})  # fmt: skip
+"""Words of a BEGIN that begins a transaction, and no block of statements."""
+_READ_CURSORS = frozenset({"fetch", "handler", "move"})
+_EXPLAIN = frozenset({"explain", "desc", "describe", "analyze"})
 
 
-def _statement(text: str, dialect: str | None) -> Observed:
-    word = re.match(r"[\s(]*(\w*)", text)[1].lower()  # type: ignore[index]  # it matches anything
+def _statement(words: Words, language: SqlLanguage) -> Observed:
+    place = 0
+    while words.sign(place) == "(":
+        place += 1
+    word = words.word(place)
+    if not word:
+        return QUIET if not len(words) else OPAQUE
     if word in _PARSED:
-        return _parsed(text, word, dialect)
-    if _NEUTRAL.fullmatch(word):
-        return _neutral(text, word)
-    if word in ("create", "alter", "drop"):
-        return _definition(text)
-    if cursor := _CURSOR.match(text):
-        return _parsed(text[cursor.end() :], "select", dialect)
-    if word == "fetch":
+        return _parsed(words, language)
+    if word in _EXPLAIN and (inner := _explained(words)) is not None:
+        return _explain(words, inner, language)
+    if word in DEFINITIONS:
+        return _definition(words, language)
+    if word == "declare" and (query := _query_of_cursor(words)):
+        return _statement(words.part(query), language)
+    if word == "do" and language.dialect == "mysql":
+        return _values_only(words, language)
+    if word in _READ_CURSORS:
         return Observed(unknown_read=True)
-    return OPAQUE
+    return _neutral(words, word, language) if word in _NEUTRAL else OPAQUE
 
 
-def _neutral(text: str, word: str) -> Observed:
-    if word not in _HARMLESS and _ACTS.search(text, len(word)) and not _EXPLAINED.match(text):
+def _parsed(words: Words, language: SqlLanguage) -> Observed:
+    keywords = language.functions.keywords
+    words, replaces = prepare(words, language.dialect, keywords)
+    calls = language.calls(words)
+    tree = parse(write_text(words, calls), words, language.dialect)
+    observed = None
+    aliases = None
+    if tree is not None and _has_all_changes(tree, words, language.dialect):
+        observed = understand(tree, language.dialect, replaces=replaces)
+        aliases = count_aliases(tree) - count_aliases_by_as(words)
+    effects = language.effects(calls, aliases)
+    if observed is None:
+        return look_at_words(words, language, effects)
+    return with_calls(observed, effects)
+
+
+def _has_all_changes(tree: Any, words: Words, dialect: str | None) -> bool:
+    """Tell whether the tree has all changes that the words begin: the parser may take one for an alias."""
+    if dialect not in ENDED_BY_SEMICOLON and has_other_acts(words):
+        return False
+    return count_changes(words, dialect) <= count_parsed_changes(tree)
+
+
+def _definition(words: Words, language: SqlLanguage) -> Observed:
+    if words.word(0) == "copy" and words.sign(1) == "(":
+        return _statement(words.part(2, words.partner.get(1)), language)
+    return DEFINITIONS[words.word(0)](words, language)
+
+
+# -- statements about the connection -----------------------------------------------------------------
+
+_HARMLESS = frozenset(
+    {"comment", "desc", "describe", "grant", "pragma", "release", "revoke", "savepoint", "show"}
+)
+_ACTS = frozenset({
+    "alter", "call", "create", "delete", "drop", "exec", "execute", "insert", "into", "merge",
+    "perform", "replace", "truncate", "update",
+})  # fmt: skip
+"""Words by which a statement about the connection may write after all: a block, several statements without
+a semicolon, a prepared statement."""
+
+
+def _neutral(words: Words, word: str, language: SqlLanguage) -> Observed:
+    if word in _HARMLESS:
+        return QUIET
+    if any(words.word(each - 1) != "share" for each in words_at(words, *_ACTS)):
         return OPAQUE
-    if word == "rollback" and re.search(r"\bto\b", text, re.IGNORECASE):  # to a savepoint
+    if word == "rollback" and words_at(words, "to"):  # to a savepoint
         return QUIET
-    boundary = _BOUNDARIES.get(word)
-    return Observed(boundary=boundary) if boundary else QUIET  # type: ignore[arg-type]
+    if word == "begin" and words.word(1) and not _begins_transaction(words):
+        return OPAQUE
+    boundary = _BOUNDARIES.get(word, "")
+    if boundary:
+        return Observed(boundary=boundary)  # type: ignore[arg-type]  # the values of `_BOUNDARIES`
+    return _values_only(words, language)
 
 
-def _definition(text: str) -> Observed:
-    """Read CREATE, ALTER or DROP of a table. One of anything else may change what views return."""
-    if _INDEX.match(text):
-        return QUIET
-    table = _TABLE.match(text)
-    if table is None or (
-        table["word"].lower() != "create" and _REACHES_FURTHER.search(table["rest"])
-    ):
-        return Observed(unknown_write=True)
-    return Observed(writes=(Write(table_name(table["name"]), "whole"),))
+def _begins_transaction(words: Words) -> bool:
+    named = words.word(1) in ("tran", "transaction")  # SQL Server's may have a name
+    return words.word(1) in _OF_BEGIN and (
+        (named and len(words) <= 3)
+        or all(
+            words.word(place) in _OF_BEGIN for place in range(1, len(words)) if words.is_name(place)
+        )
+    )
 
 
-def table_name(name: str) -> str:
-    """Return the one spelling of a table's name, which may be quoted and qualified."""
-    return re.split(r"[.\"`\[\]]+", name.rstrip('"`]'))[-1].casefold()
+def _values_only(words: Words, language: SqlLanguage) -> Observed:
+    """Read a statement that only computes values: `SET @a = (SELECT ...)`, `DO f()`."""
+    effects = language.effects(language.calls(words))
+    reads = any(words.sign(place - 1) == "(" for place in words_at(words, *_QUERIES))
+    return with_calls(Observed(unknown_read=True) if reads else QUIET, effects)
 
 
-def _parsed(text: str, word: str, dialect: str | None) -> Observed:
-    replaces = word == "replace"
-    if replaces:  # the parser does not know it as the first word
-        text = re.sub("replace", "INSERT", text, count=1, flags=re.IGNORECASE)
-    trees = sqlglot.parse(text, read=dialect)
-    observed = [OPAQUE if tree is None else understand(tree, replaces=replaces) for tree in trees]
-    return observed[0] if len(observed) == 1 else _joined(observed)
+def _query_of_cursor(words: Words) -> int | None:
+    """Return the place of the query in `DECLARE name CURSOR FOR query`."""
+    for cursor in words_at(words, "cursor"):
+        for place in range(cursor, len(words)):
+            if words.word(place) == "for":
+                is_query = words.word(place + 1) in _QUERIES or words.sign(place + 1) == "("
+                return place + 1 if is_query else None
+    return None
+
+
+# -- EXPLAIN -----------------------------------------------------------------------------------------
+
+_QUERIES = frozenset({"select", "table", "values", "with"})
+_EXPLAINED = _QUERIES | {
+    "create",
+    "declare",
+    "delete",
+    "execute",
+    "insert",
+    "merge",
+    "refresh",
+    "replace",
+    "update",
+}
+
+
+def _explained(words: Words) -> int | None:
+    """Return the place of the statement that is explained; None where a table is described."""
+    place = 1
+    while place < len(words):
+        if words.word(place) in _EXPLAINED:
+            return None if words.word(place) == "table" and words.word(0) == "analyze" else place
+        if words.sign(place) == "(":
+            if words.word(place + 1) in _EXPLAINED or words.sign(place + 1) == "(":
+                return place
+            place = words.partner.get(place, len(words))
+        place += 1
+    return None
+
+
+def _explain(words: Words, inner: int, language: SqlLanguage) -> Observed:
+    """Read EXPLAIN: only with ANALYZE it executes the statement. The plan depends on what that reads."""
+    observed = replace(_statement(words.part(inner), language), boundary="")
+    options = words.part(0, inner)
+    for place in words_at(options, "analyze", "analyse"):
+        value = options[place + 1].text.lower() if place + 1 < len(options) else ""
+        if value not in ("false", "off", "0"):
+            return observed
+    if language.dialect == "mysql" and observed.unknown_functions:
+        return replace(observed, writes=())  # it may execute subqueries to plan
+    return replace(observed, writes=(), unknown_write=False, unknown_functions=())

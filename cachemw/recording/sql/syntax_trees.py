@@ -1,8 +1,6 @@
-"""Analysis of the syntax tree of a statement: what it reads and writes.
+"""Analysis of the syntax tree of a statement: what tables it reads and writes.
 
-A statement that cannot be understood is opaque: it may read and write anything. A function that the
-parser does not know may read anything, and where a statement is there only to call it (`SELECT f()`,
-`FROM f()`), it may write anything too.
+What its functions do is not looked at here: see `functions.language`.
 
 Every mention of a table is read, but for the table that an INSERT, UPDATE or DELETE writes. Of that one,
 the statement returns rows only with RETURNING. In doubt a name is a table's, and not one of a common
@@ -11,23 +9,36 @@ table expression (WITH).
 
 from __future__ import annotations
 
-import re
-from typing import Literal
+from collections import Counter
 
 from sqlglot import exp
 
 from cachemw.recording.sql.conditions import Node, part, restrictions, sources, value_of
 from cachemw.recording.sql.observed import OPAQUE, Equals, Observed, Read, Write
 
-__all__ = ["understand"]
+__all__ = ["count_aliases", "count_changes", "understand"]
 
 
-def understand(root: Node, *, replaces: bool) -> Observed:
-    """Return what a statement reads and writes.
+def understand(root: Node, dialect: str | None, *, replaces: bool) -> Observed | None:
+    """Return what a statement reads and writes; None where it is not understood.
 
-    `replaces`: the statement was a `REPLACE`, and its INSERT may delete rows that are in its way.
+    `replaces`: rows that are in the way of new or changed ones are deleted.
     """
-    return _Tree(root, replaces).observed()
+    return _Tree(root, dialect, replaces).observed()
+
+
+def count_aliases(root: Node) -> Counter[str]:
+    """Return how often each name is an alias of a source with names for its columns."""
+    return Counter(
+        each.name.lower()
+        for each in root.find_all(exp.TableAlias)
+        if each.args.get("columns") and not isinstance(each.parent, exp.CTE)
+    )
+
+
+def count_changes(root: Node) -> int:
+    """Return the number of parts that change rows; of MERGE, its actions are none."""
+    return sum(1 for each in root.find_all(*_CHANGES) if not isinstance(each.parent, exp.When))
 
 
 _ROOTS = (
@@ -39,75 +50,41 @@ _ROOTS = (
     exp.Update,
     exp.Delete,
     exp.Merge,
-    exp.TruncateTable,
 )
-_PURE = re.compile(
-    r"""(?: django | pg | st | json | jsonb | array | regexp | pragma | sqlite | txid | tsvector | quote )_\w+
-    | (?: curr | current | last_insert | uuid | random | gen_random | generate | numto )_?\w*
-    | to_(?: char | date | number | timestamp | json | jsonb | hex | tsvector | tsquery | regclass )
-    | (?: plainto | phraseto | websearch_to )_tsquery | ts_(?: rank | rank_cd | headline | filter | delete )
-    | date_(?: part | trunc | bin ) | has_\w+_privilege | (?: get | release | is_free )_lock | row_to_json
-    | (?: statement | transaction | clock )_timestamp | (?: strict_ )?(?: word_ )?similarity | unaccent
-    | lastval | nextval | setval | json | jsonb | changes | total_changes | version | user | database
-    | schema | connection_id | found_rows | row_count | show_trgm | levenshtein | soundex | sleep | values
-    | metaphone | dmetaphone | unixepoch | julianday | printf | format | glob | typeof | likely | unlikely
-    | bm25 | highlight | snippet | setweight | numnode | age | num_nonnulls | num_nulls | width_bucket
-    | zeroblob | iif | instr | hex | sys_context | scope_identity | systimestamp | sysdate""",
-    re.VERBOSE | re.IGNORECASE,
-)
-"""Functions that read and write no table of the application, among those the parser does not know."""
+_CHANGES = (exp.Insert, exp.Update, exp.Delete, exp.Merge)
 
 
 class _Tree:
     """The syntax tree of one statement."""
 
-    def __init__(self, root: Node, replaces: bool) -> None:
+    def __init__(self, root: Node, dialect: str | None, replaces: bool) -> None:
         self._root = root
+        self._dialect = dialect
         self._replaces = replaces
         self._equals: dict[int, tuple[Equals, ...]] = {}
         """The conditions on the rows of each mention of a table, by the mention's `id()`."""
         self._targets: set[int] = set()
         """The mentions that are written and not read."""
 
-    def observed(self) -> Observed:
-        """Return what the statement reads and writes."""
+    def observed(self) -> Observed | None:
+        """Return what the statement reads and writes; None where it is not understood."""
         root = self._root
         if not isinstance(root, _ROOTS) or root.find(exp.Command):
-            return OPAQUE
+            return None
         for scope in root.find_all(exp.Select, exp.Update, exp.Delete):
             self._equals |= restrictions(scope)
         writes: list[Write] = []
-        for node in root.find_all(
-            exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.TruncateTable, exp.Into
-        ):
-            if isinstance(
-                node.parent, exp.When
-            ):  # an action of MERGE; the whole MERGE is looked at instead
-                continue
+        for node in root.find_all(*_CHANGES, exp.Into):
+            if isinstance(node.parent, exp.When):
+                continue  # an action of MERGE; the whole MERGE is looked at instead
+            if isinstance(node, exp.Into) and self._dialect == "mysql":
+                continue  # into a variable or a file
             written = self._writes(node)
             if written is None:
                 return OPAQUE
             writes += written
-        called = self._calls_unknown()
         reads = self._reads()
-        if called == "procedure" or reads is None:
-            return OPAQUE
-        return Observed(tuple(reads), tuple(writes), unknown_read=bool(called))
-
-    def _calls_unknown(self) -> Literal["", "function", "procedure"]:
-        """Return `function` where one is called that may read any table, `procedure` where it may write."""
-        found: Literal["", "function", "procedure"] = ""
-        for call in self._root.find_all(exp.Anonymous, exp.AnonymousAggFunc):
-            if _PURE.fullmatch(call.name):
-                continue
-            select = call.find_ancestor(exp.Select)
-            place = call.find_ancestor(exp.Table, exp.Lateral, exp.Select)
-            if isinstance(place, exp.Table | exp.Lateral):  # FROM f(…)
-                return "procedure"
-            if select is not None and part(select, "from") is None:  # SELECT f(…)
-                return "procedure"
-            found = "function"
-        return found
+        return None if reads is None else Observed(tuple(reads), tuple(writes))
 
     # -- reads -----------------------------------------------------------------------------------
 
@@ -119,34 +96,37 @@ class _Tree:
                 continue
             if isinstance(mention.parent, exp.Lock):  # FOR UPDATE OF
                 continue
-            if isinstance(
-                mention.this, exp.Func
-            ):  # a function that the parser knows, or one of `_PURE`
+            if isinstance(mention.this, exp.Func) or mention.args.get("rows_from"):
+                continue
+            if isinstance(mention.parent, exp.Into):  # a variable of MySQL
                 continue
             if not isinstance(mention.this, exp.Identifier):
                 return None
             found[Read(mention.name.casefold(), self._equals.get(id(mention), ()))] = None
+        for condition in self._root.find_all(exp.In):
+            if isinstance(
+                table := condition.args.get("field"), exp.Column
+            ):  # `IN table`, in SQLite
+                found[Read(table.name.casefold())] = None
         return list(found)
 
     # -- writes ----------------------------------------------------------------------------------
 
     def _writes(self, node: Node) -> list[Write] | None:
         """Return what one part of the statement writes; None where that is not known."""
-        if isinstance(node, exp.TruncateTable):
-            option = node.args.get("option")
-            tables = None if option == "CASCADE" else node.expressions
-        elif isinstance(node, exp.Delete) and node.args.get("tables"):
+        if isinstance(node, exp.Delete) and node.args.get("tables"):
             tables = [*node.args["tables"], *sources(node)]  # the former may be aliases
         elif isinstance(node, exp.Update) and node.this.args.get("joins"):
-            tables = list(sources(node))
+            # Of what MySQL joins, only tables can be updated.
+            tables = [each for each in sources(node) if not _is_derived(each)]
+        elif isinstance(node, exp.Update | exp.Delete) and (named := _named_by_alias(node)):
+            tables = [node.this, *named]
         elif isinstance(node, exp.Insert):
             return self._insert(node)
         elif isinstance(node, exp.Update | exp.Delete):
             return self._update_or_delete(node)
         else:
             tables = [node.this]
-        if tables is None:
-            return None
         writes = [self._target(each) for each in tables]
         if not writes or None in writes:
             return None
@@ -167,6 +147,8 @@ class _Tree:
         if node.args.get("returning"):
             self._targets.discard(id(node.this))
         equals = self._equals.get(id(node.this), ())
+        if self._replaces:
+            return [Write(table, "whole")]
         if isinstance(node, exp.Delete):
             return [Write(table, "delete", equals)]
         return [Write(table, "update", equals, _set_columns(node))]
@@ -218,6 +200,22 @@ def _is_cte(mention: exp.Table) -> bool:
                     return True
         node = node.parent
     return False
+
+
+def _is_derived(source: Node) -> bool:
+    """Tell whether a source is a subquery, or surely the name of a common table expression."""
+    return isinstance(source, exp.Subquery) or (isinstance(source, exp.Table) and _is_cte(source))
+
+
+def _named_by_alias(node: exp.Update | exp.Delete) -> list[Node]:
+    """Return what SQL Server writes to where a statement names its table by an alias."""
+    name = node.this.name.casefold()
+    others = [each for each in sources(node) if each is not node.this]
+    return [
+        each
+        for each in others
+        if isinstance(each, exp.Table | exp.Subquery) and each.alias_or_name.casefold() == name
+    ]
 
 
 def _same(one: exp.Identifier, other: exp.Identifier) -> bool:

@@ -19,7 +19,6 @@ from cachemw.recording.sql.parameters import ParameterValues
 from cachemw.recording.sql.rows import (
     ALL,
     MAX_ROWS,
-    NO_TABLE,
     UNKNOWN,
     Schema,
     Table,
@@ -100,7 +99,8 @@ class Changes:
         for each in executions:
             values = ParameterValues(observed, each)
             for write in observed.writes:
-                self._add_write(write, schema, values)
+                if write.table not in schema.ignored:
+                    self._add_write(write, schema, values)
 
     def add_everything(self) -> None:
         """Add a write that could not be understood."""
@@ -147,7 +147,7 @@ class Changes:
         return self._tables.setdefault(table, _TableChanges())
 
     def _add_write(self, write: Write, schema: Schema, values: ParameterValues) -> None:
-        table = schema.get(write.table, NO_TABLE)
+        table = schema.get(write.table)
         if write.kind == "insert":
             return self._add_insert(write, table, values)
         own = self._of(write.table)
@@ -162,7 +162,8 @@ class Changes:
         )
         if write.kind in ("whole", "delete") or (moves and table.referenced):
             for other in _cascaded(write.table, schema):
-                self._of(other).all = True
+                if other not in schema.ignored:
+                    self._of(other).all = True
         return None
 
     def _add_insert(self, write: Write, table: Table, values: ParameterValues) -> None:
@@ -212,7 +213,7 @@ def _cascaded(table: str, schema: Schema) -> set[str]:
     found: set[str] = set()
     ahead = [table]
     while ahead:
-        more = schema.get(ahead.pop(), NO_TABLE).cascades - found
+        more = schema.get(ahead.pop()).cascades - found
         found |= more
         ahead += more
     return found

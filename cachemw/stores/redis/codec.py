@@ -1,10 +1,10 @@
 """The envelope: the binary format of an entry in the shared store, and the checks on reading it.
 
-Version 1, all numbers big-endian:
+Version 2, all numbers big-endian:
 
     offset  size  content
     0       3     magic, `CMW`
-    3       1     version, 1
+    3       1     version, 2
     4       1     flags: bit 0, the body is compressed with zstd
     5       16    four u32: lengths of full key, metadata, stored body, raw body
     21      8     position: epoch
@@ -64,7 +64,7 @@ REASONS = frozenset(
 """All reasons of a rejection, in the order of the checks. They are stable: counters use them."""
 
 MAGIC = b"CMW"
-VERSION = 1
+VERSION = 2
 ZSTD = 1
 MARKER = 0
 """The status under which a Vary marker is written, which is not a response and has none."""

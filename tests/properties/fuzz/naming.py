@@ -119,7 +119,7 @@ def fuzz_tags(data: bytes) -> None:
             assert tag.startswith(family[:-1])
     with contextlib.suppress(TagError):
         assert purged_tag(purged_tag(name)) == purged_tag(name)
-    made = [normalise(f"x{name}"), route_tag(name), *url_tags("shop.example", data, data)]
+    made = [normalise(f"x{name}"), route_tag(name), *url_tags("shop.example", name, data)]
     made += [group_tag("shop.example", name), group_tag("other.example", name)]
     for tag in made:
         assert _TAG.fullmatch(tag)

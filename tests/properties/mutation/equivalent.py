@@ -168,12 +168,6 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
     (_CONTENTS, "", "_IN_PATH + '?'", "_IN_PATH + '?X'"): "`quote` never quotes letters",
     (
         _CONTENTS,
-        "read_key",
-        "mount and unquote_to_bytes(path) == mount + decoded",
-        "unquote_to_bytes(path) == mount + decoded",
-    ): "it saves a comparison: an empty mount is set to an empty mount",
-    (
-        _CONTENTS,
         "_read_plan",
         "_text(name).lstrip(':')",
         "_text(name).lstrip(':X')",

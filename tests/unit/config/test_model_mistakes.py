@@ -20,6 +20,9 @@ URL = (
     "expected a URL that starts with redis://, rediss:// or unix://, "
     "or with redis+sentinel:// or redis+cluster://"
 )
+FUNCTION = (
+    'expected the name of a database function, or a pattern such as "st_*" or "shop.total_*", got '
+)
 ESCAPE = "; percent-encode special characters in the user name and password"
 
 
@@ -50,6 +53,32 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         [
             'kinds."a b": expected 1 to 64 letters, digits, dots, dashes or underscores, got "a b"',
         ],
+    ),
+    "functions that are no names": (
+        '[recording]\npure_functions = ["total()", "st_*"]\nreading_functions = [5, "a b"]',
+        [
+            f'recording.pure_functions[0]: {FUNCTION}"total()": write its name alone, without brackets',
+            f"recording.reading_functions[0]: {FUNCTION}5",
+            f'recording.reading_functions[1]: {FUNCTION}"a b"',
+        ],
+    ),
+    "all functions that touch no table": (
+        '[recording]\npure_functions = ["*", "total"]\nreading_functions = ["*"]',
+        [
+            'recording.pure_functions[0]: "*" is every function: name those that surely read and'
+            " write no table"
+        ],
+    ),
+    "a function that reads and does not": (
+        '[recording]\npure_functions = ["a", "b"]\nreading_functions = ["b"]',
+        [
+            'recording.pure_functions[1]: "b" is in `reading_functions` too: leave it out of one of'
+            " them"
+        ],
+    ),
+    "a function twice": (
+        '[recording]\npure_functions = ["a", "a"]',
+        ['recording.pure_functions[1]: "a" is listed twice'],
     ),
     "namespace of a wrong type": (
         "namespace = 5",

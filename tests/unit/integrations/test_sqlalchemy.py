@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import (
+    BigInteger,
     Engine,
     MetaData,
     NullPool,
     Pool,
     SingletonThreadPool,
     StaticPool,
+    String,
     Table,
     create_engine,
     delete,
@@ -25,10 +28,10 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, selectinload
 
 from cachemw.integrations.sqlalchemy import Recorder, record
-from cachemw.recording.context import depends_on
+from cachemw.recording.context import Recording, current, depends_on
 from cachemw.recording.sql import read_rows, written_rows
 
 from .books import Author, Base, Book, Loan, Purges, Review, recorded
@@ -575,3 +578,151 @@ def test_instances_classes_and_tables_can_be_depended_on(engine: Engine) -> None
 
 def test_a_recorder_is_made_by_record_and_says_what_it_is(engine: Engine, purges: Purges) -> None:
     assert isinstance(record(engine, purges.cache), Recorder)
+
+
+# -- transactions that others have begun -------------------------------------------------------------
+
+
+def _with_wal(url: str) -> None:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # one may write while another reads
+    engine.dispose()
+
+
+def test_a_response_is_as_old_as_the_transaction_that_it_reads_in(
+    url: str, engine: Engine, purges: Purges
+) -> None:
+    """Fails where a session that was opened before the request counts as opened in it."""
+    _with_wal(url)
+    floors = purges.cache._core.engine.floors
+    with engine.connect() as connection, Session(engine) as other:
+        connection.exec_driver_sql("BEGIN")
+        connection.execute(select(Author)).all()
+        began = floors.current_position()
+        other.execute(update(Book).where(Book.id == 1).values(title="new"))
+        other.commit()
+        later = floors.current_position()
+        assert later.id > began.id
+        recording = Recording()
+        token = current.set(recording)
+        try:
+            assert connection.scalar(select(Book.title).where(Book.id == 1)) == "a"
+        finally:
+            current.reset(token)
+        assert recording.oldest(later) == began
+        connection.rollback()
+        assert connection.scalar(select(Book.title).where(Book.id == 1)) == "new"
+
+
+def test_without_a_transaction_it_is_not(url: str, engine: Engine, purges: Purges) -> None:
+    """Fails where a connection that is kept open makes every later response old."""
+    floors = purges.cache._core.engine.floors
+    with engine.connect() as connection, Session(engine) as other:
+        connection.execute(select(Author)).all()
+        other.execute(update(Book).where(Book.id == 1).values(title="new"))
+        other.commit()
+        recording, later = Recording(), floors.current_position()
+        token = current.set(recording)
+        try:
+            assert connection.scalar(select(Book.title).where(Book.id == 1)) == "new"
+        finally:
+            current.reset(token)
+        assert recording.oldest(later) == later
+
+
+def test_what_a_response_saw_and_was_rolled_back_is_purged(engine: Engine, purges: Purges) -> None:
+    token = current.set(Recording())
+    try:
+        with Session(engine) as db:
+            db.execute(update(Book).where(Book.id == 1).values(title="never"))
+            db.rollback()
+            with suppress(ValueError), db.begin(), db.begin_nested():
+                db.execute(update(Book).where(Book.id == 2).values(title="never"))
+                raise ValueError
+    finally:
+        current.reset(token)
+    assert [
+        [tag for tag in each if tag in ("db:book:1", "db:book:2")] for each in purges.take()
+    ] == [
+        ["db:book:1"],
+        ["db:book:2"],
+    ]
+
+
+def test_many_savepoints_take_no_memory(engine: Engine, purges: Purges) -> None:
+    with Session(engine) as db, db.begin():
+        db.connection().exec_driver_sql("BEGIN")  # pysqlite begins none for a savepoint
+        for number in range(100):
+            with db.begin_nested():
+                db.execute(update(Book).where(Book.id == 1).values(title=str(number)))
+        (pending,) = [
+            each for each in db.connection().info.values() if hasattr(each, "begin_savepoint")
+        ]
+        assert len(pending._levels) == 1
+    assert len(purges.take()) == 1
+
+
+def test_a_row_that_was_inserted_in_a_savepoint_is_known_by_its_key(
+    engine: Engine, purges: Purges
+) -> None:
+    with Session(engine) as db, db.begin():
+        db.connection().exec_driver_sql("BEGIN")
+        with db.begin_nested():
+            db.add(Author(name="Cid"))
+        with db.begin_nested():
+            db.add(Author(name="Dan"))
+    (tags,) = purges.take()
+    assert {"db:author:3", "db:author:4"} <= set(tags)
+    assert "db:author:*" not in tags
+
+
+# -- keys that are not what they seem ----------------------------------------------------------------
+
+
+class Other(DeclarativeBase):
+    pass
+
+
+class Big(Other):
+    __tablename__ = "big"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+
+
+class Folded(Other):
+    __tablename__ = "folded"
+
+    word: Mapped[str] = mapped_column(String(collation="NOCASE"), primary_key=True)
+
+
+def test_the_number_of_a_row_is_not_taken_for_its_key(tmp_path: Path, purges: Purges) -> None:
+    """SQLite has no AUTOINCREMENT for a BIGINT: it reports the number of the row."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'big.db'}")
+    Other.metadata.create_all(engine)
+    record(engine, purges.cache, Other.metadata)
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO big (id) VALUES (100 + 1)"))
+    assert "db:big:*" in purges.take()[-1]
+    engine.dispose()
+
+
+def test_a_key_with_a_collation_of_its_own_is_not_known(tmp_path: Path, purges: Purges) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'folded.db'}")
+    Other.metadata.create_all(engine)
+    record(engine, purges.cache, Other.metadata)
+    with recorded() as tags, engine.connect() as connection:
+        connection.execute(select(Folded).where(Folded.word == "a")).all()
+    assert tags == ["db:folded"]
+    engine.dispose()
+
+
+def test_a_commit_by_the_driver_itself_is_noticed_when_the_connection_goes_back(
+    engine: Engine, purges: Purges
+) -> None:
+    """Fails where a rollback counts as one of what the application has committed past SQLAlchemy."""
+    with engine.connect() as connection:
+        connection.execute(update(Book).where(Book.id == 1).values(title="new"))
+        connection.connection.commit()
+        assert purges.take() == []
+    assert ["db:book:1" in tags for tags in purges.take()] == [True]

@@ -38,6 +38,21 @@ def test_a_hit_shows_what_is_stored() -> None:
     assert "stored   200, 4 bytes, age 20 s, ttl 40 s, varies on accept-language" in str(told)
 
 
+@pytest.mark.parametrize("mount", ["/a b", "/a b/"])
+@pytest.mark.parametrize("raw", [b"/a%20b/products/1", b"/products/1"])
+def test_a_hit_below_a_mount_is_found_also_if_something_took_the_mount_off(
+    mount: str, raw: bytes
+) -> None:
+    kit = Kit()
+    kit.fill(replace(get(mount="/a b"), raw_path=raw))
+    assert kit.cache.explain("GET", URL, mount=mount).outcome == "hit"
+    told = kit.cache.explain("GET", "/products/2", mount=mount)
+    assert told.outcome == "miss"
+    assert {"@/a%20b/products/2", "@localhost/a%20b/products/2"} <= set(told.tags)
+    assert "@/products/2" not in told.tags
+    assert kit.open_flights == 0
+
+
 def test_a_stale_answer_is_not_renewed_by_asking() -> None:
     kit = Kit(GRACE)
     kit.fill(get(), b"body")

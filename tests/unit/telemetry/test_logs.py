@@ -8,7 +8,16 @@ import pytest
 
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.telemetry.counters import Counters
-from cachemw.telemetry.logs import MAX_NOTES, RISKS, JsonFormatter, Logs, configure, set_level
+from cachemw.telemetry.logs import (
+    MAX_FUNCTIONS,
+    MAX_NOTES,
+    MAX_SECOND_CACHES,
+    RISKS,
+    JsonFormatter,
+    Logs,
+    configure,
+    set_level,
+)
 
 
 class Clock:
@@ -186,6 +195,14 @@ def test_the_memory_of_notes_is_bounded(lines: Lines, clock: Clock) -> None:
     assert len(lines.records) == MAX_NOTES + 1
 
 
+def test_second_caches_are_warned_of_once_and_their_memory_is_bounded(lines: Lines) -> None:
+    logs = Logs()
+    for _ in range(2):
+        for number in range(MAX_SECOND_CACHES + 50):
+            logs.second_cache_hit("default", f"/{number}")
+    assert len(lines.records) == MAX_SECOND_CACHES
+
+
 @pytest.mark.parametrize(
     ("say", "message"),
     [
@@ -200,6 +217,26 @@ def test_faults_are_warnings(lines: Lines, say: Callable[[Logs], None], message:
     (record,) = lines.records
     assert (record.name, record.levelname) == ("cachemw.faults", "WARNING")
     assert record.getMessage() == message
+
+
+def test_an_unknown_function_is_told_of_once(lines: Lines) -> None:
+    logs = Logs()
+    for _ in range(3):
+        logs.unknown_functions(("shop.total", "best"), "SELECT shop.total(?)", writes=True)
+    logs.unknown_functions(("best", "other"), "SELECT other()", writes=False)
+    told = [each.cachemw for each in lines.records]  # type: ignore[attr-defined]
+    assert [each["function"] for each in told] == ["shop.total", "best", "other"]
+    assert told[0]["statement"] == "SELECT shop.total(?)"
+    assert told[0]["counts_as"] == "a write of every table"
+    assert told[2]["counts_as"] == "a read of every table"
+    assert "recording.pure_functions" in lines.records[0].getMessage()
+
+
+def test_the_number_of_functions_that_are_told_of_is_bounded(lines: Lines) -> None:
+    logs = Logs()
+    for number in range(MAX_FUNCTIONS + 50):
+        logs.unknown_functions((f"f{number}",), "", writes=False)
+    assert len(lines.records) == MAX_FUNCTIONS
 
 
 @pytest.mark.parametrize(

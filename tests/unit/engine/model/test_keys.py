@@ -346,12 +346,32 @@ def test_a_variant_s_key_says_which_fields_select_it() -> None:
     assert read_key(key.full).by == ("origin", "accept", "dnt")
 
 
-@pytest.mark.parametrize("spelt", [b"", b"/%61%20b"])
-def test_the_url_of_a_key_has_the_mount_once_as_it_was_spelt(spelt: bytes) -> None:
+@pytest.mark.parametrize(
+    ("raw", "path", "shown"),
+    [
+        ("/x", "/x", "/a%20b/x"),
+        ("/a%20b/x", "/x", "/a%20b/x"),
+        ("/%61%20b/x", "/x", "/%61%20b/x"),
+        ("/a%20b", "/", "/a%20b"),
+        ("/a%20b/", "/", "/a%20b/"),
+        ("/a%20b/a%20b/x", "/a b/x", "/a%20b/a%20b/x"),
+    ],
+)
+def test_the_url_of_a_key_has_the_mount_once_as_it_was_spelt(
+    raw: str, path: str, shown: str
+) -> None:
+    kit = Kit({"path": "/{rest:path}", "ttl": "1m"})
+    request = replace(get(mount="/a b"), raw_path=raw.encode(), path=path)
+    full = kit.asked(request).plan.key.full
+    assert read_key(full).url == f"http://shop.example{shown}"
+
+
+def test_the_whole_path_is_in_the_key() -> None:
+    # Guard: `_base_plan` keys `raw_path` with the mount in it (I7): the application sees it.
     kit = Kit({"path": "/x", "ttl": "1m"})
-    asked = kit.asked(replace(get("/x", mount="/a b"), raw_mount=spelt))
-    url = f"http://shop.example{spelt.decode() or '/a%20b'}/x"
-    assert read_key(asked.plan.key.full).url == url
+    raws = (b"/x", b"/shop/x", b"/%73hop/x")
+    requests = [replace(get("/x", mount="/shop"), raw_path=raw) for raw in raws]
+    assert len({kit.asked(request).plan.key for request in requests}) == 3
 
 
 def test_the_key_of_a_body_says_the_method() -> None:

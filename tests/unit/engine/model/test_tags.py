@@ -101,19 +101,48 @@ def test_a_template_is_filled_in_one_pass(template: str, values: dict[str, str],
 
 
 def test_own_tags_cannot_be_a_users() -> None:
-    for tag in (route_tag("products"), *url_tags("shop.example", b"/products/1", b"")):
+    for tag in (route_tag("products"), *url_tags("shop.example", "/products/1", b"")):
         with pytest.raises(TagError):
             user_tag(tag)
 
 
 def test_a_url_has_a_tag_on_its_host_and_one_on_any() -> None:
-    assert url_tags("shop.example", b"/p/1", b"a=1") == ("@/p/1?a=1", "@shop.example/p/1?a=1")
-    assert url_tags("shop.example", b"/p/%31", b"") == ("@/p/1", "@shop.example/p/1")
+    assert url_tags("shop.example", "/p/1", b"a=1") == ("@/p/1?a=1", "@shop.example/p/1?a=1")
+    assert url_tags("shop.example", "/p/é", b"") == ("@/p/%C3%A9", "@shop.example/p/%C3%A9")
 
 
 @given(st.binary(max_size=30), st.binary(max_size=30))
 def test_no_path_and_no_query_raises(path: bytes, query: bytes) -> None:
-    url_tags("host", path, query)
+    url_tags("host", path.decode("utf-8", "surrogateescape"), query)
+
+
+SAME_PATHS = [
+    pytest.param(["/p/\udcff", "/p/\udcfe", "/p/\ufffd", "/p/%FF", "/p/%fe"], id="no UTF-8"),
+    pytest.param(["/café/p", "/caf%C3%A9/p", "/caf%c3%a9/p"], id="a mount that came encoded"),
+    pytest.param(["/a/b", "//a/b", "/a//b", "/a///b"], id="slashes"),
+    pytest.param(["/a/b", "/a/./b", "/a/c/../b", "/../a/b", "/x/y/../../a/b"], id="dots"),
+    pytest.param(["/a/", "/a//", "/a/.", "/a/b/.."], id="a slash at the end"),
+    pytest.param(["/", "//", "/.", "/..", "/a/.."], id="the root"),
+]
+
+
+@pytest.mark.parametrize("paths", SAME_PATHS)
+def test_what_some_server_takes_for_one_path_has_one_tag(paths: list[str]) -> None:
+    # Guard: `_folded_path`.
+    assert len({url_tags("a", path, b"") for path in paths}) == 1
+
+
+@pytest.mark.parametrize(
+    "paths", [["/a", "/a/", "/A", "/a;b", "/a+b", "/a b", "/a.b", "/.a", "/..a", "/a..", "/a/..b"]]
+)
+def test_other_paths_have_other_tags(paths: list[str]) -> None:
+    assert len({url_tags("a", path, b"") for path in paths}) == len(paths)
+
+
+def test_all_spellings_of_a_query_have_one_tag() -> None:
+    # Guard: `_folded_query`.
+    queries = [b"q=caf\xc3\xa9+a", b"q=caf%C3%A9%20a", b"%71=%63af%c3%a9+%61"]
+    assert len({url_tags("a", "/p", query) for query in queries}) == 1
 
 
 # Purging by URL -----------------------------------------------------------------------------------
@@ -122,6 +151,7 @@ KIT = Kit(
     {"path": "/p/{id}", "ttl": "1m", "query": ["page"], "mount": ""},
     {"path": "/f/{rest:path}", "ttl": "1m", "ignore_query": ["utm_*"]},
     {"path": "/p/{id}", "ttl": "1m", "mount": "/shop"},
+    {"path": "/", "ttl": "1m", "query": ["a"]},
 )
 
 PURGED = [
@@ -145,7 +175,13 @@ PURGED = [
     pytest.param("https://a/p/1", get("/p/1", host=b"a"), True, id="whatever the scheme"),
     pytest.param("http://me@a/p/1", get("/p/1", host=b"a"), True, id="user information"),
     pytest.param("http://a:8000/p/1", get("/p/1", host=b"a:8000"), True, id="a port"),
+    pytest.param("/p/1?page=é", get("/p/1", query=b"page=%c3%A9"), True, id="a query, typed"),
+    pytest.param("http://bücher/p/1", get("/p/1", host=b"xn--bcher-kva"), True, id="a host, typed"),
     pytest.param("/shop/p/1", get("/p/1", mount="/shop"), True, id="below a mount"),
+    pytest.param("/shop?a=1&b=2", get("/", query=b"a=1", mount="/shop"), True, id="a mount's root"),
+    pytest.param(
+        "/shop/?a=1&b=2", get("/", query=b"a=1", mount="/shop"), True, id="with its slash"
+    ),
     pytest.param("/shop/p/1", get("/p/1"), False, id="a mount is not dropped"),
     pytest.param("/shop/f/a?utm_x=1", get("/f/a", mount="/shop"), True, id="read below a mount"),
     pytest.param(
@@ -175,6 +211,7 @@ def test_a_url_names_the_entries_made_for_it(url: str, request_: Request, gone: 
         "http://[/p",
         "/p/\ud800",
         "//\ud800/p",
+        "http://é..b/p",
     ],
 )
 def test_what_is_no_url_of_ours_is_refused(url: str) -> None:

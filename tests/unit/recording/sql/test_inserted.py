@@ -13,10 +13,12 @@ from cachemw.recording.sql.rows import Schema, Table
 from cachemw.recording.sql.statements import observe
 from cachemw.recording.sql.written_rows import Changes
 
-SCHEMA: Schema = {
-    "a": Table(key="id", kinds={"id": "number"}, generated=True),
-    "b": Table(key="code", kinds={"code": "number"}),
-}
+SCHEMA = Schema(
+    {
+        "a": Table(key="id", kinds={"id": "number"}, generated=True),
+        "b": Table(key="code", kinds={"code": "number"}),
+    }
+)
 
 
 @pytest.fixture

@@ -15,12 +15,11 @@ from django.test import AsyncClient, Client, override_settings
 
 from cachemw.django import get_cache
 from tests.support.waiting import until
-
-from . import conftest, urls
+from tests.unit.django import conftest, urls
 
 pytestmark = pytest.mark.usefixtures("goods")
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 @pytest.fixture(params=[False, True], ids=["threads", "loops"])

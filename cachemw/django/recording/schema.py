@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.db import models
 from django.db.models.signals import class_prepared
 
 from cachemw.recording.sql.observed import Kind
-from cachemw.recording.sql.rows import UNKNOWN, Schema, Table, key_tag, spell, table_tag
+from cachemw.recording.sql.rows import UNKNOWN, Table, key_tag, spell, table_tag
 from cachemw.recording.sql.statements import table_name
 
-__all__ = ["describe", "keys_of", "schema"]
+__all__ = ["describe", "keys_of", "session_table", "tables"]
 
 _KINDS: dict[str, Kind] = {
     "AutoField": "number",
@@ -30,29 +33,38 @@ _KINDS: dict[str, Kind] = {
     "SlugField": "text",
     "TextField": "text",
 }
-_schema: Schema | None = None
+_tables: Mapping[str, Table] | None = None
 
 
-def schema() -> Schema:
-    """Return the tables of all models; none before all models are loaded."""
-    global _schema
-    if _schema is None:
+def tables() -> Mapping[str, Table]:
+    """Return the tables of all models, by their names; none before all models are loaded."""
+    global _tables
+    if _tables is None:
         if not apps.models_ready:
             return {}
-        _schema = _read()
-    return _schema
+        _tables = _read()
+    return _tables
+
+
+def session_table() -> str | None:
+    """Return the table of the sessions that the project has configured; None where they have none."""
+    try:
+        store = import_module(settings.SESSION_ENGINE).SessionStore
+        return table_name(store.get_model_class()._meta.db_table)
+    except Exception:  # sessions in a cache, in files or in cookies, or none
+        return None
 
 
 def _forget(**_: Any) -> None:
     """Read the models again after a new one was defined."""
-    global _schema
-    _schema = None
+    global _tables
+    _tables = None
 
 
-class_prepared.connect(_forget, dispatch_uid="cachemw.django.schema")
+class_prepared.connect(_forget, dispatch_uid="cachemw.django.recording.schema")
 
 
-def _read() -> Schema:
+def _read() -> Mapping[str, Table]:
     tables: dict[str, Table] = {}
     own = [model for model in apps.get_models(include_auto_created=True) if not model._meta.proxy]
     for model in own:
@@ -102,12 +114,14 @@ def _kind(field: Any) -> Kind | None:
     """Return how a column's values compare; None for a type or collation of the project's own."""
     while field.is_relation:
         field = field.target_field
-    django: Any = next(
-        each for each in type(field).__mro__ if each.__module__.startswith("django.db.")
-    )
+    django = _field_of_django(type(field))
     if type(field).db_type is not django.db_type or getattr(field, "db_collation", None):
         return None
     return _KINDS.get(field.get_internal_type())
+
+
+def _field_of_django(kind: type) -> Any:
+    return next(each for each in kind.__mro__ if each.__module__.startswith("django.db."))
 
 
 def _database_acts(field: Any) -> bool:
@@ -137,15 +151,27 @@ def _add_cascade(tables: dict[str, Table], model: type[models.Model], field: Any
 def keys_of(instance: models.Model) -> dict[str, str | None]:
     """Return the tables that hold a row of an instance, with its key there; None where it is not sure."""
     found: dict[str, str | None] = {}
-    known = schema()
+    known = tables()
     for model in _tables_of(type(instance)):
         name, key = table_name(model._meta.db_table), model._meta.pk
         table = known.get(name)
-        if table is None or table.key is None or key is None:
+        if table is None or table.key is None or key is None or not _keeps_values(key):
             found[name] = None
         else:
             found[name] = spell(table.kinds.get(table.key), getattr(instance, key.attname, None))
     return found
+
+
+def _keeps_values(field: Any) -> bool:
+    """Tell whether a field's values are in the database as they are in an instance."""
+    while field.is_relation:
+        field = field.target_field
+    kind = type(field)
+    django = _field_of_django(kind)
+    return all(
+        getattr(kind, name) is getattr(django, name)
+        for name in ("get_prep_value", "get_db_prep_value", "get_db_prep_save")
+    )
 
 
 def _tables_of(model: type[models.Model]) -> list[type[models.Model]]:

@@ -12,10 +12,9 @@ from asgiref.sync import async_to_sync
 from django.db import connection, connections
 from django.db.models import Count, F, Q
 
-from cachemw.django import schema as schemas
+from cachemw.django.recording import schema as schemas
 from cachemw.recording import context as recordings
-
-from .conftest import models, recorded
+from tests.unit.django.conftest import models, recorded
 
 pytestmark = pytest.mark.usefixtures("goods")
 
@@ -57,10 +56,10 @@ READS: dict[str, tuple[Callable[[], Any], set[str]]] = {
         lambda: list(models().Product.objects.get(pk=1).tags.all()),
         {f"{P}:1", f"{T}:by:product_id=1", "db:shop_tag"},
     ),
-    "by a text": (lambda: models().Tag.objects.get(pk="red"), {"db:shop_tag:red"}),
+    "by a text": (lambda: models().Tag.objects.get(pk="red"), {"db:shop_tag:'red"}),
     "by a UUID": (
         lambda: models().Review.objects.filter(pk=uuid.UUID(int=5)).first(),
-        {f"db:shop_review:{uuid.UUID(int=5).hex}"},
+        {f"db:shop_review:'{uuid.UUID(int=5).hex}"},
     ),
     "a subquery": (
         lambda: list(
@@ -142,7 +141,7 @@ def test_a_thread_is_recorded_over_its_own_connection() -> None:
 
 def test_a_fault_while_noting_fails_no_query(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails without the guard around what is noted."""
-    monkeypatch.setattr(schemas, "_schema", {"shop_product": None})
+    monkeypatch.setattr(schemas, "_tables", {"shop_product": None})
     with recorded() as tags:
         assert models().Product.objects.get(pk=1).name == "one 1"
     assert tags == {"db:?"}
@@ -160,7 +159,7 @@ def test_an_answer_can_depend_on_models_and_instances_by_name() -> None:
         (found.Cafe, {"db:shop_cafe", "db:shop_place"}),
         (found.Product(pk=7), {f"{P}:7"}),
         (found.Product(), {P}),
-        (found.Tag(word="Red"), {"db:shop_tag:red"}),
+        (found.Tag(word="Red"), {"db:shop_tag:'red"}),
         (found.Strange(code="x"), {"db:shop_strange"}),
         (cafe, {f"db:shop_cafe:{cafe.pk}", f"db:shop_place:{cafe.pk}"}),
     ):

@@ -1,0 +1,11 @@
+"""Recording of what Django reads and writes: queries, transactions, and Django's own cache.
+
+Reading order:
+
+- `recorder`: which queries are observed.
+- `transactions`: when what they write is purged.
+- `inserted_keys`: keys that an insert does not give.
+- `schema`: what the project's models say about its tables.
+- `early_reads`: reads before the cache's middleware.
+- `second_caches`: reads of Django's own cache, which bring no tags.
+"""
