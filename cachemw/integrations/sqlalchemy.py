@@ -33,6 +33,7 @@ from sqlalchemy import Connection, Engine, MetaData, Table
 from sqlalchemy.exc import MissingGreenlet
 from sqlalchemy.util import await_only
 
+from cachemw.integrations.sqlalchemy_drivers import autocommits, is_in_transaction
 from cachemw.integrations.sqlalchemy_schema import MetadataTables, describe, kind_of, sole_key
 from cachemw.recording.context import Position, Recording, current, describers, open_recording
 from cachemw.recording.sql import read_rows
@@ -247,12 +248,12 @@ class Recorder:
         try:
             raw = connection.connection
             in_transaction = getattr(raw.driver_connection, "in_transaction", None)
-            if isinstance(in_transaction, bool):  # the drivers of SQLite say it
+            if isinstance(in_transaction, bool):  # the drivers of SQLite say it, also of reads
                 return not in_transaction
             level = connection.get_execution_options().get("isolation_level")
             if level is None:
                 level = self._dialect._on_connect_isolation_level
-            return level == "AUTOCOMMIT" or _driver_autocommits(self._dialect, raw.dbapi_connection)
+            return level == "AUTOCOMMIT" or autocommits(self._dialect, raw.dbapi_connection)
         except Exception:  # the connection is broken: assume the worse (I5)
             return True
 
@@ -315,10 +316,14 @@ class Recorder:
 
     @contextmanager
     def _rolling_back(self, connection: Any, *_: object, **__: object) -> Iterator[None]:
-        yield
         pending = _connection_info(connection).pop(self, None)
+        # The application may have called the driver's own `commit`, past SQLAlchemy.
+        is_open = bool(pending) and is_in_transaction(connection) is not False
+        yield
         if not pending:
             return
+        if not is_open:
+            return self._purge(self._take_tags(pending))
         if pending.maybe_committed:
             self._purge(pending.maybe_committed.tags())
         self._forget(pending.all())
@@ -372,15 +377,6 @@ def _connection_info(connection: Any) -> dict[Any, Any]:
     except NotImplementedError:  # while the dialect asks a new server for its version
         return {}
     return info
-
-
-def _driver_autocommits(dialect: Any, connection: Any) -> bool:
-    """Tell whether the driver commits each statement, set without SQLAlchemy's knowledge."""
-    detect = getattr(dialect, "detect_autocommit_setting", None)  # new in SQLAlchemy 2.0.43
-    try:
-        return bool(detect and detect(connection))
-    except NotImplementedError:
-        return False
 
 
 def _inserted_keys(table: Any, keys: Iterable[Sequence[Any]]) -> list[str]:

@@ -124,6 +124,20 @@ class _Statements:
         execute = super()._executemany  # type: ignore[misc]
         return getattr(self.db, _ATTRIBUTE).run(execute, self, sql, params, context, many=True)
 
+    @property
+    def stream(self) -> Any:
+        """The method of psycopg's cursors that gives rows while they arrive, observed."""
+        stream = self.__getattr__("stream")  # type: ignore[attr-defined]
+
+        @functools.wraps(stream)
+        def observed(sql: Any, params: Any = None, **options: Any) -> Any:
+            def execute(sql: Any, params: Any) -> Any:
+                return stream(sql, params, **options)
+
+            return getattr(self.db, _ATTRIBUTE).run(execute, self, sql, params, ())
+
+        return observed
+
 
 @functools.cache  # there are two: with and without debugging
 def _observed(wrapper: type[CursorWrapper]) -> type[CursorWrapper]:

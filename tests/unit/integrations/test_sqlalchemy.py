@@ -715,3 +715,14 @@ def test_a_key_with_a_collation_of_its_own_is_not_known(tmp_path: Path, purges: 
         connection.execute(select(Folded).where(Folded.word == "a")).all()
     assert tags == ["db:folded"]
     engine.dispose()
+
+
+def test_a_commit_by_the_driver_itself_is_noticed_when_the_connection_goes_back(
+    engine: Engine, purges: Purges
+) -> None:
+    """Fails where a rollback counts as one of what the application has committed past SQLAlchemy."""
+    with engine.connect() as connection:
+        connection.execute(update(Book).where(Book.id == 1).values(title="new"))
+        connection.connection.commit()
+        assert purges.take() == []
+    assert ["db:book:1" in tags for tags in purges.take()] == [True]
