@@ -47,6 +47,7 @@ from .models import (
     Weather,
     Word,
 )
+from .owned import owned
 from .raw import rows
 
 __all__ = ["plain", "reads"]
@@ -66,6 +67,7 @@ def reads(driver: str) -> list[Read]:
     by_orm = [Read(name=f"ORM: {name}", read=read) for name, read in ORM.items()]
     if vendor != "sqlite":
         by_orm.append(Read(name="ORM: Func of a function that reads", read=_by_func, known=True))
+    by_orm.append(Read(name=owned.name, read=lambda: owned.city, known=True))
     if driver == "psycopg":
         by_orm.append(Read(name="a cursor's stream", read=_stream))
     return [*raw, *by_orm]
