@@ -56,7 +56,7 @@ def read_savepoint(sql: object) -> Savepoint | None:
 
 def may_commit(sql: object) -> bool:
     """Tell whether a statement may commit what was written before it, in some database."""
-    if not isinstance(sql, str):
+    if not isinstance(sql, str) or ";" in sql.rstrip("; \n"):  # perhaps several statements
         return True
     return not _COMMITS_NOTHING.match(sql) or read_autocommit(sql) is not None
 
