@@ -82,9 +82,14 @@ def _make() -> Cache:
 
 
 def _forget(*, setting: str, **_: Any) -> None:
-    """Close the cache when a test overrides a setting, so that the test gets one of its own."""
+    """Close the cache when a test overrides a setting, so that the test gets one of its own.
+
+    It is switched off too, in this process only: a middleware that has it serves no more hits from
+    it, and takes the new one.
+    """
     global _cache
     if _cache is not None and (setting == "CACHEMW" or _is_steered_otherwise(setting)):
+        _cache.flags.drive({"kill": "on"})
         _cache.close()
         _cache = None
 
