@@ -14,7 +14,7 @@ from cachemw.django.recording.early_reads import take_early_recording
 from cachemw.django.refreshes import start_refresh
 from cachemw.django.registry import get_cache
 from cachemw.django.response_relay import ResponseRelay, response_of
-from cachemw.django.translate import give_host, make_response, outer_of_request, read_body, seen_of
+from cachemw.django.translate import make_response, outer_of_request, read_body, seen_of, set_host
 from cachemw.frontdoor.exchange import Exchange
 from cachemw.frontdoor.pipeline import Arrival, CacheReply, Pipeline
 from cachemw.frontdoor.wsgi_environ import EnvironReader
@@ -94,7 +94,7 @@ class CacheMiddleware:
         if self.cache is not (cache := get_cache()):
             self._use(cache)
             return True
-        return give_host(request)
+        return set_host(request)
 
     def _reply(self, request: HttpRequest, reply: CacheReply) -> HttpResponseBase | None:
         """Return the cache's own answer; None after an internal error, as in `_from_memory`."""

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from cachemw.cache import Cache
+from cachemw.cache import Cache, forget
 from cachemw.config import Config, config_from_django
 from cachemw.django.steering import SETTINGS, Steering, steered, steering
 from cachemw.errors import ConfigError
@@ -91,6 +91,7 @@ def _forget(*, setting: str, **_: Any) -> None:
     if _cache is not None and (setting == "CACHEMW" or _is_steered_otherwise(setting)):
         _cache.flags.drive({"kill": "on"})
         _cache.close()
+        forget(_cache)
         _cache = None
 
 

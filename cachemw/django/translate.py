@@ -19,13 +19,13 @@ from cachemw.http.messages import Answer, Content, Head
 
 __all__ = [
     "copy_request",
-    "give_host",
     "head_of",
     "make_response",
     "outer_of_request",
     "read_body",
     "rewrite_request",
     "seen_of",
+    "set_host",
     "stood_in",
 ]
 
@@ -55,8 +55,8 @@ def seen_of(request: HttpRequest) -> tuple[dict[str, Any], str, str | None]:
     return meta, scope.get("scheme") or "http", None if raw is None else raw.decode("latin-1")
 
 
-def give_host(request: HttpRequest) -> bool:
-    """Give a request of Django's test clients a Host header if it has none; tell whether it has one now.
+def set_host(request: HttpRequest) -> bool:
+    """Set the Host header of a request of Django's test clients that has none; return whether it was set.
 
     Live, every cached request has one. The application sees the same header as the key. Its
     `get_host()` returns what it did, and a host that ALLOWED_HOSTS refuses is left out.

@@ -81,7 +81,7 @@ def test_another_port_of_a_test_client_is_in_the_key(site: None) -> None:
 
 
 def test_a_host_that_is_not_allowed_is_refused_as_without_the_cache(site: None) -> None:
-    # Guard: `give_host` leaves the request as it is.
+    # Guard: `set_host` leaves the request as it is.
     with override_settings(ALLOWED_HOSTS=["shop.example"]):
         for _ in range(2):
             refused = sync_get()("/p")
