@@ -154,11 +154,15 @@ def test_all_of_it_can_be_seen_and_read(
 
 
 BROKEN = """
-return [...document.querySelectorAll('.cachemw-table .cachemw-word, .cachemw-table .n')].filter(e => {
+const lines = text => {
     const range = document.createRange()
-    range.selectNodeContents(e)
-    return new Set([...range.getClientRects()].map(r => Math.round(r.bottom / 8))).size > 1
-}).map(e => e.outerHTML)
+    range.selectNodeContents(text)
+    return new Set([...range.getClientRects()].map(rect => rect.top)).size
+}
+const texts = e => [...e.childNodes].flatMap(n => n.nodeType === 3 ? [n] : texts(n))
+return [...document.querySelectorAll('.cachemw-table .cachemw-word, .cachemw-table .n')]
+    .filter(e => texts(e).some(text => lines(text) > 1))
+    .map(e => e.outerHTML)
 """
 
 
