@@ -19,12 +19,19 @@ from cachemw.process.development import reloading_server
 from tests.support.waiting import until
 
 SITE = """
+from pathlib import Path
+from cachemw import Cache
+from cachemw.asgi import CacheMiddleware
 from cachemw.process.development import reloading_server
 
-async def app(scope, receive, send):
-    if scope["type"] == "http":
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": str(reloading_server()).encode()})
+TEMPLATE = Path(__file__).with_name("template.html")
+
+async def page(scope, receive, send):
+    body = f"{reloading_server()} {TEMPLATE.read_text()}"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body.encode()})
+
+app = CacheMiddleware(page, Cache.from_dict({"routes": [{"path": "/", "ttl": "60s"}]}))
 
 if __name__ == "__main__":
     import uvicorn
@@ -33,10 +40,15 @@ if __name__ == "__main__":
 UVICORN = ("-m", "uvicorn", "site_of_test:app", "--port", "0", "--lifespan", "off")
 
 
+def edit(folder: Path, text: str) -> None:
+    (folder / "template.html").write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def served(folder: Path, *command: str) -> Iterator[int]:
     """Give the port of a server in a process group of its own."""
     (folder / "site_of_test.py").write_text(SITE, encoding="utf-8")
+    edit(folder, "old")
     log = folder / "log"
     paths = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
     with log.open("wb") as output:
@@ -74,22 +86,27 @@ def answer(port: int) -> bytes:
     return found[0]
 
 
-def test_uvicorn_with_reload_on_its_command_line_is_recognised(tmp_path: Path) -> None:
+def test_under_uvicorn_with_reload_an_edited_template_shows_at_once(tmp_path: Path) -> None:
+    # The server does not restart for a template, so memory would still have the page.
     with served(tmp_path, *UVICORN, "--reload") as port:
-        assert answer(port) == b"uvicorn"
+        assert answer(port) == b"uvicorn old"
+        edit(tmp_path, "new")
+        assert answer(port) == b"uvicorn new"
 
 
 def test_uvicorn_that_is_run_by_a_program_with_reload_is_recognised(tmp_path: Path) -> None:
     # Guard: `_reloads`. The command line does not tell.
     with served(tmp_path, "site_of_test.py") as port:
-        assert answer(port) == b"uvicorn"
+        assert answer(port) == b"uvicorn old"
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["one", "two"])
 def test_uvicorn_without_reload_is_not(tmp_path: Path, workers: tuple[str, ...]) -> None:
     with served(tmp_path, *UVICORN, *workers) as port:
-        assert answer(port) == b"None"
+        assert answer(port) == b"None old"
+        edit(tmp_path, "new")
+        assert answer(port) == b"None old" or workers  # another worker has a memory of its own
 
 
 @pytest.mark.parametrize(
