@@ -228,7 +228,8 @@ def _as_document(state: State | None) -> dict[str, Any] | None:
         return None
     plan = plan_of(state)
     phase = plan.phases[state.phase]
-    current = {"phase_name": phase.name, "flag": phase.steps[state.step], "of": phase.step_seconds}
+    flag, of = phase.steps[state.step], phase.step_seconds(state.step)
+    current = {"phase_name": phase.name, "flag": flag, "of": of}
     return {**msgspec.to_builtins(state), **current}
 
 
@@ -253,9 +254,8 @@ def _lines(state: State, plan: RolloutPlan) -> list[str]:
     if state.rolled_back:
         lines.append(f"Turned off: {', '.join(state.rolled_back)}.")
     if state.active and state.status != "waiting":
-        lines.append(
-            f"Watched for {_format_seconds(state.watched)} of {_format_seconds(phase.step_seconds)}."
-        )
+        of = _format_seconds(phase.step_seconds(state.step))
+        lines.append(f"Watched for {_format_seconds(state.watched)} of {of}.")
     if state.reason:
         lines.append(f"{state.reason[0].upper()}{state.reason[1:]}.")
     if state.refused:

@@ -105,7 +105,7 @@ def _decide(state: State, plan: RolloutPlan, result: LookResult, at: float, by: 
         missing = ", ".join(f"no live process of {name!r}" for name in result.missing)
         return _stay(state, missing or state.reason)
     state = replace(state, watched=state.watched + result.seconds)
-    if state.watched < phase.step_seconds:
+    if state.watched < phase.step_seconds(state.step):
         return _stay(state, "")
     if phase.steps[state.step] == "shadow":
         return _after_shadow(state, plan, result, at, by)
@@ -179,7 +179,7 @@ def _notices(state: State, plan: RolloutPlan, result: LookResult) -> Iterator[_N
             f"guardrail {judgement.guardrail} failed, and is in dry run",
             _numbers(judgement),
         )
-    is_over = state.watched + result.seconds >= plan.phases[state.phase].step_seconds
+    is_over = state.watched + result.seconds >= plan.phases[state.phase].step_seconds(state.step)
     for name, counts in sorted(result.shadow.items()):
         yield from _shadow_notices(name, counts, is_over)
 

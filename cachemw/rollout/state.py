@@ -67,7 +67,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     watched: float = 0.0
     """Seconds for which the present step was watched."""
     phase_watched: float = 0.0
-    """Seconds for which the present phase was watched."""
+    """Seconds for which the present phase was watched, also while it waited or was paused."""
+    step_began: float = 0.0
+    """The value of `phase_watched` when the present step began."""
     held: float = 0.0
     """Watched seconds in which the step was over and evidence was still missing."""
     reason: str = ""

@@ -23,7 +23,7 @@ from .plans import AT, BY, plan, written
 
 ROUTES = {"pages": "low", "products": "medium", "orders": "high"}
 STEPS = {
-    "duration": 90,
+    "duration": 75,  # 25 s in shadow, 25 s as a canary, 75 s on
     "interval": 1,
     "steps": ["shadow", "canary 10%", "on"],
     "watch": ["errors", "latency", "misses", "hits", "memory"],

@@ -43,6 +43,15 @@ def test_before_its_time_is_over_a_step_goes_on_being_watched() -> None:
     assert (move.record, move.flags) == (None, {})
 
 
+@pytest.mark.parametrize(("step", "seconds"), [(0, 40 / 3), (1, 40 / 3), (2, 40)])
+def test_the_last_step_is_watched_for_the_whole_duration(step: int, seconds: float) -> None:
+    seen = LookResult(seconds=1.0, judged=judged(), shadow={"pages": ShadowCounts(hits=30)})
+    early = look(at(step=step, watched=seconds - 1.5), seen)
+    assert (early.state.phase, early.state.step) == (0, step)
+    late = look(at(step=step, watched=seconds - 0.5), seen)
+    assert (late.state.phase, late.state.step) == ((0, step + 1) if step < 2 else (1, 0))
+
+
 def test_when_its_time_is_over_and_everything_passes_it_goes_on() -> None:
     move = look(at(watched=STEP - 0.5))
     assert (move.state.step, move.flags) == (2, {"low": "on"})
