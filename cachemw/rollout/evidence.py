@@ -161,6 +161,7 @@ def _without_cold(tally: Tally, *, warm: bool) -> Tally:
         missed_times=(),
         hits=0,
         eligible=0,
+        saved=0,
     )
 
 

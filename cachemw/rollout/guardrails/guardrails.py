@@ -85,6 +85,8 @@ class Tally(Struct, frozen=True, kw_only=True):
     """Hits and stale responses."""
     eligible: int = 0
     """Hits, stale responses and misses: the requests that policy lets the cache answer."""
+    saved: int = 0
+    """Treated requests minus the calls of the application for them, and minus refreshes. It may be negative."""
     memory: float | None = None
     """The memory of the fullest process, as a share of its planned size."""
 

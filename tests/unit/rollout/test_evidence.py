@@ -69,6 +69,7 @@ def test_in_the_warm_up_only_failures_and_memory_count(
     assert seen is not None
     tally = seen.tallies["phase"]
     assert (tally.treated_failed, tally.control_failed, tally.treated) == (2, 1, 6)
+    assert tally.saved == (6 if counts else 0)
     judged = (tally.hits, tally.eligible, sum(tally.treated_times), sum(tally.control_times))
     assert judged == ((6, 6, 7, 7) if counts else (0, 0, 0, 0))
 
