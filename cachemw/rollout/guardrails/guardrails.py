@@ -86,7 +86,7 @@ class Tally(Struct, frozen=True, kw_only=True):
     eligible: int = 0
     """Hits, stale responses and misses: the requests that policy lets the cache answer."""
     saved: int = 0
-    """Treated requests minus the calls of the application for them, and minus refreshes. It may be negative."""
+    """Treated requests minus the calls of the application for them and minus refreshes; may be negative."""
     memory: float | None = None
     """The memory of the fullest process, as a share of its planned size."""
 
@@ -161,6 +161,7 @@ class ErrorsGuardrail:
         measured = [rates(totals) for totals in self._bets.measured()]
         harmful = [each for each in measured if each[0] - each[1] >= self._margin]
         rate, base = (harmful or measured or [rates(self._bets.totals)])[0]
+        held_out, held_out_failed = self._bets.totals[2:]
         return _judgement(
             self.name,
             fails=bool(harmful),
@@ -168,6 +169,8 @@ class ErrorsGuardrail:
             evidence=self._bets.evidence,
             treated=rate,
             control=base,
+            held_out=held_out,
+            held_out_failed=held_out_failed,
         )
 
 
