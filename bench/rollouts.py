@@ -24,7 +24,8 @@ import numpy as np
 
 from bench.effort import Effort
 from bench.rows import Row
-from cachemw.rollout.guardrails.guardrails import Guardrails, Margins, Tally
+from cachemw.rollout.guardrails.guardrails import Guardrails, Margins
+from cachemw.rollout.guardrails.measures import Tally
 from cachemw.telemetry.events import BOUNDS
 
 __all__ = ["rollouts"]
@@ -77,6 +78,8 @@ class Harm:
     slower: float = 1.0
     hits: float | None = None
     memory: float | None = None
+    holdout: float = _MARGINS.holdout
+    """The share that is really held out."""
 
 
 def rollouts(effort: Effort) -> Iterator[Row]:
@@ -148,6 +151,7 @@ _LATE = {
     "misses": Harm(slower=1.6),
     "hits": Harm(hits=0.35),
     "memory": Harm(memory=1.25),
+    "holdout": Harm(holdout=0.04),
 }
 """A harm for each guardrail."""
 
@@ -164,8 +168,8 @@ def _standing(runs: int, rng: np.random.Generator) -> Iterator[Row]:
         yield Row(
             what=f"guardrails, harm after {', '.join(map(str, _WAITED))} h: found by {guardrail!r}",
             measured=f"after {', '.join(f'{each:g}' for each in middles)} min (medians of {runs})",
-            must="≤ 2 min more than at first",
-            verdict="reached" if max(middles) <= middles[0] + 2 else "NOT REACHED",
+            must="≤ 1.5 times the first, + 2 min",
+            verdict="reached" if max(middles) <= 1.5 * middles[0] + 2 else "NOT REACHED",
             figures={"minutes": {str(hours): each for hours, each in minutes.items()}},
         )
     bound = _WEEK / _HOURS * _MARGINS.alpha
@@ -233,7 +237,7 @@ def _check(
     interval: float = _INTERVAL,
 ) -> Tally:
     count = rng.poisson(traffic.per_second * interval)
-    control = rng.binomial(count, _MARGINS.holdout)
+    control = rng.binomial(count, harm.holdout)
     treated = count - control
     hits = rng.binomial(treated, traffic.hits if harm.hits is None else harm.hits)
     base = 0.3 if rng.random() < traffic.bursts else traffic.errors

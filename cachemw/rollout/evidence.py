@@ -30,7 +30,8 @@ from cachemw.config.rollout_plan import Phase, RolloutPlan
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.rollout.decisions import LookResult
 from cachemw.rollout.guardrails.evaluation import evaluate
-from cachemw.rollout.guardrails.guardrails import Guardrails, Judgement, Margins, Tally
+from cachemw.rollout.guardrails.guardrails import Guardrails, Margins
+from cachemw.rollout.guardrails.measures import Judgement, Tally
 from cachemw.rollout.guardrails.tallies import Increase, IncreaseTracker, Process, fullest, tally_of
 from cachemw.rollout.state import Group, Look, ShadowCounts, State, most_frequent
 

@@ -24,7 +24,7 @@ from cachemw.engine.model.outcomes import Outcome
 from cachemw.rollout.guardrails.tallies import TREATED, Increase, Process
 from cachemw.rollout.state import State
 
-__all__ = ["Finding", "Sample", "conclusion", "examine", "failed_in_control"]
+__all__ = ["FailureSample", "Finding", "conclusion", "examine", "failed_in_control"]
 
 _OFF: Final = Outcome.OFF.label
 _CHANCE: Final = 0.01
@@ -33,7 +33,7 @@ _FEWEST: Final = 200
 """Responses below which a rate is not called well: one failure more or less is half a per cent."""
 
 
-class Sample(msgspec.Struct, frozen=True):
+class FailureSample(msgspec.Struct, frozen=True):
     """Responses, and the share of them that failed."""
 
     count: float = 0.0
@@ -91,7 +91,7 @@ def examine(
     routes: Collection[str],
     *,
     store: str,
-    control: Sample,
+    control: FailureSample,
     margin: float,
 ) -> list[Finding]:
     """Check everything once, some time after a rollback.
@@ -135,10 +135,12 @@ def _uncached(increase: Increase, routes: Collection[str]) -> Finding:
     return Finding(name="routes", healthy=not still, detail=detail)
 
 
-def _errors(increase: Increase, routes: Collection[str], control: Sample, margin: float) -> Finding:
+def _errors(
+    increase: Increase, routes: Collection[str], control: FailureSample, margin: float
+) -> Finding:
     count = sum(increase.requests.get(name, {}).get(_OFF, 0) for name in routes)
     failed = sum(increase.failures.get(name, {}).get(_OFF, 0) for name in routes)
-    answers = Sample(count, failed / count if count else 0.0)
+    answers = FailureSample(count, failed / count if count else 0.0)
     limit = control.rate + margin
     certain = not answers.is_chance(control.highest() + margin) if control.count else False
     comparable = control.count >= _FEWEST or answers.rate <= margin
@@ -150,15 +152,15 @@ def _errors(increase: Increase, routes: Collection[str], control: Sample, margin
     return Finding(name="errors", healthy=healthy, detail=detail, conclusive=certain or healthy)
 
 
-def failed_in_control(state: State) -> Sample:
+def failed_in_control(state: State) -> FailureSample:
     """Return the control responses of the phase. Of several groups, the one that excuses most."""
     samples = [
-        Sample(count, judgement.evidence.get("held_out_failed", 0.0) / count)
+        FailureSample(count, judgement.evidence.get("held_out_failed", 0.0) / count)
         for judgements in state.judged.values()
         for judgement in judgements
         if judgement.guardrail == "errors" and (count := judgement.evidence.get("held_out"))
     ]
-    return max(samples, key=Sample.highest, default=Sample())
+    return max(samples, key=FailureSample.highest, default=FailureSample())
 
 
 def conclusion(findings: Sequence[Finding]) -> str:

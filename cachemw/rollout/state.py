@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from cachemw.config.rollout_plan import RolloutPlan, plan_from
-from cachemw.rollout.guardrails.guardrails import Judgement, Tally
+from cachemw.rollout.guardrails.measures import Judgement, Tally
 
 __all__ = [
     "Group",

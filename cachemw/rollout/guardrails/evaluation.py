@@ -10,7 +10,7 @@ from math import sqrt
 
 import msgspec
 
-from cachemw.rollout.guardrails.guardrails import Tally
+from cachemw.rollout.guardrails.measures import Tally
 
 __all__ = ["Evaluation", "evaluate"]
 

@@ -1,4 +1,4 @@
-"""The guardrails of a rollout: five checks that can turn a phase off.
+"""The guardrails of a rollout: five checks that can turn a phase off, and one of the comparison itself.
 
 At each look a guardrail gets what all processes have counted since the last look (a `Tally`) and returns
 a `Judgement`: `fail`, `pass`, or `inconclusive` while it has too little to compare.
@@ -14,6 +14,9 @@ a `Judgement`: `fail`, `pass`, or `inconclusive` while it has too little to comp
 **Control and treated.** A random share of requests, the *holdout*, goes past the cache. These requests
 are the *control*: they come from the same hour, the same clients and the same keys as the *treated*
 ones, so a slow database or a broken release harms both and is no alarm.
+
+The sixth, `holdout` (`sample_ratio`), finds that the control is not the share that was to be drawn. Then
+the others compare unlike requests, so no step is passed on their word. It rolls nothing back.
 
 **Two conditions.** A guardrail fails only if
 
@@ -44,74 +47,25 @@ follows the hour of the day: old responses count half as often after each `_RECE
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, zip_longest
-from typing import Any, Final, Literal, Protocol
+from itertools import accumulate
+from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
+from cachemw.rollout.guardrails.measures import FEWEST, Judgement, Tally, judgement, rate_of
+from cachemw.rollout.guardrails.sample_ratio import SampleRatio
 from cachemw.rollout.guardrails.statistics import CLOSE, MeasuredDetector
 
-__all__ = ["Guardrails", "Judgement", "Margins", "Tally", "Verdict"]
-
-Verdict = Literal["pass", "fail", "inconclusive"]
+__all__ = ["Guardrails", "Margins"]
 
 _TAIL: Final = 0.05
 """The share of responses above the 95th percentile."""
 _LATENCIES: Final[tuple[Literal["latency", "misses"], ...]] = ("latency", "misses")
 _PARTS: Final = {"errors": 0.4, "latency": 0.2, "misses": 0.2, "hits": 0.2}
 """The parts of the false-alarm probability. They add up to 1; memory needs none."""
-_FEWEST: Final = 200
-"""Control responses below which a 95th percentile means nothing: ten are above it then."""
 _RECENT: Final = 10_000
 """Control responses of which the limit is the 95th percentile. With 500 slow ones among them, chance
 moves it by less than a tenth of a bucket."""
-
-
-class Tally(Struct, frozen=True, kw_only=True):
-    """The counts of all processes between two looks, on one group of routes. A stored `Look` holds it."""
-
-    control: int = 0
-    control_failed: int = 0
-    control_times: tuple[int, ...] = ()
-    """Counts by bucket, of the bounds that the guardrails were made with."""
-    control_missed_times: tuple[int, ...] = ()
-    """The same, of control requests that their process's memory would not have answered."""
-    treated: int = 0
-    treated_failed: int = 0
-    treated_times: tuple[int, ...] = ()
-    missed_times: tuple[int, ...] = ()
-    """The same, of treated requests that their process's memory did not answer."""
-    hits: int = 0
-    """Hits and stale responses."""
-    eligible: int = 0
-    """Hits, stale responses and misses: the requests that policy lets the cache answer."""
-    saved: int = 0
-    """Treated requests minus the calls of the application for them and minus refreshes; may be negative."""
-    memory: float | None = None
-    """The memory of the fullest process, as a share of its planned size."""
-
-    def __add__(self, later: Tally) -> Tally:
-        """Return the sums of both, with the memory of the later one."""
-        sums = {
-            name: _added(getattr(self, name), getattr(later, name))
-            for name in self.__struct_fields__
-            if name != "memory"
-        }
-        return Tally(**sums, memory=later.memory)
-
-
-def _added(one: Any, other: Any) -> Any:
-    if not isinstance(one, tuple):
-        return one + other
-    return tuple(map(sum, zip_longest(one, other, fillvalue=0)))
-
-
-class Judgement(Struct, frozen=True, kw_only=True):
-    """The verdict of one guardrail, and the numbers behind it."""
-
-    guardrail: str
-    verdict: Verdict
-    evidence: dict[str, float]
 
 
 class _Guardrail(Protocol):
@@ -125,10 +79,6 @@ class _Guardrail(Protocol):
 
     def judge(self) -> Judgement:
         """Judge everything that was added."""
-
-
-def _rate(count: float, of: float) -> float:
-    return count / of if of else 0.0
 
 
 class ErrorsGuardrail:
@@ -156,16 +106,16 @@ class ErrorsGuardrail:
 
         def rates(totals: Sequence[float]) -> tuple[float, float]:
             treated, failed, control, control_failed = totals
-            return _rate(failed, treated), _rate(control_failed, control)
+            return rate_of(failed, treated), rate_of(control_failed, control)
 
         measured = [rates(totals) for totals in self._bets.measured()]
         harmful = [each for each in measured if each[0] - each[1] >= self._margin]
         rate, base = (harmful or measured or [rates(self._bets.totals)])[0]
         held_out, held_out_failed = self._bets.totals[2:]
-        return _judgement(
+        return judgement(
             self.name,
             fails=bool(harmful),
-            enough=self._bets.totals[2] >= _FEWEST,
+            enough=self._bets.totals[2] >= FEWEST,
             evidence=self._bets.evidence,
             treated=rate,
             control=base,
@@ -217,7 +167,7 @@ class LatencyGuardrail:
         self._compared += sum(tally.control_times)
         if not treated or not control:
             return
-        if self._control >= _FEWEST:
+        if self._control >= FEWEST:
             slow = _first_slow(self._recent)
             self._bets.add(
                 sum(treated[slow:]), sum(control[slow:]), self._share, (*treated, *control)
@@ -236,10 +186,10 @@ class LatencyGuardrail:
         measured = [quantiles(totals) for totals in self._bets.measured()]
         harmful = [each for each in measured if each[0] >= (1.0 + self._margin) * each[1] > 0.0]
         p95, base = (harmful or measured or [quantiles(self._bets.totals)])[0]
-        return _judgement(
+        return judgement(
             self.name,
             fails=bool(harmful),
-            enough=self._compared >= _FEWEST and (self._rare or self._control >= _FEWEST),
+            enough=self._compared >= FEWEST and (self._rare or self._control >= FEWEST),
             evidence=self._bets.evidence,
             treated=p95,
             control=base,
@@ -292,14 +242,14 @@ class HitsGuardrail:
 
     def judge(self) -> Judgement:
         """Judge whether the hit rate is too low."""
-        measured = [_rate(hits, eligible) for hits, eligible in self._bets.measured()]
+        measured = [rate_of(hits, eligible) for hits, eligible in self._bets.measured()]
         low = [rate for rate in measured if rate < self._least]
-        return _judgement(
+        return judgement(
             self.name,
             fails=bool(low),
-            enough=self._bets.totals[1] >= _FEWEST,
+            enough=self._bets.totals[1] >= FEWEST,
             evidence=self._bets.evidence,
-            rate=(low or measured or [_rate(*self._bets.totals)])[0],
+            rate=(low or measured or [rate_of(*self._bets.totals)])[0],
         )
 
 
@@ -329,20 +279,13 @@ class MemoryGuardrail:
 
     def judge(self) -> Judgement:
         """Judge whether a process took too much in the last looks."""
-        return _judgement(
+        return judgement(
             self.name,
             fails=self._over >= self._looks,
             enough=self._last is not None,
             evidence=self._over / self._looks,
             planned=self._last or 0.0,
         )
-
-
-def _judgement(
-    name: str, *, fails: bool, enough: bool, evidence: float, **numbers: float
-) -> Judgement:
-    verdict: Verdict = "fail" if fails else "pass" if enough else "inconclusive"
-    return Judgement(guardrail=name, verdict=verdict, evidence={"evidence": evidence, **numbers})
 
 
 class Margins(Struct, frozen=True, kw_only=True):
@@ -392,6 +335,7 @@ class Guardrails:
             *latencies,
             HitsGuardrail(least=margins.hits, alpha=alpha["hits"], bets=bets),
             MemoryGuardrail(most=margins.memory),
+            SampleRatio(holdout=margins.holdout, bets=bets),
         )
         self._next_bet = 0.0
 

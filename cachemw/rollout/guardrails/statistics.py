@@ -54,6 +54,8 @@ SEVERAL: Final = (0.7, 0.5, 0.35, 0.2, 0.1, 0.04)
 fewer nos to 96 % fewer, and find large harm soonest."""
 CLOSE: Final = (0.95, 0.9, 0.85, 0.75, 0.6, 0.4)
 """Alternatives for small harm, for streams with many observations."""
+_BEYOND: Final = 10.0
+"""Evidence beyond the threshold that is kept."""
 _MOST_STARTS: Final = 64
 """Bets of which it is known when they began (I4): five hours, with one every five minutes."""
 
@@ -61,9 +63,14 @@ _MOST_STARTS: Final = 64
 class Detector:
     """Bets on one stream, of which a new one begins now and then, without end."""
 
-    def __init__(self, fractions: Sequence[float] = SEVERAL) -> None:
-        """Begin without a bet; `fractions` are the alternatives."""
+    def __init__(self, fractions: Sequence[float] = SEVERAL, most: float = math.inf) -> None:
+        """Begin without a bet; `fractions` are the alternatives.
+
+        What exceeds the evidence `most` is given away. That wins nothing, and when harm ends, its evidence
+        is soon lost.
+        """
         self._fractions = fractions
+        self._most = most
         self._wealth = [0.0] * len(fractions)
         """For each alternative, the logarithm of a capital of 1 that was bet from the first moment on.
 
@@ -89,7 +96,7 @@ class Detector:
             gain = yes * math.log((1.0 - (1.0 - most) * fraction) / most)
             gain += no * math.log(fraction)
             self._wealth[index] += gain
-            self._sums[index] += gain
+            self._sums[index] = min(self._most, self._sums[index] + gain)
 
     def forget_oldest(self) -> None:
         """Forget when the oldest known bet began. It still counts in `evidence`."""
@@ -129,8 +136,8 @@ class MeasuredDetector:
 
         `alpha` bounds the probability of a false alarm in the time of each `bets` bets.
         """
-        self._detector = Detector(fractions)
         self._threshold = threshold(alpha, bets)
+        self._detector = Detector(fractions, self._threshold + _BEYOND)
         self.totals = [0.0] * width
         self._starts: list[list[float]] = []
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import msgspec
 
 from cachemw.engine.model.outcomes import Outcome
-from cachemw.rollout.guardrails.guardrails import Tally
+from cachemw.rollout.guardrails.measures import Tally
 
 __all__ = [
     "CONTROL",

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from cachemw.rollout.decisions import LookResult, decide
-from cachemw.rollout.guardrails.guardrails import Judgement, Verdict
+from cachemw.rollout.guardrails.measures import Judgement, Verdict
 from cachemw.rollout.state import Group, Move, ShadowCounts, State
 
 from .plans import AT, BY, begun, plan, written
@@ -115,6 +115,26 @@ def test_without_evidence_it_holds_says_so_once_and_then_pauses() -> None:
     ]
     assert "latency" in state.reason
     assert state.step == 1
+
+
+@pytest.mark.parametrize("group", ["phase", "before"])
+def test_a_broken_holdout_is_said_once_passes_no_step_and_rolls_nothing_back(group: Group) -> None:
+    broken = Judgement(
+        guardrail="holdout", verdict="fail", evidence={"drawn": 0.01, "planned": 0.05}
+    )
+    groups = judged()
+    seen = LookResult(seconds=4.0, judged={**groups, group: (*groups["phase"], broken)})
+    state, said = at(watched=STEP), []
+    for _ in range(6):
+        move = look(state, seen)
+        state = move.state
+        said += [move.record] if move.record else []
+    assert [record.action for record in said] == ["warn", "hold", "pause"]
+    assert said[0].reason.startswith(
+        "the holdout is broken: 1.00% of the compared requests went past the cache, and 5.00% were to be"
+    )
+    assert said[2].reason == "not enough evidence: the holdout is broken in 10 s"
+    assert (state.step, state.status) == (1, "paused")
 
 
 def test_evidence_that_comes_late_still_counts() -> None:

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cachemw.rollout.guardrails.guardrails import Judgement
+from cachemw.rollout.guardrails.measures import Judgement
 from cachemw.rollout.guardrails.tallies import Increase
-from cachemw.rollout.health import Finding, Sample, conclusion, examine, failed_in_control
+from cachemw.rollout.health import FailureSample, Finding, conclusion, examine, failed_in_control
 from cachemw.telemetry.fleet import ProcessStats
 from cachemw.telemetry.stats import Stats
 
 from .plans import begun
 
-CONTROL = Sample(20_000, 0.01)
+CONTROL = FailureSample(20_000, 0.01)
 MARGIN = 0.005
 
 
@@ -41,7 +41,7 @@ def check(
     *processes: ProcessStats,
     answers: int = 1000,
     failed: int = 10,
-    control: Sample = CONTROL,
+    control: FailureSample = CONTROL,
     cached: int = 0,
     store: str = "",
 ) -> dict[str, Finding]:
@@ -118,10 +118,14 @@ def test_without_processes_something_is_wrong() -> None:
         {"answers": 15, "failed": 1},
         {"answers": 199, "failed": 0},
         {"answers": 1000, "failed": 17},  # above the limit, but chance explains it
-        {"control": Sample(199, 0.01)},
-        {"control": Sample()},
-        {"control": Sample(), "failed": 6},
-        {"control": Sample(), "answers": 1000, "failed": 900},  # nobody knows what was normal
+        {"control": FailureSample(199, 0.01)},
+        {"control": FailureSample()},
+        {"control": FailureSample(), "failed": 6},
+        {
+            "control": FailureSample(),
+            "answers": 1000,
+            "failed": 900,
+        },  # nobody knows what was normal
     ],
 )
 def test_what_is_too_little_to_judge_by_is_inconclusive(few: dict[str, Any]) -> None:
@@ -136,8 +140,12 @@ def test_a_problem_and_what_is_inconclusive_are_both_said() -> None:
     assert said.startswith("problems: store: is full. inconclusive: errors: ")
 
 
-@pytest.mark.parametrize("control", [Sample(), Sample(10, 0.0), Sample(20_000, 0.01)])
-def test_a_rate_within_the_margin_is_well_whatever_it_is_compared_with(control: Sample) -> None:
+@pytest.mark.parametrize(
+    "control", [FailureSample(), FailureSample(10, 0.0), FailureSample(20_000, 0.01)]
+)
+def test_a_rate_within_the_margin_is_well_whatever_it_is_compared_with(
+    control: FailureSample,
+) -> None:
     assert check(failed=5, control=control)["errors"].healthy
 
 
@@ -157,7 +165,7 @@ def test_an_unchanged_application_is_seldom_called_not_well(
     for _ in range(runs):
         answers = per_second * 3
         failed = _binomial(rng, answers, base)
-        control = Sample(held_out, _binomial(rng, held_out, base) / held_out)
+        control = FailureSample(held_out, _binomial(rng, held_out, base) / held_out)
         wrong += bool(problems(check(answers=answers, failed=failed, control=control)))
     assert wrong <= 0.01 * runs
 
@@ -175,12 +183,12 @@ def test_of_several_groups_the_control_that_excuses_most_counts() -> None:
         )
 
     state = replace(begun(), judged={"phase": judged(50, 0.0), "before": judged(9000, 0.02)})
-    assert failed_in_control(state) == Sample(50, 0.0)
-    assert failed_in_control(replace(state, judged={"phase": judged(0, 0.0)})) == Sample()
-    assert failed_in_control(begun()) == Sample()
+    assert failed_in_control(state) == FailureSample(50, 0.0)
+    assert failed_in_control(replace(state, judged={"phase": judged(0, 0.0)})) == FailureSample()
+    assert failed_in_control(begun()) == FailureSample()
 
 
 @pytest.mark.parametrize(("rate", "other"), [(0.0, 0.0), (1.0, 1.0), (0.5, 0.5)])
 def test_a_rate_explains_itself(rate: float, other: float) -> None:
-    assert Sample(1e6, rate).is_chance(other)
-    assert rate <= Sample(1e6, rate).highest() <= min(1.0, rate + 0.01)
+    assert FailureSample(1e6, rate).is_chance(other)
+    assert rate <= FailureSample(1e6, rate).highest() <= min(1.0, rate + 0.01)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cachemw.rollout.guardrails.evaluation import evaluate
-from cachemw.rollout.guardrails.guardrails import Tally
+from cachemw.rollout.guardrails.measures import Tally
 
 BOUNDS = (0.001, 0.01, 0.1)
 

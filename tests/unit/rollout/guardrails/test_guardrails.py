@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cachemw.rollout.guardrails.guardrails import Guardrails, Judgement, Margins, Tally
+from cachemw.rollout.guardrails.guardrails import Guardrails, Margins
+from cachemw.rollout.guardrails.measures import Judgement, Tally
 from tests.unit.rollout.plans import default_margins
 
 BOUNDS = tuple(0.01 * 1.1**step for step in range(60))
@@ -64,7 +65,12 @@ class Phase:
 
 def test_a_healthy_phase_passes() -> None:
     phase = Phase().looks(200)
-    assert {name: each.verdict for name, each in phase.last.items()} == dict.fromkeys(NAMES, "pass")
+    verdicts = {name: each.verdict for name, each in phase.last.items()}
+    assert verdicts == dict.fromkeys((*NAMES, "holdout"), "pass")
+
+
+def test_a_broken_holdout_is_found() -> None:
+    assert Phase().looks(100).looks(100, treated=500, treated_failed=5).failing == {"holdout"}
 
 
 def test_where_hardly_anything_misses_nobody_waits_for_misses() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import asdict
 
 from cachemw.engine.model.outcomes import Outcome
-from cachemw.rollout.guardrails.guardrails import Tally
+from cachemw.rollout.guardrails.measures import Tally
 from cachemw.rollout.guardrails.tallies import (
     CONTROL,
     NEITHER,
