@@ -60,6 +60,11 @@ class MemorySettings(Settings):
         default=None,
         help="Bytes that you expect each process to use. The rollout's `memory` guardrail needs it.",
     )
+    process_limit: Setting[Size | None, int | None] = option(
+        v.positive_size,
+        default=None,
+        help="Memory limit of each process: warnings at 70 and 90 %. Left out: that of its container.",
+    )
 
     rules: ClassVar[tuple[Rule, ...]] = (Rule(("max_size", "planned_size"), rules.planned_size),)
 

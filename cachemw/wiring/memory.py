@@ -6,6 +6,7 @@ from cachemw.config import MemorySettings
 from cachemw.engine.model.entry import Item, Verdict
 from cachemw.invalidation.floors import Floors
 from cachemw.process.clock import Clock
+from cachemw.process.memory_limit import limit_of_container, limit_of_process
 from cachemw.process.threads import WorkerPool
 from cachemw.stores.memory.malloc_trim import trim
 from cachemw.stores.memory.pressure import PressureChange
@@ -36,9 +37,11 @@ def make_memory(
         except Exception:  # a request caused the change, and must not fail for it (I3)
             reporter.logs.failed("telemetry_failed")
 
+    limit = limit_of_process(config.process_limit) if config.process_limit else limit_of_container()
     return MemoryTier(
         config.max_size,
-        planned_size=config.planned_size,
+        limit=limit.size if limit else None,
+        used=limit.used if limit else lambda: None,
         clock=clock.monotonic,
         is_dead=is_dead,
         on_evict=lambda count: reporter.counters.event("evicted", count=count),
@@ -51,7 +54,7 @@ def make_memory(
 def _report(change: PressureChange, reporter: Reporter) -> None:
     level = change.level.name.lower()
     if change.over:
-        reporter.logs.memory_relieved(level, change.size, change.shed, change.seconds)
+        reporter.logs.memory_relieved(level, change.used, change.shed, change.seconds)
     else:
         reporter.count("memory_pressure", level)
-        reporter.logs.memory_pressure(level, change.size, change.limit, change.shed)
+        reporter.logs.memory_pressure(level, change.used, change.limit, change.shed)
