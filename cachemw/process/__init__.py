@@ -8,4 +8,5 @@ Reading order:
 - `fork`: resets objects in a forked child process.
 - `printable`: text from outside, made safe to print.
 - `exit`: closes objects when the process ends.
+- `memory_limit`: the memory that the process or its container may use.
 """

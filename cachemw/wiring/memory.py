@@ -40,8 +40,7 @@ def make_memory(
     limit = limit_of_process(config.process_limit) if config.process_limit else limit_of_container()
     return MemoryTier(
         config.max_size,
-        limit=limit.size if limit else None,
-        used=limit.used if limit else lambda: None,
+        limit=limit,
         clock=clock.monotonic,
         is_dead=is_dead,
         on_evict=lambda count: reporter.counters.event("evicted", count=count),

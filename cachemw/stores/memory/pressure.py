@@ -19,14 +19,28 @@ Cache-Status are the same with and without pressure.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
+from typing import Protocol
 
 from msgspec import Struct
 
-__all__ = ["FLOOR", "Pressure", "PressureChange", "PressureLevel", "kept_until"]
+__all__ = ["FLOOR", "Limit", "Pressure", "PressureChange", "PressureLevel", "kept_until"]
 
 FLOOR = 10.0
 """Seconds that every entry is kept, within its lifetime. A burst of requests is over by then."""
+
+
+class Limit(Protocol):
+    """A memory limit. `process.memory_limit.MemoryLimit` has this form."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    @property
+    def used(self) -> Callable[[], int | None]:
+        """Return the bytes in use, or None if they cannot be read."""
 
 
 class PressureLevel(IntEnum):

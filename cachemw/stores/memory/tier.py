@@ -16,7 +16,13 @@ from typing import Protocol
 
 from cachemw.engine.model.entry import NEVER, Item
 from cachemw.stores.memory.eviction import Sieve
-from cachemw.stores.memory.pressure import Pressure, PressureChange, PressureLevel, kept_until
+from cachemw.stores.memory.pressure import (
+    Limit,
+    Pressure,
+    PressureChange,
+    PressureLevel,
+    kept_until,
+)
 
 __all__ = ["MemoryTier"]
 
@@ -45,8 +51,7 @@ class MemoryTier:
         self,
         max_size: int,
         *,
-        limit: int | None = None,
-        used: Callable[[], int | None] = lambda: None,
+        limit: Limit | None = None,
         clock: Callable[[], float] = time.monotonic,
         is_dead: Callable[[Item], bool] = lambda entry: False,
         on_evict: Callable[[int], object] = lambda count: None,
@@ -56,13 +61,13 @@ class MemoryTier:
     ) -> None:
         """Begin empty.
 
-        `limit` is the memory limit of the process or its container in bytes, `used` returns what is in
-        use of it. Without a limit there is no pressure. `is_dead` tells whether an entry was purged.
+        `limit` is the memory limit of the process or its container. Without one there is no pressure.
+        `is_dead` tells whether an entry was purged.
         `on_freed` is called when a trim is worth it.
         """
         self._cache = Sieve(max_size)
-        self._pressure = None if limit is None else Pressure(limit)
-        self._used = used
+        self._limit = limit
+        self._pressure = None if limit is None else Pressure(limit.size)
         self._next_sample = -math.inf
         self._is_dead = is_dead
         self._on_evict = on_evict
@@ -218,19 +223,19 @@ class MemoryTier:
 
     def _check_size(self) -> None:
         """After a change: report a new level of pressure, and that a trim is worth it."""
-        if self._pressure:
-            self._check_pressure(self._pressure)
+        if self._limit and self._pressure:
+            self._check_pressure(self._limit, self._pressure)
         if self._cache.freed - self._trimmed >= self._worth_a_trim:
             self._trimmed = self._cache.freed
             self._on_freed()
 
-    def _check_pressure(self, pressure: Pressure) -> None:
+    def _check_pressure(self, limit: Limit, pressure: Pressure) -> None:
         now = self._clock()
         with self._lock:
             if now < self._next_sample:
                 return
             self._next_sample = now + SECONDS_PER_SAMPLE
-        used = self._used()
+        used = limit.used()
         if used is None:
             return
         with self._lock:

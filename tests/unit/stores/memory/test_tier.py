@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cachemw.engine.model.entry import Entry, Position
+from cachemw.process.memory_limit import MemoryLimit
 from cachemw.stores.memory import interning
 from cachemw.stores.memory.cost import cost
 from cachemw.stores.memory.eviction import Doorkeeper
@@ -436,7 +437,9 @@ def pressed(clock: FakeClock, count: int = 95, **options: Any) -> MemoryTier:
     Nothing else takes memory in its container, which has just room for a full tier.
     """
     full = 100 * cost(make(0))
-    tier = MemoryTier(full, limit=full, used=lambda: tier.size, clock=clock.monotonic, **options)
+    tier = MemoryTier(
+        full, limit=MemoryLimit(full, lambda: tier.size), clock=clock.monotonic, **options
+    )
     fill_slowly(tier, clock, range(count))
     return tier
 
@@ -534,17 +537,21 @@ def test_expiry_ends_the_pressure_too(clock: FakeClock) -> None:
 def test_a_full_tier_alone_is_no_pressure(clock: FakeClock) -> None:
     told: list[PressureChange] = []
     full = 100 * cost(make(0))
-    roomy = {"limit": 10 * full, "used": lambda: full}
-    for options in ({}, {"limit": full}, roomy):
-        tier = MemoryTier(full, clock=clock.monotonic, on_pressure=told.append, **options)  # type: ignore[arg-type]
+    for limit in (None, MemoryLimit(full, lambda: None), MemoryLimit(10 * full, lambda: full)):
+        tier = MemoryTier(full, clock=clock.monotonic, on_pressure=told.append, limit=limit)
         fill_slowly(tier, clock, range(150))
         assert (len(tier), tier.pressure) == (100, PressureLevel.NONE)
     assert told == []
 
 
 def test_the_memory_in_use_is_read_at_most_once_a_second(clock: FakeClock) -> None:
-    readings: list[int] = []
-    tier = MemoryTier(MIB, limit=MIB, used=lambda: readings.append(0), clock=clock.monotonic)  # type: ignore[func-returns-value]
+    readings: list[float] = []
+
+    def used() -> int:
+        readings.append(clock.monotonic())
+        return 0
+
+    tier = MemoryTier(MIB, limit=MemoryLimit(MIB, used), clock=clock.monotonic)
     for _ in range(3):
         for number in range(50):
             tier.put(lasting(clock, number))
