@@ -8,5 +8,6 @@ Reading order:
 - `fork`: resets objects in a forked child process.
 - `printable`: text from outside, made safe to print.
 - `exit`: closes objects when the process ends.
+- `workers`: the number of worker processes beside this one.
 - `memory_limit`: the memory that the process or its container may use.
 """
