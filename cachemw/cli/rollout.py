@@ -234,15 +234,26 @@ def _as_document(state: State | None) -> dict[str, Any] | None:
 
 
 def _print(state: State) -> None:
-    console = open_console()
-    console.print(make_text(*_lines(state, plan_of(state))))
+    console, plan = open_console(), plan_of(state)
+    console.print(make_text(*_lines(state, plan)))
     rows = [
-        [group, each.guardrail, each.verdict, _format_evidence(each.evidence)]
+        [
+            group,
+            each.guardrail,
+            each.verdict if _acts(each.guardrail, state, plan) else f"{each.verdict} (reported)",
+            _format_evidence(each.evidence),
+        ]
         for group, judgements in state.judged.items()
         for each in judgements
     ]
     if rows:
         console.print(make_table(["routes of", "guardrail", "verdict", "on"], rows))
+
+
+def _acts(guardrail: str, state: State, plan: RolloutPlan) -> bool:
+    """Tell whether a guardrail acts in this phase, or is only reported."""
+    watched = (*plan.phases[state.phase].watch, "holdout")
+    return guardrail in watched and guardrail not in plan.guardrails.dry_run
 
 
 def _lines(state: State, plan: RolloutPlan) -> list[str]:

@@ -1,7 +1,7 @@
 """The number of worker processes that the server runs beside this one.
 
-A worker is not told how many there are. The number is where the operator wrote it: on the command line of the
-server, which is this process or its parent, in `GUNICORN_CMD_ARGS`, or in `WEB_CONCURRENCY` (gunicorn, uvicorn).
+A worker is not told how many there are. The number is where the operator wrote it: on the command line of
+the server (this process or its parent), in `GUNICORN_CMD_ARGS`, or in `WEB_CONCURRENCY` (gunicorn, uvicorn).
 uWSGI tells it by its own module.
 """
 
