@@ -228,20 +228,32 @@ def _as_document(state: State | None) -> dict[str, Any] | None:
         return None
     plan = plan_of(state)
     phase = plan.phases[state.phase]
-    current = {"phase_name": phase.name, "flag": phase.steps[state.step], "of": phase.step_seconds}
+    flag, of = phase.steps[state.step], phase.step_seconds(state.step)
+    current = {"phase_name": phase.name, "flag": flag, "of": of}
     return {**msgspec.to_builtins(state), **current}
 
 
 def _print(state: State) -> None:
-    console = open_console()
-    console.print(make_text(*_lines(state, plan_of(state))))
+    console, plan = open_console(), plan_of(state)
+    console.print(make_text(*_lines(state, plan)))
     rows = [
-        [group, each.guardrail, each.verdict, _format_evidence(each.evidence)]
+        [
+            group,
+            each.guardrail,
+            each.verdict if _acts(each.guardrail, state, plan) else f"{each.verdict} (reported)",
+            _format_evidence(each.evidence),
+        ]
         for group, judgements in state.judged.items()
         for each in judgements
     ]
     if rows:
         console.print(make_table(["routes of", "guardrail", "verdict", "on"], rows))
+
+
+def _acts(guardrail: str, state: State, plan: RolloutPlan) -> bool:
+    """Tell whether a guardrail acts in this phase, or is only reported."""
+    watched = (*plan.phases[state.phase].watch, "holdout")
+    return guardrail in watched and guardrail not in plan.guardrails.dry_run
 
 
 def _lines(state: State, plan: RolloutPlan) -> list[str]:
@@ -253,9 +265,8 @@ def _lines(state: State, plan: RolloutPlan) -> list[str]:
     if state.rolled_back:
         lines.append(f"Turned off: {', '.join(state.rolled_back)}.")
     if state.active and state.status != "waiting":
-        lines.append(
-            f"Watched for {_format_seconds(state.watched)} of {_format_seconds(phase.step_seconds)}."
-        )
+        of = _format_seconds(phase.step_seconds(state.step))
+        lines.append(f"Watched for {_format_seconds(state.watched)} of {of}.")
     if state.reason:
         lines.append(f"{state.reason[0].upper()}{state.reason[1:]}.")
     if state.refused:

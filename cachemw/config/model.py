@@ -45,10 +45,10 @@ __all__ = [
 class MemorySettings(Settings):
     """The entries that each process keeps in its own memory."""
 
-    max_size: Setting[Size, int] = option(
+    max_size: Setting[Size | None, int | None] = option(
         v.positive_size,
-        default="256MiB",
-        help="Maximum bytes of entries in each process. Above it, entries are evicted.",
+        default=None,
+        help="Maximum bytes of entries in each process. Left out: 256MiB, or less where memory is limited.",
     )
     shadow_size: Setting[Size, int] = option(
         v.positive_size,
@@ -59,6 +59,11 @@ class MemorySettings(Settings):
         v.positive_size,
         default=None,
         help="Bytes that you expect each process to use. The rollout's `memory` guardrail needs it.",
+    )
+    process_limit: Setting[Size | None, int | None] = option(
+        v.positive_size,
+        default=None,
+        help="Memory limit of each process: warnings at 70 and 90 %. Left out: that of its container.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (Rule(("max_size", "planned_size"), rules.planned_size),)

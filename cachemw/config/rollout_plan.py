@@ -160,7 +160,7 @@ class Phase(Settings):
     )
     duration: Setting[Duration, float] = required(
         v.positive_duration,
-        help="How long the phase is watched in all. Each step gets an equal part of it.",
+        help="How long the phase is watched fully on. Each step before takes an equal part of this time.",
     )
     interval: Setting[Duration, float] = option(
         v.positive_duration, default="1m", help="Time between two checks of the guardrails."
@@ -194,10 +194,15 @@ class Phase(Settings):
         Rule(("steps", "interval", "duration"), _interval_fits_steps),
     )
 
+    def step_seconds(self, step: int) -> float:
+        """Return how long a step is watched, in seconds: the last one for the whole `duration`."""
+        last = step == len(self.steps) - 1
+        return self.duration if last else self.duration / len(self.steps)
+
     @property
-    def step_seconds(self) -> float:
-        """How long one step is watched, in seconds."""
-        return self.duration / len(self.steps)
+    def seconds(self) -> float:
+        """How long all steps together are watched, in seconds."""
+        return sum(map(self.step_seconds, range(len(self.steps))))
 
 
 def _unique_risks_and_names(plan: Any) -> Iterator[Problem]:

@@ -24,9 +24,10 @@ __all__ = ["default_plan", "plan_text"]
 _HEAD = """\
 # The plan of a rollout. Start it with: cachemw rollout start --plan FILE
 #
-# A phase turns the cache on for the routes of its risk classes, step by step. Each step is watched for
-# an equal part of the phase's duration. If a guardrail fails, the phase is turned off at once. If a
-# guardrail has too little evidence at the end of a step, the rollout stays in that step.
+# A phase turns the cache on for the routes of its risk classes, step by step. The last step
+# is watched for the phase's whole duration, each step before it for an equal part of that. If a guardrail
+# fails, the phase is turned off at once. If a guardrail has too little evidence at the end of a step, the
+# rollout stays in that step.
 """
 
 

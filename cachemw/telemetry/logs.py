@@ -354,14 +354,14 @@ class Logs:
         """Warn that a report to the webhook failed: once a minute per error."""
         self._warn_once("webhook_failed", error)
 
-    def memory_pressure(self, level: str, size: int, limit: int, shed: int) -> None:
-        """Warn that the memory tier has reached this level of pressure, with its size and limit in bytes."""
-        fields: Fields = {"level": level, "bytes": size, "limit": limit, "shed": shed}
+    def memory_pressure(self, level: str, used: int, limit: int, shed: int) -> None:
+        """Warn that the bytes in use have reached this level, which begins at `limit`."""
+        fields: Fields = {"level": level, "used": used, "limit": limit, "shed": shed}
         self._fault("memory_pressure", fields)
 
-    def memory_relieved(self, level: str, size: int, shed: int, seconds: float) -> None:
+    def memory_relieved(self, level: str, used: int, shed: int, seconds: float) -> None:
         """Warn that the pressure is over, with its highest level and the number of entries dropped."""
-        fields: Fields = {"level": level, "bytes": size, "shed": shed, "seconds": round(seconds, 3)}
+        fields: Fields = {"level": level, "used": used, "shed": shed, "seconds": round(seconds, 3)}
         self._fault("memory_relieved", fields)
 
     def _fault(self, event: str, fields: Fields) -> None:

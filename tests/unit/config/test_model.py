@@ -74,7 +74,7 @@ def test_an_empty_configuration_has_the_documented_defaults() -> None:
     config = config_from({}, environ={})
     assert config == Config()
     assert (config.namespace, config.redis, config.routes) == ("default", None, ())
-    assert (config.memory.max_size, config.memory.planned_size) == (268435456, None)
+    assert (config.memory.max_size, config.memory.planned_size) == (None, None)
     assert (config.coalesce.wait, config.coalesce.hit_for_miss) == (5.0, 10.0)
     assert (config.log.partition_limit, config.log.confirm_wait, config.log.poll) == (30, 0.25, 0.5)
     assert (config.compression.threshold, config.compression.level) == (1024, 3)

@@ -38,7 +38,9 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "unknown key with nothing near": (
         "[memory]\nzzz = 1",
-        ["memory.zzz: unknown key; the keys here are max_size, planned_size, shadow_size"],
+        [
+            "memory.zzz: unknown key; the keys here are max_size, planned_size, process_limit, shadow_size"
+        ],
     ),
     "unknown key in a route": (
         route('tag = ["a"]'),
