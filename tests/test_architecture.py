@@ -226,7 +226,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "rollout.flags",
         "telemetry",
     },
-    "cli.common": {"cache", "config", "errors", "invalidation.log", "process"},
+    "cli.common": {"cache", "config", "connections", "errors", "invalidation.log", "process"},
     "cli.demo": {"cache", "cachemw", "cli.common", "config", "ops.load", "rollout", "testing"},
     "__main__": {"cli"},
 }

@@ -58,7 +58,9 @@ def set_flags(ctx: click.Context, path: ConfigLocation, settings: tuple[str, ...
     if given is not ParameterSource.COMMANDLINE and ctx.parent is not None:
         path = ctx.parent.params["path"]  # `cachemw flags --config FILE set ...`
     config = read_config(path)
-    _print(config, _live_flags(config, _parse_settings(settings)))
+    wanted = _parse_settings(settings)
+    _refuse_bare_routes(config, wanted)
+    _print(config, _live_flags(config, wanted))
 
 
 def _parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
@@ -72,6 +74,14 @@ def _parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
         if wanted.setdefault(name, state) != state:
             raise click.UsageError(f"{name} is given twice")
     return wanted
+
+
+def _refuse_bare_routes(config: Config, wanted: dict[str, str]) -> None:
+    """Raise click.UsageError for a route that is named without `route:`."""
+    names = {route.name for route in config.routes}
+    for name, state in wanted.items():
+        if name in names and name not in (*RISKS, HOLDOUT, "kill"):
+            raise click.UsageError(f"{name!r} is a route: write route:{name}={state}")
 
 
 def _live_flags(config: Config, wanted: dict[str, str] | None = None) -> Flags:

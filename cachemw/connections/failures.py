@@ -1,4 +1,4 @@
-"""What a failure of Redis is, in words that help and repeat nothing of the driver's.
+"""A failure of Redis in words that help, and that repeat nothing of the driver's.
 
 The text of a driver's error may hold a password or a part of a command. So it is not shown: its class,
 its cause in the operating system and the error codes of Redis tell enough.

@@ -199,6 +199,7 @@ def test_the_configuration_can_stand_before_or_behind_set(
         (("low",), 2, "such as low=on"),
         (("low=on", "low=off"), 2, "low is given twice"),
         (("lwo=on",), 1, "'lwo' is not a flag"),
+        (("products=off",), 2, "'products' is a route: write route:products=off"),
         (("route:nope=on",), 1, "'route:nope' is not a flag"),
         (("level:low=loud",), 1, "level:low: expected"),
         (("low=perhaps",), 1, 'low: expected "on", "off", "shadow" or a share'),
