@@ -219,6 +219,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "engine.core",
         "engine.model",
         "errors",
+        "extensions",
         "introspection",
         "invalidation",
         "process",
