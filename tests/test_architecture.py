@@ -181,8 +181,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "django": {
         "cache",
         "config",
+        "config.checks",
         "engine.request",
         "errors",
+        "extensions",
         "frontdoor",
         "http",
         "django.recording",

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from cachemw.cache import Cache
+from cachemw.wiring.core import Core
 
 __all__ = ["check_asgi", "check_wsgi"]
 
@@ -36,7 +36,7 @@ def check_asgi(app: object, cache: object) -> None:
 
 
 def _check_cache(cache: object) -> None:
-    if isinstance(cache, Cache):
+    if isinstance(getattr(cache, "_core", None), Core):
         return
     if isinstance(cache, (str, bytes)) or hasattr(cache, "__fspath__"):
         raise TypeError(
