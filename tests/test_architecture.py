@@ -211,6 +211,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ops": set(),
     "ops.load": set(),
     "cli": {
+        "cache",
         "cachemw",
         "cli.common",
         "cli.demo",
@@ -229,7 +230,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         "rollout.flags",
         "telemetry",
     },
-    "cli.common": {"cache", "config", "connections", "errors", "invalidation.log", "process"},
+    "cli.common": {
+        "cache",
+        "config",
+        "connections",
+        "errors",
+        "invalidation.log",
+        "process",
+        "rollout.flags",
+    },
     "cli.demo": {"cache", "cachemw", "cli.common", "config", "ops.load", "rollout", "testing"},
     "__main__": {"cli"},
 }

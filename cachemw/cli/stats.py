@@ -40,7 +40,7 @@ _ONE_TABLE_WIDTH = 150
 """Columns of a terminal that one table needs; a narrower terminal gets two tables."""
 
 
-@click.command()
+@click.command(short_help="Show the statistics of all processes.")
 @config_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON; with --watch, one line each second."
