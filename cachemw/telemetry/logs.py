@@ -295,9 +295,9 @@ class Logs:
         more = f"; and {len(mistakes) - MAX_MISTAKES} more" if len(mistakes) > MAX_MISTAKES else ""
         self._fault("flags_file_refused", {"path": path, "mistakes": shown + more})
 
-    def redis_failed(self, redis: str, error: str) -> None:
+    def redis_error(self, redis: str, error: str) -> None:
         """Warn that Redis fails: its URL without secrets, and what it does; once a minute per error."""
-        self._warn_once("redis_failed", error, {"redis": redis, "error": error})
+        self._warn_once("redis_error", error, {"redis": redis, "error": error})
 
     def breaker_opened(self, redis: str) -> None:
         """Warn that Redis, at this URL without secrets, is not used for a while."""

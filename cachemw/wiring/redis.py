@@ -139,7 +139,7 @@ class _StoreReporter:
 
     def failed(self, error: BaseException) -> None:
         """Log where Redis is, and what it does in place of an answer."""
-        self._logs.redis_failed(self._address, describe_failure(error))
+        self._logs.redis_error(self._address, describe_failure(error))
 
     def lost(self, error: BaseException) -> None:
         """Log that the log cannot be followed any more, and why."""

@@ -34,7 +34,7 @@ def test_the_first_line_names_redis_its_address_and_the_error(
         cache.start()
         until(lambda: len(caplog.messages) >= 2)
     first, second = caplog.messages[:2]
-    assert first.startswith(f"event=redis_failed redis=redis://:***@{address} error=")
+    assert first.startswith(f"event=redis_error redis=redis://:***@{address} error=")
     assert "refuses the user name or the password" in first
     assert second == f"event=breaker_opened redis=redis://:***@{address}"
     assert SECRET not in caplog.text
@@ -54,7 +54,7 @@ def test_servers_that_were_never_found_are_named_too(
     with caplog.at_level(logging.WARNING, "cachemw"), closing(cache):
         cache.start()
         until(lambda: caplog.messages)
-    assert caplog.messages[0].startswith(f"event=redis_failed redis={url} error=")
+    assert caplog.messages[0].startswith(f"event=redis_error redis={url} error=")
     assert error in caplog.messages[0]
 
 

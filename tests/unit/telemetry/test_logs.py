@@ -206,8 +206,8 @@ def test_second_caches_are_warned_of_once_and_their_memory_is_bounded(lines: Lin
     ("say", "message"),
     [
         (
-            lambda logs: logs.redis_failed("redis://h/0", "cannot be reached: no route"),
-            'event=redis_failed redis=redis://h/0 error="cannot be reached: no route"',
+            lambda logs: logs.redis_error("redis://h/0", "cannot be reached: no route"),
+            'event=redis_error redis=redis://h/0 error="cannot be reached: no route"',
         ),
         (lambda logs: logs.breaker_opened("redis://h"), "event=breaker_opened redis=redis://h"),
         (
