@@ -39,7 +39,7 @@ _WITHOUT_REDIS = (
 )
 
 
-@click.group()
+@click.group(short_help="Turn the cache on step by step, and back on harm.")
 def rollout() -> None:
     """Turn the cache on by risk class, step by step; roll back where a guardrail fails."""
 
@@ -76,7 +76,7 @@ def _move_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return config_option(by(reason(command)))
 
 
-@rollout.command()
+@rollout.command(short_help="Write a default plan, to be edited.")
 @config_option
 @click.option(
     "--out",
@@ -136,7 +136,7 @@ for _move in (
         "promote",
         Rollout.promote,
         "promoted",
-        "Go on to the next step or phase now, without waiting for evidence.",
+        "Go on to the next step or phase now. No evidence is waited for.",
     ),
     ("approve", Rollout.approve, "approved", "Start the phase that waits for approval."),
     (
@@ -155,7 +155,7 @@ for _move in (
     _add_move(*_move)
 
 
-@rollout.command()
+@rollout.command(short_help="Turn off what the rollout turned on, and purge it.")
 @_move_options
 @click.option(
     "--phase",
@@ -177,7 +177,7 @@ def rollback(
         _print(manager.roll_back(everything=everything, by=by, reason=reason))
 
 
-@rollout.command()
+@rollout.command(short_help="Show the step, and the verdict of each guardrail.")
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(path: ConfigLocation, as_json: bool) -> None:
@@ -192,7 +192,7 @@ def status(path: ConfigLocation, as_json: bool) -> None:
         _print(state)
 
 
-@rollout.command()
+@rollout.command(short_help="Show the last decisions, and why.")
 @config_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, with the numbers behind each decision."

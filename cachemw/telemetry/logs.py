@@ -301,13 +301,13 @@ class Logs:
         """Warn that nothing is cached, because the application is being edited; `because` says who told."""
         _emit(_FAULTS, logging.WARNING, "off_in_development", {"because": because})
 
-    def _warn_once(self, event: str, reason: str) -> None:
+    def _warn_once(self, event: str, reason: str, fields: Fields | None = None) -> None:
         if not _FAULTS.isEnabledFor(logging.WARNING):
             return
         with self._lock:
             first = self._recent.first((event, reason))
         if first:
-            _emit(_FAULTS, logging.WARNING, event, {"reason": reason})
+            _emit(_FAULTS, logging.WARNING, event, fields or {"reason": reason})
 
     def failed(self, event: str) -> None:
         """Log the exception being handled, an internal error: once a minute per event."""
@@ -325,16 +325,20 @@ class Logs:
         more = f"; and {len(mistakes) - MAX_MISTAKES} more" if len(mistakes) > MAX_MISTAKES else ""
         self._fault("flags_file_refused", {"path": path, "mistakes": shown + more})
 
-    def breaker_opened(self, failures: int) -> None:
-        """Warn that Redis is not used for a while, after so many failures in a row."""
-        self._fault("breaker_opened", {"failures": failures})
+    def redis_error(self, redis: str, error: str) -> None:
+        """Warn that Redis fails: its URL without secrets, and what it does; once a minute per error."""
+        self._warn_once("redis_error", error, {"redis": redis, "error": error})
 
-    def breaker_closed(self, seconds: float) -> None:
-        """Warn that Redis is used again, after so many seconds."""
-        self._fault("breaker_closed", {"seconds": round(seconds, 3)})
+    def breaker_opened(self, redis: str) -> None:
+        """Warn that Redis, at this URL without secrets, is not used for a while."""
+        self._fault("breaker_opened", {"redis": redis})
+
+    def breaker_closed(self, redis: str, seconds: float) -> None:
+        """Warn that Redis, at this URL without secrets, is used again after so many seconds."""
+        self._fault("breaker_closed", {"redis": redis, "seconds": round(seconds, 3)})
 
     def log_lost(self, error: str) -> None:
-        """Warn that the invalidation log cannot be read; `error` is the exception's class name."""
+        """Warn that the invalidation log, which was followed, cannot be read; `error` says why."""
         self._fault("log_lost", {"error": error})
 
     def log_regained(self, seconds: float, records: int) -> None:

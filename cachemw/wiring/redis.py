@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cachemw.config import Config
+from cachemw.connections.failures import describe_failure
 from cachemw.connections.nodes import Nodes
 from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import StoreError
@@ -130,15 +131,23 @@ class _StoreReporter:
 
     def __init__(self, config: Config, clock: Clock, reporter: Reporter) -> None:
         assert config.redis is not None
-        self._failures = config.redis.breaker_failures
+        self._address = config.redis.safe_url
         self._clock = clock
         self._count = reporter.count
         self._logs = reporter.logs
         self._opened_at = 0.0
 
+    def failed(self, error: BaseException) -> None:
+        """Log where Redis is, and what it does in place of an answer."""
+        self._logs.redis_error(self._address, describe_failure(error))
+
+    def lost(self, error: BaseException) -> None:
+        """Log that the log cannot be followed any more, and why."""
+        self._logs.log_lost(describe_failure(error))
+
     def breaker_closed(self) -> None:
         """Log that a breaker is closed again."""
-        self._logs.breaker_closed(self._clock.monotonic() - self._opened_at)
+        self._logs.breaker_closed(self._address, self._clock.monotonic() - self._opened_at)
 
     def report(self, event: EventName, reason: str) -> None:
         """Count an event of the tier or the log, and log it if it matters."""
@@ -147,7 +156,7 @@ class _StoreReporter:
             self._logs.entry_rejected(reason)
         elif event == "breaker_opened":
             self._opened_at = self._clock.monotonic()
-            self._logs.breaker_opened(self._failures)
+            self._logs.breaker_opened(self._address)
 
 
 def connect(config: Config, clock: Clock, reporter: Reporter) -> RedisParts:
@@ -158,7 +167,8 @@ def connect(config: Config, clock: Clock, reporter: Reporter) -> RedisParts:
     events = _StoreReporter(config, clock, reporter)
     hooks.count = events.report
     hooks.breaker_closed = events.breaker_closed
-    hooks.lost = reporter.logs.log_lost
+    hooks.failed = events.failed
+    hooks.lost = events.lost
     hooks.regained = reporter.logs.log_regained
     hooks.unsent = reporter.logs.purges_unsent
     log = RedisLog(nodes, config.namespace, config.log, hooks, clock.monotonic)
@@ -169,7 +179,7 @@ def connect(config: Config, clock: Clock, reporter: Reporter) -> RedisParts:
         level=config.compression.level,
         max_body=max((route.max_size for route in config.routes), default=1),
     )
-    commands = Commands(nodes, events.report)
+    commands = Commands(nodes, events.report, events.failed)
     tier = RedisTier(
         commands,
         config.namespace,

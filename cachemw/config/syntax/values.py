@@ -211,7 +211,7 @@ def _ttl(value: object) -> float | Literal["response"]:
         return units.duration(value)
     except ValueError:
         raise ValueError(
-            f'expected a duration such as "30s" or "5m", or "response", got {show(value)}'
+            f'expected a duration such as "30s" or "5m", or "response", got {show(value)}{units.meant(value)}'
         ) from None
 
 

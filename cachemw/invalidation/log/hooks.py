@@ -27,8 +27,10 @@ class LogHooks:
         """Called after each poll. The client may be used to publish."""
         self.rejoined: Callable[[], None] = lambda: None
         """Called when the process follows the log, for the first time or again."""
-        self.lost: Callable[[str], None] = lambda error: None
-        """Called with the name of an error when the log is lost."""
+        self.failed: Callable[[BaseException], None] = lambda error: None
+        """Called with each error for which the log cannot be followed."""
+        self.lost: Callable[[BaseException], None] = lambda error: None
+        """Called with the error when a log that was followed is lost."""
         self.regained: Callable[[float, int], None] = lambda seconds, records: None
         """Called with the length of the gap, and the number of records that were read after it."""
         self.unsent: Callable[[int], None] = lambda count: None

@@ -446,7 +446,7 @@ def test_a_redis_that_is_full_moves_nothing(
     before = status(run)
     own_redis_server.fill()
     said = run("rollout", "promote", code=1).stderr
-    assert "refuses" in said
+    assert "is full" in said
     assert "nothing was promoted" in said
     assert status(run) == before
     assert [each["action"] for each in history(run)] == ["start"]
