@@ -336,6 +336,11 @@ class Config(Settings):
     kill: Setting[bool, bool] = option(
         v.boolean, default=False, help="Turns the whole cache off, regardless of flags."
     )
+    cache_in_development: Setting[bool, bool] = option(
+        v.boolean,
+        default=False,
+        help="Whether to cache under Django's `DEBUG` or a server that reloads. If not, edits show at once.",
+    )
     flags_file: Setting[str | None, str | None] = option(
         v.PATH,
         default=None,

@@ -297,6 +297,10 @@ class Logs:
         """Warn that requests bypass the cache, because their event loop is not asyncio's: once a minute."""
         self._warn_once("loop_unsupported", "event-loop")
 
+    def off_in_development(self, because: str) -> None:
+        """Warn that nothing is cached, because the application is being edited; `because` says who told."""
+        _emit(_FAULTS, logging.WARNING, "off_in_development", {"because": because})
+
     def _warn_once(self, event: str, reason: str) -> None:
         if not _FAULTS.isEnabledFor(logging.WARNING):
             return

@@ -8,7 +8,7 @@ Front doors, introspection and `cachemw.cache.Cache` share the `Core` that it re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cachemw.config import Config
 from cachemw.engine.core.engine import Engine
@@ -20,6 +20,7 @@ from cachemw.invalidation.base import InvalidationLog
 from cachemw.invalidation.graph import Graph
 from cachemw.invalidation.local import LocalLog
 from cachemw.process.clock import Clock
+from cachemw.process.development import reloading_server
 from cachemw.process.exit import close_at_exit
 from cachemw.process.fork import reset_in_children
 from cachemw.process.tasks import Tasks
@@ -143,6 +144,7 @@ class Core:
 def build(config: Config, identities: Mapping[str, Identify], clock: Clock) -> Core:
     """Make the parts of a cache. Raises ConfigError for a configuration that cannot work."""
     reporter = _make_reporter(config, clock)
+    config = _off_in_development(config, reporter)
     routes = make_routes(config, resolve_identities(config, identities), resolve_languages(config))
     if config.recording.threads:
         carry_into_threads()
@@ -184,6 +186,15 @@ def build(config: Config, identities: Mapping[str, Identify], clock: Clock) -> C
     )
     _attach(core)
     return core
+
+
+def _off_in_development(config: Config, reporter: Reporter) -> Config:
+    """Return the configuration, with the cache off where a server reloads what is edited."""
+    server = None if config.kill or config.cache_in_development else reloading_server()
+    if server is None:
+        return config
+    reporter.logs.off_in_development(f"{server} reloads")
+    return replace(config, kill=True)
 
 
 def _make_reporter(config: Config, clock: Clock) -> Reporter:

@@ -20,7 +20,8 @@ class Reason(Struct, frozen=True):
 FORWARDED = {
     "no-route": Reason("bypass", "no route is listed for this path"),
     "off": Reason(
-        "bypass", "the route is switched off, by a flag, its configuration or the kill switch"
+        "bypass",
+        "the route is switched off: by a flag, its configuration or the kill switch, or for development",
     ),
     "canary": Reason(
         "bypass", "the route's flag lets in a share of the keys, and this key is not one of them"

@@ -32,8 +32,8 @@ class Raw:
     locks: bool = False
     """Whether others have to wait until it is committed before they may read."""
     commits: bool = False
-    """Whether MariaDB, or the driver of SQLite, commits before and after it, whatever the application says.
-    Then the savepoint is gone, and what follows fails."""
+    """Whether it is committed at once, whatever the application says: by MariaDB, by the driver of SQLite,
+    or by itself. Then the savepoint is gone, and what follows fails."""
     several: bool = False
     """Whether the text holds several statements, which not every driver takes."""
     known: bool | str = False

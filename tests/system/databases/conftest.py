@@ -17,6 +17,14 @@ else:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--whole",
-        action="store_true",
-        help="try every write in every way to commit, which takes most of an hour",
+        action="store_const",
+        const=1,
+        dest="every",
+        help="try every write in every way to commit, which takes an hour or longer",
+    )
+    parser.addoption(
+        "--every",
+        type=int,
+        dest="every",
+        help="try one of so many pairs of a write and a way",
     )

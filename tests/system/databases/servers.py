@@ -60,13 +60,15 @@ class Server:
 
     def start(self) -> None:
         """Make an empty server and start it; return when it answers."""
+        # First: without the programs there may be no user either.
+        preparation, command = self.preparation(), self.command()
         if os.geteuid() == 0:
             shutil.chown(self.folder, self.user, self.user)
-        for command in self.preparation():
-            self._run(command)
+        for each in preparation:
+            self._run(each)
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=output, stderr=output, **self._as()
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **self._as()
             )
         until(self._answers, START_SECONDS)
 

@@ -11,7 +11,7 @@ from .fixtures import REPORT_VARIABLE, MakeBench
 from .judge import chosen, fail_if_wrong, try_all
 
 EVERY = 200
-"""A short run tries one of so many pairs of a write and a way, and each of a known family."""
+"""A short run tries one of so many pairs of a write and a way, and one of each known family."""
 LEAST = 60
 """The least number of reads and of writes that each kind has."""
 ROUNDS, TIMES = 60, 50
@@ -21,7 +21,7 @@ ROUNDS, TIMES = 60, 50
 def test_nothing_older_is_served_after_a_committed_write(
     bench: Bench, figures: dict[Kind, Figures], pytestconfig: pytest.Config
 ) -> None:
-    every = 1 if pytestconfig.getoption("--whole") else EVERY
+    every = pytestconfig.getoption("every") or EVERY
     outcomes = try_all(bench, chosen(bench.described, every, known=True))
     sums = figures.setdefault(bench.kind, Figures())
     for outcome in outcomes:

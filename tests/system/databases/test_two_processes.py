@@ -25,10 +25,10 @@ def test_the_process_that_reads_serves_nothing_older_after_a_confirmed_purge(
     age_log: Callable[[str], None],
     pytestconfig: pytest.Config,
 ) -> None:
-    whole = pytestconfig.getoption("--whole")
-    if not (whole or kind in SHORT):
-        pytest.skip("in a whole run only (--whole)")
+    every = pytestconfig.getoption("every")
+    if not (every or kind in SHORT):
+        pytest.skip("in a longer run only (--every, --whole)")
     age_log(NAMESPACE)
     bench = make_bench(kind, redis=redis_url)
-    every = 1 if whole else EVERY
-    fail_if_wrong(try_all(bench, chosen(bench.described, every, known=whole)))
+    pairs = chosen(bench.described, every or EVERY, known=bool(every))
+    fail_if_wrong(try_all(bench, pairs))

@@ -15,7 +15,6 @@ NAMES = {
     "a partition that is written by its name",
     "a partition that is read by its name",
     "raw_connection",
-    "read by a middleware outside",
     "a cursor of the driver",
     "callproc",
     "COPY by psycopg",

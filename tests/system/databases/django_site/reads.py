@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from typing import Any
 from uuid import UUID
 
@@ -46,6 +47,7 @@ from .models import (
     Weather,
     Word,
 )
+from .owned import owned
 from .raw import rows
 
 __all__ = ["plain", "reads"]
@@ -65,6 +67,7 @@ def reads(driver: str) -> list[Read]:
     by_orm = [Read(name=f"ORM: {name}", read=read) for name, read in ORM.items()]
     if vendor != "sqlite":
         by_orm.append(Read(name="ORM: Func of a function that reads", read=_by_func, known=True))
+    by_orm.append(Read(name=owned.name, read=lambda: owned.city, known=True))
     if driver == "psycopg":
         by_orm.append(Read(name="a cursor's stream", read=_stream))
     return [*raw, *by_orm]
@@ -120,6 +123,18 @@ def _in_pool() -> Any:
 
     with ThreadPoolExecutor(1) as pool:
         return list(pool.map(read, [3]))
+
+
+def _in_old_pool() -> Any:
+    with ThreadPool(1) as pool:
+        return pool.apply(_titles)
+
+
+def _titles() -> Any:
+    try:
+        return sorted(Book.objects.filter(pk__in=[5, 6]).values_list("title"))
+    finally:
+        connections.close_all()
 
 
 async def _agather() -> Any:
@@ -235,6 +250,7 @@ ORM: dict[str, Callable[[], object]] = {
     "a declared dependency": _dependent,
     "in a thread": _in_thread,
     "in a pool": _in_pool,
+    "in a pool of multiprocessing": _in_old_pool,
     "asynchronous": lambda: async_to_sync(_agather)(),
     "weather": lambda: Weather.objects.get(pk=2).degrees,
     "all weather": lambda: sorted(Weather.objects.values_list("degrees")),
@@ -244,8 +260,8 @@ PLAIN: dict[str, Callable[[], object]] = {
     "is_usable": lambda: connection.is_usable(),
     "explain": lambda: Book.objects.filter(pk=1).explain() and None,
     "pairs of 300": lambda: Offer.objects.filter(pk__in=[(i, i) for i in range(300)]).count(),
-    "either of 500 pairs": lambda: Offer.objects.filter(
-        Q(*(Q(shop_id=i, book_id=i) for i in range(500)), _connector=Q.OR)
+    "either of 800 pairs": lambda: Offer.objects.filter(
+        Q(*(Q(shop_id=i, book_id=i) for i in range(800)), _connector=Q.OR)
     ).count(),
     "regex": lambda: Book.objects.filter(slug__regex=r"^\w").count(),
     "has_key": lambda: Book.objects.filter(attrs__has_key="color").count(),

@@ -29,7 +29,6 @@ from .models import (
     Weather,
     Word,
 )
-from .owned import owned
 from .raw import execute, executemany, rows
 
 __all__ = ["unseen", "writes"]
@@ -74,8 +73,6 @@ def unseen(driver: str) -> dict[str, tuple[Read, Write]]:
     if vendor == "postgresql":
         pairs.append(("callproc", count, partial(_callproc, "generate_note", "four")))
     pairs.append(("a cursor of the driver", count, _by_the_driver))
-    move = partial(execute, "UPDATE publisher SET city = 'Kiel' WHERE id = 1")
-    pairs.append((owned.name, lambda: owned.city, move))
     return {
         name: (Read(name=name, read=read), Write(name=name, write=write))
         for name, read, write in pairs
