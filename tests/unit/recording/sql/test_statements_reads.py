@@ -156,6 +156,7 @@ OPAQUE = [
     "SELECT \x00",
     "SELECT ((1)",
     "SELECT 1) FROM a",
+    "(TRUNCATE a)",
     "5",
 ]
 
