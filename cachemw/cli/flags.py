@@ -82,8 +82,7 @@ def _live_flags(config: Config, wanted: dict[str, str] | None = None) -> Flags:
     try:
         with reporting_redis_errors(redis, undone):
             document = log.flags.read()
-        if document is not None:
-            cache.flags.receive(document)
+        cache.flags.answered(document)
         if wanted and not cache.flags.set(wanted):
             raise click.ClickException(f"Redis at {redis.safe_url} accepts no writes: {undone}")
     finally:

@@ -295,6 +295,14 @@ class Logs:
         more = f"; and {len(mistakes) - MAX_MISTAKES} more" if len(mistakes) > MAX_MISTAKES else ""
         self._fault("flags_file_refused", {"path": path, "mistakes": shown + more})
 
+    def flags_mirror_failed(self, path: str, error: str) -> None:
+        """Warn that the copy of the live flags cannot be written on this machine."""
+        self._fault("flags_mirror_failed", {"path": path, "error": error})
+
+    def flags_unknown(self) -> None:
+        """Warn that nothing is let in, because Redis has never answered: once a minute."""
+        self._warn_once("flags_unknown", "redis-away")
+
     def breaker_opened(self, failures: int) -> None:
         """Warn that Redis is not used for a while, after so many failures in a row."""
         self._fault("breaker_opened", {"failures": failures})

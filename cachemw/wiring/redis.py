@@ -66,6 +66,7 @@ class RedisParts:
     def attach(self, flags: Flags, stats: Callable[[], bytes]) -> None:
         """Connect the log to the flags, and to the publication of statistics."""
         self.hooks.flags = flags.receive
+        self.hooks.flags_answered = flags.answered
         self.hooks.newest_flags = flags.newest
         self.hooks.rejoined = lambda: self._rejoined(flags)
         self.hooks.tick = lambda client: self._tick(client, stats)

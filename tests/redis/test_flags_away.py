@@ -79,17 +79,13 @@ def test_a_process_that_restarts_without_redis_knows_what_was_switched_off(
     # Guard: `Mirror.take_over` before the first request; the thread comes to it later.
     own_caches.make(flags_mirror=str(mirror))
     assert own_caches.make().flags.set({"route:things": "off"})
-    until(mirror.exists)
+    until(lambda: mirror.exists() and b"things" in mirror.read_bytes())
     own_redis_server.kill()
     site = restarted(own_caches, mirror)
     assert [site.get(PATH).cache_status, site.hits(PATH)] == [
         "cachemw; fwd=bypass; detail=off",
         False,
     ]
-    mirror.unlink()
-    unaware = restarted(own_caches, mirror)
-    unaware.get(PATH)
-    assert unaware.hits(PATH)
 
 
 def test_what_is_newer_in_redis_wins_over_the_mirror(
@@ -98,7 +94,7 @@ def test_what_is_newer_in_redis_wins_over_the_mirror(
     operator = own_caches.make()
     first = own_caches.make(flags_mirror=str(mirror))
     assert operator.flags.set(low="off")
-    until(mirror.exists)
+    until(lambda: mirror.exists() and b"off" in mirror.read_bytes())
     first.close()
     assert operator.flags.set(low="shadow")
     again = own_caches.make(flags_mirror=str(mirror))
@@ -112,7 +108,7 @@ def test_an_emptied_redis_is_given_what_the_mirror_remembers(
     # Guard: `Mirror.take_over`, before the log is joined: `newest` knows what it took.
     first = own_caches.make(flags_mirror=str(mirror))
     assert first.flags.set({"kill": "on", "level:high": "error"})
-    until(mirror.exists)
+    until(lambda: mirror.exists() and b"error" in mirror.read_bytes())
     first.close()
     own_redis_server.command("FLUSHALL")
     own_caches.make(flags_mirror=str(mirror))
