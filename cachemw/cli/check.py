@@ -21,6 +21,7 @@ from cachemw.config.checks.warnings import (
     health_check_warning,
     redis_warnings,
 )
+from cachemw.config.rollout_plan import RolloutPlan, gated_flags, load_plan, uncovered
 from cachemw.engine.core.setup import make_routes
 from cachemw.errors import ConfigError, Problem
 from cachemw.rollout.flags.files import read_flags
@@ -44,13 +45,15 @@ def check(config: ConfigLocation, as_json: bool) -> None:
     try:
         settings = read_config(config)
         _check_flags_file(settings, str(config))
+        plan = None if settings.rollout.plan is None else load_plan(settings.rollout.plan)
     except ConfigError as error:
         if as_json:
             problems = [{"path": each.path, "message": each.message} for each in error.problems]
             echo_json({"ok": False, "problems": problems})
         raise ConfigProblems(error) from error
-    states = _configured_flags(settings).states()
+    states = _configured_flags(settings, plan).states()
     warnings = _collect_warnings(settings, states)
+    warnings += () if plan is None else uncovered(plan, settings)
     if as_json:
         echo_json(_as_document(settings, states, warnings))
         return
@@ -71,13 +74,14 @@ def _check_flags_file(config: Config, source: str) -> None:
         raise ConfigError(problems, source) from error
 
 
-def _configured_flags(config: Config) -> Flags:
-    """Return the flags as the configuration alone sets them, the kill switch included."""
+def _configured_flags(config: Config, plan: RolloutPlan | None) -> Flags:
+    """Return the flags as the configuration and its plan set them, the kill switch included."""
     # `check` answers no requests, so it does not import the application's identity functions.
     identities = {route.identity: lambda _: None for route in config.routes if route.identity}
+    classes = config.flags if plan is None else gated_flags(plan, config)
     return Flags(
         make_routes(config, identities, {}),
-        ConfiguredFlags(classes=config.flags, routes=config.route_flags, kill=config.kill),
+        ConfiguredFlags(classes=classes, routes=config.route_flags, kill=config.kill),
         exchange=None,
     )
 

@@ -101,7 +101,7 @@ def _print(config: Config, current: Flags) -> None:
 def _state_rows(config: Config, current: Flags) -> list[list[str]]:
     """Return the rows of risk classes and routes, which the kill switch turns off."""
     states, live = current.states(), current.live
-    rows = [(risk, config.flags.get(risk, "on"), live.classes.get(risk, "-")) for risk in RISKS]
+    rows = [(risk, current.configured_state(risk), live.classes.get(risk, "-")) for risk in RISKS]
     for route in config.routes:
         configured = config.route_flags.get(route.name) or ("on" if route.enabled else "off")
         rows.append((f"route:{route.name}", configured, live.routes.get(route.name, "-")))

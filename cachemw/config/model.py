@@ -213,7 +213,13 @@ class EndpointSettings(Settings):
 
 @settings
 class RolloutSettings(Settings):
-    """Which process controls a rollout, and who is told of its decisions."""
+    """Which plan a rollout follows, which process controls it, and who is told of its decisions."""
+
+    plan: Setting[str | None, str | None] = option(
+        v.PATH,
+        default=None,
+        help="A plan file. Its risk classes are off until the rollout lets them in. Left out: none.",
+    )
 
     controller: Setting[bool, bool] = option(
         v.boolean,

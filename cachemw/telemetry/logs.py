@@ -299,6 +299,10 @@ class Logs:
         """Warn that the copy of the live flags cannot be written on this machine."""
         self._fault("flags_mirror_failed", {"path": path, "error": error})
 
+    def plan_incomplete(self, warning: str) -> None:
+        """Warn that the rollout's plan leaves a risk class as configured."""
+        self._fault("plan_incomplete", {"warning": warning})
+
     def flags_unknown(self) -> None:
         """Warn that nothing is let in, because Redis has never answered: once a minute."""
         self._warn_once("flags_unknown", "redis-away")

@@ -165,7 +165,7 @@ def build(config: Config, identities: Mapping[str, Identify], clock: Clock) -> C
         config, routes, clock, memory=memory, shadows=shadows, log=log, reporter=reporter
     )
     effects = _make_effects(clock, log, redis)
-    flags = make_flags(config, routes, engine, redis)
+    flags = make_flags(config, routes, engine, redis, reporter.logs.plan_incomplete)
     stats = StatsReader(reporter, make_gauges(config.memory, memory, engine, flags, redis))
     core = Core(
         config=config,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cachemw.config import Config
+from cachemw.config.rollout_plan import gated_flags, load_plan, uncovered
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.model.routes import RouteState
 from cachemw.process.clock import Clock
@@ -30,9 +31,21 @@ _FOLDER_MODE: Final = 0o700
 
 
 def make_flags(
-    config: Config, routes: list[RouteState], engine: Engine, redis: RedisParts | None
+    config: Config,
+    routes: list[RouteState],
+    engine: Engine,
+    redis: RedisParts | None,
+    warn: Callable[[str], object],
 ) -> Flags:
-    """Return the flags, as the configuration sets them."""
+    """Return the flags as configuration and plan set them; call `warn` for a class without a phase.
+
+    Raises ConfigError for a plan with mistakes.
+    """
+
+    path = config.rollout.plan
+    plan = None if path is None else load_plan(path)
+    for warning in () if plan is None else uncovered(plan, config):
+        warn(warning)
 
     def set_holdout(share: float) -> None:
         engine.holdout = share
@@ -40,7 +53,7 @@ def make_flags(
     return Flags(
         routes,
         ConfiguredFlags(
-            classes=config.flags,
+            classes=config.flags if plan is None else gated_flags(plan, config),
             routes=config.route_flags,
             kill=config.kill,
             holdout=config.holdout,

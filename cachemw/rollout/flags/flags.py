@@ -319,6 +319,10 @@ class Flags:
         states["kill"] = "on" if self.killed else "off"
         return {**states, HOLDOUT: f"{self.holdout * 100:g}%" if self.holdout else "off"}
 
+    def configured_state(self, risk: str) -> str:
+        """Return the state of a risk class without live settings."""
+        return self._configured.classes.get(risk, "on")
+
     @property
     def route_names(self) -> list[str]:
         """The names of the routes that have flags."""
