@@ -182,7 +182,7 @@ def build(config: Config, identities: Mapping[str, Identify], clock: Clock) -> C
         writer=SharedWriter(effects, workers, tasks, reporter),
         purger=Purger(engine, Graph(config.dependencies), log, memory, workers, reporter),
         flags=flags,
-        files=make_flag_files(config, clock, flags, reporter, redis, None),
+        files=make_flag_files(config, clock, flags, reporter, redis),
         stats=stats,
         rollout=make_rollout(config, clock, flags, log, reporter.logs, redis, stats.read),
     )

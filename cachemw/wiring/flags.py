@@ -16,7 +16,6 @@ from cachemw.rollout.flags.files import (
     LocalFile,
     Mirror,
     MirrorAge,
-    Remembered,
     default_path,
 )
 from cachemw.rollout.flags.flags import ConfiguredFlags, Flags
@@ -72,7 +71,6 @@ def make_flag_files(
     flags: Flags,
     reporter: Reporter,
     redis: RedisParts | None,
-    remembered: Remembered | None,
 ) -> FlagFiles:
     """Return the files of this machine; a mirror that cannot be written is one warning."""
 
@@ -88,7 +86,7 @@ def make_flag_files(
             reporter.count,
             failed=reporter.logs.flags_mirror_failed,
             age=MirrorAge(_heard(clock, redis), config.flags_mirror_age, clock.time),
-            remembered=remembered,
+            remembered=redis.remembered if redis else None,
         )
     return FlagFiles(local, mirror, reporter.logs.failed)
 
