@@ -4,12 +4,14 @@ Processes start, stop and serve; Redis goes away, comes back, and loses its data
 turn one flag off and on. The model knows the last word that was given on the flag. A process that serves
 although the last word is "off" has forgotten it.
 
-One limit is documented: where Redis is empty, and neither a process that runs nor the mirror of its
-machine knows more, the configuration counts.
+Two limits are documented. Where Redis is empty, and neither a process that runs nor the mirror of its
+machine knows more, the configuration counts. A machine on which no process ran when a flag was turned off
+trusts its mirror for a day, if Redis is away when it starts.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -61,7 +63,7 @@ class Process:
         if not fleet.up:
             return
         self.flags.answered(fleet.document)
-        fleet.document = self.flags.newest(fleet.document)
+        fleet.write(self.flags.newest(fleet.document))
         self.flags.answered(fleet.document)
         self.flags.publish_pending()
         self.heard = fleet.now
@@ -77,6 +79,8 @@ class Fleet(RuleBasedStateMachine):
         self.up = True
         self.document: bytes | None = None
         self.processes: list[Process] = []
+        self.informed: set[int] = set()
+        """The machines on which a process has heard of the newest document."""
         self.last_word = "on"
         """What was last said of the flag; the configuration says on."""
 
@@ -86,22 +90,38 @@ class Fleet(RuleBasedStateMachine):
     def exchange(self, change: Change) -> bytes | None:
         if not self.up:
             return None
-        self.document = change(self.document)
+        self.write(change(self.document))
         return self.document
+
+    def write(self, document: bytes | None) -> None:
+        if document != self.document:
+            self.document = document
+            self.informed.clear()
 
     def settle(self) -> None:
         """Bring the news to every process, as the log does within a second."""
         for _ in range(2):
             for process in self.processes:
                 process.join()
+        if self.up:
+            self.informed |= {process.machine for process in self.processes}
         if self.is_off():  # perhaps what was taken back while Redis was away
             self.last_word = "off"
         elif self.up and self.processes and self.document is None:
             self.last_word = "on"  # the documented limit
 
+    def is_misled(self, machine: int) -> bool:
+        """Tell whether a machine has missed the newest document, and its mirror is still young."""
+        path = self.folder / f"{machine}.json"
+        if self.up or machine in self.informed or not path.exists():
+            return False
+        return self.now - float(json.loads(path.read_bytes())["heard"]) <= DAY
+
     @rule(machine=MACHINES)
     @precondition(lambda self: len(self.processes) < 3)
     def start(self, machine: int) -> None:
+        if self.is_misled(machine):
+            return
         self.processes.append(Process(self, machine))
         self.settle()
 

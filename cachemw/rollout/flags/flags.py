@@ -54,7 +54,6 @@ from cachemw.rollout.flags.live import (
     FlagError,
     LiveFlags,
     changed_flags,
-    live_setting,
     read_document,
     write_document,
 )
@@ -206,7 +205,8 @@ class Flags:
     def _replace_live(self, live: LiveFlags, published: Mapping[str, str] = {}) -> None:
         """Use a newer document, with what is still to be published on top of it.
 
-        Of that, a setting is dropped if the document has changed the same flag: it is the later word.
+        A newer document is the later word, and that is dropped: but not a kill, unless the document
+        changes the kill switch too. A controller's step must not lift it.
         """
         waiting = {
             name: state for name, state in self._pending.items() if published.get(name) != state
@@ -216,13 +216,12 @@ class Flags:
         self._apply_pending()
 
     def _unchanged(self, pending: Mapping[str, str], newer: LiveFlags) -> dict[str, str]:
-        """Return the pending settings whose flags a newer document leaves as they were."""
+        """Return the pending settings that a document does not replace."""
         before = self._published
-        return {
-            name: state
-            for name, state in pending.items()
-            if live_setting(newer, name) == live_setting(before, name)
-        }
+        if newer.revision == before.revision:
+            return dict(pending)
+        kills = pending.get("kill") == "on" and newer.kill == before.kill
+        return {"kill": "on"} if kills else {}
 
     def _apply_pending(self) -> None:
         changed = changed_flags(self.live, self.route_names, self._pending)
@@ -369,7 +368,7 @@ class Flags:
         for route in self._routes:
             share = min(self._class_share(route.risk), self._route_share(route.name))
             share = OFF if self.killed else share
-            route.off_reason = "off" if self.known or share == OFF else "flags-unknown"
+            route.unknown = not self.known and share != OFF
             route.share = share if self.known else OFF
         self._set_holdout(self.holdout)
         self._set_levels()

@@ -24,7 +24,6 @@ __all__ = [
     "FlagError",
     "LiveFlags",
     "changed_flags",
-    "live_setting",
     "read_document",
     "write_document",
 ]
@@ -65,14 +64,6 @@ def read_document(document: bytes | None) -> LiveFlags | None:
         return None if document is None else msgspec.json.decode(document, type=LiveFlags)
     except (msgspec.MsgspecError, RecursionError):
         return None
-
-
-def live_setting(live: LiveFlags, name: str) -> object:
-    """Return what a document sets for a flag, None for nothing; the names are those of `changed_flags`."""
-    prefix, colon, rest = name.partition(":")
-    if colon:
-        return {"route": live.routes, "level": live.levels}.get(prefix, {}).get(rest)
-    return {_KILL: live.kill, HOLDOUT: live.holdout}.get(name, live.classes.get(name))
 
 
 def write_document(live: LiveFlags) -> bytes:
