@@ -25,6 +25,7 @@ from cachemw.config.checks.warnings import (
     memory_warning,
     redis_warnings,
 )
+from cachemw.config.rollout_plan import RolloutPlan, gated_flags, load_plan, uncovered
 from cachemw.connections.nodes import Nodes
 from cachemw.engine.core.setup import make_routes
 from cachemw.errors import ConfigError, Problem
@@ -59,6 +60,7 @@ def check(config: ConfigLocation, connect: bool, as_json: bool) -> None:
         _check_imports(settings, str(config))
         if connect:
             _check_redis(settings)
+        plan = None if settings.rollout.plan is None else load_plan(settings.rollout.plan)
     except ConfigError as error:
         if as_json:
             problems = [{"path": each.path, "message": each.message} for each in error.problems]
@@ -68,8 +70,9 @@ def check(config: ConfigLocation, connect: bool, as_json: bool) -> None:
         if as_json:
             echo_json({"ok": False, "problems": [{"path": "redis", "message": error.message}]})
         raise
-    states = _configured_flags(settings).states()
+    states = _configured_flags(settings, plan).states()
     warnings = _collect_warnings(settings, states)
+    warnings += () if plan is None else uncovered(plan, settings)
     if as_json:
         echo_json(_as_document(settings, states, warnings))
         return
@@ -119,13 +122,14 @@ def _check_redis(config: Config) -> None:
         nodes.close()
 
 
-def _configured_flags(config: Config) -> Flags:
-    """Return the flags as the configuration alone sets them, the kill switch included."""
+def _configured_flags(config: Config, plan: RolloutPlan | None) -> Flags:
+    """Return the flags as the configuration and its plan set them, the kill switch included."""
     # `check` answers no requests, so it does not import the application's identity functions.
     identities = {route.identity: lambda _: None for route in config.routes if route.identity}
+    classes = config.flags if plan is None else gated_flags(plan, config)
     return Flags(
         make_routes(config, identities, {}),
-        ConfiguredFlags(classes=config.flags, routes=config.route_flags, kill=config.kill),
+        ConfiguredFlags(classes=classes, routes=config.route_flags, kill=config.kill),
         exchange=None,
     )
 

@@ -101,8 +101,7 @@ def _live_flags(config: Config, wanted: dict[str, str] | None = None) -> Flags:
     try:
         with reporting_redis_errors(redis, undone):
             document = log.flags.read()
-        if document is not None:
-            cache.flags.receive(document)
+        cache.flags.answered(document)
         if wanted and not cache.flags.set(wanted):
             raise click.ClickException(f"Redis at {redis.safe_url} accepts no writes: {undone}")
     finally:
@@ -127,7 +126,7 @@ def _print(config: Config, current: Flags, as_json: bool) -> None:
 def _state_rows(config: Config, current: Flags) -> list[list[str]]:
     """Return the rows of risk classes and routes, which the kill switch turns off."""
     states, live = current.states(), current.live
-    rows = [(risk, config.flags.get(risk, "on"), live.classes.get(risk, "-")) for risk in RISKS]
+    rows = [(risk, current.configured_state(risk), live.classes.get(risk, "-")) for risk in RISKS]
     for route in config.routes:
         configured = config.route_flags.get(route.name) or ("on" if route.enabled else "off")
         rows.append((f"route:{route.name}", configured, live.routes.get(route.name, "-")))

@@ -28,7 +28,7 @@ from cachemw.cli.common.redis_access import (
 from cachemw.config.rollout_plan import RolloutPlan, fit, plan_from
 from cachemw.config.sources import read_toml
 from cachemw.rollout.manager import Rollout
-from cachemw.rollout.plan_file import default_plan, plan_text
+from cachemw.rollout.plan_file import own_plan, plan_text
 from cachemw.rollout.state import Record, State, plan_of
 
 __all__ = ["rollout"]
@@ -108,13 +108,13 @@ def plan(path: ConfigLocation, out: str | None) -> None:
     "--plan",
     "plan_file",
     metavar="FILE",
-    help="A plan file, such as `cachemw rollout plan` writes. Left out: the default plan.",
+    help="A plan file, such as `cachemw rollout plan` writes. Left out: `rollout.plan`, or the default.",
 )
 def start(path: ConfigLocation, plan_file: str | None, by: str, reason: str) -> None:
     """Start a rollout. Each risk class of the plan is off until a step turns it on."""
     config = read_config(path)
-    plan_document = read_toml(plan_file) if plan_file else default_plan(config)
-    source = plan_file or "the default plan"
+    plan_document = read_toml(plan_file) if plan_file else own_plan(config)
+    source = plan_file or config.rollout.plan or "the default plan"
     for warning in fit(plan_from(plan_document, source=source), config, source=source):
         echo(f"warning: {warning}", err=True)
     with _open_rollout(path, "no rollout was started") as manager:
@@ -162,7 +162,13 @@ for _move in (
     type=click.Choice(["current"]),
     help="Turn off the risk classes of the current phase. This is the default.",
 )
-@click.option("--all", "everything", is_flag=True, help="Turn off the risk classes of all phases.")
+@click.option(
+    "--all",
+    "--complete",
+    "everything",
+    is_flag=True,
+    help="Turn off the risk classes of all phases, and end the holdout.",
+)
 def rollback(
     path: ConfigLocation, phase: str | None, everything: bool, by: str, reason: str
 ) -> None:

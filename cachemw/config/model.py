@@ -232,7 +232,13 @@ class EndpointSettings(Settings):
 
 @settings
 class RolloutSettings(Settings):
-    """Which process controls a rollout, and who is told of its decisions."""
+    """Which plan a rollout follows, which process controls it, and who is told of its decisions."""
+
+    plan: Setting[str | None, str | None] = option(
+        v.PATH,
+        default=None,
+        help="A plan file. Its risk classes are off until the rollout lets them in. Left out: none.",
+    )
 
     controller: Setting[bool, bool] = option(
         v.boolean,
@@ -351,10 +357,20 @@ class Config(Settings):
         default=None,
         help="A TOML file. Its flags replace the live flags on this machine. Left out: none.",
     )
-    flags_mirror: Setting[str | None, str | None] = option(
-        v.PATH,
-        default=None,
-        help="A file that keeps a copy of the live flags, for a start without Redis. Left out: none.",
+    flags_mirror: Setting[str | bool, str | bool] = option(
+        v.PATH_OR_SWITCH,
+        default=True,
+        help="A file with a copy of the live flags, for a start without Redis. true: in the state folder.",
+    )
+    flags_mirror_age: Setting[Duration, float] = option(
+        v.positive_duration,
+        default="24h",
+        help="Up to what age this copy may turn something on. An older one can only turn off.",
+    )
+    flags_unknown: Setting[str, str] = option(
+        v.choice("off", "configured"),
+        default="off",
+        help="What counts until Redis has answered, without such a copy: nothing on, or the configuration.",
     )
     log_levels: Setting[Mapping[str, str], dict[str, str]] = option(
         mapping_of(v.LEVEL, check=v.RISK_KEY, default=dict.fromkeys(v.RISKS, "info")),

@@ -40,8 +40,10 @@ __all__ = [
     "Phase",
     "RolloutPlan",
     "fit",
+    "gated_flags",
     "load_plan",
     "plan_from",
+    "uncovered",
 ]
 
 GUARDRAILS = ("errors", "latency", "misses", "hits", "memory")
@@ -333,7 +335,22 @@ def fit(plan: RolloutPlan, config: Config, *, source: str = "plan") -> list[str]
         )
     if problems:
         raise ConfigError(problems, source)
-    return [warning for phase in plan.phases for warning in _warnings(phase, config)]
+    warnings = [warning for phase in plan.phases for warning in _warnings(phase, config)]
+    return [*warnings, *uncovered(plan, config)]
+
+
+def uncovered(plan: RolloutPlan, config: Config) -> Iterator[str]:
+    """Yield a warning for each risk class with routes that no phase of the plan names."""
+    for risk in dict.fromkeys(route.risk for route in config.routes if route.methods):
+        if not any(risk in phase.risks for phase in plan.phases):
+            names = ", ".join(r.name for r in config.routes if r.risk == risk and r.methods)
+            state = config.flags.get(risk, "on")
+            yield f"no phase names the risk class {risk!r} ({names}): it stays {state!r}, unwatched"
+
+
+def gated_flags(plan: RolloutPlan, config: Config) -> dict[str, str]:
+    """Return the configured flags of risk classes, with those of the plan off: it lets them in."""
+    return {**config.flags, **{risk: "off" for phase in plan.phases for risk in phase.risks}}
 
 
 def _warnings(phase: Phase, config: Config) -> Iterator[str]:

@@ -319,4 +319,6 @@ def roll_back(
     # The record names the phase and step in which it happened, so it is made of the state before.
     record = record_of(state, plan, at, by, action, reason=reason, numbers=dict(numbers or {}))
     flags = {**dict.fromkeys(risks, "off"), **_default_levels(plan, state)}
+    if everything:  # nothing is left to compare with
+        flags["holdout"] = _DEFAULT
     return Move(state=back, record=record, flags=flags, purged=risks)

@@ -329,6 +329,18 @@ class Logs:
         """Warn that Redis fails: its URL without secrets, and what it does; once a minute per error."""
         self._warn_once("redis_error", error, {"redis": redis, "error": error})
 
+    def flags_mirror_failed(self, path: str, error: str) -> None:
+        """Warn that the copy of the live flags cannot be written on this machine."""
+        self._fault("flags_mirror_failed", {"path": path, "error": error})
+
+    def plan_incomplete(self, warning: str) -> None:
+        """Warn that the rollout's plan leaves a risk class as configured."""
+        self._fault("plan_incomplete", {"warning": warning})
+
+    def flags_unknown(self) -> None:
+        """Warn that nothing is let in, because Redis has never answered: once a minute."""
+        self._warn_once("flags_unknown", "redis-away")
+
     def breaker_opened(self, redis: str) -> None:
         """Warn that Redis, at this URL without secrets, is not used for a while."""
         self._fault("breaker_opened", {"redis": redis})

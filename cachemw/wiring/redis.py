@@ -7,6 +7,8 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from cachemw.config import Config
 from cachemw.connections.failures import describe_failure
 from cachemw.connections.nodes import Nodes
@@ -17,6 +19,8 @@ from cachemw.invalidation.log.hooks import LogHooks
 from cachemw.invalidation.log.rollout_documents import RolloutDocuments
 from cachemw.process.clock import Clock
 from cachemw.rollout.flags.flags import Flags
+from cachemw.rollout.flags.live import LiveFlags
+from cachemw.rollout.remembered import RECORDS, RememberedRollout
 from cachemw.stores.redis.codec import Codec
 from cachemw.stores.redis.commands import Commands
 from cachemw.stores.redis.leases import Leases
@@ -57,35 +61,60 @@ class RedisParts:
     """Called every few seconds while there is a rollout that needs a controller."""
     published_at: float = 0.0
     looked_at: float = 0.0
+    remembered: RememberedRollout = field(default_factory=RememberedRollout)
+    remembered_at: int = -1
+    """The revision of the live flags at the last look at the rollout."""
 
     def reset_after_fork(self) -> None:
         """Drop the parent's connections and leases."""
         self.nodes.reset_after_fork()
         self.leases.reset_after_fork()
+        self.remembered.reset_after_fork()
         self.published_at = 0.0
 
     def attach(self, flags: Flags, stats: Callable[[], bytes]) -> None:
         """Connect the log to the flags, and to the publication of statistics."""
         self.hooks.flags = flags.receive
+        self.hooks.flags_answered = flags.answered
         self.hooks.newest_flags = flags.newest
         self.hooks.rejoined = lambda: self._rejoined(flags)
-        self.hooks.tick = lambda client: self._tick(client, stats)
+        self.hooks.tick = lambda client: self._tick(client, flags, stats)
 
     def _rejoined(self, flags: Flags) -> None:
         flags.publish_pending()
+        with suppress(StoreError):  # Redis may have lost the rollout with its other data
+            self.rollout.restore(lambda stored: self._missing_rollout(stored, flags.published))
         with suppress(StoreError):
             self.leases.settle_deferred()
 
-    def _tick(self, client: redis.Redis, stats: Callable[[], bytes]) -> None:
+    def _missing_rollout(
+        self, stored: bytes | None, live: LiveFlags
+    ) -> tuple[bytes, bool, list[bytes]] | None:
+        missing = self.remembered.missing(stored, live)
+        if missing is None:
+            return None
+        state, history = missing
+        encode = msgspec.json.encode
+        return encode(state), state.needs_controller, [encode(each) for each in history]
+
+    def _look_at_rollout(self, client: redis.Redis, flags: Flags, now: float) -> None:
+        """Remember the rollout, and control it where nobody does."""
+        revision = flags.live.revision
+        if revision == self.remembered_at and now - self.looked_at < _LOOK_EVERY:
+            return
+        self.looked_at, self.remembered_at = now, revision
+        self.remembered.learn(*self.rollout.look(client, RECORDS))
+        if self.rollout_active and self.rollout.is_active(client):
+            for ensure_control in self.rollout_active:
+                ensure_control()
+
+    def _tick(self, client: redis.Redis, flags: Flags, stats: Callable[[], bytes]) -> None:
+        flags.publish_pending()
         with suppress(StoreError):  # it is counted; the next tick tries again
             self.leases.settle_deferred()
             self.leases.renew()
         now = self.clock.monotonic()
-        if self.rollout_active and now - self.looked_at >= _LOOK_EVERY:
-            self.looked_at = now
-            if self.rollout.is_active(client):
-                for ensure_control in self.rollout_active:
-                    ensure_control()
+        self._look_at_rollout(client, flags, now)
         if now - self.published_at < _PUBLISH_EVERY:
             return
         self.published_at = now

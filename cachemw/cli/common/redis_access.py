@@ -70,7 +70,7 @@ def watching_cache(config: Config, without: str, undone: str) -> Iterator[Cache]
     try:
         with reporting_redis_errors(redis, undone), reporting_value_errors():
             # This read raises what is wrong with Redis; without it, Redis would only seem silent.
-            log.flags.read()
+            cache.flags.answered(log.flags.read())
             yield cache
     finally:
         cache.close()

@@ -38,6 +38,7 @@ __all__ = [
     "NODES",
     "PARAMETERS",
     "PATH",
+    "PATH_OR_SWITCH",
     "PERSISTED_QUERIES",
     "POLL",
     "RESPONSE_FIELDS",
@@ -235,6 +236,17 @@ def _path(value: object) -> str:
 
 
 PATH = Parser(_path, "the path of a file")
+
+
+def _path_or_switch(value: object) -> str | bool:
+    if isinstance(value, bool):
+        return value
+    switch = {"on": True, "true": True, "off": False, "false": False}
+    path = _path(value)
+    return switch.get(path.lower(), path)
+
+
+PATH_OR_SWITCH = Parser(_path_or_switch, "true, false, or the path of a file")
 
 
 def _secret(value: object) -> str:

@@ -138,6 +138,11 @@ class RedisLog:
         return self._thread is not None
 
     @property
+    def lost(self) -> bool:
+        """Whether the log could not be read since this process last followed it."""
+        return self._lost_at is not None
+
+    @property
     def judges_shared(self) -> bool:
         """Whether entries of other processes can be judged: the log is live, and no purge waits here.
 
@@ -235,11 +240,14 @@ class RedisLog:
         if node is not None and node.breaker.closed:
             node.breaker.trip()
             self._hooks.count("breaker_opened", "")
+        self._hooks.unreached()
         if was_live:
             self._hooks.lost(error)
 
     def _join(self, client: redis.Redis, node: Node) -> None:
         """Find out whether the log is the known one, and catch up with it."""
+        # First of all: until this process knows the flags, it lets nothing in.
+        self._hooks.flags_answered(self.flags.current(client))
         epoch = self.stream.ensure_epoch(client)
         if epoch == self.floors.epoch and (lost := self._trail.missing(self.stream, client)):
             self.mark_log_lost()  # old heartbeats prove nothing about new records

@@ -82,7 +82,7 @@ def test_an_empty_configuration_has_the_documented_defaults() -> None:
     assert config.log_levels == {"low": "info", "medium": "info", "high": "info"}
     assert config.consistency == {"low": "bounded", "medium": "bounded", "high": "bounded"}
     assert (config.kill, config.x_cache) == (False, False)
-    assert (config.flags_file, config.flags_mirror) == (None, None)
+    assert (config.flags_file, config.flags_mirror) == (None, True)
     assert (config.secret, config.digest_secret) == (None, None)
     assert (config.log_rate, config.refresh_workers) == (200, 4)
 
