@@ -6,12 +6,17 @@ as one check shows a crossed threshold.
 
 Each run is simulated check by check, 30 seconds apart. Requests arrive at random, some are held out
 at random, and response times are log-normal. Harm begins after half an hour.
+
+A phase that waits for approval, is paused or holds stands much longer than planned. So the same phase
+of four hours is also simulated for a week, with a check a minute, and harm that begins after 0, 12, 24
+and 72 hours.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -19,7 +24,8 @@ import numpy as np
 
 from bench.effort import Effort
 from bench.rows import Row
-from cachemw.rollout.guardrails.guardrails import Guardrails, Margins, Tally
+from cachemw.rollout.guardrails.guardrails import Guardrails, Margins
+from cachemw.rollout.guardrails.measures import Tally
 from cachemw.telemetry.events import BOUNDS
 
 __all__ = ["rollouts"]
@@ -32,6 +38,10 @@ _ONSET = 1800.0
 """Seconds after which harm begins."""
 _LONGEST = 3600.0
 """Seconds after the beginning of harm at which a run ends."""
+_WAITED = (0, 12, 24, 72)
+"""Hours after which harm begins in a phase that stands for long."""
+_WEEK = 7 * 24.0
+"""Hours that it stands without harm."""
 _MARGINS = Margins(
     holdout=0.05,
     errors=0.005,
@@ -68,6 +78,8 @@ class Harm:
     slower: float = 1.0
     hits: float | None = None
     memory: float | None = None
+    holdout: float = _MARGINS.holdout
+    """The share that is really held out."""
 
 
 def rollouts(effort: Effort) -> Iterator[Row]:
@@ -93,6 +105,7 @@ def rollouts(effort: Effort) -> Iterator[Row]:
     for name, (harm, guardrail, limit) in harms.items():
         traffic = replace(busy, errors=0.005) if "0.5 %" in name else busy
         yield _detection(name, traffic, harm, guardrail, limit, max(5, effort.runs // 5), rng)
+    yield from _standing(max(2, effort.runs // 10), rng)
 
 
 def _false_alarms(name: str, traffic: Traffic, runs: int, rng: np.random.Generator) -> Row:
@@ -132,6 +145,73 @@ def _detection(
     )
 
 
+_LATE = {
+    "errors": Harm(errors=0.02),
+    "latency": Harm(slower=2.0),
+    "misses": Harm(slower=1.6),
+    "hits": Harm(hits=0.35),
+    "memory": Harm(memory=1.25),
+    "holdout": Harm(holdout=0.04),
+}
+"""A harm for each guardrail."""
+
+
+def _standing(runs: int, rng: np.random.Generator) -> Iterator[Row]:
+    """Yield the time until harm is found after each wait, and the false alarms of a week."""
+    found: dict[tuple[str, int], list[float]] = {}
+    alarms = 0
+    for _ in range(runs):
+        alarms += _stand(found, rng)
+    for guardrail in _LATE:
+        minutes = {hours: found.get((guardrail, hours), []) for hours in _WAITED}
+        middles = [median(each) if each else math.inf for each in minutes.values()]
+        yield Row(
+            what=f"guardrails, harm after {', '.join(map(str, _WAITED))} h: found by {guardrail!r}",
+            measured=f"after {', '.join(f'{each:g}' for each in middles)} min (medians of {runs})",
+            must="≤ 1.5 times the first, + 2 min",
+            verdict="reached" if max(middles) <= 1.5 * middles[0] + 2 else "NOT REACHED",
+            figures={"minutes": {str(hours): each for hours, each in minutes.items()}},
+        )
+    bound = _WEEK / _HOURS * _MARGINS.alpha
+    yield Row(
+        what="guardrails, healthy, a phase of 4 hours that stands a week: rolled back",
+        measured=f"{100 * alarms / runs:.1f} % of {runs}",
+        must=f"≤ {bound:.0%}",
+        verdict="reached" if alarms <= bound * runs else "NOT REACHED",
+        figures={"alarms": alarms, "runs": runs},
+    )
+
+
+def _stand(found: dict[tuple[str, int], list[float]], rng: np.random.Generator) -> bool:
+    """Simulate a healthy week; tell whether it was rolled back. Add when each harm would be found."""
+    guardrails, traffic, alarmed = Guardrails(_MARGINS, BOUNDS), Traffic(per_second=25.0), False
+    for minute in range(int(_WEEK * 60)):
+        if minute % 60 == 0 and minute // 60 in _WAITED:
+            for name, harm in _LATE.items():
+                late = _found_by(name, deepcopy(guardrails), traffic, harm, minute, rng)
+                found.setdefault((name, minute // 60), []).append(late)
+        tally = _check(traffic, Harm(), rng, minute * 60.0, 60.0)
+        alarmed |= any(each.verdict == "fail" for each in guardrails.look(tally, minute * 60.0))
+    return alarmed
+
+
+def _found_by(
+    name: str,
+    guardrails: Guardrails,
+    traffic: Traffic,
+    harm: Harm,
+    begins: int,
+    rng: np.random.Generator,
+) -> float:
+    """Return the minutes until one guardrail finds harm, whatever the others say."""
+    for minute in range(int(_LONGEST / 60)):
+        seconds = (begins + minute) * 60.0
+        judged = guardrails.look(_check(traffic, harm, rng, seconds, 60.0), seconds)
+        if any(each.guardrail == name and each.verdict == "fail" for each in judged):
+            return minute + 1.0
+    return math.inf
+
+
 def _run(
     traffic: Traffic, harm: Harm, rng: np.random.Generator, *, until: float
 ) -> tuple[float | None, set[str]]:
@@ -149,9 +229,15 @@ def _run(
     return None, set()
 
 
-def _check(traffic: Traffic, harm: Harm, rng: np.random.Generator, seconds: float) -> Tally:
-    count = rng.poisson(traffic.per_second * _INTERVAL)
-    control = rng.binomial(count, _MARGINS.holdout)
+def _check(
+    traffic: Traffic,
+    harm: Harm,
+    rng: np.random.Generator,
+    seconds: float,
+    interval: float = _INTERVAL,
+) -> Tally:
+    count = rng.poisson(traffic.per_second * interval)
+    control = rng.binomial(count, harm.holdout)
     treated = count - control
     hits = rng.binomial(treated, traffic.hits if harm.hits is None else harm.hits)
     base = 0.3 if rng.random() < traffic.bursts else traffic.errors

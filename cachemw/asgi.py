@@ -33,6 +33,7 @@ from cachemw.frontdoor.asgi_scope import (
     target_of,
 )
 from cachemw.frontdoor.exchange import Exchange
+from cachemw.frontdoor.fitting import check_asgi
 from cachemw.frontdoor.lifespan import Lifespan
 from cachemw.frontdoor.pipeline import Arrival, CacheReply, Pipeline
 from cachemw.frontdoor.request_body import Incoming
@@ -48,7 +49,8 @@ class CacheMiddleware:
     """Serves what the cache may serve, and stores what it may store of the rest."""
 
     def __init__(self, app: App, cache: Cache) -> None:
-        """Wrap an ASGI 3 application."""
+        """Wrap an ASGI 3 application; raises TypeError for another one, and for what is no Cache."""
+        check_asgi(app, cache)
         self.app = app
         self.cache = cache
         self._pipeline = pipeline = Pipeline(cache._core)

@@ -6,7 +6,8 @@ Everything it consists of is made in `cachemw.wiring.core`; front doors work wit
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 from cachemw.config import Config, config_from, load_config
@@ -24,7 +25,21 @@ from cachemw.telemetry.mismatches import Mismatches
 from cachemw.telemetry.stats import Stats
 from cachemw.wiring.core import build
 
-__all__ = ["Cache"]
+__all__ = ["Cache", "forget", "living_caches", "on_made"]
+
+_living: weakref.WeakSet[Cache] = weakref.WeakSet()
+on_made: list[Callable[[Cache], object]] = []
+"""Called with every cache that is made from now on."""
+
+
+def living_caches() -> list[Cache]:
+    """Return the caches of this process that may still be used; for tools of tests."""
+    return list(_living)
+
+
+def forget(cache: Cache) -> None:
+    """Leave a cache out of `living_caches`: it is closed for good."""
+    _living.discard(cache)
 
 
 class Cache:
@@ -43,6 +58,9 @@ class Cache:
     ) -> None:
         self._core = build(config, identities or {}, clock or SystemClock())
         self._inspection = Inspection(self._core)
+        _living.add(self)
+        for listener in on_made:
+            listener(self)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], **options: Any) -> Self:

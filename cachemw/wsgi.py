@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 from cachemw.cache import Cache
 from cachemw.frontdoor.exchange import Exchange
+from cachemw.frontdoor.fitting import check_wsgi
 from cachemw.frontdoor.pipeline import Arrival, CacheReply, Pipeline
 from cachemw.frontdoor.request_body import carries_body, read_input
 from cachemw.frontdoor.wsgi_environ import (
@@ -33,7 +34,8 @@ class CacheMiddleware:
     """Serves what the cache may serve, and stores what it may store of the rest."""
 
     def __init__(self, app: App, cache: Cache) -> None:
-        """Wrap a WSGI application."""
+        """Wrap a WSGI application; raises TypeError for another one, and for what is no Cache."""
+        check_wsgi(app, cache)
         self.app = app
         self.cache = cache
         self._pipeline = pipeline = Pipeline(cache._core)

@@ -26,6 +26,13 @@ with suppress(ImportError):  # an environment without Hypothesis has no property
 
     register()
 
+
+@pytest.fixture(autouse=True)
+def state_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give each test a state folder of its own: no test writes into the user's, or reads another's flags."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+
+
 EXTERNAL = os.environ.get("CACHEMW_TEST_REDIS", "")
 
 

@@ -183,8 +183,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "django": {
         "cache",
         "config",
+        "config.checks",
         "engine.request",
         "errors",
+        "extensions",
         "frontdoor",
         "http",
         "django.recording",
@@ -211,6 +213,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ops": set(),
     "ops.load": set(),
     "cli": {
+        "cache",
         "cachemw",
         "cli.common",
         "cli.demo",
@@ -221,6 +224,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "engine.core",
         "engine.model",
         "errors",
+        "extensions",
         "introspection",
         "invalidation",
         "process",
@@ -228,7 +232,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         "rollout.flags",
         "telemetry",
     },
-    "cli.common": {"cache", "config", "errors", "invalidation.log", "process"},
+    "cli.common": {
+        "cache",
+        "config",
+        "connections",
+        "errors",
+        "invalidation.log",
+        "process",
+        "rollout.flags",
+    },
     "cli.demo": {"cache", "cachemw", "cli.common", "config", "ops.load", "rollout", "testing"},
     "__main__": {"cli"},
 }

@@ -35,14 +35,18 @@ PUBLIC = {
     "cachemw.openfeature": ["CachemwProvider", "Driver"],
     "cachemw.starlette": ["CacheMiddleware"],
     "cachemw.testing": [
+        "CacheOffMixin",
         "ChaosProxy",
         "ChaosStore",
+        "EmptyCacheMixin",
         "FakeClock",
         "RedisCluster",
         "RedisSentinel",
         "RedisServer",
         "ServerStartError",
+        "caches_off",
         "chaos",
+        "empty_caches",
     ],
     "cachemw.wsgi": ["CacheMiddleware"],
 }

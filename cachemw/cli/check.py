@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any, Literal
 
 import click
@@ -15,42 +17,62 @@ from cachemw.cli.common.options import (
     read_config,
 )
 from cachemw.cli.common.printing import echo, echo_json, make_table, open_console
+from cachemw.cli.common.redis_access import redis_settings, reporting_redis_errors
 from cachemw.config import Config, Route
 from cachemw.config.checks.warnings import (
     cookies_warning,
     health_check_warning,
+    memory_warning,
     redis_warnings,
 )
+from cachemw.config.rollout_plan import RolloutPlan, gated_flags, load_plan, uncovered
+from cachemw.connections.nodes import Nodes
 from cachemw.engine.core.setup import make_routes
 from cachemw.errors import ConfigError, Problem
+from cachemw.extensions.graphql import resolve_languages
+from cachemw.extensions.identity import resolve_identities
 from cachemw.rollout.flags.files import read_flags
 from cachemw.rollout.flags.flags import ConfiguredFlags, Flags
 
 __all__ = ["check"]
 
+_WORKERS = "WEB_CONCURRENCY"
+"""The environment variable by which gunicorn, uvicorn and many hosts set the number of workers."""
+_MEMORY_ONLY = "memory only, so that purges reach only the process that makes them"
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "m"))
 
 
 @click.command()
 @click.argument("config", callback=choose_config, envvar=VARIABLE, default=CONFIG_FILE)
+@click.option("--connect", is_flag=True, help="Try Redis too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(config: ConfigLocation, as_json: bool) -> None:
+def check(config: ConfigLocation, connect: bool, as_json: bool) -> None:
     """Check the configuration file CONFIG and print its routes.
 
     Without CONFIG, the environment variable CACHEMW_CONFIG names the file, or it is cachemw.toml.
-    CACHEMW_... environment variables change settings, as in the application. Each mistake is one
-    line on stderr. The exit status is 0 if there is none, else 1.
+    CACHEMW_... environment variables change settings, as in the application. The identity functions
+    that the file names are imported, from this folder too. With --connect, Redis must answer. Each
+    mistake is one line on stderr. The exit status is 0 if there is none, else 1.
     """
     try:
         settings = read_config(config)
         _check_flags_file(settings, str(config))
+        _check_imports(settings, str(config))
+        if connect:
+            _check_redis(settings)
+        plan = None if settings.rollout.plan is None else load_plan(settings.rollout.plan)
     except ConfigError as error:
         if as_json:
             problems = [{"path": each.path, "message": each.message} for each in error.problems]
             echo_json({"ok": False, "problems": problems})
         raise ConfigProblems(error) from error
-    states = _configured_flags(settings).states()
+    except click.ClickException as error:
+        if as_json:
+            echo_json({"ok": False, "problems": [{"path": "redis", "message": error.message}]})
+        raise
+    states = _configured_flags(settings, plan).states()
     warnings = _collect_warnings(settings, states)
+    warnings += () if plan is None else uncovered(plan, settings)
     if as_json:
         echo_json(_as_document(settings, states, warnings))
         return
@@ -71,13 +93,43 @@ def _check_flags_file(config: Config, source: str) -> None:
         raise ConfigError(problems, source) from error
 
 
-def _configured_flags(config: Config) -> Flags:
-    """Return the flags as the configuration alone sets them, the kill switch included."""
+def _check_imports(config: Config, source: str) -> None:
+    """Import what the configuration names, as the application will. Raises ConfigError."""
+    if os.getcwd() not in sys.path:  # where servers find an application, but a script does not
+        sys.path.insert(0, os.getcwd())
+    # A name without a module is given to Cache(identities=...), which this command cannot see.
+    given = {
+        route.identity: lambda _: None
+        for route in config.routes
+        if route.identity and ":" not in route.identity
+    }
+    try:
+        resolve_identities(config, given)
+        resolve_languages(config)
+    except ConfigError as error:
+        raise ConfigError(list(error.problems), source) from error
+
+
+def _check_redis(config: Config) -> None:
+    """Try Redis. Raises click.ClickException with what it does in place of an answer."""
+    redis = redis_settings(config, "there is nothing to connect to")
+    nodes = Nodes(redis)
+    try:
+        with reporting_redis_errors(redis, "the application would go on without it"):
+            for node in nodes.all_nodes():
+                node.sync().ping()
+    finally:
+        nodes.close()
+
+
+def _configured_flags(config: Config, plan: RolloutPlan | None) -> Flags:
+    """Return the flags as the configuration and its plan set them, the kill switch included."""
     # `check` answers no requests, so it does not import the application's identity functions.
     identities = {route.identity: lambda _: None for route in config.routes if route.identity}
+    classes = config.flags if plan is None else gated_flags(plan, config)
     return Flags(
         make_routes(config, identities, {}),
-        ConfiguredFlags(classes=config.flags, routes=config.route_flags, kill=config.kill),
+        ConfiguredFlags(classes=classes, routes=config.route_flags, kill=config.kill),
         exchange=None,
     )
 
@@ -87,6 +139,8 @@ def _collect_warnings(config: Config, states: dict[str, str]) -> list[str]:
     warnings: list[str] = []
     if config.redis is not None:
         warnings = redis_warnings(config.namespace, has_secret=bool(config.secret))
+    elif (workers := os.environ.get(_WORKERS, "")).isdecimal() and int(workers) > 1:
+        warnings = [memory_warning(int(workers))]
     cached = [route for route in config.routes if states[f"route:{route.name}"] != "off"]
     if removing := [route.name for route in cached if _removes_cookies(route)]:
         warnings.append(cookies_warning(removing))
@@ -104,7 +158,7 @@ def _removes_cookies(route: Route) -> bool:
 
 def _print(path: ConfigLocation, config: Config, states: dict[str, str]) -> None:
     console = open_console()
-    tiers = f"memory and Redis at {config.redis.safe_url}" if config.redis else "memory only"
+    tiers = f"memory and Redis at {config.redis.safe_url}" if config.redis else _MEMORY_ONLY
     console.print(f"{path}: no mistakes. Namespace {config.namespace}, {tiers}.", markup=False)
     if not config.routes:
         console.print("There are no routes, so nothing is cached.")

@@ -22,7 +22,7 @@ __all__ = ["controller"]
 _WITHOUT_REDIS = "there are no other processes whose rollout could be controlled"
 
 
-@click.command()
+@click.command(short_help="Control rollouts until stopped.")
 @config_option
 @click.option("--once", is_flag=True, help="Exit when no rollout is running.")
 def controller(path: ConfigLocation, once: bool) -> None:

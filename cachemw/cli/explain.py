@@ -34,7 +34,7 @@ def _parse_headers(
     return headers
 
 
-@click.command()
+@click.command(short_help="Show what the cache would do with a request, and why.")
 @config_option
 @click.argument("url")
 @click.option("-X", "--method", default="GET", show_default=True, help="The request's method.")

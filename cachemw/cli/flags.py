@@ -9,8 +9,9 @@ from __future__ import annotations
 import click
 from click.core import ParameterSource
 
+from cachemw.cli.common.completion import complete_flag
 from cachemw.cli.common.options import ConfigLocation, config_option, read_config
-from cachemw.cli.common.printing import make_table, open_console
+from cachemw.cli.common.printing import echo_json, make_table, open_console
 from cachemw.cli.common.redis_access import (
     command_cache,
     redis_settings,
@@ -27,22 +28,30 @@ _WITHOUT_REDIS = (
     " cache.flags.set() in the application, or set CACHEMW_FLAGS or CACHEMW_KILL and restart it"
 )
 
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
-@click.group(invoke_without_command=True)
+
+@click.group(invoke_without_command=True, short_help="Show or change the live flags.")
 @config_option
+@_json_option
 @click.pass_context
-def flags(ctx: click.Context, path: ConfigLocation) -> None:
+def flags(ctx: click.Context, path: ConfigLocation, as_json: bool) -> None:
     """Show every flag: as configured, as set live, and the result of both."""
     if ctx.invoked_subcommand is None:
         config = read_config(path)
-        _print(config, _live_flags(config))
+        _print(config, _live_flags(config), as_json)
 
 
 @flags.command("set")
 @config_option
-@click.argument("settings", nargs=-1, required=True, metavar="NAME=STATE...")
+@click.argument(
+    "settings", nargs=-1, required=True, metavar="NAME=STATE...", shell_complete=complete_flag
+)
+@_json_option
 @click.pass_context
-def set_flags(ctx: click.Context, path: ConfigLocation, settings: tuple[str, ...]) -> None:
+def set_flags(
+    ctx: click.Context, path: ConfigLocation, settings: tuple[str, ...], as_json: bool
+) -> None:
     """Set flags in every process that shares this Redis, within a second.
 
     \b
@@ -58,7 +67,9 @@ def set_flags(ctx: click.Context, path: ConfigLocation, settings: tuple[str, ...
     if given is not ParameterSource.COMMANDLINE and ctx.parent is not None:
         path = ctx.parent.params["path"]  # `cachemw flags --config FILE set ...`
     config = read_config(path)
-    _print(config, _live_flags(config, _parse_settings(settings)))
+    wanted = _parse_settings(settings)
+    _refuse_bare_routes(config, wanted)
+    _print(config, _live_flags(config, wanted), as_json)
 
 
 def _parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
@@ -74,6 +85,14 @@ def _parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
     return wanted
 
 
+def _refuse_bare_routes(config: Config, wanted: dict[str, str]) -> None:
+    """Raise click.UsageError for a route that is named without `route:`."""
+    names = {route.name for route in config.routes}
+    for name, state in wanted.items():
+        if name in names and name not in (*RISKS, HOLDOUT, "kill"):
+            raise click.UsageError(f"{name!r} is a route: write route:{name}={state}")
+
+
 def _live_flags(config: Config, wanted: dict[str, str] | None = None) -> Flags:
     """Return the live flags from Redis, after changing those that are wanted."""
     undone = "no flag was changed" if wanted else "the live flags are not known"
@@ -82,8 +101,7 @@ def _live_flags(config: Config, wanted: dict[str, str] | None = None) -> Flags:
     try:
         with reporting_redis_errors(redis, undone):
             document = log.flags.read()
-        if document is not None:
-            cache.flags.receive(document)
+        cache.flags.answered(document)
         if wanted and not cache.flags.set(wanted):
             raise click.ClickException(f"Redis at {redis.safe_url} accepts no writes: {undone}")
     finally:
@@ -91,10 +109,16 @@ def _live_flags(config: Config, wanted: dict[str, str] | None = None) -> Flags:
     return cache.flags
 
 
-def _print(config: Config, current: Flags) -> None:
-    console = open_console()
+def _print(config: Config, current: Flags, as_json: bool) -> None:
     columns = ["flag", "configured", "live", "local", "effective"]
     rows = [*_state_rows(config, current), *_other_rows(config, current)]
+    if as_json:
+        # A place where a flag is not set has "-" or nothing in the table.
+        states = [[cell if cell not in ("", "-") else None for cell in row] for row in rows]
+        found = {row[0]: dict(zip(columns[1:], row[1:], strict=True)) for row in states}
+        echo_json({"revision": current.live.revision, "flags": found})
+        return
+    console = open_console()
     console.print(make_table(columns, rows))
     console.print(f"Revision {current.live.revision}.")
 
@@ -102,7 +126,7 @@ def _print(config: Config, current: Flags) -> None:
 def _state_rows(config: Config, current: Flags) -> list[list[str]]:
     """Return the rows of risk classes and routes, which the kill switch turns off."""
     states, live = current.states(), current.live
-    rows = [(risk, config.flags.get(risk, "on"), live.classes.get(risk, "-")) for risk in RISKS]
+    rows = [(risk, current.configured_state(risk), live.classes.get(risk, "-")) for risk in RISKS]
     for route in config.routes:
         configured = config.route_flags.get(route.name) or ("on" if route.enabled else "off")
         rows.append((f"route:{route.name}", configured, live.routes.get(route.name, "-")))

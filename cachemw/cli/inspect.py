@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.console import RenderableType
 
+from cachemw.cli.common.completion import complete_route
 from cachemw.cli.common.options import ConfigLocation, config_option, read_config
 from cachemw.cli.common.printing import echo_json, make_table, make_text, open_console
 from cachemw.cli.common.redis_access import watching_cache
@@ -64,7 +65,12 @@ class _Totals:
     help="Show the entries of a URL, given as for `purge`.",
 )
 @click.option(
-    "--route", "routes", multiple=True, metavar="NAME", help="Show the entries of this route."
+    "--route",
+    "routes",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_route,
+    help="Show the entries of this route.",
 )
 @click.option("--entries", is_flag=True, help="Show each entry instead of the table by route.")
 @click.option(

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from cachemw.cache import Cache
+from cachemw.cli.common.completion import complete_route
 from cachemw.cli.common.options import ConfigLocation, config_option, read_config
 from cachemw.cli.common.printing import echo, echo_json
 from cachemw.cli.common.redis_access import (
@@ -17,6 +19,7 @@ from cachemw.cli.common.redis_access import (
     watching_cache,
 )
 from cachemw.config import Config
+from cachemw.errors import CacheError
 from cachemw.introspection.stored_entries import Preview, Touched
 
 __all__ = ["purge"]
@@ -28,13 +31,15 @@ _WITHOUT_REDIS = (
 # Redis may have received the command and failed only to answer, so the message cannot be certain.
 _NOT_PURGED = "nothing was purged, as far as is known; purge again when Redis answers"
 _UNKNOWN = "what would be purged is not known"
+_COUNT_SECONDS = 1.0
+"""Longest time that a purge waits to count what it will touch."""
 _PREVIEW_WITHOUT_REDIS = (
     "the entries are in the memory of each process, where this command cannot look."
     " Call cache.preview() in the application"
 )
 
 
-@click.command()
+@click.command(short_help="Purge by tag, URL or route, or everything.")
 @config_option
 @click.option(
     "--tag", "tags", multiple=True, metavar="TAG", help="Purge the entries that carry this tag."
@@ -47,7 +52,12 @@ _PREVIEW_WITHOUT_REDIS = (
     help="Purge a URL: /products/1?page=2 on every host, or https://shop.example/products/1.",
 )
 @click.option(
-    "--route", "routes", multiple=True, metavar="NAME", help="Purge the entries of this route."
+    "--route",
+    "routes",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_route,
+    help="Purge the entries of this route.",
 )
 @click.option("--everything", is_flag=True, help="Purge all entries of the namespace.")
 @click.option(
@@ -87,23 +97,51 @@ def purge(
     }
     if dry_run:
         _preview(config, selection, as_json)
-        return
+    else:
+        _purge(config, selection, soft, as_json)
+
+
+def _purge(config: Config, selection: dict[str, Any], soft: bool, as_json: bool) -> None:
     redis = redis_settings(config, _WITHOUT_REDIS)
+    touched = _count(config, selection)
     cache, _ = command_cache(config, _WITHOUT_REDIS)
     try:
         with reporting_redis_errors(redis, _NOT_PURGED), reporting_value_errors():
             result = cache.purge(**selection, soft=soft)
+            _warn_of_unrouted(cache, selection["urls"])
     finally:
         cache.close()
     if as_json:
-        echo_json(asdict(result), indent=None)
+        counted = None if touched is None else asdict(touched)
+        echo_json({**asdict(result), "redis": counted}, indent=None)
     else:
         echo(result.sentence(soft=soft))
+        if touched is not None:
+            echo(f"It touched {_describe(touched)}.")
+
+
+def _count(config: Config, selection: dict[str, Any]) -> Touched | None:
+    """Return what a purge will touch in Redis; None if that cannot be counted in a moment.
+
+    The count must come before the purge, which hides what it touches, and must not hold it up.
+    """
+    try:
+        with watching_cache(config, _WITHOUT_REDIS, _UNKNOWN) as cache:
+            preview = cache.preview(**selection, within=_COUNT_SECONDS, patience=_COUNT_SECONDS)
+    except (click.ClickException, CacheError):
+        return None  # the purge itself will say what is wrong
+    return preview.redis if preview.complete else None
+
+
+def _warn_of_unrouted(cache: Cache, urls: tuple[str, ...]) -> None:
+    for url in cache.inspection.unrouted(urls):
+        echo(f"warning: no route matches {url}: nothing is stored for it", err=True)
 
 
 def _preview(config: Config, selection: dict[str, Any], as_json: bool) -> None:
     with watching_cache(config, _PREVIEW_WITHOUT_REDIS, _UNKNOWN) as cache:
         preview = cache.preview(**selection)
+        _warn_of_unrouted(cache, selection["urls"])
     assert preview.redis is not None
     if as_json:
         echo_json({"tags": preview.tags, "redis": asdict(preview.redis)}, indent=None)
@@ -111,10 +149,14 @@ def _preview(config: Config, selection: dict[str, Any], as_json: bool) -> None:
         echo(*_preview_lines(preview, preview.redis))
 
 
-def _preview_lines(preview: Preview, touched: Touched) -> list[str]:
+def _describe(touched: Touched) -> str:
     routes = ", ".join(f"{route} {count}" for route, count in sorted(touched.routes.items()))
     entries = f"{touched.entries} {'entry' if touched.entries == 1 else 'entries'} in Redis"
-    lines = [f"Would purge {entries}, {touched.size} bytes{f': {routes}' if routes else ''}."]
+    return f"{entries}, {touched.size} bytes{f': {routes}' if routes else ''}"
+
+
+def _preview_lines(preview: Preview, touched: Touched) -> list[str]:
+    lines = [f"Would purge {_describe(touched)}."]
     if preview.tags is not None:
         lines.append(f"By {'this tag' if len(preview.tags) == 1 else 'these tags'}:")
         lines += [f"  {tag}" for tag in preview.tags]

@@ -28,7 +28,7 @@ from cachemw.cli.common.redis_access import (
 from cachemw.config.rollout_plan import RolloutPlan, fit, plan_from
 from cachemw.config.sources import read_toml
 from cachemw.rollout.manager import Rollout
-from cachemw.rollout.plan_file import default_plan, plan_text
+from cachemw.rollout.plan_file import own_plan, plan_text
 from cachemw.rollout.state import Record, State, plan_of
 
 __all__ = ["rollout"]
@@ -39,7 +39,7 @@ _WITHOUT_REDIS = (
 )
 
 
-@click.group()
+@click.group(short_help="Turn the cache on step by step, and back on harm.")
 def rollout() -> None:
     """Turn the cache on by risk class, step by step; roll back where a guardrail fails."""
 
@@ -76,7 +76,7 @@ def _move_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return config_option(by(reason(command)))
 
 
-@rollout.command()
+@rollout.command(short_help="Write a default plan, to be edited.")
 @config_option
 @click.option(
     "--out",
@@ -108,13 +108,13 @@ def plan(path: ConfigLocation, out: str | None) -> None:
     "--plan",
     "plan_file",
     metavar="FILE",
-    help="A plan file, such as `cachemw rollout plan` writes. Left out: the default plan.",
+    help="A plan file, such as `cachemw rollout plan` writes. Left out: `rollout.plan`, or the default.",
 )
 def start(path: ConfigLocation, plan_file: str | None, by: str, reason: str) -> None:
     """Start a rollout. Each risk class of the plan is off until a step turns it on."""
     config = read_config(path)
-    plan_document = read_toml(plan_file) if plan_file else default_plan(config)
-    source = plan_file or "the default plan"
+    plan_document = read_toml(plan_file) if plan_file else own_plan(config)
+    source = plan_file or config.rollout.plan or "the default plan"
     for warning in fit(plan_from(plan_document, source=source), config, source=source):
         echo(f"warning: {warning}", err=True)
     with _open_rollout(path, "no rollout was started") as manager:
@@ -136,7 +136,7 @@ for _move in (
         "promote",
         Rollout.promote,
         "promoted",
-        "Go on to the next step or phase now, without waiting for evidence.",
+        "Go on to the next step or phase now. No evidence is waited for.",
     ),
     ("approve", Rollout.approve, "approved", "Start the phase that waits for approval."),
     (
@@ -155,14 +155,20 @@ for _move in (
     _add_move(*_move)
 
 
-@rollout.command()
+@rollout.command(short_help="Turn off what the rollout turned on, and purge it.")
 @_move_options
 @click.option(
     "--phase",
     type=click.Choice(["current"]),
     help="Turn off the risk classes of the current phase. This is the default.",
 )
-@click.option("--all", "everything", is_flag=True, help="Turn off the risk classes of all phases.")
+@click.option(
+    "--all",
+    "--complete",
+    "everything",
+    is_flag=True,
+    help="Turn off the risk classes of all phases, and end the holdout.",
+)
 def rollback(
     path: ConfigLocation, phase: str | None, everything: bool, by: str, reason: str
 ) -> None:
@@ -177,7 +183,7 @@ def rollback(
         _print(manager.roll_back(everything=everything, by=by, reason=reason))
 
 
-@rollout.command()
+@rollout.command(short_help="Show the step, and the verdict of each guardrail.")
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(path: ConfigLocation, as_json: bool) -> None:
@@ -192,7 +198,7 @@ def status(path: ConfigLocation, as_json: bool) -> None:
         _print(state)
 
 
-@rollout.command()
+@rollout.command(short_help="Show the last decisions, and why.")
 @config_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, with the numbers behind each decision."
@@ -228,20 +234,32 @@ def _as_document(state: State | None) -> dict[str, Any] | None:
         return None
     plan = plan_of(state)
     phase = plan.phases[state.phase]
-    current = {"phase_name": phase.name, "flag": phase.steps[state.step], "of": phase.step_seconds}
+    flag, of = phase.steps[state.step], phase.step_seconds(state.step)
+    current = {"phase_name": phase.name, "flag": flag, "of": of}
     return {**msgspec.to_builtins(state), **current}
 
 
 def _print(state: State) -> None:
-    console = open_console()
-    console.print(make_text(*_lines(state, plan_of(state))))
+    console, plan = open_console(), plan_of(state)
+    console.print(make_text(*_lines(state, plan)))
     rows = [
-        [group, each.guardrail, each.verdict, _format_evidence(each.evidence)]
+        [
+            group,
+            each.guardrail,
+            each.verdict if _acts(each.guardrail, state, plan) else f"{each.verdict} (reported)",
+            _format_evidence(each.evidence),
+        ]
         for group, judgements in state.judged.items()
         for each in judgements
     ]
     if rows:
         console.print(make_table(["routes of", "guardrail", "verdict", "on"], rows))
+
+
+def _acts(guardrail: str, state: State, plan: RolloutPlan) -> bool:
+    """Tell whether a guardrail acts in this phase, or is only reported."""
+    watched = (*plan.phases[state.phase].watch, "holdout")
+    return guardrail in watched and guardrail not in plan.guardrails.dry_run
 
 
 def _lines(state: State, plan: RolloutPlan) -> list[str]:
@@ -253,9 +271,8 @@ def _lines(state: State, plan: RolloutPlan) -> list[str]:
     if state.rolled_back:
         lines.append(f"Turned off: {', '.join(state.rolled_back)}.")
     if state.active and state.status != "waiting":
-        lines.append(
-            f"Watched for {_format_seconds(state.watched)} of {_format_seconds(phase.step_seconds)}."
-        )
+        of = _format_seconds(phase.step_seconds(state.step))
+        lines.append(f"Watched for {_format_seconds(state.watched)} of {of}.")
     if state.reason:
         lines.append(f"{state.reason[0].upper()}{state.reason[1:]}.")
     if state.refused:

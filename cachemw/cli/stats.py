@@ -18,7 +18,7 @@ from cachemw.config import Config
 from cachemw.connections.nodes import Nodes
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.telemetry import fleet
-from cachemw.telemetry.events import FAMILIES
+from cachemw.telemetry.events import FAMILIES, GAUGES
 from cachemw.telemetry.fleet import FleetStats
 from cachemw.telemetry.stats import Stats
 
@@ -37,10 +37,23 @@ _TIMES = [*_TIERS, "saved", "p50", "p95", "p99"]
 _SHOWN_PLACES = 3
 """Places of wrong answers shown for a route; `--json` has all of them."""
 _ONE_TABLE_WIDTH = 150
-"""Columns of a terminal that one table needs; a narrower terminal gets two tables."""
+"""Columns of a terminal that one table needs; a narrower terminal gets several tables."""
+_NARROW = [
+    ["requests", "failed", "hit rate", "p50", "p95", "p99"],
+    ["hit", "stale", "miss", "pass", "off", "control", "shadow"],
+    ["refresh", *_TIERS, "saved"],
+]
+"""Tables that leave room in 80 columns for the names of routes."""
+_LEGEND = (
+    "Columns count requests, and saved counts calls of the application. p50, p95, p99: the time within"
+    " which 50, 95 and 99 % of the answers were given."
+)
+_LARGE = 100_000
+"""Numbers from here on are shortened in narrow tables."""
+_BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-@click.command()
+@click.command(short_help="Show the statistics of all processes.")
 @config_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON; with --watch, one line each second."
@@ -85,7 +98,7 @@ def _watch(config: Config, read_stats: Callable[[], FleetStats], as_json: bool) 
                 echo_json({"error": error.message}, indent=None)
             time.sleep(_WATCH_SECONDS)
     console = open_console()
-    with Live(console=console, auto_refresh=False) as live:
+    with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
         while True:
             try:
                 shown = _make_report(config, read_stats(), console.width)
@@ -163,13 +176,15 @@ def _make_report(config: Config, found: FleetStats, width: int) -> RenderableTyp
     lines += _shadow_savings(total) + _shadow_mistakes(total)
     if not live:
         return make_text(*lines)
-    rows = [_row(name, total.route(name)) for name in sorted(total.requests)]
-    rows.append(_row("all", total))
+    is_wide = width >= _ONE_TABLE_WIDTH
+    show = str if is_wide else _shorten
+    rows = [_row(name, total.route(name), show) for name in sorted(total.requests)]
+    rows.append(_row("all", total, show))
     parts: list[RenderableType] = [make_text(*lines)]
-    tables = [_OUTCOMES + _TIMES] if width >= _ONE_TABLE_WIDTH else [_OUTCOMES, _TIMES]
-    for names in tables:
+    for names in [_OUTCOMES + _TIMES] if is_wide else _NARROW:
         cells = [[row["route"], *(row[name] for name in names)] for row in rows]
         parts.append(make_table(["route", *names], cells, right=tuple(names)))
+    parts.append(make_text(_LEGEND))
     parts += map(make_text, _not_stored(total))
     for title, text in (("events", _format_events(total)), ("now", _format_gauges(total))):
         if text:
@@ -177,16 +192,25 @@ def _make_report(config: Config, found: FleetStats, width: int) -> RenderableTyp
     return Group(*parts)
 
 
-def _row(name: str, counted: Stats) -> dict[str, str]:
+def _shorten(count: int) -> str:
+    """Return a count of at most six characters, such as 123k or 1.23M."""
+    for size, letter in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= max(size, _LARGE):
+            text = f"{count / size:.3g}"
+            return f"{count // size if 'e' in text else text}{letter}"
+    return str(count)
+
+
+def _row(name: str, counted: Stats, show: Callable[[int], str]) -> dict[str, str]:
     rate = counted.hit_rate
     counts = {**counted.by_outcome, **counted.by_tier}
     return {
         "route": name,
-        "requests": str(counted.total),
-        "failed": str(counted.failed) if counted.failed else "",
+        "requests": show(counted.total),
+        "failed": show(counted.failed) if counted.failed else "",
         "hit rate": "" if rate is None else f"{rate:.1%}",
-        **{key: str(counts[key]) if counts.get(key) else "" for key in (*FAMILIES, *_TIERS)},
-        "saved": str(counted.origin_calls_saved),
+        **{key: show(counts[key]) if counts.get(key) else "" for key in (*FAMILIES, *_TIERS)},
+        "saved": show(counted.origin_calls_saved),
         **{f"p{share}": _format_quantile(counted, share / 100) for share in (50, 95, 99)},
     }
 
@@ -206,4 +230,23 @@ def _format_events(counted: Stats) -> str:
 
 
 def _format_gauges(counted: Stats) -> str:
-    return "  ".join(f"{name}={value:.6g}" for name, value in sorted(counted.gauges.items()))
+    return "  ".join(
+        f"{name}={_with_unit(value, GAUGES[name].unit if name in GAUGES else '1')}"
+        for name, value in sorted(counted.gauges.items())
+    )
+
+
+def _with_unit(value: float, unit: str) -> str:
+    """Return a value with its unit, which is one of OpenTelemetry's: By, s, 1, or {entry}."""
+    if unit == "By":
+        power = 0
+        while value >= 1024 and power < len(_BYTES) - 1:
+            value, power = value / 1024, power + 1
+        return f"{value:.4g} {_BYTES[power]}"
+    if unit == "s":
+        return f"{value:.3g} s"
+    if unit == "1":
+        return f"{value:.6g}"
+    noun = unit.strip("{}")
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{value:.0f} {noun if value == 1 else plural}"

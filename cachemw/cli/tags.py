@@ -27,7 +27,7 @@ _TagCounts = list[tuple[str, int, int]]
 """For each tag, the number of entries that carry it, and the bytes of their bodies."""
 
 
-@click.command()
+@click.command(short_help="Show the tags of each route, and the most used ones.")
 @config_option
 @click.option(
     "--top",

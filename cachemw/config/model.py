@@ -45,10 +45,10 @@ __all__ = [
 class MemorySettings(Settings):
     """The entries that each process keeps in its own memory."""
 
-    max_size: Setting[Size, int] = option(
+    max_size: Setting[Size | None, int | None] = option(
         v.positive_size,
-        default="256MiB",
-        help="Maximum bytes of entries in each process. Above it, entries are evicted.",
+        default=None,
+        help="Maximum bytes of entries in each process. Left out: 256MiB, or less where memory is limited.",
     )
     shadow_size: Setting[Size, int] = option(
         v.positive_size,
@@ -59,6 +59,11 @@ class MemorySettings(Settings):
         v.positive_size,
         default=None,
         help="Bytes that you expect each process to use. The rollout's `memory` guardrail needs it.",
+    )
+    process_limit: Setting[Size | None, int | None] = option(
+        v.positive_size,
+        default=None,
+        help="Memory limit of each process: warnings at 70 and 90 %. Left out: that of its container.",
     )
 
     rules: ClassVar[tuple[Rule, ...]] = (Rule(("max_size", "planned_size"), rules.planned_size),)
@@ -227,7 +232,13 @@ class EndpointSettings(Settings):
 
 @settings
 class RolloutSettings(Settings):
-    """Which process controls a rollout, and who is told of its decisions."""
+    """Which plan a rollout follows, which process controls it, and who is told of its decisions."""
+
+    plan: Setting[str | None, str | None] = option(
+        v.PATH,
+        default=None,
+        help="A plan file. Its risk classes are off until the rollout lets them in. Left out: none.",
+    )
 
     controller: Setting[bool, bool] = option(
         v.boolean,
@@ -336,15 +347,30 @@ class Config(Settings):
     kill: Setting[bool, bool] = option(
         v.boolean, default=False, help="Turns the whole cache off, regardless of flags."
     )
+    cache_in_development: Setting[bool, bool] = option(
+        v.boolean,
+        default=False,
+        help="Whether to cache under Django's `DEBUG` or a server that reloads. If not, edits show at once.",
+    )
     flags_file: Setting[str | None, str | None] = option(
         v.PATH,
         default=None,
         help="A TOML file. Its flags replace the live flags on this machine. Left out: none.",
     )
-    flags_mirror: Setting[str | None, str | None] = option(
-        v.PATH,
-        default=None,
-        help="A file that keeps a copy of the live flags, for a start without Redis. Left out: none.",
+    flags_mirror: Setting[str | bool, str | bool] = option(
+        v.PATH_OR_SWITCH,
+        default=True,
+        help="A file with a copy of the live flags, for a start without Redis. true: in the state folder.",
+    )
+    flags_mirror_age: Setting[Duration, float] = option(
+        v.positive_duration,
+        default="24h",
+        help="Up to what age this copy may turn something on. An older one can only turn off.",
+    )
+    flags_unknown: Setting[str, str] = option(
+        v.choice("off", "configured"),
+        default="off",
+        help="What counts until Redis has answered, without such a copy: nothing on, or the configuration.",
     )
     log_levels: Setting[Mapping[str, str], dict[str, str]] = option(
         mapping_of(v.LEVEL, check=v.RISK_KEY, default=dict.fromkeys(v.RISKS, "info")),

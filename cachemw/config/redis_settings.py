@@ -67,4 +67,4 @@ def _redis(value: object) -> RedisSettings:
     return RedisSettings(url=read_url(value))
 
 
-REDIS = Parser(_redis, "a URL, or a table")
+REDIS = Parser(_redis, "a URL, or a table", RedisSettings)

@@ -40,8 +40,10 @@ __all__ = [
     "Phase",
     "RolloutPlan",
     "fit",
+    "gated_flags",
     "load_plan",
     "plan_from",
+    "uncovered",
 ]
 
 GUARDRAILS = ("errors", "latency", "misses", "hits", "memory")
@@ -160,7 +162,7 @@ class Phase(Settings):
     )
     duration: Setting[Duration, float] = required(
         v.positive_duration,
-        help="How long the phase is watched in all. Each step gets an equal part of it.",
+        help="How long the phase is watched fully on. Each step before takes an equal part of this time.",
     )
     interval: Setting[Duration, float] = option(
         v.positive_duration, default="1m", help="Time between two checks of the guardrails."
@@ -194,10 +196,15 @@ class Phase(Settings):
         Rule(("steps", "interval", "duration"), _interval_fits_steps),
     )
 
+    def step_seconds(self, step: int) -> float:
+        """Return how long a step is watched, in seconds: the last one for the whole `duration`."""
+        last = step == len(self.steps) - 1
+        return self.duration if last else self.duration / len(self.steps)
+
     @property
-    def step_seconds(self) -> float:
-        """How long one step is watched, in seconds."""
-        return self.duration / len(self.steps)
+    def seconds(self) -> float:
+        """How long all steps together are watched, in seconds."""
+        return sum(map(self.step_seconds, range(len(self.steps))))
 
 
 def _unique_risks_and_names(plan: Any) -> Iterator[Problem]:
@@ -328,7 +335,22 @@ def fit(plan: RolloutPlan, config: Config, *, source: str = "plan") -> list[str]
         )
     if problems:
         raise ConfigError(problems, source)
-    return [warning for phase in plan.phases for warning in _warnings(phase, config)]
+    warnings = [warning for phase in plan.phases for warning in _warnings(phase, config)]
+    return [*warnings, *uncovered(plan, config)]
+
+
+def uncovered(plan: RolloutPlan, config: Config) -> Iterator[str]:
+    """Yield a warning for each risk class with routes that no phase of the plan names."""
+    for risk in dict.fromkeys(route.risk for route in config.routes if route.methods):
+        if not any(risk in phase.risks for phase in plan.phases):
+            names = ", ".join(r.name for r in config.routes if r.risk == risk and r.methods)
+            state = config.flags.get(risk, "on")
+            yield f"no phase names the risk class {risk!r} ({names}): it stays {state!r}, unwatched"
+
+
+def gated_flags(plan: RolloutPlan, config: Config) -> dict[str, str]:
+    """Return the configured flags of risk classes, with those of the plan off: it lets them in."""
+    return {**config.flags, **{risk: "off" for phase in plan.phases for risk in phase.risks}}
 
 
 def _warnings(phase: Phase, config: Config) -> Iterator[str]:

@@ -3,6 +3,7 @@
 Reading order:
 
 - `breaker`: the circuit breaker of one server.
+- `failures`: what a failure of Redis is, in words.
 - `deadline`: one deadline for a whole reply, for clients in threads.
 - `node`: one server, with its clients and its breaker.
 - `topology`: which server has which key (single server, Sentinel, Cluster).

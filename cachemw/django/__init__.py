@@ -13,6 +13,7 @@ Reading order:
 - `translate`: between Django's requests and responses and the engine's messages.
 - `registry`: the one cache of the process.
 - `steering`: the settings of Django by which the cache keys.
+- `checks`: what `manage.py check` finds.
 - `query_recording`: where the recording of queries starts.
 - `recording`: what is recorded, and when writes purge.
 - `apps`: the application for INSTALLED_APPS.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.conf import settings
 
+from cachemw.django.checks import register_checks
 from cachemw.django.query_recording import record_queries
 
 __all__ = ["CachemwConfig"]
@@ -22,6 +23,7 @@ class CachemwConfig(AppConfig):
     verbose_name = "Response cache"
 
     def ready(self) -> None:
-        """Start to observe database connections, where the project configures a cache."""
+        """Register the checks; observe database connections where the project configures a cache."""
+        register_checks()
         if hasattr(settings, "CACHEMW"):
             record_queries()

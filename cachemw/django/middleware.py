@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from asgiref.sync import (
-    async_to_sync,
-    iscoroutinefunction,
-    markcoroutinefunction,
-    sync_to_async,
-)
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from cachemw.cache import Cache
 from cachemw.django.recording.early_reads import take_early_recording
-from cachemw.django.refreshes import arefresh_of, refresh_of
+from cachemw.django.refreshes import start_refresh
 from cachemw.django.registry import get_cache
 from cachemw.django.response_relay import ResponseRelay, response_of
-from cachemw.django.translate import make_response, outer_of_request, read_body, seen_of
+from cachemw.django.translate import make_response, outer_of_request, read_body, seen_of, set_host
 from cachemw.frontdoor.exchange import Exchange
 from cachemw.frontdoor.pipeline import Arrival, CacheReply, Pipeline
 from cachemw.frontdoor.wsgi_environ import EnvironReader
@@ -43,12 +39,15 @@ class CacheMiddleware:
     def __init__(self, get_response: GetResponse) -> None:
         """Wrap the next middleware, or the view's handler."""
         self.get_response = get_response
-        self.cache = get_cache()
-        self._pipeline = Pipeline(self.cache._core)
-        self._reader = EnvironReader(self._pipeline.watched_names, decoded=True)
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
+        self._use(get_cache())
+
+    def _use(self, cache: Cache) -> None:
+        self.cache = cache
+        self._pipeline = Pipeline(cache._core)
+        self._reader = EnvironReader(self._pipeline.watched_names, decoded=True)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Handle one request."""
@@ -78,6 +77,8 @@ class CacheMiddleware:
                     response = make_response(status, headers, body)
                     pipeline.finish_hit(route, status, now)
                     return response
+            if self._changed(request):
+                return self._from_memory(request)
         except Exception:
             pipeline.bypass(now)
             return None
@@ -85,33 +86,27 @@ class CacheMiddleware:
             lambda: self._reader.request(meta, scheme, raw, outer), target, watched, now, held_out
         )
 
+    def _changed(self, request: HttpRequest) -> bool:
+        """Tell whether this is a test that needs another cache, or a Host.
+
+        A hit need not ask: a cache whose settings a test overrides is switched off.
+        """
+        if self.cache is not (cache := get_cache()):
+            self._use(cache)
+            return True
+        return set_host(request)
+
     def _reply(self, request: HttpRequest, reply: CacheReply) -> HttpResponseBase | None:
         """Return the cache's own answer; None after an internal error, as in `_from_memory`."""
         try:
             if reply.refreshes:
-                self._start_refresh(request, reply)
+                start_refresh(reply, request, self._forward, self._aforward, in_loop=self._is_async)
             response = response_of(reply.answer)
             reply.finish()
         except Exception:
             self._pipeline.bypass(self._pipeline.monotonic())
             return None
         return response
-
-    def _start_refresh(self, request: HttpRequest, reply: CacheReply) -> None:
-        content = reply.content
-        if not hasattr(request, "scope"):
-            # Under WSGI an event loop, if there is one, lives no longer than its request.
-            forward = async_to_sync(self._aforward) if self._is_async else self._forward
-            reply.start_refresh(refresh_of(forward, request, content))
-        elif self._is_async:
-            reply.astart_refresh(arefresh_of(self._aforward, request, content))
-        else:  # a thread beside the server's event loop, in which asynchronous views run
-            call = arefresh_of(sync_to_async(self._forward), request, content)
-
-            async def start() -> None:
-                reply.astart_refresh(call)
-
-            async_to_sync(start)()
 
     # -- threads ---------------------------------------------------------------------------------
 

@@ -20,9 +20,10 @@ from django.urls import set_script_prefix
 
 from cachemw.django.translate import copy_request
 from cachemw.frontdoor.exchange import Exchange
+from cachemw.frontdoor.pipeline import CacheReply
 from cachemw.http.messages import Content
 
-__all__ = ["arefresh_of", "refresh_of"]
+__all__ = ["start_refresh"]
 
 Forward = Callable[[HttpRequest, Exchange], HttpResponseBase]
 AsyncForward = Callable[[HttpRequest, Exchange], Awaitable[HttpResponseBase]]
@@ -32,7 +33,32 @@ class Refresh:
     """The sender of the signals of refreshes."""
 
 
-def refresh_of(
+def start_refresh(
+    reply: CacheReply,
+    request: HttpRequest,
+    forward: Forward,
+    aforward: AsyncForward,
+    *,
+    in_loop: bool,
+) -> None:
+    """Start the refresh that a reply asks for; `in_loop` tells how Django runs the middleware."""
+    content = reply.content
+    if not hasattr(request, "scope"):
+        # Under WSGI an event loop, if there is one, lives no longer than its request.
+        call = async_to_sync(aforward) if in_loop else forward
+        reply.start_refresh(_refresh_of(call, request, content))
+    elif in_loop:
+        reply.astart_refresh(_arefresh_of(aforward, request, content))
+    else:  # a thread beside the server's event loop, in which asynchronous views run
+        acall = _arefresh_of(sync_to_async(forward), request, content)
+
+        async def start() -> None:
+            reply.astart_refresh(acall)
+
+        async_to_sync(start)()
+
+
+def _refresh_of(
     forward: Forward, request: HttpRequest, content: Content | None
 ) -> Callable[[Exchange], None]:
     """Return a call of the application for a worker thread; `request` is what set it off."""
@@ -51,7 +77,7 @@ def refresh_of(
     return call
 
 
-def arefresh_of(
+def _arefresh_of(
     forward: AsyncForward, request: HttpRequest, content: Content | None
 ) -> Callable[[Exchange], Awaitable[None]]:
     """Return a call of the application for an event loop; `request` is what set it off."""

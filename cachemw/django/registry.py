@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from cachemw.cache import Cache
+from cachemw.cache import Cache, forget
 from cachemw.config import Config, config_from_django
 from cachemw.django.steering import SETTINGS, Steering, steered, steering
 from cachemw.errors import ConfigError
@@ -23,6 +24,8 @@ _maker: int | None = None
 """The identifier of the thread that is making the cache, while it does."""
 _steering: Steering | None = None
 """What Django's settings added to the configuration of the cache."""
+_debugged = False
+"""Whether the cache is off because DEBUG was on when it was made. Django's test runner switches that off."""
 _listeners: list[Callable[[Cache], None]] = []
 
 
@@ -32,8 +35,10 @@ def get_cache() -> Cache:
     Raises ImproperlyConfigured, with every mistake in the setting at once.
     """
     global _cache, _maker
-    if _cache is None:
+    if _cache is None or (_debugged and not settings.DEBUG):
         with _lock:
+            if _cache is not None and _debugged and not settings.DEBUG:
+                _give_up()
             if _cache is None:
                 _maker = threading.get_ident()
                 try:
@@ -70,11 +75,16 @@ def get_config() -> Config:
 
 
 def _make() -> Cache:
-    global _steering
+    global _steering, _debugged
     try:
-        cache = Cache(get_config())
+        config = get_config()
+        debugged = settings.DEBUG and not (config.cache_in_development or config.kill)
+        cache = Cache(replace(config, kill=True) if debugged else config)
     except ConfigError as error:
         raise ImproperlyConfigured(str(error)) from error
+    _debugged = debugged
+    if debugged:
+        cache._core.reporter.logs.off_in_development("DEBUG")
     _steering = steering()
     for listener in _listeners:
         listener(cache)
@@ -83,9 +93,21 @@ def _make() -> Cache:
 
 def _forget(*, setting: str, **_: Any) -> None:
     """Close the cache when a test overrides a setting, so that the test gets one of its own."""
-    global _cache
     if _cache is not None and (setting == "CACHEMW" or _is_steered_otherwise(setting)):
+        _give_up()
+
+
+def _give_up() -> None:
+    """Close the cache for good.
+
+    It is switched off too, in this process only: a middleware that has it serves no more hits from
+    it, and takes the new one.
+    """
+    global _cache
+    if _cache is not None:
+        _cache.flags.drive({"kill": "on"})
         _cache.close()
+        forget(_cache)
         _cache = None
 
 

@@ -22,7 +22,7 @@ from django.utils.module_loading import import_string
 
 from cachemw.config import Config
 
-__all__ = ["SETTINGS", "Steering", "steered", "steering"]
+__all__ = ["SETTINGS", "Steering", "imported", "steered", "steering"]
 
 SETTINGS = frozenset({"LANGUAGE_COOKIE_NAME", "MIDDLEWARE", "SECURE_PROXY_SSL_HEADER"})
 """The settings that this module reads."""
@@ -50,11 +50,12 @@ def _selects_language() -> bool:
     """Tell whether a middleware selects the language, as Django's own or a subclass of it."""
     return any(
         isinstance(found, type) and issubclass(found, LocaleMiddleware)
-        for found in map(_imported, settings.MIDDLEWARE)
+        for found in map(imported, settings.MIDDLEWARE)
     )
 
 
-def _imported(path: str) -> object:
+def imported(path: str) -> object:
+    """Return what a dotted path names, or None if it cannot be imported."""
     with suppress(Exception):  # Django itself will say so, where it needs the middleware
         return import_string(path)
     return None

@@ -27,6 +27,9 @@ def resolve_identities(config: Config, registered: Mapping[str, Identify]) -> di
             found[route.identity] = registered.get(route.identity) or _import(route.identity)
         except (ImportError, AttributeError, ValueError) as error:
             problems.append(Problem(f"routes[{index}].identity", f"{route.identity!r}: {error}"))
+        except Exception as error:  # of the module, while it is imported
+            message = f"{route.identity!r} cannot be imported: {type(error).__name__}: {error}"
+            problems.append(Problem(f"routes[{index}].identity", message))
     if problems:
         raise ConfigError(problems)
     return found

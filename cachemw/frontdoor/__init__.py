@@ -7,6 +7,7 @@ Reading order:
 - `request_body`: reading a request's body, and giving it to the application once more.
 - `asgi_scope`, `asgi_relay`, `lifespan`: translation of ASGI, for `cachemw.asgi`.
 - `wsgi_environ`, `wsgi_relay`: translation of WSGI, for `cachemw.wsgi` and Django.
+- `fitting`: checks of the application and the cache that a front door is given.
 - `purge_endpoint`: which requests order a purge, and who may.
 - `purge_orders`: execution of these orders.
 """

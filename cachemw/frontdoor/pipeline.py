@@ -16,7 +16,9 @@ flight that is kept makes every later request for its key wait.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from random import random
 from typing import Any
 
@@ -41,6 +43,9 @@ from cachemw.recording.context import current, reused
 from cachemw.wiring.core import Core
 
 __all__ = ["Arrival", "CacheReply", "Pipeline"]
+
+_LOOK = 0.001
+"""Seconds between two looks whether Redis has answered what is switched off, when a process starts."""
 
 _recording = current.get
 
@@ -68,13 +73,20 @@ class _ReadBody(Struct, frozen=True):
     limit: int
 
 
+class _AwaitFlags(Struct, frozen=True):
+    """Effect: wait for the live flags, up to so many seconds. Result: `(None, now)`."""
+
+    seconds: float
+
+
 class _ExecutePurge(Struct, frozen=True):
     """Effect: execute a purge that was ordered over HTTP. Result: `(Answer, now)`."""
 
     order: Request
 
 
-_Steps = Generator[Effect | _ReadBody | _ExecutePurge, Any, "CacheReply | Exchange"]
+_Effect = Effect | _ReadBody | _AwaitFlags | _ExecutePurge
+_Steps = Generator[_Effect, Any, "CacheReply | Exchange"]
 
 
 class CacheReply:
@@ -224,9 +236,13 @@ class Pipeline:
         """Decide on a request, in a thread. See the module for what to do with the result."""
         core = self.core
 
-        def perform(effect: Effect | _ReadBody | _ExecutePurge) -> tuple[Any, float]:
+        def perform(effect: _Effect) -> tuple[Any, float]:
             if isinstance(effect, _ReadBody):
                 return read_body(effect.limit), self.monotonic()
+            if isinstance(effect, _AwaitFlags):
+                for _ in self._looks_for_flags(effect.seconds):
+                    time.sleep(_LOOK)
+                return None, self.monotonic()
             if isinstance(effect, _ExecutePurge):
                 assert self._purge_orders is not None
                 return self._purge_orders.execute(effect.order), self.monotonic()
@@ -244,9 +260,13 @@ class Pipeline:
         """Decide on a request as `decide` does, without blocking the event loop."""
         core = self.core
 
-        async def perform(effect: Effect | _ReadBody | _ExecutePurge) -> tuple[Any, float]:
+        async def perform(effect: _Effect) -> tuple[Any, float]:
             if isinstance(effect, _ReadBody):
                 return await read_body(effect.limit), self.monotonic()
+            if isinstance(effect, _AwaitFlags):
+                for _ in self._looks_for_flags(effect.seconds):
+                    await asyncio.sleep(_LOOK)
+                return None, self.monotonic()
             if isinstance(effect, _ExecutePurge):
                 assert self._purge_orders is not None
                 return await self._purge_orders.aexecute(effect.order), self.monotonic()
@@ -263,7 +283,9 @@ class Pipeline:
     def _steps(self, arrival: Arrival) -> _Steps:
         core, engine = self.core, self.engine
         core.start()
-        request = arrival.read()
+        request, now = arrival.read(), arrival.started
+        if core.asks_for_flags and engine.router.match(request.mount, request.path):
+            _, now = yield _AwaitFlags(core.flags_wait)
         orders = self._purge_orders
         if orders is not None and orders.matches(request):
             if orders.reads_body(request):
@@ -271,7 +293,6 @@ class Pipeline:
                 request = replace(request, content=content)
             answer, _ = yield _ExecutePurge(request)
             return CacheReply(core, answer, None, arrival.started)
-        now = arrival.started
         if request.method in engine.bodied or not arrival.framed:
             limit = body_limit(engine, request, arrival.target, framed=arrival.framed)
             if limit is not None:
@@ -289,6 +310,12 @@ class Pipeline:
             if decision.fetch is not None:
                 _end_refresh(core, decision.fetch, None)
             raise
+
+    def _looks_for_flags(self, seconds: float) -> Iterator[None]:
+        """Yield until this process knows the live flags, or Redis is away, or the time is over."""
+        end = time.monotonic() + seconds
+        while self.core.asks_for_flags and time.monotonic() < end:
+            yield
 
     def _without_loop(self, arrival: Arrival) -> Exchange:
         """Forward a request of another event loop than asyncio's (trio), which the cache cannot use."""

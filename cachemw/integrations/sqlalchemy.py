@@ -24,7 +24,6 @@ A fault in this module fails no query (I3): it records and purges more than it m
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -41,7 +40,7 @@ from cachemw.recording.sql.functions.known import KnownFunctions
 from cachemw.recording.sql.ignored_tables import IgnoredTables
 from cachemw.recording.sql.inserted import learn_keys
 from cachemw.recording.sql.observed import OPAQUE, Observed
-from cachemw.recording.sql.pending import Pending
+from cachemw.recording.sql.pending import Pending, may_commit
 from cachemw.recording.sql.rows import ALL, UNKNOWN, Schema, spell
 from cachemw.recording.sql.statements import observe
 from cachemw.recording.sql.written_rows import Changes
@@ -52,14 +51,6 @@ if TYPE_CHECKING:
     from cachemw import Cache
 
 __all__ = ["Recorder", "record"]
-
-_COMMITS_NOTHING = re.compile(
-    r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH|REPLACE|MERGE|VALUES|SET|SHOW|SAVEPOINT|RELEASE"
-    r"|ROLLBACK|PRAGMA|EXPLAIN)\b",
-    re.IGNORECASE,
-)
-"""First words of statements that commit nothing. All others may: `COMMIT` as a text, a procedure, and in
-MySQL every `CREATE`, `ALTER` and `DROP`."""
 
 
 def record(
@@ -233,7 +224,7 @@ class Recorder:
             self._purge(self._take_tags(pending))
             if cursor.description is None:  # with rows, SQLite commits when the last one is fetched
                 del _connection_info(connection)[self]
-        elif pending and not _COMMITS_NOTHING.match(statement):
+        elif pending and may_commit(statement):
             self._purge(self._take_tags(pending))
 
     def _add(self, changes: Changes, observed: Observed, parameters: Any, many: bool) -> None:

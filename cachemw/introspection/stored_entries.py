@@ -15,7 +15,7 @@ from typing import Literal
 
 from cachemw.engine.model.entry import Entry, Key, VaryMarker, Verdict
 from cachemw.engine.request.key_contents import read_key
-from cachemw.engine.request.urls import purged_tags
+from cachemw.engine.request.urls import is_on_a_route, purged_tags
 from cachemw.errors import SearchTimedOut, StoreUnavailable
 from cachemw.invalidation.purges import Purge
 from cachemw.stores.redis.scanner import ScanResult
@@ -134,6 +134,13 @@ class Inspection:
         found = self._in_redis(patience, ends)
         redis, all_of_it = _count(_carrying(found, purge.tags or ()), ends)
         return Preview(tags=purge.tags, memory=memory, redis=redis, complete=whole and all_of_it)
+
+    def unrouted(self, urls: Iterable[str]) -> tuple[str, ...]:
+        """Return those of the URLs that no route matches, so that no response of them is stored.
+
+        Raises TagError for an invalid URL.
+        """
+        return tuple(url for url in urls if not is_on_a_route(self._engine, url))
 
     def by_key(self, key: str) -> StoredEntry | None:
         """Return the entry in Redis with this key, in hexadecimal as in `Explanation.key`, if any.

@@ -10,7 +10,9 @@ from cachemw.invalidation.purges import Purge
 __all__ = ["PastPurge", "RecentPurges"]
 
 _REMEMBERED = 100
-"""Purges remembered (I4)."""
+"""Purges remembered (I4), of each of the two kinds: one busy table must not push out what people purge."""
+_RECORDED = frozenset({"db:?", "db:*"})
+"""Tags of which the recorders put one into the purge of every write (`cachemw.recording.sql.rows`)."""
 _TAGS = 10
 """Tags remembered of each purge. A purge may name thousands."""
 
@@ -26,6 +28,8 @@ class PastPurge:
     more: int
     """How many other tags it named."""
     soft: bool
+    recorded: bool = False
+    """Whether a recorder made it, because rows of a database changed."""
 
     @classmethod
     def of(cls, purge: Purge, at: float | None) -> PastPurge:
@@ -33,23 +37,37 @@ class PastPurge:
         if purge.tags is None:
             return cls(at=at, tags=None, more=0, soft=purge.soft)
         first = purge.tags[:_TAGS]
-        return cls(at=at, tags=first, more=len(purge.tags) - len(first), soft=purge.soft)
+        return cls(
+            at=at,
+            tags=first,
+            more=len(purge.tags) - len(first),
+            soft=purge.soft,
+            recorded=not _RECORDED.isdisjoint(purge.tags),
+        )
 
 
 class RecentPurges:
     """The last purges. One thread at a time may write, any may read."""
 
     def __init__(self) -> None:
-        self._purges: deque[PastPurge] = deque(maxlen=_REMEMBERED)
+        self._made = deque[PastPurge](maxlen=_REMEMBERED)
+        self._recorded = deque[PastPurge](maxlen=_REMEMBERED)
 
     def add(self, purge: Purge, at: float) -> None:
         """Add a purge that was made at this Unix time."""
-        self._purges.append(PastPurge.of(purge, at))
+        past = PastPurge.of(purge, at)
+        (self._recorded if past.recorded else self._made).append(past)
 
     def clear(self) -> None:
         """Remove all: the log is about to be read again from its start."""
-        self._purges.clear()
+        self._made.clear()
+        self._recorded.clear()
 
     def newest_first(self) -> list[PastPurge]:
         """Return the purges, newest first."""
-        return list(self._purges.copy())[::-1]  # `copy` is atomic under the GIL
+        both = [*self._made.copy(), *self._recorded.copy()]  # `copy` is atomic under the GIL
+        return sorted(both, key=_time)[::-1]
+
+
+def _time(past: PastPurge) -> float:
+    return past.at or 0.0

@@ -7,5 +7,8 @@ Reading order:
 - `tasks`: `Tasks`, background coroutines in event loops.
 - `fork`: resets objects in a forked child process.
 - `printable`: text from outside, made safe to print.
+- `development`: tells whether a server reloads the application when a file changes.
 - `exit`: closes objects when the process ends.
+- `workers`: the number of worker processes beside this one.
+- `memory_limit`: the memory that the process or its container may use.
 """

@@ -10,6 +10,7 @@ Reading order:
 - `evidence`: what one attempt at a phase has shown.
 - `health`: the check after a rollback.
 - `store`: storage in Redis or in the process.
+- `remembered`: what processes give back to a Redis that has lost its data.
 - `controller`: the work of the one process that moves the rollout.
 - `manager`: the rollout as operators use it, and the controller's thread.
 - `plan_file`: the default plan as a file.

@@ -12,7 +12,7 @@ nothing but the store. There are two kinds of work:
   was counted, and `decisions` makes the move.
 - After a rollback it makes one *health check*. First it waits `_SETTLE` seconds, so that every process
   has the flags, and notes where the counters stand. After `_SETTLE` more it examines what was counted
-  in between.
+  since then, and again until that is enough to judge by, for at most `_LONGEST_CHECK` seconds.
 
 **Failures.** If the store is away, `turn` raises StoreUnavailable and nothing has moved: flags that are
 on stay on, and no step is taken without evidence (I6).
@@ -21,6 +21,7 @@ on stay on, and no step is taken without evidence (I6).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Final
 
 import msgspec
@@ -30,8 +31,8 @@ from cachemw.config.rollout_plan import RolloutPlan
 from cachemw.process.clock import Clock
 from cachemw.rollout.decisions import decide
 from cachemw.rollout.evidence import Evidence
-from cachemw.rollout.guardrails.tallies import IncreaseTracker, Process
-from cachemw.rollout.health import examine
+from cachemw.rollout.guardrails.tallies import Increase, IncreaseTracker, Process
+from cachemw.rollout.health import conclusion, examine, failed_in_control
 from cachemw.rollout.state import Move, Record, State, plan_of, record_of
 from cachemw.rollout.store import Store
 
@@ -42,6 +43,8 @@ _TURN: Final = 1.0
 _SETTLE: Final = 3.0
 """Seconds in which a rollback reaches every process (at most one, I6) and every process has published
 its counts (once per second)."""
+_LONGEST_CHECK: Final = 30.0
+"""Seconds for which a health check waits for enough answers to judge by."""
 _MAX_INTERVALS: Final = 2.0
 """A look counts for at most this many intervals of watched time. If the controller slept for an hour,
 nobody watched that hour."""
@@ -85,6 +88,7 @@ class Controller:
         self._evidence: Evidence | None = None
         self._after_rollback: IncreaseTracker | None = None
         self._looked_at = 0.0
+        self._counted_from = 0.0
         self._rolled_back = 0
         """The revision of the rollback whose health check is under way."""
 
@@ -158,8 +162,12 @@ class Controller:
             if self._after_rollback is None:
                 self._after_rollback = IncreaseTracker(len(self._bounds) + 1)
                 self._after_rollback.since_last(processes)
+                self._counted_from = now
             else:
-                self._examine(state, plan, processes, self._after_rollback)
+                # A copy, so that the next look counts from the same moment on.
+                increase = copy(self._after_rollback).since_last(processes)
+                assert increase is not None
+                self._examine(state, plan, processes, increase)
         return _TURN
 
     def _examine(
@@ -167,10 +175,8 @@ class Controller:
         state: State,
         plan: RolloutPlan,
         processes: Sequence[Process],
-        tracker: IncreaseTracker,
+        increase: Increase,
     ) -> None:
-        increase = tracker.since_last(processes)
-        assert increase is not None
         off = [name for name, risk in self._risks.items() if risk in state.rolled_back]
         findings = examine(
             state,
@@ -178,10 +184,13 @@ class Controller:
             increase,
             off,
             store=self._store.probe(),
-            failing=_failing_before(state) + plan.guardrails.errors,
+            control=failed_in_control(state),
+            margin=plan.guardrails.errors,
         )
-        problems = [f"{each.name}: {each.detail}" for each in findings if not each.healthy]
-        reason = f"problems: {'; '.join(problems)}" if problems else "all is well"
+        waited = self._clock.monotonic() - self._counted_from
+        unsure = not all(each.conclusive for each in findings)
+        if unsure and waited < _LONGEST_CHECK and not any(each.problem for each in findings):
+            return  # more answers will tell
 
         def checked() -> Move:
             done = replace(state, revision=state.revision + 1, check_due=False)
@@ -191,20 +200,9 @@ class Controller:
                 self._clock.time(),
                 self._name(),
                 "health check",
-                reason=reason,
+                reason=conclusion(findings),
                 numbers={each.name: msgspec.to_builtins(each) for each in findings},
             )
             return Move(state=done, record=record)
 
         self._commit(state, checked)
-
-
-def _failing_before(state: State) -> float:
-    """Return the share of failed control responses at the last look."""
-    rates = [
-        judgement.evidence.get("control", 0.0)
-        for judgements in state.judged.values()
-        for judgement in judgements
-        if judgement.guardrail == "errors"
-    ]
-    return max(rates, default=0.0)

@@ -4,14 +4,16 @@ The rules are tried in this order, and the first one that applies makes the move
 
 1. A watched guardrail fails: **roll back** the phase. If it fails on the routes of earlier phases, roll
    back everything.
-2. There is something to report that was not reported in this attempt: a guardrail in dry run fails, or
-   a route in shadow sets cookies or would have served nothing. **Record** one such notice and stay.
+2. There is something to report that was not reported in this attempt: a guardrail in dry run fails, the
+   holdout is broken, or a route in shadow sets cookies or would have served nothing. **Record** one such
+   notice and stay.
 3. The rollout is paused or waits for approval, or no process of a component is live: stay, and do not
    count the time as watched.
 4. The step's time is not over: stay, and count the time.
 5. The step is `shadow`: **go on** if enough responses were compared. Routes with a wrong response stay
    in shadow. If every route had one, **roll back**.
-6. Any other step: **go on** if every watched guardrail has enough evidence and passes.
+6. Any other step: **go on** if the holdout is sound, and every watched guardrail has enough evidence and
+   passes.
 7. Evidence has been missing for longer than the plan's `hold`: **pause**.
 8. Otherwise **hold**: stay in the step and wait for evidence.
 
@@ -28,7 +30,7 @@ from msgspec.structs import replace
 
 from cachemw.config.rollout_plan import RolloutPlan
 from cachemw.rollout.guardrails.evaluation import Evaluation
-from cachemw.rollout.guardrails.guardrails import Judgement
+from cachemw.rollout.guardrails.measures import Judgement
 from cachemw.rollout.state import (
     Group,
     Look,
@@ -105,7 +107,7 @@ def _decide(state: State, plan: RolloutPlan, result: LookResult, at: float, by: 
         missing = ", ".join(f"no live process of {name!r}" for name in result.missing)
         return _stay(state, missing or state.reason)
     state = replace(state, watched=state.watched + result.seconds)
-    if state.watched < phase.step_seconds:
+    if state.watched < phase.step_seconds(state.step):
         return _stay(state, "")
     if phase.steps[state.step] == "shadow":
         return _after_shadow(state, plan, result, at, by)
@@ -167,11 +169,26 @@ def _roll_back_for(
     )
 
 
+def _broken_holdouts(result: LookResult) -> Iterator[tuple[Group, Judgement]]:
+    for group, judgements in result.judged.items():
+        for judgement in judgements:
+            if judgement.guardrail == "holdout" and judgement.verdict == "fail":
+                yield group, judgement
+
+
 # -- notices ---------------------------------------------------------------------------------------
 
 
 def _notices(state: State, plan: RolloutPlan, result: LookResult) -> Iterator[_Notice]:
     """Yield everything that is worth a record, whether it was reported already or not."""
+    for group, judgement in _broken_holdouts(result):
+        yield _Notice(
+            f"holdout: {group}",
+            "warn",
+            f"the holdout is broken: {judgement.evidence['drawn']:.2%} of the compared requests went past the"
+            f" cache, and {plan.holdout:.2%} were to be drawn; until that is mended no step is passed",
+            _numbers(judgement),
+        )
     for _, judgement in _failing(state, plan, result, in_dry_run=True):
         yield _Notice(
             f"dry run: {judgement.guardrail}",
@@ -179,7 +196,7 @@ def _notices(state: State, plan: RolloutPlan, result: LookResult) -> Iterator[_N
             f"guardrail {judgement.guardrail} failed, and is in dry run",
             _numbers(judgement),
         )
-    is_over = state.watched + result.seconds >= plan.phases[state.phase].step_seconds
+    is_over = state.watched + result.seconds >= plan.phases[state.phase].step_seconds(state.step)
     for name, counts in sorted(result.shadow.items()):
         yield from _shadow_notices(name, counts, is_over)
 
@@ -268,6 +285,8 @@ def _places(counts: ShadowCounts) -> str:
 
 def _after_step(state: State, plan: RolloutPlan, result: LookResult, at: float, by: str) -> Move:
     dry = plan.guardrails.dry_run
+    if any(_broken_holdouts(result)):
+        return _wait(state, plan, result, at, by, "the holdout is broken")
     unsure = [
         f"{judgement.guardrail} ({group})" if group == "before" else judgement.guardrail
         for group, judgement in _judgements(state, plan, result)

@@ -11,7 +11,8 @@ The plan's false-alarm probability is divided by the number of groups, so that i
 a whole (a union bound).
 
 **Warm-up.** After a step, the entries of the newly admitted keys are not stored yet, so hit rate and
-durations say nothing about the step. During the plan's `warm_up` only failures and memory count.
+durations say nothing about the step. During the plan's `warm_up` only failures and memory count. It
+passes while the rollout is paused, too: the cache fills up all the same, and harm must be found then.
 
 **Handing over.** Each look is stored. A new controller replays the stored looks of the attempt, so the
 evidence is the same as if one controller had made all of them. Its own first look only notes where the
@@ -29,7 +30,8 @@ from cachemw.config.rollout_plan import Phase, RolloutPlan
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.rollout.decisions import LookResult
 from cachemw.rollout.guardrails.evaluation import evaluate
-from cachemw.rollout.guardrails.guardrails import Guardrails, Judgement, Margins, Tally
+from cachemw.rollout.guardrails.guardrails import Guardrails, Margins
+from cachemw.rollout.guardrails.measures import Judgement, Tally
 from cachemw.rollout.guardrails.tallies import Increase, IncreaseTracker, Process, fullest, tally_of
 from cachemw.rollout.state import Group, Look, ShadowCounts, State, most_frequent
 
@@ -37,7 +39,7 @@ __all__ = ["Evidence", "route_groups"]
 
 _LONGEST_BET: Final = 300.0
 _BETS: Final = 48
-"""Bets of a phase. In a phase of four hours that is one every five minutes (`_LONGEST_BET`), and a
+"""Bets in the planned time of a phase. In four hours that is one every five minutes (`_LONGEST_BET`), and a
 shorter phase has as many. A longer phase keeps five minutes and has more bets."""
 
 _MAX_PLACES: Final = 50
@@ -95,7 +97,7 @@ class Evidence:
         if increase is None:
             return LookResult(seconds=0.0, judged=state.judged, shadow=self._shadow)
         memory = fullest(processes)
-        warm = state.watched + seconds > self._warm_up
+        warm = state.phase_watched + seconds - state.step_began > self._warm_up
         tallies = {
             group: _without_cold(tally_of(increase, routes, memory), warm=warm)
             for group, routes in self._groups.items()
@@ -143,8 +145,8 @@ def _margins(plan: RolloutPlan, phase: Phase, groups: int) -> Margins:
         hits=settings.hits,
         memory=settings.memory,
         alpha=settings.alpha / groups,
-        seconds=phase.duration,
-        bet_every=max(phase.interval, min(_LONGEST_BET, phase.duration / _BETS)),
+        seconds=phase.seconds,
+        bet_every=max(phase.interval, min(_LONGEST_BET, phase.seconds / _BETS)),
     )
 
 
@@ -160,6 +162,7 @@ def _without_cold(tally: Tally, *, warm: bool) -> Tally:
         missed_times=(),
         hits=0,
         eligible=0,
+        saved=0,
     )
 
 

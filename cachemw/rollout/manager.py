@@ -13,7 +13,7 @@ from cachemw.errors import RolloutError, StoreError
 from cachemw.process.clock import Clock
 from cachemw.rollout import transitions
 from cachemw.rollout.controller import Controller
-from cachemw.rollout.plan_file import default_plan
+from cachemw.rollout.plan_file import own_plan
 from cachemw.rollout.state import Move, Record, State, plan_of
 from cachemw.rollout.store import Store
 
@@ -87,10 +87,11 @@ class Rollout:
     ) -> State:
         """Begin a rollout.
 
-        `plan` has the keys of a plan file; without it, the plan is the one that `cachemw rollout plan`
-        writes. Raises ConfigError for a plan that is wrong or does not fit the configuration.
+        `plan` has the keys of a plan file; without it, the plan is the one that `rollout.plan` names,
+        else the one that `cachemw rollout plan` writes. Raises ConfigError for a plan that is wrong or
+        does not fit the configuration.
         """
-        written = default_plan(self._config) if plan is None else plan
+        written = own_plan(self._config) if plan is None else plan
         read = plan_from(written)
         warnings = fit(read, self._config)
         full_reason = "; ".join(filter(None, (reason, *(f"warning: {each}" for each in warnings))))

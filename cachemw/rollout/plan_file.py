@@ -16,18 +16,29 @@ from cachemw.config.rollout_plan import (
     fit,
     plan_from,
 )
+from cachemw.config.sources import read_toml
 from cachemw.config.syntax.decode import options_of
 from cachemw.errors import ConfigError, Problem
 
-__all__ = ["default_plan", "plan_text"]
+__all__ = ["default_plan", "own_plan", "plan_text"]
 
 _HEAD = """\
 # The plan of a rollout. Start it with: cachemw rollout start --plan FILE
 #
-# A phase turns the cache on for the routes of its risk classes, step by step. Each step is watched for
-# an equal part of the phase's duration. If a guardrail fails, the phase is turned off at once. If a
-# guardrail has too little evidence at the end of a step, the rollout stays in that step.
+# A phase turns the cache on for the routes of its risk classes, step by step. The last step
+# is watched for the phase's whole duration, each step before it for an equal part of that. If a guardrail
+# fails, the phase is turned off at once. If a guardrail has too little evidence at the end of a step, the
+# rollout stays in that step.
 """
+
+
+def own_plan(config: Config) -> dict[str, Any]:
+    """Return the plan that the configuration names, else the default plan.
+
+    Raises ConfigError if that file cannot be read, or no route can be cached.
+    """
+    path = config.rollout.plan
+    return default_plan(config) if path is None else read_toml(path)
 
 
 def default_plan(config: Config) -> dict[str, Any]:

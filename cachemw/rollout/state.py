@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from cachemw.config.rollout_plan import RolloutPlan, plan_from
-from cachemw.rollout.guardrails.guardrails import Judgement, Tally
+from cachemw.rollout.guardrails.measures import Judgement, Tally
 
 __all__ = [
     "Group",
@@ -67,7 +67,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     watched: float = 0.0
     """Seconds for which the present step was watched."""
     phase_watched: float = 0.0
-    """Seconds for which the present phase was watched."""
+    """Seconds for which the present phase was watched, also while it waited or was paused."""
+    step_began: float = 0.0
+    """The value of `phase_watched` when the present step began."""
     held: float = 0.0
     """Watched seconds in which the step was over and evidence was still missing."""
     reason: str = ""

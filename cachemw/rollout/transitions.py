@@ -10,7 +10,8 @@
     any status ──roll_back──▶ rolled back ──resume──▶ running (the phase begins again)
 
 A **phase** turns the cache on for the routes of some risk classes. It has **steps**, such as `shadow`,
-`canary 10%` and `on`, and each step is watched for an equal part of the phase.
+`canary 10%` and `on`. The last one is watched for the phase's whole duration, and each step before it for
+an equal part of that: of four steps in 24 hours, three take 6 hours each, and then it is on for 24.
 
 A **move** names the next state, the live flags to set, the risk classes to purge, and the record for the
 history. The store makes all of it true in one step, and only if the rollout still has the revision that
@@ -138,6 +139,7 @@ def _enter_phase(
         attempt=state.attempt + 1,
         watched=0.0,
         phase_watched=0.0,
+        step_began=0.0,
         held=0.0,
         reason="",
         judged={},
@@ -193,6 +195,7 @@ def advance(
             status="running",
             step=state.step + 1,
             watched=0.0,
+            step_began=state.phase_watched,
             held=0.0,
             reason="",
         )
@@ -316,4 +319,6 @@ def roll_back(
     # The record names the phase and step in which it happened, so it is made of the state before.
     record = record_of(state, plan, at, by, action, reason=reason, numbers=dict(numbers or {}))
     flags = {**dict.fromkeys(risks, "off"), **_default_levels(plan, state)}
+    if everything:  # nothing is left to compare with
+        flags["holdout"] = _DEFAULT
     return Move(state=back, record=record, flags=flags, purged=risks)

@@ -186,7 +186,7 @@ GAUGES: Final[dict[str, GaugeRow]] = {
     "waiters": GaugeRow(
         "flight.waiters", "{request}", "Requests waiting for another request's response.", "sum"
     ),
-    "queue": GaugeRow("store.queue", "{entry}", "Entries waiting to be written to Redis.", "sum"),
+    "queue": GaugeRow("log.queue", "{purge}", "Purges waiting to be sent to Redis.", "sum"),
     "flags_revision": GaugeRow(
         "flags.revision", "1", "The revision of the live flags in use.", "min"
     ),

@@ -297,13 +297,17 @@ class Logs:
         """Warn that requests bypass the cache, because their event loop is not asyncio's: once a minute."""
         self._warn_once("loop_unsupported", "event-loop")
 
-    def _warn_once(self, event: str, reason: str) -> None:
+    def off_in_development(self, because: str) -> None:
+        """Warn that nothing is cached, because the application is being edited; `because` says who told."""
+        _emit(_FAULTS, logging.WARNING, "off_in_development", {"because": because})
+
+    def _warn_once(self, event: str, reason: str, fields: Fields | None = None) -> None:
         if not _FAULTS.isEnabledFor(logging.WARNING):
             return
         with self._lock:
             first = self._recent.first((event, reason))
         if first:
-            _emit(_FAULTS, logging.WARNING, event, {"reason": reason})
+            _emit(_FAULTS, logging.WARNING, event, fields or {"reason": reason})
 
     def failed(self, event: str) -> None:
         """Log the exception being handled, an internal error: once a minute per event."""
@@ -321,16 +325,32 @@ class Logs:
         more = f"; and {len(mistakes) - MAX_MISTAKES} more" if len(mistakes) > MAX_MISTAKES else ""
         self._fault("flags_file_refused", {"path": path, "mistakes": shown + more})
 
-    def breaker_opened(self, failures: int) -> None:
-        """Warn that Redis is not used for a while, after so many failures in a row."""
-        self._fault("breaker_opened", {"failures": failures})
+    def redis_error(self, redis: str, error: str) -> None:
+        """Warn that Redis fails: its URL without secrets, and what it does; once a minute per error."""
+        self._warn_once("redis_error", error, {"redis": redis, "error": error})
 
-    def breaker_closed(self, seconds: float) -> None:
-        """Warn that Redis is used again, after so many seconds."""
-        self._fault("breaker_closed", {"seconds": round(seconds, 3)})
+    def flags_mirror_failed(self, path: str, error: str) -> None:
+        """Warn that the copy of the live flags cannot be written on this machine."""
+        self._fault("flags_mirror_failed", {"path": path, "error": error})
+
+    def plan_incomplete(self, warning: str) -> None:
+        """Warn that the rollout's plan leaves a risk class as configured."""
+        self._fault("plan_incomplete", {"warning": warning})
+
+    def flags_unknown(self) -> None:
+        """Warn that nothing is let in, because Redis has never answered: once a minute."""
+        self._warn_once("flags_unknown", "redis-away")
+
+    def breaker_opened(self, redis: str) -> None:
+        """Warn that Redis, at this URL without secrets, is not used for a while."""
+        self._fault("breaker_opened", {"redis": redis})
+
+    def breaker_closed(self, redis: str, seconds: float) -> None:
+        """Warn that Redis, at this URL without secrets, is used again after so many seconds."""
+        self._fault("breaker_closed", {"redis": redis, "seconds": round(seconds, 3)})
 
     def log_lost(self, error: str) -> None:
-        """Warn that the invalidation log cannot be read; `error` is the exception's class name."""
+        """Warn that the invalidation log, which was followed, cannot be read; `error` says why."""
         self._fault("log_lost", {"error": error})
 
     def log_regained(self, seconds: float, records: int) -> None:
@@ -350,14 +370,14 @@ class Logs:
         """Warn that a report to the webhook failed: once a minute per error."""
         self._warn_once("webhook_failed", error)
 
-    def memory_pressure(self, level: str, size: int, limit: int, shed: int) -> None:
-        """Warn that the memory tier has reached this level of pressure, with its size and limit in bytes."""
-        fields: Fields = {"level": level, "bytes": size, "limit": limit, "shed": shed}
+    def memory_pressure(self, level: str, used: int, limit: int, shed: int) -> None:
+        """Warn that the bytes in use have reached this level, which begins at `limit`."""
+        fields: Fields = {"level": level, "used": used, "limit": limit, "shed": shed}
         self._fault("memory_pressure", fields)
 
-    def memory_relieved(self, level: str, size: int, shed: int, seconds: float) -> None:
+    def memory_relieved(self, level: str, used: int, shed: int, seconds: float) -> None:
         """Warn that the pressure is over, with its highest level and the number of entries dropped."""
-        fields: Fields = {"level": level, "bytes": size, "shed": shed, "seconds": round(seconds, 3)}
+        fields: Fields = {"level": level, "used": used, "shed": shed, "seconds": round(seconds, 3)}
         self._fault("memory_relieved", fields)
 
     def _fault(self, event: str, fields: Fields) -> None:

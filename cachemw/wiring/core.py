@@ -8,35 +8,36 @@ Front doors, introspection and `cachemw.cache.Cache` share the `Core` that it re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cachemw.config import Config
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.core.setup import make_routes
-from cachemw.engine.model.routes import RouteState
 from cachemw.extensions.graphql import resolve_languages
 from cachemw.extensions.identity import Identify, resolve_identities
 from cachemw.invalidation.base import InvalidationLog
 from cachemw.invalidation.graph import Graph
 from cachemw.invalidation.local import LocalLog
 from cachemw.process.clock import Clock
+from cachemw.process.development import reloading_server
 from cachemw.process.exit import close_at_exit
 from cachemw.process.fork import reset_in_children
 from cachemw.process.tasks import Tasks
 from cachemw.process.threads import WorkerPool
 from cachemw.recording.context import carry_into_threads
-from cachemw.rollout.flags.files import FlagFiles, make_flag_files
-from cachemw.rollout.flags.flags import ConfiguredFlags, Flags
+from cachemw.rollout.flags.files import FlagFiles
+from cachemw.rollout.flags.flags import Flags
 from cachemw.rollout.manager import Rollout
 from cachemw.stores.memory.shadows import ShadowTier
 from cachemw.stores.memory.tier import SLICE, MemoryTier
 from cachemw.telemetry.counters import Counters
-from cachemw.telemetry.logs import Logs, set_level
+from cachemw.telemetry.logs import Logs
 from cachemw.telemetry.mismatches import Mismatches
 from cachemw.telemetry.otel import instrument
 from cachemw.telemetry.reporter import Reporter
 from cachemw.wiring.effects import EffectRunner
 from cachemw.wiring.engine import make_engine
+from cachemw.wiring.flags import make_flag_files, make_flags
 from cachemw.wiring.gauges import StatsReader, make_gauges
 from cachemw.wiring.memory import make_memory
 from cachemw.wiring.purging import Purger
@@ -87,6 +88,16 @@ class Core:
             self.log.start()
         except Exception:  # perhaps no thread can be started: the next request tries again (I3)
             self.reporter.logs.failed("start_failed")
+
+    @property
+    def asks_for_flags(self) -> bool:
+        """Whether Redis has not answered yet what is switched off, and may do so soon."""
+        return not self.flags.known and self.redis is not None and not self.redis.log.lost
+
+    @property
+    def flags_wait(self) -> float:
+        """Seconds for which a request may wait for that answer: as long as for any other of Redis."""
+        return self.config.redis.deadline if self.config.redis else 0.0
 
     def close(self) -> None:
         """Stop the threads and close the connections; can be started again."""
@@ -143,6 +154,7 @@ class Core:
 def build(config: Config, identities: Mapping[str, Identify], clock: Clock) -> Core:
     """Make the parts of a cache. Raises ConfigError for a configuration that cannot work."""
     reporter = _make_reporter(config, clock)
+    config = _off_in_development(config, reporter)
     routes = make_routes(config, resolve_identities(config, identities), resolve_languages(config))
     if config.recording.threads:
         carry_into_threads()
@@ -155,7 +167,7 @@ def build(config: Config, identities: Mapping[str, Identify], clock: Clock) -> C
         config, routes, clock, memory=memory, shadows=shadows, log=log, reporter=reporter
     )
     effects = _make_effects(clock, log, redis)
-    flags = _make_flags(config, routes, engine, redis)
+    flags = make_flags(config, routes, engine, redis, reporter.logs.plan_incomplete)
     stats = StatsReader(reporter, make_gauges(config.memory, memory, engine, flags, redis))
     core = Core(
         config=config,
@@ -172,18 +184,21 @@ def build(config: Config, identities: Mapping[str, Identify], clock: Clock) -> C
         writer=SharedWriter(effects, workers, tasks, reporter),
         purger=Purger(engine, Graph(config.dependencies), log, memory, workers, reporter),
         flags=flags,
-        files=make_flag_files(
-            config,
-            flags,
-            refused=reporter.logs.flags_file_refused,
-            count=reporter.count,
-            failed=reporter.logs.failed,
-        ),
+        files=make_flag_files(config, clock, flags, reporter, redis),
         stats=stats,
         rollout=make_rollout(config, clock, flags, log, reporter.logs, redis, stats.read),
     )
     _attach(core)
     return core
+
+
+def _off_in_development(config: Config, reporter: Reporter) -> Config:
+    """Return the configuration, with the cache off where a server reloads what is edited."""
+    server = None if config.kill or config.cache_in_development else reloading_server()
+    if server is None:
+        return config
+    reporter.logs.off_in_development(f"{server} reloads")
+    return replace(config, kill=True)
 
 
 def _make_reporter(config: Config, clock: Clock) -> Reporter:
@@ -199,31 +214,16 @@ def _make_effects(clock: Clock, log: InvalidationLog, redis: RedisParts | None) 
     return EffectRunner(clock, log, redis.tier, redis.leases) if redis else EffectRunner(clock, log)
 
 
-def _make_flags(
-    config: Config, routes: list[RouteState], engine: Engine, redis: RedisParts | None
-) -> Flags:
-    def set_holdout(share: float) -> None:
-        engine.holdout = share
-
-    return Flags(
-        routes,
-        ConfiguredFlags(
-            classes=config.flags,
-            routes=config.route_flags,
-            kill=config.kill,
-            holdout=config.holdout,
-            levels=config.log_levels,
-        ),
-        set_holdout=set_holdout,
-        set_level=set_level,
-        exchange=redis.log.flags.exchange if redis else None,
-    )
+def _warn_of_unknown_flags(core: Core) -> None:
+    if not core.flags.known:
+        core.reporter.logs.flags_unknown()
 
 
 def _attach(core: Core) -> None:
     """Connect the parts to the log, to OpenTelemetry and to the process."""
     if core.redis:
         core.redis.attach(core.flags, core.published_stats)
+        core.redis.hooks.unreached = lambda: _warn_of_unknown_flags(core)
         core.redis.hooks.widen = core.engine.row_tags.widen
     templates = {route.name: route.path for route in core.config.routes}
     instrument(core.reporter.counters, core.stats.gauges, templates=templates)

@@ -17,6 +17,7 @@ from cachemw.stores.memory.interning import intern_pairs
 from cachemw.stores.memory.shadows import ShadowTier
 from cachemw.stores.memory.tier import MemoryTier
 from cachemw.telemetry.reporter import Reporter
+from cachemw.wiring.memory import max_size
 
 __all__ = ["make_engine"]
 
@@ -94,9 +95,9 @@ def _settings(config: Config) -> EngineSettings:
 
 def _memo_bytes(config: MemorySettings) -> int:
     """Return the bytes of each of the memo's two generations: an eighth of the memory tier."""
-    return min(max(config.max_size // _MEMO_SHARE, _SMALLEST_MEMO), _LARGEST_MEMO)
+    return min(max(max_size(config) // _MEMO_SHARE, _SMALLEST_MEMO), _LARGEST_MEMO)
 
 
 def _variants_limit(config: MemorySettings) -> int:
     """Return how many variants are counted, over all targets: as many of 2 KiB as there is room for."""
-    return min(config.max_size // _VARIANT + 1, _MOST_VARIANTS)
+    return min(max_size(config) // _VARIANT + 1, _MOST_VARIANTS)

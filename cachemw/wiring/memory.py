@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
+import os
+from typing import Final
+
 from cachemw.config import MemorySettings
 from cachemw.engine.model.entry import Item, Verdict
 from cachemw.invalidation.floors import Floors
 from cachemw.process.clock import Clock
+from cachemw.process.memory_limit import limit_of_container, limit_of_process
 from cachemw.process.threads import WorkerPool
+from cachemw.process.workers import number_of_workers
 from cachemw.stores.memory.malloc_trim import trim
 from cachemw.stores.memory.pressure import PressureChange
 from cachemw.stores.memory.tier import MemoryTier
 from cachemw.telemetry.reporter import Reporter
 
-__all__ = ["make_memory"]
+__all__ = ["make_memory", "max_size"]
+
+_LARGEST: Final = 256 << 20
+_SMALLEST: Final = 4 << 20
+"""Bytes of a tier whose size the configuration leaves out."""
+_MOST_GUESSED: Final = 8
+"""Workers that are taken for granted at most. In a container, Python may see all CPUs of the host."""
+_PART: Final = 2
+"""All tiers together take at most half of the memory limit. The application needs the rest."""
+
+
+def max_size(config: MemorySettings) -> int:
+    """Return the maximum bytes of entries in each process.
+
+    If the configuration leaves it out, it is 256 MiB, or less where a memory limit has not the room: half of
+    `process_limit`, or half of the container's limit divided by the number of workers. If that number is
+    written nowhere, it is taken to be that of the CPUs, at most eight. A planned size always has room.
+    """
+    if config.max_size is not None:
+        return config.max_size
+    room = _LARGEST
+    if config.process_limit is not None:
+        room = config.process_limit // _PART
+    elif (limit := limit_of_container()) is not None:
+        room = limit.size // _PART // (number_of_workers() or _guessed_workers())
+    return max(min(room, _LARGEST), _SMALLEST, config.planned_size or 0)
+
+
+def _guessed_workers() -> int:
+    return min(_MOST_GUESSED, os.cpu_count() or 1)
 
 
 def make_memory(
@@ -36,9 +70,10 @@ def make_memory(
         except Exception:  # a request caused the change, and must not fail for it (I3)
             reporter.logs.failed("telemetry_failed")
 
+    limit = limit_of_process(config.process_limit) if config.process_limit else limit_of_container()
     return MemoryTier(
-        config.max_size,
-        planned_size=config.planned_size,
+        max_size(config),
+        limit=limit,
         clock=clock.monotonic,
         is_dead=is_dead,
         on_evict=lambda count: reporter.counters.event("evicted", count=count),
@@ -51,7 +86,7 @@ def make_memory(
 def _report(change: PressureChange, reporter: Reporter) -> None:
     level = change.level.name.lower()
     if change.over:
-        reporter.logs.memory_relieved(level, change.size, change.shed, change.seconds)
+        reporter.logs.memory_relieved(level, change.used, change.shed, change.seconds)
     else:
         reporter.count("memory_pressure", level)
-        reporter.logs.memory_pressure(level, change.size, change.limit, change.shed)
+        reporter.logs.memory_pressure(level, change.used, change.limit, change.shed)

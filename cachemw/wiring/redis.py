@@ -7,7 +7,10 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from cachemw.config import Config
+from cachemw.connections.failures import describe_failure
 from cachemw.connections.nodes import Nodes
 from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import StoreError
@@ -16,6 +19,8 @@ from cachemw.invalidation.log.hooks import LogHooks
 from cachemw.invalidation.log.rollout_documents import RolloutDocuments
 from cachemw.process.clock import Clock
 from cachemw.rollout.flags.flags import Flags
+from cachemw.rollout.flags.live import LiveFlags
+from cachemw.rollout.remembered import RECORDS, RememberedRollout
 from cachemw.stores.redis.codec import Codec
 from cachemw.stores.redis.commands import Commands
 from cachemw.stores.redis.leases import Leases
@@ -56,35 +61,60 @@ class RedisParts:
     """Called every few seconds while there is a rollout that needs a controller."""
     published_at: float = 0.0
     looked_at: float = 0.0
+    remembered: RememberedRollout = field(default_factory=RememberedRollout)
+    remembered_at: int = -1
+    """The revision of the live flags at the last look at the rollout."""
 
     def reset_after_fork(self) -> None:
         """Drop the parent's connections and leases."""
         self.nodes.reset_after_fork()
         self.leases.reset_after_fork()
+        self.remembered.reset_after_fork()
         self.published_at = 0.0
 
     def attach(self, flags: Flags, stats: Callable[[], bytes]) -> None:
         """Connect the log to the flags, and to the publication of statistics."""
         self.hooks.flags = flags.receive
+        self.hooks.flags_answered = flags.answered
         self.hooks.newest_flags = flags.newest
         self.hooks.rejoined = lambda: self._rejoined(flags)
-        self.hooks.tick = lambda client: self._tick(client, stats)
+        self.hooks.tick = lambda client: self._tick(client, flags, stats)
 
     def _rejoined(self, flags: Flags) -> None:
         flags.publish_pending()
+        with suppress(StoreError):  # Redis may have lost the rollout with its other data
+            self.rollout.restore(lambda stored: self._missing_rollout(stored, flags.published))
         with suppress(StoreError):
             self.leases.settle_deferred()
 
-    def _tick(self, client: redis.Redis, stats: Callable[[], bytes]) -> None:
+    def _missing_rollout(
+        self, stored: bytes | None, live: LiveFlags
+    ) -> tuple[bytes, bool, list[bytes]] | None:
+        missing = self.remembered.missing(stored, live)
+        if missing is None:
+            return None
+        state, history = missing
+        encode = msgspec.json.encode
+        return encode(state), state.needs_controller, [encode(each) for each in history]
+
+    def _look_at_rollout(self, client: redis.Redis, flags: Flags, now: float) -> None:
+        """Remember the rollout, and control it where nobody does."""
+        revision = flags.live.revision
+        if revision == self.remembered_at and now - self.looked_at < _LOOK_EVERY:
+            return
+        self.looked_at, self.remembered_at = now, revision
+        self.remembered.learn(*self.rollout.look(client, RECORDS))
+        if self.rollout_active and self.rollout.is_active(client):
+            for ensure_control in self.rollout_active:
+                ensure_control()
+
+    def _tick(self, client: redis.Redis, flags: Flags, stats: Callable[[], bytes]) -> None:
+        flags.publish_pending()
         with suppress(StoreError):  # it is counted; the next tick tries again
             self.leases.settle_deferred()
             self.leases.renew()
         now = self.clock.monotonic()
-        if self.rollout_active and now - self.looked_at >= _LOOK_EVERY:
-            self.looked_at = now
-            if self.rollout.is_active(client):
-                for ensure_control in self.rollout_active:
-                    ensure_control()
+        self._look_at_rollout(client, flags, now)
         if now - self.published_at < _PUBLISH_EVERY:
             return
         self.published_at = now
@@ -130,15 +160,23 @@ class _StoreReporter:
 
     def __init__(self, config: Config, clock: Clock, reporter: Reporter) -> None:
         assert config.redis is not None
-        self._failures = config.redis.breaker_failures
+        self._address = config.redis.safe_url
         self._clock = clock
         self._count = reporter.count
         self._logs = reporter.logs
         self._opened_at = 0.0
 
+    def failed(self, error: BaseException) -> None:
+        """Log where Redis is, and what it does in place of an answer."""
+        self._logs.redis_error(self._address, describe_failure(error))
+
+    def lost(self, error: BaseException) -> None:
+        """Log that the log cannot be followed any more, and why."""
+        self._logs.log_lost(describe_failure(error))
+
     def breaker_closed(self) -> None:
         """Log that a breaker is closed again."""
-        self._logs.breaker_closed(self._clock.monotonic() - self._opened_at)
+        self._logs.breaker_closed(self._address, self._clock.monotonic() - self._opened_at)
 
     def report(self, event: EventName, reason: str) -> None:
         """Count an event of the tier or the log, and log it if it matters."""
@@ -147,7 +185,7 @@ class _StoreReporter:
             self._logs.entry_rejected(reason)
         elif event == "breaker_opened":
             self._opened_at = self._clock.monotonic()
-            self._logs.breaker_opened(self._failures)
+            self._logs.breaker_opened(self._address)
 
 
 def connect(config: Config, clock: Clock, reporter: Reporter) -> RedisParts:
@@ -158,7 +196,8 @@ def connect(config: Config, clock: Clock, reporter: Reporter) -> RedisParts:
     events = _StoreReporter(config, clock, reporter)
     hooks.count = events.report
     hooks.breaker_closed = events.breaker_closed
-    hooks.lost = reporter.logs.log_lost
+    hooks.failed = events.failed
+    hooks.lost = events.lost
     hooks.regained = reporter.logs.log_regained
     hooks.unsent = reporter.logs.purges_unsent
     log = RedisLog(nodes, config.namespace, config.log, hooks, clock.monotonic)
@@ -169,7 +208,7 @@ def connect(config: Config, clock: Clock, reporter: Reporter) -> RedisParts:
         level=config.compression.level,
         max_body=max((route.max_size for route in config.routes), default=1),
     )
-    commands = Commands(nodes, events.report)
+    commands = Commands(nodes, events.report, events.failed)
     tier = RedisTier(
         commands,
         config.namespace,

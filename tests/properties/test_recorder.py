@@ -114,7 +114,7 @@ def create(connection: sqlite3.Connection, actions: dict[str, str]) -> None:
 @st.composite
 def conditions(draw: Draw, scope: dict[str, str], depth: int = 2) -> Sql:
     """Draw a condition on the tables of a scope, by their aliases."""
-    kinds = ["key", "key", "key", "foreign", "foreign", "in", "in", "odd", "plain"]
+    kinds = ["key", "key", "key", "foreign", "foreign", "in", "in", "odd", "plain", "chain"]
     if depth:
         kinds += ["and", "and", "or", "or", "not", "exists", "subquery"]
     kind = draw(st.sampled_from(kinds))
@@ -129,6 +129,8 @@ def conditions(draw: Draw, scope: dict[str, str], depth: int = 2) -> Sql:
         return f"NOT {inner}", params
     if kind in ("exists", "subquery"):
         return draw(nested(kind, alias, table))
+    if kind == "chain":
+        return draw(chains(alias, table))
     of_key = kind == "key" or draw(st.booleans())
     column = KEYS[table] if of_key else draw(st.sampled_from(COLUMNS[table]))
     if kind == "foreign":
@@ -162,6 +164,25 @@ def comparisons(draw: Draw, kind: str, column: str, values: st.SearchStrategy[An
     if form == "turned":
         return f"? = {column}", [value]
     return f"{column} = ?", [str(value) if form == "text" and value is not None else value]
+
+
+@st.composite
+def chains(draw: Draw, alias: str, table: str) -> Sql:
+    """Draw alternatives that look alike, which are folded, between others that may bind closer."""
+    columns = draw(st.lists(st.sampled_from(COLUMNS[table]), min_size=1, max_size=2, unique=True))
+    literal = draw(st.booleans())
+    texts, params = [], []
+    for _ in range(draw(st.sampled_from([3, 4, 5, 70]))):
+        values = [draw(values_of(table, column)) for column in columns]
+        shown = ["NULL" if value is None else repr(value) for value in values]
+        pairs = zip(columns, shown if literal else ["?"] * len(columns), strict=True)
+        texts.append(" AND ".join(f"{alias}.{column} = {value}" for column, value in pairs))
+        params += [] if literal else values
+    around = draw(
+        st.sampled_from(["({})", "({} AND {a}.size = 1)", "({a}.size = 1 AND {})", "NOT ({})"])
+    )
+    alternatives = " OR ".join(texts if draw(st.booleans()) else [f"({each})" for each in texts])
+    return around.replace("{}", alternatives).replace("{a}", alias), params
 
 
 @st.composite
@@ -458,6 +479,17 @@ TRICKY = [
     "SELECT * FROM note WHERE shop_id = 1 AND item_id = 2",
     "SELECT * FROM note WHERE shop_id IS NULL",
     "SELECT * FROM note WHERE slug = '7' AND slug IN ('a', 'b', '7')",
+    "SELECT * FROM item WHERE (id, name, size) IN shop",
+    "SELECT * FROM item WHERE id = 1 AND (id, name, size) NOT IN main.shop",
+    "SELECT * FROM note WHERE slug = 'A' COLLATE NOCASE",
+    "SELECT * FROM note WHERE slug COLLATE NOCASE = 'A'",
+    "SELECT * FROM item WHERE size = 1 AND id = 1 OR id = 2 OR id = 3 OR id = 1 OR size = 2",
+    "SELECT * FROM item WHERE id = 1 OR id = 2 OR id = 3 OR id = 2 AND size = 1",
+    "SELECT * FROM item WHERE id = 1 AND name = 'x' OR shop_id = 1 OR shop_id = 2 OR shop_id = 3 OR id = 9",
+    f"SELECT * FROM item WHERE {' OR '.join(f'(id = {n} AND size = 1)' for n in range(80))}",
+    f"SELECT * FROM item WHERE id IN ({', '.join(str(n) for n in range(80))})",
+    f"SELECT * FROM item WHERE id NOT IN ({', '.join(str(n) for n in range(2, 80))})",
+    f"SELECT * FROM item WHERE (id, size) IN (VALUES {', '.join(f'({n}, 1)' for n in range(80))})",
 ]
 
 
@@ -492,6 +524,14 @@ TRICKY_WRITES: list[Sql] = [
     ),
     ("DELETE FROM shop WHERE id IN (?, ?)", [1, 2]),
     ("DELETE FROM item", []),
+    ("UPDATE OR REPLACE item SET id = 2 WHERE id = ?", [1]),
+    ("UPDATE OR IGNORE item SET size = 3 WHERE id = ?", [1]),
+    ("DELETE FROM item WHERE (id, name, size) IN shop", []),
+    ("UPDATE item SET size = 3 WHERE id = 1 OR id = 2 OR id = 3 OR id = 1 OR size = 2", []),
+    (f"DELETE FROM item WHERE {' OR '.join(['(id = ? AND size = ?)'] * 9)}", [1, 1] * 9),
+    ("WITH few AS (SELECT 4, 'x', 1) REPLACE INTO shop SELECT * FROM few", []),
+    (f"INSERT INTO item (id, size) VALUES {', '.join(f'({n}, 1)' for n in range(4, 90))}", []),
+    (f"INSERT INTO item (size) VALUES {', '.join(['(1)'] * 9)}", []),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -79,17 +80,13 @@ def test_a_process_that_restarts_without_redis_knows_what_was_switched_off(
     # Guard: `Mirror.take_over` before the first request; the thread comes to it later.
     own_caches.make(flags_mirror=str(mirror))
     assert own_caches.make().flags.set({"route:things": "off"})
-    until(mirror.exists)
+    until(lambda: mirror.exists() and b"things" in mirror.read_bytes())
     own_redis_server.kill()
     site = restarted(own_caches, mirror)
     assert [site.get(PATH).cache_status, site.hits(PATH)] == [
         "cachemw; fwd=bypass; detail=off",
         False,
     ]
-    mirror.unlink()
-    unaware = restarted(own_caches, mirror)
-    unaware.get(PATH)
-    assert unaware.hits(PATH)
 
 
 def test_what_is_newer_in_redis_wins_over_the_mirror(
@@ -98,7 +95,7 @@ def test_what_is_newer_in_redis_wins_over_the_mirror(
     operator = own_caches.make()
     first = own_caches.make(flags_mirror=str(mirror))
     assert operator.flags.set(low="off")
-    until(mirror.exists)
+    until(lambda: mirror.exists() and b"off" in mirror.read_bytes())
     first.close()
     assert operator.flags.set(low="shadow")
     again = own_caches.make(flags_mirror=str(mirror))
@@ -112,7 +109,7 @@ def test_an_emptied_redis_is_given_what_the_mirror_remembers(
     # Guard: `Mirror.take_over`, before the log is joined: `newest` knows what it took.
     first = own_caches.make(flags_mirror=str(mirror))
     assert first.flags.set({"kill": "on", "level:high": "error"})
-    until(mirror.exists)
+    until(lambda: mirror.exists() and b"error" in mirror.read_bytes())
     first.close()
     own_redis_server.command("FLUSHALL")
     own_caches.make(flags_mirror=str(mirror))
@@ -151,3 +148,90 @@ def test_the_least_revision_says_whether_a_change_has_reached_everybody(
     there.close()  # behind from here on
     assert here.flags.set(low="on")
     assert here.stats().merge(there.stats()).gauges["flags_revision"] == 1
+
+
+# -- what a process cannot know --------------------------------------------------------------------
+
+
+def test_without_redis_and_mirror_a_process_lets_nothing_in(
+    own_caches: Caches, own_redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Guard: `known` of the flags, False where Redis is configured.
+    own_redis_server.kill()
+    with caplog.at_level("WARNING", "cachemw.faults"):
+        site = Site(own_caches.make(live=False, flags_mirror=False))
+        answers = {site.get(PATH).cache_status for _ in range(3)}
+        assert answers == {"cachemw; fwd=bypass; detail=flags-unknown"}
+        until(lambda: "event=flags_unknown" in caplog.text)
+
+
+def test_it_lets_in_as_soon_as_redis_answers(
+    own_caches: Caches, own_redis_server: RedisServer
+) -> None:
+    own_redis_server.kill()
+    site = Site(own_caches.make(live=False, flags_mirror=False))
+    assert not site.hits(PATH)
+    own_redis_server.start()
+    until(lambda: site.hits(PATH))
+
+
+def test_the_configuration_counts_where_it_is_told_so(
+    own_caches: Caches, own_redis_server: RedisServer
+) -> None:
+    own_redis_server.kill()
+    site = Site(own_caches.make(live=False, flags_mirror=False, flags_unknown="configured"))
+    site.get(PATH)
+    assert site.hits(PATH)
+
+
+def test_the_first_request_waits_for_a_redis_that_answers(own_caches: Caches) -> None:
+    # Guard: `_AwaitFlags` in the pipeline.
+    site = Site(own_caches.make(live=False, flags_mirror=False))
+    assert site.get(PATH).cache_status.startswith("cachemw; fwd=uri-miss")
+
+
+def test_the_mirror_is_on_by_default_and_in_the_state_folder(
+    own_caches: Caches, own_redis_server: RedisServer
+) -> None:
+    first = own_caches.make()
+    folder = Path(os.environ["XDG_STATE_HOME"]) / "cachemw"
+    until(lambda: folder.exists() and list(folder.glob("shared-*.json")))
+    first.close()
+    own_redis_server.kill()
+    site = Site(own_caches.make(live=False))
+    site.get(PATH)
+    assert site.hits(PATH)  # the mirror is young, and says that nothing was switched off
+
+
+def test_a_kill_while_redis_is_away_survives_a_restart(
+    own_caches: Caches, own_redis_server: RedisServer
+) -> None:
+    first = own_caches.make()
+    away(own_redis_server, first)
+    assert not first.flags.kill()
+    first.close()
+    second = own_caches.make(live=False)
+    assert second.flags.killed
+    own_redis_server.start()
+    other = own_caches.make(flags_mirror=False)
+    until(lambda: other.flags.killed)
+
+
+def test_a_rollback_and_its_history_come_back_to_an_emptied_redis(
+    own_caches: Caches, own_redis_server: RedisServer
+) -> None:
+    # Guard: `RedisParts._rejoined` restores the rollout.
+    first = own_caches.make()
+    first.rollout.start()
+    first.rollout.roll_back(reason="wrong prices")
+    parts = first._core.redis
+    assert parts is not None
+    until(lambda: b"wrong prices" in parts.remembered.newest(b"null"))
+    first.close()
+    own_redis_server.command("FLUSHALL")
+    second = own_caches.make()
+    until(lambda: second.rollout.status() is not None)
+    state = second.rollout.status()
+    assert state is not None
+    assert (state.status, second.flags.states()["low"]) == ("rolled back", "off")
+    assert "wrong prices" in [record.reason for record in second.rollout.history()]

@@ -16,6 +16,7 @@ import click
 from cachemw.cache import Cache
 from cachemw.config import Config
 from cachemw.config.model import RedisSettings
+from cachemw.connections.failures import describe_failure
 from cachemw.errors import CacheError, StoreError
 from cachemw.invalidation.log.follower import RedisLog
 
@@ -69,7 +70,7 @@ def watching_cache(config: Config, without: str, undone: str) -> Iterator[Cache]
     try:
         with reporting_redis_errors(redis, undone), reporting_value_errors():
             # This read raises what is wrong with Redis; without it, Redis would only seem silent.
-            log.flags.read()
+            cache.flags.answered(log.flags.read())
             yield cache
     finally:
         cache.close()
@@ -97,18 +98,5 @@ def reporting_redis_errors(redis: RedisSettings, undone: str) -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError, StoreError) as error:
-        failure = _describe_failure(error.__cause__ or error, redis.deadline)
+        failure = describe_failure(error, redis.deadline)
         raise click.ClickException(f"Redis at {redis.safe_url} {failure}: {undone}") from error
-
-
-def _describe_failure(error: BaseException, deadline: float) -> str:
-    from redis.exceptions import ResponseError
-    from redis.exceptions import TimeoutError as RedisTimeout
-
-    # The text of a driver's error may hold the password; its type and our own texts do not.
-    name = str(error) if isinstance(error, StoreError) else type(error).__name__
-    if isinstance(error, (RedisTimeout, TimeoutError)):
-        return f"did not answer in {deadline:g} s"
-    if isinstance(error, ResponseError):
-        return f"refuses the command ({name})"
-    return f"cannot be reached ({name})"

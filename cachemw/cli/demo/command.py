@@ -97,7 +97,7 @@ class _Files(NamedTuple):
             self.svg.write_text(draw_figures(figures), encoding="utf-8")
 
 
-@click.command()
+@click.command(short_help="Run an example shop without and with the cache.")
 @click.option("--django", "front_end", flag_value="django", help="Run the shop under Django.")
 @click.option("--flask", "front_end", flag_value="flask", help="Run the shop under Flask.")
 @click.option(

@@ -35,7 +35,7 @@ PLAN: Final[dict[str, Any]] = {
         {
             "name": "medium",
             "risks": ["medium"],
-            "duration": "12s",
+            "duration": "8s",
             "interval": "1s",
             "steps": ["shadow", "on"],
             "watch": ["errors", "latency", "misses", "hits"],

@@ -39,7 +39,9 @@ Problems = Iterator[Problem]
 
 def planned_size(memory: Any) -> Problems:
     """Check that the planned memory fits into the maximum."""
-    if memory.planned_size is not None and memory.planned_size > memory.max_size:
+    if memory.planned_size is None or memory.max_size is None:
+        return
+    if memory.planned_size > memory.max_size:
         yield Problem(
             "planned_size",
             f"{memory.planned_size} bytes are more than max_size ({memory.max_size}): raise max_size",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["cookies_warning", "health_check_warning", "redis_warnings"]
+__all__ = ["cookies_warning", "health_check_warning", "memory_warning", "redis_warnings"]
 
 DEFAULT_NAMESPACE = "default"
 
@@ -34,6 +34,15 @@ def health_check_warning(name: str, path: str, mount: str | None) -> str:
     return (
         f"route {name!r} ({(mount or '') + path}) looks like a health check and is cached:"
         " a cached health check hides a failure for the lifetime of its entry"
+    )
+
+
+def memory_warning(workers: int) -> str:
+    """Return a warning about several worker processes that share no Redis."""
+    return (
+        f"{workers} workers have no Redis to share: a purge, and a write that should purge, reach only the"
+        " process that makes them, and the others go on with what they have. Write redis ="
+        ' "redis://localhost:6379/0", or run one worker'
     )
 
 

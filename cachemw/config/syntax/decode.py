@@ -58,6 +58,10 @@ class Parser(Generic[T]):
 
     parse: Callable[[object], T]
     expects: str
+    holds: type[Settings] | None = None
+    """The class of the tables that the value is, or consists of."""
+    place: str = "[{}]"
+    """How a file names such a table, for the name of the option."""
 
     def __call__(self, value: object) -> T:
         """Parse a value."""
@@ -80,6 +84,12 @@ class Rule:
 
     names: tuple[str, ...]
     check: Callable[[Any], Iterable[Problem]]
+
+
+class _UnknownKey(Problem):
+    """The problem of a key that its table does not have."""
+
+    __slots__ = ()
 
 
 class IncompleteError(ConfigError):
@@ -159,7 +169,7 @@ def table(cls: type[S]) -> Parser[S]:
             raise IncompleteError(problems, SimpleNamespace(**values))
         return cls(**values)
 
-    return Parser(parse, "a table")
+    return Parser(parse, "a table", cls)
 
 
 def list_of(
@@ -178,7 +188,7 @@ def list_of(
             raise IncompleteError(problems, tuple(items))
         return tuple(cast(list[T], items))
 
-    return Parser(parse, f"a list: {item.expects}")
+    return Parser(parse, f"a list: {item.expects}", item.holds, "[[{}]]")
 
 
 def mapping_of(
@@ -202,11 +212,14 @@ def mapping_of(
             raise IncompleteError(problems, items)
         return cast(dict[str, T], items)
 
-    return Parser(parse, f"a table: name = {item.expects}")
+    return Parser(parse, f"a table: name = {item.expects}", item.holds, "[{}.NAME]")
 
 
 def _or_none(parse: Parser[T]) -> Parser[T | None]:
-    return Parser(lambda value: None if value is None else parse(value), parse.expects)
+    def parse_or_none(value: object) -> T | None:
+        return None if value is None else parse(value)
+
+    return Parser(parse_or_none, parse.expects, parse.holds, parse.place)
 
 
 def _validate(
@@ -222,6 +235,10 @@ def _validate(
             continue
         count = len(problems)
         read = _collect(each.parse, value, name, problems)
+        problems[count:] = [
+            _explained(cls, problem, _item_of_list(name, each.parse, value))
+            for problem in problems[count:]
+        ]
         if len(problems) == count or read is not None:
             values[name] = read
     cls.derive(values)
@@ -236,7 +253,7 @@ def _collect(parse: Parser[T], value: object, at: str, problems: list[Problem]) 
     try:
         return parse(value)
     except ConfigError as error:
-        problems += [Problem(_join(at, path), message) for path, message in error.problems]
+        problems += [each._replace(path=_join(at, each.path)) for each in error.problems]
         return cast(T, error.value) if isinstance(error, IncompleteError) else None
     except ValueError as error:
         problems.append(Problem(at, str(error)))
@@ -246,10 +263,47 @@ def _collect(parse: Parser[T], value: object, at: str, problems: list[Problem]) 
 def _unknown(cls: type[Settings], entries: Mapping[str, object]) -> list[Problem]:
     known = options_of(cls)
     return [
-        Problem(key(name), f"unknown key{did_you_mean(name, known) or _all_of(known)}")
+        _UnknownKey(key(name), f"unknown key{_where_else(cls, name, known)}")
         for name in entries
         if name not in known
     ]
+
+
+def _where_else(cls: type[Settings], name: str, known: Mapping[str, Option]) -> str:
+    """Return where a key belongs that a table does not have: below another table, or with another name."""
+    if places := _places(cls, name):
+        return f" here: write {key(name)} below {' or '.join(places)}"
+    return did_you_mean(name, known) or _all_of(known)
+
+
+def _places(cls: type[Settings], name: str) -> list[str]:
+    """Return the tables inside a class that have an option of this name, as a file names them."""
+    return [
+        each.parse.place.format(outer)
+        for outer, each in options_of(cls).items()
+        if each.parse.holds is not None and name in options_of(each.parse.holds)
+    ]
+
+
+def _explained(cls: type[Settings], problem: Problem, hint: str) -> Problem:
+    """Return a problem of an option with a hint; it says if a key belongs elsewhere in this class."""
+    if not isinstance(problem, _UnknownKey):
+        return problem._replace(message=problem.message + hint)
+    name = problem.path.rpartition(".")[2]
+    places = _places(cls, name)
+    if name in options_of(cls):
+        where = "at the top of the file, above the first [table]"
+    elif places:
+        where = f"below {' or '.join(places)}"
+    else:
+        return problem
+    return problem._replace(message=f"unknown key here: write {name} {where}")
+
+
+def _item_of_list(name: str, parser: Parser[Any], value: object) -> str:
+    """Return how a file writes the items of a list, if it has one table in place of them."""
+    is_table = isinstance(value, Mapping) and parser.place == "[[{}]]" and parser.holds
+    return f": write [[{name}]], in double brackets, for each" if is_table else ""
 
 
 def _all_of(known: Iterable[str]) -> str:

@@ -95,11 +95,15 @@ def deployment(url: str) -> Deployment:
 
 
 def redacted(url: str) -> str:
-    """Return a checked URL with `***` instead of every password."""
+    """Return a checked URL with `***` instead of every password.
+
+    A user name without a password is hidden too: often it is a password in the wrong place.
+    """
     parts = urlsplit(url)
     credentials, at, address = parts.netloc.rpartition("@")
     user, colon, _ = credentials.partition(":")
-    shown = f"{user}{':***' if colon else ''}{at}{address}"
+    hidden = f"{user}:***" if colon else "***" if user else ""
+    shown = f"{hidden}{at}{address}"
     query = _QUERY_SECRET.sub(r"\g<1>***", parts.query)
     return f"{parts.scheme}://{shown}{parts.path}{'?' if query else ''}{query}"
 

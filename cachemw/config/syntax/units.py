@@ -25,6 +25,30 @@ _SECONDS = {
 _BYTES = {
     unit: Decimal(1024**power) for power, unit in enumerate(("B", "KiB", "MiB", "GiB", "TiB"))
 }
+_TIME_WORDS = {
+    word: unit
+    for unit, words in {
+        "ms": "ms msec millisecond milliseconds",
+        "s": "s sec secs second seconds",
+        "m": "m min mins minute minutes",
+        "h": "h hr hrs hour hours",
+        "d": "d day days",
+    }.items()
+    for word in words.split()
+}
+"""Other names of units of time, in small letters, and the names that are read."""
+_SIZE_WORDS = {
+    "b": "B",
+    "byte": "B",
+    "bytes": "B",
+    **{
+        word: unit
+        for unit in ("KiB", "MiB", "GiB", "TiB")
+        for word in (unit[0].lower(), f"{unit[0]}b".lower(), unit.lower())
+    },
+}
+"""The same for sizes. What others call MB is often meant as MiB, and the message asks."""
+_NUMBER_WITH_WORD = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?) ?([A-Za-z]{1,12})", re.ASCII)
 _NUMBER_WITH_UNIT = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)([A-Za-z]{1,3})", re.ASCII)
 
 
@@ -34,7 +58,7 @@ def duration(value: object) -> float:
     if seconds is None or not 0 <= seconds <= LONGEST:
         raise ValueError(
             f'expected a duration such as "250ms", "30s", "5m", "1h", "2d" or a number of seconds,'
-            f" got {show(value)}"
+            f" got {show(value)}{meant(value, _TIME_WORDS)}"
         )
     return float(seconds)
 
@@ -45,9 +69,17 @@ def size(value: object) -> int:
     if count is None or not 0 <= count <= _LARGEST:
         raise ValueError(
             f'expected a size such as "512KiB", "2MiB", "1GiB" or a number of bytes,'
-            f" got {show(value)}"
+            f" got {show(value)}{meant(value, _SIZE_WORDS)}"
         )
     return int(count)
+
+
+def meant(value: object, words: dict[str, str] = _TIME_WORDS) -> str:
+    """Return `: write "256MiB"` for a number with another name of a unit, else an empty text."""
+    match = _NUMBER_WITH_WORD.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match[2].lower() not in words:
+        return ""
+    return f': write "{match[1]}{words[match[2].lower()]}"'
 
 
 def _number(value: float) -> float | None:

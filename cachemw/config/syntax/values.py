@@ -38,6 +38,7 @@ __all__ = [
     "NODES",
     "PARAMETERS",
     "PATH",
+    "PATH_OR_SWITCH",
     "PERSISTED_QUERIES",
     "POLL",
     "RESPONSE_FIELDS",
@@ -211,7 +212,7 @@ def _ttl(value: object) -> float | Literal["response"]:
         return units.duration(value)
     except ValueError:
         raise ValueError(
-            f'expected a duration such as "30s" or "5m", or "response", got {show(value)}'
+            f'expected a duration such as "30s" or "5m", or "response", got {show(value)}{units.meant(value)}'
         ) from None
 
 
@@ -235,6 +236,17 @@ def _path(value: object) -> str:
 
 
 PATH = Parser(_path, "the path of a file")
+
+
+def _path_or_switch(value: object) -> str | bool:
+    if isinstance(value, bool):
+        return value
+    switch = {"on": True, "true": True, "off": False, "false": False}
+    path = _path(value)
+    return switch.get(path.lower(), path)
+
+
+PATH_OR_SWITCH = Parser(_path_or_switch, "true, false, or the path of a file")
 
 
 def _secret(value: object) -> str:

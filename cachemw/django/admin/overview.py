@@ -28,7 +28,7 @@ SEARCH_TIME = 2.0
 _FOUND = 100
 """Most entries that a search shows."""
 _PURGES = 20
-"""Most purges that are listed."""
+"""Most purges that are listed, of each of the two kinds."""
 _TAGS = 12
 """Most tags that are shown of one entry."""
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
@@ -97,6 +97,9 @@ class Overview:
     complete: bool
     """Whether there was time to look at all entries."""
     purges: list[PurgeRow]
+    """Those that a person, a program or an unsafe request made."""
+    recorded: list[PurgeRow]
+    """Those that a recorder made, because rows of a database changed."""
 
     @property
     def of_fleet(self) -> bool:
@@ -169,6 +172,7 @@ def _overview(
     cache: Cache, stats: Stats, processes: int, stored: _Survey, problem: str
 ) -> Overview:
     states = cache.flags.states()
+    recent = cache.log.recent()
     return Overview(
         redis=cache.config.redis.safe_url if cache.config.redis else "",
         problem=problem,
@@ -183,7 +187,8 @@ def _overview(
         found=[_entry(each) for each in stored.found],
         more=stored.more,
         complete=stored.complete,
-        purges=[_purge(each) for each in cache.log.recent()[:_PURGES]],
+        purges=[_purge(each) for each in recent if not each.recorded][:_PURGES],
+        recorded=[_purge(each) for each in recent if each.recorded][:_PURGES],
     )
 
 

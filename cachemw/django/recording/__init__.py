@@ -2,7 +2,8 @@
 
 Reading order:
 
-- `recorder`: which queries are observed.
+- `recorder`: what statements read and write.
+- `connections`: how statements and the ends of transactions are seen.
 - `transactions`: when what they write is purged.
 - `inserted_keys`: keys that an insert does not give.
 - `schema`: what the project's models say about its tables.

@@ -13,7 +13,6 @@ write as a write of anything, so that a fault costs misses and never a stale res
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -22,9 +21,9 @@ from django.conf import settings
 from django.core.signals import setting_changed
 from django.db import connections
 from django.db.backends.signals import connection_created
-from django.db.backends.utils import CursorWrapper
 from django.db.models.signals import post_save, pre_save
 
+from cachemw.django.recording.connections import observe_connection, observer_of
 from cachemw.django.recording.early_reads import early_recording, record_early_reads
 from cachemw.django.recording.inserted_keys import Saves, is_silent, reports_keys
 from cachemw.django.recording.schema import describe, keys_of, session_table, tables
@@ -46,8 +45,6 @@ __all__ = ["install"]
 
 _FAULTS = logging.getLogger("cachemw.faults")
 _UID = "cachemw.django.recording.recorder"
-_ATTRIBUTE = "_cachemw_observer"
-"""The attribute of a connection that holds its observer."""
 _Execute = Callable[..., Any]
 _get_cache: Callable[[], Cache]
 _is_being_made_here: Callable[[], bool]
@@ -84,105 +81,11 @@ def _connection_created(*, connection: Any, **_: Any) -> None:
 
 def _attach(connection: Any) -> _Observer:
     """Return a connection's observer, and add one where there is none."""
-    observer: _Observer | None = getattr(connection, _ATTRIBUTE, None)
+    observer: _Observer | None = observer_of(connection)
     if observer is None:
         observer = _Observer()
-        setattr(connection, _ATTRIBUTE, observer)
-        connection.make_cursor = _watch_cursors(connection.make_cursor)
-        connection.make_debug_cursor = _watch_cursors(connection.make_debug_cursor)
-        # Django has no signal for the end of a transaction, and its hooks run too late.
-        connection.commit = _watch_commit(connection, observer)
-        connection.rollback = _watch_rollback(connection, observer)
-        connection.set_autocommit = _watch_autocommit(connection, observer)
+        observe_connection(connection, observer)
     return observer
-
-
-def _watch_cursors(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    @functools.wraps(make)
-    def watched(cursor: Any) -> Any:
-        made = make(cursor)
-        kind: Any = type(made)
-        made.__class__ = _observed(kind)
-        return made
-
-    return watched
-
-
-class _Statements:
-    """The part of a cursor that runs statements, observed.
-
-    It is below Django's execute wrappers, which may change a statement, so it sees what really runs.
-    """
-
-    db: Any
-
-    def _execute(self, sql: Any, params: Any, *context: Any) -> Any:
-        execute = super()._execute  # type: ignore[misc]
-        return getattr(self.db, _ATTRIBUTE).run(execute, self, sql, params, context)
-
-    def _executemany(self, sql: Any, params: Any, *context: Any) -> Any:
-        execute = super()._executemany  # type: ignore[misc]
-        return getattr(self.db, _ATTRIBUTE).run(execute, self, sql, params, context, many=True)
-
-    @property
-    def stream(self) -> Any:
-        """The method of psycopg's cursors that gives rows while they arrive, observed."""
-        stream = self.__getattr__("stream")  # type: ignore[attr-defined]
-
-        @functools.wraps(stream)
-        def observed(sql: Any, params: Any = None, **options: Any) -> Any:
-            def execute(sql: Any, params: Any) -> Any:
-                return stream(sql, params, **options)
-
-            return getattr(self.db, _ATTRIBUTE).run(execute, self, sql, params, ())
-
-        return observed
-
-
-@functools.cache  # there are two: with and without debugging
-def _observed(wrapper: type[CursorWrapper]) -> type[CursorWrapper]:
-    """Return a class of cursors whose statements are observed."""
-    return type(wrapper.__name__, (_Statements, wrapper), {})
-
-
-def _watch_commit(connection: Any, observer: _Observer) -> Callable[[], None]:
-    commit = connection.commit
-
-    @functools.wraps(commit)
-    def watched() -> None:
-        if connection.in_atomic_block:
-            return commit()  # type: ignore[no-any-return]  # it raises, and commits nothing
-        try:
-            commit()
-        except BaseException:
-            observer.after("failed commit")
-            raise
-        return observer.after("commit")
-
-    return watched
-
-
-def _watch_rollback(connection: Any, observer: _Observer) -> Callable[[], None]:
-    rollback = connection.rollback
-
-    @functools.wraps(rollback)
-    def watched() -> None:
-        rollback()
-        observer.after("rollback")
-
-    return watched
-
-
-def _watch_autocommit(connection: Any, observer: _Observer) -> Callable[..., None]:
-    set_autocommit = connection.set_autocommit
-
-    @functools.wraps(set_autocommit)
-    def watched(*args: Any, **kwargs: Any) -> None:
-        set_autocommit(*args, **kwargs)
-        if connection.autocommit:  # some databases commit when it is switched on
-            observer.look(connection)
-
-    return watched
 
 
 def _is_on() -> bool:
@@ -294,8 +197,7 @@ class _Observer:
         try:
             result = execute(sql, params, *context)
         except BaseException:
-            if changes is not None:  # it may have been carried out
-                self._after_write(connection, sql, changes)
+            self._after_failure(connection, sql, changes)
             if observed.boundary == "commit":
                 self.after("failed commit")
             raise
@@ -339,9 +241,12 @@ class _Observer:
             recording.add((UNKNOWN,))
             _report_fault()
 
-    def _after_write(self, connection: Any, sql: Any, changes: Changes) -> None:
+    def _after_failure(self, connection: Any, sql: Any, changes: Changes | None) -> None:
+        """Keep or purge what a statement has written that raised: it may have been carried out."""
         try:
-            self._transaction.note_write(connection, sql, changes)
+            if changes is not None:
+                self._transaction.note_write(connection, changes)
+            self._transaction.note_end(connection, sql)
         except Exception:
             _fail()
 
@@ -353,11 +258,12 @@ class _Observer:
             if observed.boundary == "begin":
                 self._transaction.begin_by_hand(connection)
             if changes is not None:
-                self._transaction.note_write(connection, sql, changes)
+                self._transaction.note_write(connection, changes)
             if observed.boundary in ("commit", "rollback"):
-                self._transaction.after(observed.boundary)
-            elif changes is None:
-                self._transaction.note_savepoint(sql)
+                return self._transaction.after(observed.boundary)
+            self._transaction.note_end(connection, sql)
+            if changes is None:
+                self._transaction.note_savepoint(connection, sql)
         except Exception:
             _fail()
 
@@ -415,5 +321,5 @@ def _observer_with_signals(alias: str) -> _Observer | None:
     connection: Any = connections[alias]
     if not _on or not connection.in_atomic_block or not is_silent(connection):
         return None
-    observer: _Observer | None = getattr(connection, _ATTRIBUTE, None)
+    observer: _Observer | None = observer_of(connection)
     return observer

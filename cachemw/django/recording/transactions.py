@@ -31,7 +31,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from cachemw.recording.context import Position, open_recording
-from cachemw.recording.sql.pending import Pending, read_savepoint
+from cachemw.recording.sql.pending import Pending, may_commit, read_autocommit, read_savepoint
 from cachemw.recording.sql.written_rows import Changes
 
 __all__ = ["Event", "Transaction"]
@@ -73,7 +73,7 @@ class Transaction:
         elif self.snapshot is None and not _is_test(connection):
             self.snapshot = position()
 
-    def note_write(self, connection: Any, sql: Any, changes: Changes) -> None:
+    def note_write(self, connection: Any, changes: Changes) -> None:
         """Keep the changes of a statement that has run, or purge them (see the table at the top)."""
         way = self._way(connection)
         if way == "autocommit":
@@ -83,15 +83,20 @@ class Transaction:
         if way == "at once":
             self._repeats = True
             self._purge(changes.tags())
-        elif connection.vendor in _COMMIT_UNASKED and not _changes_rows(sql):
-            self._purge(pending.take_tags())
         return None
 
-    def note_savepoint(self, sql: Any) -> None:
-        """Follow a statement that has run, if it is about a savepoint."""
+    def note_end(self, connection: Any, sql: Any) -> None:
+        """Purge what was written if a statement may have committed it unasked, whether it failed or not."""
+        if self._pending and connection.vendor in _COMMIT_UNASKED and may_commit(sql):
+            self._purge(self._pending.take_tags())
+
+    def note_savepoint(self, connection: Any, sql: Any) -> None:
+        """Follow a statement that has run, if it is about a savepoint or about autocommit."""
+        if connection.vendor == "mysql" and read_autocommit(sql) is False:
+            return self.begin_by_hand(connection)
         savepoint = read_savepoint(sql)
         if savepoint is None:
-            return
+            return None
         pending = self._begun()
         if savepoint.action == "begin":
             pending.begin_savepoint(savepoint.name)
@@ -99,6 +104,7 @@ class Transaction:
             pending.release(savepoint.name)
         else:
             self._forget(pending.roll_back_to(savepoint.name), self._repeats)
+        return None
 
     def begin_by_hand(self, connection: Any) -> None:
         """Note that a statement has begun a transaction."""
@@ -165,10 +171,3 @@ def _has_begun(connection: Any) -> bool:
         info = getattr(raw, "info", None)  # of psycopg 2 and 3
         return getattr(info, "transaction_status", _IDLE) != _IDLE
     return False
-
-
-def _changes_rows(sql: Any) -> bool:
-    return isinstance(sql, str) and sql.lstrip(" (\n\t")[:6].upper() in _ROWS
-
-
-_ROWS = frozenset({"INSERT", "UPDATE", "DELETE", "REPLAC", "SELECT", "WITH"})

@@ -169,6 +169,11 @@ class Engine:
         for plan in (target, *(target.others or {}).copy().values()):
             self.memory.discard(plan.key.digest)
 
+    def clear_marks(self) -> None:
+        """Remove the marks of all keys."""
+        self._uncacheable.clear()
+        self._cookie_conflicts.clear()
+
     def keep_in_memory(self, target: Plan, item: Item) -> None:
         """Put an item into memory, where the fast path finds it, unless its target bypasses the cache."""
         self.memory.put(item)

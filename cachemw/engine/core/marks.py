@@ -40,3 +40,8 @@ class Marks:
         if self._some:
             with self._lock:
                 self._held.pop(digest, None)
+
+    def clear(self) -> None:
+        """Remove all marks."""
+        with self._lock:
+            self._held.clear()

@@ -20,7 +20,12 @@ class Reason(Struct, frozen=True):
 FORWARDED = {
     "no-route": Reason("bypass", "no route is listed for this path"),
     "off": Reason(
-        "bypass", "the route is switched off, by a flag, its configuration or the kill switch"
+        "bypass",
+        "the route is switched off: by a flag, its configuration or the kill switch, or for development",
+    ),
+    "flags-unknown": Reason(
+        "bypass",
+        "Redis has not answered yet, so this process does not know which flags are switched off",
     ),
     "canary": Reason(
         "bypass", "the route's flag lets in a share of the keys, and this key is not one of them"

@@ -104,6 +104,8 @@ class RouteState:
     """The families of its tags, if no path parameter has a colon. None if a family contains a parameter."""
     share: int = FULL
     """How many of FULL keys the flags and the kill switch let in now; or SHADOW, or OFF."""
+    unknown: bool = False
+    """Whether `share` is OFF only because the live flags are not known yet."""
 
     def admits(self, key: Key) -> bool:
         """Tell whether the flag lets a key in. A key that is in stays in while the share grows."""

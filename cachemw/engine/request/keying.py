@@ -140,7 +140,8 @@ def classify(
     else:
         route, params = plan.route, {}
     if route.share == OFF:
-        return Bypass(route, "off", off=True, mutates=may_mutate(route, request, "off"))
+        mutates = may_mutate(route, request, "off")
+        return Bypass(route, "flags-unknown" if route.unknown else "off", off=True, mutates=mutates)
     if request.method not in route.methods:
         return Bypass(route, "method", mutates=may_mutate(route, request, "method"))
     reason = _bypass_reason(engine, route, request, watched=extra is not None)

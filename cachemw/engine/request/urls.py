@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -144,9 +144,17 @@ def _tags(host: str, path: str, queries: set[bytes]) -> list[str]:
 
 def _queries(engine: Engine, path: str, query: bytes) -> set[bytes]:
     """Return the query as it is read by each route that matches below some mount."""
-    queries = set()
+    return {engine.routes[index].read_query(query) for index in _matching(engine, path)}
+
+
+def _matching(engine: Engine, path: str) -> Iterator[int]:
+    """Yield the index of each route that matches a path below some mount."""
     for end in islice(_ENDS_OF_MOUNTS.finditer(path), MAX_MOUNT + 1):
         match = engine.router.match(path[: end.start()], path[end.start() :] or "/")
         if match is not None:
-            queries.add(engine.routes[match[0]].read_query(query))
-    return queries
+            yield match[0]
+
+
+def is_on_a_route(engine: Engine, url: str) -> bool:
+    """Tell whether a route matches a URL, below any mount. Raise TagError for an invalid URL."""
+    return any(True for _ in _matching(engine, _target(url)[1]))

@@ -66,10 +66,15 @@ class FlagDocument:
         found = self._nodes.find(self._key).sync().get(self._key)
         return found if isinstance(found, bytes) else None
 
+    def current(self, client: Any) -> bytes | None:
+        """Return the live flags in Redis, over the connection of the caller."""
+        (document,) = client.mget(self._key)  # MGET: None for a value of another type
+        return document if isinstance(document, bytes) else None
+
     def restore(self, client: Any, newest: Callable[[bytes | None], bytes | None]) -> bytes | None:
         """Return the document, after writing the newest known one if Redis has lost that."""
-        (document,) = client.mget(self._key)  # MGET: None for a value of another type
+        document = self.current(client)
         wanted = newest(document)
         if wanted is None or wanted == document:
-            return document if isinstance(document, bytes) else None
+            return document
         return self.exchange(lambda current: newest(current) or wanted)

@@ -44,6 +44,7 @@ from cachemw.config.model import LogSettings as LogConfig
 from cachemw.connections.node import Node
 from cachemw.connections.nodes import Nodes
 from cachemw.engine.model.outcomes import EventName
+from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.base import process_id
 from cachemw.invalidation.floors import NO_EPOCH, Floors
 from cachemw.invalidation.log.appender import Appender, seconds
@@ -137,6 +138,11 @@ class RedisLog:
         return self._thread is not None
 
     @property
+    def lost(self) -> bool:
+        """Whether the log could not be read since this process last followed it."""
+        return self._lost_at is not None
+
+    @property
     def judges_shared(self) -> bool:
         """Whether entries of other processes can be judged: the log is live, and no purge waits here.
 
@@ -220,11 +226,12 @@ class RedisLog:
                     self.trusted_until = 0.0  # from here on no purge waits for this process
                     client.hdel(self._followers.key, self.me)
             except Exception as error:  # no error may end this thread (I3)
-                self._disconnected(type(error).__name__, node)
+                self._disconnected(error, node)
             if not stopping.is_set():
                 stopping.wait(_RETRY * (0.5 + random.random()))
 
-    def _disconnected(self, error: str, node: Node | None) -> None:
+    def _disconnected(self, error: Exception, node: Node | None) -> None:
+        self._hooks.failed(error)
         self._nodes.mark_doubtful()
         was_live, self.live = self.live, False
         self.trusted_until = 0.0
@@ -233,11 +240,14 @@ class RedisLog:
         if node is not None and node.breaker.closed:
             node.breaker.trip()
             self._hooks.count("breaker_opened", "")
+        self._hooks.unreached()
         if was_live:
             self._hooks.lost(error)
 
     def _join(self, client: redis.Redis, node: Node) -> None:
         """Find out whether the log is the known one, and catch up with it."""
+        # First of all: until this process knows the flags, it lets nothing in.
+        self._hooks.flags_answered(self.flags.current(client))
         epoch = self.stream.ensure_epoch(client)
         if epoch == self.floors.epoch and (lost := self._trail.missing(self.stream, client)):
             self.mark_log_lost()  # old heartbeats prove nothing about new records
@@ -293,7 +303,7 @@ class RedisLog:
             self._hooks.tick(client)
         self._nodes.locate_if_due()
         if self._nodes.of(self.stream.key) is not node:
-            raise ValueError("the log is on another server now")
+            raise StoreUnavailable("the log is on another server now")
 
     def _probe(self, node: Node) -> None:
         """Probe servers whose breaker is open. The heartbeat just now was the probe of `node`."""
@@ -358,13 +368,13 @@ class RedisLog:
         if epoch != self.floors.epoch or kind != b"stream":
             # Purge everything now, also if Redis cannot store a new epoch yet.
             self.floors.begin_epoch(os.urandom(len(NO_EPOCH)), 0)
-            raise ValueError("the log has begun a new life, or has to")
+            raise StoreUnavailable("the log has begun a new life, or has to")
         # redis-py reconnects silently between two commands, perhaps to another server after a
         # failover. Only this check shows that records which were applied here are gone.
         if not self._trail.is_boundary(first_record(found)) and self._trail.missing(
             self.stream, client
         ):
-            raise ValueError("the log has lost records")
+            raise StoreUnavailable("the log has lost records")
         behind = self._apply_all(unread) == _BATCH
         self._trail.advance()
         server_now = seconds(time_there)
@@ -387,7 +397,7 @@ class RedisLog:
         if before is not None and shift < before - _STEP:
             # Entries that were stored before would live too long.
             self.stream.start_new_epoch(client)
-            raise ValueError("the server's clock was set back")
+            raise StoreUnavailable("the server's clock was set back")
 
     def close(self) -> None:
         """Stop following. Wait about one poll for the thread, and one deadline for queued purges."""

@@ -19,6 +19,8 @@ class LogHooks:
     def __init__(self) -> None:
         self.flags: Callable[[bytes], None] = lambda document: None
         """Called with the live flags when they change."""
+        self.flags_answered: Callable[[bytes | None], None] = lambda document: None
+        """Called on joining with the live flags in Redis, or None if it has none."""
         self.newest_flags: Callable[[bytes | None], bytes | None] = lambda document: document
         """Return the newer of two: the live flags in Redis, and those that this process knows."""
         self.widen: Callable[[tuple[str, ...]], tuple[str, ...]] = lambda tags: tags
@@ -27,8 +29,12 @@ class LogHooks:
         """Called after each poll. The client may be used to publish."""
         self.rejoined: Callable[[], None] = lambda: None
         """Called when the process follows the log, for the first time or again."""
-        self.lost: Callable[[str], None] = lambda error: None
-        """Called with the name of an error when the log is lost."""
+        self.failed: Callable[[BaseException], None] = lambda error: None
+        """Called with each error for which the log cannot be followed."""
+        self.lost: Callable[[BaseException], None] = lambda error: None
+        """Called with the error when a log that was followed is lost."""
+        self.unreached: Callable[[], None] = lambda: None
+        """Called at each failure to reach or to follow the log."""
         self.regained: Callable[[float, int], None] = lambda seconds, records: None
         """Called with the length of the gap, and the number of records that were read after it."""
         self.unsent: Callable[[int], None] = lambda count: None

@@ -11,7 +11,7 @@ All keys are in the slot of the log, so one transaction can write them, also in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any, Protocol
 
@@ -118,6 +118,33 @@ class RolloutDocuments:
     def is_active(self, client: Any) -> bool:
         """Tell whether the rollout needs a controller. Uses the connection of the caller."""
         return bool(client.exists(self._active))
+
+    def look(self, client: Any, count: int) -> tuple[bytes | None, list[bytes]]:
+        """Return the state and the last records, the oldest first. Uses the connection of the caller."""
+        (state,) = client.mget(self._state)
+        found = client.xrevrange(self._history, count=count) if state else []
+        return state, [fields[b"v"] for _, fields in reversed(found) if b"v" in fields]
+
+    def restore(
+        self, missing: Callable[[bytes | None], tuple[bytes, bool, Sequence[bytes]] | None]
+    ) -> None:
+        """Write what `missing` returns for the present state: a state, whether it is active, a history."""
+        from redis.exceptions import WatchError
+
+        with self._client() as client, client.pipeline() as pipeline, suppress(WatchError):
+            pipeline.watch(self._state)
+            wanted = missing(pipeline.mget(self._state)[0])
+            if wanted is None:
+                return
+            state, active, records = wanted
+            has_history = pipeline.exists(self._history)
+            pipeline.multi()
+            pipeline.set(self._state, state)
+            if active:
+                pipeline.set(self._active, b"1")
+            for record in () if has_history else records:
+                pipeline.xadd(self._history, {b"v": record}, maxlen=_RECORDS)
+            pipeline.execute()
 
     def exchange(self, change: Callable[[bytes | None, bytes | None], RolloutWrite]) -> None:
         """Write what `change` returns for the present state and live flags, in one transaction.

@@ -54,7 +54,7 @@ _CASTS: dict[Any, Kind] = {
 def restrictions(scope: Node) -> dict[int, tuple[Equals, ...]]:
     """Return the conditions on the rows of each mention of a table, by the mention's `id()`."""
     where = scope.args.get("where")
-    if where is None or not _is_plain(scope) or where.find(exp.Xor, exp.DPipe, exp.Collate):
+    if where is None or not _is_plain(scope) or where.find(exp.Xor, exp.DPipe):
         return {}
     joined = list(sources(scope))
     if any(isinstance(each, exp.Join) for each in joined):  # of a kind that is not known

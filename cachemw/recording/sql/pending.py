@@ -12,7 +12,19 @@ from typing import Any, Literal, NamedTuple
 
 from cachemw.recording.sql.written_rows import Changes
 
-__all__ = ["Pending", "Savepoint", "read_savepoint"]
+__all__ = ["Pending", "Savepoint", "may_commit", "read_autocommit", "read_savepoint"]
+
+_COMMITS_NOTHING = re.compile(
+    r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH|REPLACE|MERGE|VALUES|SET|SHOW|SAVEPOINT|RELEASE"
+    r"|ROLLBACK|PRAGMA|EXPLAIN)\b",
+    re.IGNORECASE,
+)
+"""First words of statements that commit nothing. All others may: `COMMIT` as a text, a procedure, and in
+MySQL every `CREATE`, `ALTER` and `DROP`, also one that fails."""
+_AUTOCOMMIT = re.compile(
+    r"\s*SET\s+(?:SESSION\s+|@@(?:SESSION\.)?)?AUTOCOMMIT\s*:?=\s*(\w+)\s*;?\s*", re.IGNORECASE
+)
+"""MySQL commits when it is switched on."""
 
 _SAVEPOINT = re.compile(
     r"""\s* (?: (?P<begin> SAVEPOINT )
@@ -40,6 +52,19 @@ def read_savepoint(sql: object) -> Savepoint | None:
     if found["begin"]:
         return Savepoint("begin", found["name"])
     return Savepoint("rollback" if found["rollback"] else "release", found["name"])
+
+
+def may_commit(sql: object) -> bool:
+    """Tell whether a statement may commit what was written before it, in some database."""
+    if not isinstance(sql, str) or ";" in sql.rstrip("; \n"):  # perhaps several statements
+        return True
+    return not _COMMITS_NOTHING.match(sql) or read_autocommit(sql) is not None
+
+
+def read_autocommit(sql: object) -> bool | None:
+    """Return what a statement of MySQL sets autocommit to; None for any other statement."""
+    found = _AUTOCOMMIT.fullmatch(sql) if isinstance(sql, str) and len(sql) < _LONGEST else None
+    return None if found is None else found[1].lower() in ("1", "on", "true")
 
 
 def _comparable(name: str) -> str:

@@ -185,7 +185,7 @@ def _statement(words: Words, language: SqlLanguage) -> Observed:
         return _parsed(words, language)
     if word in _EXPLAIN and (inner := _explained(words)) is not None:
         return _explain(words, inner, language)
-    if word in DEFINITIONS:
+    if word in DEFINITIONS and not place:
         return _definition(words, language)
     if word == "declare" and (query := _query_of_cursor(words)):
         return _statement(words.part(query), language)

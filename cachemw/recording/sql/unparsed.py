@@ -99,7 +99,7 @@ def has_other_acts(words: Words, start: int = 1) -> bool:
     return any(
         place >= start
         and words.word(place - 1) not in ("as", "for")
-        and words.sign(place + 1) != "("
+        and (words.sign(place + 1) != "(" or words.word(place) in ("exec", "execute"))
         and words.word(place + 1) not in ("nothing", "update")  # DO, of ON CONFLICT
         for place in words_at(words, *_OTHER_ACTS)
     )

@@ -7,9 +7,15 @@ They work while Redis is down.
   A missing file has no settings. A file that cannot be read or has a mistake changes nothing: its last
   valid settings stay, and the mistakes are logged once.
 - **The mirror** belongs to cachemw. It holds the newest live flags this machine has received, for
-  processes that start while Redis is away: what was turned off stays off (I6). The processes of a machine
-  share it, so an older revision never replaces a newer one. It names its namespace, because another
-  application's flags must not be used here. A mirror that cannot be read counts as missing.
+  processes that start while Redis is away or has lost its data: what was turned off stays off (I6). The
+  processes of a machine share it, so an older revision never replaces a newer one. It names its namespace,
+  because another application's flags must not be used here. A mirror that cannot be read counts as
+  missing. Besides the live flags it holds what was set while Redis was away and is still to be published,
+  and what this process remembers of the rollout.
+
+**Age.** The mirror says when Redis last agreed with it, and is written again from time to time while it
+does. A mirror of any age may turn off what the configuration turns on. Only a young one is knowledge, and
+may turn on: since an old one was written, somebody may have turned off what it turns on.
 
 Both are read when a cache is made, and again when the process begins to serve, which in a forked worker
 is later. After that a daemon thread looks at them twice a second. No request waits for them.
@@ -18,33 +24,47 @@ is later. After that a daemon thread looks at them twice a second. No request wa
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
-from cachemw.config import Config
 from cachemw.config.sources import parse_toml
 from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import ConfigError, Problem
 from cachemw.rollout.flags.flags import Flags
 from cachemw.rollout.flags.live import FlagError, LiveFlags, changed_flags
 
-__all__ = ["FlagFiles", "LocalFile", "Mirror", "make_flag_files", "read_flags"]
+__all__ = [
+    "FlagFiles",
+    "LocalFile",
+    "Mirror",
+    "MirrorAge",
+    "Remembered",
+    "default_path",
+    "read_flags",
+]
 
 _EVERY: Final = 0.5
 """Seconds between two looks: a change applies within a second (I6), on a busy machine too."""
-_MAX_SIZE: Final = 256 * 1024
-"""Most bytes of a file, enough for the flags of some thousand routes. A larger file is a mistake."""
 _CLOSE_WAIT: Final = 1.0
 """Seconds that closing waits for the thread: the files may be on a disk that hangs."""
+_MAX_SIZE: Final = 256 * 1024
+"""Most bytes of a file, enough for the flags of some thousand routes. A larger file is a mistake."""
 _MODE: Final = 0o644
 """Everybody may read the mirror: the next process may run as another user than the one that wrote it."""
+_RENEWALS: Final = 24
+"""How often a mirror is written again within its greatest age, while Redis agrees with it."""
+_FUTURE: Final = 60.0
+"""Seconds that a mirror may be ahead of the clock, which may have been set back a little."""
 
 
 def read_flags(path: str, route_names: Sequence[str]) -> dict[str, object]:
@@ -122,54 +142,154 @@ def _signature(path: str) -> object:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
+def default_path(namespace: str, redis: str, environ: Mapping[str, str]) -> str:
+    """Return the path of the mirror in the user's state folder; raise OSError if there is none.
+
+    `redis` is the address of Redis: two sites with the same namespace share no file.
+    """
+    home = environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(home):  # the specification says to ignore a relative one
+        home = os.path.expanduser("~/.local/state")
+    if not os.path.isabs(home):
+        raise OSError(errno.ENOENT, "this user has no home folder")
+    address = hashlib.sha256(redis.encode()).hexdigest()[:16]
+    return os.path.join(home, "cachemw", f"{namespace}-{address}.json")
+
+
+class Remembered(Protocol):
+    """The memory of a process besides the flags, as a document in JSON."""
+
+    def newest(self, stored: bytes) -> bytes:
+        """Return the newer of a stored document and what this process remembers."""
+
+    def restore(self, stored: bytes, *, young: bool) -> None:
+        """Remember a stored document, if it is newer."""
+
+
 class _MirrorDocument(msgspec.Struct, frozen=True):
     """The contents of a mirror."""
 
     namespace: str
     flags: LiveFlags
+    heard: float = 0.0
+    """When Redis last agreed, in seconds since the epoch."""
+    pending: dict[str, str] = {}
+    """Settings made while Redis was away."""
+    rollout: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class MirrorAge(msgspec.Struct, frozen=True):
+    """How old a mirror is, and may be."""
+
+    heard: Callable[[], float | None] = lambda: None
+    """Returns when Redis was last heard, in seconds since the epoch; None: never."""
+    limit: float = 86400.0
+    """Seconds up to which a mirror is young."""
+    now: Callable[[], float] = time.time
+
+    def is_young(self, heard: float) -> bool:
+        """Tell whether a mirror that Redis agreed with at this time is young."""
+        return -_FUTURE <= self.now() - heard <= self.limit
 
 
 class Mirror:
     """The live flags of one namespace, kept on this machine."""
 
     def __init__(
-        self, path: str, namespace: str, flags: Flags, count: Callable[[EventName, str], object]
+        self,
+        path: str,
+        namespace: str,
+        flags: Flags,
+        count: Callable[[EventName, str], object],
+        *,
+        failed: Callable[[str, str], object] = lambda path, error: None,
+        age: MirrorAge | None = None,
+        remembered: Remembered | None = None,
     ) -> None:
-        """Mirror `flags` in the file `path`; `count` counts a failed write."""
+        """Mirror `flags` in the file `path`.
+
+        `count` counts each failed write; `failed` is called with path and error, once while the error
+        stays the same.
+        """
         self._path = os.path.abspath(path)
         self._namespace = namespace
         self._flags = flags
         self._count = count
-        self._saved = 0
-        """The newest revision that is known to be in the file."""
+        self._failed = failed
+        self._age = age or MirrorAge()
+        self._remembered = remembered
+        self._failure = ""
+        self._saved: _MirrorDocument | None = None
+        """What is known to be in the file."""
 
     def load(self) -> None:
-        """Pass the file's live flags on, which are used if they are newer."""
-        saved = self._read()
-        self._saved = 0 if saved is None else saved.revision
-        if saved is not None:
-            self._flags.receive(msgspec.json.encode(saved))
+        """Pass on what the file holds, which is used if it is newer."""
+        saved = self._saved = self._read()
+        if saved is None:
+            return
+        young = self._age.is_young(saved.heard)
+        self._flags.restore(saved.flags, saved.pending, young=young)
+        if self._remembered is not None:
+            self._remembered.restore(bytes(saved.rollout), young=young)
 
     def save(self) -> None:
-        """Write the live flags, if they are newer than those in the file; count a failure."""
-        live = self._flags.live
-        if live.revision <= self._saved:
+        """Write what this process knows, if it is newer than the file; report a failure."""
+        if not self._differs(self._saved):
             return
         try:
             saved = self._read()
-            if saved is None or saved.revision < live.revision:
-                _replace(self._path, msgspec.json.encode(_MirrorDocument(self._namespace, live)))
-        except OSError:  # the next look tries again
-            self._count("store_error", "flags_mirror")
+            merged = self._merged(saved)
+            if merged is not None and self._differs(saved):
+                _replace(self._path, msgspec.json.encode(merged))
+        except OSError as error:  # the next look tries again
+            self._fail(error.strerror or type(error).__name__)
         else:
-            self._saved = live.revision
+            self._saved, self._failure = merged, ""
 
-    def _read(self) -> LiveFlags | None:
+    def _fail(self, failure: str) -> None:
+        self._count("store_error", "flags_mirror")
+        before, self._failure = self._failure, failure
+        if failure != before:
+            self._failed(self._path, failure)
+
+    def _differs(self, saved: _MirrorDocument | None) -> bool:
+        """Tell whether this process knows more than the file, or the file is to be renewed."""
+        merged = self._merged(saved)
+        if saved is None or merged is None:
+            return merged is not None
+        renewed = merged.heard - saved.heard >= self._age.limit / _RENEWALS
+        return renewed or replace(merged, heard=saved.heard) != saved
+
+    def _merged(self, saved: _MirrorDocument | None) -> _MirrorDocument | None:
+        """Return what the file is to hold; None if nothing is known."""
+        flags, pending = self._flags.published, self._flags.pending
+        heard = self._age.heard()
+        if saved is None:
+            if self._flags.limited or not (flags.revision or pending or heard):
+                return None
+            saved = _MirrorDocument(self._namespace, LiveFlags())
+        if flags.revision < saved.flags.revision:
+            return saved
+        if self._flags.limited:
+            return self._plus(saved, pending)
+        if flags.revision > saved.flags.revision:
+            saved = replace(saved, flags=flags, pending={}, heard=heard or self._age.now())
+        elif heard is not None:
+            saved = replace(saved, heard=max(heard, saved.heard))
+        return self._plus(saved, pending)
+
+    def _plus(self, saved: _MirrorDocument, pending: dict[str, str]) -> _MirrorDocument:
+        rollout = saved.rollout
+        if self._remembered is not None:
+            rollout = msgspec.Raw(self._remembered.newest(bytes(rollout)))
+        return replace(saved, pending={**saved.pending, **pending}, rollout=rollout)
+
+    def _read(self) -> _MirrorDocument | None:
         try:
             mirrored = msgspec.json.decode(_contents(self._path), type=_MirrorDocument)
         except (OSError, msgspec.MsgspecError, RecursionError):
             return None
-        return mirrored.flags if mirrored.namespace == self._namespace else None
+        return mirrored if mirrored.namespace == self._namespace else None
 
 
 def _replace(path: str, data: bytes) -> None:
@@ -245,20 +365,3 @@ class FlagFiles:
                 look()
             except Exception:  # a file must not end the thread or a request (I3)
                 self._failed("flags_files_failed")
-
-
-def make_flag_files(
-    config: Config,
-    flags: Flags,
-    *,
-    refused: Callable[[str, Sequence[str]], object],
-    count: Callable[[EventName, str], object],
-    failed: Callable[[str], object],
-) -> FlagFiles:
-    """Return the files that a configuration names; `refused` reports a local file with mistakes."""
-    local = mirror = None
-    if config.flags_file is not None:
-        local = LocalFile(config.flags_file, flags, refused)
-    if config.flags_mirror is not None:
-        mirror = Mirror(config.flags_mirror, config.namespace, flags, count)
-    return FlagFiles(local, mirror, failed)

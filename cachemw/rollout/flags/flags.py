@@ -27,6 +27,12 @@ two operators who change different flags at once both succeed. A change that cou
 the old revision here: the next document from Redis replaces it, and until then `publish_pending` tries
 to publish it.
 
+**Knowledge.** A process that shares its flags through Redis knows them once Redis has answered (an answer
+without a document means: as configured), or once it has read a young mirror (`files`). Until then it lets
+nothing in: somebody may have turned off what the configuration turns on. It keeps what it knows while Redis
+is away. An old mirror may turn off and not on: of its settings only those are used that allow no more than
+the configuration does (`_limited`), and they give way to a document of the same revision.
+
 **Cost.** A request reads one attribute, `RouteState.share`. All rules are applied here, when something
 changes.
 """
@@ -45,6 +51,7 @@ from cachemw.rollout.flags.live import (
     HOLDOUT,
     RISKS,
     Change,
+    FlagError,
     LiveFlags,
     changed_flags,
     read_document,
@@ -78,14 +85,20 @@ class Flags:
         set_holdout: Callable[[float], object] = lambda share: None,
         set_level: Callable[[str, str], object] = lambda risk, level: None,
         exchange: Callable[[Change], bytes | None] | None,
+        known: bool = True,
     ) -> None:
         """Begin with the configuration's flags.
 
         `set_holdout` is called with the share of requests to hold out, `set_level` with each risk class
         and level of log lines that has changed. `exchange` applies a change to the document in Redis in
         one step and returns what it wrote, or None if Redis could not be reached. It is None without
-        Redis.
+        Redis. `known` tells whether the configuration's flags may be used before Redis has answered.
         """
+        self._known_at_start = known
+        self.known = known
+        """Whether this process knows the live flags. If not, it lets nothing in."""
+        self._limited = False
+        """Whether `live` comes from an old mirror, without what would turn something on."""
         self._routes = routes
         self._configured = configured
         self._enabled = {route.name: route.share for route in routes}
@@ -103,6 +116,8 @@ class Flags:
         """The settings of another flag system, by name, already checked."""
         self.on_change: list[Callable[[], None]] = []
         """Called when something may have changed, in the thread that changed it."""
+        self._published = self.live
+        """The newest document of this process, without what is still to be published."""
         self._pending: dict[str, str] = {}
         """Settings made while Redis was away, to be published when it is back."""
         self._refresh()
@@ -117,31 +132,33 @@ class Flags:
         wanted = {**(settings or {}), **classes}
         names = self.route_names
         with self._lock:
-            before = self.live
-            changed = changed_flags(before, names, wanted)
+            before, pending = self._published, dict(self._pending)
+            changed = changed_flags(self.live, names, wanted)
             if self._exchange is not None:
                 # Not published yet, so not a revision of its own: the next document replaces it.
                 changed = msgspec.structs.replace(changed, revision=before.revision)
             self.live = changed
             self._refresh()
         if self._exchange is None:
+            self._published = changed
             return True
 
         def change(stored: bytes | None) -> bytes:
             # Redis may have lost the document or hold an older one: never go back behind `before` (I6).
-            theirs = read_document(stored)
-            behind = theirs is None or theirs.revision < before.revision
-            newest = before if behind or theirs is None else theirs
-            return write_document(changed_flags(newest, names, wanted))
+            newest = read_document(self.newest(stored)) or before
+            unpublished = {name: state for name, state in pending.items() if name not in wanted}
+            unpublished = self._unchanged(unpublished, newest)
+            return write_document(changed_flags(newest, names, {**unpublished, **wanted}))
 
         written = read_document(self._exchange(change))
         with self._lock:
             if written is None:
                 self._pending |= wanted
                 return False
+            self.known = True
             if written.revision >= self.live.revision:
-                self.live = written
-                self._refresh()
+                self._replace_live(written, {**pending, **wanted})
+            self._refresh()
         return True
 
     def override(self, local: Mapping[str, object]) -> None:
@@ -164,27 +181,120 @@ class Flags:
         return self.set({"kill": "on"})
 
     def receive(self, document: bytes) -> None:
-        """Use live flags that another process set, if they are newer; ignore an unreadable document."""
+        """Use live flags from Redis, if they are newer; ignore an unreadable document."""
+        if read_document(document) is not None:
+            self.answered(document)
+
+    def answered(self, document: bytes | None) -> None:
+        """Note that Redis has answered with its live flags, or that it has none. Use newer ones."""
         received = read_document(document)
+        if received is None and document is not None:
+            return  # a document that cannot be read says nothing
         with self._lock:
-            if received is not None and received.revision > self.live.revision:
-                self.live = received
-                self._pending.clear()
+            was_known, self.known = self.known, True
+            newer = received is not None and self._is_newer(received)
+            if received is not None and newer:
+                self._replace_live(received)
+            if newer or not was_known:
                 self._refresh()
+
+    def _is_newer(self, received: LiveFlags) -> bool:
+        least = self._published.revision + (0 if self._limited else 1)
+        return received.revision >= least
+
+    def _replace_live(self, live: LiveFlags, published: Mapping[str, str] = {}) -> None:
+        """Use a newer document, with what is still to be published on top of it.
+
+        A newer document is the later word, and that is dropped: but not a kill, unless the document
+        changes the kill switch too. A controller's step must not lift it.
+        """
+        waiting = {
+            name: state for name, state in self._pending.items() if published.get(name) != state
+        }
+        self._pending = self._unchanged(waiting, live)
+        self.live, self._published, self._limited = live, live, False
+        self._apply_pending()
+
+    def _unchanged(self, pending: Mapping[str, str], newer: LiveFlags) -> dict[str, str]:
+        """Return the pending settings that a document does not replace."""
+        before = self._published
+        if newer.revision == before.revision:
+            return dict(pending)
+        kills = pending.get("kill") == "on" and newer.kill == before.kill
+        return {"kill": "on"} if kills else {}
+
+    def _apply_pending(self) -> None:
+        changed = changed_flags(self.live, self.route_names, self._pending)
+        self.live = msgspec.structs.replace(changed, revision=self.live.revision)
+
+    def restore(
+        self, mirrored: LiveFlags, pending: Mapping[str, str] = {}, *, young: bool = True
+    ) -> None:
+        """Use the live flags of a mirror, if they are newer, and what was still to be published.
+
+        Without `young` they may turn off, and not on.
+        """
+        with self._lock:
+            self.known = self.known or young
+            if self._is_newer(mirrored):
+                usable = mirrored if young else self._restricting(mirrored)
+                self._replace_live(usable)
+                self._limited = usable != mirrored
+            if mirrored.revision == self.live.revision and not self._pending:
+                self._restore_pending(pending, young=young)
+            self._refresh()
+
+    def _restore_pending(self, pending: Mapping[str, str], *, young: bool) -> None:
+        for name, state in pending.items():
+            with suppress(FlagError):  # a route that has left the configuration
+                changed = changed_flags(self.live, self.route_names, {name: state})
+                if young or self._restricting(changed) == changed:
+                    self._pending[name] = state
+        self._apply_pending()
+
+    def _restricting(self, live: LiveFlags) -> LiveFlags:
+        """Return live flags without those that allow more than the configuration."""
+        classes = {
+            risk: state
+            for risk, state in live.classes.items()
+            if share_of(state) <= share_of(self._configured.classes.get(risk, "on"))
+        }
+        routes = {
+            name: state
+            for name, state in live.routes.items()
+            if share_of(state) <= self._configured_share(name)
+        }
+        return msgspec.structs.replace(live, classes=classes, routes=routes)
+
+    @property
+    def pending(self) -> dict[str, str]:
+        """The settings made here that are still to be published."""
+        return dict(self._pending)
+
+    @property
+    def published(self) -> LiveFlags:
+        """The newest document of this process, without what is still to be published."""
+        return self._published
+
+    @property
+    def limited(self) -> bool:
+        """Whether the live flags are only what an old mirror may still turn off."""
+        return self._limited
 
     def publish_pending(self) -> None:
         """Publish what was set here while Redis was away."""
-        with self._lock:
-            pending, self._pending = self._pending, {}
-        if pending:
+        if pending := self.pending:
             self.set(pending)
 
     def newest(self, stored: bytes | None) -> bytes | None:
         """Return the newer of a stored document and the flags here, or None if nothing was ever set."""
         theirs = read_document(stored)
-        if not self.live.revision or (theirs and theirs.revision >= self.live.revision):
+        mine = self._published
+        if not mine.revision or (theirs and theirs.revision >= mine.revision):
             return stored
-        return write_document(self.live)
+        if self._limited:  # another process may have all of this revision: this is a newer one
+            mine = msgspec.structs.replace(mine, revision=mine.revision + 1)
+        return write_document(mine)
 
     def amended(self, stored: bytes | None, settings: Mapping[str, str]) -> LiveFlags:
         """Return the newer of a stored document and the flags here, with these settings changed.
@@ -203,10 +313,14 @@ class Flags:
 
     def states(self) -> dict[str, str]:
         """Return the effective state of every flag: classes, routes, kill switch and holdout."""
-        states = {risk: state_of(self._class_share(risk)) for risk in RISKS}
+        states = {risk: state_of(self._class_share(risk) if self.known else OFF) for risk in RISKS}
         states |= {f"route:{route.name}": state_of(route.share) for route in self._routes}
         states["kill"] = "on" if self.killed else "off"
         return {**states, HOLDOUT: f"{self.holdout * 100:g}%" if self.holdout else "off"}
+
+    def configured_state(self, risk: str) -> str:
+        """Return the state of a risk class without live settings."""
+        return self._configured.classes.get(risk, "on")
 
     @property
     def route_names(self) -> list[str]:
@@ -240,16 +354,22 @@ class Flags:
         return min(share, share_of(self.driven.get(risk, "on")))
 
     def _route_share(self, name: str) -> int:
-        state = self._effective.routes.get(name) or self._configured.routes.get(name)
-        share = self._enabled[name] if state is None else share_of(state)
+        state = self._effective.routes.get(name)
+        share = self._configured_share(name) if state is None else share_of(state)
         return min(share, share_of(self.driven.get(f"route:{name}", "on")))
+
+    def _configured_share(self, name: str) -> int:
+        state = self._configured.routes.get(name)
+        return self._enabled.get(name, OFF) if state is None else share_of(state)
 
     def _refresh(self) -> None:
         """Apply all rules, and call whoever needs the result."""
         self._effective = changed_flags(self.live, self.route_names, self.local)
         for route in self._routes:
             share = min(self._class_share(route.risk), self._route_share(route.name))
-            route.share = OFF if self.killed else share
+            share = OFF if self.killed else share
+            route.unknown = not self.known and share != OFF
+            route.share = share if self.known else OFF
         self._set_holdout(self.holdout)
         self._set_levels()
         for callback in self.on_change:
@@ -263,5 +383,7 @@ class Flags:
                 self._set_level(risk, level)
 
     def reset_after_fork(self) -> None:
-        """Replace the lock, which a thread that the fork did not copy may have held."""
+        """Replace the lock, and ask Redis again: the parent may have stopped to follow the log."""
         self._lock = threading.Lock()
+        self.known = self._known_at_start
+        self._refresh()

@@ -10,7 +10,7 @@ from math import sqrt
 
 import msgspec
 
-from cachemw.rollout.guardrails.guardrails import Tally
+from cachemw.rollout.guardrails.measures import Tally
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -26,6 +26,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     control: int
     hit_rate: float | None
     origin_calls_saved: float | None
+    """Of the calls without a cache. A refresh counts as a call, so it is below 0 if they cost more than
+    hits save."""
     faster: float | None
     """By how much the treated mean duration is below the control's, estimated from the buckets."""
     failed: float | None
@@ -60,7 +62,7 @@ def evaluate(tallies: Iterable[Tally], bounds: Sequence[float]) -> Evaluation:
         treated=treated,
         control=control,
         hit_rate=_share(hits, eligible),
-        origin_calls_saved=_share(hits, warm),
+        origin_calls_saved=_share(_sum(every, "saved"), warm),
         faster=None if mean is None or not base else 1.0 - mean / base,
         failed=_share(_sum(every, "treated_failed"), treated),
         failed_control=_share(_sum(every, "control_failed"), control),

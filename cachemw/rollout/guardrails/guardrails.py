@@ -1,4 +1,4 @@
-"""The guardrails of a rollout: five checks that can turn a phase off.
+"""The guardrails of a rollout: five checks that can turn a phase off, and one of the comparison itself.
 
 At each look a guardrail gets what all processes have counted since the last look (a `Tally`) and returns
 a `Judgement`: `fail`, `pass`, or `inconclusive` while it has too little to compare.
@@ -15,93 +15,57 @@ a `Judgement`: `fail`, `pass`, or `inconclusive` while it has too little to comp
 are the *control*: they come from the same hour, the same clients and the same keys as the *treated*
 ones, so a slow database or a broken release harms both and is no alarm.
 
+The sixth, `holdout` (`sample_ratio`), finds that the control is not the share that was to be drawn. Then
+the others compare unlike requests, so no step is passed on their word. It rolls nothing back.
+
 **Two conditions.** A guardrail fails only if
 
 1. the evidence exceeds its threshold, so that chance is no explanation (`statistics`), *and*
-2. the harm, measured since the strongest bet began, is at least the margin.
+2. the harm, measured since the strongest bet began or since any bet that is certain by itself, is at
+   least the margin.
 
 A difference that is certain but small is no reason to roll back, and one that is large but uncertain is
 not a reason yet. Without the first condition, a threshold that is checked every 30 s fails in 38 to 93 %
 of healthy runs (simulated by `bench/rollouts.py`).
 
-**What alpha means.** `Margins.alpha` is the probability that any guardrail that bets fails at any time of
-the phase although there is no harm. `_PARTS` divides it among the guardrails (a union bound).
+**What alpha means.** `Margins.alpha` bounds the probability that any guardrail that bets fails in the
+planned time of the phase although there is no harm. `_PARTS` divides it among the guardrails (a union
+bound). A phase that waits, is paused or holds is watched on with the same thresholds, so harm is found as
+fast on the third day as in the first hour. In exchange each further planned time may add as much as the
+first (see `statistics`). `bench/rollouts.py` simulates both: it is far less.
 
 **Why misses need a control of their own.** Which keys miss is not random: rare keys miss, and rare pages
 may be slow anyway. So a held-out request notes whether this process's memory *would* have answered it
 (`CONTROL_HIT`, `CONTROL_MISS`), and misses are compared with requests that would have been misses.
 
-**How durations are compared.** At each look, the bucket above the control's 95th percentile *so far* is
+**How durations are compared.** At each look, the bucket above the control's recent 95th percentile is
 the limit. Every response in or above it is "slow", in either arm, and the test bets on the arms of the
-slow responses. The limit is fixed before the look's responses are counted, which keeps the bet fair.
+slow responses. The limit is fixed before the look's responses are counted, which keeps the bet fair. It
+follows the hour of the day: old responses count half as often after each `_RECENT` newer ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, zip_longest
-from typing import Any, Final, Literal, Protocol
+from itertools import accumulate
+from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
+from cachemw.rollout.guardrails.measures import FEWEST, Judgement, Tally, judgement, rate_of
+from cachemw.rollout.guardrails.sample_ratio import SampleRatio
 from cachemw.rollout.guardrails.statistics import CLOSE, MeasuredDetector
 
-__all__ = ["Guardrails", "Judgement", "Margins", "Tally", "Verdict"]
-
-Verdict = Literal["pass", "fail", "inconclusive"]
+__all__ = ["Guardrails", "Margins"]
 
 _TAIL: Final = 0.05
 """The share of responses above the 95th percentile."""
 _LATENCIES: Final[tuple[Literal["latency", "misses"], ...]] = ("latency", "misses")
 _PARTS: Final = {"errors": 0.4, "latency": 0.2, "misses": 0.2, "hits": 0.2}
 """The parts of the false-alarm probability. They add up to 1; memory needs none."""
-_FEWEST: Final = 200
-"""Control responses below which a 95th percentile means nothing: ten are above it then."""
-
-
-class Tally(Struct, frozen=True, kw_only=True):
-    """The counts of all processes between two looks, on one group of routes. A stored `Look` holds it."""
-
-    control: int = 0
-    control_failed: int = 0
-    control_times: tuple[int, ...] = ()
-    """Counts by bucket, of the bounds that the guardrails were made with."""
-    control_missed_times: tuple[int, ...] = ()
-    """The same, of control requests that their process's memory would not have answered."""
-    treated: int = 0
-    treated_failed: int = 0
-    treated_times: tuple[int, ...] = ()
-    missed_times: tuple[int, ...] = ()
-    """The same, of treated requests that their process's memory did not answer."""
-    hits: int = 0
-    """Hits and stale responses."""
-    eligible: int = 0
-    """Hits, stale responses and misses: the requests that policy lets the cache answer."""
-    memory: float | None = None
-    """The memory of the fullest process, as a share of its planned size."""
-
-    def __add__(self, later: Tally) -> Tally:
-        """Return the sums of both, with the memory of the later one."""
-        sums = {
-            name: _added(getattr(self, name), getattr(later, name))
-            for name in self.__struct_fields__
-            if name != "memory"
-        }
-        return Tally(**sums, memory=later.memory)
-
-
-def _added(one: Any, other: Any) -> Any:
-    if not isinstance(one, tuple):
-        return one + other
-    return tuple(map(sum, zip_longest(one, other, fillvalue=0)))
-
-
-class Judgement(Struct, frozen=True, kw_only=True):
-    """The verdict of one guardrail, and the numbers behind it."""
-
-    guardrail: str
-    verdict: Verdict
-    evidence: dict[str, float]
+_RECENT: Final = 10_000
+"""Control responses of which the limit is the 95th percentile. With 500 slow ones among them, chance
+moves it by less than a tenth of a bucket."""
 
 
 class _Guardrail(Protocol):
@@ -115,10 +79,6 @@ class _Guardrail(Protocol):
 
     def judge(self) -> Judgement:
         """Judge everything that was added."""
-
-
-def _rate(count: float, of: float) -> float:
-    return count / of if of else 0.0
 
 
 class ErrorsGuardrail:
@@ -143,15 +103,24 @@ class ErrorsGuardrail:
 
     def judge(self) -> Judgement:
         """Judge whether treated requests fail more often than control requests."""
-        certain, evidence, (treated, failed, control, control_failed) = self._bets.strongest()
-        rate, base = _rate(failed, treated), _rate(control_failed, control)
-        return _judgement(
+
+        def rates(totals: Sequence[float]) -> tuple[float, float]:
+            treated, failed, control, control_failed = totals
+            return rate_of(failed, treated), rate_of(control_failed, control)
+
+        measured = [rates(totals) for totals in self._bets.measured()]
+        harmful = [each for each in measured if each[0] - each[1] >= self._margin]
+        rate, base = (harmful or measured or [rates(self._bets.totals)])[0]
+        held_out, held_out_failed = self._bets.totals[2:]
+        return judgement(
             self.name,
-            fails=certain and rate - base >= self._margin,
-            enough=self._bets.totals[2] >= _FEWEST,
-            evidence=evidence,
+            fails=bool(harmful),
+            enough=self._bets.totals[2] >= FEWEST,
+            evidence=self._bets.evidence,
             treated=rate,
             control=base,
+            held_out=held_out,
+            held_out_failed=held_out_failed,
         )
 
 
@@ -178,9 +147,12 @@ class LatencyGuardrail:
         self._margin = margin
         self._buckets = len(bounds) + 1
         self._bets = MeasuredDetector(alpha, bets, 2 * self._buckets)
-        self._control: list[float] = [0.0] * self._buckets
+        self._recent: list[float] = [0.0] * self._buckets
+        """Control responses that set the limit."""
+        self._control = 0.0
+        """The number of control responses that set it at any time."""
         self._compared = 0.0
-        """All control responses. With `misses`, `_control` holds a part of them."""
+        """All control responses. With `misses`, `_control` counts a part of them."""
 
     def begin(self) -> None:
         """Begin another bet."""
@@ -195,23 +167,30 @@ class LatencyGuardrail:
         self._compared += sum(tally.control_times)
         if not treated or not control:
             return
-        if sum(self._control) >= _FEWEST:
-            slow = _first_slow(self._control)
+        if self._control >= FEWEST:
+            slow = _first_slow(self._recent)
             self._bets.add(
                 sum(treated[slow:]), sum(control[slow:]), self._share, (*treated, *control)
             )
-        self._control = [before + more for before, more in zip(self._control, control, strict=True)]
+        self._control += sum(control)
+        kept = 0.5 if sum(self._recent) > _RECENT else 1.0
+        self._recent = [kept * had + new for had, new in zip(self._recent, control, strict=True)]
 
     def judge(self) -> Judgement:
         """Judge whether the treated 95th percentile is a margin above the control's."""
-        certain, evidence, since = self._bets.strongest()
-        treated, control = since[: self._buckets], since[self._buckets :]
-        p95, base = self._quantile(treated), self._quantile(control)
-        return _judgement(
+
+        def quantiles(totals: Sequence[float]) -> tuple[float, float]:
+            treated, control = totals[: self._buckets], totals[self._buckets :]
+            return self._quantile(treated), self._quantile(control)
+
+        measured = [quantiles(totals) for totals in self._bets.measured()]
+        harmful = [each for each in measured if each[0] >= (1.0 + self._margin) * each[1] > 0.0]
+        p95, base = (harmful or measured or [quantiles(self._bets.totals)])[0]
+        return judgement(
             self.name,
-            fails=certain and base > 0.0 and p95 >= (1.0 + self._margin) * base,
-            enough=self._compared >= _FEWEST and (self._rare or sum(self._control) >= _FEWEST),
-            evidence=evidence,
+            fails=bool(harmful),
+            enough=self._compared >= FEWEST and (self._rare or self._control >= FEWEST),
+            evidence=self._bets.evidence,
             treated=p95,
             control=base,
         )
@@ -223,7 +202,7 @@ class LatencyGuardrail:
         Then they cannot move the 95th percentile of all responses, however slow they are, and a phase
         need not wait for enough of them.
         """
-        return sum(self._control) < _TAIL * self._compared
+        return self._control < _TAIL * self._compared
 
     def _quantile(self, times: Sequence[float]) -> float:
         """Return the 95th percentile in seconds, interpolated in its bucket; 0.0 without responses."""
@@ -263,13 +242,14 @@ class HitsGuardrail:
 
     def judge(self) -> Judgement:
         """Judge whether the hit rate is too low."""
-        certain, evidence, (hits, eligible) = self._bets.strongest()
-        return _judgement(
+        measured = [rate_of(hits, eligible) for hits, eligible in self._bets.measured()]
+        low = [rate for rate in measured if rate < self._least]
+        return judgement(
             self.name,
-            fails=certain and _rate(hits, eligible) < self._least,
-            enough=self._bets.totals[1] >= _FEWEST,
-            evidence=evidence,
-            rate=_rate(hits, eligible),
+            fails=bool(low),
+            enough=self._bets.totals[1] >= FEWEST,
+            evidence=self._bets.evidence,
+            rate=(low or measured or [rate_of(*self._bets.totals)])[0],
         )
 
 
@@ -299,20 +279,13 @@ class MemoryGuardrail:
 
     def judge(self) -> Judgement:
         """Judge whether a process took too much in the last looks."""
-        return _judgement(
+        return judgement(
             self.name,
             fails=self._over >= self._looks,
             enough=self._last is not None,
             evidence=self._over / self._looks,
             planned=self._last or 0.0,
         )
-
-
-def _judgement(
-    name: str, *, fails: bool, enough: bool, evidence: float, **numbers: float
-) -> Judgement:
-    verdict: Verdict = "fail" if fails else "pass" if enough else "inconclusive"
-    return Judgement(guardrail=name, verdict=verdict, evidence={"evidence": evidence, **numbers})
 
 
 class Margins(Struct, frozen=True, kw_only=True):
@@ -329,12 +302,12 @@ class Margins(Struct, frozen=True, kw_only=True):
     memory: float
     """The most memory, as a share of the planned size."""
     alpha: float
-    """The probability of a false alarm in all of the time that is watched."""
+    """The probability of a false alarm in each `seconds` that are watched."""
     seconds: float
-    """The length of that time."""
+    """The planned time of the phase."""
     bet_every: float
-    """Seconds between two bets. Harm that begins between two bets is found a little later; but each
-    further bet raises the threshold."""
+    """Seconds between two bets. Harm that begins between two bets is found a little later; but more bets
+    in the same time raise the threshold."""
 
 
 class Guardrails:
@@ -362,6 +335,7 @@ class Guardrails:
             *latencies,
             HitsGuardrail(least=margins.hits, alpha=alpha["hits"], bets=bets),
             MemoryGuardrail(most=margins.memory),
+            SampleRatio(holdout=margins.holdout, bets=bets),
         )
         self._next_bet = 0.0
 

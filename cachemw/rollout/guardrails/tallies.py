@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import msgspec
 
 from cachemw.engine.model.outcomes import Outcome
-from cachemw.rollout.guardrails.guardrails import Tally
+from cachemw.rollout.guardrails.measures import Tally
 
 __all__ = [
     "CONTROL",
@@ -70,6 +70,8 @@ NEITHER = frozenset(
 # STALE_IF_ERROR is served from memory, but its client first waited for the application to fail. Its
 # duration is that of a miss.
 _MISSED = TREATED - {Outcome.HIT_MEMORY, Outcome.STALE_MEMORY}
+_SAVING = frozenset(outcome for outcome in TREATED if not outcome.calls_origin)
+_REFRESHES = (Outcome.REFRESH.label,)
 _CONTROL_MISSED = frozenset({Outcome.CONTROL_MISS})
 _MOST_GONE = 1000
 """Most processes that were not seen at the last look and are still remembered (I4). When Redis has lost
@@ -232,6 +234,7 @@ def tally_of(increase: Increase, routes: Collection[str], memory: float | None) 
         missed_times=times(_MISSED),
         hits=count(increase.requests, _HITS),
         eligible=count(increase.requests, _ELIGIBLE),
+        saved=count(increase.requests, labels(_SAVING)) - count(increase.requests, _REFRESHES),
         memory=memory,
     )
 

@@ -42,6 +42,11 @@ class ShadowTier:
             if _cost(shadow) <= self._shadows.maxsize:
                 self._shadows[key] = shadow
 
+    def clear(self) -> None:
+        """Remove all shadows."""
+        with self._lock:
+            self._shadows.clear()
+
     @property
     def size(self) -> int:
         """The bytes in use."""

@@ -1,13 +1,14 @@
 """The memory tier: the entries of this process, limited by their bytes.
 
 Reading is one lookup in a dict, without a lock. All writers take one lock. `eviction` decides which
-entries make room for others. After each change the tier compares its size with the limits of `pressure`:
-it reports when pressure begins and ends, and keeps large entries for a shorter time meanwhile. The
-callbacks (`on_…`) are called after the lock was released.
+entries make room for others. At most once a second, after a change, it compares the memory that the process
+or its container uses with the limits of `pressure`: it reports when pressure begins and ends, and keeps large
+entries for a shorter time meanwhile. The callbacks (`on_…`) are called after the lock was released.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,13 @@ from typing import Protocol
 
 from cachemw.engine.model.entry import NEVER, Item
 from cachemw.stores.memory.eviction import Sieve
-from cachemw.stores.memory.pressure import Pressure, PressureChange, PressureLevel, kept_until
+from cachemw.stores.memory.pressure import (
+    Limit,
+    Pressure,
+    PressureChange,
+    PressureLevel,
+    kept_until,
+)
 
 __all__ = ["MemoryTier"]
 
@@ -28,6 +35,8 @@ TRIM_SHARE = 16
 """Free memory is returned each time that removed large bodies add up to 1/16 of the tier."""
 LEAST_TRIM = 2 << 20
 """Bytes. For less, it is not worth walking through all heaps of malloc."""
+SECONDS_PER_SAMPLE = 1.0
+"""Seconds between two readings of the memory in use. One takes about 50 µs."""
 
 
 class _Get(Protocol):
@@ -42,7 +51,7 @@ class MemoryTier:
         self,
         max_size: int,
         *,
-        planned_size: int | None = None,
+        limit: Limit | None = None,
         clock: Callable[[], float] = time.monotonic,
         is_dead: Callable[[Item], bool] = lambda entry: False,
         on_evict: Callable[[int], object] = lambda count: None,
@@ -50,9 +59,16 @@ class MemoryTier:
         on_pressure: Callable[[PressureChange], object] = lambda change: None,
         on_freed: Callable[[], object] = lambda: None,
     ) -> None:
-        """`is_dead` tells whether an entry was purged. `on_freed` is called when a trim is worth it."""
+        """Begin empty.
+
+        `limit` is the memory limit of the process or its container. Without one there is no pressure.
+        `is_dead` tells whether an entry was purged.
+        `on_freed` is called when a trim is worth it.
+        """
         self._cache = Sieve(max_size)
-        self._pressure = Pressure(max_size, planned_size)
+        self._limit = limit
+        self._pressure = None if limit is None else Pressure(limit.size)
+        self._next_sample = -math.inf
         self._is_dead = is_dead
         self._on_evict = on_evict
         self._on_refuse = on_refuse
@@ -86,8 +102,7 @@ class MemoryTier:
             before = self._cache.evictions
             try:
                 self._cache[entry.key] = entry
-                pressed = self._pressure.level
-                entry.leaves_at = self._leaves_at(entry, self._clock()) if pressed else NEVER
+                entry.leaves_at = self._leaves_at(entry, self._clock()) if self.pressure else NEVER
             except ValueError as refusal:
                 self._discard(entry.key)
                 refused = str(refusal)
@@ -159,7 +174,7 @@ class MemoryTier:
     @property
     def pressure(self) -> PressureLevel:
         """The present level of memory pressure."""
-        return self._pressure.level
+        return self._pressure.level if self._pressure else PressureLevel.NONE
 
     def __len__(self) -> int:
         return len(self._cache)
@@ -170,7 +185,7 @@ class MemoryTier:
 
     def _prune(self, now: float, limit: int) -> int:
         before = len(self._cache)
-        pressed, is_dead = self._pressure.level is not PressureLevel.NONE, self._is_dead
+        pressed, is_dead = self.pressure is not PressureLevel.NONE, self._is_dead
         for _ in range(min(limit, before)):
             key = next(self._sweep, None)
             if key is None:
@@ -203,18 +218,27 @@ class MemoryTier:
             entry.dies_at,
             size=len(entry.body),
             mean=self._cache.mean,
-            level=self._pressure.level,
+            level=self.pressure,
         )
 
     def _check_size(self) -> None:
         """After a change: report a new level of pressure, and that a trim is worth it."""
-        # Read without the lock: a missed change is found after the next one.
-        if not self._pressure.low <= self._cache.currsize < self._pressure.high:
-            with self._lock:
-                shed = self._cache.evictions + self._cut_short
-                change = self._pressure.step(self._cache.currsize, shed, self._clock())
-            if change:
-                self._on_pressure(change)
+        if self._limit and self._pressure:
+            self._check_pressure(self._limit, self._pressure)
         if self._cache.freed - self._trimmed >= self._worth_a_trim:
             self._trimmed = self._cache.freed
             self._on_freed()
+
+    def _check_pressure(self, limit: Limit, pressure: Pressure) -> None:
+        now = self._clock()
+        with self._lock:
+            if now < self._next_sample:
+                return
+            self._next_sample = now + SECONDS_PER_SAMPLE
+        used = limit.used()
+        if used is None:
+            return
+        with self._lock:
+            change = pressure.step(used, self._cache.evictions + self._cut_short, now)
+        if change:
+            self._on_pressure(change)

@@ -31,9 +31,16 @@ class Commands:
     Only for a value of a wrong type, EntryRejected("type") is raised: the server itself works.
     """
 
-    def __init__(self, nodes: Nodes, count: Callable[[EventName, str], None]) -> None:
+    def __init__(
+        self,
+        nodes: Nodes,
+        count: Callable[[EventName, str], None],
+        failed: Callable[[BaseException], None] = lambda error: None,
+    ) -> None:
+        """Call `count` for each failure, and `failed` with the error that opens a breaker."""
         self._nodes = nodes
         self._count = count
+        self._tell = failed
         self._deadline = nodes.config.deadline
         from redis.exceptions import RedisError, ResponseError
 
@@ -94,5 +101,6 @@ class Commands:
             node.breaker.failure()
             if was_closed and not node.breaker.closed:
                 self._nodes.mark_doubtful()
+                self._tell(error)
                 self._count("breaker_opened", "")
         return StoreUnavailable(f"{operation}: {type(error).__name__}")

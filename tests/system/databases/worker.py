@@ -48,6 +48,7 @@ def configuration(options: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "recording": {
             "database": options.get("recording", True),
+            # Those of `tables.FUNCTIONS` that only read; the others count as writing anything.
             "reading_functions": ["current_price", "quote_total", "search"],
         },
         "log_rate": 0,

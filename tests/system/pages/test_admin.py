@@ -153,6 +153,35 @@ def test_all_of_it_can_be_seen_and_read(
             until(browser, "Purged from this page")
 
 
+BROKEN = """
+const lines = text => {
+    const range = document.createRange()
+    range.selectNodeContents(text)
+    return new Set([...range.getClientRects()].map(rect => rect.top)).size
+}
+const texts = e => [...e.childNodes].flatMap(n => n.nodeType === 3 ? [n] : texts(n))
+return [...document.querySelectorAll('.cachemw-table .cachemw-word, .cachemw-table .n')]
+    .filter(e => texts(e).some(text => lines(text) > 1))
+    .map(e => e.outerHTML)
+"""
+
+
+@pytest.mark.parametrize("width", [1280, 1100, 800, 400])
+def test_no_word_or_number_of_the_tables_is_broken(browser: Chrome, site: Site, width: int) -> None:
+    """A long tag leaves the other columns little room: `har/d`."""
+    log_in(browser, site)
+    show(browser, width, "light")
+    browser.get(f"{site.url}{PAGE}")
+    browser.find_element(By.ID, "id_tags").send_keys(
+        "\n".join("long" * 30 + str(n) for n in range(8))
+    )
+    press(browser, "Preview")
+    until(browser, "This will purge")
+    press(browser, "Yes, purge")
+    until(browser, "Purged from this page")
+    assert browser.execute_script(BROKEN) == []
+
+
 def test_the_browser_fetches_nothing_from_elsewhere_and_complains_of_nothing(
     browser: Chrome, site: Site
 ) -> None:

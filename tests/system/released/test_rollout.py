@@ -141,7 +141,7 @@ def test_a_bad_release_is_taken_back_by_its_guardrail_with_the_others_quiet(
         proxy.normal()
         clients.stamped = False
         fleet.release("good")
-    fleet.until(lambda state: not state["check_due"], 30)
+    fleet.until(lambda state: not state["check_due"], 60)
     last = fleet.history[-1]
     print(f"{guardrail}: {last['reason']}; {last['numbers']}")
     assert last["action"] == "health check"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,6 +35,8 @@ def _no_settings_of_the_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     ):
         monkeypatch.delenv(f"CACHEMW_{name}", raising=False)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    monkeypatch.setattr(sys, "path", sys.path.copy())  # `check` adds the folder to it
 
 
 @pytest.fixture

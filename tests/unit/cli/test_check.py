@@ -8,6 +8,7 @@ import pytest
 
 from cachemw.config import config_from
 from cachemw.config.checks.warnings import DEFAULT_NAMESPACE
+from cachemw.testing.server import free_port
 
 from .running import Run, spawn
 
@@ -35,7 +36,7 @@ enabled = false
 [[routes]]
 path = "/mine"
 ttl = "250ms"
-identity = "not_here:who"
+identity = "json:loads"
 """
 
 REDIS = 'redis = "redis://app:hidden@h/0"\n'
@@ -61,7 +62,7 @@ def test_the_table_says_what_each_route_does(run: Run, write: Write) -> None:
         assert cell in search
     mine = next(line for line in lines if "/mine" in line)
     assert "250ms" in mine
-    assert "by not_here:who" in mine
+    assert "by json:loads" in mine
 
 
 def test_json_has_every_route(run: Run, write: Write) -> None:
@@ -119,7 +120,7 @@ def test_entries_that_others_could_forge_or_share_are_warned_of(
         ('personal_cookies = ["sid"]', False),
         ('cookies = []\npersonal_cookies = ["sid"]', False),
         ("cookies = []\nenabled = false", False),
-        ('identity = "who:who"', False),
+        ('identity = "json:loads"', False),
     ],
 )
 def test_a_route_that_removes_cookies_which_may_be_personal_is_warned_of(
@@ -219,6 +220,66 @@ def test_the_file_is_the_argument_or_the_variable_or_here(
     monkeypatch.setenv("CACHEMW_CONFIG", str(other))
     assert "Namespace other" in run("check").stdout
     assert "Namespace here" in run("check", "cachemw.toml").stdout
+
+
+@pytest.mark.parametrize(
+    ("identity", "said"),
+    [
+        ("not_here:who", "No module named 'not_here'"),
+        ("json:who", "module 'json' has no attribute 'who'"),
+        ("json:__name__", "is not callable"),
+        ("broken:who", "cannot be imported: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_the_configuration_names_is_imported(
+    run: Run, write: Write, tmp_path: Path, identity: str, said: str
+) -> None:
+    (tmp_path / "broken.py").write_text("1 / 0")
+    path = write(f'[[routes]]\npath = "/a"\nttl = "1s"\nidentity = "{identity}"\n')
+    line = run("check", code=1).stderr
+    assert line.startswith("cachemw.toml: routes[0].identity: ")
+    assert said in line
+    assert json.loads(run("check", path, "--json", code=1).stdout)["problems"]
+
+
+def test_a_module_in_this_folder_and_a_name_that_the_application_gives_are_accepted(
+    write: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "here.py").write_text("def who(request): return None")
+    rest = '[[routes]]\npath = "/b"\nttl = "1s"\nidentity = "given"\n'
+    write(f'[[routes]]\npath = "/a"\nttl = "1s"\nidentity = "here:who"\n{rest}')
+    assert "no mistakes" in spawn("check").stdout
+
+
+def test_redis_is_tried_only_on_demand(run: Run, write: Write, redis_url: str) -> None:
+    path = write(f'redis = "redis://:hidden@127.0.0.1:{free_port()}/0"\n')
+    assert "no mistakes" in run("check").stdout
+    failed = run("check", "--connect", code=1).stderr
+    assert "cannot be reached: connection refused: the application would go on" in failed
+    assert "hidden" not in failed
+    found = json.loads(run("check", path, "--connect", "--json", code=1).stdout)
+    assert found["problems"][0]["path"] == "redis"
+    write(f'redis = "{redis_url}"\n')
+    assert "no mistakes" in run("check", "--connect").stdout
+    write("")
+    assert "there is nothing to connect to" in run("check", "--connect", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("workers", "redis", "warned"),
+    [("4", "", True), ("1", "", False), ("many", "", False), ("4", REDIS, False)],
+)
+def test_several_workers_with_memory_alone_are_warned_of(
+    run: Run,
+    write: Write,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: str,
+    redis: str,
+    warned: bool,
+) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", workers)
+    write(f"{redis}{ROUTES}")
+    assert ("4 workers have no Redis to share" in run("check").stderr) is warned
 
 
 def test_as_a_process(write: Write) -> None:

@@ -140,9 +140,10 @@ def test_it_moves_what_processes_do_that_have_no_controller_of_their_own(
     until(lambda: site.cache.flags.states()["low"] == "canary 10%")
     run("rollout", "rollback")
     until(lambda: site.cache.flags.states()["low"] == "off")
-    until(lambda: not status(run)["check_due"], 20)
+    until(lambda: not status(run)["check_due"], 60)
     last = json.loads(run("rollout", "history", "--json").stdout)[-1]
-    assert (last["action"], last["reason"]) == ("health check", "all is well")
+    assert last["action"] == "health check"
+    assert last["reason"].startswith("inconclusive: errors: 0.00% of 0 answers failed")
     site.cache.close()
 
 

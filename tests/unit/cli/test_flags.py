@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -93,6 +94,20 @@ def test_what_this_machines_file_says_has_a_column(run: Run, flags_file: Path) -
     shown = rows(run("flags").stdout)
     assert shown["kill"] == ["off", "-", "on", "on"]
     assert shown["medium"] == ["on", "-", "-", "off"]
+
+
+def test_json_has_every_flag_and_the_revision(run: Run, fleet_file: str) -> None:
+    found = json.loads(run("flags", "--json").stdout)
+    assert found["flags"]["low"] == {
+        "configured": "on",
+        "live": None,
+        "local": None,
+        "effective": "on",
+    }
+    changed = json.loads(run("flags", "set", "low=off", "--json").stdout)
+    assert changed["revision"] == found["revision"] + 1
+    assert changed["flags"]["low"]["live"] == changed["flags"]["low"]["effective"] == "off"
+    assert json.loads(run("flags", "--json").stdout) == changed
 
 
 def test_a_running_process_takes_it_over_within_a_second(run: Run, site: Site) -> None:
@@ -199,6 +214,7 @@ def test_the_configuration_can_stand_before_or_behind_set(
         (("low",), 2, "such as low=on"),
         (("low=on", "low=off"), 2, "low is given twice"),
         (("lwo=on",), 1, "'lwo' is not a flag"),
+        (("products=off",), 2, "'products' is a route: write route:products=off"),
         (("route:nope=on",), 1, "'route:nope' is not a flag"),
         (("level:low=loud",), 1, "level:low: expected"),
         (("low=perhaps",), 1, 'low: expected "on", "off", "shadow" or a share'),

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 
 import pytest
+from click.shell_completion import ShellComplete
 
 import cachemw
+from cachemw.cli.group import group
 
-from .running import Run, spawn
+from .running import CONFIG, Run, spawn
 
 Write = Callable[[str], str]
 
@@ -76,3 +79,40 @@ def test_every_command_has_help(run: Run) -> None:
     for command in ("check", "demo", "explain", "flags", "inspect", "purge", "stats", "tags"):
         assert f"\n  {command} " in listed
         assert run(command, "--help").stdout.startswith(f"Usage: cachemw {command}")
+
+
+def test_no_summary_is_cut_at_80_columns() -> None:
+    width = {**os.environ, "COLUMNS": "80"}
+    for commands in ((), ("rollout",), ("flags",)):
+        listed = spawn(*commands, "--help", env=width).stdout.partition("Commands:")[2]
+        assert listed.strip()
+        assert "..." not in listed
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "completed"),
+    [
+        (("purge", "--route"), "", {"products", "orders", "mine"}),
+        (("inspect", "--route"), "p", {"products"}),
+        (("flags", "set"), "route:p", {"route:products="}),
+        (("flags", "set"), "low=o", {"low=on", "low=off"}),
+        (("flags", "set"), "nope=", set()),
+        (("purge", "--route"), "x", set()),
+    ],
+)
+def test_a_shell_completes_names(
+    write: Write, words: tuple[str, ...], typed: str, completed: set[str]
+) -> None:
+    write(CONFIG.format(url="redis://nowhere.invalid"))
+    assert set(complete(*words, typed=typed)) == completed
+
+
+def test_a_broken_configuration_completes_nothing(write: Write) -> None:
+    write("broken")
+    assert complete("purge", "--route", typed="") == []
+
+
+def complete(*words: str, typed: str) -> list[str]:
+    """Return what bash would offer."""
+    found = ShellComplete(group, {}, "cachemw", "_CACHEMW_COMPLETE")
+    return [each.value for each in found.get_completions(list(words), typed)]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -11,8 +12,10 @@ from collections.abc import Callable
 import pytest
 from redis import Redis
 
-from cachemw.config import load_config
-from cachemw.telemetry import fleet
+from cachemw.cli.common.printing import PrintableConsole
+from cachemw.cli.stats import _make_report, _shorten
+from cachemw.config import config_from, load_config
+from cachemw.telemetry import Counters, Gauges, Outcome, fleet
 from cachemw.telemetry.stats import Stats
 from cachemw.testing import RedisServer
 from tests.support.waiting import until
@@ -51,7 +54,10 @@ def test_the_table_is_by_route_outcome_and_tier(run: Run, site: Site) -> None:
     assert found == {"requests": "4", "hit": "2", "miss": "2", "memory": "2", "origin": "2"}
     assert table["all"]["saved"] == "2"
     assert "stored=2" in output
-    assert "log_connected=1" in output
+    assert "log_connected=1  log_partition_limit=30 s" in output
+    assert "memory_entries=2 entries" in output
+    assert "memory_max=256 MiB" in output
+    assert "queue=0 purges" in output
 
 
 def test_json_has_the_sum_and_every_process(run: Run, site: Site) -> None:
@@ -102,7 +108,7 @@ def test_watching_looks_again_waits_for_redis_and_ends_well(
         assert watching.stderr.read() == b""
 
 
-@pytest.mark.parametrize(("columns", "tables"), [(200, 1), (80, 2)], ids=["wide", "narrow"])
+@pytest.mark.parametrize(("columns", "tables"), [(200, 1), (80, 3)], ids=["wide", "narrow"])
 def test_watching_on_a_terminal_draws_until_it_is_interrupted(
     site: Site, columns: int, tables: int
 ) -> None:
@@ -187,3 +193,42 @@ def publish_one(fleet_file: str, stats: Stats) -> None:
     assert config.redis is not None
     with Redis.from_url(config.redis.url) as client:
         fleet.publish(client, config.namespace, "one", "api", stats.encode())
+
+
+def test_large_counts_fit_80_columns() -> None:
+    counters = Counters(["products", "a_route_with_a_rather_long_name"])
+    for outcome in Outcome:
+        for route in (0, 1):
+            counters.record(route, outcome, 0.123)
+    total = counters.snapshot(Gauges(memory_bytes=lambda: 1_234_567))
+    for _ in range(24):
+        total = total.merge(total)
+    process = fleet.ProcessStats(id="a", age=0.1, live=True, component="api", stats=total)
+    found = fleet.FleetStats(stats=total, processes=(process,))
+    console = PrintableConsole(width=80, file=io.StringIO())
+    console.print(_make_report(config_from({}), found, 80))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= 80
+    heads = [line for line in lines if line.startswith("┃")]
+    names = [name.strip() for line in heads for name in line.strip("┃").split("┃")]
+    assert {"requests", "hit rate", "refresh", "control", "saved"} <= set(names)
+    assert len(heads) == 3, "no head is folded"
+    (row,) = (line for line in lines if line.startswith("│ all") and "%" in line)
+    assert "M" in row
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0"),
+        (99_999, "99999"),
+        (100_000, "100k"),
+        (999_499, "999k"),
+        (999_999, "999k"),
+        (1_234_567, "1.23M"),
+        (12_345_678_901, "12.3G"),
+        (10**15, "1000T"),
+    ],
+)
+def test_a_large_count_is_shortened(count: int, shown: str) -> None:
+    assert _shorten(count) == shown

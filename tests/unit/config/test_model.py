@@ -74,7 +74,7 @@ def test_an_empty_configuration_has_the_documented_defaults() -> None:
     config = config_from({}, environ={})
     assert config == Config()
     assert (config.namespace, config.redis, config.routes) == ("default", None, ())
-    assert (config.memory.max_size, config.memory.planned_size) == (268435456, None)
+    assert (config.memory.max_size, config.memory.planned_size) == (None, None)
     assert (config.coalesce.wait, config.coalesce.hit_for_miss) == (5.0, 10.0)
     assert (config.log.partition_limit, config.log.confirm_wait, config.log.poll) == (30, 0.25, 0.5)
     assert (config.compression.threshold, config.compression.level) == (1024, 3)
@@ -82,7 +82,7 @@ def test_an_empty_configuration_has_the_documented_defaults() -> None:
     assert config.log_levels == {"low": "info", "medium": "info", "high": "info"}
     assert config.consistency == {"low": "bounded", "medium": "bounded", "high": "bounded"}
     assert (config.kill, config.x_cache) == (False, False)
-    assert (config.flags_file, config.flags_mirror) == (None, None)
+    assert (config.flags_file, config.flags_mirror) == (None, True)
     assert (config.secret, config.digest_secret) == (None, None)
     assert (config.log_rate, config.refresh_workers) == (200, 4)
 
@@ -234,6 +234,7 @@ PASSWORD = "hunter2"
         ("redis://:hunter2@h:6379/0", "redis://:***@h:6379/0"),
         ("rediss://app:hunter2@h/0", "rediss://app:***@h/0"),
         ("redis://app:hun@hunter2@h", "redis://app:***@h"),
+        ("redis://hunter2@h", "redis://***@h"),
         ("redis://h/0?password=hunter2&db=1", "redis://h/0?password=***&db=1"),
         ("redis://h?ssl_keyfile_PASSWORD=hunter2", "redis://h?ssl_keyfile_PASSWORD=***"),
         ("unix://app:hunter2@/run/redis.sock?db=1", "unix://app:***@/run/redis.sock?db=1"),

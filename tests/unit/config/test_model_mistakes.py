@@ -38,11 +38,51 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "unknown key with nothing near": (
         "[memory]\nzzz = 1",
-        ["memory.zzz: unknown key; the keys here are max_size, planned_size, shadow_size"],
+        [
+            "memory.zzz: unknown key; the keys here are max_size, planned_size, process_limit, shadow_size"
+        ],
     ),
     "unknown key in a route": (
         route('tag = ["a"]'),
         ['routes[0].tag: unknown key, did you mean "tags"?'],
+    ),
+    "a key of the whole file in a route": (
+        route('redis = "redis://localhost/0"'),
+        [
+            "routes[0].redis: unknown key here: write redis at the top of the file, above the first [table]"
+        ],
+    ),
+    "a key of a table at the top": (
+        'partition_limit = "1m"',
+        ["partition_limit: unknown key here: write partition_limit below [log]"],
+    ),
+    "a key of two tables at the top": (
+        'max_size = "1MiB"',
+        ["max_size: unknown key here: write max_size below [memory] or [kinds.NAME] or [[routes]]"],
+    ),
+    "a key of another table": (
+        '[memory]\npoll = "1s"',
+        ["memory.poll: unknown key here: write poll below [log]"],
+    ),
+    "a size in the units of disks": (
+        '[memory]\nmax_size = "256MB"',
+        [
+            'memory.max_size: expected a size such as "512KiB", "2MiB", "1GiB" or a number of bytes,'
+            ' got "256MB": write "256MiB"'
+        ],
+    ),
+    "a duration with a long unit": (
+        '[log]\npartition_limit = "30 Seconds"',
+        [
+            'log.partition_limit: expected a duration such as "250ms", "30s", "5m", "1h", "2d" or a number of'
+            ' seconds, got "30 Seconds": write "30s"'
+        ],
+    ),
+    "a lifetime with a long unit": (
+        route(ttl='ttl = "5min"'),
+        [
+            'routes[0].ttl: expected a duration such as "30s" or "5m", or "response", got "5min": write "5m"'
+        ],
     ),
     "unknown key in a kind": (
         '[kinds.product]\ntl = "1m"',
@@ -93,7 +133,10 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         [f'namespace: expected 1 to 64 letters, digits, dashes or underscores, got "{"x" * 59}…"'],
     ),
     "a table that is none": ("memory = 5", ["memory: expected a table, got 5"]),
-    "a list that is none": ("[routes]\npath = 1", ["routes: expected a list, got a table"]),
+    "a list that is none": (
+        "[routes]\npath = 1",
+        ["routes: expected a list, got a table: write [[routes]], in double brackets, for each"],
+    ),
     "a route that is no table": ("routes = [3]", ["routes[0]: expected a table, got 3"]),
     "a switch that is a word": ('x_cache = "yes"', ['x_cache: expected true or false, got "yes"']),
     "kill that is a number": ("kill = 1", ["kill: expected true or false, got 1"]),
@@ -107,7 +150,10 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         "[compression]\nlevel = 20",
         ["compression.level: expected a whole number from 1 to 19, got 20"],
     ),
-    "a duration with a space": ('[coalesce]\nwait = "5 s"', [f'coalesce.wait: {DURATION}"5 s"']),
+    "a duration with a space": (
+        '[coalesce]\nwait = "5 s"',
+        [f'coalesce.wait: {DURATION}"5 s": write "5s"'],
+    ),
     "a negative duration": ("[log]\npoll = -1", [f"log.poll: {DURATION}-1"]),
     "a poll that Redis would round to for ever": (
         "[log]\npoll = 0.0004",
@@ -118,7 +164,10 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         '[redis]\nurl = "redis://h"\ndeadline = 0',
         ["redis.deadline: expected a duration above zero, got 0"],
     ),
-    "decimal megabytes": ('[memory]\nmax_size = "2MB"', [f'memory.max_size: {SIZE}"2MB"']),
+    "decimal megabytes": (
+        '[memory]\nmax_size = "2MB"',
+        [f'memory.max_size: {SIZE}"2MB": write "2MiB"'],
+    ),
     "no memory": ("[memory]\nmax_size = 0", ["memory.max_size: expected a size above zero, got 0"]),
     "more planned than allowed": (
         '[memory]\nmax_size = "1MiB"\nplanned_size = "2MiB"',

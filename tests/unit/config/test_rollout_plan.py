@@ -32,7 +32,7 @@ NO_NAME = "phases[0].name: is required: The name of the phase, unique in the pla
 NO_RISKS = "phases[0].risks: is required: The risk classes whose routes it turns on."
 NO_DURATION = (
     "phases[0].duration: is required: "
-    "How long the phase is watched in all. Each step gets an equal part of it."
+    "How long the phase is watched fully on. Each step before takes an equal part of this time."
 )
 
 

@@ -93,7 +93,7 @@ AFTERWARDS: dict[str, Callable[[HttpRequest], Any]] = {
 def test_a_refresh_sends_each_signal_once(
     door: Any, afterwards: str, raising: bool, signals: Signals, clock: FakeClock
 ) -> None:
-    # Guards: `arefresh_of` sends `request_started`; `stood_in` moves the clean-up of what it replaces.
+    # Guards: `_arefresh_of` sends `request_started`; `stood_in` moves the clean-up of what it replaces.
     threads: list[int] = []
     answers = [AFTERWARDS["a page"], AFTERWARDS[afterwards]]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cachemw.invalidation.local import LocalLog
 from cachemw.invalidation.purges import Purge
 from cachemw.invalidation.recent_purges import PastPurge, RecentPurges
@@ -26,6 +28,20 @@ def test_no_more_are_remembered_than_there_is_room_for() -> None:
     assert [purge.at for purge in newest] == [999 - index for index in range(100)]
     assert newest[0].tags == tuple(f"999:{index}" for index in range(10))
     assert {purge.more for purge in newest} == {990}
+
+
+@pytest.mark.parametrize("tags", [("db:?", "db:shop:1"), ("db:*",)])
+def test_purges_of_a_recorder_leave_room_for_the_others(tags: tuple[str, ...]) -> None:
+    recent = RecentPurges()
+    recent.add(Purge(tags=("by:hand", "db:shop:1")), 1.0)
+    for number in range(1000):
+        recent.add(Purge(tags=tags), 2.0 + number)
+    recent.add(Purge(tags=None), 2000.0)
+    newest = recent.newest_first()
+    assert [purge.recorded for purge in newest] == [False, *[True] * 100, False]
+    assert [purge.at for purge in newest] == [2000.0, *(1001.0 - n for n in range(100)), 1.0]
+    recent.clear()
+    assert recent.newest_first() == []
 
 
 def test_the_log_of_one_process_tells_when_by_the_clock_it_was_given() -> None:

@@ -23,7 +23,7 @@ from .plans import AT, BY, plan, written
 
 ROUTES = {"pages": "low", "products": "medium", "orders": "high"}
 STEPS = {
-    "duration": 90,
+    "duration": 75,  # 25 s in shadow, 25 s as a canary, 75 s on
     "interval": 1,
     "steps": ["shadow", "canary 10%", "on"],
     "watch": ["errors", "latency", "misses", "hits", "memory"],
@@ -175,6 +175,34 @@ def test_a_health_check_follows_a_rollback_by_itself() -> None:
     assert (last.action, last.reason) == ("health check", "all is well")
     assert last.numbers["errors"]["well"] is True
     assert site.controller.turn() is None
+
+
+def health_check(site: Site, requests: int) -> tuple[Record, int]:
+    """Give the record of the health check after a rollback, and the seconds until it was there."""
+    site.until(lambda state: state.step == 2)
+    plan_ = plan_of(site.state)
+    site.store.commit(lambda state: roll_back(state, plan_, AT, BY, ""))  # type: ignore[arg-type]
+    for seconds in range(1, 100):
+        site.seconds(1, requests=requests)
+        if not site.state.check_due:
+            return site.told[-1], seconds
+    raise AssertionError("no health check")
+
+
+@pytest.mark.parametrize(
+    ("requests", "reason", "least", "most"),
+    [
+        (100, "all is well", 6, 12),
+        (20, "all is well", 12, 24),
+        (1, "inconclusive: errors:", 30, 45),
+    ],
+)
+def test_a_health_check_waits_for_answers_to_judge_by(
+    requests: int, reason: str, least: int, most: int
+) -> None:
+    record, seconds = health_check(Site().start(), requests)
+    assert record.reason.startswith(reason)
+    assert least <= seconds <= most
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from cachemw.rollout.decisions import LookResult, decide
-from cachemw.rollout.guardrails.guardrails import Judgement, Verdict
+from cachemw.rollout.guardrails.measures import Judgement, Verdict
 from cachemw.rollout.state import Group, Move, ShadowCounts, State
 
 from .plans import AT, BY, begun, plan, written
@@ -41,6 +41,15 @@ def test_before_its_time_is_over_a_step_goes_on_being_watched() -> None:
     move = look(at(watched=3.0))
     assert (move.state.watched, move.state.phase_watched) == (4.0, 1.0)
     assert (move.record, move.flags) == (None, {})
+
+
+@pytest.mark.parametrize(("step", "seconds"), [(0, 40 / 3), (1, 40 / 3), (2, 40)])
+def test_the_last_step_is_watched_for_the_whole_duration(step: int, seconds: float) -> None:
+    seen = LookResult(seconds=1.0, judged=judged(), shadow={"pages": ShadowCounts(hits=30)})
+    early = look(at(step=step, watched=seconds - 1.5), seen)
+    assert (early.state.phase, early.state.step) == (0, step)
+    late = look(at(step=step, watched=seconds - 0.5), seen)
+    assert (late.state.phase, late.state.step) == ((0, step + 1) if step < 2 else (1, 0))
 
 
 def test_when_its_time_is_over_and_everything_passes_it_goes_on() -> None:
@@ -106,6 +115,26 @@ def test_without_evidence_it_holds_says_so_once_and_then_pauses() -> None:
     ]
     assert "latency" in state.reason
     assert state.step == 1
+
+
+@pytest.mark.parametrize("group", ["phase", "before"])
+def test_a_broken_holdout_is_said_once_passes_no_step_and_rolls_nothing_back(group: Group) -> None:
+    broken = Judgement(
+        guardrail="holdout", verdict="fail", evidence={"drawn": 0.01, "planned": 0.05}
+    )
+    groups = judged()
+    seen = LookResult(seconds=4.0, judged={**groups, group: (*groups["phase"], broken)})
+    state, said = at(watched=STEP), []
+    for _ in range(6):
+        move = look(state, seen)
+        state = move.state
+        said += [move.record] if move.record else []
+    assert [record.action for record in said] == ["warn", "hold", "pause"]
+    assert said[0].reason.startswith(
+        "the holdout is broken: 1.00% of the compared requests went past the cache, and 5.00% were to be"
+    )
+    assert said[2].reason == "not enough evidence: the holdout is broken in 10 s"
+    assert (state.step, state.status) == (1, "paused")
 
 
 def test_evidence_that_comes_late_still_counts() -> None:

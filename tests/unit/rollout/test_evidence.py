@@ -12,7 +12,7 @@ from cachemw.rollout.evidence import Evidence
 from cachemw.rollout.state import Look, ShadowCounts, State
 from cachemw.telemetry.events import BOUNDS
 from cachemw.telemetry.fleet import ProcessStats
-from cachemw.telemetry.stats import Stats
+from cachemw.telemetry.stats import Histogram, Stats
 
 from .plans import begun, plan
 
@@ -36,6 +36,42 @@ def looks(state: State, *counted: dict[str, Any]) -> dict[str, ShadowCounts]:
     for each in counted:
         seen = found.look(state, fleet(**each), 1.0)
     return {name: each for name, each in seen.shadow.items() if each != ShadowCounts()}
+
+
+COLD = {"watched": 0.0, "phase_watched": 0.0}
+WARM = {"watched": 3.5, "phase_watched": 3.5}
+
+
+@pytest.mark.parametrize(
+    ("changed", "counts"),
+    [
+        (COLD, False),
+        (WARM, True),
+        ({**WARM, "step_began": 3.0}, False),  # a later step is cold again
+        ({**COLD, "phase_watched": 3.5, "status": "paused"}, True),
+    ],
+    ids=["cold", "warm", "cold again", "paused before it was warm"],
+)
+def test_in_the_warm_up_only_failures_and_memory_count(
+    changed: dict[str, Any], counts: bool
+) -> None:
+    """Fails without `_without_cold`, and where the warm-up stands still while the rollout does."""
+    taken = Histogram(buckets=(7, *(0,) * len(BOUNDS)), total_ns=7)
+    served = {"hit_memory": 6, "control_miss": 4}
+    counted = {
+        "requests": {"orders": served},
+        "failures": {"orders": {"hit_memory": 2, "control_miss": 1}},
+        "durations": {"orders": dict.fromkeys(served, taken)},
+    }
+    found, state = evidence(), replace(begun(), step=1, **changed)
+    found.look(state, fleet(), 1.0)
+    seen = found.look(state, fleet(**counted), 1.0).look
+    assert seen is not None
+    tally = seen.tallies["phase"]
+    assert (tally.treated_failed, tally.control_failed, tally.treated) == (2, 1, 6)
+    assert tally.saved == (6 if counts else 0)
+    judged = (tally.hits, tally.eligible, sum(tally.treated_times), sum(tally.control_times))
+    assert judged == ((6, 6, 7, 7) if counts else (0, 0, 0, 0))
 
 
 def test_reasons_and_places_are_of_the_phases_routes_and_since_it_began() -> None:

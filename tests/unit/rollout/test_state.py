@@ -55,6 +55,12 @@ def test_each_step_lets_in_more_then_comes_the_next_phase() -> None:
     ]
 
 
+def test_a_step_knows_when_it_began() -> None:
+    after = go(moves.advance, at(0, 1, watched=9.0, phase_watched=30.0)).state
+    assert (after.watched, after.phase_watched, after.step_began) == (0.0, 30.0, 30.0)
+    assert go(moves.advance, at(0, 2, phase_watched=30.0, step_began=9.0)).state.step_began == 0.0
+
+
 def test_a_phase_begins_with_evidence_of_its_own() -> None:
     before = at(0, 2, watched=9.0, phase_watched=30.0, reported=("hold",))
     after = go(moves.advance, before).state

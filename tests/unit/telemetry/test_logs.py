@@ -206,8 +206,15 @@ def test_second_caches_are_warned_of_once_and_their_memory_is_bounded(lines: Lin
 @pytest.mark.parametrize(
     ("say", "message"),
     [
-        (lambda logs: logs.breaker_opened(5), "event=breaker_opened failures=5"),
-        (lambda logs: logs.breaker_closed(2.5), "event=breaker_closed seconds=2.5"),
+        (
+            lambda logs: logs.redis_error("redis://h/0", "cannot be reached: no route"),
+            'event=redis_error redis=redis://h/0 error="cannot be reached: no route"',
+        ),
+        (lambda logs: logs.breaker_opened("redis://h"), "event=breaker_opened redis=redis://h"),
+        (
+            lambda logs: logs.breaker_closed("redis://h", 2.5),
+            "event=breaker_closed redis=redis://h seconds=2.5",
+        ),
         (lambda logs: logs.log_lost("TimeoutError"), "event=log_lost error=TimeoutError"),
         (lambda logs: logs.log_regained(3.0, 7), "event=log_regained seconds=3.0 records=7"),
     ],

@@ -184,7 +184,7 @@ def test_gauges_are_read_at_collection_and_a_failing_one_is_left_out(
     assert found["cachemw.memory.usage"] == {(): 60}
     assert found["cachemw.log.age"] == {(): 1.5}
     assert found["cachemw.flags.revision"] == {(): 7}
-    assert "cachemw.store.queue" not in found
+    assert "cachemw.log.queue" not in found
 
 
 def test_registering_twice_exports_once(

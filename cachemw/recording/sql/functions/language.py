@@ -63,8 +63,7 @@ class SqlLanguage:
     ) -> CallEffects:
         """Return what calls may do.
 
-        `aliases`: how often a name is an alias with columns. So many of the calls by this name that may be
-        aliases are none.
+        `aliases`: how often a name is an alias with columns. So many of what looks like its calls are none.
         """
         left = Counter(aliases)
         reads = writes = False
@@ -75,7 +74,7 @@ class SqlLanguage:
             )
             if effect == "none":
                 continue
-            if not call.is_sure and not call.schema and left[call.name.lower()] > 0:
+            if not call.schema and left[call.name.lower()] > 0:
                 left[call.name.lower()] -= 1
                 continue
             reads = True

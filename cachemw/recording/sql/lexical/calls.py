@@ -1,8 +1,8 @@
 """The calls of functions in a statement, found by how they are written: a name before a bracket.
 
 A name before a bracket is no call where it stands for a keyword, a type, a new name with columns (`AS t (a)`,
-`WITH t (a) AS`), or a table that is written (`INTO t (a)`). An alias may also stand without `AS`. Such a name
-follows an operand, so it is reported with `is_sure` false: the syntax tree tells whether it is an alias.
+`WITH t (a) AS`), or a table that is written (`INTO t (a)`). An alias may also stand without `AS`, behind an
+operand. It is reported, with `is_sure` false: only the syntax tree tells whether it is an alias.
 """
 
 from __future__ import annotations

@@ -22,14 +22,21 @@ FUNCTION = "cachemw_f"
 """The name that calls get."""
 
 _OWN_SYNTAX = frozenset({
-    "array", "cast", "char", "convert", "exists", "extract", "group_concat", "interval",
-    "json_array", "json_arrayagg", "json_exists", "json_object", "json_objectagg", "json_query",
-    "json_table", "json_value", "match", "normalize", "overlay", "position", "row",
-    "string_agg", "substr", "substring", "treat", "trim", "try_cast", "try_convert", "values",
-    "weight_string", "xmlagg", "xmlconcat", "xmlelement", "xmlexists", "xmlforest", "xmlparse",
-    "xmlpi", "xmlroot", "xmlserialize", "xmltable", "unnest",
+    "array", "cast", "convert", "exists", "interval", "json_table", "match", "row", "try_cast",
+    "try_convert", "unnest", "values", "xmltable",
 })  # fmt: skip
-"""Functions whose arguments are not only separated by commas, or that are no functions to the parser."""
+"""Functions that the parser must read by their names."""
+_MAY_HAVE_OWN_SYNTAX = frozenset({
+    "char", "extract", "group_concat", "json_array", "json_arrayagg", "json_exists",
+    "json_object", "json_objectagg", "json_query", "json_value", "overlay", "position",
+    "substr", "substring", "treat", "trim", "weight_string", "xmlelement", "xmlexists",
+    "xmlforest", "xmlparse", "xmlpi", "xmlroot", "xmlserialize",
+})  # fmt: skip
+_WORDS_OF_OWN_SYNTAX = frozenset({
+    "as", "both", "content", "document", "for", "from", "in", "key", "leading", "name", "on",
+    "passing", "placing", "returning", "separator", "trailing", "using", "value",
+})  # fmt: skip
+"""Words between the arguments of these others: `TRIM(BOTH 'x' FROM y)`, `CHAR(77 USING utf8mb4)`."""
 
 _BINARY, _UNARY = Word("sign", "&"), Word("sign", "-")
 _INTO, _FROM = Word("word", "INTO", "into"), Word("word", "FROM", "from")
@@ -66,12 +73,14 @@ def write_text(words: Words, calls: Iterable[FunctionCall]) -> str:
 
 
 def _has_own_syntax(words: Words, call: FunctionCall) -> bool:
-    if call.schema or call.name not in _OWN_SYNTAX:
-        return False
-    if call.name != "char":
-        return True
-    end = words.partner.get(call.place + 1, 0)  # CHAR(77 USING utf8mb4)
-    return any(words.word(place) == "using" for place in range(call.place, end))
+    if call.schema or call.name not in _MAY_HAVE_OWN_SYNTAX:
+        return not call.schema and call.name in _OWN_SYNTAX
+    place, end = call.place + 2, words.partner.get(call.place + 1, 0)
+    while place < end:
+        if words.word(place) in _WORDS_OF_OWN_SYNTAX or words.sign(place) == ":":
+            return True
+        place = max(place, words.partner.get(place, 0)) + 1
+    return False
 
 
 # -- PostgreSQL --------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ _STAND_INS = re.compile(f"[{MARK}{_END}{STRING}{NAME}]")
 _SIMPLE_STRING = re.compile(r"'[^'%\\\n]{0,100}'")
 """Strings that may be a key in a tag. The others only make the text longer."""
 _SIMPLE_NAME = re.compile(r"\W(?!OR\W)[\w$]*\W", re.IGNORECASE)
-"""Quoted names that nothing in can be taken for SQL: of letters and digits, and not the word that is folded."""
+"""Quoted names that cannot be taken for SQL: of letters and digits, and not the word `OR`."""
 
 
 def normalise_text(text: str, dialect: str | None) -> NormalisedText | None:

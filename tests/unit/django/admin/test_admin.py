@@ -230,6 +230,22 @@ def test_the_last_purges_are_shown_of_every_kind(open_shop: OpenShop, redis_url:
     assert "and 1 more" in purges
 
 
+def test_purges_by_changes_of_data_do_not_push_out_the_others(open_shop: OpenShop) -> None:
+    shop = open_shop()
+    shop.cache.purge(tags=["by:hand"])
+    for number in range(150):
+        shop.cache._core.purger.invalidate(("db:?", f"db:shop:{number}"))
+    purges, _, recorded = (
+        text(page(shop.login("view_cache")))
+        .partition("Last purges")[2]
+        .partition("Purges by changes of data: the last 20")
+    )
+    assert "hard by:hand" in purges
+    assert "db:" not in purges
+    assert "db:shop:149" in recorded
+    assert "db:shop:129" not in recorded
+
+
 @pytest.mark.parametrize("memory_only", [False, True], ids=["redis", "memory only"])
 def test_everything_that_a_client_wrote_is_text(
     open_shop: OpenShop, redis_url: str, memory_only: bool

@@ -19,6 +19,7 @@ from django.db.models.signals import post_save, pre_save
 from django.test import override_settings
 
 from cachemw.django import get_cache, registry
+from cachemw.django.recording import connections as connections_observed
 from cachemw.django.recording import inserted_keys, recorder
 from cachemw.django.recording import schema as schemas
 from cachemw.recording.sql.written_rows import Changes
@@ -428,7 +429,7 @@ def test_a_transaction_of_which_only_the_driver_knows_is_purged_at_once_and_when
 
 def observers() -> int:
     with connection.cursor() as cursor:
-        return type(cursor).__mro__.count(recorder._Statements)
+        return type(cursor).__mro__.count(connections_observed.Statements)
 
 
 def test_a_connection_has_one_observer_however_often_it_is_made(purges: Purges) -> None:

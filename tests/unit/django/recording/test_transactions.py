@@ -5,14 +5,17 @@ from __future__ import annotations
 import unittest
 from collections.abc import Callable
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection, connections, transaction
 from django.db.transaction import TransactionManagementError
 from django.test import Client, TestCase, override_settings
 
+from cachemw.django.recording.transactions import Transaction
 from cachemw.recording.context import Recording, current
+from cachemw.recording.sql.written_rows import Changes
 from tests.unit.django import urls
 from tests.unit.django.conftest import Purges, models
 
@@ -302,3 +305,43 @@ def test_with_a_transaction_around_each_request_the_commit_purges(goods: None) -
             assert "; hit" in client.get("/products/1").headers["Cache-Status"]
             client.post(f"/rename/1/{name}")
             assert client.get("/products/1").content.decode() == name
+
+
+# Databases that commit unasked ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("statement", "commits"),
+    [
+        ("CREATE INDEX i ON shop_shop (name)", True),
+        ("CREATE TABLE spare (id integer)", True),
+        ("CREATE TABLE shop_shop (id integer)", True),  # it fails
+        ("SELECT 1", False),
+        ("UPDATE shop_shop SET name = 'x'", False),
+        ("SAVEPOINT a", False),
+    ],
+)
+def test_what_a_definition_commits_is_purged_though_it_is_rolled_back(
+    statement: str, commits: bool, purges: Purges, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MySQL commits before and after a change of structure; no rollback undoes what was written before."""
+    with suppress(ValueError), transaction.atomic():
+        write(1)
+        monkeypatch.setattr(type(connections["default"]), "vendor", "mysql")
+        with suppress(Exception):
+            sql(statement)
+        monkeypatch.undo()
+        raise ValueError
+    assert any(P in each for each in purges.all) == commits
+
+
+def test_switching_autocommit_off_by_a_statement_begins_a_transaction(purges: Purges) -> None:
+    found = Transaction(purges.all.append)  # type: ignore[arg-type]
+    mysql = SimpleNamespace(vendor="mysql", autocommit=True, in_atomic_block=False, connection=None)
+    changes = Changes()
+    changes.add_everything()
+    found.note_savepoint(mysql, "SET autocommit = 0")
+    found.note_write(mysql, changes)
+    assert purges.all == [("db:*",)]
+    found.note_end(mysql, "SET autocommit = 1")
+    assert purges.all == [("db:*",)] * 2

@@ -11,7 +11,7 @@ import pytest
 
 from cachemw.recording.sql import statements
 from cachemw.recording.sql.lexical.parsing import parse
-from cachemw.recording.sql.observed import OPAQUE, Observed
+from cachemw.recording.sql.observed import OPAQUE, Constant, Observed
 from cachemw.recording.sql.statements import observe
 from tests.unit.recording.sql.brief import brief, opaque, read
 
@@ -363,6 +363,45 @@ def test_long_lists_are_parsed_as_short_ones(case: str, parses: list[str]) -> No
         assert read(f'SELECT * FROM "a" WHERE {LONG[case](n)} ORDER BY i') == {"a"}
     assert len(parses[0]) < 400
     assert len(parses) <= 2  # the last value is another
+
+
+def _values(sql: str, table: str, vendor: str = "postgresql") -> set[object]:
+    """Return the parameters and constants that the rows of a table are restricted to."""
+    observed = observe(sql, vendor)
+    (seen,) = (each for each in observed.reads if each.table == table)
+    found: set[object] = set()
+    for equals in seen.equals:
+        for value in equals.values:
+            found |= (
+                {value.value} if isinstance(value, Constant) else {*observed.groups[value.group]}
+            )
+    return found
+
+
+def test_alternatives_of_another_query_are_not_folded_with_these() -> None:
+    sql = (
+        "SELECT * FROM a WHERE x OR id = %s OR y UNION"
+        " SELECT * FROM b WHERE id = %s OR id = %s OR id = %s"
+    )
+    assert _values(sql, "b") == {1, 2, 3}
+
+
+def test_alternatives_in_other_brackets_are_not_folded_with_these() -> None:
+    sql = "SELECT * FROM a WHERE (id = %s OR id = %s) AND (x = %s OR id = %s) AND (x = %s OR y)"
+    assert _values(sql, "a") == {0, 1}
+    assert observe(sql, "postgresql").groups == ((0,), (1,), (2,), (3,), (4,))
+
+
+def test_alternatives_about_other_columns_are_not_folded_with_these() -> None:
+    columns = ['"my id"', '"my x"'] * 4
+    sql = f"SELECT * FROM a WHERE {' OR '.join(f'{each} = %s' for each in columns)}"
+    assert read(sql) == {"a"}
+
+
+def test_the_values_of_few_alternatives_stay_known() -> None:
+    sql = "SELECT * FROM a WHERE s = 'a' OR s = 'b' OR s = 'c' OR s = 'd' OR s = 'b'"
+    assert _values(sql, "a") == {"a", "b", "c", "d"}
+    assert _values("SELECT * FROM a WHERE s IN ('a', 'b', 'c', 7)", "a") == {"a", "b", "c", 7}
 
 
 def test_comments_do_not_make_a_text_another(parses: list[str]) -> None:

@@ -44,14 +44,14 @@ HARMLESS = {
         "TIMESTAMPDIFF(DAY, x, y), GET_FORMAT(DATE, 'USA'), INTERVAL(1, 2), DATE_ADD(x, INTERVAL 1 DAY)",
         "JSON_EXTRACT(x, '$.a'), x->'$.a', x->>'$.b', ST_X(y), UUID(), LAST_INSERT_ID(), NEXTVAL(s)",
         "MATCH(x, y) AGAINST ('z' IN BOOLEAN MODE)",
-        "ANY_VALUE(x), JSON_COMPACT(y)",
+        "ANY_VALUE(x), JSON_COMPACT(y), JSON_OBJECT('a', x), TRIM(y), SUBSTRING(z, 1, 2)",
     ],
     "sqlite": [
         "iif(x, y, z), total(x), group_concat(x, ',' ORDER BY y), printf('%d', x), [upper](y)",
         "CAST(x AS VARCHAR(10)), json_extract(x, '$.a'), x -> '$.b', unixepoch(), last_insert_rowid()",
         "django_date_trunc('day', x, 'UTC', 'UTC'), x REGEXP 'y', md5(x), stddev_pop(y)",
         "row_number() OVER w, count(*) FILTER (WHERE x)",
-        "concat_ws(x, y), unhex(z), jsonb(x)",
+        "concat_ws(x, y), unhex(z), jsonb(x), json_object('a', y), trim(z), substr(x, 1, 2)",
     ],
     "oracle": ["NVL(x, 1), TO_CHAR(y, 'z'), DBMS_LOB.SUBSTR(x, 1, 2), LISTAGG(x)"],
     "microsoft": ["CONVERT(varchar(10), x), DATEADD(day, 1, y), COUNT_BIG(*), HASHBYTES('a', z)"],
@@ -116,6 +116,12 @@ UNKNOWN = {
         ("SELECT * FROM ROWS FROM (unnest(x), f(1)) AS q(a, b)", "f"),
         ("SELECT * FROM f(1) AS (a int)", "f"),
         ("SELECT * FROM g(1) f(x)", "g"),
+        ("SELECT f(1) FROM a f(x)", "f"),
+        ("SELECT s.f(1) FROM a f(x)", "s.f"),
+        ("SELECT f(1) FROM a AS f(x)", "f"),
+        ("WITH f(x) AS (SELECT 1) SELECT f(1) FROM f", "f"),
+        ("SELECT * FROM a, f(x) AS (y int)", "f"),
+        ("SELECT DISTINCT ON (x) filter(y) FROM a", "filter"),
         ("SELECT DISTINCT ON (x) f(y) FROM a", "f"),
         ("SELECT f(x ORDER BY y) FILTER (WHERE z) OVER () FROM a", "f"),
         ("SELECT f(0.5) WITHIN GROUP (ORDER BY x) FROM a", "f"),
@@ -170,6 +176,8 @@ def test_any_other_may_read_and_write_anything(vendor: str, sql: str, name: str)
         ("sqlite", "SELECT total_of(5)", "total_of"),
         ("sqlite", "SELECT * FROM fts('x')", "fts"),
         ("sqlite", "SELECT * FROM a WHERE x IN f(1)", "f"),
+        ("sqlite", "SELECT x GLOB f(y) FROM a AS f(z)", "f"),
+        ("sqlite", "WITH f(z) AS (SELECT 1) SELECT x GLOB f(y) FROM f", "f"),
         ("microsoft", "SELECT dbo.total_of(x) FROM a", "dbo.total_of"),
         ("postgresql", "EXPLAIN SELECT f()", ""),
     ],
@@ -196,6 +204,11 @@ def test_a_built_in_function_that_reads_tables_writes_none(vendor: str, call: st
     observed = observe(f"SELECT {call}", vendor)
     assert brief(observed) == ({"?"}, set())
     assert observed.unknown_functions == ()
+
+
+def test_mysql_may_call_a_function_to_explain_a_query() -> None:
+    assert observe("EXPLAIN SELECT * FROM (SELECT f()) x", "mysql").unknown_write
+    assert not observe("EXPLAIN UPDATE a SET x = 1", "mysql").changes
 
 
 def test_a_function_of_sql_server_that_runs_queries_elsewhere_may_write() -> None:
@@ -228,6 +241,13 @@ def test_an_application_declares_its_functions(call: str, wanted: set) -> None:
 @pytest.mark.parametrize("call", ["price(x)", "my.price(x)", "best_of(x)", "totals(x)", "f(x)"])
 def test_no_more_than_what_it_declares_is_known(call: str) -> None:
     assert observe(f"SELECT {call} FROM a", "postgresql", DECLARED).unknown_write
+
+
+def test_a_call_among_others_that_look_alike_is_seen() -> None:
+    functions = KnownFunctions(pure=("my-f",))
+    calls = ['"my-f"(x)', '"my-g"(x)', '"my-f"(x)', '"my-f"(x)', '"my-f"(x)']
+    observed = observe(f"SELECT * FROM a WHERE {' OR '.join(calls)}", "postgresql", functions)
+    assert observed.unknown_functions == ("my-g",)
 
 
 def test_two_caches_may_know_different_functions() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import threading
 from collections import Counter
@@ -11,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from cachemw import Cache
-from cachemw.rollout.flags.files import Mirror
+from cachemw.rollout.flags.files import Mirror, MirrorAge
 from cachemw.rollout.flags.flags import ConfiguredFlags, Flags
-from cachemw.rollout.flags.live import LiveFlags, write_document
+from cachemw.rollout.flags.live import LiveFlags, read_document, write_document
 
 ROUTES = [{"name": "products", "path": "/products/{id}", "ttl": "60s", "risk": "low"}]
 
@@ -182,3 +183,78 @@ def test_no_thread_of_the_callers_writes_it(
     alone.flags.set(low="off")
     assert written.wait(10)
     assert writers == ["cachemw-flags"]
+
+
+# -- the age ---------------------------------------------------------------------------------------
+
+
+def aged(path: Path, days: float, **classes: str) -> Flags:
+    """Return the flags of a process that starts with a mirror of this age, its configuration low=shadow."""
+    document = {
+        "namespace": "shop",
+        "flags": {"revision": 3, "classes": classes, "kill": False},
+        "heard": 1e9 - days * 86400,
+    }
+    path.write_text(json.dumps(document))
+    flags = Flags(
+        [],
+        ConfiguredFlags(classes={"low": "shadow"}),
+        exchange=lambda change: None,
+        known=False,
+    )
+    age = MirrorAge(now=lambda: 1e9)
+    Mirror(str(path), "shop", flags, lambda event, reason: None, age=age).load()
+    return flags
+
+
+def test_a_young_mirror_is_knowledge_and_may_turn_on(path: Path) -> None:
+    flags = aged(path, 0.9, low="on", high="off")
+    assert flags.known
+    assert (flags.states()["low"], flags.states()["high"]) == ("on", "off")
+
+
+@pytest.mark.parametrize("days", [1.1, 400, -1])
+def test_any_other_mirror_turns_off_and_not_on(path: Path, days: float) -> None:
+    # Guard: `_restricting` in `Flags.restore`. A mirror of tomorrow has a wrong clock.
+    flags = aged(path, days, low="on", high="off")
+    assert not flags.known
+    flags.answered(None)  # Redis is empty: as configured, and what the mirror turns off
+    assert (flags.states()["low"], flags.states()["high"]) == ("shadow", "off")
+    told = read_document(flags.newest(None))
+    assert told is not None
+    assert (told.revision, told.classes) == (4, {"high": "off"})
+
+
+def test_an_old_mirror_gives_way_to_redis_at_the_same_revision(path: Path) -> None:
+    flags = aged(path, 2, low="on")
+    flags.answered(write_document(LiveFlags(revision=3, classes={"low": "on"})))
+    assert flags.states()["low"] == "on"
+
+
+def test_a_mirror_is_renewed_while_redis_agrees(path: Path) -> None:
+    heard = 1e9
+    age = MirrorAge(lambda: heard, now=lambda: heard)
+    mirror = Mirror(str(path), "shop", flags_at(1), lambda event, reason: None, age=age)
+    mirror.save()
+    before = path.read_bytes()
+    heard += 60
+    mirror.save()
+    assert path.read_bytes() == before
+    heard += 86400 / 24
+    mirror.save()
+    assert json.loads(path.read_bytes())["heard"] == heard
+
+
+def test_a_disk_that_cannot_be_written_is_one_warning(tmp_path: Path) -> None:
+    warned: list[tuple[str, str]] = []
+    path = str(tmp_path / "missing" / "flags.json")
+    mirror = Mirror(
+        path,
+        "shop",
+        flags_at(1),
+        lambda event, reason: None,
+        failed=lambda *each: warned.append(each),
+    )
+    for _ in range(3):
+        mirror.save()
+    assert warned == [(path, "No such file or directory")]

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from cachemw.rollout.guardrails.guardrails import Guardrails, Judgement, Margins, Tally
+from cachemw.rollout.guardrails.guardrails import Guardrails, Margins
+from cachemw.rollout.guardrails.measures import Judgement, Tally
 from tests.unit.rollout.plans import default_margins
 
 BOUNDS = tuple(0.01 * 1.1**step for step in range(60))
@@ -63,7 +65,12 @@ class Phase:
 
 def test_a_healthy_phase_passes() -> None:
     phase = Phase().looks(200)
-    assert {name: each.verdict for name, each in phase.last.items()} == dict.fromkeys(NAMES, "pass")
+    verdicts = {name: each.verdict for name, each in phase.last.items()}
+    assert verdicts == dict.fromkeys((*NAMES, "holdout"), "pass")
+
+
+def test_a_broken_holdout_is_found() -> None:
+    assert Phase().looks(100).looks(100, treated=500, treated_failed=5).failing == {"holdout"}
 
 
 def test_where_hardly_anything_misses_nobody_waits_for_misses() -> None:
@@ -93,6 +100,35 @@ def test_harm_is_found_by_its_guardrail_alone_also_when_it_comes_late(name: str)
     assert phase.failing == {name}
 
 
+def looks_until_found(phase: Phase, name: str) -> int:
+    for count in range(1, 200):
+        if phase.looks(1, **HARM[name]).failing:
+            return count
+    raise AssertionError(f"{name} is not found")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_harm_is_found_as_fast_long_after_the_planned_time_as_at_its_beginning(name: str) -> None:
+    """Fails where the bets end with the planned time, or where each asks for more than the one before."""
+    margins = replace(default_margins(), seconds=40 * LOOK, bet_every=LOOK)
+    early, late = Phase(margins).looks(20), Phase(margins).looks(1000)
+    assert (early.failing, late.failing) == (set(), set())
+    assert looks_until_found(late, name) <= looks_until_found(early, name) + 1
+
+
+def test_the_limit_of_slow_responses_follows_the_hour() -> None:
+    """Fails where it is the 95th percentile of the whole phase: after a slow day nothing would be slow."""
+    slow_day = {
+        "control_times": times(100, 4, seconds=0.5),
+        "treated_times": times(1900, 60, seconds=0.5),
+        "control_missed_times": times(30, 1, seconds=0.5),
+        "missed_times": times(570, 19, seconds=0.5),
+    }
+    phase = Phase().looks(2000, **slow_day).looks(400)
+    assert phase.failing == set()
+    assert looks_until_found(phase, "latency") < 20
+
+
 SMALL: dict[str, dict[str, Any]] = {
     "errors": {"treated_failed": 26},  # 0.37 points more
     "hits": {"hits": 770},  # 40.5 %
@@ -104,6 +140,13 @@ SMALL: dict[str, dict[str, Any]] = {
 def test_what_is_certain_and_small_is_no_harm(name: str) -> None:
     # Fails for errors where the margin is not asked for.
     assert Phase().looks(400, **SMALL[name]).failing == set()
+
+
+def test_what_was_small_for_long_and_becomes_large_is_harm_at_once() -> None:
+    """Fails where harm is measured since the strongest bet alone: the small harm dilutes the large one."""
+    phase = Phase().looks(1500, **SMALL["errors"])
+    assert phase.failing == set()
+    assert looks_until_found(phase, "errors") < 20
 
 
 def test_slower_by_less_than_the_margin_is_no_harm() -> None:

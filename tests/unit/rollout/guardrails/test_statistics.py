@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachemw.rollout.guardrails.statistics import CLOSE, SEVERAL, Detector, threshold
+from cachemw.rollout.guardrails.statistics import (
+    CLOSE,
+    SEVERAL,
+    Detector,
+    MeasuredDetector,
+    threshold,
+)
 
 PROBABILITIES = st.floats(0.01, 0.99)
 
@@ -82,6 +88,38 @@ def test_harm_that_begins_late_is_found_by_a_bet_that_begins_late() -> None:
     assert first.evidence() < 0
     assert again.evidence() > threshold(0.01, 51)
     assert again.capitals().index(max(again.capitals())) == 50
+
+
+def test_all_bets_count_and_a_bounded_number_is_known_by_itself() -> None:
+    single, every, measured = (
+        [Detector() for _ in range(150)],
+        Detector(),
+        MeasuredDetector(0.01, 48, 1),
+    )
+    for number in range(150):
+        single[number].begin()
+        every.begin()
+        measured.begin()
+        for each in (*single[: number + 1], every):
+            each.add(yes=18, no=1, most=0.9)
+        measured.add(18, 1, 0.9, (1.0,))
+    total = math.log(sum(math.exp(each.evidence()) for each in single))
+    assert every.evidence() == pytest.approx(total)
+    assert max(totals[0] for totals in measured.measured()) == 64
+
+
+def test_when_harm_ends_its_evidence_is_soon_lost() -> None:
+    """Fails without a most evidence: what was won in hours would be lost in hours."""
+    detector = MeasuredDetector(0.01, 48, 1)
+    for _ in range(100):
+        detector.begin()
+        detector.add(1000, 10, 0.95, (1.0,))
+    assert 1 < detector.evidence < 5
+    for _ in range(5):
+        detector.begin()
+        detector.add(950, 50, 0.95, (1.0,))
+    assert detector.evidence < 1
+    assert detector.measured() == []
 
 
 def test_without_a_bet_there_is_no_evidence() -> None:

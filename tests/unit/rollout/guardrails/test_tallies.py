@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import asdict
 
 from cachemw.engine.model.outcomes import Outcome
-from cachemw.rollout.guardrails.guardrails import Tally
+from cachemw.rollout.guardrails.measures import Tally
 from cachemw.rollout.guardrails.tallies import (
     CONTROL,
     NEITHER,
@@ -104,7 +104,7 @@ def test_processes_that_are_gone_are_remembered_up_to_a_number() -> None:
     assert len(growth._before) == 1001
 
 
-HIT = {"treated": 1, "treated_times": 1, "hits": 1, "eligible": 1}
+HIT = {"treated": 1, "treated_times": 1, "hits": 1, "eligible": 1, "saved": 1}
 SLOW_HIT = {**HIT, "missed_times": 1}
 MISS = {"treated": 1, "treated_times": 1, "missed_times": 1, "eligible": 1}
 PAST = {"treated": 1, "treated_times": 1, "missed_times": 1}
@@ -119,7 +119,8 @@ HELD = {"control": 1, "control_times": 1}
         (Outcome.HIT_SHARED, SLOW_HIT),
         (Outcome.HIT_COALESCED, SLOW_HIT),
         (Outcome.STALE_SHARED, SLOW_HIT),
-        (Outcome.STALE_IF_ERROR, SLOW_HIT),
+        (Outcome.STALE_IF_ERROR, {k: v for k, v in SLOW_HIT.items() if k != "saved"}),
+        (Outcome.REFRESH, {"saved": -1}),
         (Outcome.MISS, MISS),
         (Outcome.HIT_FOR_MISS, MISS),
         (Outcome.REVALIDATED, MISS),
@@ -128,7 +129,7 @@ HELD = {"control": 1, "control_times": 1}
         (Outcome.CONTROL_HIT, HELD),
         (Outcome.CONTROL_MISS, {**HELD, "control_missed_times": 1}),
         (Outcome.UNSATISFIED, {"eligible": 1}),
-        *((outcome, {}) for outcome in sorted(NEITHER - {Outcome.UNSATISFIED})),
+        *((outcome, {}) for outcome in sorted(NEITHER - {Outcome.UNSATISFIED, Outcome.REFRESH})),
     ],
     ids=lambda value: value.label if isinstance(value, Outcome) else "",
 )

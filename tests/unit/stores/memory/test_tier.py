@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cachemw.engine.model.entry import Entry, Position
+from cachemw.process.memory_limit import MemoryLimit
 from cachemw.stores.memory import interning
 from cachemw.stores.memory.cost import cost
 from cachemw.stores.memory.eviction import Doorkeeper
@@ -431,11 +432,22 @@ TestTierAgainstDict = TierAgainstDict.TestCase
 
 
 def pressed(clock: FakeClock, count: int = 95, **options: Any) -> MemoryTier:
-    """Return a tier of a hundred with so many entries that live for an hour."""
-    tier = MemoryTier(100 * cost(make(0)), clock=clock.monotonic, **options)
-    for number in range(count):
-        tier.put(lasting(clock, number))
+    """Return a tier of a hundred with so many entries that live for an hour, a second apart.
+
+    Nothing else takes memory in its container, which has just room for a full tier.
+    """
+    full = 100 * cost(make(0))
+    tier = MemoryTier(
+        full, limit=MemoryLimit(full, lambda: tier.size), clock=clock.monotonic, **options
+    )
+    fill_slowly(tier, clock, range(count))
     return tier
+
+
+def fill_slowly(tier: MemoryTier, clock: FakeClock, numbers: range) -> None:
+    for number in numbers:
+        clock.advance(1)
+        tier.put(lasting(clock, number))
 
 
 def lasting(clock: FakeClock, number: int, size: int = 100) -> Entry:
@@ -473,8 +485,7 @@ def test_what_came_before_the_pressure_has_its_shortened_time_from_then_on(
     large = lasting(clock, 1000, 1400)
     tier.put(large)
     clock.advance(1700)
-    for number in range(100, 144):
-        tier.put(lasting(clock, number))
+    fill_slowly(tier, clock, range(100, 144))
     assert tier.pressure is PressureLevel.ALERT
     sweep(tier, clock)
     assert tier.get(large.key) is large
@@ -489,8 +500,7 @@ def test_pressure_is_told_once_and_ends_by_itself_when_a_purge_makes_room(
     told: list[PressureChange] = []
     purged: set[bytes] = set()
     tier = pressed(clock, 100, on_pressure=told.append, is_dead=lambda entry: entry.key in purged)
-    for number in range(100, 110):
-        tier.put(lasting(clock, number))
+    fill_slowly(tier, clock, range(100, 110))
     assert [(change.level, change.over) for change in told] == [
         (PressureLevel.WARNING, False),
         (PressureLevel.ALERT, False),
@@ -502,10 +512,10 @@ def test_pressure_is_told_once_and_ends_by_itself_when_a_purge_makes_room(
         PressureChange(
             level=PressureLevel.ALERT,
             over=True,
-            size=tier.size,
+            used=tier.size,
             limit=90 * cost(make(0)),
             shed=10,
-            seconds=5.0,
+            seconds=45.0,
         )
     ]
     assert tier.pressure is PressureLevel.NONE
@@ -522,6 +532,31 @@ def test_expiry_ends_the_pressure_too(clock: FakeClock) -> None:
     clock.advance(3600)
     sweep(tier, clock)
     assert (len(tier), tier.pressure, told[-1].over) == (0, PressureLevel.NONE, True)
+
+
+def test_a_full_tier_alone_is_no_pressure(clock: FakeClock) -> None:
+    told: list[PressureChange] = []
+    full = 100 * cost(make(0))
+    for limit in (None, MemoryLimit(full, lambda: None), MemoryLimit(10 * full, lambda: full)):
+        tier = MemoryTier(full, clock=clock.monotonic, on_pressure=told.append, limit=limit)
+        fill_slowly(tier, clock, range(150))
+        assert (len(tier), tier.pressure) == (100, PressureLevel.NONE)
+    assert told == []
+
+
+def test_the_memory_in_use_is_read_at_most_once_a_second(clock: FakeClock) -> None:
+    readings: list[float] = []
+
+    def used() -> int:
+        readings.append(clock.monotonic())
+        return 0
+
+    tier = MemoryTier(MIB, limit=MemoryLimit(MIB, used), clock=clock.monotonic)
+    for _ in range(3):
+        for number in range(50):
+            tier.put(lasting(clock, number))
+        clock.advance(1)
+    assert len(readings) == 3
 
 
 def test_memory_is_to_be_given_back_each_time_that_much_of_it_has_gone() -> None:

@@ -70,6 +70,7 @@ def test_it_purges_in_the_fleet_that_the_settings_name(
     done = manage("cachemw", "purge", "--tag", "thing", setting=there)
     assert done.stdout == (
         "Purged. Confirmed: no process is running, and each that starts will apply it.\n"
+        "It touched 0 entries in Redis, 0 bytes.\n"
     )
 
 
@@ -198,6 +199,6 @@ def test_a_process_that_follows_hears_of_it(manage: Manage, redis_url: str, age_
     try:
         cache.inspection.wait_for_log()
         done = manage("cachemw", "purge", "--everything", "--soft", setting=there)
-        assert done.stdout == "Purged softly. Confirmed by 1 process.\n"
+        assert done.stdout.startswith("Purged softly. Confirmed by 1 process.\n")
     finally:
         cache.close()
