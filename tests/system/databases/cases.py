@@ -79,6 +79,8 @@ class Write:
     undo: Sequence[str] = ()
     locks: bool = False
     commits: bool = False
+    in_transaction: bool = False
+    """Whether it needs one: PostgreSQL has no cursor outside of a transaction."""
     opens_block: bool = False
     """Whether it opens a block of its own, which Django cannot in a transaction that a text has begun."""
     known: bool | str = False
@@ -90,6 +92,8 @@ class Way:
 
     name: str
     run: Callable[..., Any]
+    autocommits: bool = False
+    """Whether each statement is committed by itself."""
     by_texts: bool = False
     """Whether texts begin and end the transaction, of which the framework knows nothing."""
     prepares: bool = False

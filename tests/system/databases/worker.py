@@ -316,7 +316,11 @@ class Worker:
 
 
 def _go_together(write: Write, way: Way) -> bool:
-    return not ((write.commits and way.prepares) or (write.opens_block and way.by_texts))
+    return not (
+        (write.commits and way.prepares)
+        or (write.opens_block and way.by_texts)
+        or (write.in_transaction and way.autocommits)
+    )
 
 
 def main() -> None:

@@ -40,7 +40,6 @@ def ways(engines: Engines, post: Callable[[Change], Any]) -> list[Way]:
         "begin": _begin,
         "a session": _session,
         "savepoints, one rolled back": _savepoints,
-        "AUTOCOMMIT of an engine": _automatic,
         "REPEATABLE READ": _repeatable,
         "commit by hand": _by_hand,
         "two commits of a session": _twice,
@@ -49,7 +48,8 @@ def ways(engines: Engines, post: Callable[[Change], Any]) -> list[Way]:
     }
     found = [Way(name=name, run=partial(run, engines)) for name, run in of_all.items()]
     found += [
-        Way(name="AUTOCOMMIT of a connection", run=partial(_autocommit, engines)),
+        Way(name="AUTOCOMMIT of a connection", run=partial(_autocommit, engines), autocommits=True),
+        Way(name="AUTOCOMMIT of an engine", run=partial(_automatic, engines), autocommits=True),
         Way(name="COMMIT as a text", run=partial(_by_text, engines), known=True),
         Way(name="the driver's commit", run=partial(_by_driver, engines), known=True),
         Way(name="a hook that raises", run=partial(_raising_hook, engines), known=True),

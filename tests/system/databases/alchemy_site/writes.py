@@ -41,7 +41,10 @@ def writes(vendor: Any, driver: str, database: str) -> list[Write]:
         for each in raw_for(vendor, "writes.toml")
         if not (each.several and driver in TAKES_ONE_STATEMENT)
     ]
-    mine = [Write(name=f"ORM: {name}", write=write) for name, write in ORM.items()]
+    mine = [
+        Write(name=f"ORM: {name}", write=write, in_transaction=name == STREAMED)
+        for name, write in ORM.items()
+    ]
     mine += [Write(name=f"Core: {name}", write=write) for name, write in CORE.items()]
     mine += [Write(name=name, write=write, known=True) for name, write in KNOWN.items()]
     for name, write in OF_VENDOR[vendor].items():
@@ -196,6 +199,8 @@ def _text_and_object(db: Db) -> None:
 
 CHANGED = bindparam("changed")
 
+STREAMED = "while rows are streamed"
+
 ORM: dict[str, Callable[[Db], object]] = {
     "a changed object": _change(Book, 1, price=306),
     "a changed parent": _change(Publisher, 3, city="Kiel"),
@@ -222,7 +227,7 @@ ORM: dict[str, Callable[[Db], object]] = {
     "a deleted object that cascades": _delete(Book, 6),
     "a deleted tree": _delete(Folder, 1),
     "for update": _locked,
-    "while rows are streamed": _named_later,
+    STREAMED: _named_later,
     "update": _run(update(Book).where(Book.id == 1).values(price=308)),
     "update by key": _run(update(Book), [{"id": 1, "price": 309}, {"id": 4, "price": 310}]),
     "update without synchronisation": _run(
