@@ -51,12 +51,13 @@ def make_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeBench]:
 
 
 @pytest.fixture(scope="session")
-def figures() -> Iterator[dict[Kind, Figures]]:
+def figures(pytestconfig: pytest.Config) -> Iterator[dict[Kind, Figures]]:
     """Collect the figures of a run, print them, and write them to where the variable says."""
     found: dict[Kind, Figures] = {}
     yield found
     rows = [report.Row(kind, each) for kind, each in found.items()]
-    print("\n" + report.table(rows))
+    table = report.table(rows, pytestconfig.getoption("every"))
+    print("\n" + table)
     if path := os.environ.get(REPORT_VARIABLE):
         document = Path(path)
-        document.write_text(report.rewritten(document.read_text("utf-8"), rows), "utf-8")
+        document.write_text(report.rewritten(document.read_text("utf-8"), table), "utf-8")

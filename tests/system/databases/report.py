@@ -41,12 +41,14 @@ def _times(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.2f} times"
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Return the table, between its markers."""
-    return "\n".join([BEGIN, *HEAD, *map(str, rows), END])
+def table(rows: Sequence[Row], every: int | None) -> str:
+    """Return the table, between its markers; `every`: which share of all pairs was tried."""
+    share = "all" if every == 1 else f"one of {every}" if every else "a sample"
+    caption = f"Of the pairs of a write and a way: {share}."
+    return "\n".join([BEGIN, *HEAD, *map(str, rows), "", caption, END])
 
 
-def rewritten(document: str, rows: Sequence[Row]) -> str:
+def rewritten(document: str, new: str) -> str:
     """Put the table between its markers in place of the one that is there."""
     assert BEGIN in document, f"there is no {BEGIN} in it"
-    return re.sub(f"{BEGIN}.*?{END}", lambda _: table(rows), document, flags=re.S)
+    return re.sub(f"{BEGIN}.*?{END}", lambda _: new, document, flags=re.S)
