@@ -75,8 +75,11 @@ class Engines:
             return url.set(username="root"), arguments
         url = url.set(username="postgres")
         if not proxied:
-            url = url.set(query={"host": options["host"]})
-        return url, {}
+            url = url.update_query_dict({"host": options["host"]})
+        # A prepared statement fails once after its table was altered: the read, and not the cache.
+        if driver == "asyncpg":
+            return url.update_query_dict({"prepared_statement_cache_size": "0"}), {}
+        return url, {"prepare_threshold": None}
 
     async def adispose(self) -> None:
         for made in self._made:
