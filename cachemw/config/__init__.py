@@ -4,6 +4,7 @@ Reading order:
 
 - `model`: every option of a cache, except those of its routes.
 - `redis_settings`: the options of the connection to Redis.
+- `recording_settings`: the options of recording.
 - `route`: the options of one route, and of a kind of data.
 - `rollout_plan`: the options of a rollout plan, which is a file of its own.
 - `sources`: TOML files, mappings, Django's settings and environment variables.

@@ -11,9 +11,10 @@ from typing import ClassVar
 
 from cachemw.config.checks import rules
 from cachemw.config.checks.cookies import lists_of_site
+from cachemw.config.recording_settings import RecordingSettings
 from cachemw.config.redis_settings import REDIS, RedisSettings
 from cachemw.config.route import Consistency, Kind, Route, filled
-from cachemw.config.syntax import cookie_names, function_names
+from cachemw.config.syntax import cookie_names
 from cachemw.config.syntax import values as v
 from cachemw.config.syntax.decode import (
     Rule,
@@ -26,7 +27,6 @@ from cachemw.config.syntax.decode import (
     table,
 )
 from cachemw.config.syntax.raw_types import Duration, Names, RawTable, Size
-from cachemw.config.syntax.table_names import TABLES
 
 __all__ = [
     "CoalesceSettings",
@@ -155,61 +155,6 @@ class CompressionSettings(Settings):
     )
     level: Setting[int, int] = option(
         v.integer(1, 19), default=3, help="The zstd level. Higher: smaller entries, and more CPU."
-    )
-
-
-@settings
-class RecordingSettings(Settings):
-    """Which data an answer was built from, recorded while it is made, so that a change purges it."""
-
-    database: Setting[bool, bool] = option(
-        v.boolean,
-        default=True,
-        help="Whether the rows that an answer was built from become its tags, and changes purge them.",
-    )
-    ignore_tables: Setting[Names, tuple[str, ...]] = option(
-        TABLES,
-        default=(),
-        help="Tables that no answer depends on, besides those of sessions and tokens: writes purge nothing.",
-    )
-    record_tables: Setting[Names, tuple[str, ...]] = option(
-        TABLES,
-        default=(),
-        help="Tables of sessions and tokens that are recorded all the same.",
-    )
-    threads: Setting[bool, bool] = option(
-        v.boolean,
-        default=True,
-        help="Whether reads in threads that a request starts count for its answer.",
-    )
-    max_tags: Setting[int, int] = option(
-        v.integer(1, 10_000),
-        default=1000,
-        help="Maximum number of tags of an answer. One with more is not stored.",
-    )
-    fields: Setting[Names, tuple[str, ...]] = option(
-        v.RESPONSE_FIELDS,
-        default=("cache-tag", "surrogate-key"),
-        help="Response headers in which the application sends tags, separated by commas or spaces.",
-    )
-    keep_fields: Setting[bool, bool] = option(
-        v.boolean,
-        default=False,
-        help="Whether these headers are sent on to the client. Only a CDN in front of you needs them.",
-    )
-    pure_functions: Setting[Names, tuple[str, ...]] = option(
-        function_names.PURE_FUNCTIONS,
-        default=(),
-        help="Your database functions, and those of extensions, that read and write no table.",
-    )
-    reading_functions: Setting[Names, tuple[str, ...]] = option(
-        function_names.READING_FUNCTIONS,
-        default=(),
-        help="Your database functions that only read tables. Every write purges answers made with them.",
-    )
-
-    rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(("pure_functions", "reading_functions"), rules.functions_once),
     )
 
 

@@ -109,7 +109,7 @@ class Exchange:
         """The recording of the response whose making asked for this one, in the same process."""
         if fetch is not None:
             self.recording = recording = Recording(self._outer, self.template)
-            fetch.recorded = recording.close
+            fetch.recorded, fetch.so_far = recording.close, recording.so_far
             fetch.has_stale_part = lambda: recording.has_stale_part
             fetch.oldest = recording.oldest
             self._pass_on(fetch.cacheable.plan.tags)

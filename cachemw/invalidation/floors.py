@@ -166,6 +166,12 @@ class Floors:
                 self.horizon = number
                 self.version += 1
 
+    def overtakes(self, position: Position, tags: Iterable[str]) -> bool:
+        """Tell whether an entry with these tags, made from this position, would be dead."""
+        if any(self._hard.get(tag, 0) > position.id for tag in tags):
+            return True
+        return position.epoch != self._current.epoch or position.id < self.horizon
+
     def judge(self, entry: Item) -> Verdict:
         """Tell whether a purge has overtaken an entry. For a valid one, note the version on it.
 

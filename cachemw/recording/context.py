@@ -168,6 +168,10 @@ class Recording:
     def close(self) -> tuple[str, ...]:
         """Return the recorded tags, sorted; what is added later is ignored: the response is complete."""
         self._closed = True
+        return self.so_far()
+
+    def so_far(self) -> tuple[str, ...]:
+        """Return the tags that are recorded by now, sorted."""
         if not self._noted:
             return ()
         tags: set[str] = set()

@@ -227,3 +227,52 @@ def test_a_clients_star_is_no_family(open_door: OpenDoor) -> None:
     door = open_door({"/p": tagging("product:5"), "/w/{id}": tagging()}, config={"routes": routes})
     assert not write_gone(door, "/w/*")
     assert write_gone(door, "/w/5")
+
+
+# Overtaken ----------------------------------------------------------------------------------------
+
+
+def test_an_answer_that_was_purged_while_it_was_made_says_so_and_is_not_kept(
+    open_door: OpenDoor,
+) -> None:
+    """A view that writes what it reads. Fails where it is said to be stored, and never is a hit."""
+    doors: list[Any] = []
+
+    def handler(asked: Asked) -> bytes:
+        tag("counter")
+        if len(doors) == 1:
+            doors[0].cache.purge(tags=["counter"])
+        return b"counted"
+
+    door = open_door({"/p": handler})
+    doors.append(door)
+    for _ in range(2):
+        reply = door.get("/p")
+        assert not reply.hit
+        assert "detail=overtaken" in (reply.field("cache-status") or "")
+        assert "stored" not in (reply.field("cache-status") or "")
+    assert door.cache.stats().events["not_stored"] == {"overtaken": 2}
+    doors.append(None)
+    door.get("/p")
+    assert door.get("/p").hit
+
+
+@pytest.mark.parametrize("purged", ["another", "everything", "the URL"])
+def test_only_a_purge_of_the_answer_overtakes_it(purged: str, open_door: OpenDoor) -> None:
+    doors: list[Any] = []
+
+    def handler(asked: Asked) -> bytes:
+        tag("counter")
+        if purged == "another":
+            doors[0].cache.purge(tags=["another"])
+        elif purged == "everything":
+            doors[0].cache.purge(everything=True)
+        else:
+            doors[0].cache.purge(urls=["/p"])
+        return b"counted"
+
+    door = open_door({"/p": handler})
+    doors.append(door)
+    overtaken = "detail=overtaken" in (door.get("/p").field("cache-status") or "")
+    assert overtaken == (purged != "another")
+    assert door.get("/p").hit == (purged == "another")

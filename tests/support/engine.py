@@ -98,12 +98,20 @@ class Kit:
             body=body,
         )
 
-    def keep(self, forward: Forward, body: bytes, *fields: Field, status: int = 200) -> Entry:
-        """Let the application answer, and keep it; gives the entry."""
+    def keep(
+        self,
+        forward: Forward,
+        body: bytes,
+        *fields: Field,
+        status: int = 200,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> Entry:
+        """Let the application answer, and keep it; gives the entry. `meanwhile` is before the body's end."""
         decided = self.head(forward, status, *fields)
         assert isinstance(decided, Relayed)
         keeping = decided.collector
         assert keeping is not None, "the answer was refused"
+        meanwhile()
         stored = on_complete(self.engine, keeping, body, self.now)
         assert stored is not None
         return stored.entries[-1][1]

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from cachemw.cli.demo.figures import Figures, ResponseTimes, Run
+from cachemw.cli.demo.figures import LONG_ENOUGH, Figures, ResponseTimes, Run
 from cachemw.cli.demo.rollback import RollbackResult
 from cachemw.ops.load.replay import ORIGIN, Replay
 from cachemw.ops.load.staleness import BOUND
@@ -97,10 +97,21 @@ def print_figures(console: Console, figures: Figures, *, wrap: bool = False) -> 
     for run in (figures.before, figures.after):
         for line in (*run.failures[:10], *run.stale_examples):
             console.print(f"  {line}", style="red", markup=False, highlight=False, soft_wrap=True)
-    verdict = (
-        "[green]All targets met.[/green]" if figures.met else "[red]Not all targets met.[/red]"
+    console.print(_verdict(figures))
+
+
+_MARKS = {True: "[green]✓[/green]", False: "[red]✗[/red]", None: "-"}
+
+
+def _verdict(figures: Figures) -> str:
+    if not figures.met:
+        return "[red]Not all targets met.[/red]"
+    if all(target.met for target in figures.targets):
+        return "[green]All targets met.[/green]"
+    return (
+        "[green]All targets met[/green] but those of speed (-), which a run of fewer than"
+        f" {LONG_ENOUGH:g} seconds cannot show."
     )
-    console.print(verdict)
 
 
 def rollback_line(result: RollbackResult) -> str:
@@ -195,6 +206,6 @@ def _target_table(figures: Figures) -> Table:
     table.add_column("target", justify="right")
     table.add_column("")
     for target in figures.targets:
-        mark = "[green]✓[/green]" if target.met else "[red]✗[/red]"
+        mark = _MARKS[target.met]
         table.add_row(target.name, target.value, target.target, mark)
     return table

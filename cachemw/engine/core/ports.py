@@ -6,7 +6,7 @@ imports neither `stores` nor `invalidation` nor `telemetry`. `wiring` passes the
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -52,6 +52,9 @@ class FloorsPort(Protocol):
 
     def judge(self, entry: Item) -> Verdict:
         """Return whether a purge has overtaken an item."""
+
+    def overtakes(self, position: Position, tags: Iterable[str]) -> bool:
+        """Tell whether an item with these tags, made from this position, would be dead."""
 
     def current_position(self) -> Position:
         """Return the log position to note before the application is called."""

@@ -292,6 +292,7 @@ def _with_refresh(engine: Engine, served: Serve) -> Serve:
     fetch = Fetch(
         cacheable=served.cacheable,
         position=position,
+        purges=engine.floors.version,
         started=served.now,
         flight=flight,
         fallback=served.entry,
@@ -329,6 +330,7 @@ def _forward(
         # I5: noted before the application can read anything. A purge during the call has a later
         # position, so the response is dead when it is stored.
         position=engine.floors.current_position(),
+        purges=engine.floors.version,
         started=now,
         flight=flight,
         lease=lease,

@@ -27,7 +27,7 @@ from cachemw.engine.keeping.storing import (
     still_counts,
     with_entity_tag,
 )
-from cachemw.engine.keeping.tagging import take_tags
+from cachemw.engine.keeping.tagging import is_overtaken, take_tags
 from cachemw.engine.keeping.validation import by_head, validated
 from cachemw.engine.lookup.candidates import usable_on_error
 from cachemw.engine.lookup.rendering import CONDITIONAL_METHODS, Pairs, as_not_modified
@@ -137,11 +137,15 @@ def _collect(
     judged = judge_head(fetch, head, control, wall_now, body)
     if fetch.cacheable.ranged and head.status != 200:  # it is about the part, not the whole
         judged = Refused("partial")
+    if not isinstance(judged, Refused) and is_overtaken(engine, fetch, tags):
+        judged = Refused("overtaken")
     if isinstance(judged, Refused):
         # A failure says nothing about the next response, so the key is not marked as uncacheable.
         end = fail if head.status in _ORIGIN_FAILED else give_up
         end(engine, fetch, judged.reason)
-        return Relayed(answer=_answer(engine, forward, head, will_store=False), tags=tags)
+        detail = judged.reason if judged.reason == "overtaken" else None
+        answer = _answer(engine, forward, head, will_store=False, detail=detail)
+        return Relayed(answer=answer, tags=tags)
     if (headers := naming_coding(head.headers)) is not head.headers:
         head = Head(status=head.status, headers=headers)
     if body is not None:
@@ -161,9 +165,11 @@ def _collect(
     return Relayed(answer=answer, collector=collector, tags=tags)
 
 
-def _answer(engine: Engine, forward: Forward, head: Head, *, will_store: bool) -> Answer:
+def _answer(
+    engine: Engine, forward: Forward, head: Head, *, will_store: bool, detail: str | None = None
+) -> Answer:
     """Return the response, or a 304 if the client has it already (its conditions were taken out)."""
-    signed = _signed(engine, head, forward, will_store=will_store)
+    signed = _signed(engine, head, forward, will_store=will_store, detail=detail)
     fetch = forward.fetch
     if (
         fetch is not None
@@ -177,10 +183,17 @@ def _answer(engine: Engine, forward: Forward, head: Head, *, will_store: bool) -
     return signed
 
 
-def _signed(engine: Engine, head: Head, forward: Forward, *, will_store: bool = False) -> Answer:
+def _signed(
+    engine: Engine,
+    head: Head,
+    forward: Forward,
+    *,
+    will_store: bool = False,
+    detail: str | None = None,
+) -> Answer:
     """Return the response with our Cache-Status, behind those of caches nearer to it (RFC 9211 §2)."""
-    word, detail = FORWARDED[forward.reason].word, None
-    if word != forward.reason:
+    word = FORWARDED[forward.reason].word
+    if detail is None and word != forward.reason:
         detail = forward.reason
     key = None
     if engine.settings.show_keys and forward.fetch is not None:

@@ -154,7 +154,7 @@ def refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
 
 def give_up(engine: Engine, fetch: Fetch, reason: str) -> None:
     """End a call whose response is not kept, as its reason demands."""
-    if reason == "stale-part":  # the next response is probably made from a fresh one
+    if reason in ("stale-part", "overtaken"):  # the next response is probably a good one
         fail(engine, fetch, reason)
     else:
         refuse(engine, fetch, reason)

@@ -13,7 +13,7 @@ from cachemw.http.fields import Fields
 from cachemw.http.groups import groups
 from cachemw.http.messages import Head
 
-__all__ = ["tags_of", "take_tags"]
+__all__ = ["is_overtaken", "tags_of", "take_tags"]
 
 _DIVIDERS = re.compile(r"[,\s]+")
 """Cache-Tag puts commas between tags, Surrogate-Key puts spaces; no tag has either in it."""
@@ -37,6 +37,14 @@ def take_tags(engine: Engine, head: Head) -> tuple[Head, tuple[str, ...]]:
     if not engine.settings.keeps_tag_fields:
         head = Head(status=head.status, headers=head.headers.without(names))
     return head, tuple(tags)
+
+
+def is_overtaken(engine: Engine, fetch: Fetch, given: tuple[str, ...]) -> bool:
+    """Tell whether a purge has overtaken a response already, before its head is sent."""
+    if fetch.purges is None or fetch.purges == engine.floors.version:
+        return False
+    tags = engine.row_tags.conceal(fetch.cacheable.plan.tags + given + fetch.so_far())
+    return engine.floors.overtakes(fetch.oldest(fetch.position), with_families(tags))
 
 
 def tags_of(

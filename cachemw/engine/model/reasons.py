@@ -115,6 +115,7 @@ NOT_KEPT = {
     "status": "the route does not store responses with this status",
     "no-lifetime": "neither the response nor the route gives a lifetime",
     "stale": "the response was stale when it arrived",
+    "overtaken": "what it was made from was purged before it was sent",
     "stale-part": "it was made from a stored response that was stale",
     "too-large": "the body is larger than the route stores",
     "length": "the length of the body is not the Content-Length, or there are several",

@@ -53,6 +53,10 @@ class Fetch(Struct, kw_only=True, eq=False):
     """In shadow: whether that is stale, and would have been refreshed in the background."""
     recorded: Callable[[], tuple[str, ...]] = tuple
     """Ends the recording of this call, and returns the tags of what the application has read."""
+    so_far: Callable[[], tuple[str, ...]] = tuple
+    """Returns the tags of what the application has read by now."""
+    purges: int | None = None
+    """The version of the floors before the application was called."""
     has_stale_part: Callable[[], bool] = bool
     """Tells whether the application has used a stored response that was stale."""
     oldest: Callable[[Position], Position] = lambda position: position

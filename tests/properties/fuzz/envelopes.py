@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 from cachemw.engine.model.entry import Item, Key, VaryMarker
 from cachemw.errors import EntryRejected
-from cachemw.stores.redis.codec import HEADER, REASONS, START, Codec
+from cachemw.stores.redis.codec import HEADER, REASONS, START, VERSION, Codec
 
 __all__ = ["fuzz_envelope", "fuzz_sealed"]
 
@@ -39,7 +39,7 @@ def fuzz_sealed(data: bytes) -> None:
     rest = data[_SIZES.size :]
     stored = len(rest) - min(meta_size, len(rest))
     sizes = (len(KEY.full), len(rest) - stored, stored, raw if flags else stored)
-    header = HEADER.pack(b"CMW", 1, flags, *sizes, b"epoch-01", 1, 2)
+    header = HEADER.pack(b"CMW", VERSION, flags, *sizes, b"epoch-01", 1, 2)
     content = KEY.full + rest
     _decode(header + _checksum(header + content) + content)
 

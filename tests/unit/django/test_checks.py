@@ -24,6 +24,8 @@ FETCH = "django.middleware.cache.FetchFromCacheMiddleware"
 CONFIG: dict[str, Any] = {"routes": [{"path": "/x", "ttl": "1h"}]}
 SHARED = {**CONFIG, "redis": "redis://localhost/0"}
 MISSING = object()
+AUTH = ["django.contrib.contenttypes", "django.contrib.auth"]
+"""Their checks may be registered, by other tests."""
 
 
 class OwnGZip(GZipMiddleware):
@@ -40,7 +42,7 @@ def found(config: Any, *middleware: str, deploy: bool = False) -> dict[str, str]
     configure()
     with (
         override_settings(MIDDLEWARE=middleware, CACHEMW=config),
-        override_settings(INSTALLED_APPS=["cachemw.django"]),
+        override_settings(INSTALLED_APPS=[*AUTH, "cachemw.django"]),
     ):
         if config is MISSING:
             del settings.CACHEMW

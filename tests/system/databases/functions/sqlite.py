@@ -26,9 +26,11 @@ NEWER = listed(
     geopoly_contains_point geopoly_group_bbox geopoly_json geopoly_overlap geopoly_regular geopoly_svg
     geopoly_within geopoly_xform acos acosh asin asinh atan atan2 atanh ceil ceiling cos cosh degrees exp
     floor ln log log10 log2 mod pi pow power radians sign sin sinh sqrt tan tanh trunc
+    any_value bit_and bit_or bit_xor uuidv4 uuidv7
     """
 )
-"""Functions of newer versions, up to 3.51, and of options that SQLite may be compiled with."""
+"""Functions of newer versions, up to 3.51, of options that SQLite may be compiled with, and those that
+Django 6 registers."""
 
 PRAGMAS = listed(
     """

@@ -354,8 +354,7 @@ def test_what_another_thread_landed_in_between_is_found_by_the_next_leader(kit: 
 def test_the_position_is_noted_before_the_application_is_called(kit: Kit) -> None:
     """I5: an answer whose making began before a purge is dead, whenever it is kept."""
     forward = kit.miss(get())
-    kit.cache.purge(tags=["product:1"])
-    kit.keep(forward, b"read before the purge")
+    kit.keep(forward, b"read before it", meanwhile=lambda: kit.cache.purge(tags=["product:1"]))
     assert kit.hit(get()) is None
     assert isinstance(step(kit.flow(get())), Lookup)
 

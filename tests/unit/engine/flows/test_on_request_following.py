@@ -156,8 +156,7 @@ def test_a_follower_is_not_given_what_was_purged_while_it_waited(kit: Kit) -> No
     """I5: the guard is that a shared answer is judged like a stored one."""
     leader = kit.miss(get())
     follower = follow(kit, get())
-    kit.cache.purge(tags=["product:1"])
-    kit.keep(leader, b"overtaken")
+    kit.keep(leader, b"overtaken", meanwhile=lambda: kit.cache.purge(tags=["product:1"]))
     decision = follower.wake(kit.now)
     while isinstance(decision, Lookup):
         decision = step(follower.flow, (None, kit.now))
