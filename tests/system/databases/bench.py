@@ -168,7 +168,7 @@ class Bench:
 
     def __init__(self, kind: Kind, library: Library, writer: Process, reader: Process) -> None:
         self.kind = kind
-        self.library = library
+        self.stock = library
         self.writer = writer
         self.reader = reader
         self.described = writer.order("describe")
@@ -193,7 +193,7 @@ class Bench:
         except RuntimeError as failed:
             error = str(failed)
         checked = self._check()
-        self.library.restore(self.described["writes"][write]["undo"])
+        self.stock.restore(self.described["writes"][write]["undo"])
         return Outcome(
             kind=self.kind,
             write=write,

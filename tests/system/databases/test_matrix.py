@@ -61,7 +61,7 @@ def test_what_recording_costs(
     changing = "ORM: save of some fields" if bench.kind.framework == "django" else "Core: update"
     sums.write = _ratio(bench, bare, changing)
     bench.reader.order("forget")
-    bench.library.restore()
+    bench.stock.restore()
 
 
 def _ratio(recorded: Bench, bare: Bench, name: str) -> float:

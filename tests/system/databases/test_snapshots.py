@@ -27,7 +27,7 @@ def test_an_answer_from_a_snapshot_that_a_purge_has_overtaken_is_not_served_agai
         pytest.skip("the drivers of SQLite begin no transaction for a query")
     came = bench.reader.order("overtake", read=read, write=write)
     bench.reader.order("forget")
-    bench.library.restore()
+    bench.stock.restore()
     assert came["stored"] != came["before"]
     assert came["first"] == came["before"], "the outer transaction has no snapshot"
     assert came["next"] == came["stored"]

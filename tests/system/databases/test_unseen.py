@@ -34,5 +34,5 @@ def test_what_is_documented_as_not_seen_is_not(bench: Bench) -> None:
 def _try_out(bench: Bench, name: str) -> dict[str, Any]:
     came: dict[str, Any] = bench.reader.order("unseen", name=name)
     bench.reader.order("forget")
-    bench.library.restore()
+    bench.stock.restore()
     return came
