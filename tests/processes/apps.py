@@ -2,7 +2,7 @@
 
 Environment: `APP_REDIS` and `APP_DATA`; with `APP_WARM` the module asks its own cache once while it
 is imported, as an application does that a server loads before it forks; with `APP_LATE_POSITION`
-entries carry where the log stood when they were complete, not when they were begun: the mistake
+entries carry where the log stood when their head was there, not when they were begun: the mistake
 that a purge during a fill brings to light. `APP_LEASE` says how long a lease lasts.
 """
 
@@ -68,15 +68,13 @@ OPTIONS = {
 cache = Cache.from_dict(OPTIONS)
 
 if os.environ.get("APP_LATE_POSITION"):
-    from cachemw.frontdoor import exchange
+    from cachemw.engine.flows import on_response
 
-    in_time = exchange.on_complete
+    def too_late(engine: Any, fetch: Any, given: tuple[str, ...]) -> bool:
+        fetch.position = engine.floors.current_position()
+        return False
 
-    def too_late(engine: Any, keeping: Any, body: bytes, now: float) -> Any:
-        keeping.fetch.position = engine.floors.current_position()
-        return in_time(engine, keeping, body, now)
-
-    exchange.on_complete = too_late
+    on_response.is_overtaken = too_late
 
 
 def version_of(name: str) -> int:

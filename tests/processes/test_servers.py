@@ -119,7 +119,7 @@ def test_a_page_that_a_purge_overtook_is_never_served(
 def test_without_the_early_position_the_overtaken_page_would_be_served(
     kind: str, redis_url: str, tmp_path: Path, name: str
 ) -> None:
-    """Show that the test above can fail: entries carry where the log stood when they were complete."""
+    """Show that the test above can fail: entries carry a position that is noted too late."""
     with (
         serve(kind, redis_url, tmp_path, APP_LATE_POSITION="1") as server,
         client_of_each(server) as each,
