@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 from .crawl import Answer, Pass
 
-__all__ = ["COMMON_FIELDS", "VolatileField", "VolatileText", "differences", "steady_body"]
+__all__ = [
+    "COMMON_FIELDS",
+    "VolatileField",
+    "VolatileText",
+    "answer_differences",
+    "differences",
+    "steady_body",
+]
 
 
 @dataclass(frozen=True, slots=True)
