@@ -32,7 +32,12 @@ class Application:
 APPLICATIONS = {
     "oscar": Application(
         title="django-oscar",
-        pins=("django-oscar==4.2.1", "django==5.2.19", "gunicorn==27.0.1"),
+        pins=(
+            "django-oscar==4.2.1",
+            "sorl-thumbnail==13.4.0",
+            "django==5.2.19",
+            "gunicorn==27.0.1",
+        ),
         extras=DJANGO,
     ),
     "rest": Application(

@@ -24,10 +24,12 @@ FIELDS = (
     VolatileField(b"expires", "a page that must not be kept expires at the time of its answer"),
 )
 TEXTS = (
+    VolatileText(re.compile(rb'(<meta name="created" content=")[^"]+'), "the time of the answer"),
     VolatileText(re.compile(rb'(csrfmiddlewaretoken" value=")\w+'), "a token in a form"),
     VolatileText(re.compile(rb"^(csrftoken=).*"), "the cookie: a new token, or a new expiry"),
     VolatileText(re.compile(rb"^(oscar_history=).*"), "the cookie: a new expiry"),
     VolatileText(re.compile(rb"^(sessionid=).*"), "the cookie: a new expiry"),
+    VolatileText(re.compile(rb"(/media/cache/)[\w/]+"), "a thumbnail: two workers make it twice"),
 )
 HOME = "/en-gb/"
 START = [
@@ -45,6 +47,8 @@ UNCRAWLED = (
     "/de/accounts/logout",
     "/en-gb/dashboard/",
     "/de/dashboard/",
+    "/en-gb/checkout/",
+    "/de/checkout/",
 )
 
 
@@ -78,8 +82,8 @@ def add_to_basket(browser: Browser, title: str, quantity: int) -> httpx.Response
 def crowd(make_site: Callable[[str], DjangoSite]) -> Iterator[Crowd]:
     site = make_site("oscar")
     with site.serve(cached=False) as off, site.serve(cached=True) as on:
-        newcomer, regular = stranger("newcomer", START, 40), stranger("regular", START, 40)
-        german = stranger("german", ["/de/catalogue/"], 40, language="de")
+        newcomer, regular = stranger("newcomer", START, 20), stranger("regular", START, 20)
+        german = stranger("german", ["/de/catalogue/"], 12, language="de")
         with browse(off, regular) as browser:
             browser.get("/en-gb/accounts/login/")
             regular.keep(browser.client)
@@ -88,9 +92,9 @@ def crowd(make_site: Callable[[str], DjangoSite]) -> Iterator[Crowd]:
             browser.send("/i18n/setlang/", page, {"language": "de"})
             german.keep(browser.client)
             assert "django_language" in german.cookies
-        shopper = Person(name="shopper", start=START, limit=15)
+        shopper = Person(name="shopper", start=START, limit=6)
         customers = [
-            Person(name=name, start=CUSTOMER_START, limit=20) for name in ("alice", "bob", "carol")
+            Person(name=name, start=CUSTOMER_START, limit=8) for name in ("alice", "bob", "carol")
         ]
         for customer in customers:
             name, password = f"{customer.name}@customer.test", f"password-of-{customer.name}"
@@ -194,7 +198,7 @@ def test_a_price_changed_in_the_dashboard_is_new_at_once_for_all(crowd: Crowd) -
     log_in(crowd.on, keeper, "/en-gb/accounts/login/", fields, press="login_submit")
     with browse(crowd.on, keeper) as browser:
         target = product_address(browser, "Thing 06")
-        pages = [target, "/en-gb/catalogue/", "/en-gb/catalogue/?page=2", "/en-gb/search/?q=thing"]
+        pages = [target, "/en-gb/catalogue/", "/en-gb/search/?q=thing"]
         for person in strangers(crowd):
             fill(crowd, person, pages)
         number = re.search(r"_(\d+)/$", target)
@@ -238,7 +242,7 @@ def buy(browser: Browser) -> None:
     }
     page = browser.submit(f"{page.url}", page, has("line1"), sent_to)
     page = browser.submit(f"{page.url}", browser.get("/en-gb/checkout/preview/"), placing, {})
-    assert "guest@elsewhere.test" in page.text, page.text
+    assert "confirmation" in page.text.partition("</title>")[0], page.text
     browser.client.follow_redirects = False
 
 

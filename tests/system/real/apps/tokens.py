@@ -15,7 +15,8 @@ COOKIE = "csrftoken"
 LETTERS = string.ascii_letters + string.digits
 TOKEN = re.compile(
     r"""csrfmiddlewaretoken["']\s+value=["'](\w+)["']"""  # {% csrf_token %}
-    r"""|["']?csrf_?token["']?\s*[:=]\s*["'](\w{32,})["']""",  # a script's settings
+    # The settings of a script, in JSON, in an attribute too.
+    r"""|(?:csrf_?token|csrfmiddlewaretoken)(?:["']|&quot;)?\]?\s*[:=]\s*(?:["']|&quot;)(\w{32,})""",
     re.I,
 )
 

@@ -12,7 +12,6 @@ SITE_ID = 1
 X_FRAME_OPTIONS = "SAMEORIGIN"
 INSTALLED_APPS = [
     "contact",
-    "cachemw.django",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -89,6 +88,7 @@ CMS_PERMISSION = False
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 if "SITE_CACHED" in os.environ:
+    INSTALLED_APPS = ["cachemw.django", *INSTALLED_APPS]
     MIDDLEWARE = ["cachemw.django.CacheMiddleware", *MIDDLEWARE]
     CACHEMW = "cachemw.toml"
 

@@ -13,7 +13,6 @@ ROOT_URLCONF = "urls"
 SITE_ID = 1
 INSTALLED_APPS = [
     "stock",
-    "cachemw.django",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -132,6 +131,7 @@ OSCAR_INITIAL_LINE_STATUS = "Pending"
 OSCAR_ORDER_STATUS_PIPELINE = {"Pending": ("Cancelled",), "Cancelled": ()}
 
 if "SITE_CACHED" in os.environ:
+    INSTALLED_APPS = ["cachemw.django", *INSTALLED_APPS]
     MIDDLEWARE = ["cachemw.django.CacheMiddleware", *MIDDLEWARE]
     CACHEMW = "cachemw.toml"
 

@@ -10,7 +10,6 @@ ALLOWED_HOSTS = ["real.test", "127.0.0.1"]
 ROOT_URLCONF = "urls"
 INSTALLED_APPS = [
     "library",
-    "cachemw.django",
     "rest_framework",
     "drf_spectacular",
     "django.contrib.auth",
@@ -75,6 +74,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {"TITLE": "The library", "VERSION": "1.0.0"}
 
 if "SITE_CACHED" in os.environ:
+    INSTALLED_APPS = ["cachemw.django", *INSTALLED_APPS]
     MIDDLEWARE = ["cachemw.django.CacheMiddleware", *MIDDLEWARE]
     CACHEMW = "cachemw.toml"
 
