@@ -63,7 +63,13 @@ APPLICATIONS = {
     ),
     "sqladmin": Application(
         title="sqladmin",
-        pins=("sqladmin==0.32.0", "fastapi==0.165.0", "sqlalchemy==2.1.9", "uvicorn==0.54.0"),
+        pins=(
+            "sqladmin==0.32.0",
+            "itsdangerous==2.2.0",
+            "fastapi==0.165.0",
+            "sqlalchemy[asyncio]==2.1.9",
+            "uvicorn==0.54.0",
+        ),
         extras=("redis", "sqlalchemy"),
     ),
     "strawberry": Application(
@@ -73,7 +79,7 @@ APPLICATIONS = {
     ),
     "litestar": Application(
         title="Litestar",
-        pins=("litestar[jinja]==2.25.0", "uvicorn==0.54.0"),
+        pins=("litestar[cryptography,jinja]==2.25.0", "uvicorn==0.54.0"),
         extras=("redis",),
     ),
     "dash": Application(
@@ -83,7 +89,7 @@ APPLICATIONS = {
     ),
     "mlflow": Application(
         title="MLflow",
-        pins=("mlflow==3.18.0",),
+        pins=("mlflow==3.17.2",),
         extras=("redis",),
     ),
 }

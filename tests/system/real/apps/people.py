@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 
@@ -90,8 +90,10 @@ class Browser:
         data = {**form.fields, **changes}
         if press is not None:
             data[press] = form.buttons[press]
-        address = urljoin(target, form.action) if form.action else target
-        return self.client.post(address, data=data, headers={"Referer": f"{page.url}"})
+        # The site's own name for itself leads to no server here: the path alone does.
+        address = urlsplit(urljoin(target, form.action) if form.action else target)
+        where = address.path + (f"?{address.query}" if address.query else "")
+        return self.client.post(where, data=data, headers={"Referer": f"{page.url}"})
 
 
     def send(

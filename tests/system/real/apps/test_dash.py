@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.system.real.compare import COMMON_FIELDS
+from tests.system.real.compare import COMMON_FIELDS, VolatileText
 
 from .checks import Crowd, SiteChecks, Visits, visit
 from .people import Browser, browse, stranger
 from .program_sites import ProgramSite
 
+TEXTS = (VolatileText(re.compile(rb'("end_id":")[^"]+'), "a signed number, new for each page"),)
 START = ["/", "/_dash-layout", "/_dash-dependencies", "/_favicon.ico"]
 
 
@@ -32,7 +34,8 @@ def crowd(make_program: Callable[[str], ProgramSite]) -> Iterator[Crowd]:
             people=[stranger(name, START, 20) for name in ("one", "two")],
             admit=admitted,
             fields=COMMON_FIELDS,
-            least=80,
+            texts=TEXTS,
+            least=60,
         )
 
 

@@ -39,7 +39,7 @@ def crowd(make_program: Callable[[str], ProgramSite]) -> Iterator[Crowd]:
             people=[stranger(name, START, 20) for name in ("one", "two")],
             admit=admitted,
             fields=COMMON_FIELDS,
-            least=80,
+            least=70,
         )
 
 

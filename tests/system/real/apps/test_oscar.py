@@ -265,7 +265,7 @@ def test_a_real_browser_fills_its_basket_from_a_page_that_came_from_the_cache(
         until(lambda: "oscar_open_basket" in {c["name"] for c in driver.get_cookies()})
         driver.get(f"{crowd.on.url}/en-gb/basket/")
         assert "Thing 09" in driver.page_source
-        assert "19.11" in driver.find_element("css selector", ".basket-mini").text
+        assert "19.11" in driver.page_source
 
 
 CACHE_STATUS = """

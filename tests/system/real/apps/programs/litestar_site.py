@@ -33,13 +33,13 @@ FRAME = """<!doctype html><title>Notices</title>
 <p>{% if name %}Hello {{ name }}-of-the-board{% else %}<a href="/log-in">Log in</a>{% endif %}</p>
 {% block body %}{% endblock %}"""
 PAGES = {
-    "frame": FRAME,
-    "list": """{% extends "frame" %}{% block body %}<ul>{% for number, text in notices %}
+    "frame.html": FRAME,
+    "list.html": """{% extends "frame.html" %}{% block body %}<ul>{% for number, text in notices %}
 <li><a href="/notices/{{ number }}">{{ text }}</a>{% endfor %}</ul>
 <a href="/write">Write one</a>{% endblock %}""",
-    "notice": """{% extends "frame" %}{% block body %}<p>{{ text }}</p>
+    "notice.html": """{% extends "frame.html" %}{% block body %}<p>{{ text }}</p>
 <a href="/">all</a>{% endblock %}""",
-    "form": """{% extends "frame" %}{% block body %}<form method="post">{{ csrf_input | safe }}
+    "form.html": """{% extends "frame.html" %}{% block body %}<form method="post">{{ csrf_input | safe }}
 {% for field in fields %}<input name="{{ field }}">{% endfor %}<button>Send</button>
 </form>{% endblock %}""",
 }
@@ -51,7 +51,7 @@ def connect() -> sqlite3.Connection:
 
 def page(request: Request, name: str, **more: object) -> Template:
     """Show a page, which greets who is logged in."""
-    return Template(template_name=name, context={"name": request.session.get("name"), **more})
+    return Template(template_name=f"{name}.html", context={"name": request.session.get("name"), **more})
 
 
 @get("/")

@@ -31,17 +31,19 @@ class Book:
     title: str
 
 
+def all_books() -> list[Book]:
+    with closing(connect()) as database:
+        rows = database.execute("select number, title from book order by number")
+        return [Book(number=number, title=title) for number, title in rows]
+
+
 @strawberry.type
 class Query:
-    @strawberry.field
-    def books(self) -> list[Book]:
-        with closing(connect()) as database:
-            rows = database.execute("select number, title from book order by number")
-            return [Book(number=number, title=title) for number, title in rows]
+    books: list[Book] = strawberry.field(resolver=all_books)
 
     @strawberry.field
     def book(self, number: int) -> Book | None:
-        return next((book for book in self.books() if book.number == number), None)
+        return next((book for book in all_books() if book.number == number), None)
 
     @strawberry.field
     def me(self, info: strawberry.Info) -> str | None:
