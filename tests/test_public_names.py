@@ -25,6 +25,7 @@ PUBLIC = {
         "TagError",
         "__version__",
         "depends_on",
+        "hole",
         "tag",
         "tagged",
         "unrecorded",

@@ -4,5 +4,6 @@ Reading order:
 
 - `candidates`: what the tiers hold for a request, and whether it may be served.
 - `leasing`: taking turns with other processes at calling the application.
+- `filling`: the pieces of one client, put into the holes.
 - `rendering`: a stored response as it is sent.
 """
