@@ -63,6 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "engine.lookup": {"engine.core", "engine.model", "engine.request", "errors", "http"},
     "engine.keeping": {
+        "engine.lookup",
         "engine.core",
         "engine.model",
         "engine.privacy",

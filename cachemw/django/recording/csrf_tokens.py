@@ -13,6 +13,7 @@ token that is not cut out, because the application has changed it, is of use to 
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -35,7 +36,7 @@ _TOKEN, _SECRET, _COOKIE = "token", "secret", "cookie"
 _django: Any = csrf
 _NEEDED = (
     *("_mask_cipher_secret", "_unmask_cipher_token", "_check_token_format", "_get_new_csrf_string"),
-    *("CSRF_SECRET_LENGTH", "InvalidTokenFormat"),
+    *("CSRF_ALLOWED_CHARS", "CSRF_SECRET_LENGTH", "InvalidTokenFormat"),
 )
 _ensuring: ContextVar[bool] = ContextVar("cachemw_ensures_csrf_cookie", default=False)
 """Whether a token is asked for that nobody looks at: `ensure_csrf_cookie` wants its cookie only."""
@@ -43,7 +44,8 @@ _ensuring: ContextVar[bool] = ContextVar("cachemw_ensures_csrf_cookie", default=
 
 def can_follow() -> bool:
     """Tell whether this Django makes tokens as those do that are known (4.2 to 6.0)."""
-    return all(hasattr(_django, name) for name in _NEEDED)
+    known = all(hasattr(_django, name) for name in _NEEDED)
+    return known and len(_django.CSRF_ALLOWED_CHARS) == _CHARACTERS
 
 
 @functools.cache
@@ -133,21 +135,37 @@ def fill(request: Request) -> Filling:
 
     def text(kind: str, *_: str) -> bytes:
         if kind == _TOKEN:
-            return _mask(secret).encode("ascii")
+            return _masked(secret)
         return secret.encode("ascii") if kind == _SECRET else b""
 
     headers = ((b"set-cookie", _cookie(secret)),) if known is None else ()
     return Filling(text=text, headers=headers, state=secret.encode("ascii"))
 
 
-def _mask(secret: str) -> str:
-    return _original()(secret)
+def _masked(secret: str) -> bytes:
+    """Return a token of a secret, as Django's `_mask_cipher_secret` does, in a tenth of its time.
+
+    A hit asks for one in each page. Random bytes are reduced to Django's 62 characters without a bias.
+    """
+    chars, sums = _tables()
+    mask = b""
+    while len(mask) < len(secret):
+        mask += os.urandom(2 * len(secret)).translate(chars, _BIASED)
+    mask = mask[: len(secret)]
+    return mask + bytes(map(sums.__getitem__, zip(secret.encode("ascii"), mask, strict=True)))
+
+
+_CHARACTERS = 62
+_BIASED = bytes(range(256 // _CHARACTERS * _CHARACTERS, 256))
 
 
 @functools.cache
-def _original() -> Callable[[str], str]:
-    mask: Callable[[str], str] = _django._mask_cipher_secret
-    return getattr(mask, "__wrapped__", mask)
+def _tables() -> tuple[bytes, dict[tuple[int, int], int]]:
+    """Return the character for each byte, and the sum of each two characters."""
+    chars = _django.CSRF_ALLOWED_CHARS.encode("ascii")
+    size = len(chars)
+    sums = {(x, y): chars[(i + j) % size] for i, x in enumerate(chars) for j, y in enumerate(chars)}
+    return bytes(chars[each % size] for each in range(256)), sums
 
 
 def _cookie(secret: str) -> bytes:

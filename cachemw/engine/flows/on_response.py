@@ -33,9 +33,10 @@ from cachemw.engine.keeping.tagging import is_overtaken, take_tags
 from cachemw.engine.keeping.validation import by_head, validated
 from cachemw.engine.lookup.candidates import usable_on_error
 from cachemw.engine.lookup.filling import fill, is_current
+from cachemw.engine.lookup.nonces import nonce_pieces
 from cachemw.engine.lookup.rendering import CONDITIONAL_METHODS, Pairs, as_not_modified
 from cachemw.engine.model.entry import Entry
-from cachemw.engine.model.holes import Hole
+from cachemw.engine.model.holes import Hole, Piece
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.model.reasons import FORWARDED
 from cachemw.engine.request.decisions import Fetch, Forward, Serve
@@ -101,11 +102,12 @@ def on_head(
         entry = _fallback_entry(engine, fetch, now)
         if entry is not None:
             return _serve_fallback(fetch, entry, now)
-    if pieces := fetch.recording.take_pieces():
-        parts = None if body is None else cut(head, body, pieces, fetch.cacheable.route.max_size)
-        if parts is None:
-            return _ask_unaltered(engine, forward, fetch, head, "lost-piece")
+    pieces = fetch.recording.take_pieces()
+    parts = _cut(fetch, head, body, pieces + _nonces(fetch, head))
+    if parts is not None:
         return _collect_cut(engine, forward, fetch, parts, tags, wall_now)
+    if pieces:
+        return _ask_unaltered(engine, forward, fetch, head, "lost-piece")
     if sets_removed_cookie(fetch, head):
         return _ask_unaltered(engine, forward, fetch, head, "cookie-conflict")
     if head.status == 304 and fetch.validates:
@@ -130,13 +132,11 @@ def _shadow(
     """Send a response as it is, and begin to compare it. Only placeholders in it are filled."""
     pieces = fetch.recording.take_pieces()
     placeholders = tuple(piece for piece in pieces if piece.placeholder)
-    parts = None
-    if placeholders:
-        route = fetch.cacheable.route
-        parts = None if body is None else cut(head, body, placeholders, route.max_size)
-        if parts is None:
-            engine.refused(route, "lost-piece")
-            return AskAgain(Forward(route=route, outcome=forward.outcome, reason=forward.reason))
+    parts = _cut(fetch, head, body, placeholders)
+    if parts is None and placeholders:
+        engine.refused(fetch.cacheable.route, "lost-piece")
+        return AskAgain(replace(forward, fetch=None, rewrite=None))
+    pieces += _nonces(fetch, head)
     shadowing = start_shadowing(engine, fetch, head, tags, wall_now, pieces)
     answer = _signed(engine, forward, head)
     if parts is None:
@@ -145,6 +145,20 @@ def _shadow(
     filled = fill(engine, headers, parts.body, parts.holes, fetch.cacheable.request)
     answer = Answer(status=head.status, headers=filled.headers, body=filled.body)
     return Relayed(answer=answer, collector=shadowing, tags=tags, body=body)
+
+
+def _nonces(fetch: Fetch, head: Head) -> tuple[Piece, ...]:
+    """Return the nonces of a page as pieces, if the route asks for new ones for each client."""
+    cacheable = fetch.cacheable
+    renews = cacheable.route.renews_nonce and cacheable.request.method == "GET"
+    return nonce_pieces(head) if renews else ()
+
+
+def _cut(fetch: Fetch, head: Head, body: bytes | None, pieces: tuple[Piece, ...]) -> Cut | None:
+    """Return a response with holes; None if there are no pieces in it, or one cannot be cut out."""
+    if body is None or not pieces:
+        return None
+    return cut(head, body, pieces, fetch.cacheable.route.max_size)
 
 
 def _ask_unaltered(

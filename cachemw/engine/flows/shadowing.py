@@ -14,7 +14,7 @@ from hashlib import blake2b
 from msgspec import Struct
 
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.keeping.cutting import cut, without_own_cookies
+from cachemw.engine.keeping.cutting import cut, cut_head
 from cachemw.engine.keeping.storing import (
     Collector,
     entries_of,
@@ -81,7 +81,7 @@ def start_shadowing(
 ) -> Shadowing | None:
     """Begin to collect a response, by its head; None: there is nothing to compare or to hold."""
     cacheable = fetch.cacheable
-    head = without_own_cookies(head, pieces)
+    head = cut_head(head, pieces)
     would_harm = sets_removed_cookie(fetch, head)
     if cacheable.request.method == "HEAD" or head.status in _NOT_COMPARED or cacheable.ranged:
         if would_harm:

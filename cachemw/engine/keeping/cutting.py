@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from cachemw.engine.model.holes import Hole, Piece
+from cachemw.engine.lookup.nonces import without_nonces
+from cachemw.engine.model.holes import NONCE, Hole, Piece
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Head
 
-__all__ = ["Cut", "cut", "without_own_cookies"]
+__all__ = ["Cut", "cut", "cut_head"]
 
 _OF_THE_BODY = frozenset(
     {b"content-digest", b"content-length", b"content-md5", b"digest", b"repr-digest"}
@@ -40,7 +41,7 @@ def cut(head: Head, body: bytes, pieces: Sequence[Piece], max_size: int) -> Cut 
 
     A body in gzip is unpacked, to at most `max_size` bytes, and stays so.
     """
-    headers = without_own_cookies(head, pieces).headers
+    headers = cut_head(head, pieces).headers
     coding = headers.first(b"content-encoding")
     if coding is not None:
         unpacked = _unpacked(coding, body, max_size)
@@ -61,18 +62,21 @@ def cut(head: Head, body: bytes, pieces: Sequence[Piece], max_size: int) -> Cut 
         holes.append(Hole(size, piece.name, piece.arguments))
         at = place + len(piece.text)
     kept.append(body[at:])
+    if any(piece.name == NONCE for piece in pieces):  # there may be none in the body
+        holes.append(Hole(size + len(kept[-1]), NONCE, ("",)))
     headers = headers.without(_OF_THE_BODY)
     return Cut(Head(status=head.status, headers=headers), b"".join(kept), tuple(holes))
 
 
-def without_own_cookies(head: Head, pieces: Sequence[Piece]) -> Head:
-    """Return the head without the cookies that belong to pieces: each client gets one of its own."""
+def cut_head(head: Head, pieces: Sequence[Piece]) -> Head:
+    """Return the head without what belongs to pieces: cookies, and nonces in its policies."""
+    headers = without_nonces(head.headers, pieces)
     names = {piece.cookie for piece in pieces if piece.cookie}
-    if not names or b"set-cookie" not in head.headers:
-        return head
+    if not names or b"set-cookie" not in headers:
+        return Head(status=head.status, headers=headers)
     pairs = [
         (name, value)
-        for name, value in head.headers.pairs
+        for name, value in headers.pairs
         if name != b"set-cookie" or value.partition(b"=")[0].strip() not in names
     ]
     return Head(status=head.status, headers=Fields(pairs))

@@ -14,7 +14,8 @@ from hashlib import blake2b
 from msgspec import Struct
 
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.model.holes import Filling, Hole
+from cachemw.engine.lookup.nonces import with_nonces
+from cachemw.engine.model.holes import NONCE, Filling, Hole
 from cachemw.http.conditional import same_weak, wanted_tags
 from cachemw.http.fields import Pair
 from cachemw.http.messages import Request
@@ -70,6 +71,8 @@ def _fill(
     parts.append(body[at:])
     whole = b"".join(parts)
     own = [pair for pair in headers if pair[0] not in _REPLACED]
+    if NONCE in fillings:
+        own = with_nonces(own, fillings[NONCE])
     own.append((b"content-length", b"%d" % len(whole)))
     tag = _entity_tag(headers, fillings)
     if tag is not None:

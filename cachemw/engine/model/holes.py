@@ -16,7 +16,11 @@ from msgspec import Struct
 from cachemw.http.fields import Pair
 from cachemw.http.messages import Request
 
-__all__ = ["Fill", "Filling", "Hole", "Piece"]
+__all__ = ["NONCE", "Fill", "Filling", "Hole", "Piece"]
+
+
+NONCE = ":nonce"
+"""The name of the holes for nonces. Names with a colon are not for applications."""
 
 
 class Hole(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
