@@ -32,6 +32,7 @@ PUBLIC = {
     ],
     "cachemw.asgi": ["CacheMiddleware"],
     "cachemw.django": ["CacheMiddleware", "get_cache"],
+    "cachemw.integrations.flask_wtf": ["follow_forms", "visitor"],
     "cachemw.integrations.sqlalchemy": ["Recorder", "record"],
     "cachemw.openfeature": ["CachemwProvider", "Driver"],
     "cachemw.starlette": ["CacheMiddleware"],

@@ -103,7 +103,9 @@ def on_head(
         if entry is not None:
             return _serve_fallback(fetch, entry, now)
     pieces = fetch.recording.take_pieces()
-    parts = _cut(fetch, head, body, pieces + _nonces(fetch, head))
+    parts = None
+    if not (pieces and fetch.recording.has_lost_piece):  # else what is in it is for two clients
+        parts = _cut(fetch, head, body, pieces + _nonces(fetch, head))
     if parts is not None:
         return _collect_cut(engine, forward, fetch, parts, tags, wall_now)
     if pieces:

@@ -20,7 +20,7 @@ __all__ = ["nonce_pieces", "with_nonces", "without_nonces"]
 _SOURCE = re.compile(rb"'nonce-([A-Za-z0-9+/_-]+={0,2})'", re.IGNORECASE)
 _SHORTEST = 16
 """Characters. CSP 3 §7.1 asks for 128 bits; what is shorter may be in a page for another reason."""
-_PLACE = re.compile(rb"cachemw-nonce-([0-9]+)")
+_PLACE = re.compile(rb"\{cachemw-nonce-([0-9]+)\}")
 
 
 def nonce_pieces(head: Head) -> tuple[Piece, ...]:
@@ -42,7 +42,7 @@ def nonce_pieces(head: Head) -> tuple[Piece, ...]:
 def without_nonces(headers: Fields, pieces: Iterable[Piece]) -> Fields:
     """Return headers with a place for each nonce in the policies."""
     places = {
-        piece.text: b"cachemw-nonce-" + piece.arguments[0].encode("ascii")
+        piece.text: b"{cachemw-nonce-%s}" % piece.arguments[0].encode("ascii")
         for piece in pieces
         if piece.name == NONCE
     }
