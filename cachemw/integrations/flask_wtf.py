@@ -8,9 +8,9 @@
 and for each route `identity = "visitor"` and `cookies = []`.
 
 Flask-WTF keeps a client's token in Flask's session, which is a signed cookie. It puts it into the page,
-signed anew with the time. So a visitor who has seen one form has a session. `visitor` tells those who have no
-more than that from those who are somebody, and lets the latter past the cache. Each token is noted where it is
-signed, and filled at each hit with the token of that client's own session.
+signed anew with the time. So a visitor who has seen one form has a session. `visitor` tells those who have
+no more than that from those who are somebody, and lets the latter past the cache. Each token is noted where
+it is signed, and filled at each hit with the token of that client's own session.
 
 I1: the application makes the page without the client's session, so with a token that it has just made up.
 """
