@@ -215,6 +215,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "django.management": set(),
     "django.management.commands": {"cli", "django"},
     "django.migrations": set(),
+    "django.templatetags": {"cachemw"},
     "integrations": {
         "cachemw",
         "engine.model",
@@ -557,6 +558,7 @@ def test_no_function_takes_many_parameters() -> None:
 _COMMAND = "a command's module is named as the command is typed"
 _WIRING = "a module of wiring is named for the part that it makes"
 TWIN_MODULES = {
+    "cachemw": "Django's command, and its library of tags, are called as a project calls them",
     "base": "the protocol of a folder: stores, invalidation",
     "controller": _COMMAND,
     "decisions": "of a request in the engine, of a rollout",

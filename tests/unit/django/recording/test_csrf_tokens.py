@@ -362,3 +362,17 @@ def test_what_is_stored_has_no_token(caplog: pytest.LogCaptureFixture) -> None:
     assert len(entry.body) == len(page) - 3 * 64
     assert [name for name, _ in entry.headers if "cookie" in name.decode()] == []
     assert settings.configured
+
+
+def test_the_tag_for_templates() -> None:
+    template = '{% load cachemw %}<p>{% hole "basket" "!" %}</p>'
+    view = Views(lambda request: rendered(request, template + FORM))
+    options = {"libraries": {"cachemw": "cachemw.django.templatetags.cachemw"}}
+    own = {"TEMPLATES": [{**TEMPLATES[0], "OPTIONS": options}]}
+    config = {"holes": {"basket": "tests.doors.holes:basket"}}
+    with opened(view, own=own, config=config) as site:
+        for name in ("ann", "bob"):
+            reply = site.get("/f", {"Cookie": f"basket={name}"})
+            assert f"<p><b>basket={name}!</b></p>".encode() in reply.body
+            assert belongs(tokens(reply.body)[0], str(given(reply)))
+    assert view.calls == 1
