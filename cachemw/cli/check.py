@@ -30,6 +30,7 @@ from cachemw.connections.nodes import Nodes
 from cachemw.engine.core.setup import make_routes
 from cachemw.errors import ConfigError, Problem
 from cachemw.extensions.graphql import resolve_languages
+from cachemw.extensions.hole_functions import resolve_holes
 from cachemw.extensions.identity import resolve_identities
 from cachemw.rollout.flags.files import read_flags
 from cachemw.rollout.flags.flags import ConfiguredFlags, Flags
@@ -106,6 +107,7 @@ def _check_imports(config: Config, source: str) -> None:
     try:
         resolve_identities(config, given)
         resolve_languages(config)
+        resolve_holes(config, {})
     except ConfigError as error:
         raise ConfigError(list(error.problems), source) from error
 

@@ -249,6 +249,16 @@ class Config(Settings):
         factory=dict,
         help="For a tag, the tags that it is built from. A purge of one of those purges the tag too.",
     )
+    forms: Setting[bool, bool] = option(
+        v.boolean,
+        default=True,
+        help="Whether pages with CSRF tokens are stored without them, and filled for each client.",
+    )
+    holes: Setting[Mapping[str, str], dict[str, str]] = option(
+        mapping_of(v.FUNCTION, check=v.KEY),
+        factory=dict,
+        help='For a hole, by its name, the function that fills it, such as "module:function".',
+    )
     kinds: Setting[Mapping[str, Kind | RawTable], dict[str, Kind]] = option(
         mapping_of(table(Kind), check=v.KEY),
         factory=dict,

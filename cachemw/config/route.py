@@ -178,6 +178,11 @@ class Route(Settings):
         default=False,
         help="Whether users whom outer middleware has let in all get the same. If not, they bypass.",
     )
+    csp_nonce: Setting[bool, bool] = option(
+        v.boolean,
+        default=False,
+        help="Whether each client gets a nonce of its own. If not, pages with a nonce are not stored.",
+    )
     tags: Setting[Names, tuple[str, ...]] = option(
         v.TAGS, default=(), help="Tags of the answer, such as `product:{id}`, to purge it by."
     )

@@ -8,26 +8,20 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from cachemw.django.recording.early_reads import take_early_recording
 from cachemw.django.translate import (
     apply_answer,
     head_of,
-    make_response,
+    response_of,
     rewrite_request,
     stood_in,
 )
 from cachemw.frontdoor.exchange import Exchange
-from cachemw.http.messages import Answer
 
-__all__ = ["ResponseRelay", "response_of"]
-
-
-def response_of(answer: Answer) -> HttpResponse:
-    """Make the response of an answer that is all the cache's own."""
-    return make_response(answer.status, answer.headers, answer.body or b"")
+__all__ = ["ResponseRelay"]
 
 
 class ResponseRelay:

@@ -76,6 +76,7 @@ def _make_route(
         unread=_unread(route),
         honours=route.client_directives == "honour",
         identity=identities[route.identity] if route.identity else None,
+        renews_nonce=route.csp_nonce,
         tags=route.tags,
         volatile=volatile_parts(route.volatile),
         invalidates=route.invalidates,

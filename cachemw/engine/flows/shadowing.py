@@ -14,6 +14,7 @@ from hashlib import blake2b
 from msgspec import Struct
 
 from cachemw.engine.core.engine import Engine
+from cachemw.engine.keeping.cutting import cut, cut_head
 from cachemw.engine.keeping.storing import (
     Collector,
     entries_of,
@@ -26,6 +27,7 @@ from cachemw.engine.keeping.tagging import tags_of
 from cachemw.engine.lookup.candidates import candidate
 from cachemw.engine.model.differences import ComparedResponse, Difference, Shadow, compare
 from cachemw.engine.model.entry import Entry, HeaderPairs, VaryMarker, Verdict
+from cachemw.engine.model.holes import Piece
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.request.decisions import Fetch, Forward
 from cachemw.engine.request.keying import CacheableRequest
@@ -50,6 +52,8 @@ class Shadowing(Struct, kw_only=True, eq=False):
     control: CacheControl
     collector: Collector | None
     """None: the response would not be stored."""
+    pieces: tuple[Piece, ...] = ()
+    """The pieces for one client in it, which are not compared."""
 
     @property
     def max_size(self) -> int:
@@ -68,10 +72,16 @@ def forward_in_shadow(engine: Engine, cacheable: CacheableRequest, now: float) -
 
 
 def start_shadowing(
-    engine: Engine, fetch: Fetch, head: Head, tags: tuple[str, ...], wall_now: float
+    engine: Engine,
+    fetch: Fetch,
+    head: Head,
+    tags: tuple[str, ...],
+    wall_now: float,
+    pieces: tuple[Piece, ...] = (),
 ) -> Shadowing | None:
     """Begin to collect a response, by its head; None: there is nothing to compare or to hold."""
     cacheable = fetch.cacheable
+    head = cut_head(head, pieces)
     would_harm = sets_removed_cookie(fetch, head)
     if cacheable.request.method == "HEAD" or head.status in _NOT_COMPARED or cacheable.ranged:
         if would_harm:
@@ -99,7 +109,7 @@ def start_shadowing(
             arrived=wall_now,
             tags=tags,
         )
-    return Shadowing(fetch=fetch, head=head, control=control, collector=collector)
+    return Shadowing(fetch=fetch, head=head, control=control, collector=collector, pieces=pieces)
 
 
 def _would_serve(
@@ -129,6 +139,14 @@ def shadowed(
     if its `size` is larger than the route stores; then it is not held.
     """
     fetch, would_serve = shadowing.fetch, shadowing.fetch.would_serve
+    if shadowing.pieces and body is not None:
+        parts = cut(shadowing.head, body, shadowing.pieces, shadowing.max_size)
+        if parts is None:
+            engine.refused(fetch.cacheable.route, "lost-piece")
+            return Outcome.SHADOW_MISS
+        shadowing.head, body = parts.head, parts.body
+        if shadowing.collector is not None:
+            shadowing.collector.head = parts.head
     fresh = ComparedResponse(
         status=shadowing.head.status,
         headers=_compared_headers(shadowing),

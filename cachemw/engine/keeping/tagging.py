@@ -43,8 +43,8 @@ def is_overtaken(engine: Engine, fetch: Fetch, given: tuple[str, ...]) -> bool:
     """Tell whether a purge has overtaken a response already, before its head is sent."""
     if fetch.purges is None or fetch.purges == engine.floors.version:
         return False
-    tags = engine.row_tags.conceal(fetch.cacheable.plan.tags + given + fetch.so_far())
-    return engine.floors.overtakes(fetch.oldest(fetch.position), with_families(tags))
+    tags = engine.row_tags.conceal(fetch.cacheable.plan.tags + given + fetch.recording.so_far())
+    return engine.floors.overtakes(fetch.recording.oldest(fetch.position), with_families(tags))
 
 
 def tags_of(
@@ -54,7 +54,7 @@ def tags_of(
 
     `given` are the tags from its headers.
     """
-    own = given + fetch.recorded()
+    own = given + fetch.recording.close()
     if b"cache-groups" in headers:
         host = normalised_host(host_of(fetch.cacheable.request).decode("ascii"))
         own += tuple(group_tag(host, group) for group in groups(headers))

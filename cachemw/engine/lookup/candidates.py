@@ -100,7 +100,7 @@ def candidate(
     if verdict is Verdict.DEAD or now >= entry.dies_at:  # I5: purged is gone
         engine.memory.discard_if(entry.key, entry)
         return NOTHING
-    if not _is_for(engine, entry, cacheable):
+    if not _is_for(engine, entry, cacheable) or not engine.can_fill(entry):
         return NOTHING
     if not engine.trusts(cacheable.route, entry.born, now):
         return NOTHING

@@ -75,8 +75,8 @@ FORWARDED = {
     ),
     "cookie-conflict": Reason(
         "bypass",
-        "the application set a cookie that was removed from a request to this URL, so for a while"
-        " requests reach it unaltered",
+        "the application set a cookie that was removed from a request to this URL, or used a token that"
+        " could not be followed, so for a while requests reach it unaltered",
     ),
     "range": Reason("partial", "a part is asked for, and no whole response is stored"),
     "request": Reason(
@@ -105,6 +105,7 @@ NOT_KEPT = {
     "no-cache": "the response says no-cache and has no validator",
     "set-cookie": "the response sets a cookie",
     "cookie-conflict": "the response sets a cookie that was removed from its request",
+    "lost-piece": "a piece for one client, such as the token of a form, could not be followed",
     "nonce": "the Content-Security-Policy of the response has a nonce, which is for one response",
     "vary-star": "the response varies on everything",
     "partial": "the response is a part, or a 304",
