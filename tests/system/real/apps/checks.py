@@ -20,7 +20,7 @@ from .measures import Share, SiteRow, refusals, share, summary
 from .people import Person, visitors
 from .tokens import COOKIE, held, token_faults
 
-__all__ = ["Crowd", "SiteChecks", "Visits", "visit", "without_cookies"]
+__all__ = ["Crowd", "SiteChecks", "Visits", "report_of", "visit", "without_cookies"]
 
 
 @dataclass(kw_only=True)

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tests.system.real.compare import answer_differences
 from tests.system.real.crawl import Answer, Visitor, revisit
 from tests.system.real.servers import Server
-from .checks import Crowd, without_cookies
+from .checks import Crowd, report_of, without_cookies
 from .django_sites import WORKERS
 from .people import Person, visitors
 
-__all__ = ["fill", "stale"]
+__all__ = ["fill", "same_for", "wake"]
 
 SECONDS = 30.0
 
 
-def stale(crowd: Crowd, person: Person, targets: Iterable[str], workers: int = WORKERS) -> list[str]:
+def same_for(
+    crowd: Crowd, people: Sequence[Person], targets: Sequence[str], workers: int = WORKERS
+) -> None:
+    """See to it that people get from every worker what they get without the cache."""
+    found = [
+        f"{person.name} {fault}"
+        for person in people
+        for fault in stale(crowd, person, targets, workers)
+    ]
+    assert not found, report_of(found)
+
+
+def stale(crowd: Crowd, person: Person, targets: Sequence[str], workers: int) -> list[str]:
     """Name every difference between what the workers answer to a person and what is so by now."""
     [visitor] = visitors([person], crowd.admit)
     if not person.is_stranger:
@@ -42,6 +54,16 @@ def fill(crowd: Crowd, person: Person, targets: Iterable[str], workers: int = WO
     for target in targets:
         for _ in range(2):
             ask_all_workers(crowd.on, visitor, target, workers)
+
+
+def wake(server: Server, target: str, workers: int = WORKERS) -> None:
+    """Ask every worker for a page, one request at a time: some pages need that the first time."""
+    seen: set[str] = set()
+    deadline = time.monotonic() + SECONDS
+    while len(seen) < workers:
+        assert time.monotonic() < deadline, seen
+        with server.client() as client:
+            seen.add(client.get(target).headers.get("x-worker", ""))
 
 
 def ask_all_workers(server: Server, visitor: Visitor, target: str, workers: int) -> list[Answer]:

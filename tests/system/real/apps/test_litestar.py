@@ -12,7 +12,7 @@ from tests.system.real.compare import COMMON_FIELDS, VolatileText
 from .checks import Crowd, SiteChecks, Visits, visit
 from .people import Person, browse, has, log_in, stranger
 from .program_sites import ProgramSite
-from .staleness import fill, stale
+from .staleness import fill, same_for
 
 TEXTS = (
     VolatileText(re.compile(rb'(_csrf_token" value=")\w+'), "a token in a form"),
@@ -59,7 +59,6 @@ def test_a_notice_is_on_the_board_at_once(crowd: Crowd, who: int) -> None:
         page = browser.get("/write")
         written = browser.submit("/write", page, has("text"), {"text": f"A notice of {who}"})
         assert written.status_code == 303, written.text
-    for person in crowd.people:
-        assert stale(crowd, person, ["/"], workers=1) == [], person.name
+    same_for(crowd, crowd.people, ["/"], workers=1)
     with browse(crowd.on, crowd.people[1]) as browser:
         assert f"A notice of {who}" in browser.hit("/").text

@@ -16,12 +16,17 @@ from .checks import Crowd, SiteChecks, Visits, visit
 from .chrome import chrome
 from .django_sites import DjangoSite
 from .people import Browser, Person, browse, has, log_in, stranger
-from .staleness import fill, stale
+from .staleness import fill, same_for
 
 FIELDS = (
     *COMMON_FIELDS,
     VolatileField(b"x-worker", "the test's own: which worker answered"),
     VolatileField(b"expires", "a page that must not be kept expires at the time of its answer"),
+)
+RECENTLY_VIEWED = re.compile(
+    rb'(?:<div class="sub-header">\s*<h2>[^<]*</h2>\s*</div>\s*<ul class="row list-unstyled mx-0">'
+    rb'(?:(?!<div class="sub-header">).)*?)?\s*(</article><!-- End of product page -->)',
+    re.S,
 )
 TEXTS = (
     VolatileText(re.compile(rb'(<meta name="created" content=")[^"]+'), "the time of the answer"),
@@ -29,9 +34,9 @@ TEXTS = (
     VolatileText(re.compile(rb"^(csrftoken=).*"), "the cookie: a new token, or a new expiry"),
     VolatileText(re.compile(rb"^(oscar_history=).*"), "the cookie: a new expiry"),
     VolatileText(re.compile(rb"^(sessionid=).*"), "the cookie: a new expiry"),
+    VolatileText(RECENTLY_VIEWED, "what this browser has seen lately: its cookie is dropped"),
     VolatileText(re.compile(rb"(/media/cache/)[\w/]+"), "a thumbnail: two workers make it twice"),
 )
-HOME = "/en-gb/"
 START = [
     "/en-gb/catalogue/",
     "/en-gb/search/?q=thing",
@@ -116,6 +121,8 @@ def crowd(make_site: Callable[[str], DjangoSite]) -> Iterator[Crowd]:
             admit=admitted,
             fields=FIELDS,
             texts=TEXTS,
+            dropped=frozenset({"csrftoken", "oscar_history"}),
+            least=80,
         )
 
 
@@ -188,8 +195,7 @@ def test_a_review_is_on_the_page_of_its_product_at_once(crowd: Crowd) -> None:
         page = browser.hit(address)
         answer = browser.submit(address, page, has("title", "body"), fields)
         assert answer.status_code == 302, answer.text
-    for person in crowd.people:
-        assert stale(crowd, person, [target, f"{target}reviews/"]) == [], person.name
+    same_for(crowd, crowd.people, [target, f"{target}reviews/"])
 
 
 def test_a_price_changed_in_the_dashboard_is_new_at_once_for_all(crowd: Crowd) -> None:
@@ -208,8 +214,7 @@ def test_a_price_changed_in_the_dashboard_is_new_at_once_for_all(crowd: Crowd) -
         change = {"title": "Thing 06 with another title", "stockrecords-0-price": "77.77"}
         answer = browser.submit(address, page, has("title", "upc"), change, "action")
         assert answer.status_code == 302, answer.text
-    for person in crowd.people:
-        assert stale(crowd, person, pages) == [], person.name
+    same_for(crowd, crowd.people, pages)
     with browse(crowd.on, strangers(crowd)[0]) as browser:
         assert "77.77" in browser.get(pages[0]).text
 
@@ -222,8 +227,7 @@ def test_the_last_one_sold_is_sold_out_for_all_at_once(crowd: Crowd) -> None:
             fill(crowd, person, pages)
         add_to_basket(browser, "Thing 05", 1)
         buy(browser)
-    for person in crowd.people:
-        assert stale(crowd, person, pages) == [], person.name
+    same_for(crowd, crowd.people, pages)
 
 
 def buy(browser: Browser) -> None:
@@ -260,7 +264,7 @@ def test_a_real_browser_fills_its_basket_from_a_page_that_came_from_the_cache(
         for _ in range(3):
             driver.get(crowd.on.url + target)
         status = driver.execute_async_script(CACHE_STATUS, target)
-        assert crowd.least == 0 or "; hit" in status, status
+        assert "; hit" in status, status
         driver.find_element("css selector", "form[action*='/basket/add/'] button").click()
         until(lambda: "oscar_open_basket" in {c["name"] for c in driver.get_cookies()})
         driver.get(f"{crowd.on.url}/en-gb/basket/")

@@ -11,7 +11,7 @@ from tests.system.real.compare import COMMON_FIELDS, VolatileField, VolatileText
 from .checks import Crowd, SiteChecks, Visits, visit
 from .django_sites import DjangoSite
 from .people import Person, browse, has, log_in, stranger
-from .staleness import fill, stale
+from .staleness import fill, same_for, wake
 from .tokens import tokens_in
 
 FIELDS = (
@@ -37,6 +37,9 @@ def admitted(target: str) -> bool:
 def crowd(make_site: Callable[[str], DjangoSite]) -> Iterator[Crowd]:
     site = make_site("rest")
     with site.serve(cached=False) as off, site.serve(cached=True) as on:
+        for server in (off, on):
+            # Two threads of a worker that make its first schema at once answer 500.
+            wake(server, "/schema/")
         newcomer, regular = stranger("newcomer", START, 24), stranger("regular", START, 24)
         german = stranger("german", START, 24, language="de")
         with browse(off, regular) as browser:
@@ -62,6 +65,7 @@ def crowd(make_site: Callable[[str], DjangoSite]) -> Iterator[Crowd]:
             admit=admitted,
             fields=FIELDS,
             texts=TEXTS,
+            least=80,
         )
 
 
@@ -91,7 +95,7 @@ def test_a_stranger_suggests_a_book_by_the_form_of_a_cached_page(crowd: Crowd) -
         page = browser.hit("/suggestions/")
         answer = browser.submit("/suggestions/", page, has("title"), {"title": "A missing book"})
         assert answer.status_code == 201, answer.text
-    assert stale(crowd, german, ["/suggestions/"]) == []
+    same_for(crowd, [german], ["/suggestions/"])
     with browse(crowd.on, german) as browser:
         assert "A missing book" in browser.get("/suggestions/").text
 
@@ -123,8 +127,7 @@ def test_what_a_reader_adds_changes_and_deletes_is_so_for_all_at_once(crowd: Cro
 
 def check(crowd: Crowd, targets: list[str]) -> None:
     """See to it that nobody is shown anything older, strangers and readers alike."""
-    for person in crowd.people:
-        assert stale(crowd, person, targets) == [], person.name
+    same_for(crowd, crowd.people, targets)
 
 
 def test_a_write_without_its_token_is_refused(crowd: Crowd) -> None:

@@ -12,7 +12,7 @@ from tests.system.real.compare import COMMON_FIELDS, VolatileText
 from .checks import Crowd, SiteChecks, Visits, visit
 from .people import Person, browse, has, log_in, stranger
 from .program_sites import ProgramSite
-from .staleness import fill, stale
+from .staleness import fill, same_for
 
 TEXTS = (VolatileText(re.compile(rb"^(session=).*"), "the cookie of a session: a new expiry"),)
 START = ["/"]
@@ -60,14 +60,12 @@ def test_what_an_administrator_changes_is_so_for_all_at_once(crowd: Crowd) -> No
         page = browser.get(address)
         changed = browser.submit(address, page, has("title"), {"title": "Another title"}, "save")
         assert changed.status_code == 302, changed.text
-        for person in crowd.people:
-            assert stale(crowd, person, pages, workers=1) == [], person.name
+            same_for(crowd, crowd.people, pages, workers=1)
         address = "/admin/product/create"
         fields = {"title": "A new thing", "price": "5"}
         made = browser.submit(address, browser.get(address), has("title"), fields, "save")
         assert made.status_code == 302, made.text
-    for person in crowd.people:
-        assert stale(crowd, person, pages, workers=1) == [], person.name
+    same_for(crowd, crowd.people, pages, workers=1)
     with browse(crowd.on, crowd.people[0]) as browser:
         assert "Another title" in browser.hit("/").text
         assert "A new thing" in browser.hit("/").text
