@@ -38,7 +38,7 @@ class DjangoSite:
 
     def environment(self, *, cached: bool) -> Mapping[str, str]:
         """Name the settings; with the cache, its Redis too."""
-        given = {"DJANGO_SETTINGS_MODULE": "settings", "SITE_REDIS": self.redis}
+        given = {"DJANGO_SETTINGS_MODULE": "settings"}
         return {**given, "CACHEMW_REDIS": self.redis, "SITE_CACHED": "1"} if cached else given
 
     def manage(self, *arguments: str, cached: bool = False) -> None:

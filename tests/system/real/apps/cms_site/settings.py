@@ -69,13 +69,8 @@ DATABASES = {
         },
     }
 }
-CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": os.environ["SITE_REDIS"],
-        "KEY_PREFIX": "press",
-    }
-}
+# The site without the cache shares nothing: a value that it set would be one of another program.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 LANGUAGE_CODE = "en"
@@ -91,6 +86,13 @@ if "SITE_CACHED" in os.environ:
     INSTALLED_APPS = ["cachemw.django", *INSTALLED_APPS]
     MIDDLEWARE = ["cachemw.django.CacheMiddleware", *MIDDLEWARE]
     CACHEMW = "cachemw.toml"
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": os.environ["CACHEMW_REDIS"],
+            "KEY_PREFIX": "press",
+        }
+    }
 
 LOGGING = {
     "version": 1,

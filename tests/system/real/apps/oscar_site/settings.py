@@ -100,13 +100,8 @@ DATABASES = {
         },
     }
 }
-CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": os.environ["SITE_REDIS"],
-        "KEY_PREFIX": "shop",
-    }
-}
+# The site without the cache shares nothing: a value that it set would be one of another program.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 HAYSTACK_CONNECTIONS = {"default": {"ENGINE": "haystack.backends.simple_backend.SimpleEngine"}}
 AUTHENTICATION_BACKENDS = [
     "oscar.apps.customer.auth_backends.EmailBackend",
@@ -134,6 +129,13 @@ if "SITE_CACHED" in os.environ:
     INSTALLED_APPS = ["cachemw.django", *INSTALLED_APPS]
     MIDDLEWARE = ["cachemw.django.CacheMiddleware", *MIDDLEWARE]
     CACHEMW = "cachemw.toml"
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": os.environ["CACHEMW_REDIS"],
+            "KEY_PREFIX": "shop",
+        }
+    }
 
 LOGGING = {
     "version": 1,
