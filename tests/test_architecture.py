@@ -61,7 +61,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "http",
     },
-    "engine.lookup": {"engine.core", "engine.model", "engine.request", "errors", "http"},
+    "engine.lookup": {
+        "engine.core",
+        "engine.model",
+        "engine.privacy",
+        "engine.request",
+        "errors",
+        "http",
+    },
     "engine.keeping": {
         "engine.core",
         "engine.model",
@@ -184,6 +191,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "cache",
         "config",
         "config.checks",
+        "engine.privacy",
         "engine.request",
         "errors",
         "extensions",

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from cachemw.cache import Cache
+from cachemw.django.read_cookies import rewrite
 from cachemw.django.recording.early_reads import take_early_recording
 from cachemw.django.refreshes import start_refresh
 from cachemw.django.registry import get_cache
@@ -130,7 +131,7 @@ class CacheMiddleware:
     def _forward(self, request: HttpRequest, exchange: Exchange) -> HttpResponseBase:
         relay = ResponseRelay(exchange)
         try:
-            if not relay.rewrite(request):
+            if not rewrite(request, relay, exchange):
                 return self._call(request)
             while True:
                 try:
@@ -175,7 +176,7 @@ class CacheMiddleware:
     async def _aforward(self, request: HttpRequest, exchange: Exchange) -> HttpResponseBase:
         relay = ResponseRelay(exchange)
         try:
-            if not relay.rewrite(request):
+            if not rewrite(request, relay, exchange):
                 return await self._acall(request)
             while True:
                 try:

@@ -26,12 +26,14 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.flows.on_response import AskAgain, on_error, on_head
 from cachemw.engine.flows.shadowing import Shadowing, shadowed
+from cachemw.engine.keeping.cookies import ask_with_own, with_cookies, without_dropped
 from cachemw.engine.keeping.storing import (
     Collector,
     broke_off,
@@ -41,6 +43,8 @@ from cachemw.engine.keeping.storing import (
     spoil,
 )
 from cachemw.engine.lookup.rendering import render
+from cachemw.engine.model.outcomes import Outcome
+from cachemw.engine.privacy.cookie_reads import CookieReads
 from cachemw.engine.request.decisions import Fetch, Forward, Serve
 from cachemw.engine.request.keying import Rewrite
 from cachemw.http.fields import Fields
@@ -131,6 +135,18 @@ class Exchange:
         return fetch is not None and fetch.may_ask_again
 
     @property
+    def watches_cookies(self) -> bool:
+        """Whether the front door must say by `watch_cookies` which cookies the application reads."""
+        fetch = self._forward.fetch
+        return fetch is not None and fetch.cacheable.route.cookies.watches
+
+    def watch_cookies(self, reads: Callable[[], CookieReads]) -> None:
+        """Take a function that returns which cookies the application has read by now."""
+        fetch = self._forward.fetch
+        if fetch is not None:
+            fetch.cookies_read = reads
+
+    @property
     def collecting(self) -> bool:
         """Whether the body is being copied."""
         return self._collector is not None
@@ -165,32 +181,44 @@ class Exchange:
 
         None: call the application again.
         """
-        clock = self._core.clock
         if self._is_cancelled():
             self.spoil("incomplete")
         try:
-            decided = on_head(
-                self._core.engine,
-                self._forward,
-                head,
-                now=clock.monotonic(),
-                wall_now=clock.time(),
-                body=body,
-            )
-            if isinstance(decided, Serve):
-                return self._serve_stored(decided)
-            if isinstance(decided, AskAgain):
-                self._start_again(decided.forward)
+            again = ask_with_own(self._core.engine, self._forward, head)
+            if again is not None:
+                self._start_again(again)
                 return None
+            return self._decide(head, body)
         except Exception:
             self._core.reporter.logs.failed("head_failed")
             self._status = head.status
             return Answer(status=head.status, headers=list(head.headers.pairs), body=None)
-        self._pass_on(decided.tags)
-        self._collector, self.pending_save = decided.collector, decided.pending_save
-        self.invalidates = decided.purge
-        self._status = decided.answer.status
-        return decided.answer
+
+    def _decide(self, head: Head, body: bytes | None) -> Answer | None:
+        clock = self._core.clock
+        rest, own_cookies = without_dropped(self._forward, head)
+        decided = on_head(
+            self._core.engine,
+            self._forward,
+            rest,
+            now=clock.monotonic(),
+            wall_now=clock.time(),
+            body=body,
+        )
+        if isinstance(decided, AskAgain):
+            self._start_again(decided.forward)
+            return None
+        if isinstance(decided, Serve):
+            answer = self._serve_stored(decided)
+            # The application has answered this client, and said that what is stored is current.
+            answers = decided.outcome is Outcome.REVALIDATED
+        else:
+            self._pass_on(decided.tags)
+            self._collector, self.pending_save = decided.collector, decided.pending_save
+            self.invalidates = decided.purge
+            self._status = decided.answer.status
+            answer, answers = decided.answer, True
+        return with_cookies(answer, own_cookies) if answers else answer
 
     def _start_again(self, forward: Forward) -> None:
         """End the first call, which nobody need wait for any more."""

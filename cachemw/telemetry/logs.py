@@ -247,6 +247,18 @@ class Logs:
         )
         self._fault("cookie_conflict", {"route": route, "advice": advice})
 
+    def cookies_read(self, route: str, names: Sequence[str]) -> None:
+        """Warn that a route's application reads cookies that no list names, once for each of them.
+
+        The names are those in its code, and not those that clients sent.
+        """
+        advice = (
+            "requests with one of them go past the cache; list a cookie in personal_cookies to say so, in"
+            " keyed_cookies if many visitors have the same few values, or in ignore_cookies if these"
+            " pages may be made without it"
+        )
+        self._fault("cookies_read", {"route": route, "cookies": ", ".join(names), "advice": advice})
+
     def entry_rejected(self, reason: str) -> None:
         """Warn that a stored entry was damaged or not authentic: once a minute per reason."""
         self._warn_once("entry_rejected", reason)

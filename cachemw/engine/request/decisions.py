@@ -12,6 +12,7 @@ from cachemw.engine.model.differences import Shadow
 from cachemw.engine.model.entry import Entry, Position
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.model.routes import RouteState
+from cachemw.engine.privacy.cookie_reads import CookieReads
 from cachemw.engine.request.keying import CacheableRequest, Rewrite
 from cachemw.http.messages import Request
 
@@ -59,6 +60,8 @@ class Fetch(Struct, kw_only=True, eq=False):
     """The version of the floors before the application was called."""
     has_stale_part: Callable[[], bool] = bool
     """Tells whether the application has used a stored response that was stale."""
+    cookies_read: Callable[[], CookieReads | None] = lambda: None
+    """Returns the cookies that the application has read by now; None: nobody watches."""
     oldest: Callable[[Position], Position] = lambda position: position
     """Returns the position that the rows are from which the application has read (I5)."""
 
