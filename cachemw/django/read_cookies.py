@@ -41,7 +41,7 @@ def rewrite(request: HttpRequest, relay: ResponseRelay, exchange: Exchange) -> b
                 noting.note_all()
             exchange.watch_cookies(lambda: noting.reads)
             request.COOKIES = noting
-            request.headers = ReadHeaders(request.META, noting)  # type: ignore[misc]
+            request.headers = ReadHeaders(request.META, noting)
         except Exception:  # on an internal error, bypass the cache (I3)
             exchange.give_up("rewrite_failed")
     return True
@@ -106,12 +106,12 @@ class ReadCookies(dict[str, str]):
         self._note(name)
         return super().__contains__(name)
 
-    def get(self, name: str, default: Any = None) -> Any:  # type: ignore[override]
+    def get(self, name: str, default: Any = None) -> Any:
         """Return a cookie's value."""
         self._note(name)
         return super().get(name, default)
 
-    def pop(self, name: str, *default: Any) -> Any:  # type: ignore[override]
+    def pop(self, name: str, *default: Any) -> Any:
         """Remove a cookie and return its value."""
         self._note(name)
         return super().pop(name, *default)
@@ -178,7 +178,7 @@ class ReadCookies(dict[str, str]):
         self.note_all()
         return super().__ne__(other)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __repr__(self) -> str:
         self.note_all()

@@ -33,7 +33,7 @@ from typing import Any
 from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.flows.on_response import AskAgain, on_error, on_head
 from cachemw.engine.flows.shadowing import Shadowing, shadowed
-from cachemw.engine.keeping.cookies import ask_with_own, with_cookies, without_dropped
+from cachemw.engine.keeping.client_cookies import ask_with_own, with_cookies, without_dropped
 from cachemw.engine.keeping.storing import (
     Collector,
     broke_off,

@@ -159,7 +159,7 @@ class Engine:
             self.routes[index].cookies.watch()
 
     def learn_cookies(self, route: RouteState, reads: CookieReads) -> None:
-        """Let requests with cookies that were read bypass the cache from now on; report what is new."""
+        """Make requests with cookies that were read bypass from now on; report what is new."""
         if new := route.cookies.learn(reads):
             self._cookies_read(route, new)
 

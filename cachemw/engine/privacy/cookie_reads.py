@@ -51,7 +51,7 @@ NONE_READ: Final = CookieReads()
 
 
 class LearnedReads:
-    """What a route has learned. It only grows, by single steps that no other thread can undo."""
+    """Names that a route has learned. They only grow, by single steps that no other thread can undo."""
 
     __slots__ = ("_all", "_names")
 

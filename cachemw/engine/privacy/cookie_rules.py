@@ -112,7 +112,7 @@ class CookieRules:
         return CookieReads(names, reads.all)
 
     def learn(self, reads: CookieReads) -> tuple[str, ...]:
-        """Let requests with these cookies bypass from now on; return the names that are new."""
+        """Make requests with these cookies bypass from now on; return the names that are new."""
         if not self.learns:
             return ()
         new = self._learned.add(self.unlisted(reads))

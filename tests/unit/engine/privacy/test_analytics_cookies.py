@@ -16,7 +16,7 @@ ANALYTICAL = compile_patterns(ANALYTICS)
 
 
 def test_the_page_has_the_table() -> None:
-    text = PRIVACY.read_text("utf-8").partition("### Cookies of analytics")[2].partition("###")[0]
+    text = PRIVACY.read_text("utf-8").partition("### Cookies of analytics")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| ([^|`]+) \| (`.*`) \|$", text, re.MULTILINE)
     found = {vendor: tuple(re.findall("`([^`]+)`", names)) for vendor, names in rows}
     assert found == BY_VENDOR
