@@ -37,7 +37,7 @@ def ask_with_own(engine: Engine, forward: Forward, head: Head) -> Forward | None
     if fetch.shadow:
         spoil(engine, fetch, "cookie-read", collected=True)
         return None
-    if not fetch.may_ask_again or fetch.refresh:
+    if not fetch.may_ask_again:
         return None
     engine.refused(cacheable.route, "cookie-read")
     return Forward(route=forward.route, outcome=forward.outcome, reason="personal-cookie")

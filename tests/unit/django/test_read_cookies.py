@@ -74,10 +74,12 @@ def test_it_counts_on_the_whole_route_and_nothing_else_does() -> None:
 
 
 def test_those_who_wait_get_their_own_pages() -> None:
-    # Guard: `_is_made_from_cookies` in `candidate`: they were classified before anything was known.
+    # Guard: `bypasses_by_now` in `_coalesce`: they were classified before anything was known.
     gate = threading.Event()
+    calls_made = []
 
     def slow(request: HttpRequest) -> HttpResponse:
+        calls_made.append(request)
         assert gate.wait(10)
         return themed(request)
 
@@ -92,6 +94,7 @@ def test_those_who_wait_get_their_own_pages() -> None:
         assert [reply.body for reply in replies] == [
             f"theme {name or 'light'}".encode() for name in sent
         ]
+        assert len(calls_made) == 3
 
 
 READERS: Mapping[str, Callable[[HttpRequest], Any]] = {
@@ -222,7 +225,7 @@ def test_a_head_is_asked_again_too() -> None:
 def test_shadow_learns_and_holds_no_page_of_one_client() -> None:
     # Guard: `spoil` in `ask_with_own`.
     with open_site({"/p": themed}, risk="low") as site:
-        site.cache.flags.drive({"class:low": "shadow"})
+        assert site.cache.flags.set({"low": "shadow"})
         for name in ("dark", "blue"):
             assert site.get("/p", theme(name)).body == f"theme {name}".encode()
         for _ in range(3):
