@@ -199,6 +199,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "frontdoor",
         "http",
         "django.recording",
+        "recording",
         "telemetry",
     },
     "django.recording": {
