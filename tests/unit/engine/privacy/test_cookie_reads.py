@@ -42,6 +42,22 @@ def test_no_user_can_write_such_a_tag(reads: CookieReads) -> None:
             user_tag(tag)
 
 
+def test_how_tags_are_spelt_stays_as_it_is() -> None:
+    """They are stored in Redis, where another version may find them."""
+    assert tags_of_reads(NONE_READ) == ("@cookie:(none)",)
+    both = CookieReads(frozenset({"b", "a"}), all=True)
+    assert tags_of_reads(both) == ("@cookie:a", "@cookie:b", "@cookie:(all)")
+
+
+def test_all_stays_all_whatever_is_added() -> None:
+    theme, every = CookieReads(frozenset({"theme"})), CookieReads(all=True)
+    for reads in (every.with_more(theme), theme.with_more(every)):
+        assert reads == CookieReads(frozenset({"theme"}), all=True)
+        assert reads.touches({"x"})
+    assert theme.touches({"x", "theme"})
+    assert not theme.touches({"x"})
+
+
 def test_without_a_tag_nobody_watched() -> None:
     assert reads_of(("product:1", "@route:p")) is None
 
@@ -67,6 +83,9 @@ def test_too_many_names_count_as_all() -> None:
 def test_a_name_that_no_tag_can_hold_counts_as_all(name: str) -> None:
     reads = NONE_READ.with_more(CookieReads(frozenset({name, "theme"})))
     assert reads == CookieReads(frozenset({"theme"}), all=True)
+    learned = LearnedReads()
+    assert learned.add(CookieReads(frozenset({name, "theme"}))) == ("theme", "*")
+    assert learned.reads == reads
 
 
 def test_what_is_new_is_said_once() -> None:

@@ -30,6 +30,16 @@ def test_a_cookie_that_was_read_bypasses_and_another_is_removed() -> None:
         assert rules.bypasses([line])
 
 
+def test_a_route_watches_when_it_is_told_to_and_learns_before() -> None:
+    """A command reads from Redis what others have seen, and watches nothing itself."""
+    rules = CookieRules(personal=["sessionid"])
+    assert not rules.watches
+    assert rules.learn(read("theme")) == ("theme",)
+    rules.watch()
+    assert rules.watches
+    assert rules.reads == read("theme")
+
+
 def test_what_was_remembered_of_a_name_before_is_forgotten() -> None:
     # Guard: `learn` begins `_kinds` anew.
     rules = watching()
@@ -111,6 +121,7 @@ DROPS = [
     (b"oscar_history=1; Path=/", True),
     (b"oscar_history", True),
     (b" oscar_history =1", True),
+    (b"oscar_history; Path=/", True),
     (b"oscar%5Fhistory=1", True),
     (b"history=1", False),
     (b"sid=oscar_history=1", False),
