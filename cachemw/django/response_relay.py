@@ -11,6 +11,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from cachemw.django.read_cookies import was_read, watch
 from cachemw.django.recording.early_reads import take_early_recording
 from cachemw.django.translate import (
     apply_answer,
@@ -44,12 +45,15 @@ class ResponseRelay:
 
     def rewrite(self, request: HttpRequest) -> bool:
         """Change a request into what the application may see. False: nothing may be stored for it."""
-        exchange = self._exchange
+        exchange, recording = self._exchange, self._exchange.watching
         try:
+            read_before = recording is not None and was_read(request)
             if exchange.may_ask_again:
                 self._original = dict(request.__dict__), dict(request.META)
             if exchange.rewrite is not None:
                 rewrite_request(request, exchange.rewrite)
+            if recording is not None:
+                watch(request, recording, read_before=read_before)
         except Exception:
             exchange.give_up("rewrite_failed")
             return False

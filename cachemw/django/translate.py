@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from http.cookies import Morsel
 from typing import Any
 
 from django.core.exceptions import DisallowedHost
@@ -123,10 +124,7 @@ def head_of(response: HttpResponseBase) -> Head:
         (name.lower().encode("latin-1"), value.encode("latin-1"))
         for name, value in response.items()
     ]
-    headers += [
-        (b"set-cookie", cookie.OutputString().encode("latin-1", "replace"))
-        for cookie in response.cookies.values()
-    ]
+    headers += [(b"set-cookie", _set_cookie(cookie)) for cookie in response.cookies.values()]
     return Head(status=response.status_code, headers=Fields(headers))
 
 
@@ -154,8 +152,22 @@ def response_of(answer: Answer) -> HttpResponse:
     return own
 
 
+def _keep_cookies(response: HttpResponseBase, answer: Answer) -> None:
+    """Remove the cookies from a response that its answer does not set."""
+    cookies = response.cookies
+    kept = [value for name, value in answer.headers if name == b"set-cookie"]
+    if len(kept) < len(cookies):
+        for name in [each for each, cookie in cookies.items() if _set_cookie(cookie) not in kept]:
+            del cookies[name]
+
+
+def _set_cookie(cookie: Morsel[str]) -> bytes:
+    return cookie.OutputString().encode("latin-1", "replace")
+
+
 def apply_answer(response: HttpResponseBase, answer: Answer, ours: frozenset[bytes]) -> None:
     """Set the cache's headers on the application's response; remove those that were only for the cache."""
+    _keep_cookies(response, answer)
     kept = set()
     for name, value in answer.headers:
         kept.add(name)

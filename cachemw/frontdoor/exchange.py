@@ -30,6 +30,7 @@ from contextlib import suppress
 from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.flows.on_response import AskAgain, on_error, on_head, unaltered
 from cachemw.engine.flows.shadowing import Shadowing, shadowed
+from cachemw.engine.keeping.client_cookies import with_cookies
 from cachemw.engine.keeping.storing import (
     Collector,
     broke_off,
@@ -92,11 +93,11 @@ class Exchange:
         self._raised = False
         """Whether the application raised and no stored answer could replace its response."""
         self.rewrite: Rewrite | None = forward.rewrite
-        """How to change the request before the application sees it."""
+        """How to change what the application sees."""
         self.may_store = forward.fetch is not None
         """Whether the response may be stored, or compared in shadow."""
         self.pending_save: SharedWrite | None = None
-        """What the shared store is to get, by `save` or `save_later`."""
+        """What the shared store gets, by `save` or `save_later`."""
         self.invalidates: tuple[str, ...] = ()
         """Tags of what an unsafe request changed, for `invalidate` or `ainvalidate`."""
         self._collector: Collector | Shadowing | None = None
@@ -144,6 +145,13 @@ class Exchange:
         return 0 if fetch is None else fetch.cacheable.route.max_size
 
     @property
+    def watching(self) -> Recording | None:
+        """The recording that has to know which cookies the application reads; None: it need not."""
+        fetch, recording = self._forward.fetch, self.recording
+        watches = fetch is not None and fetch.cacheable.route.cookies.watches
+        return recording if watches and isinstance(recording, Recording) else None
+
+    @property
     def collecting(self) -> bool:
         """Whether the body is being copied."""
         return self._collector is not None
@@ -178,10 +186,9 @@ class Exchange:
 
         None: call the application again.
         """
-        clock = self._core.clock
         if self._is_cancelled():
             self.spoil("incomplete")
-        has_pieces = self.recording.has_pieces
+        clock, has_pieces = self._core.clock, self.recording.has_pieces
         try:
             decided = on_head(
                 self._core.engine,
@@ -234,10 +241,8 @@ class Exchange:
 
     async def ainvalidate(self) -> None:
         """Purge what an unsafe request changed, in an event loop."""
-        if (
-            self.invalidates and self._core.tasks.current() is None
-        ):  # the event loop is not asyncio's
-            self._core.purger.invalidate(self.invalidates)
+        if self._core.tasks.current() is None:  # the event loop is not asyncio's
+            self.invalidate()
         elif self.invalidates:
             await self._core.purger.ainvalidate(self.invalidates)
 
@@ -293,11 +298,8 @@ class Exchange:
         """
         self._core.reporter.logs.failed("head_failed")
         self.spoil("unreadable")
-        try:
-            code = int(status)  # type: ignore[call-overload]
-        except Exception:
-            return
-        self.decide(Head(status=code, headers=Fields([])))
+        with suppress(Exception):
+            self.decide(Head(status=int(status), headers=Fields([])))  # type: ignore[call-overload]
 
     def _take_collector(self) -> Collector | None:
         collector, self._collector = self._collector, None
@@ -323,7 +325,7 @@ class Exchange:
             return None
 
     def _serve_stored(self, served: Serve) -> Answer:
-        answer = render(self._core.engine, served)
+        answer = with_cookies(render(self._core.engine, served), served.cookies)
         fetch = self._forward.fetch
         fallback = () if fetch is None or fetch.fallback is None else fetch.fallback.tags
         self._pass_on(fallback + served.entry.tags, stale=served.outcome.outcome == "stale")

@@ -22,13 +22,14 @@ response that answers the inner request brings its tags (`reused`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from typing import Any
 
 from cachemw.engine.model.entry import Position
 from cachemw.engine.model.holes import Fill, Piece
+from cachemw.engine.privacy.cookie_reads import CookieReads
 from cachemw.http.messages import Request
 
 __all__ = [
@@ -67,6 +68,7 @@ class Recording:
         "_snapshots",
         "_token",
         "client",
+        "cookies_read",
         "has_lost_piece",
         "has_stale_part",
         "in_shadow",
@@ -86,6 +88,8 @@ class Recording:
         self.has_stale_part = False
         """Whether the response was made from a stored one that was stale."""
         self.client = client
+        self.cookies_read: Callable[[], CookieReads | None] = lambda: None
+        """Returns the cookies that the application has read by now; a front door that watches sets it."""
         self.in_shadow = False
         """Whether the response is only compared, and goes out as it is."""
         self.has_lost_piece = False

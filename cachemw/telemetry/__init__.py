@@ -9,6 +9,7 @@ Reading order:
 - `counters`: counting on plain integers of each thread.
 - `stats`: statistics as values that can be merged.
 - `mismatches`: differences found in shadow, by route.
+- `advice`: what log lines say to do about cookies.
 - `logs`: structured log lines, limited in number.
 - `spans`: spans around real work, and attributes of the server's span.
 - `reporter`: what happens to a request, for counters, spans and logs.

@@ -6,6 +6,7 @@ An error in a report never reaches a client: every method catches and logs it (I
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from cachemw.config import Config
 from cachemw.engine.model.differences import Difference
@@ -116,6 +117,13 @@ class Reporter:
         try:
             self.counters.event("outer_identity", found[0].decode("ascii").lstrip(":"))
             self.logs.outer_identity(route.template, found[1].decode("latin-1"))
+        except Exception:
+            self.logs.failed("telemetry_failed")
+
+    def cookies_read(self, route: RouteState, names: Sequence[str]) -> None:
+        """Warn that the application reads cookies that no list names."""
+        try:
+            self.logs.cookies_read(route.template, names)
         except Exception:
             self.logs.failed("telemetry_failed")
 

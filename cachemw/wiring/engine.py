@@ -67,6 +67,7 @@ def make_engine(
             refused=reporter.refused,
             mismatched=reporter.mismatched,
             misplaced=reporter.misplaced,
+            cookies_read=reporter.cookies_read,
         ),
         routes=routes,
         router=make_router(config),

@@ -9,7 +9,7 @@ The way of a request:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cachemw.config.syntax.flag import FULL
 from cachemw.engine.core.flights import Flights
@@ -26,6 +26,7 @@ from cachemw.engine.model.routes import Extra, RouteState, Target
 from cachemw.engine.model.row_tags import RowTags
 from cachemw.engine.model.variants import Variants
 from cachemw.engine.privacy.bypass import watched
+from cachemw.engine.privacy.cookie_reads import CookieReads
 from cachemw.http.cache_control import CacheControl
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.targeted import effective_control
@@ -67,6 +68,7 @@ class Engine:
         self.refused = hooks.refused
         self.mismatched = hooks.mismatched
         self.misplaced = hooks.misplaced
+        self._cookies_read = hooks.cookies_read
         self.memo = PlanMemo(settings.memo_bytes)
         self.flights = Flights(settings.max_waiters, settings.alone)
         self.fills: dict[str, Fill] = {}
@@ -156,6 +158,21 @@ class Engine:
     def control(self, fields: Fields) -> CacheControl:
         """Return the directives of a response that apply to this cache."""
         return effective_control(fields, self.settings.targets)
+
+    # -- cookies that applications read ----------------------------------------------------------
+
+    def watch_cookies(self, routes: Iterable[int]) -> None:
+        """Watch on these routes, by their index, which cookies the application reads.
+
+        Call it before the first request. Every response of these routes must be watched from then on.
+        """
+        for index in routes:
+            self.routes[index].cookies.watch()
+
+    def learn_cookies(self, route: RouteState, reads: CookieReads) -> None:
+        """Make requests with cookies that were read bypass from now on; report what is new."""
+        if new := route.cookies.learn(reads):
+            self._cookies_read(route, new)
 
     # -- marks -----------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ imports neither `stores` nor `invalidation` nor `telemetry`. `wiring` passes the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -109,6 +109,8 @@ class Hooks(Struct, frozen=True, kw_only=True):
     """Called when a route in shadow would have served a wrong response."""
     misplaced: Callable[[RouteState, Pair], None]
     """Called for every request that bypasses because of outer middleware, with what that has put there."""
+    cookies_read: Callable[[RouteState, Sequence[str]], None]
+    """Called when an application was seen to read cookies that no list names, with those that are new."""
 
 
 class EngineSettings(Struct, frozen=True, kw_only=True):

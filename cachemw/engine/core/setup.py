@@ -14,6 +14,7 @@ from cachemw.engine.model.query import query_reader
 from cachemw.engine.model.router import Router
 from cachemw.engine.model.routes import Identify, Language, RouteState
 from cachemw.engine.model.tags import normalise, route_tag, with_families
+from cachemw.engine.privacy.analytics_cookies import ANALYTICS
 from cachemw.engine.privacy.bypass import DIRECTIVES, REMOVED
 from cachemw.engine.privacy.cookie_rules import CookieRules
 from cachemw.engine.privacy.identity_headers import OUTER_IDENTITY, identity_names, keyed_names
@@ -38,8 +39,9 @@ def make_routes(
     except "raw".
     """
     asking = identity_names(config.identity_headers)
+    ignored = ANALYTICS if config.remove_analytics_cookies else ()
     return [
-        _make_route(index, route, identities, languages, asking)
+        _make_route(index, route, identities, languages, asking, ignored)
         for index, route in enumerate(config.routes)
     ]
 
@@ -50,6 +52,7 @@ def _make_route(
     identities: Mapping[str, Identify],
     languages: Mapping[str, Language],
     asking: frozenset[bytes],
+    ignored: tuple[str, ...],
 ) -> RouteState:
     varies = keyed_names(route.vary)
     methods = {*route.methods, *(("HEAD",) if "GET" in route.methods else ())}
@@ -72,7 +75,7 @@ def _make_route(
         removed=REMOVED - varies - asking,
         identifying=frozenset() if route.identity else asking - varies,
         refuses=frozenset() if route.identity or route.same_for_all_users else OUTER_IDENTITY,
-        cookies=_cookie_rules(route),
+        cookies=_cookie_rules(route, ignored),
         unread=_unread(route),
         honours=route.client_directives == "honour",
         identity=identities[route.identity] if route.identity else None,
@@ -98,12 +101,13 @@ def _policy(route: Route) -> Policy:
     )
 
 
-def _cookie_rules(route: Route) -> CookieRules:
+def _cookie_rules(route: Route, ignored: tuple[str, ...]) -> CookieRules:
     return CookieRules(
         None if route.cookies is None else frozenset(route.cookies),
-        route.ignore_cookies or (),
+        (*(route.ignore_cookies or ()), *ignored),
         route.personal_cookies or (),
         frozenset(route.keyed_cookies),
+        frozenset(route.drop_set_cookie or ()),
     )
 
 

@@ -18,6 +18,7 @@ from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.flows.shadowing import Shadowing, start_shadowing
 from cachemw.engine.keeping.changes import invalid_tags
+from cachemw.engine.keeping.client_cookies import ask_with_own, with_cookies, without_dropped
 from cachemw.engine.keeping.cutting import Cut, cut
 from cachemw.engine.keeping.storing import (
     Collector,
@@ -89,6 +90,29 @@ def on_head(
     `now` is monotonic, `wall_now` is in seconds since the epoch. `body` is the whole body, if it is
     known already.
     """
+    again = ask_with_own(engine, forward, head)
+    if again is not None:
+        return AskAgain(again)
+    head, cookies = without_dropped(forward, head)
+    decided = _on_head(engine, forward, head, now, wall_now, body)
+    if isinstance(decided, Relayed):
+        return (
+            replace(decided, answer=with_cookies(decided.answer, cookies)) if cookies else decided
+        )
+    if isinstance(decided, Serve) and decided.outcome is Outcome.REVALIDATED:
+        # The application has answered this client, and said that what is stored is current.
+        return replace(decided, cookies=cookies)
+    return decided
+
+
+def _on_head(
+    engine: Engine,
+    forward: Forward,
+    head: Head,
+    now: float,
+    wall_now: float,
+    body: bytes | None,
+) -> Relayed | Serve | AskAgain:
     fetch = forward.fetch
     tags: tuple[str, ...] = ()
     if forward.route is not None and not engine.settings.tag_fields.isdisjoint(head.headers.names):

@@ -71,7 +71,8 @@ FORWARDED = {
         "bypass", "the request has cookies, and the route does not say which of them it reads"
     ),
     "personal-cookie": Reason(
-        "bypass", "the request has a cookie that the route lists in personal_cookies"
+        "bypass",
+        "the request has a cookie that is in personal_cookies, or that the application was seen to read",
     ),
     "cookie-conflict": Reason(
         "bypass",
@@ -106,6 +107,7 @@ NOT_KEPT = {
     "set-cookie": "the response sets a cookie",
     "cookie-conflict": "the response sets a cookie that was removed from its request",
     "lost-piece": "a piece for one client, such as the token of a form, could not be followed",
+    "cookie-read": "the application read a cookie that was removed from its request",
     "nonce": "the Content-Security-Policy of the response has a nonce, which is for one response",
     "vary-star": "the response varies on everything",
     "partial": "the response is a part, or a 304",

@@ -13,7 +13,9 @@ from cachemw.engine.model.entry import Entry, Position
 from cachemw.engine.model.holes import Piece
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.model.routes import RouteState
+from cachemw.engine.privacy.cookie_reads import CookieReads
 from cachemw.engine.request.keying import CacheableRequest, Rewrite
+from cachemw.http.fields import Pair
 from cachemw.http.messages import Request
 
 __all__ = ["NOTHING_RECORDED", "Fetch", "Forward", "RecordingPort", "Serve"]
@@ -26,6 +28,9 @@ class RecordingPort(Protocol):
     """Whether it has used a stored response that was stale."""
     has_lost_piece: bool
     """Whether there is a piece for one client in the response that cannot be cut out (I1)."""
+
+    def cookies_read(self) -> CookieReads | None:
+        """Return the cookies that it has read by now; None: nobody watches."""
 
     def so_far(self) -> tuple[str, ...]:
         """Return the tags of what it has read by now."""
@@ -48,6 +53,9 @@ class _Nothing:
 
     has_stale_part = False
     has_lost_piece = False
+
+    def cookies_read(self) -> CookieReads | None:
+        return None
 
     def so_far(self) -> tuple[str, ...]:
         return ()
@@ -166,6 +174,8 @@ class Serve(Struct, frozen=True, kw_only=True):
     """A call in the background that the middleware must make, or abandon."""
     pending_save: SharedWrite | None = None
     """What the shared store gets when the response has been sent: the entry, freshened."""
+    cookies: tuple[Pair, ...] = ()
+    """The Set-Cookie lines that the application has just sent, for this client only."""
 
 
 class Forward(Struct, frozen=True, kw_only=True):
