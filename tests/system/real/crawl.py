@@ -16,7 +16,16 @@ import httpx
 from .pages import links
 from .servers import Server, plain_headers
 
-__all__ = ["Answer", "Pass", "Visitor", "ask_together", "cookie_jar", "crawl", "revisit", "visit_together"]
+__all__ = [
+    "Answer",
+    "Pass",
+    "Visitor",
+    "ask_together",
+    "cookie_jar",
+    "crawl",
+    "revisit",
+    "visit_together",
+]
 
 Admit = Callable[[str], bool]
 

@@ -133,7 +133,7 @@ def forms(page: str) -> list[Form]:
 def form_fields(page: str, form_id: str) -> dict[str, str]:
     """Read what the form with this id would send, as a browser fills it in."""
     found = next((form for form in forms(page) if form.id == form_id), None)
-    assert found and found.fields, f"no form {form_id!r} in {page[:300]}"
+    assert found is not None, f"no form {form_id!r} in {page[:300]}"
     return found.fields
 
 

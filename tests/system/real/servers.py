@@ -63,7 +63,8 @@ def serve(
             list(command(listener.fileno())),
             cwd=cwd,
             # One order of sets in all servers: Wagtail writes some into its pages.
-            env={**os.environ, "PYTHONHASHSEED": "0", **env},
+            # What the cache remembers of its flags stays in the site's folder.
+            env={**os.environ, "PYTHONHASHSEED": "0", "XDG_STATE_HOME": str(log.parent), **env},
             pass_fds=(listener.fileno(),),
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -15,6 +15,7 @@ from tests.system.real import report
 from tests.system.real.compare import VolatileField, VolatileText, differences
 from tests.system.real.crawl import Answer, Pass, visit_together
 from tests.system.real.servers import Server
+
 from .catalogue import APPLICATIONS
 from .measures import Share, SiteRow, refusals, share, summary
 from .people import Person, visitors

@@ -33,7 +33,9 @@ OPTIONS = (
 def chrome() -> Iterator[Chrome]:
     """Start a browser without any cookies, or skip the test and say why."""
     if BROWSER is None or DRIVER is None:
-        pytest.skip("there is no chromium with its driver: apt-get install chromium chromium-driver")
+        pytest.skip(
+            "there is no chromium with its driver: apt-get install chromium chromium-driver"
+        )
     if find_spec("selenium") is None:
         pytest.skip("selenium is not installed")
     from selenium import webdriver

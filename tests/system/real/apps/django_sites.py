@@ -68,4 +68,3 @@ class DjangoSite:
             env=self.environment(cached=cached),
         ) as server:
             yield server
-

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from .catalogue import APPLICATIONS, Application
+from .catalogue import APPLICATIONS
 
 __all__ = ["HOME_VARIABLE", "NotInstallable", "python_for"]
 

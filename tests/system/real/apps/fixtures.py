@@ -32,9 +32,7 @@ def usable(name: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def make_site(
-    redis: str, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], DjangoSite]:
+def make_site(redis: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], DjangoSite]:
     """Make a Django site of this folder by its name."""
 
     def make(name: str) -> DjangoSite:

@@ -55,8 +55,7 @@ def why(answer: Answer) -> str:
     said = FORWARDED.search(answer.first(b"cache-status"))
     words = [(said[2] or said[1]).decode() if said else "not seen by the cache"]
     words += [
-        f"sets {line.partition(b'=')[0].decode('latin-1')}"
-        for line in answer.values(b"set-cookie")
+        f"sets {line.partition(b'=')[0].decode('latin-1')}" for line in answer.values(b"set-cookie")
     ]
     if control := answer.first(b"cache-control"):
         words.append(control.decode("latin-1"))

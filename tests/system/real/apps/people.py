@@ -13,6 +13,7 @@ import httpx
 from tests.system.real.crawl import Visitor, cookie_jar
 from tests.system.real.pages import Form, forms
 from tests.system.real.servers import Server
+
 from .tokens import tokens_in
 
 __all__ = ["CONSENT", "Browser", "Person", "browse", "has", "log_in", "stranger", "visitors"]
@@ -54,7 +55,14 @@ class Person:
 
 def stranger(name: str, start: Sequence[str], limit: int, **options: str) -> Person:
     """Make a visitor without a session, with the cookies that every browser collects."""
-    return Person(name=name, start=start, limit=limit, cookies=CONSENT | analytics(), is_stranger=True, **options)
+    return Person(
+        name=name,
+        start=start,
+        limit=limit,
+        cookies=CONSENT | analytics(),
+        is_stranger=True,
+        **options,
+    )
 
 
 class Browser:
@@ -94,7 +102,6 @@ class Browser:
         address = urlsplit(urljoin(target, form.action) if form.action else target)
         where = address.path + (f"?{address.query}" if address.query else "")
         return self.client.post(where, data=data, headers={"Referer": f"{page.url}"})
-
 
     def send(
         self, target: str, page: httpx.Response, fields: Mapping[str, str], **headers: str

@@ -39,7 +39,14 @@ class ProgramSite:
                 *(
                     (str(program), str(descriptor), str(self.folder))
                     if own
-                    else ("-m", "gunicorn", module, "--bind", f"fd://{descriptor}", *options.split())
+                    else (
+                        "-m",
+                        "gunicorn",
+                        module,
+                        "--bind",
+                        f"fd://{descriptor}",
+                        *options.split(),
+                    )
                 ),
             ],
             log=self.folder / f"{'on' if cached else 'off'}.log",

@@ -41,9 +41,7 @@ def admitted(target: str) -> bool:
 @pytest.fixture(scope="module")
 def crowd(make_site: Callable[[str], DjangoSite]) -> Iterator[Crowd]:
     site = make_site("cms")
-    with site.serve(cached=False, ready="/en/") as off, site.serve(
-        cached=True, ready="/en/"
-    ) as on:
+    with site.serve(cached=False, ready="/en/") as off, site.serve(cached=True, ready="/en/") as on:
         newcomer, regular = stranger("newcomer", START, 40), stranger("regular", START, 40)
         german = stranger("german", GERMAN_START, 40, language="de")
         with browse(off, regular) as browser:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from tests.system.real.compare import COMMON_FIELDS, VolatileField, VolatileText
 from tests.support.waiting import until
+from tests.system.real.compare import COMMON_FIELDS, VolatileField, VolatileText
 from tests.system.real.pages import Form
 
 from .checks import Crowd, SiteChecks, Visits, visit
@@ -24,7 +24,7 @@ FIELDS = (
     VolatileField(b"expires", "a page that must not be kept expires at the time of its answer"),
 )
 RECENTLY_VIEWED = re.compile(
-    rb'\s*(?:<div class="sub-header">\s*<h2>[^<]*</h2>\s*</div>\s*<ul class="row list-unstyled mx-0">'
+    rb'(</section>)\s*(?:<div class="sub-header">\s*<h2>[^<]*</h2>\s*</div>\s*<ul class="row list-unstyled mx-0">'
     rb'(?:(?!<div class="sub-header">).)*?)?\s*(</article><!-- End of product page -->)',
     re.S,
 )

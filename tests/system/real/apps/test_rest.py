@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.system.real.compare import COMMON_FIELDS, VolatileField, VolatileText
+
 from .checks import Crowd, SiteChecks, Visits, visit
 from .django_sites import DjangoSite
 from .people import Person, browse, has, log_in, stranger

@@ -60,7 +60,7 @@ def test_what_an_administrator_changes_is_so_for_all_at_once(crowd: Crowd) -> No
         page = browser.get(address)
         changed = browser.submit(address, page, has("title"), {"title": "Another title"}, "save")
         assert changed.status_code == 302, changed.text
-            same_for(crowd, crowd.people, pages, workers=1)
+        same_for(crowd, crowd.people, pages, workers=1)
         address = "/admin/product/create"
         fields = {"title": "A new thing", "price": "5"}
         made = browser.submit(address, browser.get(address), has("title"), fields, "save")

@@ -1,8 +1,7 @@
+from contact.views import send, subscribe
 from django.conf.urls.i18n import i18n_patterns
 from django.contrib import admin
 from django.urls import include, path
-
-from contact.views import send, subscribe
 
 urlpatterns = [
     path("i18n/", include("django.conf.urls.i18n")),

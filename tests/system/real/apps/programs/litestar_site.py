@@ -51,7 +51,9 @@ def connect() -> sqlite3.Connection:
 
 def page(request: Request, name: str, **more: object) -> Template:
     """Show a page, which greets who is logged in."""
-    return Template(template_name=f"{name}.html", context={"name": request.session.get("name"), **more})
+    return Template(
+        template_name=f"{name}.html", context={"name": request.session.get("name"), **more}
+    )
 
 
 @get("/")
@@ -96,7 +98,9 @@ async def log_in(request: Request, data: Sent) -> Redirect:
 def application():
     """Make the application, behind the cache where that is asked for."""
     with closing(connect()) as database, database:
-        database.execute("create table if not exists notice (number integer primary key, text text)")
+        database.execute(
+            "create table if not exists notice (number integer primary key, text text)"
+        )
         rows = [(number, f"Notice {number:02}") for number in range(1, NOTICES + 1)]
         database.executemany("insert or ignore into notice values (?, ?)", rows)
     app = Litestar(

@@ -74,7 +74,9 @@ def application(folder: Path):
     def home() -> str:
         with Session(engine) as session:
             rows = session.scalars(select(Product).order_by(Product.id))
-            items = [f'<li><a href="/products/{row.id}">{row.title}</a>: {row.price}' for row in rows]
+            items = [
+                f'<li><a href="/products/{row.id}">{row.title}</a>: {row.price}' for row in rows
+            ]
         return f"<!doctype html><title>The shop</title><ul>{''.join(items)}</ul>"
 
     @app.get("/products/{number}", response_class=HTMLResponse)

@@ -1,9 +1,8 @@
 from django.urls import include, path
 from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
-from rest_framework.routers import DefaultRouter
-
 from library.views import AuthorViewSet, BookViewSet, LoanViewSet, SuggestionViewSet
+from rest_framework.routers import DefaultRouter
 
 router = DefaultRouter()
 router.register("authors", AuthorViewSet)
