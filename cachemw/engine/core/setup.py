@@ -7,21 +7,23 @@ from collections.abc import Mapping, Sequence
 
 from cachemw.config import Config, Route
 from cachemw.config.syntax.flag import FULL, OFF
-from cachemw.config.syntax.template import parse_template
+from cachemw.config.syntax.template import TagPlaceholder, parse_tag, parse_template
 from cachemw.config.syntax.values import BODIED_METHODS
 from cachemw.engine.model.differences import volatile_parts
 from cachemw.engine.model.query import query_reader
 from cachemw.engine.model.router import Router
 from cachemw.engine.model.routes import Identify, Language, RouteState
-from cachemw.engine.model.tags import normalise, route_tag, with_families
+from cachemw.engine.model.tags import normalise, route_tag, static_families, with_families
 from cachemw.engine.privacy.bypass import DIRECTIVES, REMOVED
 from cachemw.engine.privacy.cookie_rules import CookieRules
 from cachemw.engine.privacy.identity_headers import OUTER_IDENTITY, identity_names, keyed_names
+from cachemw.errors import ConfigError, Problem
 from cachemw.http.storing import Policy
 
-__all__ = ["make_router", "make_routes"]
+__all__ = ["check_tag_headers", "make_router", "make_routes"]
 
-_PARAMETER_IN_FAMILY = re.compile(r"\}.*:")
+_PARAMETER_IN_FAMILY = re.compile(r"\}.*:|\{(?:query|header)\.")
+"""A value from a query or a header often has a colon: it may be a URL."""
 
 
 def make_router(config: Config) -> Router:
@@ -37,11 +39,46 @@ def make_routes(
     `identities` has a function for each name that is used; `languages` has a reader for each `body`
     except "raw".
     """
+    check_tag_headers(config)
     asking = identity_names(config.identity_headers)
     return [
         _make_route(index, route, identities, languages, asking)
         for index, route in enumerate(config.routes)
     ]
+
+
+def check_tag_headers(config: Config) -> None:
+    """Check that no tag holds a header that says who is asking. Raises ConfigError.
+
+    I1: in keys such a header is a keyed digest. Tags are stored and shown as they are.
+    """
+    asking = identity_names(config.identity_headers)
+    problems = [
+        Problem(
+            f"routes[{index}].{option}[{number}]",
+            f"{{{each.text}}} says who is asking, and tags are stored and shown as they are:"
+            " call cachemw.tag() in the application instead",
+        )
+        for index, route in enumerate(config.routes)
+        for option in ("tags", "invalidates")
+        for number, template in enumerate(getattr(route, option))
+        for each in parse_tag(template)
+        if isinstance(each, TagPlaceholder)
+        and each.source == "header"
+        and each.name.encode("latin-1") in asking
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _tag_headers(route: Route) -> frozenset[bytes]:
+    """Return the headers in a route's tags, without the host, which is part of every target."""
+    return frozenset(
+        each.name.encode("latin-1")
+        for template in route.tags
+        for each in parse_tag(template)
+        if isinstance(each, TagPlaceholder) and each.source == "header" and each.name != "host"
+    )
 
 
 def _make_route(
@@ -82,6 +119,8 @@ def _make_route(
         invalidates_on_redirect=route.invalidates_on_redirect,
         own_tag=route_tag(route.name),
         families=_families(route.tags),
+        tag_headers=_tag_headers(route),
+        static_families=static_families(route.tags),
         share=FULL if route.enabled else OFF,
     )
 

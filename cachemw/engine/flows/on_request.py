@@ -110,11 +110,10 @@ def _change(bypass: Bypass, request: Request) -> Request | None:
     """Return the request if it may change what it names.
 
     A route that caches a method says that the method changes nothing. On a route with a query
-    language, the text of the request decides, and not its method. A change concerns everything below
-    its path, whatever the query.
+    language, the text of the request decides, and not its method.
     """
     if bypass.mutates:
-        return replace(request, method="POST", query=b"")
+        return replace(request, method="POST")
     if not is_unsafe(request.method):
         return None
     cached = bypass.route is not None and request.method in bypass.route.methods
