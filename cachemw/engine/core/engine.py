@@ -65,6 +65,7 @@ class Engine:
         self.count = hooks.count
         self.refused = hooks.refused
         self.mismatched = hooks.mismatched
+        self.forecast = hooks.forecast
         self.misplaced = hooks.misplaced
         self.memo = PlanMemo(settings.memo_bytes)
         self.flights = Flights(settings.max_waiters, settings.alone)

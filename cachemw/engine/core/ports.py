@@ -6,14 +6,14 @@ imports neither `stores` nor `invalidation` nor `telemetry`. `wiring` passes the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
 from cachemw.engine.model.differences import Difference, Shadow
 from cachemw.engine.model.entry import HeaderPairs, Item, Position, Verdict
-from cachemw.engine.model.outcomes import EventName
+from cachemw.engine.model.outcomes import EventName, ForecastName
 from cachemw.engine.model.routes import RouteState
 from cachemw.http.fields import Pair
 
@@ -107,6 +107,8 @@ class Hooks(Struct, frozen=True, kw_only=True):
     """Called for every response that is not stored, with the reason."""
     mismatched: Callable[[RouteState, Difference], None]
     """Called when a route in shadow would have served a wrong response."""
+    forecast: Callable[[RouteState, Sequence[ForecastName]], None]
+    """Called for every request in shadow, with the counts that it adds to."""
     misplaced: Callable[[RouteState, Pair], None]
     """Called for every request that bypasses because of outer middleware, with what that has put there."""
 

@@ -42,7 +42,7 @@ def make_routes(
     check_tag_headers(config)
     asking = identity_names(config.identity_headers)
     return [
-        _make_route(index, route, identities, languages, asking)
+        _make_route(index, route, identities, languages, asking, config.proposed_personal(route))
         for index, route in enumerate(config.routes)
     ]
 
@@ -87,6 +87,7 @@ def _make_route(
     identities: Mapping[str, Identify],
     languages: Mapping[str, Language],
     asking: frozenset[bytes],
+    personal: tuple[str, ...],
 ) -> RouteState:
     varies = keyed_names(route.vary)
     methods = {*route.methods, *(("HEAD",) if "GET" in route.methods else ())}
@@ -110,6 +111,7 @@ def _make_route(
         identifying=frozenset() if route.identity else asking - varies,
         refuses=frozenset() if route.identity or route.same_for_all_users else OUTER_IDENTITY,
         cookies=_cookie_rules(route),
+        proposed=_proposed_rules(route, personal),
         unread=_unread(route),
         honours=route.client_directives == "honour",
         identity=identities[route.identity] if route.identity else None,
@@ -143,6 +145,14 @@ def _cookie_rules(route: Route) -> CookieRules:
         route.personal_cookies or (),
         frozenset(route.keyed_cookies),
     )
+
+
+def _proposed_rules(route: Route, personal: tuple[str, ...]) -> CookieRules | None:
+    """Return the rules with these personal cookies alone; None if there are none to propose."""
+    if not personal:
+        return None
+    declared = None if route.cookies is None else frozenset(route.cookies)
+    return CookieRules(declared, (), personal, frozenset(route.keyed_cookies))
 
 
 def _families(templates: Sequence[str]) -> tuple[str, ...] | None:

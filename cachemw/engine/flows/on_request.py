@@ -30,6 +30,7 @@ from msgspec.structs import replace
 from cachemw.engine.core.effects import Await, Flow, Lease
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.core.flights import Flight, FlightResult, WaitResult
+from cachemw.engine.flows.proposing import count_bypassed
 from cachemw.engine.flows.shadowing import forward_in_shadow
 from cachemw.engine.keeping.validation import conditions_for
 from cachemw.engine.lookup.candidates import (
@@ -69,6 +70,8 @@ def on_request(
     """
     cacheable = classify(engine, request, target, extra)
     if isinstance(cacheable, Bypass):
+        if cacheable.shadow is not None:
+            count_bypassed(engine, cacheable.shadow, request, now)
         return _bypass(cacheable, request)
     if cacheable.in_shadow:
         return forward_in_shadow(engine, cacheable, now)

@@ -12,22 +12,30 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cachemw.engine.core.engine import Engine
+from cachemw.engine.flows.proposing import propose
 from cachemw.engine.keeping.storing import (
     Collector,
     entries_of,
     has_too_many_tags,
     judge_head,
     refusal,
-    sets_removed_cookie,
+    replaced_cookies,
 )
 from cachemw.engine.keeping.tagging import tags_of
-from cachemw.engine.lookup.candidates import candidate
-from cachemw.engine.model.differences import ComparedResponse, Difference, Shadow, compare
-from cachemw.engine.model.entry import Entry, HeaderPairs, VaryMarker, Verdict
-from cachemw.engine.model.outcomes import Outcome
-from cachemw.engine.request.decisions import Fetch, Forward
+from cachemw.engine.lookup.in_shadow import would_serve
+from cachemw.engine.model.differences import (
+    ComparedResponse,
+    Difference,
+    Shadow,
+    compare,
+    of_cookies,
+)
+from cachemw.engine.model.entry import HeaderPairs
+from cachemw.engine.model.outcomes import ForecastName, Outcome
+from cachemw.engine.request.decisions import Fetch, Forward, Proposed
 from cachemw.engine.request.keying import CacheableRequest
 from cachemw.http.cache_control import CacheControl
 from cachemw.http.freshness import initial_age
@@ -50,6 +58,8 @@ class Shadowing(Struct, kw_only=True, eq=False):
     control: CacheControl
     collector: Collector | None
     """None: the response would not be stored."""
+    proposed: Collector | None = None
+    """The same, with the proposed cookie rules."""
 
     @property
     def max_size(self) -> int:
@@ -62,7 +72,9 @@ def forward_in_shadow(engine: Engine, cacheable: CacheableRequest, now: float) -
     fetch = Fetch(
         cacheable=cacheable, position=engine.floors.current_position(), started=now, shadow=True
     )
-    fetch.would_serve, fetch.would_refresh = _would_serve(engine, cacheable, now)
+    fetch.would_serve, fetch.would_refresh = would_serve(engine, cacheable, now)
+    tags = cacheable.plan.tags
+    fetch.proposed = propose(engine, cacheable.target, tags, cacheable.request, now)
     outcome = Outcome.SHADOW_MISS if fetch.would_serve is None else Outcome.SHADOW_HIT
     return Forward(route=cacheable.route, outcome=outcome, reason="shadow", fetch=fetch)
 
@@ -72,52 +84,85 @@ def start_shadowing(
 ) -> Shadowing | None:
     """Begin to collect a response, by its head; None: there is nothing to compare or to hold."""
     cacheable = fetch.cacheable
-    would_harm = sets_removed_cookie(fetch, head)
+    _forecast(engine, fetch)
+    replaced = replaced_cookies(cacheable, head)
+    if replaced:
+        engine.forecast(cacheable.route, ("replaced",))
+        engine.mismatched(cacheable.route, of_cookies(replaced))
     if cacheable.request.method == "HEAD" or head.status in _NOT_COMPARED or cacheable.ranged:
-        if would_harm:
+        if replaced:
             engine.refused(cacheable.route, "cookie-conflict")
         return None
     if fetch.spoilt is not None:  # I7: a half response differs from every stored one
         return None
     control = engine.control(head.headers)
-    judged = judge_head(fetch, head, control, wall_now, None)
-    if would_harm:
-        judged = Refused("cookie-conflict")
     collector = None
+    judged = _collector(fetch, head, control, tags, wall_now)
+    if replaced:
+        judged = Refused("cookie-conflict")
     if isinstance(judged, Refused):
         engine.refused(cacheable.route, judged.reason)
-        if fetch.would_serve is None:
-            return None
     else:
-        born = fetch.started - initial_age(head.headers, wall_now)
-        collector = Collector(
-            fetch=fetch,
-            head=head,
-            control=control,
-            lifetime=judged,
-            born=born,
-            arrived=wall_now,
-            tags=tags,
-        )
-    return Shadowing(fetch=fetch, head=head, control=control, collector=collector)
+        collector = judged
+    shadowing = Shadowing(
+        fetch=fetch,
+        head=head,
+        control=control,
+        collector=collector,
+        proposed=_proposed_collector(fetch, head, control, tags, wall_now),
+    )
+    return shadowing if _is_of_use(shadowing) else None
 
 
-def _would_serve(
-    engine: Engine, cacheable: CacheableRequest, now: float
-) -> tuple[Shadow | None, bool]:
-    """Return what would be served, and whether it is stale."""
-    found = engine.shadows.get(cacheable.plan.key.digest)
-    if found is not None and isinstance(found.entry, VaryMarker):
-        marker = found.entry
-        if engine.floors.judge(marker) is Verdict.DEAD or now >= marker.dies_at:
-            return None, False
-        key = engine.variants.key_for(cacheable.plan, marker, cacheable.headers)
-        found = engine.shadows.get(key.digest)
-    if found is None or not isinstance(found.entry, Entry):
-        return None, False
-    fresh, stale = Outcome.HIT_MEMORY, Outcome.STALE_MEMORY
-    served = candidate(engine, cacheable, found.entry, now, fresh, stale).servable
-    return (None, False) if served is None else (found, served.outcome is stale)
+def _forecast(engine: Engine, fetch: Fetch) -> None:
+    """Count what the route would have done with this request, switched on."""
+    counts: list[ForecastName] = ["requests"]
+    if fetch.would_serve is not None:
+        counts.append("hits")
+    if fetch.proposed is not None and fetch.proposed.would_serve is not None:
+        counts.append("default_hits")
+    engine.forecast(fetch.cacheable.route, counts)
+
+
+def _is_of_use(shadowing: Shadowing) -> bool:
+    """Tell whether there is something to compare the response with, or to hold."""
+    if shadowing.collector is not None or shadowing.proposed is not None:
+        return True
+    fetch = shadowing.fetch
+    others = None if fetch.proposed is None else fetch.proposed.would_serve
+    return fetch.would_serve is not None or others is not None
+
+
+def _collector(
+    fetch: Fetch, head: Head, control: CacheControl, tags: tuple[str, ...], wall_now: float
+) -> Collector | Refused:
+    judged = judge_head(fetch, head, control, wall_now, None)
+    if isinstance(judged, Refused):
+        return judged
+    return Collector(
+        fetch=fetch,
+        head=head,
+        control=control,
+        lifetime=judged,
+        born=fetch.started - initial_age(head.headers, wall_now),
+        arrived=wall_now,
+        tags=tags,
+    )
+
+
+def _proposed_collector(
+    fetch: Fetch, head: Head, control: CacheControl, tags: tuple[str, ...], wall_now: float
+) -> Collector | None:
+    """Return the collector of a response under the proposed cookie rules; None: it would not be stored."""
+    rules = fetch.cacheable.route.proposed
+    if fetch.proposed is None or rules is None:
+        return None
+    sent = fetch.cacheable.request.headers.values(b"cookie")
+    if rules.is_overwritten(sent, head.headers.values(b"set-cookie")):
+        return None
+    own = replace(fetch, cacheable=fetch.proposed.cacheable)
+    collector = _collector(own, head, control, tags, wall_now)
+    return None if isinstance(collector, Refused) else collector
 
 
 def shadowed(
@@ -128,24 +173,45 @@ def shadowed(
     Hold the response as the new shadow, if the old one was wrong, stale or not there. `body` is None
     if its `size` is larger than the route stores; then it is not held.
     """
-    fetch, would_serve = shadowing.fetch, shadowing.fetch.would_serve
+    fetch, served = shadowing.fetch, shadowing.fetch.would_serve
     fresh = ComparedResponse(
         status=shadowing.head.status,
         headers=_compared_headers(shadowing),
         digest=b"" if body is None else blake2b(body, digest_size=16).digest(),
         size=size,
         body=body if body is not None and size <= _LARGEST_BODY else b"",
+        began=fetch.started,
+        ended=now,
     )
     difference: Difference | None = None
-    if would_serve is not None:
-        difference = compare(would_serve.response, fresh, fetch.cacheable.route.volatile)
+    if served is not None:
+        difference = compare(served.response, fresh, fetch.cacheable.route.volatile)
         if difference is not None:
             engine.mismatched(fetch.cacheable.route, difference)
-    if body is not None and (would_serve is None or fetch.would_refresh or difference is not None):
+    if body is not None and (served is None or fetch.would_refresh or difference is not None):
         _hold(engine, shadowing.collector, fresh, body, now)
-    if would_serve is None:
+    if fetch.proposed is not None:
+        _try_proposal(engine, shadowing, fetch.proposed, fresh, body, now)
+    if served is None:
         return Outcome.SHADOW_MISS
     return Outcome.SHADOW_MISMATCH if difference else Outcome.SHADOW_HIT
+
+
+def _try_proposal(
+    engine: Engine,
+    shadowing: Shadowing,
+    proposed: Proposed,
+    fresh: ComparedResponse,
+    body: bytes | None,
+    now: float,
+) -> None:
+    """Compare a response with what would be served under the proposed cookie rules, or hold it."""
+    route, served = proposed.cacheable.route, proposed.would_serve
+    differs = served is not None and bool(compare(served.response, fresh, route.volatile))
+    if differs:
+        engine.forecast(route, ("default_wrong",))
+    if body is not None and (served is None or proposed.would_refresh or differs):
+        _hold(engine, shadowing.proposed, fresh, body, now)
 
 
 def _hold(

@@ -85,6 +85,8 @@ class RouteState:
     refuses: frozenset[bytes]
     """What outer middleware may have put into a request, so that it bypasses this route."""
     cookies: CookieRules
+    proposed: CookieRules | None
+    """Other cookie rules, which are tried while the route is in shadow."""
     unread: frozenset[bytes]
     """Watched headers that this route ignores."""
     honours: bool

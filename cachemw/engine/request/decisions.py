@@ -15,7 +15,17 @@ from cachemw.engine.model.routes import RouteState
 from cachemw.engine.request.keying import CacheableRequest, Rewrite
 from cachemw.http.messages import Request
 
-__all__ = ["Fetch", "Forward", "Serve"]
+__all__ = ["Fetch", "Forward", "Proposed", "Serve"]
+
+
+class Proposed(Struct, frozen=True, kw_only=True):
+    """A request in shadow as other cookie rules read it."""
+
+    cacheable: CacheableRequest
+    would_serve: Shadow | None
+    """What they would serve."""
+    would_refresh: bool
+    """Whether that is stale, and would be refreshed in the background."""
 
 
 class Fetch(Struct, kw_only=True, eq=False):
@@ -51,6 +61,8 @@ class Fetch(Struct, kw_only=True, eq=False):
     """In shadow: what would have been served."""
     would_refresh: bool = False
     """In shadow: whether that is stale, and would have been refreshed in the background."""
+    proposed: Proposed | None = None
+    """In shadow: the same with the route's proposed cookie rules, if it has some."""
     recorded: Callable[[], tuple[str, ...]] = tuple
     """Ends the recording of this call, and returns the tags of what the application has read."""
     so_far: Callable[[], tuple[str, ...]] = tuple

@@ -47,7 +47,14 @@ from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Request
 from cachemw.http.request_control import RequestControl
 
-__all__ = ["Bypass", "CacheableRequest", "Rewrite", "classify"]
+__all__ = [
+    "Bypass",
+    "CacheableRequest",
+    "Rewrite",
+    "classify",
+    "keyed_headers",
+    "visible_headers",
+]
 
 
 class Rewrite(Struct, frozen=True, kw_only=True):
@@ -67,6 +74,8 @@ class Bypass(Struct, frozen=True):
     """Whether a flag or the configuration keeps it out."""
     mutates: bool = False
     """Whether it may change something, on a route with a query language."""
+    shadow: Plan | None = None
+    """The plan of its target, if its cookies alone keep it out of a route in shadow."""
 
 
 class CacheableRequest(Struct, kw_only=True, eq=False):
@@ -283,14 +292,14 @@ def _by_whole_request(
     route, target = plan.route, plan
     cookies = route.cookies.read(request.headers.values(b"cookie"))
     if cookies is None:
-        return Bypass(route, "personal-cookie")
-    headers = _visible_headers(route, request.headers, cookies)
+        return Bypass(route, "personal-cookie", shadow=plan if route.share == SHADOW else None)
+    headers = visible_headers(route, request.headers, cookies)
     identity = None
     if route.identity is not None:
         identity = _identify(engine, route.identity, request)
         if identity is None:
             return Bypass(route, "identity")
-    keyed, identified = _keyed_headers(engine, route, request) if extra else ([], False)
+    keyed, identified = keyed_headers(engine, route, request) if extra else ([], False)
     body = body_part(engine, request) if request.method in route.bodied else None
     if keyed or cookies.keyed or identity is not None or body is not None:
         plan = _extended_plan(engine, plan, keyed, cookies.keyed, identity, body, extra, request)
@@ -326,7 +335,7 @@ def _identify(engine: Engine, identify: Identify, request: Request) -> str | Non
         return None
 
 
-def _visible_headers(route: RouteState, fields: Fields, cookies: Cookies) -> Fields:
+def visible_headers(route: RouteState, fields: Fields, cookies: Cookies) -> Fields:
     """Return the headers that the application may see.
 
     I7: what is not in the key must not reach the application, so it is removed here.
@@ -340,7 +349,7 @@ def _visible_headers(route: RouteState, fields: Fields, cookies: Cookies) -> Fie
     return visible if cookies.visible is None else visible.plus((b"cookie", cookies.visible))
 
 
-def _keyed_headers(engine: Engine, route: RouteState, request: Request) -> tuple[list[Pair], bool]:
+def keyed_headers(engine: Engine, route: RouteState, request: Request) -> tuple[list[Pair], bool]:
     """Return the headers that are part of the key, each with its combined value.
 
     The second result tells whether others, which are not part of it, say who is asking (I1).

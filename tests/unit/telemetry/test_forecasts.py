@@ -1,0 +1,15 @@
+"""Forecasts: what routes in shadow would do, as counts."""
+
+from __future__ import annotations
+
+from cachemw.telemetry.forecasts import Forecasts
+
+
+def test_counts_are_kept_by_route() -> None:
+    forecasts = Forecasts()
+    forecasts.add("a", ["requests", "hits"])
+    forecasts.add("a", ["requests"])
+    forecasts.add("b", ["replaced"])
+    assert forecasts.report() == {"a": {"requests": 2, "hits": 1}, "b": {"replaced": 1}}
+    forecasts.reset_after_fork()
+    assert forecasts.report() == {}
