@@ -108,7 +108,16 @@ def test_what_is_tried_is_purged_varies_and_is_no_hit_of_the_route(open_door: Op
     assert b"dark" not in repr(held).encode()
 
 
-def test_an_answer_that_replaces_a_cookie_would_not_be_kept(open_door: OpenDoor) -> None:
+def test_what_is_tried_is_held_apart_also_where_it_has_the_same_cookies(
+    open_door: OpenDoor,
+) -> None:
+    """Guard: the mark in the keys of `proposing.propose`."""
+    door = watched(open_door, lambda asked: Said(body=b"page"), cookies=["lang"], vary=["X-Shelf"])
+    door.get("/p", {"Cookie": "lang=de", "X-Shelf": "9"})
+    assert len(door.cache._core.shadows._shadows) == 2
+
+
+def test_an_answer_that_sets_a_cookie_would_not_be_kept_either(open_door: OpenDoor) -> None:
     door = watched(open_door, sliding)
     visit(door, "sid=ann", "sid=bob")
     assert gained(door) == {"requests": 2}

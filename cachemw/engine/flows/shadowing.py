@@ -154,11 +154,7 @@ def _proposed_collector(
     fetch: Fetch, head: Head, control: CacheControl, tags: tuple[str, ...], wall_now: float
 ) -> Collector | None:
     """Return the collector of a response under the proposed cookie rules; None: it would not be stored."""
-    rules = fetch.cacheable.route.proposed
-    if fetch.proposed is None or rules is None:
-        return None
-    sent = fetch.cacheable.request.headers.values(b"cookie")
-    if rules.is_overwritten(sent, head.headers.values(b"set-cookie")):
+    if fetch.proposed is None:
         return None
     own = replace(fetch, cacheable=fetch.proposed.cacheable)
     collector = _collector(own, head, control, tags, wall_now)

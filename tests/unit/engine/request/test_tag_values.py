@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cachemw.engine.model.plan import weigh_other
 from cachemw.engine.model.tags import MAX_LENGTH, user_tag
 from cachemw.engine.request.keying import Bypass
 from cachemw.engine.request.tag_values import MAX_TAGS, request_tags
@@ -167,3 +168,14 @@ def test_a_host_is_one_value_however_it_is_written() -> None:
             tags = kit.asked(get("/c", *more, host=host)).plan.tags
             assert "t:shop.example" in tags
             assert ("l:de" in tags) is bool(more)
+
+
+def test_the_tags_of_a_plan_with_headers_count_in_the_memo() -> None:
+    """Guard: `weigh_other` (I4)."""
+    field = (b"accept-language", b"de")
+    plans = [
+        Kit({**COMMENTS, "tags": [tag]}).asked(get("/c", field)).plan
+        for tag in ("l:{header.accept-language}", "l:de")
+    ]
+    heavy, light = (weigh_other([field], plan) for plan in plans)
+    assert heavy > light + 3 * 256
