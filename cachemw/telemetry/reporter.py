@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 from cachemw.config import Config
 from cachemw.engine.model.differences import Difference
-from cachemw.engine.model.outcomes import FAILED, EventName, Outcome
+from cachemw.engine.model.outcomes import FAILED, EventName, ForecastName, Outcome
 from cachemw.engine.model.routes import RouteState
 from cachemw.process.clock import Clock
 from cachemw.telemetry.counters import UNLISTED, Counters
+from cachemw.telemetry.forecasts import Forecasts
 from cachemw.telemetry.logs import Logs, logger_of
 from cachemw.telemetry.mismatches import Mismatches
 from cachemw.telemetry.spans import mark_server_span
@@ -37,6 +38,7 @@ class Reporter:
         self.counters = counters
         self.logs = logs
         self.mismatches = mismatches
+        self.forecasts = Forecasts()
         self._conflicts: set[int] = set()
         """The routes of which a warning has told that their application sets cookies it is not shown."""
         self._record = counters.record
@@ -109,6 +111,13 @@ class Reporter:
             if reason == "cookie-conflict" and route.index not in self._conflicts:
                 self._conflicts.add(route.index)
                 self.logs.cookie_conflict(route.template)
+        except Exception:
+            self.logs.failed("telemetry_failed")
+
+    def forecast(self, route: RouteState, counts: Sequence[ForecastName]) -> None:
+        """Count what a route in shadow would have done with a request, switched on."""
+        try:
+            self.forecasts.add(route.name, counts)
         except Exception:
             self.logs.failed("telemetry_failed")
 

@@ -129,6 +129,7 @@ class Core:
             self.memory,
             self.shadows,
             self.reporter.mismatches,
+            self.reporter.forecasts,
             self.engine,
             self.flags,
             self.rollout,

@@ -66,6 +66,7 @@ def make_engine(
             count=reporter.count,
             refused=reporter.refused,
             mismatched=reporter.mismatched,
+            forecast=reporter.forecast,
             misplaced=reporter.misplaced,
             cookies_read=reporter.cookies_read,
         ),

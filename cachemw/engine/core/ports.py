@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from cachemw.engine.model.differences import Difference, Shadow
 from cachemw.engine.model.entry import HeaderPairs, Item, Position, Verdict
-from cachemw.engine.model.outcomes import EventName
+from cachemw.engine.model.outcomes import EventName, ForecastName
 from cachemw.engine.model.routes import RouteState
 from cachemw.http.fields import Pair
 
@@ -107,6 +107,8 @@ class Hooks(Struct, frozen=True, kw_only=True):
     """Called for every response that is not stored, with the reason."""
     mismatched: Callable[[RouteState, Difference], None]
     """Called when a route in shadow would have served a wrong response."""
+    forecast: Callable[[RouteState, Sequence[ForecastName]], None]
+    """Called for every request in shadow, with the counts that it adds to."""
     misplaced: Callable[[RouteState, Pair], None]
     """Called for every request that bypasses because of outer middleware, with what that has put there."""
     cookies_read: Callable[[RouteState, Sequence[str]], None]

@@ -42,6 +42,7 @@ from cachemw.engine.model.plan import Plan
 from cachemw.engine.model.routes import RouteState
 from cachemw.engine.model.variants import selecting_names
 from cachemw.engine.request.decisions import Fetch
+from cachemw.engine.request.keying import CacheableRequest
 from cachemw.http.cache_control import CacheControl
 from cachemw.http.conditional import entity_tag
 from cachemw.http.fields import Fields
@@ -62,6 +63,7 @@ __all__ = [
     "on_complete",
     "refusal",
     "refuse",
+    "replaced_cookies",
     "sets_removed_cookie",
     "spoil",
     "still_counts",
@@ -143,6 +145,15 @@ def sets_removed_cookie(fetch: Fetch, head: Head) -> bool:
         return False
     return fetch.cacheable.route.cookies.is_overwritten(
         fetch.cacheable.request.headers.values(b"cookie"), head.headers.values(b"set-cookie")
+    )
+
+
+def replaced_cookies(cacheable: CacheableRequest, head: Head) -> list[str]:
+    """Return the names of the cookies that a response sets and that were removed from its request."""
+    if b"set-cookie" not in head.headers or not cacheable.has_removed_cookies:
+        return []
+    return cacheable.route.cookies.overwritten(
+        cacheable.request.headers.values(b"cookie"), head.headers.values(b"set-cookie")
     )
 
 

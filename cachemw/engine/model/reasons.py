@@ -79,6 +79,9 @@ FORWARDED = {
         "the application set a cookie that was removed from a request to this URL, or used a token that"
         " could not be followed, so for a while requests reach it unaltered",
     ),
+    "tag-values": Reason(
+        "bypass", "a query parameter that is in the route's tags has too many values"
+    ),
     "range": Reason("partial", "a part is asked for, and no whole response is stored"),
     "request": Reason(
         "request",

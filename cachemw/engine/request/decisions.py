@@ -18,7 +18,7 @@ from cachemw.engine.request.keying import CacheableRequest, Rewrite
 from cachemw.http.fields import Pair
 from cachemw.http.messages import Request
 
-__all__ = ["NOTHING_RECORDED", "Fetch", "Forward", "RecordingPort", "Serve"]
+__all__ = ["NOTHING_RECORDED", "Fetch", "Forward", "Proposed", "RecordingPort", "Serve"]
 
 
 class RecordingPort(Protocol):
@@ -72,6 +72,16 @@ class _Nothing:
 NOTHING_RECORDED: RecordingPort = _Nothing()
 
 
+class Proposed(Struct, frozen=True, kw_only=True):
+    """A request in shadow as other cookie rules read it."""
+
+    cacheable: CacheableRequest
+    would_serve: Shadow | None
+    """What they would serve."""
+    would_refresh: bool
+    """Whether that is stale, and would be refreshed in the background."""
+
+
 class Fetch(Struct, kw_only=True, eq=False):
     """One call of the application whose response may be stored, or may freshen a stored one."""
 
@@ -107,6 +117,8 @@ class Fetch(Struct, kw_only=True, eq=False):
     """In shadow: whether that is stale, and would have been refreshed in the background."""
     recording: RecordingPort = NOTHING_RECORDED
     """What is known of what the application does for the response."""
+    proposed: Proposed | None = None
+    """In shadow: the same with the route's proposed cookie rules, if it has some."""
     purges: int | None = None
     """The version of the floors before the application was called."""
     opens_holes: bool = False
