@@ -27,6 +27,7 @@ from __future__ import annotations
 import _thread
 import asyncio
 from contextlib import suppress
+from math import inf
 from typing import Any
 
 from cachemw.engine.core.effects import SharedWrite
@@ -45,7 +46,13 @@ from cachemw.engine.request.decisions import Fetch, Forward, Serve
 from cachemw.engine.request.keying import Rewrite
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Answer, Head
-from cachemw.recording.context import UNRECORDED, Recording, Unrecorded, open_recording
+from cachemw.recording.context import (
+    UNRECORDED,
+    Recording,
+    Unrecorded,
+    open_recording,
+    value_caches,
+)
 from cachemw.wiring.core import Core
 
 __all__ = ["Exchange"]
@@ -108,11 +115,17 @@ class Exchange:
         self._outer = None if fetch is not None and fetch.refresh else open_recording()
         """The recording of the response whose making asked for this one, in the same process."""
         if fetch is not None:
-            self.recording = recording = Recording(self._outer, self.template)
+            recording = Recording(self._outer, self.template, fetch.position)
+            self.recording = recording
             fetch.recorded, fetch.so_far = recording.close, recording.so_far
             fetch.has_stale_part = lambda: recording.has_stale_part
             fetch.oldest = recording.oldest
+            unknown = core.engine.settings.unknown_lifetime
+            fetch.lifetime_limit = lambda: unknown if recording.has_unknown_value else inf
             self._pass_on(fetch.cacheable.plan.tags)
+        elif value_caches and forward.route is not None and forward.change is None:
+            position = core.engine.floors.current_position()
+            self.recording = Recording(self._outer, self.template, position, is_kept=False)
 
     @property
     def template(self) -> str:

@@ -11,13 +11,16 @@ what it changed, and any entry that carries one of them, and whose making began 
 holds only if no read is missed. Two guards serve this:
 
 - The recording travels in a context variable. Tasks, `asyncio.to_thread`, AnyIO's threads and
-  `sync_to_async` copy the context by themselves; `carry_into_threads` makes plain threads do so.
+  `sync_to_async` copy the context by themselves; `threads.carry_into_threads` makes plain threads do so.
 - Too many tags become coarser tags, and never fewer (`Recording.add_parts`).
 
 An application may answer from another answer of the same process: it calls itself, or an application that it
 has mounted. Then the outer response depends on everything that the inner one does. A recording therefore
 passes on what it notes to the recording around it, whether or not the inner response is stored, and a stored
 response that answers the inner request brings its tags (`reused`).
+
+An application may also answer from a value that another request has left in a cache of the application's own.
+A recorder that knows what that value was made from adds it (`Recording.add_value`).
 """
 
 from __future__ import annotations
@@ -25,22 +28,20 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from cachemw.engine.model.entry import Position
-from cachemw.engine.model.tags import fill, normalise, user_tag
+from cachemw.engine.model.tags import fill, normalise, user_tag, with_families
 
 __all__ = [
     "UNRECORDED",
+    "MadeEarlier",
     "Position",
     "Recording",
     "Unrecorded",
-    "carry_into_threads",
     "current",
     "depends_on",
     "describers",
@@ -49,6 +50,8 @@ __all__ = [
     "tag",
     "tagged",
     "unrecorded",
+    "value_caches",
+    "with_families",
 ]
 
 _MAX_PARTS = 64
@@ -65,6 +68,18 @@ describers: list[Callable[[object], Described | None]] = []
 """Functions of recorders that return the tags of an object given to `depends_on`, or None for one that
 they do not know. They are asked in order."""
 
+value_caches: set[str] = set()
+"""Caches of the application's own in which recorders have seen a value. Where there is one, calls are recorded
+too whose response is not stored: what they set there may be shown by one that is."""
+
+
+class MadeEarlier(NamedTuple):
+    """What a value was made from that an earlier request has left in a cache of the application's own."""
+
+    tags: tuple[str, ...] = ()
+    position: Position | None = None
+    """The position of the log that its rows are from; None: nobody knows, or not all of its tags."""
+
 
 class Recording:
     """The tags of what one response was made from. Several threads may add to it at the same time.
@@ -73,20 +88,43 @@ class Recording:
     piece of a streamed body.
     """
 
-    __slots__ = ("_closed", "_noted", "_outer", "_snapshots", "_token", "has_stale_part", "route")
+    __slots__ = (
+        "_closed",
+        "_noted",
+        "_outer",
+        "_snapshots",
+        "_token",
+        "_values",
+        "began",
+        "has_stale_part",
+        "is_kept",
+        "route",
+    )
 
-    def __init__(self, outer: Recording | None = None, route: str = "-") -> None:
+    def __init__(
+        self,
+        outer: Recording | None = None,
+        route: str = "-",
+        began: Position | None = None,
+        *,
+        is_kept: bool = True,
+    ) -> None:
         """Record for a response; `outer` is the recording of the response that asked for this one.
 
-        `route` is the template of its route, for log lines.
+        `route` is the template of its route, for log lines. `began` is the position of the log from before
+        the application was called. `is_kept` tells whether the response may be stored. If not, the recording
+        is for the values that the application sets in a cache of its own meanwhile.
         """
         self._outer = outer
         self.route = route
+        self.began = began
+        self.is_kept = is_kept
         self.has_stale_part = False
         """Whether the response was made from a stored one that was stale."""
         self._noted: dict[str, set[str] | None] = {}
         """The recorded parts of each whole; None: all of it, or a tag that has no parts."""
         self._snapshots: set[Position] = set()
+        self._values: set[MadeEarlier] = set()
         self._closed = False
         self._token: Token[Recording | None] | None = None
 
@@ -147,12 +185,25 @@ class Recording:
         if self._outer is not None:
             self._outer.read_at(position)
 
+    def add_value(self, value: MadeEarlier) -> None:
+        """Note that the response is made from a value of a cache of the application's own."""
+        if not self._closed:
+            self._values.add(value)
+        if self._outer is not None:
+            self._outer.add_value(value)
+
+    @property
+    def has_unknown_value(self) -> bool:
+        """Whether it is made from a value of which nobody knows what that was made from."""
+        return any(value.position is None for value in tuple(self._values))
+
     def oldest(self, began: Position) -> Position:
         """Return the position that the rows are from; `began` is that of the recording.
 
         One of another life of the log comes first: nobody can tell what was purged since (I5).
         """
-        for each in self._snapshots:
+        values = (each.position for each in tuple(self._values) if each.position)
+        for each in (*self._snapshots, *values):
             if each.epoch != began.epoch:
                 return each
             began = min(began, each, key=_number)
@@ -164,6 +215,8 @@ class Recording:
             self.add(earlier.close())
             for position in earlier._snapshots:
                 self.read_at(position)
+            for value in earlier._values:
+                self.add_value(value)
 
     def close(self) -> tuple[str, ...]:
         """Return the recorded tags, sorted; what is added later is ignored: the response is complete."""
@@ -172,9 +225,11 @@ class Recording:
 
     def so_far(self) -> tuple[str, ...]:
         """Return the tags that are recorded by now, sorted."""
-        if not self._noted:
+        if not self._noted and not self._values:
             return ()
         tags: set[str] = set()
+        for value in tuple(self._values):
+            tags.update(value.tags)
         for whole, parts in tuple(self._noted.items()):
             tags.update((whole,) if parts is None else parts)
         return tuple(sorted(tags))
@@ -344,60 +399,3 @@ def _values(
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
             values.update(values.pop(name, {}))
     return {name: str(value) for name, value in values.items()}
-
-
-# -- threads ---------------------------------------------------------------------------------------
-
-_wrapping = threading.Lock()
-_wrapped = False
-
-
-def carry_into_threads() -> None:
-    """Make plain threads and thread pools use the recording of the code that starts them.
-
-    Wraps `Thread.start` and `ThreadPoolExecutor.submit`, once per process. Reads in a thread without
-    the recording would not be recorded, and the response would stay after a purge (I5).
-    """
-    global _wrapped
-    with _wrapping:
-        if _wrapped:
-            return
-        _wrapped = True
-    _wrap(threading.Thread, "start", _start_with)
-    _wrap(ThreadPoolExecutor, "submit", _submit_with)
-
-
-def _wrap(owner: type, name: str, hand_over: Callable[..., Any]) -> None:
-    original = getattr(owner, name)
-
-    @functools.wraps(original)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        recording = current.get()
-        if recording is not None:
-            args = hand_over(recording, *args)
-        return original(*args, **kwargs)
-
-    setattr(owner, name, wrapper)
-
-
-def _start_with(recording: Recording, thread: Any) -> tuple[Any, ...]:
-    thread.run = _with(recording, thread.run)
-    return (thread,)
-
-
-def _submit_with(
-    recording: Recording, pool: object, function: Callable[..., Any], *args: Any
-) -> tuple[Any, ...]:
-    return pool, _with(recording, function), *args
-
-
-def _with(recording: Recording, function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        token = current.set(recording)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            current.reset(token)
-
-    return run

@@ -26,7 +26,13 @@ from django.db.models.signals import post_save, pre_save
 from cachemw.django.recording.connections import observe_connection, observer_of
 from cachemw.django.recording.early_reads import early_recording, record_early_reads
 from cachemw.django.recording.inserted_keys import Saves, is_silent, reports_keys
-from cachemw.django.recording.schema import describe, keys_of, session_table, tables
+from cachemw.django.recording.schema import (
+    cache_tables,
+    describe,
+    keys_of,
+    session_table,
+    tables,
+)
 from cachemw.django.recording.transactions import Event, Transaction
 from cachemw.recording.context import Position, current, describers
 from cachemw.recording.sql.functions.known import BUILT_IN, KnownFunctions
@@ -97,7 +103,7 @@ def _is_on() -> bool:
         try:
             config = _get_cache().config.recording
             table = session_table()
-            also = (table,) if table is not None else ()
+            also = (*cache_tables(), *((table,) if table is not None else ()))
             _ignored = IgnoredTables((*config.ignore_tables, *also), config.record_tables)
             _functions = KnownFunctions(config.pure_functions, config.reading_functions)
             _on = config.database
@@ -117,7 +123,7 @@ def _schema() -> Schema:
 
 def _setting_changed(*, setting: str, **_: Any) -> None:
     global _on
-    if setting == "CACHEMW":
+    if setting in ("CACHEMW", "CACHES"):
         _on = None
 
 

@@ -92,8 +92,8 @@ def judge_head(
     directives = fetch.cacheable.directives
     if directives is not None and directives.no_store:  # RFC 9111 §5.2.1.5
         return Refused("request")
-    if fetch.has_stale_part():
-        return Refused("stale-part")
+    if (reason := _unusable_part(fetch)) is not None:
+        return Refused(reason)
     if is_endless(head.headers):
         return Refused("event-stream")
     route = fetch.cacheable.route
@@ -114,6 +114,13 @@ def judge_head(
         authorization_sent=fetch.cacheable.authorization_sent,
         wall_now=wall_now,
     )
+
+
+def _unusable_part(fetch: Fetch) -> str | None:
+    """Return the reason why nothing is stored that is made from what the application has read."""
+    if fetch.has_stale_part():
+        return "stale-part"
+    return "unknown-value" if fetch.lifetime_limit() <= 0 else None
 
 
 def is_endless(headers: Fields) -> bool:
@@ -154,7 +161,10 @@ def refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
 
 def give_up(engine: Engine, fetch: Fetch, reason: str) -> None:
     """End a call whose response is not kept, as its reason demands."""
-    if reason in ("stale-part", "overtaken"):  # the next response is probably a good one
+    # The next response is probably a good one, unless this one was made from what is older than its call:
+    # a value in a cache of the application, which may stay there for long.
+    lasts = reason == "overtaken" and fetch.oldest(fetch.position) is not fetch.position
+    if reason in ("stale-part", "overtaken") and not lasts:
         fail(engine, fetch, reason)
     else:
         refuse(engine, fetch, reason)
@@ -212,8 +222,8 @@ def refusal(collector: Collector, body: bytes, now: float) -> str | None:
         collector.fetch.cacheable.route, collector.head, body
     ):
         return "graphql-errors"
-    if collector.fetch.has_stale_part():
-        return "stale-part"
+    if (reason := _unusable_part(collector.fetch)) is not None:
+        return reason
     return "stale" if now >= collector.born + collector.lifetime.kept else None
 
 
@@ -307,7 +317,7 @@ def _entry(
     vary: Selecting,
     tags: tuple[str, ...],
 ) -> Entry:
-    lifetime, born = collector.lifetime, collector.born
+    lifetime, born = collector.lifetime.limited(collector.fetch.lifetime_limit()), collector.born
     fresh_until = stale_until = stale_error_until = dies_at = born + lifetime.fresh
     # Equal times share one float object: there may be a million entries.
     if lifetime.kept != lifetime.fresh:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 from msgspec import Struct
 
@@ -61,6 +62,8 @@ class Fetch(Struct, kw_only=True, eq=False):
     """Tells whether the application has used a stored response that was stale."""
     oldest: Callable[[Position], Position] = lambda position: position
     """Returns the position that the rows are from which the application has read (I5)."""
+    lifetime_limit: Callable[[], float] = lambda: inf
+    """Returns the longest lifetime in seconds, because of what the application has read; 0: do not store."""
 
     @property
     def may_ask_again(self) -> bool:

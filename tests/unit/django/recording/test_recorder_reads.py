@@ -14,6 +14,7 @@ from django.db.models import Count, F, Q
 
 from cachemw.django.recording import schema as schemas
 from cachemw.recording import context as recordings
+from cachemw.recording.threads import carry_into_threads
 from tests.unit.django.conftest import models, recorded
 
 pytestmark = pytest.mark.usefixtures("goods")
@@ -126,7 +127,7 @@ def test_the_asynchronous_orm_is_recorded() -> None:
 
 
 def test_a_thread_is_recorded_over_its_own_connection() -> None:
-    recordings.carry_into_threads()
+    carry_into_threads()
 
     def read() -> None:
         models().Product.objects.get(pk=1)

@@ -1,0 +1,221 @@
+"""Companions: what the values in Django's cache were made from.
+
+Whatever is set in Django's cache while a response is recorded was made from what the response has read by
+then. So a second value is stored beside it, its **companion**. It has the tags that the recording has by then,
+and the position of the log that the oldest of its rows are from. A response that is made from the value later
+gets both. So a purge of these rows purges the response. If they were purged since the value was set, the
+response is too old to be stored: its position is that of the value (I5).
+
+A companion must not be taken for that of another value, which a command has set meanwhile, or a process
+without this recorder. So it has a digest of its value, as that comes back from the cache. Two equal values of
+one key may have one companion: if the rows behind the older one were changed since, they were purged, and the
+companion is too old; if not, both were made from the same rows.
+
+| the companion | the response |
+|---|---|
+| belongs to the value | gets its tags and its position |
+| belongs to it, but is of another life of the log, or its tags were made with another secret | gets its tags, and counts as made from an unknown value |
+| is missing, or belongs to another value | counts as made from an unknown value |
+
+The texts in tags are concealed as they are in Redis (`engine.model.row_tags`): Django's cache may be shared.
+
+The companions of `LocMemCache` are held here: nobody else has its values, and it drops values when it has more
+than `MAX_ENTRIES`, which is 300 by default. In any other cache they are values of their own, with the same
+timeout and version.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+from collections import OrderedDict
+from hashlib import blake2b
+from secrets import token_hex
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import msgspec
+from django.core.cache.backends.locmem import LocMemCache
+
+from cachemw.cache import Cache
+from cachemw.recording.context import MadeEarlier, Position, Recording, with_families
+
+__all__ = [
+    "LOCAL",
+    "UNKNOWN",
+    "Companion",
+    "companion_of",
+    "digest",
+    "is_overtaken",
+    "made_from",
+    "name_of",
+    "place_of",
+]
+
+_MAX_LOCAL_TAGS = 200_000
+"""Most tags of all local companions (I4): about 30 MB."""
+_PICKLE = 5
+UNKNOWN = MadeEarlier()
+"""What a value was made from that nobody knows anything of."""
+
+
+class Companion(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What a value was made from. It is stored as a string, because some caches store nothing else."""
+
+    digest: str
+    """The digest of the value."""
+    life: str = ""
+    """The life of the log that `position` is of. Empty: nobody knows what the value was made from."""
+    epoch: str = ""
+    position: str = ""
+    """Hexadecimal, like `epoch`."""
+    tags: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """Return the companion as it is stored."""
+        return msgspec.json.encode(self).decode()
+
+
+def companion_of(cache: Cache, recording: Recording, value: object) -> Companion:
+    """Return the companion of a value that is set while this response is recorded."""
+    began, made = recording.began, digest(value, stored=False)
+    tags = cache._core.engine.row_tags.conceal(recording.so_far())
+    if began is None or recording.has_unknown_value or len(tags) > cache.config.recording.max_tags:
+        return Companion(made)
+    position = recording.oldest(began)
+    life = _life(cache, position.epoch)
+    return Companion(made, life, position.epoch.hex(), f"{position.id:x}", tags)
+
+
+def made_from(cache: Cache, recording: Recording, found: object, value: object) -> MadeEarlier:
+    """Return what a value was made from that a response reads; `found` is what is stored beside it."""
+    companion = _read(found)
+    if companion is None or companion.digest != digest(value, stored=True):
+        return UNKNOWN
+    tags, began = companion.tags, recording.began
+    if began is None or not companion.life or companion.life != _life(cache, began.epoch):
+        return MadeEarlier(tags)
+    if cache._core.engine.row_tags.widen(tags) != tags:  # another secret has made some of them
+        return MadeEarlier(tags)
+    return MadeEarlier(tags, Position(bytes.fromhex(companion.epoch), int(companion.position, 16)))
+
+
+def is_overtaken(cache: Cache, made: MadeEarlier) -> bool:
+    """Tell whether something was purged since that a value was made from, or nobody knows."""
+    engine, position = cache._core.engine, made.position
+    return position is None or engine.floors.overtakes(
+        position, with_families(engine.row_tags.conceal(made.tags))
+    )
+
+
+def _read(found: object) -> Companion | None:
+    if isinstance(found, Companion):
+        return found
+    if not isinstance(found, str | bytes):
+        return None
+    try:
+        return msgspec.json.decode(found, type=Companion)
+    except ValueError:  # somebody else's value, or one of another version of this package
+        return None
+
+
+def digest(value: object, *, stored: bool) -> str:
+    """Return a digest of a value as it comes back from a cache.
+
+    `stored`: it comes from there. Otherwise it is pickled and read once, because what is pickled again after
+    that has the same bytes each time. Raises what pickling raises.
+    """
+    data = _plain(value)
+    if data is None:
+        data = pickle.dumps(value, _PICKLE)
+        if not stored:
+            data = pickle.dumps(pickle.loads(data), _PICKLE)  # noqa: S301 - of the line above
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+def _plain(value: object) -> bytes | None:
+    """Return the bytes of a simple value, which caches store in several ways; None for any other."""
+    if isinstance(value, str):  # also one that is marked as safe
+        return b"s" + value.encode("utf-8", "surrogatepass")
+    if value is None or isinstance(value, int | float):
+        return repr(value).encode()
+    return b"b" + value if type(value) is bytes else None
+
+
+# -- where they are --------------------------------------------------------------------------------
+
+
+def name_of(backend: Any, key: object, version: object) -> str:
+    """Return the key of a companion: short, without characters that a cache may refuse."""
+    return (
+        f"cachemw.{blake2b(_made_key(backend, key, version).encode(), digest_size=16).hexdigest()}"
+    )
+
+
+def place_of(backend: Any, key: object, version: object) -> tuple[int, str] | None:
+    """Return the place of a companion that is held in this process; None where the cache has it."""
+    if not isinstance(backend, LocMemCache):
+        return None
+    return id(backend._cache), _made_key(backend, key, version)  # type: ignore[attr-defined]
+
+
+def _made_key(backend: Any, key: object, version: object) -> str:
+    make = getattr(backend, "make_key", None)
+    return str(f"{version}:{key}" if make is None else make(key, version=version))
+
+
+class _LocalCompanions:
+    """The companions of values that only this process has; the oldest are dropped."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._companions: OrderedDict[tuple[int, str], Companion] = OrderedDict()
+        self._size = 0
+
+    def get(self, place: tuple[int, str]) -> Companion | None:
+        return self._companions.get(place)
+
+    def put(self, place: tuple[int, str], companion: Companion) -> None:
+        with self._lock:
+            self._drop(self._companions.pop(place, None))
+            self._companions[place] = companion
+            self._size += _weight(companion)
+            while self._size > _MAX_LOCAL_TAGS:
+                self._drop(self._companions.popitem(last=False)[1])
+
+    def _drop(self, companion: Companion | None) -> None:
+        if companion is not None:
+            self._size -= _weight(companion)
+
+    def reset_after_fork(self) -> None:
+        """Make a new lock: a thread of the parent may have held the old one."""
+        self._lock = threading.Lock()
+
+
+def _weight(companion: Companion) -> int:
+    return len(companion.tags) + 4  # the object itself
+
+
+LOCAL = _LocalCompanions()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=LOCAL.reset_after_fork)
+
+
+# -- lives of the log ------------------------------------------------------------------------------
+
+_tokens: WeakKeyDictionary[Cache, str] = WeakKeyDictionary()
+
+
+def _life(cache: Cache, epoch: bytes) -> str:
+    """Return the name of a life of the log.
+
+    Without Redis, and before it is reached, each process has a log of its own, whose epoch is zero. Such
+    positions mean nothing in another process.
+    """
+    if any(epoch):
+        return epoch.hex()
+    token = _tokens.get(cache)
+    if token is None:
+        token = _tokens.setdefault(cache, token_hex(8))
+    return f"{token}-{os.getpid()}"
