@@ -35,14 +35,14 @@ class RecordingSettings(Settings):
     ignore_cached: Setting[Names, tuple[str, ...]] = option(
         table_names.CACHED_KEYS,
         default=(),
-        help="Keys in Django's cache that no answer is made from, besides those of sessions: counters, locks.",
+        help="Keys in Django's cache that no answer is made from, such as counters, besides sessions.",
     )
     old_cached: Setting[str, str] = option(
         v.choice("refuse", "drop"),
         default="refuse",
         help=(
-            "What becomes of a value of Django's cache whose rows were written since: answers made from it are not"
-            " stored, or it is removed when one is made, and your application makes it anew."
+            "What becomes of a value of Django's cache whose rows were written since: answers made from it"
+            " are not stored, or it is removed when one is made, and your application makes it anew."
         ),
     )
     unknown_cached: Setting[str, str] = option(

@@ -11,7 +11,7 @@ what it changed, and any entry that carries one of them, and whose making began 
 holds only if no read is missed. Two guards serve this:
 
 - The recording travels in a context variable. Tasks, `asyncio.to_thread`, AnyIO's threads and
-  `sync_to_async` copy the context by themselves; `threads.carry_into_threads` makes plain threads do so.
+  `sync_to_async` copy the context by themselves; `thread_context` makes plain threads do so.
 - Too many tags become coarser tags, and never fewer (`Recording.add_parts`).
 
 An application may answer from another answer of the same process: it calls itself, or an application that it
@@ -69,12 +69,12 @@ describers: list[Callable[[object], Described | None]] = []
 they do not know. They are asked in order."""
 
 value_caches: set[str] = set()
-"""Caches of the application's own in which recorders have seen a value. Where there is one, calls are recorded
-too whose response is not stored: what they set there may be shown by one that is."""
+"""Caches of the application's own in which recorders have seen a value. Where there is one, calls are
+recorded too whose response is not stored: what they set there may be shown by one that is."""
 
 
 class MadeEarlier(NamedTuple):
-    """What a value was made from that an earlier request has left in a cache of the application's own."""
+    """The tags and the age of a value that an earlier request has left in the application's cache."""
 
     tags: tuple[str, ...] = ()
     position: Position | None = None

@@ -1,4 +1,4 @@
-"""Names of database tables and of keys in Django's cache, and patterns of them: `*` stands for any characters."""
+"""Names of database tables and of keys in Django's cache, and patterns: `*` stands for any characters."""
 
 from __future__ import annotations
 

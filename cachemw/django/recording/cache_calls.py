@@ -19,7 +19,7 @@ from asgiref.sync import iscoroutinefunction
 
 from cachemw.django.recording.companions import digest
 
-__all__ = ["CALLS", "Call", "Found", "inside", "within"]
+__all__ = ["CALLS", "CacheCall", "Found", "inside", "within"]
 
 within: ContextVar[bool] = ContextVar("cachemw_within_second_cache", default=False)
 """Whether the running code is a backend's own, called by a method that is watched."""
@@ -35,10 +35,10 @@ class Found(NamedTuple):
     """Whether it was in the cache: it is not the default."""
 
 
-class Call:
+class CacheCall:
     """A call of a method that reads no value for a response, and sets none."""
 
-    __slots__ = ("again", "args", "kwargs", "result")
+    __slots__ = ("again", "args", "kwargs", "noted", "result")
 
     parameters: ClassVar[tuple[str, ...]] = ("key", "version")
     reads: ClassVar[bool] = False
@@ -49,6 +49,8 @@ class Call:
         self.result: Any = None
         self.again = False
         """Whether to make it again: a value that it has found was removed."""
+        self.noted = not self.reads
+        """Whether all is noted that it has read."""
 
     def argument(self, name: str) -> Any:
         """Return an argument, however it was given."""
@@ -73,7 +75,7 @@ class Call:
         return False
 
 
-class _Get(Call):
+class _Get(CacheCall):
     __slots__ = ()
     parameters = ("key", "default", "version")
     reads = True
@@ -86,7 +88,7 @@ class _Get(Call):
         return [Found(self.argument("key"), self.result, not is_default)]
 
 
-class _GetMany(Call):
+class _GetMany(CacheCall):
     __slots__ = ()
     parameters = ("keys", "version")
     reads = True
@@ -96,7 +98,7 @@ class _GetMany(Call):
         return [Found(key, value) for key, value in found.items()]
 
 
-class _GetOrSet(Call):
+class _GetOrSet(CacheCall):
     """A call of `get_or_set`. The backend has missed if it asks for the default."""
 
     __slots__ = ("_is_own", "_made")
@@ -125,7 +127,7 @@ class _GetOrSet(Call):
         return self._is_own
 
 
-class _Set(Call):
+class _Set(CacheCall):
     __slots__ = ()
     parameters = ("key", "value", "timeout", "version")
 
@@ -141,7 +143,7 @@ class _Add(_Set):
         return super().was_set() if self.result else {}
 
 
-class _SetMany(Call):
+class _SetMany(CacheCall):
     __slots__ = ()
     parameters = ("data", "timeout", "version")
 
@@ -150,7 +152,7 @@ class _SetMany(Call):
         return {key: value for key, value in self.argument("data").items() if key not in failed}
 
 
-class _Touch(Call):
+class _Touch(CacheCall):
     __slots__ = ()
     parameters = ("key", "timeout", "version")
 
@@ -188,7 +190,7 @@ def inside(whether: bool) -> Iterator[None]:
         within.reset(token)
 
 
-CALLS: dict[str, type[Call]] = {
+CALLS: dict[str, type[CacheCall]] = {
     "get": _Get,
     "get_many": _GetMany,
     "get_or_set": _GetOrSet,
@@ -196,9 +198,9 @@ CALLS: dict[str, type[Call]] = {
     "add": _Add,
     "set_many": _SetMany,
     "touch": _Touch,
-    "has_key": Call,
-    "incr": Call,
-    "incr_version": Call,
+    "has_key": CacheCall,
+    "incr": CacheCall,
+    "incr_version": CacheCall,
 }
-"""The methods that are watched, each with `a` before its name too. Those that are a plain `Call` are here
-because `BaseCache` writes them with `get` and `set`."""
+"""The methods that are watched, each with `a` before its name too. Those that are a plain `CacheCall` are
+here because `BaseCache` writes them with `get` and `set`."""

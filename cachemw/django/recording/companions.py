@@ -1,10 +1,10 @@
 """Companions: what the values in Django's cache were made from.
 
 Whatever is set in Django's cache while a response is recorded was made from what the response has read by
-then. So a second value is stored beside it, its **companion**. It has the tags that the recording has by then,
-and the position of the log that the oldest of its rows are from. A response that is made from the value later
-gets both. So a purge of these rows purges the response. If they were purged since the value was set, the
-response is too old to be stored: its position is that of the value (I5).
+then. So a second value is stored beside it, its **companion**. It has the tags of the recording, and the
+position of the log that the oldest of its rows are from. A response that is made from the value later gets
+both. So a purge of these rows purges the response. If they were purged since the value was set, the response
+is too old to be stored: its position is that of the value (I5).
 
 A companion must not be taken for that of another value, which a command has set meanwhile, or a process
 without this recorder. So it has a digest of its value, as that comes back from the cache. Two equal values of
@@ -14,14 +14,14 @@ companion is too old; if not, both were made from the same rows.
 | the companion | the response |
 |---|---|
 | belongs to the value | gets its tags and its position |
-| belongs to it, but is of another life of the log, or its tags were made with another secret | gets its tags, and counts as made from an unknown value |
-| is missing, or belongs to another value | counts as made from an unknown value |
+| belongs to it, but is of another life of the log or by another secret | gets its tags; its age is unknown |
+| is missing, or belongs to another value | is made from an unknown value |
 
 The texts in tags are concealed as they are in Redis (`engine.model.row_tags`): Django's cache may be shared.
 
-The companions of `LocMemCache` are held here: nobody else has its values, and it drops values when it has more
-than `MAX_ENTRIES`, which is 300 by default. In any other cache they are values of their own, with the same
-timeout and version.
+The companions of `LocMemCache` are held here: nobody else has its values, and it drops values when it has
+more than `MAX_ENTRIES`, which is 300 by default. In any other cache they are values of their own, with the
+same timeout and version.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ UNKNOWN = MadeEarlier()
 
 
 class Companion(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What a value was made from. It is stored as a string, because some caches store nothing else."""
+    """The companion of one value. It is stored as a string, because some caches store nothing else."""
 
     digest: str
     """The digest of the value."""

@@ -8,8 +8,8 @@ What happens here, while a response is recorded:
 
 - A value that is set gets a companion, which says what it was made from (`companions`).
 - A value that is read brings what its companion says: the tags and the age of its rows.
-- A value without a companion of its own is unknown. It was set outside of a recorded response, or by a process
-  without this recorder. Then `recording.unknown_cached` says what becomes of the response.
+- A value without a companion of its own is unknown: it was set outside of a recorded response, or by a
+  process without this recorder. Then `recording.unknown_cached` says what becomes of the response.
 
 A response that passes may be the first to show a value that others show later. So passing requests of a route
 are recorded too, once a value has been seen in one of Django's caches (`value_caches`).
@@ -44,7 +44,7 @@ from django.core.cache import CacheHandler, caches
 from django.core.exceptions import ImproperlyConfigured
 
 from cachemw.cache import Cache
-from cachemw.django.recording.cache_calls import CALLS, Call, Found, inside, within
+from cachemw.django.recording.cache_calls import CALLS, CacheCall, Found, inside, within
 from cachemw.django.recording.companions import (
     LOCAL,
     UNKNOWN,
@@ -127,7 +127,7 @@ def _watch_methods(owner: type) -> None:
 
 
 def _watching_method(
-    method: Callable[..., Any], kind: type[Call], prefix: str
+    method: Callable[..., Any], kind: type[CacheCall], prefix: str
 ) -> Callable[..., Any]:
     """Return a method that calls the given one, and then does what follows from that call."""
 
@@ -188,7 +188,7 @@ def _is_usual_get(method: Callable[..., Any]) -> bool:
 # -- what follows a call -----------------------------------------------------------------------------
 
 
-def _follow(backend: Any, call: Call, drops: bool) -> None:
+def _follow(backend: Any, call: CacheCall, drops: bool) -> None:
     """Do what follows a call, in a thread. `drops`: it may remove values that are too old."""
     recording = open_recording()
     if recording is None:
@@ -203,7 +203,7 @@ def _follow(backend: Any, call: Call, drops: bool) -> None:
         _note_fault(recording, backend, call)
 
 
-async def _afollow(backend: Any, call: Call, drops: bool, prefix: str) -> None:
+async def _afollow(backend: Any, call: CacheCall, drops: bool, prefix: str) -> None:
     """Do what follows a call, in an event loop."""
     recording = open_recording()
     if recording is None:
@@ -230,9 +230,9 @@ def _alias(backend: Any) -> str:
     return getattr(backend, "_cachemw_alias", "-")
 
 
-def _note_fault(recording: Recording, backend: Any, call: Call) -> None:
+def _note_fault(recording: Recording, backend: Any, call: CacheCall) -> None:
     """Count a fault after a call. What the call has read is unknown."""
-    if call.reads:
+    if not call.noted:
         recording.add_value(UNKNOWN)
     with suppress(Exception):  # there may be no cache, because the configuration is wrong
         _get_cache()._core.reporter.second_cache_error(_alias(backend))
@@ -245,7 +245,7 @@ def _is_on() -> bool:
     return _get_cache().config.recording.database
 
 
-def _steps(recording: Recording, backend: Any, call: Call, drops: bool) -> _Steps:
+def _steps(recording: Recording, backend: Any, call: CacheCall, drops: bool) -> _Steps:
     """Note what a call has read, and what the values were made from that it has set."""
     if not _is_on():
         return
@@ -258,6 +258,7 @@ def _steps(recording: Recording, backend: Any, call: Call, drops: bool) -> _Step
         yield from _read(cache, recording, backend, call, found, drops)
         if call.again:
             return
+    call.noted = True
     values = {key: each for key, each in call.was_set().items() if not is_ignored(key, ignored)}
     if values:
         yield from _write(cache, recording, backend, call, values)
@@ -271,7 +272,7 @@ def _read(
     cache: Cache,
     recording: Recording,
     backend: Any,
-    call: Call,
+    call: CacheCall,
     found: Sequence[Found],
     drops: bool,
 ) -> _Steps:
@@ -294,7 +295,7 @@ def _read(
 
 
 def _companions(
-    backend: Any, call: Call, keys: Sequence[object]
+    backend: Any, call: CacheCall, keys: Sequence[object]
 ) -> Generator[_Step, Any, list[object]]:
     """Return what is stored as the companions of the values of these keys."""
     more = call.given("version")
@@ -311,7 +312,7 @@ def _companions(
 
 
 def _write(
-    cache: Cache, recording: Recording, backend: Any, call: Call, values: Mapping[Any, object]
+    cache: Cache, recording: Recording, backend: Any, call: CacheCall, values: Mapping[Any, object]
 ) -> _Steps:
     """Store the companions of the values that a call has set."""
     more = call.given("timeout", "version")

@@ -11,8 +11,8 @@ was read is read again, when a response is recorded.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.apps import apps
@@ -22,7 +22,8 @@ from cachemw.cache import Cache
 from cachemw.django.recording.companions import UNKNOWN, is_overtaken
 from cachemw.django.recording.early_reads import early_recording
 from cachemw.django.recording.schema import describe
-from cachemw.recording.context import MadeEarlier, Recording, open_recording
+from cachemw.recording.context import MadeEarlier, Position, Recording, open_recording
+from cachemw.recording.sql.rows import UNKNOWN as UNKNOWN_ROWS
 
 __all__ = ["install"]
 
@@ -50,54 +51,76 @@ def _watch(model: Any) -> None:
 def _watching(get_current: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(get_current)
     def watched(*args: Any, **kwargs: Any) -> Any:
-        site = get_current(*args, **kwargs)
         recording = open_recording() or early_recording()
-        if recording is None:
-            return site
+        if recording is None or not _is_on():
+            return get_current(*args, **kwargs)
+        cache = _get_cache()
+        position = cache._core.engine.floors.current_position()
+        dropped: dict[object, Any] = {}
+        with _counting_faults(recording, cache):
+            _drop_old(cache, dropped)
         try:
-            return _recorded(recording, site, lambda: get_current(*args, **kwargs))
+            site = get_current(*args, **kwargs)
         except Exception:
+            if not dropped:
+                raise
+            # It is gone, or cannot be read here: an event loop makes no query. Django would not have asked.
+            _kept().update(dropped)
             recording.add_value(UNKNOWN)
-            with suppress(Exception):  # there may be no cache, because the configuration is wrong
-                _get_cache()._core.reporter.logs.failed("recorder_failed")
-            return site
+            return get_current(*args, **kwargs)
+        with _counting_faults(recording, cache):
+            recording.add_value(_made_from(cache, recording.oldest(position), site))
+        return site
 
     watched._cachemw = True  # type: ignore[attr-defined]
     return watched
 
 
-def _recorded(recording: Recording, site: Any, read: Callable[[], Any]) -> Any:
-    """Return the current site, read again if its row was purged, and record that it was read."""
+@contextmanager
+def _counting_faults(recording: Recording, cache: Cache) -> Iterator[None]:
+    """Log a fault of ours; it costs the application nothing, and the response is not stored (I3)."""
+    try:
+        yield
+    except Exception:
+        recording.add_value(UNKNOWN)
+        cache._core.reporter.logs.failed("recorder_failed")
+
+
+def _is_on() -> bool:
+    """Tell whether there is a cache whose configuration asks for recording."""
     if not hasattr(settings, "CACHEMW") or _is_being_made_here():
-        return site
-    cache = _get_cache()
-    if not cache.config.recording.database:
-        return site
+        return False
+    try:
+        return _get_cache().config.recording.database
+    except Exception:  # a wrong configuration is for whoever uses the cache
+        return False
+
+
+def _kept() -> dict[object, Any]:
+    """Return `SITE_CACHE`, which another object replaces when it is cleared."""
+    from django.contrib.sites import models  # this module is imported before models may be
+
+    kept: dict[object, Any] = models.SITE_CACHE
+    return kept
+
+
+def _drop_old(cache: Cache, dropped: dict[object, Any]) -> None:
+    """Move the sites to `dropped` whose rows were purged since they were read, or of which nobody knows."""
+    for key, site in tuple(_kept().items()):
+        known, of_cache, made = _read.get(site.pk, (None, None, UNKNOWN))
+        if known is not site or of_cache is not cache or is_overtaken(cache, made):
+            dropped[key] = site
+            _kept().pop(key, None)
+
+
+def _made_from(cache: Cache, position: Position, site: Any) -> MadeEarlier:
+    """Return the row of a site, which was read at this position if it is not known yet."""
     known, of_cache, made = _read.get(site.pk, (None, None, UNKNOWN))
-    if known is not site or of_cache is not cache or is_overtaken(cache, made):
-        position = cache._core.engine.floors.current_position()
-        site = _read_again(site, read)
+    if known is not site or of_cache is not cache:
         described = describe(site)
-        assert described is not None
-        whole, rows = described
-        made = MadeEarlier(rows or (whole,), recording.oldest(position))
+        whole, rows = described if described is not None else (UNKNOWN_ROWS, ())
+        made = MadeEarlier(rows or (whole,), position)
         if len(_read) >= _MAX_SITES:
             _read.clear()
         _read[site.pk] = site, cache, made
-    recording.add_value(made)
-    return site
-
-
-def _read_again(site: Any, read: Callable[[], Any]) -> Any:
-    """Drop a site from `SITE_CACHE`, and read it again; keep it there if that fails."""
-    from django.contrib.sites import models  # this module is imported before models may be
-
-    dropped = [key for key, each in tuple(models.SITE_CACHE.items()) if each is site]
-    for key in dropped:
-        models.SITE_CACHE.pop(key, None)
-    try:
-        return read()
-    except Exception:
-        for key in dropped:
-            models.SITE_CACHE.setdefault(key, site)
-        raise
+    return made

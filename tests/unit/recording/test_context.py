@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 
 from cachemw import TagError, depends_on, tag, tagged
 from cachemw.recording.context import MadeEarlier, Position, Recording, current, unrecorded
-from cachemw.recording.threads import carry_into_threads
+from cachemw.recording.thread_context import carry_into_threads
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ def through_a_cache(value: Any, protocol: int) -> Any:
     return pickle.loads(pickle.dumps(value, protocol))
 
 
-@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize("protocol", [4, 5])
 @given(value=VALUES)
 def test_a_value_has_the_same_digest_when_it_comes_back(protocol: int, value: Any) -> None:
     made = digest(value, stored=False)
@@ -147,7 +147,7 @@ OBJECTS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("make", OBJECTS.values(), ids=OBJECTS)
-def test_an_object_has_the_same_digest_when_it_comes_back(make: Any) -> None:
+def test_an_object_has_the_same_digest_when_it_comes_back(project: None, make: Any) -> None:
     value = make()
     assert digest(through_a_cache(value, 5), stored=True) == digest(value, stored=False)
 

@@ -14,7 +14,7 @@ from django.db.models import Count, F, Q
 
 from cachemw.django.recording import schema as schemas
 from cachemw.recording import context as recordings
-from cachemw.recording.threads import carry_into_threads
+from cachemw.recording.thread_context import carry_into_threads
 from tests.unit.django.conftest import models, recorded
 
 pytestmark = pytest.mark.usefixtures("goods")

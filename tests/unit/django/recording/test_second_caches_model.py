@@ -1,4 +1,4 @@
-"""Random orders of reads, writes and values in Django's cache: nothing older is served than Django's cache has."""
+"""Random orders of reads, writes and values: nothing older is served than Django's cache has."""
 
 from __future__ import annotations
 

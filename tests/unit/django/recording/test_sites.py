@@ -101,3 +101,14 @@ def test_only_so_many_sites_are_remembered(site: Site, monkeypatch: pytest.Monke
     with override_settings(SITE_ID=2):
         assert site.get("b") == ("two", "stored")
     assert list(sites._read) == [2]
+
+
+def test_a_fault_of_ours_costs_only_the_storing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("_drop_old", "_made_from"):
+        with monkeypatch.context() as patch:
+            patch.setattr(sites, name, lambda *_: 1 / 0)
+            assert site.get("a") == ("one", "unknown-value")
+    assert "recorder_failed" in caplog.text
+    assert site.get("a") == ("one", "stored")

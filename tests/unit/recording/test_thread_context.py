@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from cachemw import tag
 from cachemw.recording.context import Recording
-from cachemw.recording.threads import carry_into_threads
+from cachemw.recording.thread_context import carry_into_threads
 
 
 def test_plain_threads_note_for_the_answer_that_started_them() -> None:

@@ -1,7 +1,7 @@
 """Threads that a request starts, and the recording of its response.
 
-Tasks, `asyncio.to_thread`, AnyIO's threads and `sync_to_async` copy the context by themselves, and with it the
-recording. Plain threads and thread pools do not.
+Tasks, `asyncio.to_thread`, AnyIO's threads and `sync_to_async` copy the context by themselves, and with it
+the recording. Plain threads and thread pools do not.
 """
 
 from __future__ import annotations
