@@ -74,7 +74,7 @@ def install(get_cache: Callable[[], Cache], is_being_made_here: Callable[[], boo
     connection_created.connect(_connection_created, dispatch_uid=_UID)
     pre_save.connect(_saving, dispatch_uid=_UID)
     post_save.connect(_saved, dispatch_uid=_UID)
-    record_early_reads()
+    record_early_reads(_early_position)
     if describe not in describers:
         describers.append(describe)
     for connection in connections.all(initialized_only=True):
@@ -165,6 +165,13 @@ def _fail() -> None:
 
 def _position() -> Position:
     return _get_cache()._core.engine.floors.current_position()
+
+
+def _early_position() -> Position | None:
+    try:
+        return _position() if _on else None
+    except Exception:  # the cache was given up, and its settings are wrong now
+        return None
 
 
 class _Observer:

@@ -55,6 +55,7 @@ from cachemw.django.recording.companions import (
     name_of,
     place_of,
 )
+from cachemw.django.recording.early_reads import early_recording
 from cachemw.django.recording.ignored_keys import is_ignored
 from cachemw.recording.context import Recording, current, open_recording, value_caches
 
@@ -62,6 +63,7 @@ __all__ = ["install"]
 
 _FAULTS = logging.getLogger("cachemw.faults")
 _recording = current.get
+_early = early_recording
 _watched: weakref.WeakSet[type] = weakref.WeakSet()
 """The classes whose methods are watched."""
 _get_cache: Callable[[], Cache]
@@ -133,7 +135,7 @@ def _watching_method(
 
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if _recording() is None or within.get():
+        if (_recording() is None and _early() is None) or within.get():
             return method(self, *args, **kwargs)
         with inside(True):
             for drops in (True, False):
@@ -146,7 +148,7 @@ def _watching_method(
 
     @functools.wraps(method)
     async def acall(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if _recording() is None or within.get():
+        if (_recording() is None and _early() is None) or within.get():
             return await method(self, *args, **kwargs)
         with inside(True):
             for drops in (True, False):
@@ -167,7 +169,7 @@ def _quick_get(method: Callable[..., Any], call: Callable[..., Any]) -> Callable
 
     @functools.wraps(method)
     def get(self: Any, key: Any, default: Any = None, version: Any = None) -> Any:
-        if _recording() is None:
+        if _recording() is None and _early() is None:
             return method(self, key, default, version)
         return call(self, key, default, version)
 
@@ -190,7 +192,7 @@ def _is_usual_get(method: Callable[..., Any]) -> bool:
 
 def _follow(backend: Any, call: CacheCall, drops: bool) -> None:
     """Do what follows a call, in a thread. `drops`: it may remove values that are too old."""
-    recording = open_recording()
+    recording = open_recording() or early_recording()
     if recording is None:
         return
     try:
@@ -205,7 +207,7 @@ def _follow(backend: Any, call: CacheCall, drops: bool) -> None:
 
 async def _afollow(backend: Any, call: CacheCall, drops: bool, prefix: str) -> None:
     """Do what follows a call, in an event loop."""
-    recording = open_recording()
+    recording = open_recording() or early_recording()
     if recording is None:
         return
     try:
@@ -290,7 +292,7 @@ def _read(
             unknown += value.position is None
     if hits:
         value_caches.add(_alias(backend))
-    if hits and recording.is_kept:
+    if hits and (recording.is_kept or recording is early_recording()):
         cache._core.reporter.second_cache_hit(_alias(backend), recording.route, hits, unknown)
 
 

@@ -78,6 +78,10 @@ class Site:
             path("page/<str:name>", self.page),
             path("apage/<str:name>", self.apage),
         ]
+        self.fresh_clients()
+
+    def fresh_clients(self) -> None:
+        """Ask by the middleware that the settings have now."""
         self.client = Client(headers={"host": "shop.example"})
         self.aclient: Any = AsyncClient(headers={"host": "shop.example"})
 

@@ -20,7 +20,7 @@ from cachemw.django import get_cache
 from cachemw.frontdoor import exchange
 from cachemw.recording.context import current
 from tests.unit.django.conftest import models
-from tests.unit.django.recording.cached_site import BACKENDS, Apart, Site, events, open_site
+from tests.unit.django.recording.cached_site import BACKENDS, CACHE, Apart, Site, events, open_site
 
 pytestmark = pytest.mark.usefixtures("goods")
 
@@ -257,6 +257,44 @@ def test_a_value_that_a_passing_request_has_set_brings_its_tags(site: Site) -> N
     rename("new")
     caches["files"].clear()
     assert site.get("b") == ("new", "stored")
+
+
+def tenant(get_response: Any) -> Any:
+    """Read the name of the tenant before the cache, through Django's cache."""
+
+    def answer(request: Any) -> Any:
+        request.tenant = by_hand(caches["files"])
+        return get_response(request)
+
+    return answer
+
+
+def atenant(get_response: Any) -> Any:
+    """Read it in an event loop."""
+
+    async def answer(request: Any) -> Any:
+        request.tenant = await aget_or_set(caches["files"])
+        return await get_response(request)
+
+    return answer
+
+
+atenant.sync_capable, atenant.async_capable = False, True  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("middleware", [tenant, atenant])
+def test_what_middleware_before_the_cache_reads_counts_too(site: Site, middleware: Any) -> None:
+    with override_settings(MIDDLEWARE=[f"{__name__}.{middleware.__name__}", CACHE]):
+        site.fresh_clients()
+        site.works |= dict.fromkeys("abc", lambda: "page")
+        site.aworks["d"] = lambda: aget_or_set(caches["files"])
+        # The row is read by a query for the first page only, and what the value brings is as good.
+        assert [site.get(page)[1] for page in "abdabd"] == ["stored"] * 3 + ["hit"] * 3
+        rename("new")
+        assert [site.get(page)[1] for page in "abd"] == ["overtaken"] * 3
+        caches["files"].set("k", "unknown")
+        assert site.get("c")[1] == "unknown-value"
+        assert events("second_cache_unknown") == {"files": 1}
 
 
 def test_passing_requests_are_not_recorded_where_no_cache_is_used(
