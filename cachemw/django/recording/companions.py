@@ -3,8 +3,8 @@
 Whatever is set in Django's cache while a response is recorded was made from what the response has read by
 then. So a second value is stored beside it, its **companion**. It has the tags of the recording, and the
 position of the log that the oldest of its rows are from. A response that is made from the value later gets
-both. So a purge of these rows purges the response. If they were purged since the value was set, the response
-is too old to be stored: its position is that of the value (I5).
+the tags. So a purge of these rows purges the response. If they were purged since the value was set, it gets
+that position too, so it is too old to be stored (I5).
 
 A companion must not be taken for that of another value, which a command has set meanwhile, or a process
 without this recorder. So it has a digest of its value, as that comes back from the cache. Two equal values of
@@ -13,7 +13,7 @@ companion is too old; if not, both were made from the same rows.
 
 | the companion | the response |
 |---|---|
-| belongs to the value | gets its tags and its position |
+| belongs to the value | gets its tags, and its position if some of them were purged since |
 | belongs to it, but is of another life of the log or by another secret | gets its tags; its age is unknown |
 | is missing, or belongs to another value | is made from an unknown value |
 
@@ -45,9 +45,9 @@ __all__ = [
     "LOCAL",
     "UNKNOWN",
     "Companion",
+    "as_read_now",
     "companion_of",
     "digest",
-    "is_overtaken",
     "made_from",
     "name_of",
     "place_of",
@@ -101,12 +101,20 @@ def made_from(cache: Cache, recording: Recording, found: object, value: object) 
     return MadeEarlier(tags, Position(bytes.fromhex(companion.epoch), int(companion.position, 16)))
 
 
-def is_overtaken(cache: Cache, made: MadeEarlier) -> bool:
-    """Tell whether something was purged since that a value was made from, or nobody knows."""
-    engine, position = cache._core.engine, made.position
-    return position is None or engine.floors.overtakes(
-        position, with_families(engine.row_tags.conceal(made.tags))
-    )
+def as_read_now(cache: Cache, made: MadeEarlier) -> MadeEarlier | None:
+    """Return what a value was made from, as if it were read now; None if some of it was purged since.
+
+    If nothing of it was purged, the value is as good as one that is made from the same rows now. With its own
+    position, the response would seem as old as the value, and so would the other rows that it is made from.
+    """
+    engine = cache._core.engine
+    now = (
+        engine.floors.current_position()
+    )  # before the floors, which may get a purge meanwhile (I5)
+    tags = with_families(engine.row_tags.conceal(made.tags))
+    if made.position is None or engine.floors.overtakes(made.position, tags):
+        return None
+    return MadeEarlier(made.tags, now)
 
 
 def _read(found: object) -> Companion | None:

@@ -15,7 +15,9 @@ _IGNORED = (
     "django.contrib.sessions.cached_db*",
     "views.decorators.cache.cache_header.*",  # the lists of headers by which `cache_page` finds its pages
     "throttle_*",  # the requests that Django REST framework has counted
-    "*_PAGE_CACHE_VERSION",  # django CMS: the version of its other keys, which it raises to drop them
+    "*_PAGE_CACHE_VERSION",  # django CMS: versions in its other keys, which it raises to drop them
+    "*|placeholder_cache_version|*",
+    "*:permission:version",
     "sorl-thumbnail||*",  # the sizes and names of pictures, by a digest of their source
     "django_compressor.*",  # the names of files, by a digest of what is in them
 )

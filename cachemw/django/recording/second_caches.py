@@ -49,8 +49,8 @@ from cachemw.django.recording.companions import (
     LOCAL,
     UNKNOWN,
     Companion,
+    as_read_now,
     companion_of,
-    is_overtaken,
     made_from,
     name_of,
     place_of,
@@ -283,11 +283,12 @@ def _read(
     hits = unknown = 0
     for each, companion in zip(found, companions, strict=True):
         value = made_from(cache, recording, companion, each.value)
-        if drops and value.position is not None and is_overtaken(cache, value):
+        current = as_read_now(cache, value)
+        if drops and current is None and value.position is not None:
             yield "delete", (each.key,), call.given("version")
             call.again = True
         elif each.certain or value is not UNKNOWN:
-            recording.add_value(value)
+            recording.add_value(current or value)
             hits += 1
             unknown += value.position is None
     if hits:

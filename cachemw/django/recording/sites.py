@@ -19,7 +19,7 @@ from django.apps import apps
 from django.conf import settings
 
 from cachemw.cache import Cache
-from cachemw.django.recording.companions import UNKNOWN, is_overtaken
+from cachemw.django.recording.companions import UNKNOWN, as_read_now
 from cachemw.django.recording.early_reads import early_recording
 from cachemw.django.recording.schema import describe
 from cachemw.recording.context import MadeEarlier, Position, Recording, open_recording
@@ -69,7 +69,8 @@ def _watching(get_current: Callable[..., Any]) -> Callable[..., Any]:
             recording.add_value(UNKNOWN)
             return get_current(*args, **kwargs)
         with _counting_faults(recording, cache):
-            recording.add_value(_made_from(cache, recording.oldest(position), site))
+            made = _made_from(cache, recording.oldest(position), site)
+            recording.add_value(as_read_now(cache, made) or made)
         return site
 
     watched._cachemw = True  # type: ignore[attr-defined]
@@ -108,7 +109,7 @@ def _drop_old(cache: Cache, dropped: dict[object, Any]) -> None:
     """Move the sites to `dropped` whose rows were purged since they were read, or of which nobody knows."""
     for key, site in tuple(_kept().items()):
         known, of_cache, made = _read.get(site.pk, (None, None, UNKNOWN))
-        if known is not site or of_cache is not cache or is_overtaken(cache, made):
+        if known is not site or of_cache is not cache or as_read_now(cache, made) is None:
             dropped[key] = site
             _kept().pop(key, None)
 

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import override_settings
 
 from cachemw.django.recording import sites
-from tests.unit.django.conftest import APPS
+from tests.unit.django.conftest import APPS, models
 from tests.unit.django.recording.cached_site import Site, open_site
 
 
@@ -50,6 +50,16 @@ def test_a_page_depends_on_the_site_that_is_in_the_process_already(site: Site) -
     assert [site.get(page) for page in "abab"] == [("new", "stored")] * 2 + [("new", "hit")] * 2
 
 
+def test_a_site_makes_its_pages_no_older(site: Site) -> None:
+    assert site.get("a") == ("one", "stored")
+    shops = models().Shop.objects
+    site.works["d"] = lambda: (model().objects.get_current().name, shops.count())
+    for number in (1, 2):
+        shops.create(name="another")
+        assert site.get("d") == (f"('one', {number})", "stored")
+        assert site.get("d")[1] == "hit"
+
+
 def test_a_site_that_was_read_outside_of_an_answer_is_read_again(site: Site) -> None:
     assert model().objects.get_current().name == "one"
     rename("new")
@@ -77,11 +87,11 @@ def test_a_site_that_cannot_be_read_again_stays_and_is_not_stored(site: Site) ->
     model().objects.filter(pk=1).delete()
     model().objects.clear_cache()
     gone = model()(pk=1, domain="shop.example", name="kept")
-    from django.contrib.sites import models
+    from django.contrib.sites import models as site_models
 
-    models.SITE_CACHE[1] = gone
+    site_models.SITE_CACHE[1] = gone
     assert site.get("b") == ("kept", "unknown-value")
-    assert models.SITE_CACHE[1] is gone
+    assert site_models.SITE_CACHE[1] is gone
 
 
 def test_pages_in_event_loops_have_it_too(site: Site) -> None:
