@@ -30,6 +30,7 @@ import os
 import pickle
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from hashlib import blake2b
 from secrets import token_hex
 from typing import Any
@@ -37,6 +38,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 from django.core.cache.backends.locmem import LocMemCache
+from msgspec.structs import replace
 
 from cachemw.cache import Cache
 from cachemw.recording.context import MadeEarlier, Position, Recording, with_families
@@ -46,7 +48,7 @@ __all__ = [
     "UNKNOWN",
     "Companion",
     "as_read_now",
-    "companion_of",
+    "companions_of",
     "digest",
     "made_from",
     "name_of",
@@ -55,6 +57,8 @@ __all__ = [
 
 _MAX_LOCAL_TAGS = 200_000
 """Most tags of all local companions (I4): about 30 MB."""
+_MAX_TAGS_AT_ONCE = 20_000
+"""Most tags that one `set_many` stores (I3): about 1 MB. With more its values are unknown."""
 _PICKLE = 5
 UNKNOWN = MadeEarlier()
 """What a value was made from that nobody knows anything of."""
@@ -77,15 +81,26 @@ class Companion(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
         return msgspec.json.encode(self).decode()
 
 
-def companion_of(cache: Cache, recording: Recording, value: object) -> Companion:
-    """Return the companion of a value that is set while this response is recorded."""
-    began, made = recording.began, digest(value, stored=False)
-    tags = cache._core.engine.row_tags.conceal(recording.so_far())
+def companions_of(
+    cache: Cache, recording: Recording, values: Mapping[Any, object]
+) -> dict[Any, Companion]:
+    """Return the companions of values that are set at once while this response is recorded, by their keys."""
+    common = _common(cache, recording)
+    if len(common.tags) * len(values) > _MAX_TAGS_AT_ONCE:
+        common = Companion("")
+    return {
+        key: replace(common, digest=digest(value, stored=False)) for key, value in values.items()
+    }
+
+
+def _common(cache: Cache, recording: Recording) -> Companion:
+    """Return the companion of all that is set now, without the digest of its value."""
+    began, tags = recording.began, cache._core.engine.row_tags.conceal(recording.so_far())
     if began is None or recording.has_unknown_value or len(tags) > cache.config.recording.max_tags:
-        return Companion(made)
+        return Companion("")
     position = recording.oldest(began)
     life = _life(cache, position.epoch)
-    return Companion(made, life, position.epoch.hex(), f"{position.id:x}", tags)
+    return Companion("", life, position.epoch.hex(), f"{position.id:x}", tags)
 
 
 def made_from(cache: Cache, recording: Recording, found: object, value: object) -> MadeEarlier:

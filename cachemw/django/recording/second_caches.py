@@ -48,9 +48,8 @@ from cachemw.django.recording.cache_calls import CALLS, CacheCall, Found, inside
 from cachemw.django.recording.companions import (
     LOCAL,
     UNKNOWN,
-    Companion,
     as_read_now,
-    companion_of,
+    companions_of,
     made_from,
     name_of,
     place_of,
@@ -321,8 +320,7 @@ def _write(
     more = call.given("timeout", "version")
     version = more.get("version")
     texts: dict[str, str] = {}
-    for key, value in values.items():
-        companion: Companion = companion_of(cache, recording, value)
+    for key, companion in companions_of(cache, recording, values).items():
         place = place_of(backend, key, version)
         if place is None:
             texts[name_of(backend, key, version)] = companion.text()

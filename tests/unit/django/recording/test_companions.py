@@ -27,7 +27,7 @@ from cachemw.django.recording.companions import (
     UNKNOWN,
     Companion,
     as_read_now,
-    companion_of,
+    companions_of,
     digest,
     made_from,
     name_of,
@@ -42,6 +42,10 @@ EPOCH = b"12345678"
 @pytest.fixture
 def cache() -> Cache:
     return Cache.from_dict(CONFIG)
+
+
+def companion_of(cache: Cache, recording: Recording, value: object) -> Companion:
+    return companions_of(cache, recording, {"k": value})["k"]
 
 
 def recording_at(number: int, epoch: bytes = EPOCH, tags: tuple[str, ...] = ("a",)) -> Recording:
@@ -71,6 +75,17 @@ def test_what_nobody_knows_enough_of_is_unknown(cache: Cache) -> None:
     for recording in (of_nothing, many, unknown):
         companion = companion_of(cache, recording, 1)
         assert made_from(cache, recording_at(9), companion, 1) == MadeEarlier()
+
+
+def test_many_values_with_many_tags_are_unknown(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(companions, "_MAX_TAGS_AT_ONCE", 10)
+    for count, known in ((5, True), (6, False)):
+        values = dict(enumerate("abcdef"[:count]))
+        made = companions_of(cache, recording_at(5, tags=("a", "b")), values)
+        assert [bool(each.life) for each in made.values()] == [known] * count
+        assert len({each.digest for each in made.values()}) == count
 
 
 def test_a_position_without_a_log_means_nothing_in_another_process(cache: Cache) -> None:
