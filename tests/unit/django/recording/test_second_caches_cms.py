@@ -74,7 +74,14 @@ def page(pk: int) -> HttpResponse:
     return response
 
 
-@pytest.fixture(params=["locmem", "files", "database", "redis"])
+@pytest.fixture(
+    params=[
+        "locmem",
+        "redis",
+        pytest.param("files", marks=pytest.mark.thorough),
+        pytest.param("database", marks=pytest.mark.thorough),
+    ]
+)
 def site(request: pytest.FixtureRequest, tmp_path: Path, redis_url: str) -> Iterator[Site]:
     with open_site(tmp_path, redis_url) as site:
         from django.conf import settings

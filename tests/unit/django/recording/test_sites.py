@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.apps import apps
-from django.db import connection
+from django.db import connection, transaction
 from django.test import override_settings
 
 from cachemw.django.recording import sites
 from tests.unit.django.conftest import APPS, models
-from tests.unit.django.recording.cached_site import Site, open_site
+from tests.unit.django.recording.cached_site import CACHE, Site, open_site
 
 
 @pytest.fixture
@@ -122,3 +122,25 @@ def test_a_fault_of_ours_costs_only_the_storing(
             assert site.get("a") == ("one", "unknown-value")
     assert "recorder_failed" in caplog.text
     assert site.get("a") == ("one", "stored")
+
+
+def in_transaction(get_response: Any) -> Any:
+    """Begin a transaction around a request; another one commits before the view reads."""
+
+    def answer(request: Any) -> Any:
+        with transaction.atomic():
+            models().Shop.objects.count()
+            model().objects.using("replica").filter(pk=1).update(name="new")
+            return get_response(request)
+
+    return answer
+
+
+def test_a_site_is_as_old_as_the_transaction_that_it_was_read_in(site: Site) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA journal_mode=WAL")  # so that one may write while another reads
+    with override_settings(MIDDLEWARE=[f"{__name__}.in_transaction", CACHE]):
+        site.fresh_clients()
+        assert site.get("a") == ("one", "overtaken")
+    site.fresh_clients()
+    assert site.get("b") == ("new", "stored")
