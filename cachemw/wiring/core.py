@@ -25,7 +25,7 @@ from cachemw.process.exit import close_at_exit
 from cachemw.process.fork import reset_in_children
 from cachemw.process.tasks import Tasks
 from cachemw.process.threads import WorkerPool
-from cachemw.recording.carried import carry_into_threads
+from cachemw.recording.thread_context import carry_into_threads
 from cachemw.rollout.flags.files import FlagFiles
 from cachemw.rollout.flags.flags import Flags
 from cachemw.rollout.manager import Rollout
