@@ -98,7 +98,7 @@ class ReadCookies(dict[str, str]):
 
     @property
     def reads(self) -> CookieReads:
-        """What was asked for by now."""
+        """All that was asked for by now."""
         return self._read.reads
 
     def note_all(self) -> None:
