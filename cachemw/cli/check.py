@@ -30,6 +30,7 @@ from cachemw.connections.nodes import Nodes
 from cachemw.engine.core.setup import check_tag_headers, make_routes
 from cachemw.errors import ConfigError, Problem
 from cachemw.extensions.graphql import resolve_languages
+from cachemw.extensions.hole_functions import resolve_holes
 from cachemw.extensions.identity import resolve_identities
 from cachemw.rollout.flags.files import read_flags
 from cachemw.rollout.flags.flags import ConfiguredFlags, Flags
@@ -107,6 +108,7 @@ def _check_imports(config: Config, source: str) -> None:
         resolve_identities(config, given)
         resolve_languages(config)
         check_tag_headers(config)
+        resolve_holes(config, {})
     except ConfigError as error:
         raise ConfigError(list(error.problems), source) from error
 
@@ -167,6 +169,10 @@ def _print(path: ConfigLocation, config: Config, states: dict[str, str]) -> None
     columns = ["route", "path", "risk", "ttl", "query", "cookies", "vary", "tags", "cache"]
     rows = [_row(route, states[f"route:{route.name}"]) for route in config.routes]
     console.print(make_table(columns, rows))
+    if config.remove_analytics_cookies:
+        console.print(
+            "Cookies of analytics, advertising and load balancers are removed everywhere."
+        )
     if states["kill"] == "on":
         console.print("The kill switch is on: nothing is cached.")
 
@@ -207,10 +213,13 @@ def _describe_query(route: Route) -> str:
 def _describe_cookies(route: Route) -> str:
     if route.identity:
         return f"by {route.identity}"
-    personal = f"bypass with {', '.join(route.personal_cookies)}" if route.personal_cookies else ""
-    if route.cookies is None:
-        return personal or "bypass"
-    return "; ".join(filter(None, (", ".join(route.cookies) or "none", personal)))
+    told = [] if route.cookies is None else [", ".join(route.cookies) or "none"]
+    if route.personal_cookies:
+        told.append(f"bypass with {', '.join(route.personal_cookies)}")
+    told = told or ["bypass"]
+    if route.drop_set_cookie:
+        told.append(f"stored without {', '.join(route.drop_set_cookie)}")
+    return "; ".join(told)
 
 
 def _as_document(config: Config, states: dict[str, str], warnings: list[str]) -> dict[str, Any]:
@@ -219,6 +228,7 @@ def _as_document(config: Config, states: dict[str, str], warnings: list[str]) ->
         "namespace": config.namespace,
         "redis": config.redis.safe_url if config.redis else None,
         "kill": config.kill,
+        "remove_analytics_cookies": config.remove_analytics_cookies,
         "routes": [
             _route_document(route, states[f"route:{route.name}"]) for route in config.routes
         ],
@@ -229,6 +239,7 @@ def _as_document(config: Config, states: dict[str, str], warnings: list[str]) ->
 def _route_document(route: Route, state: str) -> dict[str, Any]:
     names = (
         "name path mount risk kind ttl negative_ttl stale_while_revalidate stale_if_error methods"
-        " query ignore_query vary cookies ignore_cookies personal_cookies identity tags invalidates max_size"
+        " query ignore_query vary cookies ignore_cookies personal_cookies keyed_cookies drop_set_cookie"
+        " identity tags invalidates max_size"
     )
     return {name: getattr(route, name) for name in names.split()} | {"state": state}

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from cachemw.config.checks import rules
-from cachemw.config.checks.cookies import lists_of_site
+from cachemw.config.checks.cookies import CookieLists, lists_of_site, none_of_a_session
 from cachemw.config.recording_settings import RecordingSettings
 from cachemw.config.redis_settings import REDIS, RedisSettings
 from cachemw.config.route import Consistency, Kind, Route, filled
@@ -249,6 +249,16 @@ class Config(Settings):
         factory=dict,
         help="For a tag, the tags that it is built from. A purge of one of those purges the tag too.",
     )
+    forms: Setting[bool, bool] = option(
+        v.boolean,
+        default=True,
+        help="Whether pages with CSRF tokens are stored without them, and filled for each client.",
+    )
+    holes: Setting[Mapping[str, str], dict[str, str]] = option(
+        mapping_of(v.FUNCTION, check=v.KEY),
+        factory=dict,
+        help='For a hole, by its name, the function that fills it, such as "module:function".',
+    )
     kinds: Setting[Mapping[str, Kind | RawTable], dict[str, Kind]] = option(
         mapping_of(table(Kind), check=v.KEY),
         factory=dict,
@@ -261,13 +271,23 @@ class Config(Settings):
     )
     ignore_cookies: Setting[Names, tuple[str, ...]] = option(
         cookie_names.COOKIE_PATTERNS,
-        default=cookie_names.ANALYTICS,
+        default=(),
         help="For routes without a list of their own: cookies that are removed and not in the key.",
     )
-    personal_cookies: Setting[Names, tuple[str, ...]] = option(
+    personal_cookies: Setting[Names | None, tuple[str, ...] | None] = option(
         cookie_names.COOKIE_PATTERNS,
+        default=None,
+        help="As on a route, for those without a list. Left out: in Django the session's, else none.",
+    )
+    drop_set_cookie: Setting[Names, tuple[str, ...]] = option(
+        cookie_names.COOKIES,
         default=(),
-        help="For routes without a list of their own: cookies with which a request bypasses the cache.",
+        help="For routes without a list of their own: cookies that a stored answer does not set.",
+    )
+    remove_analytics_cookies: Setting[bool, bool] = option(
+        v.boolean,
+        default=True,
+        help="Whether cookies of known analytics scripts are removed on all routes.",
     )
     flags: Setting[Mapping[str, str], dict[str, str]] = option(
         mapping_of(v.FLAG, check=v.RISK_KEY, default=dict.fromkeys(v.RISKS, "on")),
@@ -365,7 +385,8 @@ class Config(Settings):
         Rule(("routes",), rules.unique_names),
         Rule(("routes",), rules.reachable),
         Rule(("routes", "kinds"), rules.known_kinds),
-        Rule(("routes", "ignore_cookies", "personal_cookies"), lists_of_site),
+        Rule(("routes", "ignore_cookies", "personal_cookies", "drop_set_cookie"), lists_of_site),
+        Rule(("drop_set_cookie",), none_of_a_session),
         Rule(("routes", "route_flags"), rules.flagged_routes),
         Rule(("dependencies",), rules.sound_dependencies),
     )
@@ -389,5 +410,5 @@ class Config(Settings):
 
     def resolved_routes(self) -> tuple[Route, ...]:
         """Return the routes, each with missing options filled in: see `route.filled`."""
-        lists = self.ignore_cookies, self.personal_cookies
+        lists = CookieLists(self.ignore_cookies, self.personal_cookies, self.drop_set_cookie)
         return tuple(filled(route, self.kinds, self.consistency, lists) for route in self.routes)

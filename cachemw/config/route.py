@@ -12,7 +12,13 @@ from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from cachemw.config.checks import rules
-from cachemw.config.checks.cookies import lists_of, one_way_to_know, own_lists
+from cachemw.config.checks.cookies import (
+    CookieLists,
+    lists_of,
+    none_of_a_session,
+    one_way_to_know,
+    own_lists,
+)
 from cachemw.config.syntax import cookie_names
 from cachemw.config.syntax import values as v
 from cachemw.config.syntax.decode import (
@@ -168,6 +174,11 @@ class Route(Settings):
         default=(),
         help="Cookies that are always in the key. Nothing is removed by this list.",
     )
+    drop_set_cookie: Setting[Names | None, tuple[str, ...] | None] = option(
+        cookie_names.COOKIES,
+        default=None,
+        help="Cookies that a stored answer does not set. Left out: those of the top level.",
+    )
     identity: Setting[str | None, str | None] = option(
         v.IDENTITY,
         default=None,
@@ -177,6 +188,11 @@ class Route(Settings):
         v.boolean,
         default=False,
         help="Whether users whom outer middleware has let in all get the same. If not, they bypass.",
+    )
+    csp_nonce: Setting[bool, bool] = option(
+        v.boolean,
+        default=False,
+        help="Whether each client gets a nonce of its own. If not, pages with a nonce are not stored.",
     )
     tags: Setting[Names, tuple[str, ...]] = option(
         v.TAGS,
@@ -249,7 +265,8 @@ class Route(Settings):
         Rule(("methods", "body"), rules.body_of_methods),
         Rule(("body", "persisted_queries"), rules.persisted_of_graphql),
         Rule(("ttl", "heuristic"), rules.heuristic_of_response),
-        Rule(("cookies", "ignore_cookies", "personal_cookies"), own_lists),
+        Rule(("cookies", "ignore_cookies", "personal_cookies", "drop_set_cookie"), own_lists),
+        Rule(("drop_set_cookie",), none_of_a_session),
         Rule(("identity", "personal_cookies"), one_way_to_know),
     )
 
@@ -275,11 +292,11 @@ def filled(
     route: Route,
     kinds: Mapping[str, Kind],
     consistency: Mapping[str, Consistency],
-    cookie_lists: tuple[tuple[str, ...], tuple[str, ...]],
+    cookie_lists: CookieLists,
 ) -> Route:
     """Return a route with missing options filled in from its kind, its risk class and the top level.
 
-    `cookie_lists` are the top level's `ignore_cookies` and `personal_cookies`.
+    `cookie_lists` are those of the top level.
     """
     kind = None if route.kind is None else kinds[route.kind]
     missing: dict[str, Any] = {
@@ -289,5 +306,11 @@ def filled(
         missing["consistency"] = consistency[route.risk]
     if "max_size" in missing and missing["max_size"] is None:
         missing["max_size"] = v.size(DEFAULT_BODY_LIMIT)
-    ignored, personal = lists_of(route, *cookie_lists)
-    return replace(route, **missing, ignore_cookies=ignored, personal_cookies=personal)
+    lists = lists_of(route, cookie_lists)
+    return replace(
+        route,
+        **missing,
+        ignore_cookies=lists.ignored,
+        personal_cookies=lists.personal,
+        drop_set_cookie=lists.dropped,
+    )

@@ -1,4 +1,4 @@
-"""Start of the recording of database queries and of Django's cache, where the configuration asks for it.
+"""Start of the recording of queries, of Django's cache and of forms, where the configuration asks for it.
 
 Two things can start it. The first is the cache: when it is made, for the middleware or for
 `get_cache()`. The second is the Django application `cachemw.django` in INSTALLED_APPS, which is all
@@ -13,7 +13,7 @@ import logging
 
 from cachemw.cache import Cache
 from cachemw.django import registry
-from cachemw.django.recording import second_caches
+from cachemw.django.recording import csrf_tokens, second_caches
 
 __all__ = ["record_queries"]
 
@@ -36,6 +36,9 @@ def record_queries() -> None:
 
 
 def _record_for(cache: Cache) -> None:
+    if cache.config.forms and csrf_tokens.can_follow():
+        csrf_tokens.follow_tokens()
+        cache._core.engine.fills[csrf_tokens.HOLE] = csrf_tokens.fill
     if cache.config.recording.database:
         record_queries()
 

@@ -13,7 +13,7 @@ from django.core.signals import setting_changed
 
 from cachemw.cache import Cache, forget
 from cachemw.config import Config, config_from_django
-from cachemw.django.steering import SETTINGS, Steering, steered, steering
+from cachemw.django.steering import SETTINGS, Steering, has_default, steered, steering
 from cachemw.errors import ConfigError
 
 __all__ = ["get_cache", "get_config", "is_being_made_here", "when_made"]
@@ -71,7 +71,12 @@ def get_config() -> Config:
         raise ImproperlyConfigured(
             "cachemw.django needs the setting CACHEMW: a dict, or the path of a TOML file"
         )
-    return steered(config_from_django(settings.CACHEMW), steering())
+    return steered(_written(), steering())
+
+
+def _written() -> Config:
+    """Return the configuration in the settings as it is written there."""
+    return config_from_django(settings.CACHEMW)
 
 
 def _make() -> Cache:
@@ -80,8 +85,10 @@ def _make() -> Cache:
         config = get_config()
         debugged = settings.DEBUG and not (config.cache_in_development or config.kill)
         cache = Cache(replace(config, kill=True) if debugged else config)
+        by_default = [i for i, route in enumerate(_written().routes) if has_default(route)]
     except ConfigError as error:
         raise ImproperlyConfigured(str(error)) from error
+    cache._core.engine.watch_cookies(by_default)
     _debugged = debugged
     if debugged:
         cache._core.reporter.logs.off_in_development("DEBUG")

@@ -64,6 +64,8 @@ class Explanation(Struct, frozen=True, kw_only=True):
     """Headers that would be removed before the application sees the request."""
     tags: tuple[str, ...] = ()
     stored: StoredResponse | None = None
+    cookies_read: tuple[str, ...] = ()
+    """Cookies that no list names and that the application was seen to read; `*`: all. With one, bypass."""
 
     def __str__(self) -> str:
         """Return a text for people, with one fact a line."""
@@ -72,6 +74,8 @@ class Explanation(Struct, frozen=True, kw_only=True):
             f"  {self.outcome}: {self.reason} ({self.sentence})",
             f"  route    {self.route or '-'}",
         ]
+        if self.cookies_read:
+            lines.append(f"  reads    {', '.join(self.cookies_read)}")
         if self.key is not None:
             lines += [
                 f"  key      {self.key}",
@@ -216,6 +220,8 @@ def _forwarded(method: str, url: str, forward: Forward, now: float) -> Explanati
     fetch = forward.fetch
     route = forward.route.name if forward.route else None
     facts: dict[str, Any] = {"route": route} if fetch is None else _request_facts(fetch.cacheable)
+    if fetch is None and forward.route is not None:
+        facts["cookies_read"] = forward.route.cookies.reads.spelt()
     stored = fetch.fallback if fetch is not None else None
     return Explanation(
         method=method,
@@ -238,6 +244,7 @@ def _request_facts(cacheable: CacheableRequest) -> dict[str, Any]:
             n.decode("latin-1") for n in cacheable.request.headers.names if n not in seen
         ),
         "tags": cacheable.plan.tags,
+        "cookies_read": cacheable.route.cookies.reads.spelt(),
     }
 
 

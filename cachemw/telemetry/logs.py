@@ -21,6 +21,7 @@ from typing import Final, Literal
 
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.process.printable import printable
+from cachemw.telemetry.advice import COOKIE_CONFLICT, COOKIES_READ
 
 __all__ = ["LEVELS", "RISKS", "JsonFormatter", "Logs", "configure", "logger_of", "set_level"]
 
@@ -241,11 +242,15 @@ class Logs:
 
     def cookie_conflict(self, route: str) -> None:
         """Warn that a route's application sets a cookie that was removed from its request."""
-        advice = (
-            "list that cookie in personal_cookies, or in cookies if it is the same for many;"
-            " until then the URL is asked for a second time, with all cookies"
-        )
-        self._fault("cookie_conflict", {"route": route, "advice": advice})
+        self._fault("cookie_conflict", {"route": route, "advice": COOKIE_CONFLICT})
+
+    def cookies_read(self, route: str, names: Sequence[str]) -> None:
+        """Warn that a route's application reads cookies that no list names, once for each of them.
+
+        The names are those in its code, and not those that clients sent.
+        """
+        fields: Fields = {"route": route, "cookies": ", ".join(names), "advice": COOKIES_READ}
+        self._fault("cookies_read", fields)
 
     def entry_rejected(self, reason: str) -> None:
         """Warn that a stored entry was damaged or not authentic: once a minute per reason."""

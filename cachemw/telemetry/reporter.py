@@ -129,6 +129,13 @@ class Reporter:
         except Exception:
             self.logs.failed("telemetry_failed")
 
+    def cookies_read(self, route: RouteState, names: Sequence[str]) -> None:
+        """Warn that the application reads cookies that no list names."""
+        try:
+            self.logs.cookies_read(route.template, names)
+        except Exception:
+            self.logs.failed("telemetry_failed")
+
     def second_cache_hit(self, alias: str, route: str, hits: int) -> None:
         """Count values from one of Django's caches in a response; warn once of that cache on that route."""
         try:

@@ -14,6 +14,7 @@ from cachemw.config import Config
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.core.setup import make_routes
 from cachemw.extensions.graphql import resolve_languages
+from cachemw.extensions.hole_functions import Render, resolve_holes
 from cachemw.extensions.identity import Identify, resolve_identities
 from cachemw.invalidation.base import InvalidationLog
 from cachemw.invalidation.graph import Graph
@@ -24,7 +25,7 @@ from cachemw.process.exit import close_at_exit
 from cachemw.process.fork import reset_in_children
 from cachemw.process.tasks import Tasks
 from cachemw.process.threads import WorkerPool
-from cachemw.recording.context import carry_into_threads
+from cachemw.recording.carried import carry_into_threads
 from cachemw.rollout.flags.files import FlagFiles
 from cachemw.rollout.flags.flags import Flags
 from cachemw.rollout.manager import Rollout
@@ -152,7 +153,12 @@ class Core:
         return self.stats.read().encode()
 
 
-def build(config: Config, identities: Mapping[str, Identify], clock: Clock) -> Core:
+def build(
+    config: Config,
+    identities: Mapping[str, Identify],
+    holes: Mapping[str, Render],
+    clock: Clock,
+) -> Core:
     """Make the parts of a cache. Raises ConfigError for a configuration that cannot work."""
     reporter = _make_reporter(config, clock)
     config = _off_in_development(config, reporter)
@@ -167,6 +173,7 @@ def build(config: Config, identities: Mapping[str, Identify], clock: Clock) -> C
     engine = make_engine(
         config, routes, clock, memory=memory, shadows=shadows, log=log, reporter=reporter
     )
+    engine.fills = resolve_holes(config, holes)
     effects = _make_effects(clock, log, redis)
     flags = make_flags(config, routes, engine, redis, reporter.logs.plan_incomplete)
     stats = StatsReader(reporter, make_gauges(config.memory, memory, engine, flags, redis))

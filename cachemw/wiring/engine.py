@@ -68,6 +68,7 @@ def make_engine(
             mismatched=reporter.mismatched,
             forecast=reporter.forecast,
             misplaced=reporter.misplaced,
+            cookies_read=reporter.cookies_read,
         ),
         routes=routes,
         router=make_router(config),

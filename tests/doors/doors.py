@@ -130,6 +130,8 @@ def _behind(
 ) -> Iterator[tuple[Any, Cache]]:
     if kind.startswith("django"):
         loops = kind == "django-async"
+        # Of what Django's own cookies do by default, the tests of its front door tell.
+        config = {"personal_cookies": [], **config}
         apps_django.configure()
         with override_settings(**apps_django.settings_for(origin, config, loops=loops)):
             if not loops:

@@ -122,7 +122,7 @@ ANALYTICS = "_ga=GA1.1.12.34; _gid=GA1.1.5.6; _fbp=fb.1.7.8"
 
 
 def test_analytics_cookies_neither_bypass_nor_reach_the_application(open_door: OpenDoor) -> None:
-    # Guard: `Config.ignore_cookies` ignores them by default.
+    # Guard: `Config.remove_analytics_cookies` is on by default.
     door = open_door({"/p": echo("cookie")})
     for cookie in (ANALYTICS, "_ga=2", None, ""):
         reply = door.get("/p", {} if cookie is None else {"Cookie": cookie})

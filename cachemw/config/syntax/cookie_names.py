@@ -13,41 +13,7 @@ from cachemw.config.syntax.decode import Parser
 from cachemw.config.syntax.messages import show
 from cachemw.config.syntax.values import TOKEN, matching, names
 
-__all__ = [
-    "ANALYTICS",
-    "COOKIES",
-    "COOKIE_PATTERNS",
-    "SESSIONS",
-    "compile_patterns",
-    "spellings",
-]
-
-ANALYTICS = (
-    "_ga*",
-    "_gid",
-    "_gat*",
-    "_gcl_*",
-    "__utm*",
-    "__gads",
-    "__gpi",
-    "_fbp",
-    "_fbc",
-    "_uet*",
-    "_clck",
-    "_clsk",
-    "_hj*",
-    "_pk_*",
-    "mtm_*",
-    "_ym_*",
-    "hubspotutk",
-    "__hs*",
-    "ajs_*",
-    "amplitude*",
-    "mp_*",
-)
-"""Cookies that scripts of analytics and advertising set and read in the browser: Google, Meta, Microsoft,
-Hotjar, Matomo, Yandex, HubSpot, Segment, Amplitude and Mixpanel. No cookie that records a consent is
-here: servers read those."""
+__all__ = ["COOKIES", "COOKIE_PATTERNS", "SESSIONS", "compile_patterns", "spellings"]
 
 
 def _exact(value: object) -> str:

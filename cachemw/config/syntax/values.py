@@ -27,6 +27,7 @@ __all__ = [
     "FIELD_NAMES",
     "FLAG",
     "FRACTION",
+    "FUNCTION",
     "HOLDOUT",
     "IDENTITY",
     "IGNORED_PARAMETERS",
@@ -310,6 +311,8 @@ ROUTE_NAME = matching(
 IDENTITY = matching(
     f"{_DOTTED}(?::{_DOTTED})?", 'a function such as "module:function", or a registered name'
 )
+
+FUNCTION = matching(f"{_DOTTED}:{_DOTTED}", 'a function to import, such as "module:function"')
 
 
 def names(item: Parser[str], *, at_least: int = 0) -> Parser[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Recording of what Django reads and writes: queries, transactions, and Django's own cache.
+"""Recording of what Django reads and writes: queries, transactions, tokens, and Django's own cache.
 
 Reading order:
 
@@ -8,5 +8,6 @@ Reading order:
 - `inserted_keys`: keys that an insert does not give.
 - `schema`: what the project's models say about its tables.
 - `early_reads`: reads before the cache's middleware.
+- `csrf_tokens`: the tokens of forms, which are for one client.
 - `second_caches`: reads of Django's own cache, which bring no tags.
 """

@@ -28,7 +28,8 @@ from cachemw.django.recording.early_reads import early_recording, record_early_r
 from cachemw.django.recording.inserted_keys import Saves, is_silent, reports_keys
 from cachemw.django.recording.schema import describe, keys_of, session_table, tables
 from cachemw.django.recording.transactions import Event, Transaction
-from cachemw.recording.context import Position, current, describers
+from cachemw.recording.context import Position, current
+from cachemw.recording.declared import describers
 from cachemw.recording.sql.functions.known import BUILT_IN, KnownFunctions
 from cachemw.recording.sql.ignored_tables import IgnoredTables
 from cachemw.recording.sql.inserted import learn_keys

@@ -111,6 +111,8 @@ class Hooks(Struct, frozen=True, kw_only=True):
     """Called for every request in shadow, with the counts that it adds to."""
     misplaced: Callable[[RouteState, Pair], None]
     """Called for every request that bypasses because of outer middleware, with what that has put there."""
+    cookies_read: Callable[[RouteState, Sequence[str]], None]
+    """Called when an application was seen to read cookies that no list names, with those that are new."""
 
 
 class EngineSettings(Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from cachemw.engine.model.query import query_reader
 from cachemw.engine.model.router import Router
 from cachemw.engine.model.routes import Identify, Language, RouteState
 from cachemw.engine.model.tags import normalise, route_tag, static_families, with_families
+from cachemw.engine.privacy.analytics_cookies import ANALYTICS
 from cachemw.engine.privacy.bypass import DIRECTIVES, REMOVED
 from cachemw.engine.privacy.cookie_rules import CookieRules
 from cachemw.engine.privacy.identity_headers import OUTER_IDENTITY, identity_names, keyed_names
@@ -41,8 +42,11 @@ def make_routes(
     """
     check_tag_headers(config)
     asking = identity_names(config.identity_headers)
+    ignored = ANALYTICS if config.remove_analytics_cookies else ()
     return [
-        _make_route(index, route, identities, languages, asking, config.proposed_personal(route))
+        _make_route(
+            index, route, identities, languages, asking, ignored, config.proposed_personal(route)
+        )
         for index, route in enumerate(config.routes)
     ]
 
@@ -87,17 +91,17 @@ def _make_route(
     identities: Mapping[str, Identify],
     languages: Mapping[str, Language],
     asking: frozenset[bytes],
+    ignored: tuple[str, ...],
     personal: tuple[str, ...],
 ) -> RouteState:
     varies = keyed_names(route.vary)
-    methods = {*route.methods, *(("HEAD",) if "GET" in route.methods else ())}
     return RouteState(
         index=index,
         name=route.name,
         template=(route.mount or "") + route.path,
         risk=route.risk,
         strict=route.consistency == "strict",
-        methods=frozenset(methods),
+        methods=_methods(route),
         bodied=frozenset(route.methods) & BODIED_METHODS,
         body_limit=route.body_limit,
         language=languages.get(route.body or "raw"),
@@ -110,11 +114,12 @@ def _make_route(
         removed=REMOVED - varies - asking,
         identifying=frozenset() if route.identity else asking - varies,
         refuses=frozenset() if route.identity or route.same_for_all_users else OUTER_IDENTITY,
-        cookies=_cookie_rules(route),
+        cookies=_cookie_rules(route, ignored),
         proposed=_proposed_rules(route, personal),
         unread=_unread(route),
         honours=route.client_directives == "honour",
         identity=identities[route.identity] if route.identity else None,
+        renews_nonce=route.csp_nonce,
         tags=route.tags,
         volatile=volatile_parts(route.volatile),
         invalidates=route.invalidates,
@@ -125,6 +130,10 @@ def _make_route(
         static_families=static_families(route.tags),
         share=FULL if route.enabled else OFF,
     )
+
+
+def _methods(route: Route) -> frozenset[str]:
+    return frozenset(route.methods) | ({"HEAD"} if "GET" in route.methods else frozenset())
 
 
 def _policy(route: Route) -> Policy:
@@ -138,12 +147,13 @@ def _policy(route: Route) -> Policy:
     )
 
 
-def _cookie_rules(route: Route) -> CookieRules:
+def _cookie_rules(route: Route, ignored: tuple[str, ...]) -> CookieRules:
     return CookieRules(
         None if route.cookies is None else frozenset(route.cookies),
-        route.ignore_cookies or (),
+        (*(route.ignore_cookies or ()), *ignored),
         route.personal_cookies or (),
         frozenset(route.keyed_cookies),
+        frozenset(route.drop_set_cookie or ()),
     )
 
 

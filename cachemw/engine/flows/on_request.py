@@ -197,6 +197,8 @@ def _coalesce(
         if result.outcome is not WaitResult.COMPLETED:
             shared_flight = flight if result.calls_application else None
             return _forward_alone(engine, cacheable, now, found, shared_flight)
+        if cacheable.bypasses_by_now and not result.calls_application:
+            return _bypass(Bypass(cacheable.route, "personal-cookie"), cacheable.request)
         shared = _shared_answer(engine, cacheable, result, now)
         if shared is not None:
             return _with_refresh(engine, shared)

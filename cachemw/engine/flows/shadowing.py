@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.flows.proposing import propose
+from cachemw.engine.keeping.cutting import cut, cut_head
 from cachemw.engine.keeping.storing import (
     Collector,
     entries_of,
@@ -34,6 +35,7 @@ from cachemw.engine.model.differences import (
     of_cookies,
 )
 from cachemw.engine.model.entry import HeaderPairs
+from cachemw.engine.model.holes import Piece
 from cachemw.engine.model.outcomes import ForecastName, Outcome
 from cachemw.engine.request.decisions import Fetch, Forward, Proposed
 from cachemw.engine.request.keying import CacheableRequest
@@ -60,6 +62,8 @@ class Shadowing(Struct, kw_only=True, eq=False):
     """None: the response would not be stored."""
     proposed: Collector | None = None
     """The same, with the proposed cookie rules."""
+    pieces: tuple[Piece, ...] = ()
+    """The pieces for one client in it, which are not compared."""
 
     @property
     def max_size(self) -> int:
@@ -80,10 +84,16 @@ def forward_in_shadow(engine: Engine, cacheable: CacheableRequest, now: float) -
 
 
 def start_shadowing(
-    engine: Engine, fetch: Fetch, head: Head, tags: tuple[str, ...], wall_now: float
+    engine: Engine,
+    fetch: Fetch,
+    head: Head,
+    tags: tuple[str, ...],
+    wall_now: float,
+    pieces: tuple[Piece, ...] = (),
 ) -> Shadowing | None:
     """Begin to collect a response, by its head; None: there is nothing to compare or to hold."""
     cacheable = fetch.cacheable
+    head = cut_head(head, pieces)
     _forecast(engine, fetch)
     replaced = replaced_cookies(cacheable, head)
     if replaced:
@@ -109,6 +119,7 @@ def start_shadowing(
         head=head,
         control=control,
         collector=collector,
+        pieces=pieces,
         proposed=_proposed_collector(fetch, head, control, tags, wall_now),
     )
     return shadowing if _is_of_use(shadowing) else None
@@ -170,6 +181,15 @@ def shadowed(
     if its `size` is larger than the route stores; then it is not held.
     """
     fetch, served = shadowing.fetch, shadowing.fetch.would_serve
+    if shadowing.pieces and body is not None:
+        parts = cut(shadowing.head, body, shadowing.pieces, shadowing.max_size)
+        if parts is None:
+            engine.refused(fetch.cacheable.route, "lost-piece")
+            return Outcome.SHADOW_MISS
+        shadowing.head, body = parts.head, parts.body
+        for collector in (shadowing.collector, shadowing.proposed):
+            if collector is not None:
+                collector.head = parts.head
     fresh = ComparedResponse(
         status=shadowing.head.status,
         headers=_compared_headers(shadowing),

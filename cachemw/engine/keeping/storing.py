@@ -20,13 +20,24 @@ Nothing in this module waits.
 
 from __future__ import annotations
 
+from functools import partial
+
 from msgspec import Struct
 from msgspec.structs import replace
 
 from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.keeping.tagging import tags_of
-from cachemw.engine.model.entry import Entry, HeaderPairs, Item, Key, VaryMarker, Verdict
+from cachemw.engine.model.entry import (
+    Entry,
+    EntryWithHoles,
+    HeaderPairs,
+    Item,
+    Key,
+    VaryMarker,
+    Verdict,
+)
+from cachemw.engine.model.holes import Hole
 from cachemw.engine.model.plan import Plan
 from cachemw.engine.model.routes import RouteState
 from cachemw.engine.model.variants import selecting_names
@@ -78,6 +89,8 @@ class Collector(Struct, kw_only=True, eq=False):
     """Whether `judge_head` saw the whole body."""
     tags: tuple[str, ...] = ()
     """Tags from the response's headers."""
+    holes: tuple[Hole, ...] = ()
+    """Where pieces for one client were cut out of the body."""
 
     @property
     def max_size(self) -> int:
@@ -94,8 +107,10 @@ def judge_head(
     directives = fetch.cacheable.directives
     if directives is not None and directives.no_store:  # RFC 9111 §5.2.1.5
         return Refused("request")
-    if fetch.has_stale_part():
+    if fetch.recording.has_stale_part:
         return Refused("stale-part")
+    if fetch.recording.has_lost_piece:
+        return Refused("lost-piece")
     if is_endless(head.headers):
         return Refused("event-stream")
     route = fetch.cacheable.route
@@ -223,8 +238,10 @@ def refusal(collector: Collector, body: bytes, now: float) -> str | None:
         collector.fetch.cacheable.route, collector.head, body
     ):
         return "graphql-errors"
-    if collector.fetch.has_stale_part():
+    if collector.fetch.recording.has_stale_part:
         return "stale-part"
+    if collector.fetch.recording.has_lost_piece:
+        return "lost-piece"
     return "stale" if now >= collector.born + collector.lifetime.kept else None
 
 
@@ -325,7 +342,8 @@ def _entry(
         stale_until = _later(fresh_until, lifetime.stale_while_revalidate)
         stale_error_until = _later(fresh_until, lifetime.stale_if_error)
         dies_at = _later(fresh_until, lifetime.kept - lifetime.fresh)
-    return Entry(
+    kind = partial(EntryWithHoles, holes=collector.holes) if collector.holes else Entry
+    return kind(
         key=key.digest,
         status=collector.head.status,
         headers=headers,
@@ -338,7 +356,7 @@ def _entry(
         dies_at=dies_at,
         route=collector.fetch.cacheable.route.name,
         # I5: from before the call, and from before the first row was read that the response shows
-        position=collector.fetch.oldest(collector.fetch.position),
+        position=collector.fetch.recording.oldest(collector.fetch.position),
         tags=tags,
     )
 

@@ -7,6 +7,7 @@ import re
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.model.tags import group_tag, user_tag, with_families
 from cachemw.engine.privacy.bypass import host_of, normalised_host
+from cachemw.engine.privacy.cookie_reads import tags_of_reads
 from cachemw.engine.request.decisions import Fetch
 from cachemw.errors import TagError
 from cachemw.http.fields import Fields
@@ -43,8 +44,8 @@ def is_overtaken(engine: Engine, fetch: Fetch, given: tuple[str, ...]) -> bool:
     """Tell whether a purge has overtaken a response already, before its head is sent."""
     if fetch.purges is None or fetch.purges == engine.floors.version:
         return False
-    tags = engine.row_tags.conceal(fetch.cacheable.plan.tags + given + fetch.so_far())
-    return engine.floors.overtakes(fetch.oldest(fetch.position), with_families(tags))
+    tags = engine.row_tags.conceal(fetch.cacheable.plan.tags + given + fetch.recording.so_far())
+    return engine.floors.overtakes(fetch.recording.oldest(fetch.position), with_families(tags))
 
 
 def tags_of(
@@ -52,9 +53,14 @@ def tags_of(
 ) -> tuple[str, ...]:
     """Return all tags of a response that is being stored, and end its recording.
 
-    `given` are the tags from its headers.
+    `given` are the tags from its headers. What cookies it was made from is learned here, before anybody
+    can find its entry.
     """
-    own = given + fetch.recorded()
+    own = given + fetch.recording.close()
+    if (reads := fetch.recording.cookies_read()) is not None:
+        route = fetch.cacheable.route
+        engine.learn_cookies(route, reads)
+        own += tags_of_reads(route.cookies.unlisted(reads))
     if b"cache-groups" in headers:
         host = normalised_host(host_of(fetch.cacheable.request).decode("ascii"))
         own += tuple(group_tag(host, group) for group in groups(headers))

@@ -23,6 +23,7 @@ from cachemw.engine.core.engine import Engine
 from cachemw.engine.model.entry import Entry, VaryMarker, Verdict
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.model.variants import selects_by
+from cachemw.engine.privacy.cookie_reads import reads_of
 from cachemw.engine.request.decisions import Serve
 from cachemw.engine.request.keying import CacheableRequest
 from cachemw.http.fields import Fields
@@ -100,7 +101,9 @@ def candidate(
     if verdict is Verdict.DEAD or now >= entry.dies_at:  # I5: purged is gone
         engine.memory.discard_if(entry.key, entry)
         return NOTHING
-    if not _is_for(engine, entry, cacheable):
+    if not _is_for(engine, entry, cacheable) or _is_made_from_cookies(engine, entry, cacheable):
+        return NOTHING
+    if not engine.can_fill(entry):
         return NOTHING
     if not engine.trusts(cacheable.route, entry.born, now):
         return NOTHING
@@ -129,6 +132,21 @@ def _is_for(engine: Engine, entry: Entry, cacheable: CacheableRequest) -> bool:
     if cacheable.authorization_sent and not control.shares_authorized:  # RFC 9111 §3.5
         return False
     return not cacheable.cookies_sent or control.public or selects_by(entry, b"cookie")
+
+
+def _is_made_from_cookies(engine: Engine, entry: Entry, cacheable: CacheableRequest) -> bool:
+    """Tell whether this client sent a cookie that the application has read, or may have read.
+
+    The entry may be another process's, so what it was made from is learned before memory can have it.
+    """
+    route = cacheable.route
+    if not route.cookies.learns:
+        return False
+    reads = reads_of(entry.tags)
+    if reads is None:  # of another version or configuration: nobody can know what it was made from
+        return route.cookies.watches
+    engine.learn_cookies(route, reads)
+    return cacheable.bypasses_by_now
 
 
 def _suffices(engine: Engine, cacheable: CacheableRequest, entry: Entry, now: float) -> bool:

@@ -71,12 +71,13 @@ FORWARDED = {
         "bypass", "the request has cookies, and the route does not say which of them it reads"
     ),
     "personal-cookie": Reason(
-        "bypass", "the request has a cookie that the route lists in personal_cookies"
+        "bypass",
+        "the request has a cookie that is in personal_cookies, or that the application was seen to read",
     ),
     "cookie-conflict": Reason(
         "bypass",
-        "the application set a cookie that was removed from a request to this URL, so for a while"
-        " requests reach it unaltered",
+        "the application set a cookie that was removed from a request to this URL, or used a token that"
+        " could not be followed, so for a while requests reach it unaltered",
     ),
     "tag-values": Reason(
         "bypass", "a query parameter that is in the route's tags has too many values"
@@ -108,6 +109,8 @@ NOT_KEPT = {
     "no-cache": "the response says no-cache and has no validator",
     "set-cookie": "the response sets a cookie",
     "cookie-conflict": "the response sets a cookie that was removed from its request",
+    "lost-piece": "a piece for one client, such as the token of a form, could not be followed",
+    "cookie-read": "the application read a cookie that was removed from its request",
     "nonce": "the Content-Security-Policy of the response has a nonce, which is for one response",
     "vary-star": "the response varies on everything",
     "partial": "the response is a part, or a 304",

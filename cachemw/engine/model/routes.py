@@ -92,6 +92,8 @@ class RouteState:
     honours: bool
     """Whether the clients' own Cache-Control is honoured."""
     identity: Identify | None
+    renews_nonce: bool
+    """Whether each client gets a nonce of its own in the Content-Security-Policy and in the body."""
     tags: tuple[str, ...]
     """Tag templates."""
     volatile: Volatile

@@ -4,5 +4,7 @@ Reading order:
 
 - `bypass`: request headers that bypass the cache, are keyed, or are removed.
 - `identity_headers`: headers, variables and outer middleware that say who is asking.
+- `analytics_cookies`: cookies that are removed everywhere.
+- `cookie_reads`: which cookies the application was seen to read.
 - `cookie_rules`: which cookies are keyed, removed, or bypass the cache.
 """

@@ -2,9 +2,14 @@
 
 1. It is one of the route's `personal_cookies`: the request bypasses the cache, unaltered.
 2. It is one of `cookies` or `keyed_cookies`: it is in the key, and the application sees it.
-3. The route has a list of `cookies` or of `personal_cookies`, or the cookie is one of
-   `ignore_cookies`: it is removed, so the application does not see it.
-4. Otherwise the application sees it, and it is in no key: the request is personal (I1).
+3. It is one of `ignore_cookies`, or of analytics: it is removed, so the application does not see it.
+4. The route watches what its application reads, and the application has read it: as under 1.
+5. The route has a list of `cookies` or of `personal_cookies`: it is removed.
+6. Otherwise the application sees it, and it is in no key: the request is personal (I1).
+
+Rule 4 needs no answer to be made again. Nothing is kept before the names are known that were read while
+it was made. So whoever has none of these cookies gets what the application would have made for them, and
+whoever has one bypasses.
 
 A Cookie header without any cookie counts as none. A name is compared as sent and percent-decoded,
 because some frameworks decode it. The fast path (`key`) and `read` go by the same rules.
@@ -18,6 +23,7 @@ from typing import Final
 from msgspec import Struct
 
 from cachemw.config.syntax.cookie_names import compile_patterns, spellings
+from cachemw.engine.privacy.cookie_reads import CookieReads, LearnedReads
 from cachemw.http.fields import Pair, cookie_pairs
 
 __all__ = ["CookieRules", "Cookies"]
@@ -49,7 +55,19 @@ _NO_COOKIES = Cookies()
 class CookieRules:
     """The rules of one route."""
 
-    __slots__ = ("_ignored", "_keyed", "_kinds", "_personal", "_sorts", "declared", "looks")
+    __slots__ = (
+        "_dropped",
+        "_ignored",
+        "_keyed",
+        "_kinds",
+        "_learned",
+        "_personal",
+        "_sorts",
+        "declared",
+        "learns",
+        "looks",
+        "watches",
+    )
 
     def __init__(
         self,
@@ -57,8 +75,11 @@ class CookieRules:
         ignored: Iterable[str] = (),
         personal: Iterable[str] = (),
         keyed: frozenset[str] = frozenset(),
+        dropped: frozenset[str] = frozenset(),
     ) -> None:
-        """Take a route's `cookies`, `ignore_cookies`, `personal_cookies` and `keyed_cookies`."""
+        """Take a route's lists of cookies, in the order `cookies`, `ignore_cookies`, `personal_cookies`,
+        `keyed_cookies`, `drop_set_cookie`.
+        """
         personal = tuple(personal)
         self._keyed = keyed | (declared or frozenset())
         self.declared = self._keyed if declared is not None or personal else None
@@ -68,7 +89,37 @@ class CookieRules:
         """Whether anything depends on a Cookie header: most often the whole of a browser's is removed."""
         self._ignored = compile_patterns(ignored)
         self._personal = compile_patterns(personal)
+        self._dropped = dropped
         self._kinds: dict[bytes, int] = {}
+        self.learns = declared is None and bool(personal)
+        """Whether a cookie that the application reads, and no list names, makes a request bypass."""
+        self.watches = False
+        """Whether what is read is noted for every response, so that one without notes is useless."""
+        self._learned = LearnedReads()
+
+    def watch(self) -> None:
+        """Watch which cookies the application reads. All its answers must be watched from now on."""
+        self.watches = self.learns
+
+    @property
+    def reads(self) -> CookieReads:
+        """Which cookies that no list names the application was seen to read."""
+        return self._learned.reads
+
+    def unlisted(self, reads: CookieReads) -> CookieReads:
+        """Return what was read, without the cookies that a list names: for those the list counts."""
+        names = frozenset(name for name in reads.names if self._kind_listed({name}) is None)
+        return CookieReads(names, reads.all)
+
+    def learn(self, reads: CookieReads) -> tuple[str, ...]:
+        """Make requests with these cookies bypass from now on; return the names that are new."""
+        if not self.learns:
+            return ()
+        new = self._learned.add(self.unlisted(reads))
+        if new:
+            # In this order: who has the old dict of kinds writes into one that nobody uses any more.
+            self._kinds = {}
+        return new
 
     def key(self, lines: Iterable[bytes]) -> Sequence[Pair] | None:
         """Return the cookies in the key; None if the request is personal, or bypasses the cache.
@@ -92,6 +143,10 @@ class CookieRules:
             Cookies(keyed, b"; ".join(b"=".join(pair) for pair in keyed)) if keyed else _NO_COOKIES
         )
 
+    def bypasses(self, lines: Iterable[bytes]) -> bool:
+        """Tell whether a request with these Cookie lines bypasses the cache."""
+        return self._sorts and self._highest(lines) == _PERSONAL
+
     def is_overwritten(self, lines: Iterable[bytes], set_cookies: Iterable[bytes]) -> bool:
         """Tell whether a Set-Cookie names a cookie that is removed from these Cookie lines."""
         return bool(self.overwritten(lines, set_cookies))
@@ -114,6 +169,12 @@ class CookieRules:
             if not removed.isdisjoint(_names(pair))
         ]
 
+    def drops(self, set_cookie: bytes) -> bool:
+        """Tell whether a stored answer leaves the cookie of this Set-Cookie line out."""
+        if not self._dropped:
+            return False
+        return not self._dropped.isdisjoint(_names(set_cookie.partition(b";")[0]))
+
     def _highest(self, lines: Iterable[bytes]) -> int:
         """Return the highest kind among the cookies of these lines."""
         highest, kinds = _BLANK, self._kinds
@@ -122,27 +183,37 @@ class CookieRules:
                 raw = part.partition(b"=")[0]
                 kind = kinds.get(raw)
                 if kind is None:
-                    kind = self._kind(raw)
-                if kind > highest and (kind != _OTHER or part.strip()):
+                    kind = self._kind(raw, kinds)
+                if kind > highest and (kind < _OTHER or part.strip()):
                     highest = kind
         return highest
 
-    def _kind(self, raw: bytes) -> int:
-        """Return the kind of a cookie with this name, and remember it."""
+    def _kind(self, raw: bytes, kinds: dict[bytes, int]) -> int:
+        """Return the kind of a cookie with this name, and remember it in `kinds`."""
         names = _names(raw)
-        if any(map(self._personal.fullmatch, names)):
-            kind = _PERSONAL
-        elif not names.isdisjoint(self._keyed):
-            kind = _KEYED
-        elif self.declared is not None or any(map(self._ignored.fullmatch, names)):
-            kind = _REMOVED
-        else:
-            kind = _OTHER
+        kind = self._kind_listed(names)
+        if kind is None:
+            kind = self._kind_unlisted(names)
         if len(raw) <= _LONGEST_KNOWN:
-            if len(self._kinds) >= _KNOWN:
-                self._kinds = {}
-            self._kinds[raw] = kind
+            if len(kinds) >= _KNOWN:
+                self._kinds = {}  # without this one: it may be older than what was learned meanwhile
+            else:
+                kinds[raw] = kind
         return kind
+
+    def _kind_listed(self, names: set[str]) -> int | None:
+        """Return the kind of a cookie that some list names, in one of its spellings; else None."""
+        if any(map(self._personal.fullmatch, names)):
+            return _PERSONAL
+        if not names.isdisjoint(self._keyed):
+            return _KEYED
+        return _REMOVED if any(map(self._ignored.fullmatch, names)) else None
+
+    def _kind_unlisted(self, names: set[str]) -> int:
+        if self.declared is None:
+            return _OTHER
+        # A cookie without a name is in no list; of one without a name and a value nothing is left.
+        return _PERSONAL if self._learned.touches(names) else _REMOVED
 
     def _without_ignored(self, lines: Iterable[bytes]) -> tuple[bytes, bool]:
         """Return the cookies that are not ignored, and whether any was taken out."""

@@ -122,6 +122,12 @@ class CacheableRequest(Struct, kw_only=True, eq=False):
         sent = self.request.headers.values(b"cookie")
         return bool(sent) and sent != self.headers.values(b"cookie")
 
+    @property
+    def bypasses_by_now(self) -> bool:
+        """Whether a cookie of the client counts as personal since the application was seen to read it."""
+        lines = self.request.headers.values(b"cookie")
+        return bool(lines) and self.route.cookies.bypasses(lines)
+
     def rewrite(self, *, keep_conditions: bool, conditions: Sequence[Pair] = ()) -> Rewrite | None:
         """Return what the application sees, or None if it sees the request unchanged.
 

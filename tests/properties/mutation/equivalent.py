@@ -226,13 +226,19 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
         "self._sorts and self._highest(lines) > _KEYED",
         "self._highest(lines) > _KEYED",
     ): "it saves a call: where nothing is sorted, no cookie is of a kind above _KEYED",
+    (
+        _COOKIES,
+        "CookieRules.bypasses",
+        "self._sorts and self._highest(lines) == _PERSONAL",
+        "self._highest(lines) == _PERSONAL",
+    ): "it saves a call: where nothing is sorted, no cookie is of a kind above _KEYED",
     (_COOKIES, "CookieRules._highest", "kind > highest", "kind >= highest"): (
         "the same kind again changes nothing"
     ),
     (
         _COOKIES,
         "CookieRules._highest",
-        "kind != _OTHER or part.strip()",
+        "kind < _OTHER or part.strip()",
         "part.strip()",
     ): "a part without any text has no name, so whether it counts as removed changes nothing",
     (_COOKIES, "CookieRules._without_ignored", "strict=True", "strict=False"): (

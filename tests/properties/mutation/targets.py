@@ -11,6 +11,7 @@ MODULES = (
     "cachemw.engine.request.keying",
     "cachemw.engine.request.key_contents",
     "cachemw.engine.privacy.bypass",
+    "cachemw.engine.privacy.cookie_reads",
     "cachemw.engine.privacy.cookie_rules",
     "cachemw.engine.model.variants",
     "cachemw.engine.model.keys",

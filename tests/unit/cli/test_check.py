@@ -78,6 +78,22 @@ def test_json_has_every_route(run: Run, write: Write) -> None:
 
 
 UNSIGNED, UNNAMED = "secret is not set", "namespace is 'default'"
+
+
+def test_it_says_what_becomes_of_cookies(run: Run, write: Write) -> None:
+    lists = 'personal_cookies = ["sid"]\ndrop_set_cookie = ["lang"]\n'
+    config = f'{lists}[[routes]]\nname = "p"\npath = "/p"\nttl = "1s"\n'
+    write(config)
+    said = " ".join(run("check").stdout.split())
+    assert "bypass with sid; stored without lang" in said
+    assert "Cookies of analytics, advertising and load balancers are removed everywhere." in said
+    write(f"remove_analytics_cookies = false\n{config}")
+    assert "analytics" not in run("check").stdout
+    found = json.loads(run("check", "--json").stdout)
+    assert found["remove_analytics_cookies"] is False
+    assert found["routes"][0]["drop_set_cookie"] == ["lang"]
+
+
 REMOVING = "cookies are removed on product"
 
 

@@ -12,7 +12,8 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from cachemw import TagError, depends_on, tag, tagged
-from cachemw.recording.context import Recording, carry_into_threads, current, unrecorded
+from cachemw.recording.carried import carry_into_threads
+from cachemw.recording.context import Recording, current, unrecorded
 
 
 @pytest.fixture

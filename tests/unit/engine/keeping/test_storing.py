@@ -11,6 +11,7 @@ from cachemw.engine.keeping.storing import Collector, broke_off, on_complete, sp
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.model.routes import Operation
 from cachemw.http.messages import Content, Head, Request
+from cachemw.recording.context import Recording
 from tests.support.engine import ROUTE, Field, Kit, follow, get, names
 
 ETAG = (b"etag", b'"v1"')
@@ -170,13 +171,14 @@ def test_what_was_made_from_a_stale_part_is_not_stored_and_the_next_may_be(known
     kit = Kit()
     leader, follower = kit.miss(get()), follow(kit, get())
     assert leader.fetch is not None
+    leader.fetch.recording = recording = Recording()
     if known == "with the head":
-        leader.fetch.has_stale_part = lambda: True
+        recording.has_stale_part = True
     decided = kit.head(leader)
     assert isinstance(decided, Relayed)
     assert (decided.collector is None) is (known == "with the head")
     if isinstance(decided.collector, Collector):
-        leader.fetch.has_stale_part = lambda: True
+        recording.has_stale_part = True
         assert on_complete(kit.engine, decided.collector, b"body", kit.now) is None
     assert kit.events("not_stored") == {"stale-part": 1}
     assert kit.hit(get()) is None

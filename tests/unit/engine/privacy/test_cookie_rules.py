@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachemw.config.syntax.cookie_names import ANALYTICS
+from cachemw.engine.privacy.analytics_cookies import ANALYTICS
 from cachemw.engine.privacy.cookie_rules import CookieRules, Cookies
 
 PLAIN: dict[str, Any] = {"ignored": ANALYTICS}
@@ -95,6 +95,8 @@ def test_the_kinds_of_1024_names_are_remembered_and_those_of_one_more_begin_anew
     for number in range(1024):
         rules.read([b"c%d=1" % number])
     assert len(rules._kinds) == 1024
+    rules.read([b"one=1"])
+    assert rules._kinds == {}
     rules.read([b"one=1; two=1"])
     assert set(rules._kinds) == {b"one", b" two"}
 

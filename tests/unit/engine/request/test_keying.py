@@ -591,7 +591,7 @@ FAST: list[Any] = [
     pytest.param({}, [cookie(b"")], True, id="an empty cookie field"),
     pytest.param({"personal_cookies": ["s"]}, [cookie(b"_x=1")], True, id="nobody's cookies"),
     pytest.param(
-        {"ignore_cookies": []}, [cookie(b"_ga=1")], False, id="analytics cookies, not ignored"
+        {"ignore_cookies": ["x"]}, [cookie(b"_ga=1")], True, id="analytics cookies, beside a list"
     ),
     pytest.param({}, [(b"authorization", b"x")], False, id="a known client: authorization"),
     pytest.param({}, [(b"if-none-match", b"x")], False, id="a condition"),
@@ -612,6 +612,29 @@ def test_the_fast_path_answers_only_what_the_flow_would_answer_alike(
         assert kit.hit(request) is None, "it is not the plain request's"
         plain = kit.fill(request)
     assert kit.hit(request) is (plain if fast else None)
+
+
+def test_cookies_of_analytics_count_where_the_configuration_says_so() -> None:
+    kit = Kit(remove_analytics_cookies=False)
+    kit.fill(get())
+    request = get("/products/1", cookie(b"_ga=1"))
+    assert kit.hit(request) is None
+    assert kit.asked(request).cookies_sent
+
+
+LISTED: list[dict[str, Any]] = [
+    {"cookies": ["_ga"]},
+    {"keyed_cookies": ["_ga"]},
+    {"personal_cookies": ["_ga"]},
+]
+
+
+@pytest.mark.parametrize("options", LISTED, ids=str)
+def test_a_list_of_the_route_wins_over_the_table_of_analytics(options: dict[str, Any]) -> None:
+    kit = Kit({**ROUTE, **options})
+    plain = kit.fill(get())
+    asked = kit.classify(get("/products/1", cookie(b"_ga=1")))
+    assert isinstance(asked, Bypass) or asked.plan.key.digest != plain.key
 
 
 def test_a_personal_cookie_finds_no_plan_that_is_remembered() -> None:
