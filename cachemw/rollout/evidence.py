@@ -183,7 +183,7 @@ def _shadow_counts(
             mismatches=mismatches,
             refused=_largest(increase.refused.get(name, {}) if name in in_shadow else {}),
             places=_largest(increase.differences.get(name, {})),
-            asked=forecast.get("requests", 0),
+            asked=forecast.get("default_requests", 0),
             default_hits=forecast.get("default_hits", 0),
         )
         if shadow != ShadowCounts():

@@ -114,9 +114,9 @@ class ShadowCounts(msgspec.Struct, frozen=True, kw_only=True):
     places: dict[str, int] = {}
     """Places in the responses that differed, such as `$.total` or `header vary`."""
     asked: int = 0
-    """Requests, those that bypass the cache by their cookies included."""
+    """Requests for which other cookie lists were tried, those that bypass by their cookies included."""
     default_hits: int = 0
-    """Those of them that would have been answered with the proposed cookie lists."""
+    """Those of them that would have been answered with these lists."""
 
     @property
     def replaced(self) -> int:

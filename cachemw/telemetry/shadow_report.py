@@ -65,7 +65,7 @@ def _lines(counted: Stats, name: str, proposed: tuple[str, ...]) -> Iterator[str
 
 def _proposal(name: str, forecast: Mapping[str, int], proposed: tuple[str, ...]) -> Iterator[str]:
     """Yield what the route would gain with other cookie rules, beside what it gains with its own."""
-    requests, hits = forecast.get("requests", 0), forecast.get("hits", 0)
+    requests, hits = forecast.get("default_requests", 0), forecast.get("hits", 0)
     if not requests or not proposed:
         return
     others, wrong = forecast.get("default_hits", 0), forecast.get("default_wrong", 0)

@@ -10,13 +10,15 @@ from __future__ import annotations
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.lookup.in_shadow import would_serve
 from cachemw.engine.model.keys import encode_parts
+from cachemw.engine.model.outcomes import ForecastName
 from cachemw.engine.model.plan import Plan
+from cachemw.engine.model.routes import RouteState
 from cachemw.engine.request.bodies import body_part
 from cachemw.engine.request.decisions import Proposed
 from cachemw.engine.request.keying import CacheableRequest, keyed_headers, visible_headers
 from cachemw.http.messages import Request
 
-__all__ = ["count_bypassed", "propose"]
+__all__ = ["count_bypassed", "default_counts", "propose"]
 
 
 def propose(
@@ -67,5 +69,12 @@ def propose(
 def count_bypassed(engine: Engine, target: Plan, request: Request, now: float) -> None:
     """Count a request in shadow that bypasses the cache by its cookies, and what the proposal would do."""
     proposed = propose(engine, target, target.tags, request, now)
+    engine.forecast(target.route, ["requests", *default_counts(target.route, proposed)])
+
+
+def default_counts(route: RouteState, proposed: Proposed | None) -> list[ForecastName]:
+    """Return what a request adds to the forecast of the proposed rules, if the route has some."""
+    if route.proposed is None:
+        return []
     served = proposed is not None and proposed.would_serve is not None
-    engine.forecast(target.route, ("requests", "default_hits") if served else ("requests",))
+    return ["default_requests", "default_hits"] if served else ["default_requests"]

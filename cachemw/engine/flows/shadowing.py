@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from cachemw.engine.core.engine import Engine
-from cachemw.engine.flows.proposing import propose
+from cachemw.engine.flows.proposing import default_counts, propose
 from cachemw.engine.keeping.cutting import Cut, cut, cut_head
 from cachemw.engine.keeping.storing import (
     Collector,
@@ -130,8 +130,7 @@ def _forecast(engine: Engine, fetch: Fetch) -> None:
     counts: list[ForecastName] = ["requests"]
     if fetch.would_serve is not None:
         counts.append("hits")
-    if fetch.proposed is not None and fetch.proposed.would_serve is not None:
-        counts.append("default_hits")
+    counts += default_counts(fetch.cacheable.route, fetch.proposed)
     engine.forecast(fetch.cacheable.route, counts)
 
 

@@ -44,12 +44,15 @@ EventName = Literal[
 ]
 """What is counted besides the outcomes of requests. `telemetry.events` describes each one."""
 
-ForecastName = Literal["requests", "hits", "default_hits", "default_wrong", "replaced"]
+ForecastName = Literal[
+    "requests", "hits", "default_requests", "default_hits", "default_wrong", "replaced"
+]
 """What is counted of a route in shadow, of what it would do switched on:
 
 - `requests`: those that it may answer, and those that bypass it by their cookies;
 - `hits`: those that it would answer;
-- `default_hits`: those that it would answer with the proposed cookie rules (`RouteState.proposed`);
+- `default_requests`: those of a route for which other cookie rules are proposed (`RouteState.proposed`);
+- `default_hits`: those of them that these rules would answer;
 - `default_wrong`: those of them that would get another answer than the application gives;
 - `replaced`: those whose response would replace a cookie of its client.
 """

@@ -84,7 +84,7 @@ def with_families(tags: Iterable[str]) -> tuple[str, ...]:
     """Return tags together with the families that they belong to, each once."""
     found = dict.fromkeys(tags)
     for tag in tuple(found):
-        colon = tag.find(":")
+        colon = tag.find(":", 1)  # a value at the start of a tag may begin with a colon
         if colon > 0 and not tag.startswith(_RESERVED):
             for _ in range(MAX_DEPTH):
                 if not 0 < colon <= _LONGEST_FAMILY:

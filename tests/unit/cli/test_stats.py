@@ -171,7 +171,13 @@ def test_of_many_places_a_few_are_told(run: Run, fleet_file: str, stats: Stats, 
 
 
 def test_what_a_route_in_shadow_would_do_to_cookies_is_told(run: Run, fleet_file: str) -> None:
-    forecast = {"requests": 100, "hits": 20, "default_hits": 60, "replaced": 72}
+    forecast = {
+        "requests": 100,
+        "default_requests": 100,
+        "hits": 20,
+        "default_hits": 60,
+        "replaced": 72,
+    }
     stats = Stats(
         processes=1,
         forecasts={"products": forecast},

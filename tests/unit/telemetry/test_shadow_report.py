@@ -12,13 +12,19 @@ from cachemw.telemetry.shadow_report import shadow_lines
 
 NO_SITE: Mapping[str, Any] = MappingProxyType({})
 COUNTS = {"shadow_hit": 30, "shadow_mismatch": 10, "shadow_miss": 60}
-FORECAST = {"requests": 200, "hits": 40, "default_hits": 150, "default_wrong": 3}
+FORECAST = {
+    "requests": 200,
+    "default_requests": 200,
+    "hits": 40,
+    "default_hits": 150,
+    "default_wrong": 3,
+}
 
 
 def lines(stats: Stats, site: Mapping[str, Any] = NO_SITE, **route: Any) -> list[str]:
-    return shadow_lines(
-        stats, config_from({"routes": [{"name": "p", "path": "/p", "ttl": "1m", **route}], **site})
-    )
+    others = route.pop("others", [])
+    routes = [{"name": "p", "path": "/p", "ttl": "1m", **route}, *others]
+    return shadow_lines(stats, config_from({"routes": routes, **site}))
 
 
 def test_what_it_gains_with_the_default_cookies_is_said_beside_what_it_gains() -> None:
@@ -44,8 +50,11 @@ def test_what_is_proposed_are_the_sites_cookies_or_those_of_frameworks() -> None
     assert proposed(site, personal_cookies=[]) == '["sid"]'
     assert proposed(site, personal_cookies=["sid", "csrftoken"]) == '["sid"]'
     assert proposed(site) == "", "it has them already"
+    other = {"name": "q", "path": "/q", "ttl": "1m", "personal_cookies": ["own"]}
+    assert proposed(cookies=[], others=[other]) == '["own"]'
     assert proposed(personal_cookies=["auth"]) == "", "somebody has said who is personal"
     assert proposed(identity="who") == ""
+    assert lines(Stats(forecasts={"p": {"requests": 2}}), cookies=[]) == [], "nothing was tried"
 
 
 def test_the_cookies_that_it_would_replace_are_named() -> None:

@@ -157,6 +157,18 @@ def test_a_value_names_no_family_and_none_that_nothing_carries() -> None:
     assert declared(b"uri=https://a:80/b") == {"c:1:https://a:80/b", "s:", "f:https://a:*"}
 
 
+def test_a_value_that_begins_with_a_colon_is_in_a_family_too() -> None:
+    """Guard: the start of the search in `with_families`."""
+    kit = Kit(
+        {"name": "p", "path": "/p", "ttl": "60s", "tags": ["{query.uri}:x"]},
+        {"name": "new", "path": "/new", "methods": [], "invalidates": ["{query.uri}:*"]},
+    )
+    entry = kit.fill(get("/p", query=b"uri=:a"))
+    decided = kit.head(kit.miss(get("/new", method="POST", query=b"uri=:a")), 200)
+    assert isinstance(decided, Relayed)
+    assert not set(decided.purge).isdisjoint(entry.tags)
+
+
 def test_with_too_many_values_it_invalidates_the_families_that_hold_them() -> None:
     """I5: rather too much than too little."""
     query = b"&".join(b"uri=%d" % number for number in range(1001))
