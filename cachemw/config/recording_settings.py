@@ -33,17 +33,14 @@ class RecordingSettings(Settings):
         help="Tables of sessions and tokens that are recorded all the same.",
     )
     ignore_cached: Setting[Names, tuple[str, ...]] = option(
-        table_names.CACHED_KEYS,
+        table_names.IGNORED_KEYS,
         default=(),
         help="Keys in Django's cache that no answer is made from, such as counters, besides sessions.",
     )
-    old_cached: Setting[str, str] = option(
-        v.choice("refuse", "drop"),
-        default="refuse",
-        help=(
-            "What becomes of a value of Django's cache whose rows were written since: answers made from it"
-            " are not stored, or it is removed when one is made, and your application makes it anew."
-        ),
+    drop_cached: Setting[Names, tuple[str, ...]] = option(
+        table_names.CACHED_KEYS,
+        default=(),
+        help="Keys in Django's cache whose values are removed, and made anew, when their rows were written.",
     )
     unknown_cached: Setting[str, str] = option(
         v.choice("refuse", "shorten", "keep"),

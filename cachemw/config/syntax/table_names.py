@@ -6,7 +6,7 @@ from cachemw.config.syntax.decode import Parser
 from cachemw.config.syntax.messages import show
 from cachemw.config.syntax.values import names, text
 
-__all__ = ["CACHED_KEYS", "TABLES"]
+__all__ = ["CACHED_KEYS", "IGNORED_KEYS", "TABLES"]
 
 
 def _table(value: object) -> str:
@@ -17,7 +17,11 @@ def _table(value: object) -> str:
 
 
 def _cached_key(value: object) -> str:
-    key = text('a key in Django\'s cache, or a pattern such as "throttle_*"')(value)
+    return text('a key in Django\'s cache, or a pattern such as "throttle_*"')(value)
+
+
+def _ignored_key(value: object) -> str:
+    key = _cached_key(value)
     if not key.strip("*"):
         raise ValueError(
             f'{show(key)} is every key: write `unknown_cached = "keep"` to ask for none'
@@ -25,5 +29,7 @@ def _cached_key(value: object) -> str:
     return key
 
 
+_KEYS = "keys in Django's cache, which may have `*` in them"
 TABLES = names(Parser(_table, "names of tables, which may have `*` in them"))
-CACHED_KEYS = names(Parser(_cached_key, "keys in Django's cache, which may have `*` in them"))
+CACHED_KEYS = names(Parser(_cached_key, _KEYS))
+IGNORED_KEYS = names(Parser(_ignored_key, _KEYS))

@@ -11,7 +11,7 @@ Reading order:
 - `csrf_tokens`: the tokens of forms, which are for one client.
 - `companions`: what the values in Django's own cache were made from.
 - `cache_calls`: what a call of Django's own cache has read or set.
-- `ignored_keys`: keys in Django's own cache that no response is made from.
+- `known_keys`: keys in Django's own cache that are known by their names.
 - `second_caches`: the calls of Django's own cache, and what follows from them.
 - `sites`: the sites that Django keeps in the process.
 """

@@ -132,15 +132,8 @@ class _Set(CacheCall):
     parameters = ("key", "value", "timeout", "version")
 
     def was_set(self) -> Mapping[Any, object]:
-        # Some backends have more arguments, such as `nx`, and return whether the value was stored.
+        # False: the value was not stored. `add` returns that, and `set` of some backends (with `nx`).
         return {} if self.result is False else {self.argument("key"): self.argument("value")}
-
-
-class _Add(_Set):
-    __slots__ = ()
-
-    def was_set(self) -> Mapping[Any, object]:
-        return super().was_set() if self.result else {}
 
 
 class _SetMany(CacheCall):
@@ -195,7 +188,7 @@ CALLS: dict[str, type[CacheCall]] = {
     "get_many": _GetMany,
     "get_or_set": _GetOrSet,
     "set": _Set,
-    "add": _Add,
+    "add": _Set,
     "set_many": _SetMany,
     "touch": _Touch,
     "has_key": CacheCall,

@@ -55,7 +55,7 @@ from cachemw.django.recording.companions import (
     place_of,
 )
 from cachemw.django.recording.early_reads import early_recording
-from cachemw.django.recording.ignored_keys import is_ignored
+from cachemw.django.recording.known_keys import is_dropped, is_ignored
 from cachemw.recording.context import Recording, current, open_recording, value_caches
 
 __all__ = ["install"]
@@ -255,7 +255,7 @@ def _steps(recording: Recording, backend: Any, call: CacheCall, drops: bool) -> 
     ignored = config.ignore_cached
     found = [each for each in call.found() if not is_ignored(each.key, ignored)]
     if found:
-        drops = drops and recording.is_kept and config.old_cached == "drop"
+        drops = drops and recording.is_kept
         yield from _read(cache, recording, backend, call, found, drops)
         if call.again:
             return
@@ -283,7 +283,8 @@ def _read(
     for each, companion in zip(found, companions, strict=True):
         value = made_from(cache, recording, companion, each.value)
         current = as_read_now(cache, value)
-        if drops and current is None and value.position is not None:
+        is_old = current is None and value.position is not None
+        if drops and is_old and is_dropped(each.key, cache.config.recording.drop_cached):
             yield "delete", (each.key,), call.given("version")
             call.again = True
         elif each.certain or value is not UNKNOWN:

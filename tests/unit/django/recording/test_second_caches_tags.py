@@ -560,7 +560,7 @@ def test_a_table_of_a_cache_is_no_table_of_an_answer(site: Site) -> None:
 def test_an_old_value_can_be_removed_and_is_made_anew(
     tmp_path: Path, redis_url: str, way: Callable[[BaseCache], Any], alias: str
 ) -> None:
-    with open_site(tmp_path, redis_url, old_cached="drop") as site:
+    with open_site(tmp_path, redis_url, drop_cached=["*"]) as site:
         show(site, way, alias, "a", "b")
         assert [site.get(page) for page in "ab"] == [("one", "stored")] * 2
         rename("new")
@@ -568,7 +568,7 @@ def test_an_old_value_can_be_removed_and_is_made_anew(
 
 
 def test_only_what_is_known_to_be_old_is_removed(tmp_path: Path) -> None:
-    with open_site(tmp_path, old_cached="drop") as site:
+    with open_site(tmp_path, drop_cached=["*"]) as site:
         show(site, by_hand, "files", "a")
         site.get("a")
         caches["files"].set("k", "unknown")
@@ -576,8 +576,18 @@ def test_only_what_is_known_to_be_old_is_removed(tmp_path: Path) -> None:
         assert site.get("a") == ("unknown", "unknown-value")
 
 
+def test_only_keys_that_are_listed_are_removed(tmp_path: Path) -> None:
+    with open_site(tmp_path, drop_cached=["mine:*"]) as site:
+        for key in ("mine:1", "other"):
+            site.works[key] = lambda key=key: caches["files"].get_or_set(key, name)  # type: ignore[misc]
+        assert [site.get(key)[1] for key in ("mine:1", "other")] == ["stored"] * 2
+        rename("new")
+        assert site.get("mine:1") == ("new", "stored")
+        assert site.get("other") == ("one", "overtaken")
+
+
 def test_a_passing_request_removes_nothing(tmp_path: Path) -> None:
-    with open_site(tmp_path, old_cached="drop") as site:
+    with open_site(tmp_path, drop_cached=["*"]) as site:
         show(site, by_hand, "files", "a")
         site.get("a")
         rename("new")

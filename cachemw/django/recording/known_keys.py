@@ -1,4 +1,4 @@
-"""Keys in Django's cache that no response is made from."""
+"""Keys in Django's cache that are known by their names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from django.conf import settings
 
-__all__ = ["is_ignored"]
+__all__ = ["is_dropped", "is_ignored"]
 
 _IGNORED = (
     "django.contrib.sessions.cache*",
@@ -22,6 +22,11 @@ _IGNORED = (
     "django_compressor.*",  # the names of files, by a digest of what is in them
 )
 """`*` stands for any characters. Sessions are never recorded: who shows one must have it in the key."""
+_DROPPED = (
+    "cms_*",  # pages, menus and placeholders of django CMS
+    "CATEGORY_URL_*",  # the addresses of categories, which every page of Oscar shows
+)
+"""These values are made by a few queries, wherever they are missing."""
 
 
 def is_ignored(key: object, configured: tuple[str, ...]) -> bool:
@@ -31,12 +36,23 @@ def is_ignored(key: object, configured: tuple[str, ...]) -> bool:
     """
     if not isinstance(key, str):
         return False
-    return bool(_pattern(configured).fullmatch(key)) or key.startswith(_session_prefix())
+    return _is_one_of(key, _IGNORED, configured) or key.startswith(_session_prefix())
+
+
+def is_dropped(key: object, configured: tuple[str, ...]) -> bool:
+    """Tell whether the value of a key may be removed when it is too old, so that it is made anew.
+
+    `configured` are the patterns of `recording.drop_cached`.
+    """
+    return _is_one_of(str(key), _DROPPED, configured)
+
+
+def _is_one_of(key: str, known: tuple[str, ...], configured: tuple[str, ...]) -> bool:
+    return _pattern((*known, *configured)).fullmatch(key) is not None
 
 
 @lru_cache(maxsize=8)
-def _pattern(configured: tuple[str, ...]) -> re.Pattern[str]:
-    patterns = (*_IGNORED, *configured)
+def _pattern(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(
         "|".join(re.escape(each).replace(r"\*", ".*") for each in patterns), re.DOTALL
     )

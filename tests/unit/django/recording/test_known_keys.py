@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cachemw.django.recording.ignored_keys import is_ignored
+from cachemw.django.recording.known_keys import is_dropped, is_ignored
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,19 @@ from cachemw.django.recording.ignored_keys import is_ignored
 )
 def test_a_pattern_is_of_a_whole_key(project: None, key: object, ignored: bool) -> None:
     assert is_ignored(key, ("my:*", "exact")) is ignored
+
+
+@pytest.mark.parametrize(
+    ("key", "dropped"),
+    [
+        ("cms_5.1.3_menu_nodes_en_1:public", True),
+        ("my_cms_page", False),
+        ("CATEGORY_URL_en-gb_5", True),
+        ("side", True),
+        ("sides", False),
+        (5, False),
+    ],
+)
+def test_what_may_be_removed_is_known_or_configured(key: object, dropped: bool) -> None:
+    assert is_dropped(key, ("side",)) is dropped
+    assert is_dropped(key, ("*",))
