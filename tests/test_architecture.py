@@ -247,7 +247,6 @@ MAY_IMPORT: dict[str, set[str]] = {
         "config.syntax",
         "connections",
         "engine.core",
-        "engine.model",
         "errors",
         "extensions",
         "introspection",

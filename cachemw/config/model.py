@@ -395,6 +395,21 @@ class Config(Settings):
         Settings.__post_init__(self)  # super() cannot be used: slots make a second class
         object.__setattr__(self, "routes", self.resolved_routes())
 
+    def proposed_personal(self, route: Route) -> tuple[str, ...]:
+        """Return the `personal_cookies` that a route might have instead of its own; empty: none.
+
+        They are the top level's, or those of a route that has some, or else what frameworks call the cookie
+        of a session. Shadow tries them.
+        """
+        own = set(route.personal_cookies or ())
+        if route.identity is not None or (own and not self.personal_cookies):
+            return ()
+        keyed = {*(route.cookies or ()), *route.keyed_cookies}
+        others = (each.personal_cookies for each in self.routes if each.personal_cookies)
+        names = self.personal_cookies or next(others, cookie_names.SESSIONS)
+        proposed = tuple(name for name in names if name not in keyed)
+        return () if set(proposed) == own else proposed
+
     def resolved_routes(self) -> tuple[Route, ...]:
         """Return the routes, each with missing options filled in: see `route.filled`."""
         lists = CookieLists(self.ignore_cookies, self.personal_cookies, self.drop_set_cookie)

@@ -67,6 +67,7 @@ class Engine:
         self.count = hooks.count
         self.refused = hooks.refused
         self.mismatched = hooks.mismatched
+        self.forecast = hooks.forecast
         self.misplaced = hooks.misplaced
         self._cookies_read = hooks.cookies_read
         self.memo = PlanMemo(settings.memo_bytes)

@@ -42,6 +42,7 @@ from cachemw.engine.model.plan import Plan
 from cachemw.engine.model.routes import RouteState
 from cachemw.engine.model.variants import selecting_names
 from cachemw.engine.request.decisions import Fetch
+from cachemw.engine.request.keying import CacheableRequest
 from cachemw.http.cache_control import CacheControl
 from cachemw.http.conditional import entity_tag
 from cachemw.http.fields import Fields
@@ -62,6 +63,7 @@ __all__ = [
     "on_complete",
     "refusal",
     "refuse",
+    "replaced_cookies",
     "sets_removed_cookie",
     "spoil",
     "still_counts",
@@ -105,10 +107,8 @@ def judge_head(
     directives = fetch.cacheable.directives
     if directives is not None and directives.no_store:  # RFC 9111 §5.2.1.5
         return Refused("request")
-    if fetch.recording.has_stale_part:
-        return Refused("stale-part")
-    if fetch.recording.has_lost_piece:
-        return Refused("lost-piece")
+    if (reason := _unusable_part(fetch)) is not None:
+        return Refused(reason)
     if is_endless(head.headers):
         return Refused("event-stream")
     route = fetch.cacheable.route
@@ -131,6 +131,15 @@ def judge_head(
     )
 
 
+def _unusable_part(fetch: Fetch) -> str | None:
+    """Return the reason why nothing is stored that is made from what the application has read."""
+    if fetch.recording.has_stale_part:
+        return "stale-part"
+    if fetch.recording.has_lost_piece:
+        return "lost-piece"
+    return "unknown-value" if fetch.lifetime_limit <= 0 else None
+
+
 def is_endless(headers: Fields) -> bool:
     """Tell whether a response is a stream without an end, for which nobody should wait."""
     media_type = headers.first(b"content-type")
@@ -143,6 +152,15 @@ def sets_removed_cookie(fetch: Fetch, head: Head) -> bool:
         return False
     return fetch.cacheable.route.cookies.is_overwritten(
         fetch.cacheable.request.headers.values(b"cookie"), head.headers.values(b"set-cookie")
+    )
+
+
+def replaced_cookies(cacheable: CacheableRequest, head: Head) -> list[str]:
+    """Return the names of the cookies that a response sets and that were removed from its request."""
+    if b"set-cookie" not in head.headers or not cacheable.has_removed_cookies:
+        return []
+    return cacheable.route.cookies.overwritten(
+        cacheable.request.headers.values(b"cookie"), head.headers.values(b"set-cookie")
     )
 
 
@@ -169,7 +187,10 @@ def refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
 
 def give_up(engine: Engine, fetch: Fetch, reason: str) -> None:
     """End a call whose response is not kept, as its reason demands."""
-    if reason in ("stale-part", "overtaken"):  # the next response is probably a good one
+    # The next response is probably a good one, unless this one was made from what is older than its call:
+    # a value in a cache of the application, which may stay there for long.
+    lasts = reason == "overtaken" and fetch.recording.oldest(fetch.position) is not fetch.position
+    if reason in ("stale-part", "overtaken") and not lasts:
         fail(engine, fetch, reason)
     else:
         refuse(engine, fetch, reason)
@@ -227,10 +248,8 @@ def refusal(collector: Collector, body: bytes, now: float) -> str | None:
         collector.fetch.cacheable.route, collector.head, body
     ):
         return "graphql-errors"
-    if collector.fetch.recording.has_stale_part:
-        return "stale-part"
-    if collector.fetch.recording.has_lost_piece:
-        return "lost-piece"
+    if (reason := _unusable_part(collector.fetch)) is not None:
+        return reason
     return "stale" if now >= collector.born + collector.lifetime.kept else None
 
 
@@ -324,7 +343,7 @@ def _entry(
     vary: Selecting,
     tags: tuple[str, ...],
 ) -> Entry:
-    lifetime, born = collector.lifetime, collector.born
+    lifetime, born = collector.lifetime.limited(collector.fetch.lifetime_limit), collector.born
     fresh_until = stale_until = stale_error_until = dies_at = born + lifetime.fresh
     # Equal times share one float object: there may be a million entries.
     if lifetime.kept != lifetime.fresh:
