@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from .crawl import Answer, Pass
 
@@ -15,6 +15,7 @@ __all__ = [
     "answer_differences",
     "differences",
     "steady_body",
+    "without_cookies",
 ]
 
 
@@ -126,3 +127,17 @@ def differences(
             faults = answer_differences(off[target], on[target], fields, texts)
             found += [f"{target}: {fault}" for fault in faults]
     return found
+
+
+def without_cookies(seen: Pass, names: Collection[str]) -> Pass:
+    """Take the lines out that set one of these cookies."""
+    return {target: _without(answer, names) for target, answer in seen.items()}
+
+
+def _without(answer: Answer, names: Collection[str]) -> Answer:
+    headers = tuple(
+        (name, value)
+        for name, value in answer.headers
+        if name != b"set-cookie" or value.partition(b"=")[0].decode("latin-1") not in names
+    )
+    return replace(answer, headers=headers)

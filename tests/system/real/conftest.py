@@ -14,5 +14,5 @@ else:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--whole", action="store_true", help="crawl every application of the folder `apps`"
+        "--whole", action="store_true", help="crawl the applications that take long too"
     )

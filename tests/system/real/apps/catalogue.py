@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["APPLICATIONS", "QUICK", "Application"]
+__all__ = ["APPLICATIONS", "LONG", "Application"]
 
 DJANGO = ("django", "recorder", "redis")
 
@@ -94,5 +94,5 @@ APPLICATIONS = {
     ),
 }
 
-QUICK = ("oscar", "rest", "cms")
-"""Those of the short form, whose pages have forms; `--whole` takes all."""
+LONG = ("mlflow",)
+"""Those that take long to install or to crawl, which a run with `--whole` makes."""

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 
 from tests.system.real import report
-from tests.system.real.compare import VolatileField, VolatileText, differences
-from tests.system.real.crawl import Answer, Pass, visit_together
+from tests.system.real.compare import (
+    VolatileField,
+    VolatileText,
+    differences,
+    without_cookies,
+)
+from tests.system.real.crawl import Pass, visit_together
 from tests.system.real.servers import Server
 
 from .catalogue import APPLICATIONS
@@ -21,7 +26,7 @@ from .measures import Share, SiteRow, refusals, share, summary
 from .people import Person, visitors
 from .tokens import COOKIE, held, token_faults
 
-__all__ = ["Crowd", "SiteChecks", "Visits", "report_of", "visit", "without_cookies"]
+__all__ = ["Crowd", "SiteChecks", "Visits", "report_of", "visit"]
 
 
 @dataclass(kw_only=True)
@@ -75,20 +80,6 @@ def visit(crowd: Crowd) -> Visits:
         for server in (crowd.off, crowd.off, crowd.on, crowd.on)
     )
     return Visits(crowd=crowd, off=off, again=again, cold=cold, warm=warm)
-
-
-def without_cookies(seen: Pass, names: frozenset[str]) -> Pass:
-    """Take the lines out that set one of these cookies."""
-    return {target: _without(answer, names) for target, answer in seen.items()}
-
-
-def _without(answer: Answer, names: frozenset[str]) -> Answer:
-    headers = tuple(
-        (name, value)
-        for name, value in answer.headers
-        if name != b"set-cookie" or value.partition(b"=")[0].decode("latin-1") not in names
-    )
-    return replace(answer, headers=headers)
 
 
 def leaks(people: Sequence[Person], seen: Mapping[str, Pass]) -> list[str]:

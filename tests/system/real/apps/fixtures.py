@@ -9,7 +9,7 @@ import pytest
 
 from cachemw.testing import RedisServer
 
-from .catalogue import QUICK
+from .catalogue import LONG
 from .django_sites import DjangoSite
 from .environments import NotInstallable, python_for
 from .program_sites import ProgramSite
@@ -48,7 +48,7 @@ def make_program(
     """Make a site of `programs` by its name; a short run skips those that it leaves out."""
 
     def make(name: str) -> ProgramSite:
-        if name not in QUICK and not pytestconfig.getoption("--whole"):
+        if name in LONG and not pytestconfig.getoption("--whole"):
             pytest.skip(f"{name} is crawled with --whole")
         folder = tmp_path_factory.mktemp(name)
         return ProgramSite(name=name, python=usable(name), folder=folder, redis=redis)

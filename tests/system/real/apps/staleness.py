@@ -6,11 +6,11 @@ import asyncio
 import time
 from collections.abc import Iterable, Sequence
 
-from tests.system.real.compare import answer_differences
+from tests.system.real.compare import answer_differences, without_cookies
 from tests.system.real.crawl import Answer, Visitor, revisit
 from tests.system.real.servers import Server
 
-from .checks import Crowd, report_of, without_cookies
+from .checks import Crowd, report_of
 from .django_sites import WORKERS
 from .people import Person, visitors
 

@@ -24,8 +24,9 @@ FIELDS = (
     VolatileField(b"expires", "a page that must not be kept expires at the time of its answer"),
 )
 RECENTLY_VIEWED = re.compile(
-    rb'(</section>)\s*(?:<div class="sub-header">\s*<h2>[^<]*</h2>\s*</div>\s*<ul class="row list-unstyled mx-0">'
-    rb'(?:(?!<div class="sub-header">).)*?)?\s*(</article><!-- End of product page -->)',
+    rb'(</section>)\s*(?:<div class="sub-header">\s*<h2>[^<]*</h2>\s*</div>\s*'
+    rb'<ul class="row list-unstyled mx-0">(?:(?!<div class="sub-header">).)*?)?'
+    rb"\s*(</article><!-- End of product page -->)",
     re.S,
 )
 TEXTS = (
