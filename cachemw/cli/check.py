@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import click
@@ -74,10 +75,11 @@ def check(config: ConfigLocation, connect: bool, as_json: bool) -> None:
     states = _configured_flags(settings, plan).states()
     warnings = _collect_warnings(settings, states)
     warnings += () if plan is None else uncovered(plan, settings)
+    notes = [*_notes(settings), *(() if isinstance(config, str) else config.notes())]
     if as_json:
-        echo_json(_as_document(settings, states, warnings))
+        echo_json(_as_document(settings, states, warnings) | {"notes": notes})
         return
-    _print(config, settings, states)
+    _print(config, settings, states, notes)
     for warning in warnings:
         echo(f"warning: {warning}", err=True)
 
@@ -107,8 +109,8 @@ def _check_imports(config: Config, source: str) -> None:
     try:
         resolve_identities(config, given)
         resolve_languages(config)
-        check_tag_headers(config)
         resolve_holes(config, {})
+        check_tag_headers(config)
     except ConfigError as error:
         raise ConfigError(list(error.problems), source) from error
 
@@ -159,7 +161,19 @@ def _removes_cookies(route: Route) -> bool:
     return route.cookies is not None and not route.personal_cookies and route.identity is None
 
 
-def _print(path: ConfigLocation, config: Config, states: dict[str, str]) -> None:
+def _notes(config: Config) -> list[str]:
+    """Return what holds on every route without a word in the configuration."""
+    if not config.routes or not config.remove_analytics_cookies:
+        return []
+    return [
+        "Cookies of analytics, advertising and load balancers are removed everywhere;"
+        " remove_analytics_cookies = false takes that back."
+    ]
+
+
+def _print(
+    path: ConfigLocation, config: Config, states: dict[str, str], notes: Sequence[str]
+) -> None:
     console = open_console()
     tiers = f"memory and Redis at {config.redis.safe_url}" if config.redis else _MEMORY_ONLY
     console.print(f"{path}: no mistakes. Namespace {config.namespace}, {tiers}.", markup=False)
@@ -169,10 +183,8 @@ def _print(path: ConfigLocation, config: Config, states: dict[str, str]) -> None
     columns = ["route", "path", "risk", "ttl", "query", "cookies", "vary", "tags", "cache"]
     rows = [_row(route, states[f"route:{route.name}"]) for route in config.routes]
     console.print(make_table(columns, rows))
-    if config.remove_analytics_cookies:
-        console.print(
-            "Cookies of analytics, advertising and load balancers are removed everywhere."
-        )
+    for note in notes:
+        console.print(note, markup=False)
     if states["kill"] == "on":
         console.print("The kill switch is on: nothing is cached.")
 
@@ -228,7 +240,6 @@ def _as_document(config: Config, states: dict[str, str], warnings: list[str]) ->
         "namespace": config.namespace,
         "redis": config.redis.safe_url if config.redis else None,
         "kill": config.kill,
-        "remove_analytics_cookies": config.remove_analytics_cookies,
         "routes": [
             _route_document(route, states[f"route:{route.name}"]) for route in config.routes
         ],

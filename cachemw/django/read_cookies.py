@@ -17,8 +17,9 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.request import HttpHeaders
+from django.utils.functional import cached_property
 
-from cachemw.engine.privacy.cookie_reads import NONE_READ, CookieReads
+from cachemw.engine.privacy.cookie_reads import CookieReads, LearnedReads
 from cachemw.recording.context import Recording
 
 __all__ = ["ReadCookies", "was_read", "watch"]
@@ -59,8 +60,13 @@ class ReadHeaders(HttpHeaders):
 
     def __init__(self, meta: Any, cookies: ReadCookies) -> None:
         """Take META, and the cookies that note."""
-        super().__init__(meta)
+        # META is read when the first header is asked for, as Django does: middleware may change it first.
+        self._meta = meta
         self._note_all = cookies.note_all
+
+    @cached_property
+    def _store(self) -> Any:  # type: ignore[override]
+        return HttpHeaders(self._meta)._store
 
     def __getitem__(self, name: str) -> str:
         if name.lower() == "cookie":
@@ -79,21 +85,26 @@ class ReadHeaders(HttpHeaders):
 class ReadCookies(dict[str, str]):
     """The cookies of a request. Notes the names that are asked for, whether or not they are there."""
 
-    __slots__ = ("_unless", "reads")
+    __slots__ = ("_read", "_unless")
 
     def __init__(self, cookies: Iterable[Any], unless: Iterable[str] = ()) -> None:
         """Take the cookies; the names in `unless` are not noted."""
         super().__init__(cookies)
         self._unless = frozenset(unless)
-        self.reads = NONE_READ
+        self._read = LearnedReads()  # a view may ask in several threads
+
+    @property
+    def reads(self) -> CookieReads:
+        """All that was asked for by now."""
+        return self._read.reads
 
     def note_all(self) -> None:
         """Note that any cookie may have been read."""
-        self.reads = self.reads.with_more(CookieReads(all=True))
+        self._read.add(CookieReads(all=True))
 
     def _note(self, name: object) -> None:
-        if name not in self._unless and not self.reads.touches({str(name)}):
-            self.reads = self.reads.with_more(CookieReads(frozenset({str(name)})))
+        if name not in self._unless and not self._read.touches({str(name)}):
+            self._read.add(CookieReads(frozenset({str(name)})))
 
     def __getitem__(self, name: str) -> str:
         self._note(name)

@@ -16,7 +16,7 @@ from cachemw.config import Config, config_from_django
 from cachemw.django.steering import SETTINGS, Steering, has_default, steered, steering
 from cachemw.errors import ConfigError
 
-__all__ = ["get_cache", "get_config", "is_being_made_here", "when_made"]
+__all__ = ["default_notes", "get_cache", "get_config", "is_being_made_here", "when_made"]
 
 _lock = threading.Lock()
 _cache: Cache | None = None
@@ -72,6 +72,17 @@ def get_config() -> Config:
             "cachemw.django needs the setting CACHEMW: a dict, or the path of a TOML file"
         )
     return steered(_written(), steering())
+
+
+def default_notes() -> list[str]:
+    """Return what is said of the routes that Django's own cookies bypass by default."""
+    names = [route.name for route in _written().routes if has_default(route)]
+    if not names:
+        return []
+    return [
+        f"By default, a request with {' or '.join(steering().personal)} bypasses on {', '.join(names)}. Other"
+        " cookies are removed there, unless a view reads them. personal_cookies = [] takes that back."
+    ]
 
 
 def _written() -> Config:

@@ -43,6 +43,7 @@ from cachemw.engine.lookup.filling import FillError
 from cachemw.engine.lookup.rendering import render
 from cachemw.engine.request.decisions import Fetch, Forward, Serve
 from cachemw.engine.request.keying import Rewrite
+from cachemw.frontdoor.recorded import recording_of, template_of
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Answer, Head
 from cachemw.recording.context import (
@@ -109,23 +110,19 @@ class Exchange:
         """The task that makes the request; None in a thread."""
         self.serves_stored = False
         """Whether a stored answer goes out in place of the application's response."""
-        self.recording: Recording | Unrecorded = Unrecorded(client)
-        """Records what the application reads, if its response may be stored."""
         fetch = forward.fetch
         # A refresh is asked for by nobody: the response that set it off is made from the stale one.
         self._outer = None if fetch is not None and fetch.refresh else open_recording()
         """The recording of the response whose making asked for this one, in the same process."""
+        self.recording = recording_of(core.engine, forward, self._outer, client)
+        """Records what the application reads."""
         if fetch is not None:
-            self.recording = fetch.recording = Recording(self._outer, self.template, client)
-            fetch.opens_holes = client is not None and fetch.may_have_holes
-            if fetch.opens_holes:
-                self.recording.open_holes(in_shadow=fetch.shadow)
             self._pass_on(fetch.cacheable.plan.tags)
 
     @property
     def template(self) -> str:
         """The route's template, for spans."""
-        return self._forward.route.template if self._forward.route else "-"
+        return template_of(self._forward)
 
     @property
     def tag_fields(self) -> frozenset[bytes]:

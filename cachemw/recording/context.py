@@ -11,13 +11,16 @@ what it changed, and any entry that carries one of them, and whose making began 
 holds only if no read is missed. Two guards serve this:
 
 - The recording travels in a context variable. Tasks, `asyncio.to_thread`, AnyIO's threads and
-  `sync_to_async` copy the context by themselves; `carry_into_threads` makes plain threads do so.
+  `sync_to_async` copy the context by themselves; `thread_context` makes plain threads do so.
 - Too many tags become coarser tags, and never fewer (`Recording.add_parts`).
 
 An application may answer from another answer of the same process: it calls itself, or an application that it
 has mounted. Then the outer response depends on everything that the inner one does. A recording therefore
 passes on what it notes to the recording around it, whether or not the inner response is stored, and a stored
 response that answers the inner request brings its tags (`reused`).
+
+An application may also answer from a value that another request has left in a cache of the application's own.
+A recorder that knows what that value was made from adds it (`Recording.add_value`).
 """
 
 from __future__ import annotations
@@ -25,15 +28,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
-from typing import Any
+from typing import Any, NamedTuple
 
 from cachemw.engine.model.entry import Position
 from cachemw.engine.model.holes import Fill, Piece
+from cachemw.engine.model.tags import with_families
 from cachemw.engine.privacy.cookie_reads import CookieReads
 from cachemw.http.messages import Request
 
 __all__ = [
     "Client",
+    "MadeEarlier",
     "Position",
     "Recording",
     "Unrecorded",
@@ -42,6 +47,8 @@ __all__ = [
     "passing",
     "reused",
     "unrecorded",
+    "value_caches",
+    "with_families",
 ]
 
 _MAX_PARTS = 64
@@ -51,6 +58,18 @@ the whole table."""
 
 Client = tuple[Mapping[str, Fill], Request]
 """What fills holes, and the request that they are to be filled for."""
+
+value_caches: set[str] = set()
+"""Caches of the application's own in which recorders have seen a value. Where there is one, calls are
+recorded too whose response is not stored: what they set there may be shown by one that is."""
+
+
+class MadeEarlier(NamedTuple):
+    """The tags and the age of a value that an earlier request has left in the application's cache."""
+
+    tags: tuple[str, ...] = ()
+    position: Position | None = None
+    """The position of the log that its rows are from; None: nobody knows, or not all of its tags."""
 
 
 class Recording:
@@ -67,24 +86,37 @@ class Recording:
         "_pieces",
         "_snapshots",
         "_token",
+        "_values",
+        "began",
         "client",
         "cookies_read",
         "has_lost_piece",
         "has_stale_part",
         "in_shadow",
+        "is_kept",
         "route",
     )
 
     def __init__(
-        self, outer: Recording | None = None, route: str = "-", client: Client | None = None
+        self,
+        outer: Recording | None = None,
+        route: str = "-",
+        began: Position | None = None,
+        *,
+        client: Client | None = None,
+        is_kept: bool = True,
     ) -> None:
         """Record for a response; `outer` is the recording of the response that asked for this one.
 
-        `route` is the template of its route, for log lines. `client` is who gets the response, where the
-        cache has holes.
+        `route` is the template of its route, for log lines. `began` is the position of the log from before
+        the application was called. `client` is who gets the response, where the cache has holes. `is_kept`
+        tells whether the response may be stored. If not, the recording is for the values that the
+        application sets in a cache of its own meanwhile.
         """
         self._outer = outer
         self.route = route
+        self.began = began
+        self.is_kept = is_kept
         self.has_stale_part = False
         """Whether the response was made from a stored one that was stale."""
         self.client = client
@@ -99,6 +131,7 @@ class Recording:
         self._noted: dict[str, set[str] | None] = {}
         """The recorded parts of each whole; None: all of it, or a tag that has no parts."""
         self._snapshots: set[Position] = set()
+        self._values: set[MadeEarlier] = set()
         self._closed = False
         self._token: Token[Recording | None] | None = None
 
@@ -195,12 +228,25 @@ class Recording:
         if self._outer is not None:
             self._outer.read_at(position)
 
+    def add_value(self, value: MadeEarlier) -> None:
+        """Note that the response is made from a value of a cache of the application's own."""
+        if not self._closed:
+            self._values.add(value)
+        if self._outer is not None:
+            self._outer.add_value(value)
+
+    @property
+    def has_unknown_value(self) -> bool:
+        """Whether it is made from a value of which nobody knows what that was made from."""
+        return any(value.position is None for value in tuple(self._values))
+
     def oldest(self, began: Position) -> Position:
         """Return the position that the rows are from; `began` is that of the recording.
 
         One of another life of the log comes first: nobody can tell what was purged since (I5).
         """
-        for each in self._snapshots:
+        values = (each.position for each in tuple(self._values) if each.position)
+        for each in (*self._snapshots, *values):
             if each.epoch != began.epoch:
                 return each
             began = min(began, each, key=_number)
@@ -214,6 +260,8 @@ class Recording:
                 self.read_at(position)
             if earlier.has_lost_piece:
                 self.lose_piece()
+            for value in earlier._values:
+                self.add_value(value)
 
     def close(self) -> tuple[str, ...]:
         """Return the recorded tags, sorted; what is added later is ignored: the response is complete."""
@@ -222,9 +270,11 @@ class Recording:
 
     def so_far(self) -> tuple[str, ...]:
         """Return the tags that are recorded by now, sorted."""
-        if not self._noted:
+        if not self._noted and not self._values:
             return ()
         tags: set[str] = set()
+        for value in tuple(self._values):
+            tags.update(value.tags)
         for whole, parts in tuple(self._noted.items()):
             tags.update((whole,) if parts is None else parts)
         return tuple(sorted(tags))

@@ -136,13 +136,23 @@ class Reporter:
         except Exception:
             self.logs.failed("telemetry_failed")
 
-    def second_cache_hit(self, alias: str, route: str, hits: int) -> None:
-        """Count values from one of Django's caches in a response; warn once of that cache on that route."""
+    def second_cache_hit(self, alias: str, route: str, hits: int, unknown: int) -> None:
+        """Count values from one of Django's caches in a response.
+
+        Of unknown ones warn once for that cache and that route.
+        """
         try:
             self.counters.event("second_cache_hit", alias, hits)
-            self.logs.second_cache_hit(alias, route)
+            if unknown:
+                self.counters.event("second_cache_unknown", alias, unknown)
+                self.logs.second_cache_unknown(alias, route)
         except Exception:
             self.logs.failed("telemetry_failed")
+
+    def second_cache_error(self, alias: str) -> None:
+        """Count and log the exception being handled, after a call of one of Django's caches."""
+        self.counters.event("second_cache_error", alias)
+        self.logs.failed("recorder_failed")
 
     def mismatched(self, route: RouteState, difference: Difference) -> None:
         """Count, keep and log that a route in shadow would have served a wrong response."""

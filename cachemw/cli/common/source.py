@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cachemw.config import Config
@@ -21,6 +21,8 @@ class Source:
     """What messages call it, such as `settings.CACHEMW`."""
     read: Callable[[], Config]
     """Returns the configuration; raises ConfigError."""
+    notes: Callable[[], Sequence[str]] = tuple
+    """Returns what `check` says of defaults that this program has added."""
 
     def __str__(self) -> str:
         return self.name

@@ -135,6 +135,9 @@ class EngineSettings(Struct, frozen=True, kw_only=True):
     show_keys: bool = False
     max_tags: int = 1000
     """Tags that the application may add to one response, those of its recorded reads included."""
+    unknown_lifetime: float = 0.0
+    """The longest lifetime of a response that is made from a value of the application's own cache of which
+    nobody knows the tags. 0: it is not stored."""
     tag_fields: frozenset[bytes] = frozenset()
     """Response headers that hold tags."""
     keeps_tag_fields: bool = False

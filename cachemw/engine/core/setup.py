@@ -133,7 +133,7 @@ def _make_route(
 
 
 def _methods(route: Route) -> frozenset[str]:
-    return frozenset(route.methods) | ({"HEAD"} if "GET" in route.methods else frozenset())
+    return frozenset({*route.methods, *(("HEAD",) if "GET" in route.methods else ())})
 
 
 def _policy(route: Route) -> Policy:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.flows.proposing import default_counts, propose
-from cachemw.engine.keeping.cutting import cut, cut_head
+from cachemw.engine.keeping.cutting import Cut, cut, cut_head
 from cachemw.engine.keeping.storing import (
     Collector,
     entries_of,
@@ -60,10 +60,10 @@ class Shadowing(Struct, kw_only=True, eq=False):
     control: CacheControl
     collector: Collector | None
     """None: the response would not be stored."""
-    proposed: Collector | None = None
-    """The same, with the proposed cookie rules."""
     pieces: tuple[Piece, ...] = ()
     """The pieces for one client in it, which are not compared."""
+    proposed: Collector | None = None
+    """The same, with the proposed cookie rules."""
 
     @property
     def max_size(self) -> int:
@@ -119,8 +119,8 @@ def start_shadowing(
         head=head,
         control=control,
         collector=collector,
-        pieces=pieces,
         proposed=_proposed_collector(fetch, head, control, tags, wall_now),
+        pieces=pieces,
     )
     return shadowing if _is_of_use(shadowing) else None
 
@@ -185,10 +185,7 @@ def shadowed(
         if parts is None:
             engine.refused(fetch.cacheable.route, "lost-piece")
             return Outcome.SHADOW_MISS
-        shadowing.head, body = parts.head, parts.body
-        for collector in (shadowing.collector, shadowing.proposed):
-            if collector is not None:
-                collector.head = parts.head
+        body = _without_pieces(shadowing, parts)
     fresh = ComparedResponse(
         status=shadowing.head.status,
         headers=_compared_headers(shadowing),
@@ -210,6 +207,15 @@ def shadowed(
     if served is None:
         return Outcome.SHADOW_MISS
     return Outcome.SHADOW_MISMATCH if difference else Outcome.SHADOW_HIT
+
+
+def _without_pieces(shadowing: Shadowing, parts: Cut) -> bytes:
+    """Go on with a response without the pieces that are for one client; return its body."""
+    shadowing.head = parts.head
+    for collector in (shadowing.collector, shadowing.proposed):
+        if collector is not None:
+            collector.head = parts.head
+    return parts.body
 
 
 def _try_proposal(

@@ -107,10 +107,8 @@ def judge_head(
     directives = fetch.cacheable.directives
     if directives is not None and directives.no_store:  # RFC 9111 §5.2.1.5
         return Refused("request")
-    if fetch.recording.has_stale_part:
-        return Refused("stale-part")
-    if fetch.recording.has_lost_piece:
-        return Refused("lost-piece")
+    if (reason := _unusable_part(fetch)) is not None:
+        return Refused(reason)
     if is_endless(head.headers):
         return Refused("event-stream")
     route = fetch.cacheable.route
@@ -131,6 +129,15 @@ def judge_head(
         authorization_sent=fetch.cacheable.authorization_sent,
         wall_now=wall_now,
     )
+
+
+def _unusable_part(fetch: Fetch) -> str | None:
+    """Return the reason why nothing is stored that is made from what the application has read."""
+    if fetch.recording.has_stale_part:
+        return "stale-part"
+    if fetch.recording.has_lost_piece:
+        return "lost-piece"
+    return "unknown-value" if fetch.lifetime_limit <= 0 else None
 
 
 def is_endless(headers: Fields) -> bool:
@@ -180,7 +187,10 @@ def refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
 
 def give_up(engine: Engine, fetch: Fetch, reason: str) -> None:
     """End a call whose response is not kept, as its reason demands."""
-    if reason in ("stale-part", "overtaken"):  # the next response is probably a good one
+    # The next response is probably a good one, unless this one was made from what is older than its call:
+    # a value in a cache of the application, which may stay there for long.
+    lasts = reason == "overtaken" and fetch.recording.oldest(fetch.position) is not fetch.position
+    if reason in ("stale-part", "overtaken") and not lasts:
         fail(engine, fetch, reason)
     else:
         refuse(engine, fetch, reason)
@@ -238,10 +248,8 @@ def refusal(collector: Collector, body: bytes, now: float) -> str | None:
         collector.fetch.cacheable.route, collector.head, body
     ):
         return "graphql-errors"
-    if collector.fetch.recording.has_stale_part:
-        return "stale-part"
-    if collector.fetch.recording.has_lost_piece:
-        return "lost-piece"
+    if (reason := _unusable_part(collector.fetch)) is not None:
+        return reason
     return "stale" if now >= collector.born + collector.lifetime.kept else None
 
 
@@ -335,7 +343,7 @@ def _entry(
     vary: Selecting,
     tags: tuple[str, ...],
 ) -> Entry:
-    lifetime, born = collector.lifetime, collector.born
+    lifetime, born = collector.lifetime.limited(collector.fetch.lifetime_limit), collector.born
     fresh_until = stale_until = stale_error_until = dies_at = born + lifetime.fresh
     # Equal times share one float object: there may be a million entries.
     if lifetime.kept != lifetime.fresh:

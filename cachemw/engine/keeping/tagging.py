@@ -42,10 +42,12 @@ def take_tags(engine: Engine, head: Head) -> tuple[Head, tuple[str, ...]]:
 
 def is_overtaken(engine: Engine, fetch: Fetch, given: tuple[str, ...]) -> bool:
     """Tell whether a purge has overtaken a response already, before its head is sent."""
-    if fetch.purges is None or fetch.purges == engine.floors.version:
+    oldest = fetch.recording.oldest(fetch.position)
+    purged = fetch.purges != engine.floors.version
+    if fetch.purges is None or not (purged or oldest is not fetch.position):
         return False
     tags = engine.row_tags.conceal(fetch.cacheable.plan.tags + given + fetch.recording.so_far())
-    return engine.floors.overtakes(fetch.recording.oldest(fetch.position), with_families(tags))
+    return engine.floors.overtakes(oldest, with_families(tags))
 
 
 def tags_of(

@@ -39,6 +39,8 @@ EventName = Literal[
     "shadow_mismatch",
     "outer_identity",
     "second_cache_hit",
+    "second_cache_unknown",
+    "second_cache_error",
 ]
 """What is counted besides the outcomes of requests. `telemetry.events` describes each one."""
 

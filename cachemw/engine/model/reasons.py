@@ -122,6 +122,7 @@ NOT_KEPT = {
     "no-lifetime": "neither the response nor the route gives a lifetime",
     "stale": "the response was stale when it arrived",
     "overtaken": "what it was made from was purged before it was sent",
+    "unknown-value": "it was made from a value of Django's cache, and nobody knows from which rows that was",
     "stale-part": "it was made from a stored response that was stale",
     "too-large": "the body is larger than the route stores",
     "length": "the length of the body is not the Content-Length, or there are several",

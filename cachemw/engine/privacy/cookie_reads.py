@@ -30,21 +30,10 @@ class CookieReads(Struct, frozen=True):
     all: bool = False
     """Whether any cookie may have been read: all were listed, or too many were asked for."""
 
-    def with_more(self, other: CookieReads) -> CookieReads:
-        """Return both together."""
-        names = self.names | other.names
-        if self.all or other.all or len(names) > MOST_NAMES or not all(map(_is_plain, names)):
-            return CookieReads(frozenset(sorted(filter(_is_plain, names))[:MOST_NAMES]), all=True)
-        return CookieReads(names)
-
     def spelt(self) -> tuple[str, ...]:
         """Return the names, for people; `*` stands for all cookies."""
         names = tuple(sorted(self.names))
         return (*names, "*") if self.all else names
-
-    def touches(self, names: set[str]) -> bool:
-        """Tell whether a cookie of this name, in any of its spellings, may have been read."""
-        return self.all or not names.isdisjoint(self.names)
 
 
 NONE_READ: Final = CookieReads()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Protocol
 
 from msgspec import Struct
@@ -29,6 +30,10 @@ class RecordingPort(Protocol):
     has_lost_piece: bool
     """Whether there is a piece for one client in the response that cannot be cut out (I1)."""
 
+    @property
+    def has_unknown_value(self) -> bool:
+        """Whether it has used a value of a cache of its own, and nobody knows what that was made from."""
+
     def cookies_read(self) -> CookieReads | None:
         """Return the cookies that it has read by now; None: nobody watches."""
 
@@ -51,6 +56,7 @@ class RecordingPort(Protocol):
 class _Nothing:
     """The recording of a call that nobody records."""
 
+    has_unknown_value = False
     has_stale_part = False
     has_lost_piece = False
 
@@ -115,14 +121,21 @@ class Fetch(Struct, kw_only=True, eq=False):
     """In shadow: what would have been served."""
     would_refresh: bool = False
     """In shadow: whether that is stale, and would have been refreshed in the background."""
-    proposed: Proposed | None = None
-    """In shadow: the same with the route's proposed cookie rules, if it has some."""
     recording: RecordingPort = NOTHING_RECORDED
     """What is known of what the application does for the response."""
+    proposed: Proposed | None = None
+    """In shadow: the same with the route's proposed cookie rules, if it has some."""
     purges: int | None = None
     """The version of the floors before the application was called."""
     opens_holes: bool = False
     """Whether the application may put pieces for one client into the response."""
+    unknown_lifetime: float = inf
+    """The longest lifetime, in seconds, of what is made from values that nobody knows; 0: do not store."""
+
+    @property
+    def lifetime_limit(self) -> float:
+        """The longest lifetime in seconds, because of what the application has read; 0: do not store."""
+        return self.unknown_lifetime if self.recording.has_unknown_value else inf
 
     @property
     def may_ask_again(self) -> bool:

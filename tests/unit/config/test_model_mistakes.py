@@ -116,6 +116,17 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
             " them"
         ],
     ),
+    "keys in Django's cache": (
+        '[recording]\nignore_cached = ["throttle_*", "**", ""]\nunknown_cached = "shorter"\nunknown_ttl = 0',
+        [
+            'recording.ignore_cached[1]: "**" is every key: write `unknown_cached = "keep"` to ask for none',
+            "recording.ignore_cached[2]: expected a key in Django's cache, or a pattern such as"
+            ' "throttle_*", got an empty string',
+            'recording.unknown_cached: expected "refuse", "shorten" or "keep", got "shorter", did you mean'
+            ' "shorten"?',
+            "recording.unknown_ttl: expected a duration above zero, got 0",
+        ],
+    ),
     "a function twice": (
         '[recording]\npure_functions = ["a", "a"]',
         ['recording.pure_functions[1]: "a" is listed twice'],

@@ -256,6 +256,26 @@ def test_what_middleware_outside_reads_counts_as_all() -> None:
         assert site.get("/p", {"Cookie": "_ga=2"}).hit
 
 
+def inner_writer(get_response: Any) -> Any:
+    """Be a middleware that changes a header before anybody has read one."""
+
+    def answer(request: Any) -> Any:
+        request.META["HTTP_X_TENANT"] = "a"
+        return get_response(request)
+
+    return answer
+
+
+def test_headers_are_read_as_late_as_without_the_cache() -> None:
+    # Guard: `ReadHeaders._store` is made at the first use.
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(f"{request.headers['X-Tenant']} {'x-tenant' in request.headers}")
+
+    with open_site({"/p": view}, middleware=[CACHE, f"{__name__}.inner_writer"]) as site:
+        assert site.get("/p").body == b"a True"
+        assert site.get("/p", {"Cookie": "x=1"}).hit
+
+
 def test_the_log_warns_once_of_each_name(caplog: pytest.LogCaptureFixture) -> None:
     with open_site({"/p": themed}) as site:
         for name in ("dark", "blue"):

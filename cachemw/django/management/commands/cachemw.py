@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from cachemw.cli import Source, main
-from cachemw.django.registry import get_config
+from cachemw.django.registry import default_notes, get_config
 
 __all__ = ["Command"]
 
@@ -56,7 +56,9 @@ class Command(BaseCommand):
 
 def _run(arguments: Sequence[str], program: str) -> NoReturn:
     try:
-        main(arguments, program=program, source=Source("settings.CACHEMW", get_config))
+        main(
+            arguments, program=program, source=Source("settings.CACHEMW", get_config, default_notes)
+        )
     except ImproperlyConfigured as error:
         sys.exit(f"cachemw: {error}")
 

@@ -13,7 +13,8 @@ from django.db import connection, connections
 from django.db.models import Count, F, Q
 
 from cachemw.django.recording import schema as schemas
-from cachemw.recording import carried, declared
+from cachemw.recording import declared
+from cachemw.recording.thread_context import carry_into_threads
 from tests.unit.django.conftest import models, recorded
 
 pytestmark = pytest.mark.usefixtures("goods")
@@ -126,7 +127,7 @@ def test_the_asynchronous_orm_is_recorded() -> None:
 
 
 def test_a_thread_is_recorded_over_its_own_connection() -> None:
-    carried.carry_into_threads()
+    carry_into_threads()
 
     def read() -> None:
         models().Product.objects.get(pk=1)

@@ -50,12 +50,14 @@ def test_how_tags_are_spelt_stays_as_it_is() -> None:
 
 
 def test_all_stays_all_whatever_is_added() -> None:
-    theme, every = CookieReads(frozenset({"theme"})), CookieReads(all=True)
-    for reads in (every.with_more(theme), theme.with_more(every)):
-        assert reads == CookieReads(frozenset({"theme"}), all=True)
-        assert reads.touches({"x"})
-    assert theme.touches({"x", "theme"})
-    assert not theme.touches({"x"})
+    learned = LearnedReads()
+    learned.add(CookieReads(frozenset({"theme"})))
+    assert learned.touches({"x", "theme"})
+    assert not learned.touches({"x"})
+    learned.add(CookieReads(all=True))
+    learned.add(CookieReads(frozenset({"lang"})))
+    assert learned.reads == CookieReads(frozenset({"theme", "lang"}), all=True)
+    assert learned.touches({"x"})
 
 
 def test_without_a_tag_nobody_watched() -> None:
@@ -70,22 +72,20 @@ def test_tags_of_two_calls_count_together() -> None:
 
 def test_too_many_names_count_as_all() -> None:
     """I4. Guard: MOST_NAMES."""
-    reads = NONE_READ
+    learned = LearnedReads()
     for number in range(MOST_NAMES):
-        reads = reads.with_more(CookieReads(frozenset({f"poll_{number}"})))
-    assert (len(reads.names), reads.all) == (MOST_NAMES, False)
-    reads = reads.with_more(CookieReads(frozenset({"one_more"})))
-    assert (len(reads.names), reads.all) == (MOST_NAMES, True)
-    assert reads.touches({"anything"})
+        assert learned.add(CookieReads(frozenset({f"poll_{number}"}))) == (f"poll_{number}",)
+    assert (len(learned.reads.names), learned.reads.all) == (MOST_NAMES, False)
+    assert learned.add(CookieReads(frozenset({"one_more"}))) == ("*",)
+    assert (len(learned.reads.names), learned.reads.all) == (MOST_NAMES, True)
+    assert learned.touches({"anything"})
 
 
 @pytest.mark.parametrize("name", ["", "a b", "(none)", "(all)", "é", "x" * 65, "a,b", "*", "a%"])
 def test_a_name_that_no_tag_can_hold_counts_as_all(name: str) -> None:
-    reads = NONE_READ.with_more(CookieReads(frozenset({name, "theme"})))
-    assert reads == CookieReads(frozenset({"theme"}), all=True)
     learned = LearnedReads()
     assert learned.add(CookieReads(frozenset({name, "theme"}))) == ("theme", "*")
-    assert learned.reads == reads
+    assert learned.reads == CookieReads(frozenset({"theme"}), all=True)
 
 
 def test_what_is_new_is_said_once() -> None:

@@ -98,6 +98,16 @@ def test_flags_are_set_through_the_settings_too(
     assert line.split("│")[2:5] == [" on         ", " off  ", " off       "]
 
 
+def test_check_says_what_is_personal_by_default_and_how_to_take_it_back(manage: Manage) -> None:
+    route = {"name": "p", "path": "/p", "ttl": "1s"}
+    reading = {"name": "q", "path": "/q", "ttl": "1s", "cookies": []}
+    note = "By default, a request with sessionid bypasses on p."
+    said = manage("cachemw", "check", setting=config(routes=[route, reading])).stdout
+    assert note in " ".join(said.split())
+    taken_back = config(routes=[route, reading], personal_cookies=[])
+    assert "By default" not in manage("cachemw", "check", setting=taken_back).stdout
+
+
 @pytest.mark.thorough
 def test_a_file_that_the_command_line_names_wins(manage: Manage, tmp_path: Path) -> None:
     """Fails when `chosen` asks the settings first."""

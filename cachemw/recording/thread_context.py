@@ -1,4 +1,8 @@
-"""Recordings in plain threads: a thread uses the recording of the code that starts it."""
+"""Threads that a request starts, and the recording of its response.
+
+Tasks, `asyncio.to_thread`, AnyIO's threads and `sync_to_async` copy the context by themselves, and with it
+the recording. Plain threads and thread pools do not.
+"""
 
 from __future__ import annotations
 
