@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import django
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import get_token
 from django.urls import path
 
-from bench.constants import BODY, ROUTES, STATUS, TEXT_HEADERS, config
+from bench.constants import BODY, ROUTES, STATUS, TEXT_HEADERS, config, routes
 
-__all__ = ["OURS", "OWN", "STOCK", "Constant", "configure", "handler", "urlpatterns"]
+__all__ = ["OURS", "OWN", "STOCK", "Constant", "configure", "handler", "page", "urlpatterns"]
 
 OURS = ["cachemw.django.CacheMiddleware"]
 OWN = [
@@ -44,7 +46,30 @@ def _view(request: HttpRequest, number: int) -> HttpResponse:
     return _response()
 
 
-urlpatterns = [path(f"{name}/<int:number>", _view) for name in ROUTES]
+def _page(request: HttpRequest, forms: int) -> HttpResponse:
+    """Return a page of 8 KiB with so many forms."""
+    view_calls.append(request.path)
+    return HttpResponse(
+        "x" * 8192 + "".join(f"<i value={get_token(request)}>" for _ in range(forms))
+    )
+
+
+urlpatterns = [
+    *(path(f"{name}/<int:number>", _view) for name in ROUTES),
+    path("pages/<int:forms>", _page),
+]
+PAGES = {"name": "pages", "path": "/pages/{forms}", "ttl": "10h", "cookies": []}
+
+
+def page(app: Any, forms: int) -> Any:
+    """Return a WSGI application that asks for a page with so many forms, as a client with a cookie."""
+
+    def ask(environ: dict[str, Any], start_response: Any) -> Any:
+        environ["PATH_INFO"] = environ["RAW_URI"] = f"/pages/{forms}"
+        environ["HTTP_COOKIE"] = f"_ga=GA1.1.1; csrftoken={'a' * 32}"
+        return app(environ, start_response)
+
+    return ask
 
 
 class Constant:
@@ -77,7 +102,7 @@ def configure() -> None:
         CACHES={"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}},
         CACHE_MIDDLEWARE_SECONDS=36000,
         LOGGING_CONFIG=None,
-        CACHEMW=config(),
+        CACHEMW=config(routes=[*routes(), PAGES]),
     )
     django.setup()
 

@@ -23,6 +23,7 @@ __all__ = ["django_hits"]
 AGAINST_OWN = 0.4
 AGAINST_CONSTANT = 1.25
 WRAPPED = 15.0
+WITH_FORMS = 3.0
 
 
 def _sites() -> dict[str, Any]:
@@ -35,6 +36,9 @@ def _sites() -> dict[str, Any]:
         "own": make([first, *django_calls.STOCK, last]),
         "ours alone": make(django_calls.OURS),
         "own alone": make(django_calls.OWN),
+        "page": django_calls.page(make([*django_calls.OURS, *django_calls.STOCK]), 0),
+        "form": django_calls.page(make([*django_calls.OURS, *django_calls.STOCK]), 1),
+        "forms": django_calls.page(make([*django_calls.OURS, *django_calls.STOCK]), 10),
         "wrapped": CacheMiddleware(make(django_calls.STOCK), Cache.from_dict(config())),
     }
     for app in cached.values():
@@ -90,6 +94,14 @@ def django_hits(effort: Effort) -> Iterator[Row]:
         unit=" x",
         beside=f"{micro['ours']}, constant {micro['constant']}",
     )
+    for subject, name in (("form", "a form"), ("forms", "ten forms")):
+        yield at_most(
+            f"Django hit of a page with {name}, compared with the same page without",
+            ratio(times[subject], times["page"]),
+            WITH_FORMS,
+            unit=" x",
+            beside=f"{micro[subject]}, without {micro['page']}",
+        )
     yield at_most(
         "hit of the same site wrapped in cachemw.wsgi",
         ratio(times["wrapped"], times["bare"]),

@@ -16,7 +16,9 @@ from cachemw.errors import (
     TagError,
 )
 from cachemw.invalidation.purges import PurgeResult
-from cachemw.recording.context import depends_on, tag, tagged, unrecorded
+from cachemw.recording.context import unrecorded
+from cachemw.recording.declared import depends_on, tag, tagged
+from cachemw.recording.pieces import hole
 
 __all__ = [
     "Cache",
@@ -33,6 +35,7 @@ __all__ = [
     "TagError",
     "__version__",
     "depends_on",
+    "hole",
     "tag",
     "tagged",
     "unrecorded",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 from cachemw.config import Config, config_from, load_config
+from cachemw.extensions.hole_functions import Render
 from cachemw.extensions.identity import Identify
 from cachemw.introspection.explain import Explanation, explain
 from cachemw.introspection.stored_entries import PATIENCE, Inspection, Preview
@@ -54,9 +55,10 @@ class Cache:
         config: Config,
         *,
         identities: Mapping[str, Identify] | None = None,
+        holes: Mapping[str, Render] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._core = build(config, identities or {}, clock or SystemClock())
+        self._core = build(config, identities or {}, holes or {}, clock or SystemClock())
         self._inspection = Inspection(self._core)
         _living.add(self)
         for listener in on_made:

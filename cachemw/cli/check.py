@@ -28,9 +28,10 @@ from cachemw.config.checks.warnings import (
 )
 from cachemw.config.rollout_plan import RolloutPlan, gated_flags, load_plan, uncovered
 from cachemw.connections.nodes import Nodes
-from cachemw.engine.core.setup import make_routes
+from cachemw.engine.core.setup import check_tag_headers, make_routes
 from cachemw.errors import ConfigError, Problem
 from cachemw.extensions.graphql import resolve_languages
+from cachemw.extensions.hole_functions import resolve_holes
 from cachemw.extensions.identity import resolve_identities
 from cachemw.rollout.flags.files import read_flags
 from cachemw.rollout.flags.flags import ConfiguredFlags, Flags
@@ -108,6 +109,8 @@ def _check_imports(config: Config, source: str) -> None:
     try:
         resolve_identities(config, given)
         resolve_languages(config)
+        resolve_holes(config, {})
+        check_tag_headers(config)
     except ConfigError as error:
         raise ConfigError(list(error.problems), source) from error
 
@@ -248,6 +251,6 @@ def _route_document(route: Route, state: str) -> dict[str, Any]:
     names = (
         "name path mount risk kind ttl negative_ttl stale_while_revalidate stale_if_error methods"
         " query ignore_query vary cookies ignore_cookies personal_cookies keyed_cookies drop_set_cookie"
-        " identity tags max_size"
+        " identity tags invalidates max_size"
     )
     return {name: getattr(route, name) for name in names.split()} | {"state": state}

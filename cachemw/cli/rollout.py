@@ -277,7 +277,7 @@ def _lines(state: State, plan: RolloutPlan) -> list[str]:
         lines.append(f"{state.reason[0].upper()}{state.reason[1:]}.")
     if state.refused:
         lines.append(
-            f"Kept in shadow, because their answers would have been wrong: {', '.join(state.refused)}."
+            f"Kept in shadow, because their answers would have done harm: {', '.join(state.refused)}."
         )
     return lines
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -16,10 +16,10 @@ from cachemw.cli.common.printing import echo_json, make_table, make_text, open_c
 from cachemw.cli.common.redis_access import redis_settings, reporting_redis_errors
 from cachemw.config import Config
 from cachemw.connections.nodes import Nodes
-from cachemw.engine.model.outcomes import Outcome
 from cachemw.telemetry import fleet
 from cachemw.telemetry.events import FAMILIES, GAUGES
 from cachemw.telemetry.fleet import FleetStats
+from cachemw.telemetry.shadow_report import shadow_lines
 from cachemw.telemetry.stats import Stats
 
 __all__ = ["stats"]
@@ -30,11 +30,9 @@ _WITHOUT_REDIS = (
 )
 _WATCH_SECONDS = 1.0
 """Seconds between two reads with `--watch`; processes report once a second."""
-_SHADOW_ANSWERS = (Outcome.SHADOW_MISMATCH, Outcome.SHADOW_HIT)
 _TIERS = ("memory", "shared", "flight", "origin")
 _OUTCOMES = ["requests", "failed", "hit rate", *FAMILIES]
 _TIMES = [*_TIERS, "saved", "p50", "p95", "p99"]
-_SHOWN_PLACES = 3
 """Places of wrong answers shown for a route; `--json` has all of them."""
 _ONE_TABLE_WIDTH = 150
 """Columns of a terminal that one table needs; a narrower terminal gets several tables."""
@@ -117,46 +115,6 @@ def _as_document(found: FleetStats) -> dict[str, Any]:
     return {"stats": total, "processes": processes, "unreadable": found.unreadable}
 
 
-def _shadow_savings(total: Stats) -> list[str]:
-    """Return a line for each route in shadow: how much it would have answered, and saved."""
-    lines = []
-    for name, counts in sorted(total.requests.items()):
-        answered = sum(counts.get(outcome.label, 0) for outcome in _SHADOW_ANSWERS)
-        requests = answered + counts.get(Outcome.SHADOW_MISS.label, 0)
-        if requests:
-            times = total.durations.get(name, {})
-            saved = sum(times[o.label].seconds for o in _SHADOW_ANSWERS if o.label in times)
-            lines.append(
-                f"In shadow, route {name} would have answered {answered} of {requests} requests"
-                f" ({answered / requests:.0%}) and saved the application {saved:.3g} s."
-            )
-    return lines
-
-
-def _shadow_mistakes(total: Stats) -> list[str]:
-    """Return a line for each route in shadow that would have given wrong answers."""
-    lines = []
-    for name, counts in sorted(total.requests.items()):
-        wrong, right = (counts.get(o.label, 0) for o in _SHADOW_ANSWERS)
-        if wrong:
-            places = _format_places(total.differences.get(name, {}))
-            lines.append(
-                f"In shadow, route {name} would have given {wrong} wrong answers in {wrong + right}"
-                f"{places}."
-            )
-    return lines
-
-
-def _format_places(differences: Mapping[str, int]) -> str:
-    """Return where most answers differed, most frequent first."""
-    places = Counter(differences).most_common()
-    if not places:
-        return ""
-    listed = ", ".join(f"{place} ({count})" for place, count in places[:_SHOWN_PLACES])
-    more = f", and {len(places) - _SHOWN_PLACES} more places" if len(places) > _SHOWN_PLACES else ""
-    return f": {listed}{more}"
-
-
 def _not_stored(total: Stats) -> list[str]:
     """Return a line for each route: why answers were not stored."""
     return [
@@ -173,7 +131,7 @@ def _make_report(config: Config, found: FleetStats, width: int) -> RenderableTyp
     lines = [f"Namespace {config.namespace}: {live} {plural} in the last ten seconds."]
     if found.unreadable:
         lines.append(f"Not counted: {found.unreadable} that run another release of cachemw.")
-    lines += _shadow_savings(total) + _shadow_mistakes(total)
+    lines += shadow_lines(total, config)
     if not live:
         return make_text(*lines)
     is_wide = width >= _ONE_TABLE_WIDTH

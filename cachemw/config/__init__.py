@@ -25,6 +25,7 @@ from cachemw.config.model import (
     LogSettings,
     MemorySettings,
 )
+from cachemw.config.recording_settings import RecordingSettings
 from cachemw.config.redis_settings import RedisSettings
 from cachemw.config.route import Kind, Route
 from cachemw.config.sources import config_from, config_from_django, load_config
@@ -39,6 +40,7 @@ __all__ = [
     "Kind",
     "LogSettings",
     "MemorySettings",
+    "RecordingSettings",
     "RedisSettings",
     "Route",
     "Segment",

@@ -249,6 +249,16 @@ class Config(Settings):
         factory=dict,
         help="For a tag, the tags that it is built from. A purge of one of those purges the tag too.",
     )
+    forms: Setting[bool, bool] = option(
+        v.boolean,
+        default=True,
+        help="Whether pages with CSRF tokens are stored without them, and filled for each client.",
+    )
+    holes: Setting[Mapping[str, str], dict[str, str]] = option(
+        mapping_of(v.FUNCTION, check=v.KEY),
+        factory=dict,
+        help='For a hole, by its name, the function that fills it, such as "module:function".',
+    )
     kinds: Setting[Mapping[str, Kind | RawTable], dict[str, Kind]] = option(
         mapping_of(table(Kind), check=v.KEY),
         factory=dict,
@@ -384,6 +394,21 @@ class Config(Settings):
     def __post_init__(self) -> None:
         Settings.__post_init__(self)  # super() cannot be used: slots make a second class
         object.__setattr__(self, "routes", self.resolved_routes())
+
+    def proposed_personal(self, route: Route) -> tuple[str, ...]:
+        """Return the `personal_cookies` that a route might have instead of its own; empty: none.
+
+        They are the top level's, or those of a route that has some, or else what frameworks call the cookie
+        of a session. Shadow tries them.
+        """
+        own = set(route.personal_cookies or ())
+        if route.identity is not None or (own and not self.personal_cookies):
+            return ()
+        keyed = {*(route.cookies or ()), *route.keyed_cookies}
+        others = (each.personal_cookies for each in self.routes if each.personal_cookies)
+        names = self.personal_cookies or next(others, cookie_names.SESSIONS)
+        proposed = tuple(name for name in names if name not in keyed)
+        return () if set(proposed) == own else proposed
 
     def resolved_routes(self) -> tuple[Route, ...]:
         """Return the routes, each with missing options filled in: see `route.filled`."""

@@ -8,7 +8,7 @@ from cachemw.config.checks import rules
 from cachemw.config.syntax import function_names, table_names
 from cachemw.config.syntax import values as v
 from cachemw.config.syntax.decode import Rule, Setting, Settings, option, settings
-from cachemw.config.syntax.raw_types import Names
+from cachemw.config.syntax.raw_types import Duration, Names
 
 __all__ = ["RecordingSettings"]
 
@@ -31,6 +31,26 @@ class RecordingSettings(Settings):
         table_names.TABLES,
         default=(),
         help="Tables of sessions and tokens that are recorded all the same.",
+    )
+    ignore_cached: Setting[Names, tuple[str, ...]] = option(
+        table_names.IGNORED_KEYS,
+        default=(),
+        help="Keys in Django's cache that no answer is made from, such as counters, besides sessions.",
+    )
+    drop_cached: Setting[Names, tuple[str, ...]] = option(
+        table_names.CACHED_KEYS,
+        default=(),
+        help="Keys in Django's cache whose values are removed, and made anew, when their rows were written.",
+    )
+    unknown_cached: Setting[str, str] = option(
+        v.choice("refuse", "shorten", "keep"),
+        default="refuse",
+        help="What becomes of an answer made from a value of Django's cache whose rows are not known.",
+    )
+    unknown_ttl: Setting[Duration, float] = option(
+        v.positive_duration,
+        default="10s",
+        help='Maximum lifetime of such an answer with `unknown_cached = "shorten"`.',
     )
     threads: Setting[bool, bool] = option(
         v.boolean,

@@ -189,8 +189,15 @@ class Route(Settings):
         default=False,
         help="Whether users whom outer middleware has let in all get the same. If not, they bypass.",
     )
+    csp_nonce: Setting[bool, bool] = option(
+        v.boolean,
+        default=False,
+        help="Whether each client gets a nonce of its own. If not, pages with a nonce are not stored.",
+    )
     tags: Setting[Names, tuple[str, ...]] = option(
-        v.TAGS, default=(), help="Tags of the answer, such as `product:{id}`, to purge it by."
+        v.TAGS,
+        default=(),
+        help="Tags to purge the answer by, such as `product:{id}` or `comments:{query.page}`.",
     )
     volatile: Setting[Names, tuple[str, ...]] = option(
         v.VOLATILE,
@@ -250,8 +257,8 @@ class Route(Settings):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(("query", "ignore_query"), rules.one_query_rule),
-        Rule(("path", "tags"), rules.tag_parameters("tags")),
-        Rule(("path", "invalidates"), rules.tag_parameters("invalidates")),
+        Rule((*rules.KEYED, "tags"), rules.tag_parameters("tags")),
+        Rule((*rules.KEYED, "invalidates"), rules.tag_parameters("invalidates")),
         Rule(("identity", "same_for_all_users"), rules.one_answer_for_users),
         Rule(("ttl", "kind", "methods"), rules.some_ttl),
         Rule(("methods", "invalidates"), rules.some_purpose),

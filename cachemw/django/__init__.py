@@ -20,6 +20,7 @@ Reading order:
 - `apps`: the application for INSTALLED_APPS.
 - `models`: the model without a table that carries the admin's permissions.
 - `migrations`: the migration that makes those permissions.
+- `templatetags`: the tag `hole`.
 - `management`: the command `manage.py cachemw`.
 - `admin`: the page in the admin.
 """

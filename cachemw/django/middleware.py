@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
@@ -10,12 +11,18 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from cachemw.cache import Cache
-from cachemw.django.read_cookies import rewrite
 from cachemw.django.recording.early_reads import take_early_recording
 from cachemw.django.refreshes import start_refresh
 from cachemw.django.registry import get_cache
-from cachemw.django.response_relay import ResponseRelay, response_of
-from cachemw.django.translate import make_response, outer_of_request, read_body, seen_of, set_host
+from cachemw.django.response_relay import ResponseRelay
+from cachemw.django.translate import (
+    make_response,
+    outer_of_request,
+    read_body,
+    response_of,
+    seen_of,
+    set_host,
+)
 from cachemw.frontdoor.exchange import Exchange
 from cachemw.frontdoor.pipeline import Arrival, CacheReply, Pipeline
 from cachemw.frontdoor.wsgi_environ import EnvironReader
@@ -115,9 +122,8 @@ class CacheMiddleware:
         arrival = self._from_memory(request)
         if isinstance(arrival, HttpResponseBase):
             return arrival
-        decision = None
-        if arrival is not None:
-            decision = self._pipeline.decide(arrival, lambda limit: read_body(request, limit))
+        read = partial(read_body, request)
+        decision = None if arrival is None else self._pipeline.decide(arrival, read)
         if isinstance(decision, Exchange):
             return self._forward(request, decision)
         response = None if decision is None else self._reply(request, decision)
@@ -131,7 +137,7 @@ class CacheMiddleware:
     def _forward(self, request: HttpRequest, exchange: Exchange) -> HttpResponseBase:
         relay = ResponseRelay(exchange)
         try:
-            if not rewrite(request, relay, exchange):
+            if not relay.rewrite(request):
                 return self._call(request)
             while True:
                 try:
@@ -160,9 +166,7 @@ class CacheMiddleware:
         async def aread_body(limit: int) -> Content:
             return read_body(request, limit)  # Django has the whole body under ASGI
 
-        decision = None
-        if arrival is not None:
-            decision = await self._pipeline.adecide(arrival, aread_body)
+        decision = None if arrival is None else await self._pipeline.adecide(arrival, aread_body)
         if isinstance(decision, Exchange):
             return await self._aforward(request, decision)
         response = None if decision is None else self._reply(request, decision)
@@ -176,7 +180,7 @@ class CacheMiddleware:
     async def _aforward(self, request: HttpRequest, exchange: Exchange) -> HttpResponseBase:
         relay = ResponseRelay(exchange)
         try:
-            if not rewrite(request, relay, exchange):
+            if not relay.rewrite(request):
                 return await self._acall(request)
             while True:
                 try:

@@ -19,33 +19,30 @@ from django.http import HttpRequest
 from django.http.request import HttpHeaders
 from django.utils.functional import cached_property
 
-from cachemw.django.response_relay import ResponseRelay
 from cachemw.engine.privacy.cookie_reads import CookieReads, LearnedReads
-from cachemw.frontdoor.exchange import Exchange
+from cachemw.recording.context import Recording
 
-__all__ = ["ReadCookies", "rewrite"]
+__all__ = ["ReadCookies", "was_read", "watch"]
 
 _OURS = "cachemw.django."
 _DJANGOS = "django."
 
 
-def rewrite(request: HttpRequest, relay: ResponseRelay, exchange: Exchange) -> bool:
-    """Change a request into what the application may see. False: nothing may be stored for it."""
-    # Kept by Django since somebody outside of the cache has read it.
-    was_read = "COOKIES" in request.__dict__ and exchange.watches_cookies and _has_others_outside()
-    if not relay.rewrite(request):
-        return False
-    if exchange.watches_cookies:
-        try:
-            noting = ReadCookies(request.COOKIES, unless=(settings.CSRF_COOKIE_NAME,))
-            if was_read:
-                noting.note_all()
-            exchange.watch_cookies(lambda: noting.reads)
-            request.COOKIES = noting
-            request.headers = ReadHeaders(request.META, noting)
-        except Exception:  # on an internal error, bypass the cache (I3)
-            exchange.give_up("rewrite_failed")
-    return True
+def was_read(request: HttpRequest) -> bool:
+    """Tell whether middleware outside of the cache, and not Django's, may have read the cookies."""
+    return (
+        "COOKIES" in request.__dict__ and _has_others_outside()
+    )  # Django keeps what it has parsed
+
+
+def watch(request: HttpRequest, recording: Recording, *, read_before: bool) -> None:
+    """Make a request tell the recording which of its cookies the application reads."""
+    noting = ReadCookies(request.COOKIES, unless=(settings.CSRF_COOKIE_NAME,))
+    if read_before:
+        noting.note_all()
+    recording.cookies_read = lambda: noting.reads
+    request.COOKIES = noting
+    request.headers = ReadHeaders(request.META, noting)
 
 
 def _has_others_outside() -> bool:

@@ -8,26 +8,21 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from cachemw.django.read_cookies import was_read, watch
 from cachemw.django.recording.early_reads import take_early_recording
 from cachemw.django.translate import (
     apply_answer,
     head_of,
-    make_response,
+    response_of,
     rewrite_request,
     stood_in,
 )
 from cachemw.frontdoor.exchange import Exchange
-from cachemw.http.messages import Answer
 
-__all__ = ["ResponseRelay", "response_of"]
-
-
-def response_of(answer: Answer) -> HttpResponse:
-    """Make the response of an answer that is all the cache's own."""
-    return make_response(answer.status, answer.headers, answer.body or b"")
+__all__ = ["ResponseRelay"]
 
 
 class ResponseRelay:
@@ -50,12 +45,15 @@ class ResponseRelay:
 
     def rewrite(self, request: HttpRequest) -> bool:
         """Change a request into what the application may see. False: nothing may be stored for it."""
-        exchange = self._exchange
+        exchange, recording = self._exchange, self._exchange.watching
         try:
+            read_before = recording is not None and was_read(request)
             if exchange.may_ask_again:
                 self._original = dict(request.__dict__), dict(request.META)
             if exchange.rewrite is not None:
                 rewrite_request(request, exchange.rewrite)
+            if recording is not None:
+                watch(request, recording, read_before=read_before)
         except Exception:
             exchange.give_up("rewrite_failed")
             return False

@@ -24,6 +24,7 @@ __all__ = [
     "make_response",
     "outer_of_request",
     "read_body",
+    "response_of",
     "rewrite_request",
     "seen_of",
     "set_host",
@@ -137,6 +138,20 @@ def make_response(status: int, headers: list[tuple[bytes, bytes]], body: bytes) 
     return response
 
 
+def response_of(answer: Answer) -> HttpResponse:
+    """Return the response of an answer that is all the cache's own.
+
+    Django's mapping of headers holds one Set-Cookie only, so it keeps cookies apart.
+    """
+    headers = [pair for pair in answer.headers if pair[0] != b"set-cookie"]
+    own = make_response(answer.status, headers, answer.body or b"")
+    if len(headers) < len(answer.headers):
+        for name, value in answer.headers:
+            if name == b"set-cookie":
+                own.cookies.load(value.decode("latin-1"))
+    return own
+
+
 def _keep_cookies(response: HttpResponseBase, answer: Answer) -> None:
     """Remove the cookies from a response that its answer does not set."""
     cookies = response.cookies
@@ -171,15 +186,14 @@ _NAMES = {
 
 
 def stood_in(response: HttpResponseBase, answer: Answer) -> HttpResponse:
-    """Return an answer that is sent instead of a response, with the latter's cookies and clean-up.
+    """Return an answer that is sent instead of a response, with the latter's clean-up.
 
     The clean-up moves, because closing both would send `request_finished` twice.
     """
-    headers = [pair for pair in answer.headers if pair[0] != b"set-cookie"]
-    own = make_response(answer.status, headers, answer.body or b"")
-    if len(headers) < len(answer.headers):
-        _keep_cookies(response, answer)
-        own.cookies = response.cookies  # Django's mapping of headers holds one Set-Cookie only
+    own = response_of(answer)
+    for name in own.cookies.keys() & response.cookies.keys():
+        if own.cookies[name].OutputString() == response.cookies[name].OutputString():
+            own.cookies[name] = response.cookies[name]  # with attributes that `load` does not know
     own._resource_closers.extend(response._resource_closers)  # type: ignore[attr-defined]
     return own
 

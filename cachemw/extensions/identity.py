@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from typing import Any
 
 from cachemw.config import Config
 from cachemw.engine.model.routes import Identify
 from cachemw.errors import ConfigError, Problem
 
-__all__ = ["Identify", "resolve_identities"]
+__all__ = ["Identify", "import_function", "resolve_identities"]
 
 
 def resolve_identities(config: Config, registered: Mapping[str, Identify]) -> dict[str, Identify]:
@@ -24,7 +25,7 @@ def resolve_identities(config: Config, registered: Mapping[str, Identify]) -> di
         if route.identity is None or route.identity in found:
             continue
         try:
-            found[route.identity] = registered.get(route.identity) or _import(route.identity)
+            found[route.identity] = registered.get(route.identity) or _imported(route.identity)
         except (ImportError, AttributeError, ValueError) as error:
             problems.append(Problem(f"routes[{index}].identity", f"{route.identity!r}: {error}"))
         except Exception as error:  # of the module, while it is imported
@@ -35,11 +36,17 @@ def resolve_identities(config: Config, registered: Mapping[str, Identify]) -> di
     return found
 
 
-def _import(name: str) -> Identify:
-    module, colon, attribute = name.partition(":")
-    if not colon:
+def _imported(name: str) -> Identify:
+    if ":" not in name:
         raise ValueError("no function of that name was given to Cache(identities=…)")
-    function: Identify = getattr(importlib.import_module(module), attribute)
+    function: Identify = import_function(name)
+    return function
+
+
+def import_function(name: str) -> Any:
+    """Return the function `module:function`. Raises what the import raises, and ValueError."""
+    module, _, attribute = name.partition(":")
+    function = getattr(importlib.import_module(module), attribute)
     if not callable(function):
         raise ValueError("is not callable")
     return function

@@ -4,6 +4,7 @@ Reading order:
 
 - `pipeline`: the procedure for one request, the same for every front door.
 - `exchange`: one call of the application, whose response may be stored.
+- `recorded`: which calls are recorded, and what for.
 - `request_body`: reading a request's body, and giving it to the application once more.
 - `asgi_scope`, `asgi_relay`, `lifespan`: translation of ASGI, for `cachemw.asgi`.
 - `wsgi_environ`, `wsgi_relay`: translation of WSGI, for `cachemw.wsgi` and Django.

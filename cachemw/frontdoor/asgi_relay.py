@@ -38,6 +38,7 @@ class AsgiRelay:
         "_dropped",
         "_exchange",
         "_fields",
+        "_gathered",
         "_held",
         "_replaced",
         "_send",
@@ -52,6 +53,8 @@ class AsgiRelay:
         """The start of the response, until it is decided on."""
         self._fields = _NO_FIELDS
         """The headers of the message that is held."""
+        self._gathered = b""
+        """What came of a body that is needed as a whole."""
         self._sent = False
         self._replaced = False
         """Whether another answer went out; what the application still sends is dropped."""
@@ -79,7 +82,7 @@ class AsgiRelay:
                     raise
             if self._dropped >= 0:
                 self._dropped = -1
-                with span_origin(exchange.template):
+                with span_origin(exchange.template), exchange.recording:
                     await self._app(original, _after_empty_body(receive), self.relay)
         except Exception:
             answer = exchange.fail(sent=self._sent)
@@ -149,7 +152,7 @@ class AsgiRelay:
         self._held = message
         endless = is_endless(self._fields)
         one_piece = b"content-length" in self._fields and not message.get("trailers")
-        if endless or not (self._exchange.may_store and one_piece):
+        if endless or not ((self._exchange.may_store and one_piece) or self._exchange.gathers):
             await self._flush()
             if endless and self._dropped >= 0:  # its first piece may be a long time off
                 raise ConnectionResetError(_ASKED_AGAIN)
@@ -184,6 +187,12 @@ class AsgiRelay:
         chunk = message.get("body", b"")
         more = message.get("more_body", False)
         if self._held is not None:
+            if limit := exchange.gathers:
+                self._gathered += chunk
+                if more and len(self._gathered) <= limit:
+                    return
+                chunk = self._gathered
+                message = {**message, "body": chunk}
             await self._flush(None if more else bytes(chunk))
             if self._dropped >= 0:
                 self._drop(message)

@@ -25,15 +25,12 @@ Every failure of the cache is caught here and logged; the application's answer g
 from __future__ import annotations
 
 import _thread
-import asyncio
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from cachemw.engine.core.effects import SharedWrite
-from cachemw.engine.flows.on_response import AskAgain, on_error, on_head
+from cachemw.engine.flows.on_response import AskAgain, on_error, on_head, unaltered
 from cachemw.engine.flows.shadowing import Shadowing, shadowed
-from cachemw.engine.keeping.client_cookies import ask_with_own, with_cookies, without_dropped
+from cachemw.engine.keeping.client_cookies import with_cookies
 from cachemw.engine.keeping.storing import (
     Collector,
     broke_off,
@@ -42,14 +39,19 @@ from cachemw.engine.keeping.storing import (
     refuse,
     spoil,
 )
+from cachemw.engine.lookup.filling import FillError
 from cachemw.engine.lookup.rendering import render
-from cachemw.engine.model.outcomes import Outcome
-from cachemw.engine.privacy.cookie_reads import CookieReads
 from cachemw.engine.request.decisions import Fetch, Forward, Serve
 from cachemw.engine.request.keying import Rewrite
+from cachemw.frontdoor.recorded import recording_of, template_of
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Answer, Head
-from cachemw.recording.context import UNRECORDED, Recording, Unrecorded, open_recording
+from cachemw.recording.context import (
+    Client,
+    Recording,
+    Unrecorded,
+    open_recording,
+)
 from cachemw.wiring.core import Core
 
 __all__ = ["Exchange"]
@@ -80,7 +82,10 @@ class Exchange:
         "serves_stored",
     )
 
-    def __init__(self, core: Core, forward: Forward, started: float) -> None:
+    def __init__(
+        self, core: Core, forward: Forward, started: float, client: Client | None = None
+    ) -> None:
+        """`client` is who gets the response, where the cache has holes."""
         self._core = core
         self._forward = forward
         self._started = started
@@ -89,11 +94,11 @@ class Exchange:
         self._raised = False
         """Whether the application raised and no stored answer could replace its response."""
         self.rewrite: Rewrite | None = forward.rewrite
-        """How to change the request before the application sees it."""
+        """How to change what the application sees."""
         self.may_store = forward.fetch is not None
         """Whether the response may be stored, or compared in shadow."""
         self.pending_save: SharedWrite | None = None
-        """What the shared store is to get, by `save` or `save_later`."""
+        """What the shared store gets, by `save` or `save_later`."""
         self.invalidates: tuple[str, ...] = ()
         """Tags of what an unsafe request changed, for `invalidate` or `ainvalidate`."""
         self._collector: Collector | Shadowing | None = None
@@ -101,27 +106,23 @@ class Exchange:
         self._size = 0
         self._finished = False
         self._counted = False
-        self._task = _current_task()
+        self._task = core.tasks.current()
         """The task that makes the request; None in a thread."""
         self.serves_stored = False
         """Whether a stored answer goes out in place of the application's response."""
-        self.recording: Recording | Unrecorded = UNRECORDED
-        """Records what the application reads, if its response may be stored."""
         fetch = forward.fetch
         # A refresh is asked for by nobody: the response that set it off is made from the stale one.
         self._outer = None if fetch is not None and fetch.refresh else open_recording()
         """The recording of the response whose making asked for this one, in the same process."""
+        self.recording = recording_of(core.engine, forward, self._outer, client)
+        """Records what the application reads."""
         if fetch is not None:
-            self.recording = recording = Recording(self._outer, self.template)
-            fetch.recorded, fetch.so_far = recording.close, recording.so_far
-            fetch.has_stale_part = lambda: recording.has_stale_part
-            fetch.oldest = recording.oldest
             self._pass_on(fetch.cacheable.plan.tags)
 
     @property
     def template(self) -> str:
         """The route's template, for spans."""
-        return self._forward.route.template if self._forward.route else "-"
+        return template_of(self._forward)
 
     @property
     def tag_fields(self) -> frozenset[bytes]:
@@ -135,16 +136,17 @@ class Exchange:
         return fetch is not None and fetch.may_ask_again
 
     @property
-    def watches_cookies(self) -> bool:
-        """Whether the front door must say by `watch_cookies` which cookies the application reads."""
-        fetch = self._forward.fetch
-        return fetch is not None and fetch.cacheable.route.cookies.watches
+    def gathers(self) -> int:
+        """Most bytes of a body that `decide` must have, since there are pieces in it; 0: it need not."""
+        fetch = self._forward.fetch if self.recording.has_pieces else None
+        return 0 if fetch is None else fetch.cacheable.route.max_size
 
-    def watch_cookies(self, reads: Callable[[], CookieReads]) -> None:
-        """Take a function that returns which cookies the application has read by now."""
-        fetch = self._forward.fetch
-        if fetch is not None:
-            fetch.cookies_read = reads
+    @property
+    def watching(self) -> Recording | None:
+        """The recording that has to know which cookies the application reads; None: it need not."""
+        fetch, recording = self._forward.fetch, self.recording
+        watches = fetch is not None and fetch.cacheable.route.cookies.watches
+        return recording if watches and isinstance(recording, Recording) else None
 
     @property
     def collecting(self) -> bool:
@@ -183,48 +185,43 @@ class Exchange:
         """
         if self._is_cancelled():
             self.spoil("incomplete")
+        clock, has_pieces = self._core.clock, self.recording.has_pieces
         try:
-            again = ask_with_own(self._core.engine, self._forward, head)
-            if again is not None:
-                self._start_again(again)
+            decided = on_head(
+                self._core.engine,
+                self._forward,
+                head,
+                now=clock.monotonic(),
+                wall_now=clock.time(),
+                body=body,
+            )
+            if isinstance(decided, Serve):
+                return self._serve_stored(decided)
+            if isinstance(decided, AskAgain):
+                self._start_again(decided.forward)
                 return None
-            return self._decide(head, body)
-        except Exception:
-            self._core.reporter.logs.failed("head_failed")
+        except Exception as error:
+            failed = "fill_failed" if isinstance(error, FillError) else "head_failed"
+            self._core.reporter.logs.failed(failed)
+            if has_pieces and self.may_ask_again:  # they are for nobody
+                self._start_again(unaltered(self._forward))
+                return None
             self._status = head.status
             return Answer(status=head.status, headers=list(head.headers.pairs), body=None)
-
-    def _decide(self, head: Head, body: bytes | None) -> Answer | None:
-        clock = self._core.clock
-        rest, own_cookies = without_dropped(self._forward, head)
-        decided = on_head(
-            self._core.engine,
-            self._forward,
-            rest,
-            now=clock.monotonic(),
-            wall_now=clock.time(),
-            body=body,
-        )
-        if isinstance(decided, AskAgain):
-            self._start_again(decided.forward)
-            return None
-        if isinstance(decided, Serve):
-            answer = self._serve_stored(decided)
-            # The application has answered this client, and said that what is stored is current.
-            answers = decided.outcome is Outcome.REVALIDATED
-        else:
-            self._pass_on(decided.tags)
-            self._collector, self.pending_save = decided.collector, decided.pending_save
-            self.invalidates = decided.purge
-            self._status = decided.answer.status
-            answer, answers = decided.answer, True
-        return with_cookies(answer, own_cookies) if answers else answer
+        self._pass_on(decided.tags)
+        self._collector, self.pending_save = decided.collector, decided.pending_save
+        self.invalidates = decided.purge
+        self._status = decided.answer.status
+        if decided.body is not None:
+            self.take(decided.body)
+            self.complete()
+        return decided.answer
 
     def _start_again(self, forward: Forward) -> None:
         """End the first call, which nobody need wait for any more."""
         fetch = self._forward.fetch
         self._forward, self.may_store, self.rewrite = forward, False, None
-        self.recording = UNRECORDED
+        self.recording = Unrecorded(self.recording.client)
         if fetch is not None:
             fetch.abandon()
             self._settle(fetch)
@@ -241,8 +238,8 @@ class Exchange:
 
     async def ainvalidate(self) -> None:
         """Purge what an unsafe request changed, in an event loop."""
-        if self.invalidates and _current_task() is None:  # the event loop is not asyncio's
-            self._core.purger.invalidate(self.invalidates)
+        if self._core.tasks.current() is None:  # the event loop is not asyncio's
+            self.invalidate()
         elif self.invalidates:
             await self._core.purger.ainvalidate(self.invalidates)
 
@@ -298,11 +295,8 @@ class Exchange:
         """
         self._core.reporter.logs.failed("head_failed")
         self.spoil("unreadable")
-        try:
-            code = int(status)  # type: ignore[call-overload]
-        except Exception:
-            return
-        self.decide(Head(status=code, headers=Fields([])))
+        with suppress(Exception):
+            self.decide(Head(status=int(status), headers=Fields([])))  # type: ignore[call-overload]
 
     def _take_collector(self) -> Collector | None:
         collector, self._collector = self._collector, None
@@ -328,7 +322,7 @@ class Exchange:
             return None
 
     def _serve_stored(self, served: Serve) -> Answer:
-        answer = render(self._core.engine, served)
+        answer = with_cookies(render(self._core.engine, served), served.cookies)
         fetch = self._forward.fetch
         fallback = () if fetch is None or fetch.fallback is None else fetch.fallback.tags
         self._pass_on(fallback + served.entry.tags, stale=served.outcome.outcome == "stale")
@@ -342,7 +336,7 @@ class Exchange:
 
     def _is_cancelled(self) -> bool:
         """Tell whether the task that makes the request, or the running one, is being cancelled."""
-        task = _current_task()
+        task = self._core.tasks.current()
         if task is None:
             return False
         own = self._task
@@ -402,11 +396,3 @@ class Exchange:
         write, self.pending_save = self.pending_save, None
         if write is not None:
             self._core.writer.save_later(write)
-
-
-def _current_task() -> asyncio.Task[Any] | None:
-    """Return the running task; None in a thread, or in an event loop that is not asyncio's."""
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None

@@ -30,6 +30,7 @@ from cachemw.engine.core.effects import Effect
 from cachemw.engine.flows.on_request import forward_past, on_request, refreshing
 from cachemw.engine.lookup.leasing import leads_refresh
 from cachemw.engine.lookup.rendering import hit_fields, render
+from cachemw.engine.model.entry import EntryWithHoles
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.model.routes import Extra, RouteState, Target
 from cachemw.engine.request.bodies import body_limit
@@ -37,9 +38,9 @@ from cachemw.engine.request.decisions import Fetch, Serve
 from cachemw.frontdoor.exchange import Exchange
 from cachemw.frontdoor.purge_endpoint import MAX_BODY, endpoint_of
 from cachemw.frontdoor.purge_orders import PurgeOrders
-from cachemw.http.fields import Pair
+from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Answer, Content, Request
-from cachemw.recording.context import current, reused
+from cachemw.recording.context import current, passing, reused
 from cachemw.wiring.core import Core
 
 __all__ = ["Arrival", "CacheReply", "Pipeline"]
@@ -51,6 +52,12 @@ _recording = current.get
 
 Hit = tuple[int, list[Pair], bytes, RouteState]
 """Status, headers and body to send, and the route, for `finish_hit`."""
+
+
+_NOBODY = Request(
+    method="GET", scheme="http", mount="", path="/", raw_path=b"/", query=b"", headers=Fields([])
+)
+"""After an internal error, holes are filled as for a client without cookies."""
 
 
 class Arrival(Struct, frozen=True):
@@ -156,7 +163,7 @@ def _run_refresh(core: Core, fetch: Fetch, call: Callable[[Exchange], None]) -> 
     exchange = None
     try:
         if run(leads_refresh(core.engine, fetch), core.effects.perform):
-            exchange = Exchange(core, refreshing(fetch), core.clock.monotonic())
+            exchange = _refreshing(core, fetch)
             call(exchange)
     except Exception:
         core.reporter.logs.failed("refresh_failed")
@@ -170,12 +177,18 @@ async def _arun_refresh(
     exchange = None
     try:
         if await arun(leads_refresh(core.engine, fetch), core.effects.aperform):
-            exchange = Exchange(core, refreshing(fetch), core.clock.monotonic())
+            exchange = _refreshing(core, fetch)
             await call(exchange)
     except Exception:
         core.reporter.logs.failed("refresh_failed")
     finally:
         _end_refresh(core, fetch, exchange)
+
+
+def _refreshing(core: Core, fetch: Fetch) -> Exchange:
+    fills = core.engine.fills
+    client = (fills, fetch.cacheable.request) if fills else None
+    return Exchange(core, refreshing(fetch), core.clock.monotonic(), client)
 
 
 def _end_refresh(core: Core, fetch: Fetch, exchange: Exchange | None) -> None:
@@ -302,10 +315,13 @@ class Pipeline:
             engine, request, arrival.target, arrival.watched, now, held_out=arrival.held_out
         )
         if isinstance(decision, Serve):
-            reused(decision.entry.tags, stale=decision.outcome.outcome == "stale")
+            stale = decision.outcome.outcome == "stale"
+            filled = type(decision.entry) is EntryWithHoles
+            reused(decision.entry.tags, stale=stale, filled=filled)
             return CacheReply(core, _rendered(core, decision), decision, arrival.started)
         try:
-            return Exchange(core, decision, arrival.started)
+            client = (engine.fills, request) if engine.fills else None
+            return Exchange(core, decision, arrival.started, client)
         except BaseException:
             if decision.fetch is not None:
                 _end_refresh(core, decision.fetch, None)
@@ -322,11 +338,14 @@ class Pipeline:
         core = self.core
         core.reporter.logs.loop_unsupported()
         core.start()
-        forward = forward_past(core.engine, arrival.read(), "event-loop")
-        return Exchange(core, forward, arrival.started)
+        request, fills = arrival.read(), core.engine.fills
+        forward = forward_past(core.engine, request, "event-loop")
+        return Exchange(core, forward, arrival.started, (fills, request) if fills else None)
 
     def bypass(self, started: float) -> None:
         """Log and count an internal error; the request goes to the application (I3)."""
+        if self.engine.fills:  # who asks is not known for certain
+            passing.set((self.engine.fills, _NOBODY))
         self.core.reporter.logs.failed("request_failed")
         self.core.reporter.finish(None, Outcome.ERROR_BYPASS, 0, started)
 

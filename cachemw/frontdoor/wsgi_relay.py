@@ -69,7 +69,7 @@ class WsgiRelay:
             environ.update(original)
             self._dropped = False
             self._begin()
-            with span_origin(self._exchange.template):
+            with span_origin(self._exchange.template), self._exchange.recording:
                 iterable = self._app(environ, self._capture)
                 return self._relayed(iterable)
         except Exception:
@@ -134,11 +134,25 @@ class WsgiRelay:
         all_pieces = chain(begun, pieces)
         if self._wrote:
             return _Body(self._exchange, iterable, all_pieces, self._replacement)
-        replacement = self._send_head(begun[0] if self._is_all(begun) else None)
+        whole = begun[0] if self._is_all(begun) else self._gathered(begun, pieces)
+        replacement = self._send_head(whole)
         if passes and self._is_file(iterable):
             self._exchange.finish()
             return iterable
         return self._body(iterable, all_pieces, replacement)
+
+    def _gathered(self, begun: list[bytes], pieces: Iterator[bytes]) -> bytes | None:
+        """Return the whole body if it is needed and not too large; what was read of it is in `begun`."""
+        limit = self._exchange.gathers
+        if not limit or self._is_endless():
+            return None
+        size = sum(map(len, begun))
+        for piece in pieces:
+            begun.append(piece)
+            size += len(piece)
+            if size > limit:
+                return None
+        return b"".join(begun)
 
     def _body(
         self, iterable: Iterable[bytes], pieces: Iterator[bytes], replacement: bytes | None

@@ -32,6 +32,7 @@ __all__ = [
     "not_modified",
     "same_strong",
     "same_weak",
+    "wanted_tags",
 ]
 
 _OWN_TAG = re.compile(rb'"[0-9a-f]{24}"')
@@ -66,11 +67,16 @@ def is_conditional(request: Fields) -> bool:
     return not _CONDITIONS.isdisjoint(request.names)
 
 
+def wanted_tags(request: Fields) -> list[bytes]:
+    """Return the entity tags in If-None-Match (RFC 9110 §13.1.2); `*` stays as it is."""
+    return _ENTITY_TAG.findall(b",".join(request.values(b"if-none-match")))
+
+
 def not_modified(request: Fields, response: Fields) -> bool:
     """Tell whether a GET or HEAD is answered with 304 (RFC 9110 §13.2.2, steps 3 and 4)."""
     if b"if-none-match" in request:
         tag = response.first(b"etag")
-        wanted = _ENTITY_TAG.findall(b",".join(request.values(b"if-none-match")))
+        wanted = wanted_tags(request)
         if wanted == [b"*"]:
             return True
         return tag is not None and any(same_weak(tag, each) for each in wanted)  # RFC 9110 §13.1.2

@@ -49,6 +49,12 @@ class Lifetime(Struct, frozen=True, kw_only=True):
     kept: float
     """How long to store the response: while it is fresh, may be served stale, or can be validated."""
 
+    def limited(self, seconds: float) -> Lifetime:
+        """Return the lifetime that ends after these seconds at the latest, with no use after it."""
+        if self.kept <= seconds:
+            return self
+        return Lifetime(fresh=min(self.fresh, seconds), kept=seconds)
+
 
 def explicit_lifetime(control: CacheControl, fields: Fields, wall_now: float) -> float | None:
     """Return the freshness lifetime that the response states, in seconds, or None (RFC 9111 §4.2.1).

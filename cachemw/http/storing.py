@@ -52,9 +52,9 @@ UNSTORABLE_STATUSES = frozenset({206, 304})
 # a 304 to a condition made from a stored 404 would be about another answer than the stored one.
 RENEWABLE_STATUSES = frozenset({200, 203})
 NEVER_STORED = HOP_BY_HOP | {b"age"}  # RFC 9111 §3.1, §5.1
-_POLICIES = (b"content-security-policy", b"content-security-policy-report-only")
+POLICIES = (b"content-security-policy", b"content-security-policy-report-only")
 _MAY_FORBID = frozenset(
-    {b"set-cookie", b"set-cookie2", b"vary", b"transfer-encoding", b"trailer", *_POLICIES}
+    {b"set-cookie", b"set-cookie2", b"vary", b"transfer-encoding", b"trailer", *POLICIES}
 )
 """Headers that may forbid storing. Most responses have none of them, and one check tells so."""
 UNDERSTOOD_STATUSES = frozenset(status.value for status in HTTPStatus)
@@ -161,7 +161,7 @@ def _refusal(head: Head, control: CacheControl, retained: float) -> str | None:
         return None
     if b"set-cookie" in fields or b"set-cookie2" in fields:
         return "set-cookie"
-    if any(b"'nonce-" in value.lower() for name in _POLICIES for value in fields.values(name)):
+    if any(b"'nonce-" in value.lower() for name in POLICIES for value in fields.values(name)):
         return "nonce"
     if b"vary" in fields and varies_on(fields) is None:
         return "vary-star"

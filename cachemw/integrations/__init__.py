@@ -1,8 +1,9 @@
-"""Recorders for database libraries: what responses are made from, and purges when that changes.
+"""Libraries that an application uses: recorders for databases, and forms.
 
 Reading order:
 
 - `sqlalchemy`: the recorder of a SQLAlchemy engine.
 - `sqlalchemy_drivers`: questions to the drivers below SQLAlchemy.
+- `flask_wtf`: the tokens of Flask-WTF's forms.
 - `sqlalchemy_schema`: what SQLAlchemy's metadata says about keys and tables.
 """

@@ -34,7 +34,8 @@ from sqlalchemy.util import await_only
 
 from cachemw.integrations.sqlalchemy_drivers import autocommits, is_in_transaction
 from cachemw.integrations.sqlalchemy_schema import MetadataTables, describe, kind_of, sole_key
-from cachemw.recording.context import Position, Recording, current, describers, open_recording
+from cachemw.recording.context import Position, Recording, current, open_recording
+from cachemw.recording.declared import describers
 from cachemw.recording.sql import read_rows
 from cachemw.recording.sql.functions.known import KnownFunctions
 from cachemw.recording.sql.ignored_tables import IgnoredTables

@@ -9,7 +9,7 @@ from sqlalchemy import Column, Enum, Integer, MetaData, String, Uuid, inspect
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.orm import InstanceState, Mapper
 
-from cachemw.recording.context import Described
+from cachemw.recording.declared import Described
 from cachemw.recording.sql.observed import Kind
 from cachemw.recording.sql.rows import UNKNOWN, Table, key_tag, spell, table_tag
 

@@ -26,6 +26,14 @@ class Tasks:
             return False
         return True
 
+    @staticmethod
+    def current() -> asyncio.Task[Any] | None:
+        """Return the running task; None in a thread, or in an event loop that is not asyncio's."""
+        try:
+            return asyncio.current_task()
+        except RuntimeError:
+            return None
+
     def spawn(
         self, work: Coroutine[Any, Any, Any], ended: Callable[[], object] | None = None
     ) -> bool:

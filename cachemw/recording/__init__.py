@@ -2,6 +2,9 @@
 
 Reading order:
 
-- `context`: the recording of the response that is being made, and the functions that add to it.
+- `context`: the recording of the response that is being made.
+- `declared`: functions by which an application adds to it.
+- `pieces`: pieces of a response that are for one client.
+- `thread_context`: the recording in threads that a request starts.
 - `sql`: what SQL statements read and write, for the recorders of databases.
 """

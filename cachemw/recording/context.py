@@ -11,59 +11,65 @@ what it changed, and any entry that carries one of them, and whose making began 
 holds only if no read is missed. Two guards serve this:
 
 - The recording travels in a context variable. Tasks, `asyncio.to_thread`, AnyIO's threads and
-  `sync_to_async` copy the context by themselves; `carry_into_threads` makes plain threads do so.
+  `sync_to_async` copy the context by themselves; `thread_context` makes plain threads do so.
 - Too many tags become coarser tags, and never fewer (`Recording.add_parts`).
 
 An application may answer from another answer of the same process: it calls itself, or an application that it
 has mounted. Then the outer response depends on everything that the inner one does. A recording therefore
 passes on what it notes to the recording around it, whether or not the inner response is stored, and a stored
 response that answers the inner request brings its tags (`reused`).
+
+An application may also answer from a value that another request has left in a cache of the application's own.
+A recorder that knows what that value was made from adds it (`Recording.add_value`).
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
-import re
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 from cachemw.engine.model.entry import Position
-from cachemw.engine.model.tags import fill, normalise, user_tag
+from cachemw.engine.model.holes import Fill, Piece
+from cachemw.engine.model.tags import with_families
+from cachemw.engine.privacy.cookie_reads import CookieReads
+from cachemw.http.messages import Request
 
 __all__ = [
-    "UNRECORDED",
+    "Client",
+    "MadeEarlier",
     "Position",
     "Recording",
     "Unrecorded",
-    "carry_into_threads",
     "current",
-    "depends_on",
-    "describers",
     "open_recording",
+    "passing",
     "reused",
-    "tag",
-    "tagged",
     "unrecorded",
+    "value_caches",
+    "with_families",
 ]
 
 _MAX_PARTS = 64
 """Most rows of one table that a response is tagged by (I4). A response that read more of them depends on
 the whole table."""
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
-Described = tuple[str, tuple[str, ...]]
-"""The tag of a whole (a table), and the tags of the parts of it that are meant (rows). No parts: all of
-it. All are normalised."""
+Client = tuple[Mapping[str, Fill], Request]
+"""What fills holes, and the request that they are to be filled for."""
 
-describers: list[Callable[[object], Described | None]] = []
-"""Functions of recorders that return the tags of an object given to `depends_on`, or None for one that
-they do not know. They are asked in order."""
+value_caches: set[str] = set()
+"""Caches of the application's own in which recorders have seen a value. Where there is one, calls are
+recorded too whose response is not stored: what they set there may be shown by one that is."""
+
+
+class MadeEarlier(NamedTuple):
+    """The tags and the age of a value that an earlier request has left in the application's cache."""
+
+    tags: tuple[str, ...] = ()
+    position: Position | None = None
+    """The position of the log that its rows are from; None: nobody knows, or not all of its tags."""
 
 
 class Recording:
@@ -73,20 +79,59 @@ class Recording:
     piece of a streamed body.
     """
 
-    __slots__ = ("_closed", "_noted", "_outer", "_snapshots", "_token", "has_stale_part", "route")
+    __slots__ = (
+        "_closed",
+        "_noted",
+        "_outer",
+        "_pieces",
+        "_snapshots",
+        "_token",
+        "_values",
+        "began",
+        "client",
+        "cookies_read",
+        "has_lost_piece",
+        "has_stale_part",
+        "in_shadow",
+        "is_kept",
+        "route",
+    )
 
-    def __init__(self, outer: Recording | None = None, route: str = "-") -> None:
+    def __init__(
+        self,
+        outer: Recording | None = None,
+        route: str = "-",
+        began: Position | None = None,
+        *,
+        client: Client | None = None,
+        is_kept: bool = True,
+    ) -> None:
         """Record for a response; `outer` is the recording of the response that asked for this one.
 
-        `route` is the template of its route, for log lines.
+        `route` is the template of its route, for log lines. `began` is the position of the log from before
+        the application was called. `client` is who gets the response, where the cache has holes. `is_kept`
+        tells whether the response may be stored. If not, the recording is for the values that the
+        application sets in a cache of its own meanwhile.
         """
         self._outer = outer
         self.route = route
+        self.began = began
+        self.is_kept = is_kept
         self.has_stale_part = False
         """Whether the response was made from a stored one that was stale."""
+        self.client = client
+        self.cookies_read: Callable[[], CookieReads | None] = lambda: None
+        """Returns the cookies that the application has read by now; a front door that watches sets it."""
+        self.in_shadow = False
+        """Whether the response is only compared, and goes out as it is."""
+        self.has_lost_piece = False
+        """Whether a piece for one client is in the response that cannot be cut out of it."""
+        self._pieces: list[Piece] | None = None
+        """Those that can be; None: such a piece cannot be followed, or not any more."""
         self._noted: dict[str, set[str] | None] = {}
         """The recorded parts of each whole; None: all of it, or a tag that has no parts."""
         self._snapshots: set[Position] = set()
+        self._values: set[MadeEarlier] = set()
         self._closed = False
         self._token: Token[Recording | None] | None = None
 
@@ -95,11 +140,7 @@ class Recording:
 
     def __exit__(self, *_: object) -> None:
         token, self._token = self._token, None
-        if token is not None:
-            try:
-                current.reset(token)
-            except ValueError:  # an asynchronous generator may be closed in another context
-                return
+        _reset(current, token)
 
     def add(self, tags: Iterable[str]) -> None:
         """Add normalised tags."""
@@ -133,6 +174,46 @@ class Recording:
             if len(noted) > _MAX_PARTS:
                 self._noted[whole] = None
 
+    def open_holes(self, *, in_shadow: bool) -> None:
+        """Begin to note pieces for the client that the application puts into the response."""
+        self._pieces, self.in_shadow = [], in_shadow
+
+    @property
+    def has_open_holes(self) -> bool:
+        """Whether a piece for one client can still be cut out of the response."""
+        return self._pieces is not None
+
+    @property
+    def has_pieces(self) -> bool:
+        """Whether there is one that can be."""
+        return bool(self._pieces)
+
+    def add_piece(self, piece: Piece) -> bool:
+        """Note a piece for one client. False: it cannot be cut out, so the response is not kept (I1)."""
+        if self._outer is not None:  # it is part of that response too, which does not know where
+            self._outer.lose_piece()
+        if self._pieces is None:
+            self.has_lost_piece = True
+            return False
+        self._pieces.append(piece)
+        return True
+
+    def count_pieces(self) -> int:
+        """Return how many pieces are noted by now."""
+        return len(self._pieces or ())
+
+    def lose_piece(self) -> None:
+        """Note that a piece for one client is in the response, and cannot be cut out."""
+        recording: Recording | None = self
+        while recording is not None:
+            recording.has_lost_piece = True
+            recording = recording._outer
+
+    def take_pieces(self) -> tuple[Piece, ...]:
+        """Return the pieces, when the head of the response is there; later ones cannot be cut out."""
+        pieces, self._pieces = self._pieces, None
+        return tuple(pieces or ())
+
     @property
     def closed(self) -> bool:
         """Whether the response is complete."""
@@ -147,12 +228,25 @@ class Recording:
         if self._outer is not None:
             self._outer.read_at(position)
 
+    def add_value(self, value: MadeEarlier) -> None:
+        """Note that the response is made from a value of a cache of the application's own."""
+        if not self._closed:
+            self._values.add(value)
+        if self._outer is not None:
+            self._outer.add_value(value)
+
+    @property
+    def has_unknown_value(self) -> bool:
+        """Whether it is made from a value of which nobody knows what that was made from."""
+        return any(value.position is None for value in tuple(self._values))
+
     def oldest(self, began: Position) -> Position:
         """Return the position that the rows are from; `began` is that of the recording.
 
         One of another life of the log comes first: nobody can tell what was purged since (I5).
         """
-        for each in self._snapshots:
+        values = (each.position for each in tuple(self._values) if each.position)
+        for each in (*self._snapshots, *values):
             if each.epoch != began.epoch:
                 return each
             began = min(began, each, key=_number)
@@ -164,6 +258,10 @@ class Recording:
             self.add(earlier.close())
             for position in earlier._snapshots:
                 self.read_at(position)
+            if earlier.has_lost_piece:
+                self.lose_piece()
+            for value in earlier._values:
+                self.add_value(value)
 
     def close(self) -> tuple[str, ...]:
         """Return the recorded tags, sorted; what is added later is ignored: the response is complete."""
@@ -172,9 +270,11 @@ class Recording:
 
     def so_far(self) -> tuple[str, ...]:
         """Return the tags that are recorded by now, sorted."""
-        if not self._noted:
+        if not self._noted and not self._values:
             return ()
         tags: set[str] = set()
+        for value in tuple(self._values):
+            tags.update(value.tags)
         for whole, parts in tuple(self._noted.items()):
             tags.update((whole,) if parts is None else parts)
         return tuple(sorted(tags))
@@ -188,38 +288,56 @@ current: ContextVar[Recording | None] = ContextVar("cachemw_recording", default=
 """The recording of the response that is being made in this context; None where none is."""
 
 
+passing: ContextVar[Client | None] = ContextVar("cachemw_passing", default=None)
+"""Who gets the response that is being made in this context, if it is not recorded."""
+
+
+def _reset(variable: ContextVar[Any], token: Token[Any] | None) -> None:
+    if token is not None:
+        # An asynchronous generator may be closed in another context.
+        with suppress(ValueError):
+            variable.reset(token)
+
+
 def open_recording() -> Recording | None:
     """Return the recording around the running code, if its response is not complete yet."""
     recording = current.get()
     return None if recording is None or recording._closed else recording
 
 
-def reused(tags: tuple[str, ...], *, stale: bool = False) -> None:
+def reused(tags: tuple[str, ...], *, stale: bool = False, filled: bool = False) -> None:
     """Note that a stored response answers a request of the application itself, if it is one.
 
-    A response that is made from a stale one is not kept: it would be fresh for its whole lifetime.
+    A response that is made from a stale one is not kept: it would be fresh for its whole lifetime. Nor is
+    one that is made from one that was filled for a client.
     """
     recording = current.get()
     if recording is not None:
         recording.add_stored(tags, stale=stale)
+        if filled:
+            recording.lose_piece()
 
 
 class Unrecorded:
     """The stand-in for a recording where the response will not be stored."""
 
-    __slots__ = ()
+    __slots__ = ("_token", "client")
+    has_pieces = False
+
+    def __init__(self, client: Client | None = None) -> None:
+        self.client = client
+        self._token: Token[Client | None] | None = None
 
     def __enter__(self) -> None:
-        return None
+        if self.client is not None:
+            self._token = passing.set(self.client)
 
     def __exit__(self, *_: object) -> None:
-        return None
+        token, self._token = self._token, None
+        _reset(passing, token)
 
     def include(self, earlier: Recording | None) -> None:
         """Do nothing."""
-
-
-UNRECORDED = Unrecorded()
 
 
 @contextmanager
@@ -234,170 +352,3 @@ def unrecorded() -> Iterator[None]:
         yield
     finally:
         current.reset(token)
-
-
-def tag(*tags: str) -> None:
-    """Add tags to the response that is being made, to purge it by. Raises TagError for a bad tag."""
-    normalised = [user_tag(each) for each in tags]
-    recording = current.get()
-    if recording is not None:
-        recording.add(normalised)
-
-
-def depends_on(*things: object) -> None:
-    """Record what the response that is being made depends on; a change of it purges the response.
-
-    Each thing is a tag, or an object that a recorder knows: a Django or SQLAlchemy model (its table),
-    or an instance of one (its row). Raises TypeError for anything else, and TagError for a bad tag.
-    """
-    described = [_describe(thing) for thing in things]
-    recording = current.get()
-    if recording is None:
-        return
-    for whole, parts in described:
-        if parts:
-            recording.add_parts(whole, parts)
-        else:
-            recording.add((whole,))
-
-
-def _describe(thing: object) -> Described:
-    if isinstance(thing, str):
-        return user_tag(thing), ()
-    for describe in describers:
-        described = describe(thing)
-        if described is not None:
-            return described
-    raise TypeError(
-        f"a response can depend on a tag, a model or an instance of one, not on {thing!r};"
-        " is the recorder of its database installed?"
-    )
-
-
-# -- views -----------------------------------------------------------------------------------------
-
-_PARAMETER = re.compile(r"\{(\w+)\}")
-
-
-def tagged(*templates: str) -> Callable[[_Function], _Function]:
-    """Tag every response that a view makes: `@tagged("product:{id}")`.
-
-    Names in braces are parameters of the view. Works for functions, methods and coroutine functions.
-    When the view is defined, raises TagError for a bad tag, and ValueError for a parameter that the
-    view does not have.
-    """
-    for template in templates:
-        user_tag(template)
-
-    def decorate(view: _Function) -> _Function:
-        signature = inspect.signature(view)
-        _check_parameters(templates, view, signature)
-
-        def add_tags(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            recording = current.get()
-            if recording is not None:
-                values = _values(signature, args, kwargs)
-                recording.add([normalise(fill(template, values)) for template in templates])
-
-        if inspect.iscoroutinefunction(view):
-
-            async def acall(*args: Any, **kwargs: Any) -> Any:
-                add_tags(args, kwargs)
-                return await view(*args, **kwargs)
-
-            return functools.wraps(view)(acall)  # type: ignore[return-value]
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            add_tags(args, kwargs)
-            return view(*args, **kwargs)
-
-        return functools.wraps(view)(call)  # type: ignore[return-value]
-
-    return decorate
-
-
-def _check_parameters(
-    templates: Iterable[str], view: Callable[..., Any], signature: inspect.Signature
-) -> None:
-    kinds = {parameter.kind for parameter in signature.parameters.values()}
-    if inspect.Parameter.VAR_KEYWORD in kinds:
-        return  # `**kwargs` takes any name
-    for template in templates:
-        for name in _PARAMETER.findall(template):
-            if name not in signature.parameters:
-                raise ValueError(
-                    f"tag {template!r}: {view.__qualname__} has no parameter {name!r};"
-                    f" it has {', '.join(signature.parameters) or 'none'}"
-                )
-
-
-def _values(
-    signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> dict[str, str]:
-    try:
-        bound = signature.bind(*args, **kwargs)
-    except TypeError:
-        return {}  # the call of the view raises it again
-    bound.apply_defaults()
-    values = dict(bound.arguments)
-    for name, parameter in signature.parameters.items():
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            values.update(values.pop(name, {}))
-    return {name: str(value) for name, value in values.items()}
-
-
-# -- threads ---------------------------------------------------------------------------------------
-
-_wrapping = threading.Lock()
-_wrapped = False
-
-
-def carry_into_threads() -> None:
-    """Make plain threads and thread pools use the recording of the code that starts them.
-
-    Wraps `Thread.start` and `ThreadPoolExecutor.submit`, once per process. Reads in a thread without
-    the recording would not be recorded, and the response would stay after a purge (I5).
-    """
-    global _wrapped
-    with _wrapping:
-        if _wrapped:
-            return
-        _wrapped = True
-    _wrap(threading.Thread, "start", _start_with)
-    _wrap(ThreadPoolExecutor, "submit", _submit_with)
-
-
-def _wrap(owner: type, name: str, hand_over: Callable[..., Any]) -> None:
-    original = getattr(owner, name)
-
-    @functools.wraps(original)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        recording = current.get()
-        if recording is not None:
-            args = hand_over(recording, *args)
-        return original(*args, **kwargs)
-
-    setattr(owner, name, wrapper)
-
-
-def _start_with(recording: Recording, thread: Any) -> tuple[Any, ...]:
-    thread.run = _with(recording, thread.run)
-    return (thread,)
-
-
-def _submit_with(
-    recording: Recording, pool: object, function: Callable[..., Any], *args: Any
-) -> tuple[Any, ...]:
-    return pool, _with(recording, function), *args
-
-
-def _with(recording: Recording, function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        token = current.set(recording)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            current.reset(token)
-
-    return run

@@ -10,12 +10,16 @@ The rules are tried in this order, and the first one that applies makes the move
 3. The rollout is paused or waits for approval, or no process of a component is live: stay, and do not
    count the time as watched.
 4. The step's time is not over: stay, and count the time.
-5. The step is `shadow`: **go on** if enough responses were compared. Routes with a wrong response stay
-   in shadow. If every route had one, **roll back**.
+5. The step is `shadow`: **go on** if enough responses were compared. Routes with a wrong response, or one
+   that would have replaced a cookie of its client, stay in shadow. If every route had one, **roll back**.
 6. Any other step: **go on** if the holdout is sound, and every watched guardrail has enough evidence and
    passes.
 7. Evidence has been missing for longer than the plan's `hold`: **pause**.
 8. Otherwise **hold**: stay in the step and wait for evidence.
+
+A move of a running rollout that does not go back expects the flags of its step. If somebody has changed
+them by hand, the store refuses it, and the controller pauses: what a person turned off, the next step must
+not turn on.
 
 So missing evidence never lets a route in (I6), and harm is judged before anything else.
 """
@@ -40,7 +44,7 @@ from cachemw.rollout.state import (
     most_frequent,
     record_of,
 )
-from cachemw.rollout.transitions import advance, hold, pause, roll_back
+from cachemw.rollout.transitions import advance, hold, pause, roll_back, step_flags
 
 __all__ = ["LookResult", "decide"]
 
@@ -50,8 +54,6 @@ shadow must have compared before it goes on. With 20 right responses, a route th
 seven is found with a probability of 95 %."""
 _COOKIE: Final = "set-cookie"
 """The reason why a response with a cookie is not stored."""
-_CONFLICT: Final = "cookie-conflict"
-"""The reason, if that cookie was, or would have been, removed from the request."""
 _PLACES_IN_REASON: Final = 3
 """Places that a reason names for one route."""
 _PLACES_IN_NUMBERS: Final = 10
@@ -89,10 +91,12 @@ def decide(state: State, plan: RolloutPlan, result: LookResult, at: float, by: s
         state,
         judged=result.judged,
         phase_watched=state.phase_watched + result.seconds,
-        wrong=tuple(name for name, counts in result.shadow.items() if counts.mismatches),
+        wrong=tuple(name for name, counts in result.shadow.items() if counts.is_wrong),
     )
     move = _decide(looked, plan, result, at, by)
-    return replace(move, look=result.look)
+    going_on = state.status == "running" and move.state.status != "rolled back"
+    expected = step_flags(plan.phases[state.phase], state.step) if going_on else {}
+    return replace(move, look=result.look, expected=expected)
 
 
 def _decide(state: State, plan: RolloutPlan, result: LookResult, at: float, by: str) -> Move:
@@ -215,27 +219,38 @@ def _shadow_notices(name: str, counts: ShadowCounts, is_over: bool) -> Iterator[
         )
         numbers: dict[str, Any] = {_COOKIE: cookies, "answers": answers}
         yield _Notice(f"cookies: {name}", "warn", reason, numbers)
-    if conflicts := counts.refused.get(_CONFLICT, 0):
+    if counts.replaced:
         reason = (
             f"route {name!r} sets cookies that the cache would have removed from the request:"
-            f" {conflicts} of {answers} answers did; switched on, each of these requests would call the"
-            " application twice, and its URL would bypass the cache for a while: list these cookies in"
-            " `personal_cookies`"
+            f" {counts.replaced} of {answers} answers did; switched on, each of these requests would call the"
+            " application twice, and its URL would bypass the cache for a while, so the route stays in"
+            " shadow: list these cookies in `personal_cookies`"
         )
-        numbers = {_CONFLICT: conflicts, "answers": answers}
+        numbers = {"cookie-conflict": counts.replaced, "answers": answers}
         yield _Notice(f"removed cookies: {name}", "warn", reason, numbers)
     if not counts.hits and counts.misses >= _ENOUGH:
-        reason = f"route {name!r} would have answered none of {counts.misses} requests: "
-        numbers = {"misses": counts.misses}
-        if counts.refused:
-            reason += f"not stored were {_listed(counts.refused)} (see `cachemw explain`)"
-            numbers["refused"] = dict(counts.refused)
-        else:
-            reason += (
-                "its answers are not stored (see `cachemw stats` and `explain`),"
-                " or nobody asks for the same URL twice"
-            )
-        yield _Notice(f"useless: {name}", "warn", reason, numbers)
+        yield _useless(name, counts)
+
+
+def _useless(name: str, counts: ShadowCounts) -> _Notice:
+    """Return the notice of a route that would have answered nothing, with what is known of the reasons."""
+    reason = f"route {name!r} would have answered none of {counts.misses} requests: "
+    numbers: dict[str, Any] = {"misses": counts.misses}
+    if counts.refused:
+        reason += f"not stored were {_listed(counts.refused)} (see `cachemw explain`)"
+        numbers["refused"] = dict(counts.refused)
+    else:
+        reason += (
+            "its answers are not stored (see `cachemw stats` and `explain`),"
+            " or nobody asks for the same URL twice"
+        )
+    if counts.default_hits:
+        reason += (
+            "; with the default lists of cookies it would have answered"
+            f" {counts.default_hits} of {counts.asked} (see `cachemw stats`)"
+        )
+        numbers |= {"requests": counts.asked, "default hits": counts.default_hits}
+    return _Notice(f"useless: {name}", "warn", reason, numbers)
 
 
 def _listed(counts: Mapping[str, int]) -> str:
@@ -259,14 +274,8 @@ def _after_shadow(state: State, plan: RolloutPlan, result: LookResult, at: float
     if result.shadow and compared < _ENOUGH:
         # A quiet night proves nothing.
         return _wait(state, plan, result, at, by, f"{compared} answers in shadow were compared")
-    wrong = {name: counts for name, counts in result.shadow.items() if counts.mismatches}
-    numbers = {
-        name: {
-            "mismatches": counts.mismatches,
-            "places": dict(most_frequent(counts.places)[:_PLACES_IN_NUMBERS]),
-        }
-        for name, counts in wrong.items()
-    }
+    wrong = {name: counts for name, counts in result.shadow.items() if counts.is_wrong}
+    numbers = {name: _wrong_numbers(counts) for name, counts in wrong.items()}
     listed = ", ".join(f"{name!r}{_places(counts)}" for name, counts in wrong.items())
     if wrong and len(wrong) == len(result.shadow):
         reason = f"every route in shadow would have answered wrongly: {listed}"
@@ -277,8 +286,17 @@ def _after_shadow(state: State, plan: RolloutPlan, result: LookResult, at: float
     return advance(state, plan, at, by, reason, refused=tuple(wrong), numbers=numbers)
 
 
+def _wrong_numbers(counts: ShadowCounts) -> dict[str, Any]:
+    numbers: dict[str, Any] = {
+        "mismatches": counts.mismatches,
+        "places": dict(most_frequent(counts.places)[:_PLACES_IN_NUMBERS]),
+    }
+    return numbers | ({"replaced cookies": counts.replaced} if counts.replaced else {})
+
+
 def _places(counts: ShadowCounts) -> str:
-    places = [place for place, _ in most_frequent(counts.places)]
+    replaced = [f"cookies of clients replaced {counts.replaced} times"] if counts.replaced else []
+    places = replaced + [place for place, _ in most_frequent(counts.places)]
     more = ", …" if len(places) > _PLACES_IN_REASON else ""
     return f" ({', '.join(places[:_PLACES_IN_REASON])}{more})" if places else ""
 

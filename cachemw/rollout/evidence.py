@@ -176,12 +176,15 @@ def _shadow_counts(
             counts.get(outcome.label, 0)
             for outcome in (Outcome.SHADOW_HIT, Outcome.SHADOW_MISS, Outcome.SHADOW_MISMATCH)
         )
+        forecast = increase.forecasts.get(name, {})
         shadow = ShadowCounts(
             hits=hits,
             misses=misses,
             mismatches=mismatches,
             refused=_largest(increase.refused.get(name, {}) if name in in_shadow else {}),
             places=_largest(increase.differences.get(name, {})),
+            asked=forecast.get("default_requests", 0),
+            default_hits=forecast.get("default_hits", 0),
         )
         if shadow != ShadowCounts():
             counts_by_route[name] = shadow

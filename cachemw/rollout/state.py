@@ -76,7 +76,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     judged: dict[Group, tuple[Judgement, ...]] = {}
     """The guardrails' judgements at the last look."""
     wrong: tuple[str, ...] = ()
-    """Routes of the phase that would have served a wrong response in shadow."""
+    """Routes of the phase that would have served a wrong response, or replaced a cookie, in shadow."""
     refused: tuple[str, ...] = ()
     """Routes that stay in shadow because they were wrong."""
     reported: tuple[str, ...] = msgspec.field(default=(), name="told")
@@ -99,6 +99,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         return self.active or self.check_due
 
 
+_CONFLICT: Final = "cookie-conflict"
+"""The reason why a response is not stored that sets a cookie which is removed from its request."""
+
+
 class ShadowCounts(msgspec.Struct, frozen=True, kw_only=True):
     """The counts of one route in shadow: what the cache would have done."""
 
@@ -109,6 +113,20 @@ class ShadowCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Responses that would not have been stored, by reason."""
     places: dict[str, int] = {}
     """Places in the responses that differed, such as `$.total` or `header vary`."""
+    asked: int = 0
+    """Requests for which other cookie lists were tried, those that bypass by their cookies included."""
+    default_hits: int = 0
+    """Those of them that would have been answered with these lists."""
+
+    @property
+    def replaced(self) -> int:
+        """Responses that set a cookie which the cache would have removed from the request."""
+        return self.refused.get(_CONFLICT, 0)
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the route must stay in shadow: switched on, it would have done harm."""
+        return bool(self.mismatches or self.replaced)
 
     @property
     def answers(self) -> int:
@@ -123,6 +141,8 @@ class ShadowCounts(msgspec.Struct, frozen=True, kw_only=True):
             mismatches=self.mismatches + other.mismatches,
             refused=_sum(self.refused, other.refused),
             places=_sum(self.places, other.places),
+            asked=self.asked + other.asked,
+            default_hits=self.default_hits + other.default_hits,
         )
 
 
@@ -156,6 +176,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     record: Record | None = None
     flags: dict[str, str] = {}
     """Live flags to set, in the form that `Flags.set` takes."""
+    expected: dict[str, str] = {}
+    """Risk class -> live flag. If one of them is another now, the store refuses the move."""
     purged: tuple[str, ...] = ()
     """Risk classes whose routes' entries are purged."""
     look: Look | None = None

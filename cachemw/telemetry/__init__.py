@@ -9,6 +9,8 @@ Reading order:
 - `counters`: counting on plain integers of each thread.
 - `stats`: statistics as values that can be merged.
 - `mismatches`: differences found in shadow, by route.
+- `forecasts`: what routes in shadow would do, switched on.
+- `shadow_report`: what is said of the routes in shadow, in sentences.
 - `advice`: what log lines say to do about cookies.
 - `logs`: structured log lines, limited in number.
 - `spans`: spans around real work, and attributes of the server's span.

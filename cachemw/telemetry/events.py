@@ -141,7 +141,19 @@ EVENTS: Final[dict[EventName, Event]] = {
     "second_cache_hit": Event(
         "second_cache.hits",
         "{hit}",
-        "Values from Django's own cache that recorded responses were made from, without tags.",
+        "Values from Django's own cache that recorded responses were made from.",
+        "alias",
+    ),
+    "second_cache_unknown": Event(
+        "second_cache.unknown",
+        "{hit}",
+        "Values from Django's own cache of which nobody knows from which rows they were made.",
+        "alias",
+    ),
+    "second_cache_error": Event(
+        "second_cache.errors",
+        "{error}",
+        "Calls of Django's own cache after which its tags could not be stored or read.",
         "alias",
     ),
 }

@@ -52,9 +52,10 @@ ORDER_ADVICE: Final = (
     " route an identity, or same_for_all_users = true"
 )
 SECOND_CACHE_ADVICE: Final = (
-    "what is read from Django's cache brings no tags, so a write of the rows behind it does not purge the"
-    " answer: name them by cachemw.depends_on() beside the read, do not cache twice (cache_page, {% cache %},"
-    " cachalot), or give the route a short ttl"
+    "this value was set outside of a recorded answer, so nobody knows the rows behind it: set it where it is"
+    " read, or read it inside cachemw.unrecorded() and name its rows by cachemw.depends_on();"
+    " recording.unknown_cached says what becomes of such answers, recording.ignore_cached lists keys that no"
+    " answer is made from"
 )
 MAX_SECOND_CACHES: Final = 1024
 """Most pairs of a cache and a route that are warned of (I4)."""
@@ -268,8 +269,8 @@ class Logs:
             self._warned_of_order = True
         self._fault("outer_identity", {"route": route, "found": found, "advice": ORDER_ADVICE})
 
-    def second_cache_hit(self, alias: str, route: str) -> None:
-        """Warn once per process, cache of Django and route that an answer is made from that cache."""
+    def second_cache_unknown(self, alias: str, route: str) -> None:
+        """Warn once per process, cache of Django and route that nobody knows what a value was made from."""
         pair = (alias, route)
         with self._lock:
             known = self._second_caches
@@ -277,7 +278,7 @@ class Logs:
                 return
             known.add(pair)
         fields: Fields = {"alias": alias, "route": route, "advice": SECOND_CACHE_ADVICE}
-        self._fault("second_cache_hit", fields)
+        self._fault("second_cache_unknown", fields)
 
     def unknown_functions(self, names: Sequence[str], statement: str, *, writes: bool) -> None:
         """Warn of database functions that nobody has declared, of each of them once per process.

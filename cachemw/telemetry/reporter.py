@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 from cachemw.config import Config
 from cachemw.engine.model.differences import Difference
-from cachemw.engine.model.outcomes import FAILED, EventName, Outcome
+from cachemw.engine.model.outcomes import FAILED, EventName, ForecastName, Outcome
 from cachemw.engine.model.routes import RouteState
 from cachemw.process.clock import Clock
 from cachemw.telemetry.counters import UNLISTED, Counters
+from cachemw.telemetry.forecasts import Forecasts
 from cachemw.telemetry.logs import Logs, logger_of
 from cachemw.telemetry.mismatches import Mismatches
 from cachemw.telemetry.spans import mark_server_span
@@ -37,6 +38,7 @@ class Reporter:
         self.counters = counters
         self.logs = logs
         self.mismatches = mismatches
+        self.forecasts = Forecasts()
         self._conflicts: set[int] = set()
         """The routes of which a warning has told that their application sets cookies it is not shown."""
         self._record = counters.record
@@ -112,6 +114,13 @@ class Reporter:
         except Exception:
             self.logs.failed("telemetry_failed")
 
+    def forecast(self, route: RouteState, counts: Sequence[ForecastName]) -> None:
+        """Count what a route in shadow would have done with a request, switched on."""
+        try:
+            self.forecasts.add(route.name, counts)
+        except Exception:
+            self.logs.failed("telemetry_failed")
+
     def misplaced(self, route: RouteState, found: tuple[bytes, bytes]) -> None:
         """Count that outer middleware had put a session or a user into a request; warn once of the order."""
         try:
@@ -127,13 +136,23 @@ class Reporter:
         except Exception:
             self.logs.failed("telemetry_failed")
 
-    def second_cache_hit(self, alias: str, route: str, hits: int) -> None:
-        """Count values from one of Django's caches in a response; warn once of that cache on that route."""
+    def second_cache_hit(self, alias: str, route: str, hits: int, unknown: int) -> None:
+        """Count values from one of Django's caches in a response.
+
+        Of unknown ones warn once for that cache and that route.
+        """
         try:
             self.counters.event("second_cache_hit", alias, hits)
-            self.logs.second_cache_hit(alias, route)
+            if unknown:
+                self.counters.event("second_cache_unknown", alias, unknown)
+                self.logs.second_cache_unknown(alias, route)
         except Exception:
             self.logs.failed("telemetry_failed")
+
+    def second_cache_error(self, alias: str) -> None:
+        """Count and log the exception being handled, after a call of one of Django's caches."""
+        self.counters.event("second_cache_error", alias)
+        self.logs.failed("recorder_failed")
 
     def mismatched(self, route: RouteState, difference: Difference) -> None:
         """Count, keep and log that a route in shadow would have served a wrong response."""

@@ -142,6 +142,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """Route name -> reason why responses were not stored -> count."""
     differences: dict[str, dict[str, int]] = {}
     """Route name -> place where a response in shadow would have been wrong, never a value -> count."""
+    forecasts: dict[str, dict[str, int]] = {}
+    """Route name -> what it would do, switched on (`outcomes.ForecastName`) -> requests in shadow."""
     gauges: dict[str, float] = {}
 
     def merge(self, other: Stats) -> Stats:
@@ -154,6 +156,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
             events=_merge_nested(self.events, other.events, int.__add__),
             refused=_merge_nested(self.refused, other.refused, int.__add__),
             differences=_merge_nested(self.differences, other.differences, int.__add__),
+            forecasts=_merge_nested(self.forecasts, other.forecasts, int.__add__),
             gauges={
                 name: _merge_value(self.gauges, other.gauges, name, _gauge_merge(name))
                 for name in {**self.gauges, **other.gauges}
@@ -169,6 +172,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
             durations={name: self.durations[name]} if name in self.durations else {},
             refused={name: self.refused[name]} if name in self.refused else {},
             differences={name: self.differences[name]} if name in self.differences else {},
+            forecasts={name: self.forecasts[name]} if name in self.forecasts else {},
         )
 
     def _counts(self) -> Iterator[tuple[Outcome, int]]:

@@ -14,6 +14,7 @@ from cachemw.config import Config
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.core.setup import make_routes
 from cachemw.extensions.graphql import resolve_languages
+from cachemw.extensions.hole_functions import Render, resolve_holes
 from cachemw.extensions.identity import Identify, resolve_identities
 from cachemw.invalidation.base import InvalidationLog
 from cachemw.invalidation.graph import Graph
@@ -24,7 +25,7 @@ from cachemw.process.exit import close_at_exit
 from cachemw.process.fork import reset_in_children
 from cachemw.process.tasks import Tasks
 from cachemw.process.threads import WorkerPool
-from cachemw.recording.context import carry_into_threads
+from cachemw.recording.thread_context import carry_into_threads
 from cachemw.rollout.flags.files import FlagFiles
 from cachemw.rollout.flags.flags import Flags
 from cachemw.rollout.manager import Rollout
@@ -91,13 +92,20 @@ class Core:
 
     @property
     def asks_for_flags(self) -> bool:
-        """Whether Redis has not answered yet what is switched off, and may do so soon."""
-        return not self.flags.known and self.redis is not None and not self.redis.log.lost
+        """Whether Redis has not answered yet what is switched off, and a request may wait for it."""
+        return not self.flags.known and self.flags_wait > 0.0
 
     @property
     def flags_wait(self) -> float:
-        """Seconds for which a request may wait for that answer: as long as for any other of Redis."""
-        return self.config.redis.deadline if self.config.redis else 0.0
+        """Seconds for which a request may still wait for what Redis says is switched off.
+
+        All requests share one deadline of Redis, which begins when this process begins to ask. Otherwise a
+        Redis that hangs would delay every request until the log counts as lost, about a second later.
+        """
+        settings, redis = self.config.redis, self.redis
+        if settings is None or redis is None or redis.log.lost or redis.log.started_at is None:
+            return 0.0
+        return redis.log.started_at + settings.deadline - self.clock.monotonic()
 
     def close(self) -> None:
         """Stop the threads and close the connections; can be started again."""
@@ -128,6 +136,7 @@ class Core:
             self.memory,
             self.shadows,
             self.reporter.mismatches,
+            self.reporter.forecasts,
             self.engine,
             self.flags,
             self.rollout,
@@ -151,7 +160,12 @@ class Core:
         return self.stats.read().encode()
 
 
-def build(config: Config, identities: Mapping[str, Identify], clock: Clock) -> Core:
+def build(
+    config: Config,
+    identities: Mapping[str, Identify],
+    holes: Mapping[str, Render],
+    clock: Clock,
+) -> Core:
     """Make the parts of a cache. Raises ConfigError for a configuration that cannot work."""
     reporter = _make_reporter(config, clock)
     config = _off_in_development(config, reporter)
@@ -166,6 +180,7 @@ def build(config: Config, identities: Mapping[str, Identify], clock: Clock) -> C
     engine = make_engine(
         config, routes, clock, memory=memory, shadows=shadows, log=log, reporter=reporter
     )
+    engine.fills = resolve_holes(config, holes)
     effects = _make_effects(clock, log, redis)
     flags = make_flags(config, routes, engine, redis, reporter.logs.plan_incomplete)
     stats = StatsReader(reporter, make_gauges(config.memory, memory, engine, flags, redis))

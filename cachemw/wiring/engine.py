@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import cachetools
 
-from cachemw.config import Config, MemorySettings
+from cachemw.config import Config, MemorySettings, RecordingSettings
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.core.ports import EngineSettings, Hooks, Parts
 from cachemw.engine.core.setup import make_router
@@ -66,6 +68,7 @@ def make_engine(
             count=reporter.count,
             refused=reporter.refused,
             mismatched=reporter.mismatched,
+            forecast=reporter.forecast,
             misplaced=reporter.misplaced,
             cookies_read=reporter.cookies_read,
         ),
@@ -87,11 +90,19 @@ def _settings(config: Config) -> EngineSettings:
         x_cache=config.x_cache,
         show_keys=config.show_keys,
         max_tags=config.recording.max_tags,
+        unknown_lifetime=_unknown_lifetime(config.recording),
         tag_fields=frozenset(name.encode("ascii") for name in config.recording.fields),
         keeps_tag_fields=config.recording.keep_fields,
         identity_names=identity_names(config.identity_headers),
         targets=tuple(name.encode("ascii") for name in config.targeted),
     )
+
+
+def _unknown_lifetime(config: RecordingSettings) -> float:
+    """Return the longest lifetime of a response that is made from an unknown value, in seconds."""
+    if config.unknown_cached == "shorten":
+        return config.unknown_ttl
+    return inf if config.unknown_cached == "keep" else 0.0
 
 
 def _memo_bytes(config: MemorySettings) -> int:

@@ -36,7 +36,7 @@ def make_gauges(
 
 
 class StatsReader:
-    """Reads the statistics of one process: its counters, its gauges, its shadow mismatches."""
+    """Reads the statistics of one process: its counters, its gauges, and what it saw in shadow."""
 
     def __init__(self, reporter: Reporter, gauges: Gauges) -> None:
         self._reporter = reporter
@@ -45,4 +45,8 @@ class StatsReader:
     def read(self) -> Stats:
         """Return the counts since the process started, and the gauges now."""
         counted = self._reporter.counters.snapshot(self.gauges)
-        return replace(counted, differences=self._reporter.mismatches.report())
+        return replace(
+            counted,
+            differences=self._reporter.mismatches.report(),
+            forecasts=self._reporter.forecasts.report(),
+        )

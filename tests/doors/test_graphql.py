@@ -234,6 +234,21 @@ def test_any_other_method_changes_all_of_its_path(open_door: OpenDoor) -> None:
     assert kept(door) == [False] * 3
 
 
+def test_a_mutation_invalidates_by_the_values_of_its_query(open_door: OpenDoor) -> None:
+    """Guard: `on_request._change` keeps the query."""
+    config = {
+        "routes": [
+            {"name": "g", "path": "/g", "ttl": "60s", **GRAPHQL, "invalidates": ["s:{query.shop}"]},
+            {"name": "p", "path": "/p", "ttl": "60s", "tags": ["s:{query.shop}"]},
+        ]
+    }
+    door = open_door({"/g": server(), "/p": server()}, config=config)
+    for shop in ("1", "2"):
+        door.get(f"/p?shop={shop}")
+    post(door, MUTATION, target="/g?shop=1")
+    assert [door.get(f"/p?shop={shop}").hit for shop in ("1", "2")] == [False, True]
+
+
 def test_a_mutation_while_the_route_is_off_counts(open_door: OpenDoor) -> None:
     door = open_door({"/g": server()}, **GRAPHQL, name="g")
     kept(door)

@@ -27,7 +27,7 @@ SCOPE_DOORS = ("asgi", "starlette", "fastapi", "django-async")
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nobody_gets_what_was_made_for_another(open_door: OpenDoor, name: str) -> None:
-    # Guard: `_keyed_headers` in cachemw.engine.request.keying.
+    # Guard: `keyed_headers` in cachemw.engine.request.keying.
     door = open_door({"/p": echo(name)}, cookies=[])
     for who in ("ann", "bob", None, "ann", None):
         reply = door.get("/p", {} if who is None else {name: who})
@@ -69,7 +69,7 @@ def test_a_route_that_varies_on_it_keeps_each_apart(open_door: OpenDoor) -> None
 
 
 def test_the_value_does_not_stand_in_keys(open_door: OpenDoor) -> None:
-    # Guard: `_keyed_headers` conceals it; `Variants.values` does where the response varies on it.
+    # Guard: `keyed_headers` conceals it; `Variants.values` does where the response varies on it.
     varies = [("Vary", "X-Auth-Token"), ("Cache-Control", "public, max-age=60")]
     door = open_door({"/p": numbered(headers=varies)}, vary=["X-API-Key"])
     sent = {"X-API-Key": "s3cr3t-key", "X-Auth-Token": "s3cr3t-token"}

@@ -23,7 +23,7 @@ KEYED = [
 
 @pytest.mark.parametrize("name", REMOVED)
 def test_a_clients_address_is_not_seen_and_not_keyed(open_door: OpenDoor, name: str) -> None:
-    # Guard: `_visible_headers` in cachemw.engine.request.keying.
+    # Guard: `visible_headers` in cachemw.engine.request.keying.
     door = open_door({"/p": echo(name)})
     for address in ("192.0.2.1", '"><script>', "192.0.2.2"):
         assert door.get("/p", {name: address}).body == f"{name}=None".encode()

@@ -385,3 +385,19 @@ def test_a_coding_is_no_difference_between_those_who_accept_others(open_door: Op
         reply = door.get("/p", {"Accept-Encoding": accepted})
         assert reply.field("vary") is None, "it goes out as the application gave it"
     assert labels(door) == {"shadow_miss": 2, "shadow_hit": 2}
+
+
+def test_a_lifetime_that_counts_down_is_no_mismatch(open_door: OpenDoor, clock: FakeClock) -> None:
+    """As of an application with a cache of its own. Guard: `differences._counts_down`."""
+    began = clock.monotonic()
+
+    def handler(asked: Asked) -> Said:
+        left = 60 - int(clock.monotonic() - began)
+        return Said(body=b"page", headers=[("Cache-Control", f"max-age={left}")])
+
+    door = watched(open_door, handler)
+    for _ in range(4):
+        door.get("/p")
+        clock.advance(9)
+    assert labels(door) == {"shadow_miss": 1, "shadow_hit": 3}
+    assert door.cache.mismatches.report() == {}

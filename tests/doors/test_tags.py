@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -276,3 +277,51 @@ def test_only_a_purge_of_the_answer_overtakes_it(purged: str, open_door: OpenDoo
     overtaken = "detail=overtaken" in (door.get("/p").field("cache-status") or "")
     assert overtaken == (purged != "another")
     assert door.get("/p").hit == (purged == "another")
+
+
+URIS = ["/a", "https://a.example/é?b=1, c&d", "%C3%A9 100%", "x" * 3000, "\n\x00", "@route:p", ""]
+
+
+def test_values_of_the_query_are_tags_as_the_application_reads_them(open_door: OpenDoor) -> None:
+    plain = numbered()
+    read: list[str] = []
+
+    def handler(asked: Asked) -> Said | bytes:
+        read.append(dict(asked.arguments)["uri"])
+        return plain(asked)
+
+    door = open_door({"/p": handler}, tags=["c:{query.uri}"])
+    for raw in ("%FF%2C", "a%FE", *(quote(uri, safe="") for uri in URIS)):
+        path = f"/p?uri={raw}"
+        door.get(path)
+        assert door.get(path).hit
+        assert door.cache.purge(tags=["c:no", "c:/"]).confirmed
+        assert door.get(path).hit
+        assert door.cache.purge(tags=[f"c:{read[-1]}"]).confirmed
+        assert not door.get(path).hit
+
+
+def test_a_write_invalidates_by_the_values_of_its_query(open_door: OpenDoor) -> None:
+    def route(name: str, **more: Any) -> dict[str, Any]:
+        return {"name": name, "path": f"/{name}", "vary": ["X-Shelf"], **more}
+
+    config = {
+        "routes": [
+            route("p", ttl="60s", tags=["c:{query.uri}", "s:{header.x-shelf?}"]),
+            route("new", methods=[], invalidates=["c:{query.uri}", "s:{header.x-shelf}"]),
+        ]
+    }
+    done = Said(body=b"done")
+    door = open_door({"/p": numbered(), "/new": lambda asked: done}, config=config)
+    shelf = {"X-Shelf": "9"}
+
+    def kept(target: str, **sent: str) -> bool:
+        return bool(door.get(target, shelf if sent else {}).hit)
+
+    for target in ("/p?uri=a%20b", "/p?uri=c"):
+        door.get(target)
+        door.get(target, shelf)
+    door.ask(Call(target="/new?uri=a+b", method="POST"))
+    assert [kept("/p?uri=a%20b"), kept("/p?uri=c")] == [False, True]
+    door.ask(Call(target="/new", method="POST", headers=[("X-Shelf", "9")]))
+    assert [kept("/p?uri=c"), kept("/p?uri=c", shelf="9")] == [True, False]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cachemw.engine.model.entry import Entry, Position
+from cachemw.engine.model.entry import Entry, EntryWithHoles, Position
 
 __all__ = ["make_entry"]
 
@@ -25,4 +25,5 @@ def make_entry(**fields: Any) -> Entry:
         **fields,
     }
     ends = {name: given.get(name, given["born"] + 60.0) for name in _ENDS}
-    return Entry(**{"dies_at": max(ends.values()), **given, **ends})
+    kind = EntryWithHoles if "holes" in given else Entry
+    return kind(**{"dies_at": max(ends.values()), **given, **ends})

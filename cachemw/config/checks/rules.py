@@ -5,18 +5,18 @@ If a document has other mistakes, some options of a route may be missing. A rule
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from cachemw.config.checks.unreachable import RouteTree
 from cachemw.config.syntax.dependencies import Pattern, find_cycle
 from cachemw.config.syntax.messages import did_you_mean, key, show
-from cachemw.config.syntax.template import parse_template
+from cachemw.config.syntax.template import TagPlaceholder, parse_tag, parse_template
 from cachemw.config.syntax.values import BODIED_METHODS
 from cachemw.errors import Problem
 
 __all__ = [
+    "KEYED",
     "body_of_methods",
     "flagged_routes",
     "functions_once",
@@ -35,6 +35,9 @@ __all__ = [
 ]
 
 Problems = Iterator[Problem]
+
+KEYED = ("path", "query", "ignore_query", "vary")
+"""The options of a route that say what of a request a tag may hold."""
 
 
 def planned_size(memory: Any) -> Problems:
@@ -76,19 +79,41 @@ def one_answer_for_users(route: Any) -> Problems:
 
 
 def tag_parameters(option: str) -> Callable[[Any], Problems]:
-    """Return a check that the parameters in the tags of an option are parameters of the path."""
+    """Return a check that everything in the tags of an option is in the path or in the key.
+
+    What is not in the key may differ between two requests that get the same answer.
+    """
 
     def check(route: Any) -> Problems:
-        known = parse_template(route.path).parameters
         for index, tag in enumerate(getattr(route, option)):
-            for name in re.findall(r"\{([^{}]+)\}", tag or ""):
-                if name not in known:
-                    yield Problem(
-                        f"{option}[{index}]",
-                        f"the path has no parameter {{{name}}}{did_you_mean(name, known)}",
-                    )
+            for each in parse_tag(tag or ""):
+                if isinstance(each, TagPlaceholder) and (message := _unkeyed(route, each)):
+                    yield Problem(f"{option}[{index}]", message)
 
     return check
+
+
+def _unkeyed(route: Any, placeholder: TagPlaceholder) -> str:
+    """Return what is wrong with a placeholder on this route, or an empty text."""
+    name, text = placeholder.name, f"{{{placeholder.text}}}"
+    if placeholder.source == "path":
+        known = parse_template(route.path).parameters
+        return (
+            "" if name in known else f"the path has no parameter {text}{did_you_mean(name, known)}"
+        )
+    if placeholder.source == "header":
+        # The host is always in the key. None is a name that could not be read.
+        if name == "host" or name in route.vary or None in route.vary:
+            return ""
+        return (
+            f"{text} is not in the key: add {show(name)} to `vary`{did_you_mean(name, route.vary)}"
+        )
+    if route.query is not None and name not in route.query and None not in route.query:
+        return f"{text} is not in the key: add {show(name)} to `query`{did_you_mean(name, route.query)}"
+    for each in route.ignore_query:
+        if each and (name == each or (each.endswith("*") and name.startswith(each[:-1]))):
+            return f"{text} is not in the key: {show(each)} in `ignore_query` removes it"
+    return ""
 
 
 def heuristic_of_response(route: Any) -> Problems:

@@ -5,7 +5,7 @@ Reading order:
 - `decode`: options, tables of options, and the decoder that finds every mistake.
 - `values`: the parsers of single values.
 - `cookie_names`: names of cookies, and patterns of them.
-- `table_names`: names of database tables, and patterns of them.
+- `table_names`: names of database tables and of keys in Django's cache, and patterns of them.
 - `function_names`: names of database functions, and patterns of them.
 - `units`: durations and sizes.
 - `template`: path templates of routes.

@@ -13,7 +13,7 @@ from cachemw.config.syntax.decode import Parser
 from cachemw.config.syntax.messages import show
 from cachemw.config.syntax.values import TOKEN, matching, names
 
-__all__ = ["COOKIES", "COOKIE_PATTERNS", "compile_patterns", "spellings"]
+__all__ = ["COOKIES", "COOKIE_PATTERNS", "SESSIONS", "compile_patterns", "spellings"]
 
 
 def _exact(value: object) -> str:
@@ -33,6 +33,9 @@ def _pattern(value: object) -> str:
         )
     return pattern
 
+
+SESSIONS = ("sessionid", "session")
+"""The cookie of a session, as Django names it, and as Flask and Starlette do."""
 
 COOKIES = names(Parser(_exact, "names of cookies"))
 COOKIE_PATTERNS = names(Parser(_pattern, "names of cookies, which may have `*` in them"))

@@ -1,18 +1,31 @@
-"""Path templates: `/products/{id:int}`, `/files/{rest:path}`.
+"""Path templates: `/products/{id:int}`, `/files/{rest:path}`; and tag templates: `comments:{query.uri}`.
 
-A template is split at its slashes. A segment is literal text, or text with parameters in it. A parameter
+A path template is split at its slashes. A segment is literal text, or text with parameters in it. A parameter
 with the converter `path` takes the rest of the path, so nothing may follow it.
+
+A tag template is text with placeholders: `{id}` is a parameter of the path, `{query.uri}` one of the query,
+and `{header.accept-language}` a request header. A question mark at the end (`{query.uri?}`) makes the value
+empty where the request has none; without it, there is no tag then.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from cachemw.config.syntax.messages import either, show
 from cachemw.errors import ConfigError, Problem
 
-__all__ = ["CONVERTERS", "Part", "Segment", "Template", "parse_template"]
+__all__ = [
+    "CONVERTERS",
+    "Part",
+    "Segment",
+    "TagPlaceholder",
+    "Template",
+    "parse_tag",
+    "parse_template",
+]
 
 CONVERTERS = ("int", "path", "str", "uuid")
 
@@ -22,6 +35,7 @@ Part = str | tuple[str, str]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 _PARAMETER = re.compile(r"(\{[^{}]*\})")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_PLACEHOLDER = re.compile(r"(?:(query|header)\.([^{}?*]+)(\??)|([A-Za-z_][A-Za-z0-9_]*))")
 _REFUSED = {
     "?": "a path has no query: list the parameters the route reads in `query`",
     "#": "a path has no fragment, which browsers never send: leave the # part out",
@@ -49,6 +63,45 @@ class Template:
     path: str
     segments: tuple[Segment, ...]
     parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TagPlaceholder:
+    """One placeholder of a tag template."""
+
+    text: str
+    """What stands between the braces."""
+    source: Literal["path", "query", "header"]
+    name: str
+    """Of the parameter, or of the header in lower case."""
+    optional: bool
+    """Whether a value that is missing counts as an empty one."""
+
+
+def parse_tag(template: str) -> tuple[str | TagPlaceholder, ...]:
+    """Return the texts and the placeholders of a tag template. Raises ValueError."""
+    parts: list[str | TagPlaceholder] = []
+    for index, piece in enumerate(_PARAMETER.split(template)):
+        found = _PLACEHOLDER.fullmatch(piece[1:-1]) if index % 2 else None
+        if found is not None:
+            parts.append(_placeholder(found))
+        elif index % 2 or "{" in piece or "}" in piece:
+            raise ValueError(
+                "expected parameters such as {id}, {query.page} or {header.accept-language} in a tag,"
+                f" got {show(template)}"
+            )
+        elif piece:
+            parts.append(piece)
+    return tuple(parts)
+
+
+def _placeholder(found: re.Match[str]) -> TagPlaceholder:
+    source, name, mark, of_path = found.groups()
+    if source == "query":
+        return TagPlaceholder(found[0], "query", name, bool(mark))
+    if source == "header":
+        return TagPlaceholder(found[0], "header", name.lower(), bool(mark))
+    return TagPlaceholder(found[0], "path", of_path, optional=False)
 
 
 def parse_template(path: str) -> Template:

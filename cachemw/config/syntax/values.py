@@ -15,7 +15,7 @@ from cachemw.config.syntax.dependencies import parse_node
 from cachemw.config.syntax.flag import parse_flag, parse_holdout
 from cachemw.config.syntax.hosts import read_webhook
 from cachemw.config.syntax.messages import did_you_mean, either, show
-from cachemw.config.syntax.template import parse_template
+from cachemw.config.syntax.template import parse_tag, parse_template
 from cachemw.errors import Problem
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "FIELD_NAMES",
     "FLAG",
     "FRACTION",
+    "FUNCTION",
     "HOLDOUT",
     "IDENTITY",
     "IGNORED_PARAMETERS",
@@ -311,6 +312,8 @@ IDENTITY = matching(
     f"{_DOTTED}(?::{_DOTTED})?", 'a function such as "module:function", or a registered name'
 )
 
+FUNCTION = matching(f"{_DOTTED}:{_DOTTED}", 'a function to import, such as "module:function"')
+
 
 def names(item: Parser[str], *, at_least: int = 0) -> Parser[tuple[str, ...]]:
     """Return the parser of a list of names, each of them once."""
@@ -368,8 +371,7 @@ def _tag(value: object) -> str:
     tag = matching(r"[!-+\--~]+", "a tag of visible ASCII without spaces and commas")(value)
     if len(tag) > _TAG_LENGTH:
         raise ValueError(f"expected a tag of at most {_TAG_LENGTH} characters, got {len(tag)}")
-    if re.search(r"[{}]", re.sub(r"\{[A-Za-z_][A-Za-z0-9_]*\}", "", tag)):
-        raise ValueError(f"expected parameters such as {{id}} in a tag, got {show(tag)}")
+    parse_tag(tag)
     return tag
 
 
@@ -389,7 +391,7 @@ PARAMETERS = names(Parser(_parameter, "names of query parameters"))
 IGNORED_PARAMETERS = names(Parser(_ignored_parameter, 'names, which may end in "*"'))
 FIELD_NAMES = names(Parser(_field_name, "names of request headers"))
 TARGETED_NAMES = names(Parser(_targeted_name, "names of response headers"))
-TAGS = names(Parser(_tag, "tags, which may hold parameters of the path"))
+TAGS = names(Parser(_tag, "tags, which may hold parameters of the path and query, and headers"))
 RESPONSE_FIELDS = names(
     Parser(lambda value: _field_name(value).lower(), "names of response headers")
 )

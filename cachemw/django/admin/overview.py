@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from cachemw.cache import Cache
 from cachemw.errors import SearchTimedOut, StoreUnavailable
 from cachemw.introspection.stored_entries import StoredEntry
+from cachemw.telemetry.shadow_report import shadow_lines
 
 if TYPE_CHECKING:
     from cachemw.invalidation.recent_purges import PastPurge
@@ -89,6 +90,8 @@ class Overview:
     """The number of processes that reported in the last ten seconds; 1 without Redis: this one."""
     killed: bool
     routes: list[RouteRow]
+    shadow: list[str]
+    """Sentences about the routes in shadow: what they would gain and break, switched on."""
     entries: int
     size: int
     found: list[EntryRow]
@@ -182,6 +185,7 @@ def _overview(
             _route(route.name, (route.mount or "") + route.path, route.risk, states, stats, stored)
             for route in cache.config.routes
         ],
+        shadow=shadow_lines(stats, cache.config),
         entries=stored.entries.total(),
         size=stored.sizes.total(),
         found=[_entry(each) for each in stored.found],

@@ -1,4 +1,4 @@
-"""Recording of what Django reads and writes: queries, transactions, and Django's own cache.
+"""Recording of what Django reads and writes: queries, transactions, tokens, and Django's own cache.
 
 Reading order:
 
@@ -8,5 +8,10 @@ Reading order:
 - `inserted_keys`: keys that an insert does not give.
 - `schema`: what the project's models say about its tables.
 - `early_reads`: reads before the cache's middleware.
-- `second_caches`: reads of Django's own cache, which bring no tags.
+- `csrf_tokens`: the tokens of forms, which are for one client.
+- `companions`: what the values in Django's own cache were made from.
+- `cache_calls`: what a call of Django's own cache has read or set.
+- `known_keys`: keys in Django's own cache that are known by their names.
+- `second_caches`: the calls of Django's own cache, and what follows from them.
+- `sites`: the sites that Django keeps in the process.
 """

@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.core.handlers.base import BaseHandler
 
-from cachemw.recording.context import Recording
+from cachemw.recording.context import Position, Recording
 
 __all__ = ["early_recording", "record_early_reads", "take_early_recording"]
 
@@ -24,11 +24,14 @@ _early: ContextVar[Recording | None] = ContextVar("cachemw_early_reads", default
 
 
 @functools.cache
-def record_early_reads() -> None:
-    """Record what is read for a request before the cache's middleware sees it, once per process."""
+def record_early_reads(position: Callable[[], Position | None]) -> None:
+    """Record what is read for a request before the cache's middleware sees it, once per process.
+
+    `position` returns the position of the log, or None if there is no cache yet.
+    """
     handler: Any = BaseHandler
-    handler.get_response = _around(handler.get_response)
-    handler.get_response_async = _around_async(handler.get_response_async)
+    handler.get_response = _around(handler.get_response, position)
+    handler.get_response_async = _around_async(handler.get_response_async, position)
 
 
 def early_recording() -> Recording | None:
@@ -50,12 +53,14 @@ def _is_first() -> bool:
     return bool(settings.MIDDLEWARE) and settings.MIDDLEWARE[0] in _OURS
 
 
-def _around(get_response: Callable[..., Any]) -> Callable[..., Any]:
+def _around(
+    get_response: Callable[..., Any], position: Callable[[], Position | None]
+) -> Callable[..., Any]:
     @functools.wraps(get_response)
     def wrapped(handler: Any, request: Any) -> Any:
         if _is_first():
             return get_response(handler, request)
-        token = _early.set(Recording())
+        token = _early.set(Recording(began=position(), is_kept=False))
         try:
             return get_response(handler, request)
         finally:
@@ -64,12 +69,14 @@ def _around(get_response: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def _around_async(get_response: Callable[..., Any]) -> Callable[..., Any]:
+def _around_async(
+    get_response: Callable[..., Any], position: Callable[[], Position | None]
+) -> Callable[..., Any]:
     @functools.wraps(get_response)
     async def wrapped(handler: Any, request: Any) -> Any:
         if _is_first():
             return await get_response(handler, request)
-        token = _early.set(Recording())
+        token = _early.set(Recording(began=position(), is_kept=False))
         try:
             return await get_response(handler, request)
         finally:

@@ -26,9 +26,16 @@ from django.db.models.signals import post_save, pre_save
 from cachemw.django.recording.connections import observe_connection, observer_of
 from cachemw.django.recording.early_reads import early_recording, record_early_reads
 from cachemw.django.recording.inserted_keys import Saves, is_silent, reports_keys
-from cachemw.django.recording.schema import describe, keys_of, session_table, tables
+from cachemw.django.recording.schema import (
+    cache_tables,
+    describe,
+    keys_of,
+    session_table,
+    tables,
+)
 from cachemw.django.recording.transactions import Event, Transaction
-from cachemw.recording.context import Position, current, describers
+from cachemw.recording.context import Position, current
+from cachemw.recording.declared import describers
 from cachemw.recording.sql.functions.known import BUILT_IN, KnownFunctions
 from cachemw.recording.sql.ignored_tables import IgnoredTables
 from cachemw.recording.sql.inserted import learn_keys
@@ -68,7 +75,7 @@ def install(get_cache: Callable[[], Cache], is_being_made_here: Callable[[], boo
     connection_created.connect(_connection_created, dispatch_uid=_UID)
     pre_save.connect(_saving, dispatch_uid=_UID)
     post_save.connect(_saved, dispatch_uid=_UID)
-    record_early_reads()
+    record_early_reads(_early_position)
     if describe not in describers:
         describers.append(describe)
     for connection in connections.all(initialized_only=True):
@@ -97,7 +104,7 @@ def _is_on() -> bool:
         try:
             config = _get_cache().config.recording
             table = session_table()
-            also = (table,) if table is not None else ()
+            also = (*cache_tables(), *((table,) if table is not None else ()))
             _ignored = IgnoredTables((*config.ignore_tables, *also), config.record_tables)
             _functions = KnownFunctions(config.pure_functions, config.reading_functions)
             _on = config.database
@@ -117,7 +124,7 @@ def _schema() -> Schema:
 
 def _setting_changed(*, setting: str, **_: Any) -> None:
     global _on
-    if setting == "CACHEMW":
+    if setting in ("CACHEMW", "CACHES"):
         _on = None
 
 
@@ -159,6 +166,13 @@ def _fail() -> None:
 
 def _position() -> Position:
     return _get_cache()._core.engine.floors.current_position()
+
+
+def _early_position() -> Position | None:
+    try:
+        return _position() if _on else None
+    except Exception:  # the cache was given up, and its settings are wrong now
+        return None
 
 
 class _Observer:

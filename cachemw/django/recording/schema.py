@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.core.cache.backends.db import BaseDatabaseCache
 from django.db import models
 from django.db.models.signals import class_prepared
+from django.utils.module_loading import import_string
 
 from cachemw.recording.sql.observed import Kind
 from cachemw.recording.sql.rows import UNKNOWN, Table, key_tag, spell, table_tag
 from cachemw.recording.sql.statements import table_name
 
-__all__ = ["describe", "keys_of", "session_table", "tables"]
+__all__ = ["cache_tables", "describe", "keys_of", "session_table", "tables"]
 
 _KINDS: dict[str, Kind] = {
     "AutoField": "number",
@@ -53,6 +56,19 @@ def session_table() -> str | None:
         return table_name(store.get_model_class()._meta.db_table)
     except Exception:  # sessions in a cache, in files or in cookies, or none
         return None
+
+
+def cache_tables() -> tuple[str, ...]:
+    """Return the tables in which Django's caches keep their values.
+
+    An answer depends on what a value was made from, and not on its row, which every `set` writes.
+    """
+    found = []
+    for options in settings.CACHES.values():
+        with suppress(Exception):  # a wrong setting is for whoever uses that cache
+            if issubclass(import_string(options["BACKEND"]), BaseDatabaseCache):
+                found.append(table_name(options["LOCATION"]))
+    return tuple(found)
 
 
 def _forget(**_: Any) -> None:

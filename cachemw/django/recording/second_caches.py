@@ -1,58 +1,76 @@
-"""Reads of Django's own cache while a response is recorded.
+"""Django's own cache, while a response is recorded.
 
 A value in Django's cache was made in another request. The queries behind it do not run again, so the recorder
-does not see them: the response gets no tags for their rows, and a write of those rows does not purge it. That
-holds for `cache.get`, `cache_page`, `{% cache %}` and libraries such as cachalot alike.
+of queries does not see them. That holds for `cache.get`, `cache_page`, `{% cache %}` and libraries such as
+cachalot alike.
 
-What happens here: a hit of Django's cache, while a response is recorded, is counted (`second_cache_hit`) and
-warned of once for each cache and route. Not counted are misses, reads inside `unrecorded()`, and values that
-no response is made from: sessions, the lists of headers by which `cache_page` finds its pages, counters and
-tests for a key.
+What happens here, while a response is recorded:
 
-How: the methods in `_READS` are replaced, once in each class of the backends that `django.core.cache.caches`
+- A value that is set gets a companion, which says what it was made from (`companions`).
+- A value that is read brings what its companion says: the tags and the age of its rows.
+- A value without a companion of its own is unknown: it was set outside of a recorded response, or by a
+  process without this recorder. Then `recording.unknown_cached` says what becomes of the response.
+
+A response that passes may be the first to show a value that others show later. So passing requests of a route
+are recorded too, once a value has been seen in one of Django's caches (`value_caches`).
+
+Hits are counted (`second_cache_hit`), and so are unknown ones (`second_cache_unknown`), which are warned of
+once for each cache and route. Misses mean nothing, nor do reads inside `unrecorded()`, nor the keys that no
+response is made from (`is_ignored`).
+
+How: the methods in `CALLS` are replaced, once in each class of the backends that `django.core.cache.caches`
 makes, by functions with the same signature that call the original. So results, exceptions and what a backend
 overrides stay as they are. Functions on each backend would make cycles: under ASGI each request makes its
-backends anew, and their connections would stay until garbage is collected. A backend calls its own methods
-(`get_many` calls `get`, `aget` calls `get` in a thread): only the outermost call counts.
+backends anew, and their connections would stay until garbage is collected.
 
-`_note` is where all hits arrive, with the keys that were read.
+What follows a call is written once, for threads and for event loops, as a generator of further calls of the
+backend. A fault in it costs no read and no write of the application (I3): it is counted
+(`second_cache_error`), and what was read is unknown.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-import sys
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
-from inspect import getfullargspec, isfunction
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
+from inspect import getfullargspec, isawaitable, isfunction
+from typing import Any
 
 from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.core.cache import CacheHandler, caches
 from django.core.exceptions import ImproperlyConfigured
 
-from cachemw.recording.context import current, open_recording
-
-if TYPE_CHECKING:
-    from cachemw.cache import Cache
+from cachemw.cache import Cache
+from cachemw.django.recording.cache_calls import CALLS, CacheCall, Found, inside, within
+from cachemw.django.recording.companions import (
+    LOCAL,
+    UNKNOWN,
+    as_read_now,
+    companions_of,
+    made_from,
+    name_of,
+    place_of,
+)
+from cachemw.django.recording.early_reads import early_recording
+from cachemw.django.recording.known_keys import is_dropped, is_ignored
+from cachemw.recording.context import Recording, current, open_recording, value_caches
 
 __all__ = ["install"]
 
 _FAULTS = logging.getLogger("cachemw.faults")
-_OF_DJANGO = ("django.contrib.sessions.cache", "views.decorators.cache.cache_header.")
-"""Beginnings of the keys of sessions, which are never recorded, and of `cache_page`'s lists of headers."""
-
 _recording = current.get
+_early = early_recording
 _watched: weakref.WeakSet[type] = weakref.WeakSet()
 """The classes whose methods are watched."""
 _get_cache: Callable[[], Cache]
 _is_being_made_here: Callable[[], bool]
-_within: ContextVar[bool] = ContextVar("cachemw_within_second_cache", default=False)
-"""Whether the running code is a backend's own, called by a method that is watched."""
+_Step = tuple[str, tuple[Any, ...], dict[str, Any]]
+"""A further call of the backend: its method and its arguments."""
+_Steps = Generator[_Step, Any, None]
+"""Further calls, of which each gets its result."""
 
 
 def install(get_cache: Callable[[], Cache], is_being_made_here: Callable[[], bool]) -> None:
@@ -99,40 +117,50 @@ def _watch(backend: Any, alias: str) -> Any:
 def _watch_methods(owner: type) -> None:
     """Replace the methods that a class defines itself."""
     try:
-        for name, read in _READS.items():
-            for each in (name, f"a{name}"):
+        for name, kind in CALLS.items():
+            for each, prefix in ((name, ""), (f"a{name}", "a")):
                 method = owner.__dict__.get(each)
                 if isfunction(method):
-                    setattr(owner, each, _watching_method(each, method, read))
-    except Exception:  # it works as it did, and its hits are not noticed (I3)
+                    setattr(owner, each, _watching_method(method, kind, prefix))
+    except Exception:  # it works as it did, and what it reads is not noticed (I3)
         name = f"{owner.__module__}.{owner.__qualname__}"
         _FAULTS.warning(f"event=second_cache_unwatched backend={name}", exc_info=True)
 
 
 def _watching_method(
-    name: str, method: Callable[..., Any], read: type[_Read]
+    method: Callable[..., Any], kind: type[CacheCall], prefix: str
 ) -> Callable[..., Any]:
-    """Return a method that calls the given one, and notes what that has found."""
+    """Return a method that calls the given one, and then does what follows from that call."""
 
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if _recording() is None or _within.get():
+        if (_recording() is None and _early() is None) or within.get():
             return method(self, *args, **kwargs)
-        with read(self, args, kwargs) as noted:
-            noted.result = method(self, *noted.args, **noted.kwargs)
-        return noted.result
+        with inside(True):
+            for drops in (True, False):
+                made = kind(args, kwargs)
+                made.result = method(self, *made.args, **made.kwargs)
+                _follow(self, made, drops)
+                if not made.again:
+                    break
+        return made.result
 
     @functools.wraps(method)
     async def acall(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if _recording() is None or _within.get():
+        if (_recording() is None and _early() is None) or within.get():
             return await method(self, *args, **kwargs)
-        with read(self, args, kwargs) as noted:
-            noted.result = await method(self, *noted.args, **noted.kwargs)
-        return noted.result
+        with inside(True):
+            for drops in (True, False):
+                made = kind(args, kwargs)
+                made.result = await method(self, *made.args, **made.kwargs)
+                await _afollow(self, made, drops, prefix)
+                if not made.again:
+                    break
+        return made.result
 
-    if name.startswith("a") or iscoroutinefunction(method):
+    if prefix or iscoroutinefunction(method):
         return acall
-    return _quick_get(method, call) if name == "get" and _is_usual_get(method) else call
+    return _quick_get(method, call) if method.__name__ == "get" and _is_usual_get(method) else call
 
 
 def _quick_get(method: Callable[..., Any], call: Callable[..., Any]) -> Callable[..., Any]:
@@ -140,7 +168,7 @@ def _quick_get(method: Callable[..., Any], call: Callable[..., Any]) -> Callable
 
     @functools.wraps(method)
     def get(self: Any, key: Any, default: Any = None, version: Any = None) -> Any:
-        if _recording() is None:
+        if _recording() is None and _early() is None:
             return method(self, key, default, version)
         return call(self, key, default, version)
 
@@ -158,123 +186,57 @@ def _is_usual_get(method: Callable[..., Any]) -> bool:
     )
 
 
-# -- what a call has found ---------------------------------------------------------------------------
+# -- what follows a call -----------------------------------------------------------------------------
 
 
-class _Read:
-    """A call of a method that reads no value for a response. `with` surrounds the call."""
-
-    __slots__ = ("_backend", "_token", "args", "kwargs", "result")
-
-    def __init__(self, backend: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._backend, self.args, self.kwargs = backend, args, kwargs
-        self.result: Any = None
-
-    def __enter__(self) -> Self:
-        self._token = _within.set(True)
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        _within.reset(self._token)
-        if kind is None:
-            _note(getattr(self._backend, "_cachemw_alias", "-"), self)
-
-    def found(self) -> Sequence[object]:
-        """Return the keys that were hits."""
-        return ()
-
-
-class _Get(_Read):
-    """A call of `get`. A value that is the default is no hit: the application cannot tell them apart."""
-
-    __slots__ = ()
-
-    def found(self) -> Sequence[object]:
-        default = self.args[1] if len(self.args) > 1 else self.kwargs.get("default")
-        if self.result is default:
-            return ()
-        return self.args[:1] or (self.kwargs.get("key"),)
-
-
-class _GetMany(_Read):
-    """A call of `get_many`."""
-
-    __slots__ = ()
-
-    def found(self) -> Sequence[object]:
-        return tuple(self.result) if isinstance(self.result, Mapping) else ()
-
-
-class _GetOrSet(_Read):
-    """A call of `get_or_set`. It is a miss if the backend asks for the default."""
-
-    __slots__ = ("_asked", "_has_default")
-
-    def __init__(self, backend: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._asked: list[bool] = []
-        self._has_default = len(args) > 1 or "default" in kwargs
-        if len(args) > 1:
-            args = (args[0], _default(args[1], self._asked), *args[2:])
-        elif self._has_default:
-            kwargs = {**kwargs, "default": _default(kwargs["default"], self._asked)}
-        super().__init__(backend, args, kwargs)
-
-    def found(self) -> Sequence[object]:
-        if self._asked or not self._has_default:
-            return ()
-        return self.args[:1] or (self.kwargs.get("key"),)
-
-
-def _default(given: Any, asked: list[bool]) -> Callable[[], Any]:
-    """Return a default of `get_or_set`, a value or a function, as a function that notes its call."""
-
-    def make() -> Any:
-        asked.append(True)
-        with _application():
-            return given() if callable(given) else given
-
-    async def amake() -> Any:
-        asked.append(True)
-        with _application():
-            return await given()
-
-    return amake if iscoroutinefunction(given) else make
-
-
-@contextmanager
-def _application() -> Iterator[None]:
-    """Run code of the application, which a backend has called: what it reads counts."""
-    token = _within.set(False)
+def _follow(backend: Any, call: CacheCall, drops: bool) -> None:
+    """Do what follows a call, in a thread. `drops`: it may remove values that are too old."""
+    recording = open_recording() or early_recording()
+    if recording is None:
+        return
     try:
-        yield
-    finally:
-        _within.reset(token)
-
-
-_READS: dict[str, type[_Read]] = {
-    "get": _Get,
-    "get_many": _GetMany,
-    "get_or_set": _GetOrSet,
-    "has_key": _Read,
-    "incr": _Read,
-    "incr_version": _Read,
-}
-"""The methods that read, each with `a` before its name too. Those that read no value for a response are
-here because `BaseCache` writes them with `get`."""
-
-
-def _note(alias: str, read: _Read) -> None:
-    """Report which keys of a cache the response that is being recorded was made from."""
-    try:
-        recording = open_recording()
-        if recording is None or not _is_on():
-            return
-        hits = sum(not _is_of_django(key) for key in read.found())
-        if hits:
-            _get_cache()._core.reporter.second_cache_hit(alias, recording.route, hits)
+        steps = _steps(recording, backend, call, drops)
+        step = _next(steps)
+        while step is not None:
+            name, args, kwargs = step
+            step = _next(steps, getattr(backend, name)(*args, **kwargs))
     except Exception:
-        with suppress(Exception):  # there may be no cache, because the configuration is wrong
-            _get_cache()._core.reporter.logs.failed("recorder_failed")
+        _note_fault(recording, backend, call)
+
+
+async def _afollow(backend: Any, call: CacheCall, drops: bool, prefix: str) -> None:
+    """Do what follows a call, in an event loop."""
+    recording = open_recording() or early_recording()
+    if recording is None:
+        return
+    try:
+        steps = _steps(recording, backend, call, drops)
+        step = _next(steps)
+        while step is not None:
+            name, args, kwargs = step
+            result = getattr(backend, prefix + name)(*args, **kwargs)
+            step = _next(steps, await result if isawaitable(result) else result)
+    except Exception:
+        _note_fault(recording, backend, call)
+
+
+def _next(steps: _Steps, result: object = None) -> _Step | None:
+    try:
+        return steps.send(result)
+    except StopIteration:
+        return None
+
+
+def _alias(backend: Any) -> str:
+    return getattr(backend, "_cachemw_alias", "-")
+
+
+def _note_fault(recording: Recording, backend: Any, call: CacheCall) -> None:
+    """Count a fault after a call. What the call has read is unknown."""
+    if not call.noted:
+        recording.add_value(UNKNOWN)
+    with suppress(Exception):  # there may be no cache, because the configuration is wrong
+        _get_cache()._core.reporter.second_cache_error(_alias(backend))
 
 
 def _is_on() -> bool:
@@ -284,15 +246,89 @@ def _is_on() -> bool:
     return _get_cache().config.recording.database
 
 
-def _is_of_django(key: object) -> bool:
-    """Tell whether a key is one of those that no response is made from."""
-    if not isinstance(key, str):
-        return False
-    return key.startswith(_OF_DJANGO) or key.startswith(_session_prefix())
+def _steps(recording: Recording, backend: Any, call: CacheCall, drops: bool) -> _Steps:
+    """Note what a call has read, and what the values were made from that it has set."""
+    if not _is_on():
+        return
+    cache = _get_cache()
+    config = cache.config.recording
+    ignored = config.ignore_cached
+    found = [each for each in call.found() if not is_ignored(each.key, ignored)]
+    if found:
+        drops = drops and recording.is_kept
+        yield from _read(cache, recording, backend, call, found, drops)
+        if call.again:
+            return
+    call.noted = True
+    values = {key: each for key, each in call.was_set().items() if not is_ignored(key, ignored)}
+    if values:
+        yield from _write(cache, recording, backend, call, values)
+    if call.was_touched() and place_of(backend, call.argument("key"), None) is None:
+        more = call.given("version")
+        name = name_of(backend, call.argument("key"), more.get("version"))
+        yield "touch", (name,), call.given("timeout", "version")
 
 
-def _session_prefix() -> str | tuple[str, ...]:
-    """Return how the keys of the project's own session engine begin, if it is one of a cache."""
-    engine = sys.modules.get(settings.SESSION_ENGINE)  # if it is not loaded, it reads no sessions
-    prefix = getattr(getattr(engine, "SessionStore", None), "cache_key_prefix", None)
-    return prefix if isinstance(prefix, str) and prefix else ()
+def _read(
+    cache: Cache,
+    recording: Recording,
+    backend: Any,
+    call: CacheCall,
+    found: Sequence[Found],
+    drops: bool,
+) -> _Steps:
+    """Add what the values were made from that a call has found; remove those that are too old instead."""
+    companions = yield from _companions(backend, call, [each.key for each in found])
+    hits = unknown = 0
+    for each, companion in zip(found, companions, strict=True):
+        value = made_from(cache, recording, companion, each.value)
+        current = as_read_now(cache, value)
+        is_old = current is None and value.position is not None
+        if drops and is_old and is_dropped(each.key, cache.config.recording.drop_cached):
+            yield "delete", (each.key,), call.given("version")
+            call.again = True
+        elif each.certain or value is not UNKNOWN:
+            recording.add_value(current or value)
+            hits += 1
+            unknown += value.position is None
+    if hits:
+        value_caches.add(_alias(backend))
+    if hits and (recording.is_kept or recording is early_recording()):
+        cache._core.reporter.second_cache_hit(_alias(backend), recording.route, hits, unknown)
+
+
+def _companions(
+    backend: Any, call: CacheCall, keys: Sequence[object]
+) -> Generator[_Step, Any, list[object]]:
+    """Return what is stored as the companions of the values of these keys."""
+    more = call.given("version")
+    version = more.get("version")
+    places = [place_of(backend, key, version) for key in keys]
+    if places[0] is not None:
+        return [LOCAL.get(place) for place in places if place is not None]
+    names = [name_of(backend, key, version) for key in keys]
+    if len(names) == 1:
+        stored = yield "get", (names[0], None), more
+        return [stored]
+    found = yield "get_many", (names,), more
+    return [found.get(name) for name in names]
+
+
+def _write(
+    cache: Cache, recording: Recording, backend: Any, call: CacheCall, values: Mapping[Any, object]
+) -> _Steps:
+    """Store the companions of the values that a call has set."""
+    more = call.given("timeout", "version")
+    version = more.get("version")
+    texts: dict[str, str] = {}
+    for key, companion in companions_of(cache, recording, values).items():
+        place = place_of(backend, key, version)
+        if place is None:
+            texts[name_of(backend, key, version)] = companion.text()
+        else:
+            LOCAL.put(place, companion)
+    if len(texts) == 1:
+        yield "set", next(iter(texts.items())), more
+    elif texts:
+        yield "set_many", (texts,), more
+    value_caches.add(_alias(backend))

@@ -16,7 +16,8 @@ from cachemw.engine.core.flights import Flights
 from cachemw.engine.core.marks import Marks
 from cachemw.engine.core.memo import PlanMemo
 from cachemw.engine.core.ports import EngineSettings, Hooks, Parts
-from cachemw.engine.model.entry import Entry, Item, VaryMarker, Verdict
+from cachemw.engine.model.entry import Entry, EntryWithHoles, Item, VaryMarker, Verdict
+from cachemw.engine.model.holes import Fill
 from cachemw.engine.model.keys import KeyMaker
 from cachemw.engine.model.outcomes import FAILED
 from cachemw.engine.model.plan import Plan
@@ -66,10 +67,13 @@ class Engine:
         self.count = hooks.count
         self.refused = hooks.refused
         self.mismatched = hooks.mismatched
+        self.forecast = hooks.forecast
         self.misplaced = hooks.misplaced
         self._cookies_read = hooks.cookies_read
         self.memo = PlanMemo(settings.memo_bytes)
         self.flights = Flights(settings.max_waiters, settings.alone)
+        self.fills: dict[str, Fill] = {}
+        """What fills the holes of stored responses, by name."""
         self.holdout = 0.0
         """The share of requests that go past the cache as the control group."""
         self.variants = Variants(
@@ -103,7 +107,7 @@ class Engine:
         entry = self.memory.get(plan.key.digest)
         if entry is None:
             return None
-        if type(entry) is VaryMarker:
+        if type(entry) is not Entry:  # a Vary marker, or a response that the flow has to fill
             entry = self._variant_in_memory(entry, plan, headers)
             if entry is None:
                 return None
@@ -122,8 +126,10 @@ class Engine:
         return entry, plan
 
     def _variant_in_memory(
-        self, marker: VaryMarker, plan: Plan, headers: Sequence[Pair] | None
+        self, marker: Item, plan: Plan, headers: Sequence[Pair] | None
     ) -> Entry | None:
+        if type(marker) is not VaryMarker:
+            return None
         if headers is None or self.floors.judge(marker) is not Verdict.VALID:
             return None
         # A marker is used as often as all of its variants together; if it were evicted, none of them
@@ -131,7 +137,13 @@ class Engine:
         marker.visited = True
         key = self.variants.known_key(plan, marker, headers)
         entry = None if key is None else self.memory.get(key.digest)
-        return entry if isinstance(entry, Entry) else None
+        return entry if type(entry) is Entry else None
+
+    def can_fill(self, entry: Entry) -> bool:
+        """Tell whether all holes of a response can be filled here; another process may know more."""
+        return type(entry) is not EntryWithHoles or all(
+            hole.name in self.fills for hole in entry.holes
+        )
 
     # -- trust in the log ------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from cachemw.engine.model.differences import Difference, Shadow
 from cachemw.engine.model.entry import HeaderPairs, Item, Position, Verdict
-from cachemw.engine.model.outcomes import EventName
+from cachemw.engine.model.outcomes import EventName, ForecastName
 from cachemw.engine.model.routes import RouteState
 from cachemw.http.fields import Pair
 
@@ -107,6 +107,8 @@ class Hooks(Struct, frozen=True, kw_only=True):
     """Called for every response that is not stored, with the reason."""
     mismatched: Callable[[RouteState, Difference], None]
     """Called when a route in shadow would have served a wrong response."""
+    forecast: Callable[[RouteState, Sequence[ForecastName]], None]
+    """Called for every request in shadow, with the counts that it adds to."""
     misplaced: Callable[[RouteState, Pair], None]
     """Called for every request that bypasses because of outer middleware, with what that has put there."""
     cookies_read: Callable[[RouteState, Sequence[str]], None]
@@ -133,6 +135,9 @@ class EngineSettings(Struct, frozen=True, kw_only=True):
     show_keys: bool = False
     max_tags: int = 1000
     """Tags that the application may add to one response, those of its recorded reads included."""
+    unknown_lifetime: float = 0.0
+    """The longest lifetime of a response that is made from a value of the application's own cache of which
+    nobody knows the tags. 0: it is not stored."""
     tag_fields: frozenset[bytes] = frozenset()
     """Response headers that hold tags."""
     keeps_tag_fields: bool = False

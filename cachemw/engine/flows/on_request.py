@@ -30,6 +30,7 @@ from msgspec.structs import replace
 from cachemw.engine.core.effects import Await, Flow, Lease
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.core.flights import Flight, FlightResult, WaitResult
+from cachemw.engine.flows.proposing import count_bypassed
 from cachemw.engine.flows.shadowing import forward_in_shadow
 from cachemw.engine.keeping.validation import conditions_for
 from cachemw.engine.lookup.candidates import (
@@ -69,6 +70,8 @@ def on_request(
     """
     cacheable = classify(engine, request, target, extra)
     if isinstance(cacheable, Bypass):
+        if cacheable.shadow is not None:
+            count_bypassed(engine, cacheable.shadow, request, now)
         return _bypass(cacheable, request)
     if cacheable.in_shadow:
         return forward_in_shadow(engine, cacheable, now)
@@ -110,11 +113,10 @@ def _change(bypass: Bypass, request: Request) -> Request | None:
     """Return the request if it may change what it names.
 
     A route that caches a method says that the method changes nothing. On a route with a query
-    language, the text of the request decides, and not its method. A change concerns everything below
-    its path, whatever the query.
+    language, the text of the request decides, and not its method.
     """
     if bypass.mutates:
-        return replace(request, method="POST", query=b"")
+        return replace(request, method="POST")
     if not is_unsafe(request.method):
         return None
     cached = bypass.route is not None and request.method in bypass.route.methods

@@ -12,22 +12,32 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cachemw.engine.core.engine import Engine
+from cachemw.engine.flows.proposing import default_counts, propose
+from cachemw.engine.keeping.cutting import Cut, cut, cut_head
 from cachemw.engine.keeping.storing import (
     Collector,
     entries_of,
     has_too_many_tags,
     judge_head,
     refusal,
-    sets_removed_cookie,
+    replaced_cookies,
 )
 from cachemw.engine.keeping.tagging import tags_of
-from cachemw.engine.lookup.candidates import candidate
-from cachemw.engine.model.differences import ComparedResponse, Difference, Shadow, compare
-from cachemw.engine.model.entry import Entry, HeaderPairs, VaryMarker, Verdict
-from cachemw.engine.model.outcomes import Outcome
-from cachemw.engine.request.decisions import Fetch, Forward
+from cachemw.engine.lookup.in_shadow import would_serve
+from cachemw.engine.model.differences import (
+    ComparedResponse,
+    Difference,
+    Shadow,
+    compare,
+    of_cookies,
+)
+from cachemw.engine.model.entry import HeaderPairs
+from cachemw.engine.model.holes import Piece
+from cachemw.engine.model.outcomes import ForecastName, Outcome
+from cachemw.engine.request.decisions import Fetch, Forward, Proposed
 from cachemw.engine.request.keying import CacheableRequest
 from cachemw.http.cache_control import CacheControl
 from cachemw.http.freshness import initial_age
@@ -50,6 +60,10 @@ class Shadowing(Struct, kw_only=True, eq=False):
     control: CacheControl
     collector: Collector | None
     """None: the response would not be stored."""
+    pieces: tuple[Piece, ...] = ()
+    """The pieces for one client in it, which are not compared."""
+    proposed: Collector | None = None
+    """The same, with the proposed cookie rules."""
 
     @property
     def max_size(self) -> int:
@@ -62,62 +76,99 @@ def forward_in_shadow(engine: Engine, cacheable: CacheableRequest, now: float) -
     fetch = Fetch(
         cacheable=cacheable, position=engine.floors.current_position(), started=now, shadow=True
     )
-    fetch.would_serve, fetch.would_refresh = _would_serve(engine, cacheable, now)
+    fetch.would_serve, fetch.would_refresh = would_serve(engine, cacheable, now)
+    tags = cacheable.plan.tags
+    fetch.proposed = propose(engine, cacheable.target, tags, cacheable.request, now)
     outcome = Outcome.SHADOW_MISS if fetch.would_serve is None else Outcome.SHADOW_HIT
     return Forward(route=cacheable.route, outcome=outcome, reason="shadow", fetch=fetch)
 
 
 def start_shadowing(
-    engine: Engine, fetch: Fetch, head: Head, tags: tuple[str, ...], wall_now: float
+    engine: Engine,
+    fetch: Fetch,
+    head: Head,
+    tags: tuple[str, ...],
+    wall_now: float,
+    pieces: tuple[Piece, ...] = (),
 ) -> Shadowing | None:
     """Begin to collect a response, by its head; None: there is nothing to compare or to hold."""
     cacheable = fetch.cacheable
-    would_harm = sets_removed_cookie(fetch, head)
+    head = cut_head(head, pieces)
+    _forecast(engine, fetch)
+    replaced = replaced_cookies(cacheable, head)
+    if replaced:
+        engine.forecast(cacheable.route, ("replaced",))
+        engine.mismatched(cacheable.route, of_cookies(replaced))
     if cacheable.request.method == "HEAD" or head.status in _NOT_COMPARED or cacheable.ranged:
-        if would_harm:
+        if replaced:
             engine.refused(cacheable.route, "cookie-conflict")
         return None
     if fetch.spoilt is not None:  # I7: a half response differs from every stored one
         return None
     control = engine.control(head.headers)
-    judged = judge_head(fetch, head, control, wall_now, None)
-    if would_harm:
-        judged = Refused("cookie-conflict")
     collector = None
+    judged = _collector(fetch, head, control, tags, wall_now)
+    if replaced:
+        judged = Refused("cookie-conflict")
     if isinstance(judged, Refused):
         engine.refused(cacheable.route, judged.reason)
-        if fetch.would_serve is None:
-            return None
     else:
-        born = fetch.started - initial_age(head.headers, wall_now)
-        collector = Collector(
-            fetch=fetch,
-            head=head,
-            control=control,
-            lifetime=judged,
-            born=born,
-            arrived=wall_now,
-            tags=tags,
-        )
-    return Shadowing(fetch=fetch, head=head, control=control, collector=collector)
+        collector = judged
+    shadowing = Shadowing(
+        fetch=fetch,
+        head=head,
+        control=control,
+        collector=collector,
+        proposed=_proposed_collector(fetch, head, control, tags, wall_now),
+        pieces=pieces,
+    )
+    return shadowing if _is_of_use(shadowing) else None
 
 
-def _would_serve(
-    engine: Engine, cacheable: CacheableRequest, now: float
-) -> tuple[Shadow | None, bool]:
-    """Return what would be served, and whether it is stale."""
-    found = engine.shadows.get(cacheable.plan.key.digest)
-    if found is not None and isinstance(found.entry, VaryMarker):
-        marker = found.entry
-        if engine.floors.judge(marker) is Verdict.DEAD or now >= marker.dies_at:
-            return None, False
-        key = engine.variants.key_for(cacheable.plan, marker, cacheable.headers)
-        found = engine.shadows.get(key.digest)
-    if found is None or not isinstance(found.entry, Entry):
-        return None, False
-    fresh, stale = Outcome.HIT_MEMORY, Outcome.STALE_MEMORY
-    served = candidate(engine, cacheable, found.entry, now, fresh, stale).servable
-    return (None, False) if served is None else (found, served.outcome is stale)
+def _forecast(engine: Engine, fetch: Fetch) -> None:
+    """Count what the route would have done with this request, switched on."""
+    counts: list[ForecastName] = ["requests"]
+    if fetch.would_serve is not None:
+        counts.append("hits")
+    counts += default_counts(fetch.cacheable.route, fetch.proposed)
+    engine.forecast(fetch.cacheable.route, counts)
+
+
+def _is_of_use(shadowing: Shadowing) -> bool:
+    """Tell whether there is something to compare the response with, or to hold."""
+    if shadowing.collector is not None or shadowing.proposed is not None:
+        return True
+    fetch = shadowing.fetch
+    others = None if fetch.proposed is None else fetch.proposed.would_serve
+    return fetch.would_serve is not None or others is not None
+
+
+def _collector(
+    fetch: Fetch, head: Head, control: CacheControl, tags: tuple[str, ...], wall_now: float
+) -> Collector | Refused:
+    judged = judge_head(fetch, head, control, wall_now, None)
+    if isinstance(judged, Refused):
+        return judged
+    return Collector(
+        fetch=fetch,
+        head=head,
+        control=control,
+        lifetime=judged,
+        born=fetch.started - initial_age(head.headers, wall_now),
+        arrived=wall_now,
+        tags=tags,
+    )
+
+
+def _proposed_collector(
+    fetch: Fetch, head: Head, control: CacheControl, tags: tuple[str, ...], wall_now: float
+) -> Collector | None:
+    """Return the collector of a response under the proposed cookie rules; None: it would not be stored."""
+    if fetch.proposed is None:
+        return None
+    own = replace(fetch, cacheable=fetch.proposed.cacheable)
+    collector = _collector(own, head, control, tags, wall_now)
+    return None if isinstance(collector, Refused) else collector
 
 
 def shadowed(
@@ -128,24 +179,60 @@ def shadowed(
     Hold the response as the new shadow, if the old one was wrong, stale or not there. `body` is None
     if its `size` is larger than the route stores; then it is not held.
     """
-    fetch, would_serve = shadowing.fetch, shadowing.fetch.would_serve
+    fetch, served = shadowing.fetch, shadowing.fetch.would_serve
+    if shadowing.pieces and body is not None:
+        parts = cut(shadowing.head, body, shadowing.pieces, shadowing.max_size)
+        if parts is None:
+            engine.refused(fetch.cacheable.route, "lost-piece")
+            return Outcome.SHADOW_MISS
+        body = _without_pieces(shadowing, parts)
     fresh = ComparedResponse(
         status=shadowing.head.status,
         headers=_compared_headers(shadowing),
         digest=b"" if body is None else blake2b(body, digest_size=16).digest(),
         size=size,
         body=body if body is not None and size <= _LARGEST_BODY else b"",
+        began=fetch.started,
+        ended=now,
     )
     difference: Difference | None = None
-    if would_serve is not None:
-        difference = compare(would_serve.response, fresh, fetch.cacheable.route.volatile)
+    if served is not None:
+        difference = compare(served.response, fresh, fetch.cacheable.route.volatile)
         if difference is not None:
             engine.mismatched(fetch.cacheable.route, difference)
-    if body is not None and (would_serve is None or fetch.would_refresh or difference is not None):
+    if body is not None and (served is None or fetch.would_refresh or difference is not None):
         _hold(engine, shadowing.collector, fresh, body, now)
-    if would_serve is None:
+    if fetch.proposed is not None:
+        _try_proposal(engine, shadowing, fetch.proposed, fresh, body, now)
+    if served is None:
         return Outcome.SHADOW_MISS
     return Outcome.SHADOW_MISMATCH if difference else Outcome.SHADOW_HIT
+
+
+def _without_pieces(shadowing: Shadowing, parts: Cut) -> bytes:
+    """Go on with a response without the pieces that are for one client; return its body."""
+    shadowing.head = parts.head
+    for collector in (shadowing.collector, shadowing.proposed):
+        if collector is not None:
+            collector.head = parts.head
+    return parts.body
+
+
+def _try_proposal(
+    engine: Engine,
+    shadowing: Shadowing,
+    proposed: Proposed,
+    fresh: ComparedResponse,
+    body: bytes | None,
+    now: float,
+) -> None:
+    """Compare a response with what would be served under the proposed cookie rules, or hold it."""
+    route, served = proposed.cacheable.route, proposed.would_serve
+    differs = served is not None and bool(compare(served.response, fresh, route.volatile))
+    if differs:
+        engine.forecast(route, ("default_wrong",))
+    if body is not None and (served is None or proposed.would_refresh or differs):
+        _hold(engine, shadowing.proposed, fresh, body, now)
 
 
 def _hold(

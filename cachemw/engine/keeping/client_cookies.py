@@ -25,7 +25,7 @@ def ask_with_own(engine: Engine, forward: Forward, head: Head) -> Forward | None
     In shadow the cookie was not removed: then the response is for its client only.
     """
     fetch = forward.fetch
-    reads = None if fetch is None else fetch.cookies_read()
+    reads = None if fetch is None else fetch.recording.cookies_read()
     if fetch is None or reads is None:
         return None
     cacheable = fetch.cacheable

@@ -20,17 +20,29 @@ Nothing in this module waits.
 
 from __future__ import annotations
 
+from functools import partial
+
 from msgspec import Struct
 from msgspec.structs import replace
 
 from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.keeping.tagging import tags_of
-from cachemw.engine.model.entry import Entry, HeaderPairs, Item, Key, VaryMarker, Verdict
+from cachemw.engine.model.entry import (
+    Entry,
+    EntryWithHoles,
+    HeaderPairs,
+    Item,
+    Key,
+    VaryMarker,
+    Verdict,
+)
+from cachemw.engine.model.holes import Hole
 from cachemw.engine.model.plan import Plan
 from cachemw.engine.model.routes import RouteState
 from cachemw.engine.model.variants import selecting_names
 from cachemw.engine.request.decisions import Fetch
+from cachemw.engine.request.keying import CacheableRequest
 from cachemw.http.cache_control import CacheControl
 from cachemw.http.conditional import entity_tag
 from cachemw.http.fields import Fields
@@ -51,6 +63,7 @@ __all__ = [
     "on_complete",
     "refusal",
     "refuse",
+    "replaced_cookies",
     "sets_removed_cookie",
     "spoil",
     "still_counts",
@@ -76,6 +89,8 @@ class Collector(Struct, kw_only=True, eq=False):
     """Whether `judge_head` saw the whole body."""
     tags: tuple[str, ...] = ()
     """Tags from the response's headers."""
+    holes: tuple[Hole, ...] = ()
+    """Where pieces for one client were cut out of the body."""
 
     @property
     def max_size(self) -> int:
@@ -92,8 +107,8 @@ def judge_head(
     directives = fetch.cacheable.directives
     if directives is not None and directives.no_store:  # RFC 9111 §5.2.1.5
         return Refused("request")
-    if fetch.has_stale_part():
-        return Refused("stale-part")
+    if (reason := _unusable_part(fetch)) is not None:
+        return Refused(reason)
     if is_endless(head.headers):
         return Refused("event-stream")
     route = fetch.cacheable.route
@@ -116,6 +131,15 @@ def judge_head(
     )
 
 
+def _unusable_part(fetch: Fetch) -> str | None:
+    """Return the reason why nothing is stored that is made from what the application has read."""
+    if fetch.recording.has_stale_part:
+        return "stale-part"
+    if fetch.recording.has_lost_piece:
+        return "lost-piece"
+    return "unknown-value" if fetch.lifetime_limit <= 0 else None
+
+
 def is_endless(headers: Fields) -> bool:
     """Tell whether a response is a stream without an end, for which nobody should wait."""
     media_type = headers.first(b"content-type")
@@ -128,6 +152,15 @@ def sets_removed_cookie(fetch: Fetch, head: Head) -> bool:
         return False
     return fetch.cacheable.route.cookies.is_overwritten(
         fetch.cacheable.request.headers.values(b"cookie"), head.headers.values(b"set-cookie")
+    )
+
+
+def replaced_cookies(cacheable: CacheableRequest, head: Head) -> list[str]:
+    """Return the names of the cookies that a response sets and that were removed from its request."""
+    if b"set-cookie" not in head.headers or not cacheable.has_removed_cookies:
+        return []
+    return cacheable.route.cookies.overwritten(
+        cacheable.request.headers.values(b"cookie"), head.headers.values(b"set-cookie")
     )
 
 
@@ -154,7 +187,10 @@ def refuse(engine: Engine, fetch: Fetch, reason: str) -> None:
 
 def give_up(engine: Engine, fetch: Fetch, reason: str) -> None:
     """End a call whose response is not kept, as its reason demands."""
-    if reason in ("stale-part", "overtaken"):  # the next response is probably a good one
+    # The next response is probably a good one, unless this one was made from what is older than its call:
+    # a value in a cache of the application, which may stay there for long.
+    lasts = reason == "overtaken" and fetch.recording.oldest(fetch.position) is not fetch.position
+    if reason in ("stale-part", "overtaken") and not lasts:
         fail(engine, fetch, reason)
     else:
         refuse(engine, fetch, reason)
@@ -212,8 +248,8 @@ def refusal(collector: Collector, body: bytes, now: float) -> str | None:
         collector.fetch.cacheable.route, collector.head, body
     ):
         return "graphql-errors"
-    if collector.fetch.has_stale_part():
-        return "stale-part"
+    if (reason := _unusable_part(collector.fetch)) is not None:
+        return reason
     return "stale" if now >= collector.born + collector.lifetime.kept else None
 
 
@@ -307,14 +343,15 @@ def _entry(
     vary: Selecting,
     tags: tuple[str, ...],
 ) -> Entry:
-    lifetime, born = collector.lifetime, collector.born
+    lifetime, born = collector.lifetime.limited(collector.fetch.lifetime_limit), collector.born
     fresh_until = stale_until = stale_error_until = dies_at = born + lifetime.fresh
     # Equal times share one float object: there may be a million entries.
     if lifetime.kept != lifetime.fresh:
         stale_until = _later(fresh_until, lifetime.stale_while_revalidate)
         stale_error_until = _later(fresh_until, lifetime.stale_if_error)
         dies_at = _later(fresh_until, lifetime.kept - lifetime.fresh)
-    return Entry(
+    kind = partial(EntryWithHoles, holes=collector.holes) if collector.holes else Entry
+    return kind(
         key=key.digest,
         status=collector.head.status,
         headers=headers,
@@ -327,7 +364,7 @@ def _entry(
         dies_at=dies_at,
         route=collector.fetch.cacheable.route.name,
         # I5: from before the call, and from before the first row was read that the response shows
-        position=collector.fetch.oldest(collector.fetch.position),
+        position=collector.fetch.recording.oldest(collector.fetch.position),
         tags=tags,
     )
 

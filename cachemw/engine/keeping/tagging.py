@@ -42,10 +42,12 @@ def take_tags(engine: Engine, head: Head) -> tuple[Head, tuple[str, ...]]:
 
 def is_overtaken(engine: Engine, fetch: Fetch, given: tuple[str, ...]) -> bool:
     """Tell whether a purge has overtaken a response already, before its head is sent."""
-    if fetch.purges is None or fetch.purges == engine.floors.version:
+    oldest = fetch.recording.oldest(fetch.position)
+    purged = fetch.purges != engine.floors.version
+    if fetch.purges is None or not (purged or oldest is not fetch.position):
         return False
-    tags = engine.row_tags.conceal(fetch.cacheable.plan.tags + given + fetch.so_far())
-    return engine.floors.overtakes(fetch.oldest(fetch.position), with_families(tags))
+    tags = engine.row_tags.conceal(fetch.cacheable.plan.tags + given + fetch.recording.so_far())
+    return engine.floors.overtakes(oldest, with_families(tags))
 
 
 def tags_of(
@@ -56,8 +58,8 @@ def tags_of(
     `given` are the tags from its headers. What cookies it was made from is learned here, before anybody
     can find its entry.
     """
-    own = given + fetch.recorded()
-    if (reads := fetch.cookies_read()) is not None:
+    own = given + fetch.recording.close()
+    if (reads := fetch.recording.cookies_read()) is not None:
         route = fetch.cacheable.route
         engine.learn_cookies(route, reads)
         own += tags_of_reads(route.cookies.unlisted(reads))

@@ -17,7 +17,7 @@ from cachemw.engine.keeping.storing import (
     still_counts,
     store,
 )
-from cachemw.engine.model.entry import Entry
+from cachemw.engine.model.entry import Entry, EntryWithHoles
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.request.decisions import Fetch, Serve
 from cachemw.http.conditional import conditions, has_own_tag
@@ -34,6 +34,8 @@ def conditions_for(fetch: Fetch) -> list[Pair]:
     """Return the conditions that ask the application if the stored entry is current (RFC 9111 §4.3.1)."""
     entry = fetch.fallback
     if entry is None or not 200 <= entry.status < 300:
+        return []
+    if type(entry) is EntryWithHoles:  # it is not what the application sent
         return []
     if fetch.cacheable.request.method not in (
         "GET",
@@ -117,6 +119,8 @@ def by_head(
     """Freshen the stored entry by the response to a HEAD, or remove it if it is not current any more."""
     entry = fetch.fallback
     if entry is None or not still_counts(engine, entry) or head.status in (304, *range(500, 600)):
+        return None
+    if type(entry) is EntryWithHoles:
         return None
     if fetch.spoilt is not None:  # it may be about something else than the stored entry (I7)
         return None

@@ -103,6 +103,8 @@ def candidate(
         return NOTHING
     if not _is_for(engine, entry, cacheable) or _is_made_from_cookies(engine, entry, cacheable):
         return NOTHING
+    if not engine.can_fill(entry):
+        return NOTHING
     if not engine.trusts(cacheable.route, entry.born, now):
         return NOTHING
     entry.visited = True

@@ -10,13 +10,14 @@ from functools import lru_cache
 
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.core.ports import EngineSettings
-from cachemw.engine.model.entry import Entry
+from cachemw.engine.lookup.filling import fill, is_current
+from cachemw.engine.model.entry import Entry, EntryWithHoles
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.request.decisions import Serve
 from cachemw.http.cache_status import CACHE_NAME, forwarded, hit
 from cachemw.http.conditional import NOT_MODIFIED_DROPS, is_conditional, not_modified
 from cachemw.http.fields import Fields, Pair
-from cachemw.http.messages import Answer
+from cachemw.http.messages import Answer, Request
 from cachemw.http.ranges import may_cut, partial, select
 
 __all__ = ["CONDITIONAL_METHODS", "Pairs", "as_not_modified", "hit_fields", "render"]
@@ -33,6 +34,8 @@ def render(engine: Engine, served: Serve) -> Answer:
     if served.outcome is Outcome.UNSATISFIED:  # RFC 9111 §5.2.1.7
         return Answer(status=504, headers=list(_GATEWAY_TIMEOUT), body=b"")
     headers = _headers(engine.settings, served)
+    if type(entry) is EntryWithHoles:
+        return _filled(engine, entry, headers, request)
     if entry.status == 200 and request.method in CONDITIONAL_METHODS:
         if is_conditional(request.headers) and not_modified(request.headers, Fields(entry.headers)):
             return as_not_modified(headers)
@@ -45,6 +48,22 @@ def render(engine: Engine, served: Serve) -> Answer:
                 return Answer(status=part.status, headers=list(part.fields.pairs), body=part.body)
     body = b"" if request.method == "HEAD" else entry.body
     return Answer(status=entry.status, headers=headers, body=body)
+
+
+def _filled(engine: Engine, entry: EntryWithHoles, headers: Pairs, request: Request) -> Answer:
+    """Return a response with the client's own pieces in it: whole, as a 304, or only its head.
+
+    It is never cut into parts: the bytes differ from answer to answer.
+    """
+    filled = fill(engine, headers, entry.body, entry.holes, request)
+    if (
+        entry.status == 200
+        and request.method in CONDITIONAL_METHODS
+        and is_current(request, filled)
+    ):
+        return as_not_modified(filled.headers)
+    body = b"" if request.method == "HEAD" else filled.body
+    return Answer(status=entry.status, headers=filled.headers, body=body)
 
 
 def as_not_modified(headers: Pairs) -> Answer:

@@ -2,6 +2,7 @@
 
 Reading order:
 
+- `holes`: places in a stored body that are filled for each client.
 - `entry`: what the tiers store: entries and Vary markers.
 - `keys`: the encoding and the digests of keys.
 - `tags`: the names that purges use.

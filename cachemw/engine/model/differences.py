@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -25,6 +25,7 @@ __all__ = [
     "Shadow",
     "Volatile",
     "compare",
+    "of_cookies",
     "volatile_parts",
 ]
 
@@ -45,8 +46,14 @@ _LONGEST = 200
 """Characters of one reported place: a document may be deep."""
 _PLAIN = re.compile(r"\.[A-Za-z_][A-Za-z_-]{0,30}[0-9]{0,2}")
 """A step to a name that looks like a word; identifiers and tokens have more digits."""
+_COOKIE_NAME = re.compile(r"[A-Za-z_][A-Za-z_.-]{0,39}[0-9]{0,2}", re.ASCII)
+"""A name of a cookie that looks like a word."""
 _HEADER_NAME = re.compile(rb"[a-z][a-z0-9-]{0,39}")
 _STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_-]*)|\[(\*|\d+)\]")
+
+_COUNTS_DOWN = re.compile(rb"(?<![a-z-])((?:s-)?max-?age)\s*=\s*\"?([0-9]{1,10})\"?", re.IGNORECASE)
+_ROUNDING = 2.0
+"""Seconds that a count may be ahead, since applications round it in their own ways."""
 
 _GZIP = 16 + zlib.MAX_WBITS
 _MOST_DECOMPRESSED = 1 << 20
@@ -56,7 +63,7 @@ Path = tuple[str, ...]
 
 
 class Difference(Struct, frozen=True):
-    """The kinds of what differs (`status`, `header`, `body`), and the places."""
+    """The kinds of what differs (`status`, `header`, `body`, `cookie`), and the places."""
 
     kinds: tuple[str, ...]
     places: tuple[str, ...]
@@ -72,6 +79,10 @@ class ComparedResponse(Struct, frozen=True):
     size: int
     body: bytes
     """Empty if it is too large to be held in addition to its digest."""
+    began: float = 0.0
+    """When the application was called, in monotonic seconds."""
+    ended: float = 0.0
+    """When the body was complete."""
 
 
 class Shadow(Struct, frozen=True):
@@ -108,7 +119,7 @@ def compare(
     if stored.status != fresh.status:
         kinds.append("status")
         places.append(f"status {stored.status} -> {fresh.status}")
-    if names := _header_places(stored.headers, fresh.headers, volatile.fields):
+    if names := _header_places(stored, fresh, volatile.fields):
         kinds.append("header")
         places += names
     if stored.digest != fresh.digest and (found := _body_places(stored, fresh, volatile.paths)):
@@ -117,15 +128,48 @@ def compare(
     return Difference(tuple(kinds), tuple(places[:_MOST])) if kinds else None
 
 
+def of_cookies(names: Iterable[str]) -> Difference:
+    """Return the difference that cookies of these names make, which a client has and would lose."""
+    told = (f"cookie {name if _COOKIE_NAME.fullmatch(name) else '*'}" for name in names)
+    return Difference(("cookie",), tuple(dict.fromkeys(told))[:_MOST])
+
+
 def _header_places(
-    stored: HeaderPairs, fresh: HeaderPairs, volatile: frozenset[bytes]
+    stored: ComparedResponse, fresh: ComparedResponse, volatile: frozenset[bytes]
 ) -> list[str]:
-    names = dict.fromkeys(name for name, _ in (*stored, *fresh) if name not in volatile)
+    elapsed = fresh.ended - stored.began
+    names = dict.fromkeys(
+        name for name, _ in (*stored.headers, *fresh.headers) if name not in volatile
+    )
     return [
         f"header {name.decode('ascii') if _HEADER_NAME.fullmatch(name) else '*'}"
         for name in names
-        if [v for n, v in stored if n == name] != [v for n, v in fresh if n == name]
+        if not _same_values(name, stored.headers, fresh.headers, elapsed)
     ]
+
+
+def _same_values(name: bytes, stored: HeaderPairs, fresh: HeaderPairs, elapsed: float) -> bool:
+    """Tell whether a header is the same in both, but for a lifetime that counts down meanwhile."""
+    old, new = ([v for n, v in pairs if n == name] for pairs in (stored, fresh))
+    if old == new:
+        return True
+    if not name.endswith(b"cache-control"):  # the targeted ones too (RFC 9213)
+        return False
+    before, after = b",".join(old), b",".join(new)
+    if _COUNTS_DOWN.sub(rb"\1", before) != _COUNTS_DOWN.sub(rb"\1", after):
+        return False
+    counts = zip(_COUNTS_DOWN.findall(before), _COUNTS_DOWN.findall(after), strict=True)
+    return all(_counts_down(int(one[1]), int(other[1]), elapsed) for one, other in counts)
+
+
+def _counts_down(stored: int, fresh: int, elapsed: float) -> bool:
+    """Tell whether a lifetime is what may be left of another one after this time, in seconds.
+
+    An application that has a cache of its own says how long its page is still kept. When that time is
+    over the page is made anew, and the count begins again.
+    """
+    left = stored - elapsed - _ROUNDING
+    return left <= fresh <= stored or (left <= 0 < stored and fresh > 0)
 
 
 def _body_places(

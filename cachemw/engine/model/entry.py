@@ -11,10 +11,13 @@ from typing import ClassVar, final
 
 from msgspec import Struct
 
+from cachemw.engine.model.holes import Hole
+
 __all__ = [
     "NEVER",
     "NO_ANSWER",
     "Entry",
+    "EntryWithHoles",
     "HeaderPairs",
     "Item",
     "Key",
@@ -96,6 +99,17 @@ class Entry(Struct, kw_only=True, eq=False, gc=False):
         return (
             f"<Entry {self.status} {self.route} {len(self.body)} bytes key={self.key.hex()[:12]}>"
         )
+
+
+@final
+class EntryWithHoles(Entry, kw_only=True, eq=False, gc=False):
+    """A stored response that is not sent as it is: its holes are filled for each client.
+
+    It is a type of its own so that the hot path, which looks at the type anyway, need not ask.
+    """
+
+    holes: tuple[Hole, ...]
+    """In the order of the body."""
 
 
 @final

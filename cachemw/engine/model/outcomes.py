@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Literal
 
-__all__ = ["FAILED", "EventName", "Family", "Outcome", "Tier"]
+__all__ = ["FAILED", "EventName", "Family", "ForecastName", "Outcome", "Tier"]
 
 FAILED = 500
 """The lowest status of a response that counts as failed."""
@@ -39,8 +39,23 @@ EventName = Literal[
     "shadow_mismatch",
     "outer_identity",
     "second_cache_hit",
+    "second_cache_unknown",
+    "second_cache_error",
 ]
 """What is counted besides the outcomes of requests. `telemetry.events` describes each one."""
+
+ForecastName = Literal[
+    "requests", "hits", "default_requests", "default_hits", "default_wrong", "replaced"
+]
+"""What is counted of a route in shadow, of what it would do switched on:
+
+- `requests`: those that it may answer, and those that bypass it by their cookies;
+- `hits`: those that it would answer;
+- `default_requests`: those of a route for which other cookie rules are proposed (`RouteState.proposed`);
+- `default_hits`: those of them that these rules would answer;
+- `default_wrong`: those of them that would get another answer than the application gives;
+- `replaced`: those whose response would replace a cookie of its client.
+"""
 
 
 class Outcome(IntEnum):

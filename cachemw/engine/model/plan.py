@@ -98,7 +98,10 @@ def weigh(plan: Plan) -> int:
 
 def weigh_other(extra: Iterable[Pair], plan: Plan) -> int:
     """Return an estimate of the bytes of a plan for these watched headers."""
-    return _OTHER + len(plan.key.full) + sum(len(value) for _, value in extra)
+    size = _OTHER + len(plan.key.full) + sum(len(value) for _, value in extra)
+    if plan.route.tag_headers:  # otherwise it shares the tags of its target
+        size += len(plan.tags) * (_TAG + _LONGEST_TAG)
+    return size
 
 
 def weigh_variant(key: Key) -> int:

@@ -76,8 +76,11 @@ FORWARDED = {
     ),
     "cookie-conflict": Reason(
         "bypass",
-        "the application set a cookie that was removed from a request to this URL, so for a while"
-        " requests reach it unaltered",
+        "the application set a cookie that was removed from a request to this URL, or used a token that"
+        " could not be followed, so for a while requests reach it unaltered",
+    ),
+    "tag-values": Reason(
+        "bypass", "a query parameter that is in the route's tags has too many values"
     ),
     "range": Reason("partial", "a part is asked for, and no whole response is stored"),
     "request": Reason(
@@ -106,6 +109,7 @@ NOT_KEPT = {
     "no-cache": "the response says no-cache and has no validator",
     "set-cookie": "the response sets a cookie",
     "cookie-conflict": "the response sets a cookie that was removed from its request",
+    "lost-piece": "a piece for one client, such as the token of a form, could not be followed",
     "cookie-read": "the application read a cookie that was removed from its request",
     "nonce": "the Content-Security-Policy of the response has a nonce, which is for one response",
     "vary-star": "the response varies on everything",
@@ -118,6 +122,7 @@ NOT_KEPT = {
     "no-lifetime": "neither the response nor the route gives a lifetime",
     "stale": "the response was stale when it arrived",
     "overtaken": "what it was made from was purged before it was sent",
+    "unknown-value": "it was made from a value of Django's cache, and nobody knows from which rows that was",
     "stale-part": "it was made from a stored response that was stale",
     "too-large": "the body is larger than the route stores",
     "length": "the length of the body is not the Content-Length, or there are several",

@@ -85,11 +85,15 @@ class RouteState:
     refuses: frozenset[bytes]
     """What outer middleware may have put into a request, so that it bypasses this route."""
     cookies: CookieRules
+    proposed: CookieRules | None
+    """Other cookie rules, which are tried while the route is in shadow."""
     unread: frozenset[bytes]
     """Watched headers that this route ignores."""
     honours: bool
     """Whether the clients' own Cache-Control is honoured."""
     identity: Identify | None
+    renews_nonce: bool
+    """Whether each client gets a nonce of its own in the Content-Security-Policy and in the body."""
     tags: tuple[str, ...]
     """Tag templates."""
     volatile: Volatile
@@ -102,6 +106,10 @@ class RouteState:
     """The tag that every entry of the route carries."""
     families: tuple[str, ...] | None
     """The families of its tags, if no path parameter has a colon. None if a family contains a parameter."""
+    tag_headers: frozenset[bytes]
+    """The headers whose values are in its tags."""
+    static_families: tuple[str, ...]
+    """The families of its tags that hold no value, so that each entry of the route belongs to them."""
     share: int = FULL
     """How many of FULL keys the flags and the kill switch let in now; or SHADOW, or OFF."""
     unknown: bool = False

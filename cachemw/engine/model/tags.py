@@ -25,11 +25,13 @@ __all__ = [
     "ANY",
     "MAX_DEPTH",
     "MAX_LENGTH",
+    "family_of",
     "fill",
     "group_tag",
     "normalise",
     "purged_tag",
     "route_tag",
+    "static_families",
     "url_tags",
     "user_tag",
     "with_families",
@@ -44,7 +46,7 @@ _LONGEST_FAMILY = 200
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in ",*")
 _RESERVED = "@"
 _PLAIN = re.compile(r"[!-)+\--~]{1,256}")
-_PARAMETER = re.compile(r"\{(\w+)\}")
+_PARAMETER = re.compile(r"\{([^{}]+)\}")
 
 
 def user_tag(tag: str) -> str:
@@ -82,7 +84,7 @@ def with_families(tags: Iterable[str]) -> tuple[str, ...]:
     """Return tags together with the families that they belong to, each once."""
     found = dict.fromkeys(tags)
     for tag in tuple(found):
-        colon = tag.find(":")
+        colon = tag.find(":", 1)  # a value at the start of a tag may begin with a colon
         if colon > 0 and not tag.startswith(_RESERVED):
             for _ in range(MAX_DEPTH):
                 if not 0 < colon <= _LONGEST_FAMILY:
@@ -90,6 +92,14 @@ def with_families(tags: Iterable[str]) -> tuple[str, ...]:
                 found[tag[: colon + 1] + ANY] = None
                 colon = tag.find(":", colon + 1)
     return tuple(found)
+
+
+def static_families(templates: Iterable[str]) -> tuple[str, ...]:
+    """Return the families that all tags of these templates belong to, whatever their values are."""
+    # Of `a:b{id}`, only `a:` is the same for all values.
+    starts = (template.partition("{")[0].rpartition(":")[0] for template in templates)
+    tags = with_families(normalise(f"{start}:") for start in starts)
+    return tuple(tag for tag in tags if tag.endswith(f":{ANY}"))
 
 
 def normalise(tag: str) -> str:
@@ -103,11 +113,31 @@ def normalise(tag: str) -> str:
     return f"{spelt[: MAX_LENGTH - 33]}~{digest}"
 
 
-def fill(template: str, params: Mapping[str, str]) -> str:
-    """Put the parameters of a path into a tag template. It takes one pass, so a value is never a template."""
-    return "".join(
-        [params.get(name, f"{{{name}}}") if name else text for text, name in _pieces(template)]
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Put values into a tag template. It takes one pass, so a value is never a template.
+
+    A value may come from a client. It never makes one of cachemw's own tags, which begin with `@`.
+    """
+    tag = "".join(
+        [values.get(name, f"{{{name}}}") if name else text for text, name in _pieces(template)]
     )
+    if tag.startswith(_RESERVED) and not template.startswith(_RESERVED):
+        return f"%40{tag[1:]}"
+    return tag
+
+
+def family_of(tag: str) -> str:
+    """Return the smallest family that holds every tag below a spelt one: `a:b` has `a:b:*`.
+
+    A tag may have more colons, or more characters, than families have. Then it is a family above.
+    """
+    spelt, end = f"{tag}:", 0
+    for _ in range(MAX_DEPTH):
+        colon = spelt.find(":", end + 1)
+        if not 0 < colon <= _LONGEST_FAMILY:
+            break
+        end = colon
+    return f"{spelt[:end]}:{ANY}" if end else tag
 
 
 @lru_cache(maxsize=4096)  # templates come from the configuration

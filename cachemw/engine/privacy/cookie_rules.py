@@ -148,7 +148,11 @@ class CookieRules:
         return self._sorts and self._highest(lines) == _PERSONAL
 
     def is_overwritten(self, lines: Iterable[bytes], set_cookies: Iterable[bytes]) -> bool:
-        """Tell whether a Set-Cookie names a cookie that is removed from these Cookie lines.
+        """Tell whether a Set-Cookie names a cookie that is removed from these Cookie lines."""
+        return bool(self.overwritten(lines, set_cookies))
+
+    def overwritten(self, lines: Iterable[bytes], set_cookies: Iterable[bytes]) -> list[str]:
+        """Return the names of the cookies in Set-Cookie lines that are removed from these Cookie lines.
 
         The application that sets it did not see the client's own. So the client's session, or the
         token of its form, would be replaced as if there were none.
@@ -158,7 +162,12 @@ class CookieRules:
             for part in line.split(b";"):
                 if self._highest((part,)) == _REMOVED:
                     removed |= _names(part)
-        return any(not removed.isdisjoint(_names(line.partition(b";")[0])) for line in set_cookies)
+        pairs = (line.partition(b";")[0] for line in set_cookies)
+        return [
+            pair.partition(b"=")[0].strip().decode("latin-1")
+            for pair in pairs
+            if not removed.isdisjoint(_names(pair))
+        ]
 
     def drops(self, set_cookie: bytes) -> bool:
         """Tell whether a stored answer leaves the cookie of this Set-Cookie line out."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from math import inf
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -10,13 +11,81 @@ from cachemw.engine.core.effects import Lease, SharedWrite
 from cachemw.engine.core.flights import Flight
 from cachemw.engine.model.differences import Shadow
 from cachemw.engine.model.entry import Entry, Position
+from cachemw.engine.model.holes import Piece
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.model.routes import RouteState
 from cachemw.engine.privacy.cookie_reads import CookieReads
 from cachemw.engine.request.keying import CacheableRequest, Rewrite
+from cachemw.http.fields import Pair
 from cachemw.http.messages import Request
 
-__all__ = ["Fetch", "Forward", "Serve"]
+__all__ = ["NOTHING_RECORDED", "Fetch", "Forward", "Proposed", "RecordingPort", "Serve"]
+
+
+class RecordingPort(Protocol):
+    """A recording: what one call has read, and what it has put into the response for one client."""
+
+    has_stale_part: bool
+    """Whether it has used a stored response that was stale."""
+    has_lost_piece: bool
+    """Whether there is a piece for one client in the response that cannot be cut out (I1)."""
+
+    @property
+    def has_unknown_value(self) -> bool:
+        """Whether it has used a value of a cache of its own, and nobody knows what that was made from."""
+
+    def cookies_read(self) -> CookieReads | None:
+        """Return the cookies that it has read by now; None: nobody watches."""
+
+    def so_far(self) -> tuple[str, ...]:
+        """Return the tags of what it has read by now."""
+
+    def close(self) -> tuple[str, ...]:
+        """End the recording, and return the tags of what it has read."""
+
+    def oldest(self, began: Position) -> Position:
+        """Return the position that the rows are from which it has read (I5)."""
+
+    def take_pieces(self) -> tuple[Piece, ...]:
+        """Return the pieces for one client that it has put into the response by now.
+
+        The head is there: a piece that comes later cannot be cut out any more.
+        """
+
+
+class _Nothing:
+    """The recording of a call that nobody records."""
+
+    has_unknown_value = False
+    has_stale_part = False
+    has_lost_piece = False
+
+    def cookies_read(self) -> CookieReads | None:
+        return None
+
+    def so_far(self) -> tuple[str, ...]:
+        return ()
+
+    close = so_far
+
+    def oldest(self, began: Position) -> Position:
+        return began
+
+    def take_pieces(self) -> tuple[Piece, ...]:
+        return ()
+
+
+NOTHING_RECORDED: RecordingPort = _Nothing()
+
+
+class Proposed(Struct, frozen=True, kw_only=True):
+    """A request in shadow as other cookie rules read it."""
+
+    cacheable: CacheableRequest
+    would_serve: Shadow | None
+    """What they would serve."""
+    would_refresh: bool
+    """Whether that is stale, and would be refreshed in the background."""
 
 
 class Fetch(Struct, kw_only=True, eq=False):
@@ -52,32 +121,46 @@ class Fetch(Struct, kw_only=True, eq=False):
     """In shadow: what would have been served."""
     would_refresh: bool = False
     """In shadow: whether that is stale, and would have been refreshed in the background."""
-    recorded: Callable[[], tuple[str, ...]] = tuple
-    """Ends the recording of this call, and returns the tags of what the application has read."""
-    so_far: Callable[[], tuple[str, ...]] = tuple
-    """Returns the tags of what the application has read by now."""
+    recording: RecordingPort = NOTHING_RECORDED
+    """What is known of what the application does for the response."""
+    proposed: Proposed | None = None
+    """In shadow: the same with the route's proposed cookie rules, if it has some."""
     purges: int | None = None
     """The version of the floors before the application was called."""
-    has_stale_part: Callable[[], bool] = bool
-    """Tells whether the application has used a stored response that was stale."""
-    cookies_read: Callable[[], CookieReads | None] = lambda: None
-    """Returns the cookies that the application has read by now; None: nobody watches."""
-    oldest: Callable[[Position], Position] = lambda position: position
-    """Returns the position that the rows are from which the application has read (I5)."""
+    opens_holes: bool = False
+    """Whether the application may put pieces for one client into the response."""
+    unknown_lifetime: float = inf
+    """The longest lifetime, in seconds, of what is made from values that nobody knows; 0: do not store."""
+
+    @property
+    def lifetime_limit(self) -> float:
+        """The longest lifetime in seconds, because of what the application has read; 0: do not store."""
+        return self.unknown_lifetime if self.recording.has_unknown_value else inf
 
     @property
     def may_ask_again(self) -> bool:
         """Whether the application may be called a second time, with the client's own request.
 
-        It is if it did not see the client's own cookies, or was asked about an entry that is not the
-        one that it has.
+        It is if it did not see the client's own cookies, if it may have put a piece for one client
+        where it cannot be followed, or if it was asked about an entry that is not the one that it has.
         """
         # What was received of a body is gone, and nobody waits who has left.
-        if self.spoilt is not None or self.refresh or self.shadow:
+        if self.spoilt is not None or self.refresh:
             return False
+        if self.shadow:
+            return self.opens_holes
         if self.cacheable.request.method not in ("GET", "HEAD"):
             return False
-        return self.validates or self.cacheable.has_removed_cookies
+        return self.validates or self.opens_holes or self.cacheable.has_removed_cookies
+
+    @property
+    def may_have_holes(self) -> bool:
+        """Whether pieces for one client may be put into the response, to be cut out of it.
+
+        I1: only where the application does not see the client's own cookies. So a piece that is
+        overlooked is of use to nobody. A HEAD has no body to find them in, and a POST is not asked twice.
+        """
+        return self.cacheable.request.method == "GET" and not self.cacheable.personal
 
     @property
     def digest(self) -> bytes:
@@ -116,6 +199,8 @@ class Serve(Struct, frozen=True, kw_only=True):
     """A call in the background that the middleware must make, or abandon."""
     pending_save: SharedWrite | None = None
     """What the shared store gets when the response has been sent: the entry, freshened."""
+    cookies: tuple[Pair, ...] = ()
+    """The Set-Cookie lines that the application has just sent, for this client only."""
 
 
 class Forward(Struct, frozen=True, kw_only=True):

@@ -27,7 +27,7 @@ from cachemw.engine.model.entry import Key
 from cachemw.engine.model.keys import encode_parts
 from cachemw.engine.model.plan import Plan, weigh_other
 from cachemw.engine.model.routes import Extra, Identify, RouteState, Target
-from cachemw.engine.model.tags import fill, normalise, url_tags, with_families
+from cachemw.engine.model.tags import url_tags
 from cachemw.engine.privacy.bypass import (
     CONDITIONAL,
     DIRECTIVES,
@@ -39,6 +39,7 @@ from cachemw.engine.privacy.bypass import (
 from cachemw.engine.privacy.cookie_rules import Cookies
 from cachemw.engine.privacy.identity_headers import is_nobody
 from cachemw.engine.request.bodies import body_part, body_reason, may_mutate, unkeyed_body
+from cachemw.engine.request.tag_values import all_families, header_tags, request_tags
 from cachemw.engine.request.urls import paths_of
 from cachemw.http import request_control
 from cachemw.http.conditional import is_conditional
@@ -46,7 +47,14 @@ from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Request
 from cachemw.http.request_control import RequestControl
 
-__all__ = ["Bypass", "CacheableRequest", "Rewrite", "classify"]
+__all__ = [
+    "Bypass",
+    "CacheableRequest",
+    "Rewrite",
+    "classify",
+    "keyed_headers",
+    "visible_headers",
+]
 
 
 class Rewrite(Struct, frozen=True, kw_only=True):
@@ -66,6 +74,8 @@ class Bypass(Struct, frozen=True):
     """Whether a flag or the configuration keeps it out."""
     mutates: bool = False
     """Whether it may change something, on a route with a query language."""
+    shadow: Plan | None = None
+    """The plan of its target, if its cookies alone keep it out of a route in shadow."""
 
 
 class CacheableRequest(Struct, kw_only=True, eq=False):
@@ -157,6 +167,8 @@ def classify(
         return Bypass(route, reason, mutates=may_mutate(route, request, reason))
     if plan is None:
         plan = _base_plan(engine, route, params, request)
+        if plan is None:
+            return Bypass(route, "tag-values", mutates=may_mutate(route, request, "tag-values"))
         if route.identity is None:
             engine.memo.remember(target, plan)
     if route.language is not None:
@@ -213,10 +225,14 @@ def _misplaced(engine: Engine, route: RouteState, request: Request) -> str | Non
     return None
 
 
-def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], request: Request) -> Plan:
-    """Return the plan of a target."""
-    query = route.read_query(request.query)
-    host = host_of(request)
+def _base_plan(
+    engine: Engine, route: RouteState, params: dict[str, str], request: Request
+) -> Plan | None:
+    """Return the plan of a target; None if it would have too many tags."""
+    query, host = route.read_query(request.query), host_of(request)
+    tags = request_tags(route.tags, params, query, Fields([(b"host", host)]))
+    if tags is None:
+        return None
     name = normalised_host(host.decode("latin-1"))
     key = engine.keys.make(
         (
@@ -228,7 +244,6 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
             query,
         )
     )
-    tags = [normalise(fill(template, params)) for template in route.tags]
     tags.append(route.own_tag)
     # A change has to purge what was asked in a query language by GET too.
     queries = (query, b"") if route.language is not None and query else (query,)
@@ -243,8 +258,18 @@ def _base_plan(engine: Engine, route: RouteState, params: dict[str, str], reques
         route=route,
         key=key,
         query=query,
-        tags=with_families(tags) if families is None else (*tags, *families),
+        tags=all_families(route, tags) if families is None else (*tags, *families),
     )
+
+
+def _tags_with_headers(engine: Engine, plan: Plan, request: Request) -> tuple[str, ...]:
+    """Return the tags of a plan for a request that may have headers whose values are in them."""
+    route = plan.route
+    if route.tag_headers.isdisjoint(request.headers.names):
+        return plan.tags
+    match = engine.router.match(request.mount, request.path)
+    params = {} if match is None else match[1]
+    return header_tags(route, plan.tags, params, plan.query, request.headers)
 
 
 def _by_target_alone(plan: Plan, request: Request) -> CacheableRequest:
@@ -273,17 +298,17 @@ def _by_whole_request(
     route, target = plan.route, plan
     cookies = route.cookies.read(request.headers.values(b"cookie"))
     if cookies is None:
-        return Bypass(route, "personal-cookie")
-    headers = _visible_headers(route, request.headers, cookies)
+        return Bypass(route, "personal-cookie", shadow=plan if route.share == SHADOW else None)
+    headers = visible_headers(route, request.headers, cookies)
     identity = None
     if route.identity is not None:
         identity = _identify(engine, route.identity, request)
         if identity is None:
             return Bypass(route, "identity")
-    keyed, identified = _keyed_headers(engine, route, request) if extra else ([], False)
+    keyed, identified = keyed_headers(engine, route, request) if extra else ([], False)
     body = body_part(engine, request) if request.method in route.bodied else None
     if keyed or cookies.keyed or identity is not None or body is not None:
-        plan = _extended_plan(engine, plan, keyed, cookies.keyed, identity, body, extra)
+        plan = _extended_plan(engine, plan, keyed, cookies.keyed, identity, body, extra, request)
     return CacheableRequest(
         request=request,
         route=route,
@@ -316,7 +341,7 @@ def _identify(engine: Engine, identify: Identify, request: Request) -> str | Non
         return None
 
 
-def _visible_headers(route: RouteState, fields: Fields, cookies: Cookies) -> Fields:
+def visible_headers(route: RouteState, fields: Fields, cookies: Cookies) -> Fields:
     """Return the headers that the application may see.
 
     I7: what is not in the key must not reach the application, so it is removed here.
@@ -330,7 +355,7 @@ def _visible_headers(route: RouteState, fields: Fields, cookies: Cookies) -> Fie
     return visible if cookies.visible is None else visible.plus((b"cookie", cookies.visible))
 
 
-def _keyed_headers(engine: Engine, route: RouteState, request: Request) -> tuple[list[Pair], bool]:
+def keyed_headers(engine: Engine, route: RouteState, request: Request) -> tuple[list[Pair], bool]:
     """Return the headers that are part of the key, each with its combined value.
 
     The second result tells whether others, which are not part of it, say who is asking (I1).
@@ -360,6 +385,7 @@ def _extended_plan(
     identity: str | None,
     body: bytes | None,
     extra: Sequence[Pair],
+    request: Request,
 ) -> Plan:
     """Return the plan under these headers, cookies, identity and body; remember it if it can recur."""
     conceal = engine.keys.conceal
@@ -376,7 +402,7 @@ def _extended_plan(
         route=plan.route,
         key=engine.keys.extend(plan.key, parts),
         query=plan.query,
-        tags=plan.tags,
+        tags=_tags_with_headers(engine, plan, request),
     )
     names = {name for name, _ in extra} - {name for name, _ in keyed}
     names -= plan.route.unread

@@ -31,6 +31,8 @@ SESSIONS_AND_TOKENS = (
     "rest_framework_api_key_apikey",  # djangorestframework-api-key
 )
 """The names that these packages give to their tables. `recording.record_tables` takes one back."""
+_KEYS_OF_CACHES = ("menus_cachekey",)
+"""Django CMS: the keys of its menus in Django's cache, to drop them by. Whoever shows a menu writes them."""
 
 
 class IgnoredTables:
@@ -41,7 +43,7 @@ class IgnoredTables:
 
         Each name may have `*` in it, which stands for any characters.
         """
-        ignored = _compile((*SESSIONS_AND_TOKENS, *ignore))
+        ignored = _compile((*SESSIONS_AND_TOKENS, *_KEYS_OF_CACHES, *ignore))
         recorded = _compile(record)
 
         # The names come from statements, so their number is bounded here (I4).

@@ -102,6 +102,10 @@ class Counts(Protocol):
         """Differences of responses in shadow, by route and place."""
 
     @property
+    def forecasts(self) -> Mapping[str, Mapping[str, int]]:
+        """Forecasts of routes in shadow, by route and `outcomes.ForecastName`."""
+
+    @property
     def gauges(self) -> Mapping[str, float]:
         """Present values, by gauge name."""
 
@@ -141,6 +145,7 @@ class Increase(msgspec.Struct, frozen=True, kw_only=True):
     """The number of buckets of each histogram."""
     refused: _Table
     differences: _Table
+    forecasts: _Table
 
 
 class IncreaseTracker:
@@ -164,6 +169,7 @@ class IncreaseTracker:
             buckets=self._buckets,
             refused={},
             differences={},
+            forecasts={},
         )
         for name, counts in now.items():
             had = before.get(name)
@@ -172,6 +178,7 @@ class IncreaseTracker:
             _add_times(increase, counts.durations, had.durations if had else {})
             _add(increase.refused, counts.refused, had.refused if had else {})
             _add(increase.differences, counts.differences, had.differences if had else {})
+            _add(increase.forecasts, counts.forecasts, had.forecasts if had else {})
         return increase
 
     def _remembered(self, now: dict[str, Counts]) -> dict[str, Counts]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cachemw.engine.model.entry import Item, VaryMarker
+from cachemw.engine.model.entry import EntryWithHoles, Item, VaryMarker
 from cachemw.stores.memory.interning import is_shared_name, own_pairs
 
 __all__ = ["FIXED_COST", "PAGE", "cost"]
@@ -27,6 +27,8 @@ one. `bench/churned.py` measures it: tiers with bodies of mixed sizes, replaced 
 20 to 25 % more than the bodies alone, even after `malloc_trim`. Bodies smaller than a page have no such
 overhead.
 """
+_HOLE = 96
+"""A hole with its place and one argument."""
 _VARIANT = 200
 """For an entry with Vary: 100 bytes for its place in the count of variants, and 100 for memory pages that
 are half empty, because variant keys are made and freed with the plan memo. Measured as above."""
@@ -52,6 +54,8 @@ def cost(entry: Item) -> int:
         total += _tuple(len(entry.tags))
         for tag in entry.tags:
             total += (_TEXT_OVERHEAD + len(tag) + 15) & ~15
+    if type(entry) is EntryWithHoles:
+        total += _HOLE * len(entry.holes)
     if type(entry) is VaryMarker:
         total += _VARIANT + _tuple(len(entry.names)) + sum(map(_sized, entry.names))
     elif entry.vary:

@@ -1,10 +1,10 @@
 """The envelope: the binary format of an entry in the shared store, and the checks on reading it.
 
-Version 2, all numbers big-endian:
+Version 3, all numbers big-endian:
 
     offset  size  content
     0       3     magic, `CMW`
-    3       1     version, 2
+    3       1     version, 3
     4       1     flags: bit 0, the body is compressed with zstd
     5       16    four u32: lengths of full key, metadata, stored body, raw body
     21      8     position: epoch
@@ -41,6 +41,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import blake2b
 from hmac import compare_digest
 from math import isfinite
@@ -48,7 +49,16 @@ from math import isfinite
 import msgspec
 import zstandard
 
-from cachemw.engine.model.entry import Entry, HeaderPairs, Item, Key, Position, VaryMarker
+from cachemw.engine.model.entry import (
+    Entry,
+    EntryWithHoles,
+    HeaderPairs,
+    Item,
+    Key,
+    Position,
+    VaryMarker,
+)
+from cachemw.engine.model.holes import Hole
 from cachemw.errors import EntryRejected
 from cachemw.http.storing import NEVER_STORED, UNSTORABLE_STATUSES
 from cachemw.stores.memory.interning import intern_pairs
@@ -64,7 +74,7 @@ REASONS = frozenset(
 """All reasons of a rejection, in the order of the checks. They are stable: counters use them."""
 
 MAGIC = b"CMW"
-VERSION = 2
+VERSION = 3
 ZSTD = 1
 MARKER = 0
 """The status under which a Vary marker is written, which is not a response and has none."""
@@ -104,6 +114,7 @@ class _Meta(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=Fals
     stale_until: float
     stale_error_until: float
     dies_at: float
+    holes: tuple[Hole, ...]
 
 
 class _Zstd(threading.local):
@@ -280,6 +291,7 @@ def _meta(entry: Item, shift: float) -> _Meta:
         stale_until,
         stale_error_until,
         min(entry.dies_at + shift, longest),
+        entry.holes if isinstance(entry, EntryWithHoles) else (),
     )
 
 
@@ -313,6 +325,17 @@ def _check(meta: _Meta, raw: int, server_now: float) -> None:
     if dies_at <= server_now:
         raise EntryRejected("expired")
     _check_headers(meta.headers, raw)
+    if meta.holes:
+        _check_holes(meta, raw)
+
+
+def _check_holes(meta: _Meta, raw: int) -> None:
+    """Reject holes that are not in the order of the body, or outside of it."""
+    at = 0
+    for hole in meta.holes:
+        if not at <= hole.at <= raw or meta.status == MARKER:
+            raise EntryRejected("body")
+        at = hole.at
 
 
 def _may_have(status: int, raw: int) -> bool:
@@ -361,7 +384,8 @@ def _entry(meta: _Meta, key: bytes, body: bytes, position: Position, shift: floa
     # Equal times share one float object, which saves memory where there are many entries.
     ends = meta.fresh_until
     stale, on_error, dies = meta.stale_until, meta.stale_error_until, meta.dies_at
-    return Entry(
+    kind = partial(EntryWithHoles, holes=meta.holes) if meta.holes else Entry
+    return kind(
         key=key,
         status=meta.status,
         headers=intern_pairs(meta.headers),

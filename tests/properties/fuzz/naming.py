@@ -6,7 +6,7 @@ import contextlib
 import re
 from struct import calcsize, unpack_from
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 import http_sf
 from msgspec.structs import replace
@@ -18,6 +18,7 @@ from cachemw.engine.model.keys import KeyMaker, decode_parts, encode_parts
 from cachemw.engine.model.router import Router
 from cachemw.engine.model.tags import (
     MAX_LENGTH,
+    family_of,
     fill,
     group_tag,
     normalise,
@@ -30,6 +31,7 @@ from cachemw.engine.model.tags import (
 from cachemw.engine.privacy.bypass import host_of, normalised_host
 from cachemw.engine.request.key_contents import read_key
 from cachemw.engine.request.keying import CacheableRequest, classify
+from cachemw.engine.request.tag_values import request_tags
 from cachemw.engine.request.urls import purged_tags, tags_of_listed_url, tags_of_url
 from cachemw.errors import TagError
 from cachemw.http.cache_status import CACHE_NAME, forwarded, hit
@@ -43,6 +45,7 @@ __all__ = [
     "fuzz_changes",
     "fuzz_keys",
     "fuzz_router",
+    "fuzz_tag_values",
     "fuzz_tags",
     "fuzz_urls",
 ]
@@ -67,6 +70,13 @@ _ENGINE = Cache.from_dict(
         "routes": [
             {"name": "products", "path": "/products/{id}", "ttl": "60s", "query": ["page"]},
             {"name": "files", "path": "/files/{rest:path}", "ttl": "60s", "query": []},
+            {
+                "name": "comments",
+                "path": "/comments",
+                "ttl": "60s",
+                "vary": ["X-A"],
+                "tags": ["c:{query.u}", "{query.u?}:{header.x-a}", "t:{header.host}"],
+            },
         ]
     }
 )._core.engine
@@ -117,6 +127,7 @@ def fuzz_tags(data: bytes) -> None:
         for family in with_families((tag,))[1:]:  # what entries carry is what a purge names
             assert purged_tag(family) == family
             assert tag.startswith(family[:-1])
+        assert family_of(tag) in {tag, *with_families((f"{tag}:x",))}
     with contextlib.suppress(TagError):
         assert purged_tag(purged_tag(name)) == purged_tag(name)
     made = [normalise(f"x{name}"), route_tag(name), *url_tags("shop.example", name, data)]
@@ -125,7 +136,27 @@ def fuzz_tags(data: bytes) -> None:
         assert _TAG.fullmatch(tag)
         assert normalise(tag) == tag
     assert len(set(made[-2:])) == 2
-    assert fill("{a}:{b}", {"a": name, "b": "{a}"}) == f"{name}:{{a}}"
+    filled = fill("{a}:{b}", {"a": name, "b": "{a}"})
+    assert filled == f"{name}:{{a}}" or (name.startswith("@") and filled == f"%40{name[1:]}:{{a}}")
+
+
+def fuzz_tag_values(data: bytes) -> None:
+    """A header's value, and a query in a line of its own."""
+    header, _, query = data.partition(b"\n")
+    pairs = [(b"host", b"Shop.Example:443"), (b"x-a", header)]
+    request = replace(_to(b"", b"/comments", query), method="GET", headers=Fields(pairs))
+    asked = classify(_ENGINE, request, (data,), pairs[1:])
+    made = request_tags(["c:{query.u}"], {}, query, request.headers)
+    if made is None or not isinstance(asked, CacheableRequest):
+        assert query.count(b"&") >= 32  # a value that is no UTF-8 has two tags
+        return
+    assert {*made, "t:shop.example"} <= set(asked.plan.tags)
+    assert all(_TAG.fullmatch(tag) for tag in asked.plan.tags)
+    assert sum(tag.startswith("@route:") for tag in asked.plan.tags) == 1
+    if query.isascii():
+        for errors in ("replace", "surrogateescape"):  # as frameworks read it
+            read = parse_qsl(query.decode(), keep_blank_values=True, errors=errors)
+            assert {normalise(f"c:{value}") for name, value in read if name == "u"} <= set(made)
 
 
 def fuzz_urls(data: bytes) -> None:

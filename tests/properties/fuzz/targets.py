@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from . import answering, choosing, directives, envelopes, naming
+from . import answering, choosing, cutting, directives, envelopes, naming
 
 __all__ = ["CORPUS", "TARGETS", "Target", "kept_inputs"]
 
@@ -18,7 +18,7 @@ CORPUS = Path(__file__).with_name("corpus")
 
 TARGETS: dict[str, Target] = {
     name.removeprefix("fuzz_"): getattr(module, name)
-    for module in (directives, choosing, answering, naming, envelopes)
+    for module in (directives, choosing, answering, cutting, naming, envelopes)
     for name in module.__all__
 }
 

@@ -18,7 +18,7 @@ import cachemw.http
 from cachemw.engine.keeping import changes
 from cachemw.engine.model import keys, query, router, tags
 from cachemw.engine.privacy import bypass
-from cachemw.engine.request import urls
+from cachemw.engine.request import tag_values, urls
 from cachemw.stores.redis import codec
 
 from .targets import CORPUS, TARGETS, kept_inputs
@@ -51,10 +51,11 @@ OF_HTTP = [
 ]
 FOR_CONFIGURATION = {
     "cachemw.engine.model.query.query_reader",
+    "cachemw.engine.model.tags.static_families",
     "cachemw.engine.privacy.bypass.watched",
 }
 """What is called once, with words of the application's own."""
-PARSERS = [*OF_HTTP, changes, codec, keys, query, router, bypass, tags, urls]
+PARSERS = [*OF_HTTP, changes, codec, keys, query, router, bypass, tags, tag_values, urls]
 
 
 def public(module: ModuleType) -> dict[str, CodeType]:

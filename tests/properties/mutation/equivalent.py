@@ -151,7 +151,7 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
     ): "it saves a call: without these headers `parse` finds nothing, and the result is None",
     (
         _KEYING,
-        "_visible_headers",
+        "visible_headers",
         "not cookies.altered or b'cookie' not in fields",
         "not cookies.altered",
     ): "it saves a call: without a Cookie header none is seen, and `without` removes nothing",

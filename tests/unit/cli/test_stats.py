@@ -170,6 +170,25 @@ def test_of_many_places_a_few_are_told(run: Run, fleet_file: str, stats: Stats, 
     assert told in words(run("stats").stdout)
 
 
+def test_what_a_route_in_shadow_would_do_to_cookies_is_told(run: Run, fleet_file: str) -> None:
+    forecast = {
+        "requests": 100,
+        "default_requests": 100,
+        "hits": 20,
+        "default_hits": 60,
+        "replaced": 72,
+    }
+    stats = Stats(
+        processes=1,
+        forecasts={"products": forecast},
+        differences={"products": {"cookie sessionid": 72}},
+    )
+    publish_one(fleet_file, stats)
+    told = words(run("stats").stdout)
+    assert "answered 60 of 100 requests (60%); as it is configured, 20 (20%)." in told
+    assert "replace its clients' cookies in 72 of 100 answers: sessionid (72)." in told
+
+
 def test_why_answers_are_not_stored_is_told_by_route(run: Run, fleet_file: str) -> None:
     refused = {"products": {"private": 3, "set-cookie": 25}, "mine": {"no-store": 1}}
     publish_one(fleet_file, Stats(processes=1, refused=refused))

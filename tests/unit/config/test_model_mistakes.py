@@ -116,6 +116,17 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
             " them"
         ],
     ),
+    "keys in Django's cache": (
+        '[recording]\nignore_cached = ["throttle_*", "**", ""]\nunknown_cached = "shorter"\nunknown_ttl = 0',
+        [
+            'recording.ignore_cached[1]: "**" is every key: write `unknown_cached = "keep"` to ask for none',
+            "recording.ignore_cached[2]: expected a key in Django's cache, or a pattern such as"
+            ' "throttle_*", got an empty string',
+            'recording.unknown_cached: expected "refuse", "shorten" or "keep", got "shorter", did you mean'
+            ' "shorten"?',
+            "recording.unknown_ttl: expected a duration above zero, got 0",
+        ],
+    ),
     "a function twice": (
         '[recording]\npure_functions = ["a", "a"]',
         ['recording.pure_functions[1]: "a" is listed twice'],
@@ -554,7 +565,41 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "a tag with a converter": (
         route('tags = ["p:{id:int}"]'),
-        ['routes[0].tags[0]: expected parameters such as {id} in a tag, got "p:{id:int}"'],
+        [
+            "routes[0].tags[0]: expected parameters such as {id}, {query.page} or"
+            ' {header.accept-language} in a tag, got "p:{id:int}"'
+        ],
+    ),
+    "tags of what is no part of a request": (
+        route('tags = ["p:{cookie.sid}", "p:{query.}", "p:{query.a", "p:{id?}"]'),
+        [
+            f"routes[0].tags[{index}]: expected parameters such as {{id}}, {{query.page}} or"
+            f' {{header.accept-language}} in a tag, got "p:{tag}"'
+            for index, tag in enumerate(("{cookie.sid}", "{query.}", "{query.a", "{id?}"))
+        ],
+    ),
+    "tags of parameters that are not in the key": (
+        route(
+            'query = ["uri"]\ntags = ["c:{query.uri}", "c:{query.url}"]\ninvalidates = ["{query.b?}"]'
+        ),
+        [
+            'routes[0].tags[1]: {query.url} is not in the key: add "url" to `query`, did you mean "uri"?',
+            'routes[0].invalidates[0]: {query.b?} is not in the key: add "b" to `query`',
+        ],
+    ),
+    "tags of parameters that are ignored": (
+        route('ignore_query = ["a", "utm_*"]\ntags = ["{query.a}", "{query.utm_x}", "{query.b}"]'),
+        [
+            'routes[0].tags[0]: {query.a} is not in the key: "a" in `ignore_query` removes it',
+            'routes[0].tags[1]: {query.utm_x} is not in the key: "utm_*" in `ignore_query` removes it',
+        ],
+    ),
+    "a tag of a header that is not in the key": (
+        route('vary = ["Accept"]\ntags = ["{header.Accept}", "l:{header.Accept-Language?}"]'),
+        [
+            "routes[0].tags[1]: {header.Accept-Language?} is not in the key:"
+            ' add "accept-language" to `vary`'
+        ],
     ),
     "query and ignore_query": (
         route('query = ["a"]\nignore_query = ["b"]'),

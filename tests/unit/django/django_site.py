@@ -79,16 +79,18 @@ def open_site(
     middleware: Sequence[str] = (CACHE,),
     scope: Mapping[str, Any] = {},
     settings: Mapping[str, Any] = {},
+    config: Mapping[str, Any] = {},
     **options: Any,
 ) -> Iterator[Site]:
     """Open a site; every view is a cached route with `ttl = "60s"` and the options given.
 
+    `config` has what is configured beside the route.
     `scope` is laid over the scope of each ASGI request.
     """
     configure()
     urls = ModuleType("site_urls")
     urls.__dict__["urlpatterns"] = [path(name[1:], view) for name, view in views.items()]
-    config = {"routes": [{"path": "/{rest:path}", "ttl": "60s", **options}]}
+    config = {**config, "routes": [{"path": "/{rest:path}", "ttl": "60s", **options}]}
     with override_settings(
         ALLOWED_HOSTS=["*"],
         CACHEMW=config,

@@ -11,6 +11,7 @@ from cachemw.http.dates import format_date
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.freshness import (
     HEURISTIC_STATUSES,
+    Lifetime,
     explicit_lifetime,
     heuristic_lifetime,
     initial_age,
@@ -274,3 +275,19 @@ def test_no_input_raises_and_no_time_is_negative(
     lifetime = explicit_lifetime(parse(fields), fields, now)
     assert lifetime is None or lifetime >= 0
     assert initial_age(fields, now) >= 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "limited"),
+    [
+        (100.0, (10.0, 20.0, 30.0, 40.0)),
+        (40.0, (10.0, 20.0, 30.0, 40.0)),
+        (39.0, (10.0, 0.0, 0.0, 39.0)),
+        (5.0, (5.0, 0.0, 0.0, 5.0)),
+    ],
+)
+def test_a_limited_lifetime_ends_in_time(seconds: float, limited: tuple[float, ...]) -> None:
+    lifetime = Lifetime(fresh=10.0, stale_while_revalidate=20.0, stale_if_error=30.0, kept=40.0)
+    found = lifetime.limited(seconds)
+    ends = found.fresh, found.stale_while_revalidate, found.stale_if_error, found.kept
+    assert ends == limited

@@ -31,7 +31,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, selectinload
 
 from cachemw.integrations.sqlalchemy import Recorder, record
-from cachemw.recording.context import Recording, current, depends_on
+from cachemw.recording.context import Recording, current
+from cachemw.recording.declared import depends_on
 from cachemw.recording.sql import read_rows, written_rows
 
 from .books import Author, Base, Book, Loan, Purges, Review, recorded

@@ -21,6 +21,15 @@ def test_a_miss() -> None:
     assert kit.open_flights == 0, "nobody waits for a call that is never made"
 
 
+def test_the_tags_hold_the_values_of_the_request() -> None:
+    kit = Kit({**ROUTE, "vary": ["X-Shelf"], "tags": ["c:{query.u}", "s:{header.x-shelf?}"]})
+    told = kit.cache.explain("GET", f"{URL}?u=a%20b&u=c", {"X-Shelf": "9"})
+    assert {"c:a%20b", "c:c", "s:9"} <= set(told.tags)
+    assert "s:" in kit.cache.explain("GET", URL).tags
+    many = "&".join(f"u={number}" for number in range(65))
+    assert kit.cache.explain("GET", f"{URL}?{many}").reason == "tag-values"
+
+
 def test_a_hit_shows_what_is_stored() -> None:
     kit = Kit()
     kit.fill(get(), b"body", (b"vary", b"accept-language"))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +10,8 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from cachemw import TagError, depends_on, tag, tagged
-from cachemw.recording.context import Recording, carry_into_threads, current, unrecorded
+from cachemw.recording.context import MadeEarlier, Position, Recording, current, unrecorded
+from cachemw.recording.thread_context import carry_into_threads
 
 
 @pytest.fixture
@@ -105,36 +104,6 @@ def test_tasks_and_their_threads_note_for_the_answer(recording: Recording) -> No
     assert recording.close() == ("a", "b", "c", "d", "e")
 
 
-def test_plain_threads_note_for_the_answer_that_started_them(recording: Recording) -> None:
-    # Without `carry_into_threads` nothing is noted here, and the answer would outlive its purge.
-    class Reader(threading.Thread):
-        def run(self) -> None:
-            tag("c")
-
-    carry_into_threads()
-    carry_into_threads()  # once is enough, and twice does no harm
-    threads = [threading.Thread(target=tag, args=("a",)), threading.Timer(0, tag, ["b"]), Reader()]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(tag, "d").result()
-        list(pool.map(tag, ["e"]))
-    assert recording.close() == ("a", "b", "c", "d", "e")
-
-
-def test_a_pool_notes_for_whoever_gives_it_work() -> None:
-    carry_into_threads()
-    first, second = Recording(), Recording()
-    with ThreadPoolExecutor(1) as pool:
-        with first:
-            pool.submit(tag, "a").result()
-        with second:
-            pool.submit(tag, "b").result()
-    assert (first.close(), second.close()) == (("a",), ("b",))
-
-
 def test_recordings_of_requests_at_once_are_kept_apart() -> None:
     async def request(name: str, ready: asyncio.Event, go: asyncio.Event) -> tuple[str, ...]:
         made = Recording()
@@ -215,3 +184,51 @@ def test_a_tag_that_is_none_is_an_error_where_the_view_is_defined() -> None:
 def test_a_view_called_wrongly_makes_its_own_complaint(recording: Recording) -> None:
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'number'"):
         view(None)  # type: ignore[call-arg]
+
+
+# -- values that were made earlier -----------------------------------------------------------------
+
+EPOCH, OTHER = b"12345678", b"87654321"
+
+
+def at(number: int, epoch: bytes = EPOCH) -> Position:
+    return Position(epoch, number)
+
+
+def test_what_a_value_was_made_from_counts_for_the_answer(recording: Recording) -> None:
+    recording.add(["own"])
+    recording.add_value(MadeEarlier(("a", "b"), at(5)))
+    recording.add_value(MadeEarlier(("b", "c"), at(7)))
+    assert recording.so_far() == ("a", "b", "c", "own")
+    assert recording.oldest(at(9)) == at(5)
+    assert recording.oldest(at(3)) == at(3)
+    assert not recording.has_unknown_value
+    recording.close()
+    recording.add_value(MadeEarlier(("late",), at(1)))
+    assert (recording.so_far(), recording.oldest(at(9))) == (("a", "b", "c", "own"), at(5))
+
+
+def test_a_value_of_another_life_of_the_log_is_the_oldest(recording: Recording) -> None:
+    recording.add_value(MadeEarlier(("a",), at(90, OTHER)))
+    assert recording.oldest(at(9)) == at(90, OTHER)
+
+
+def test_an_unknown_value_stays_unknown_when_it_is_known_later(recording: Recording) -> None:
+    recording.add_value(MadeEarlier(("a",)))
+    recording.add_value(MadeEarlier(("a",), at(5)))
+    assert recording.has_unknown_value
+    assert recording.oldest(at(9)) == at(5)
+    assert recording.close() == ("a",)
+
+
+def test_the_outer_answer_is_made_from_the_values_of_the_inner_one() -> None:
+    outer = Recording()
+    inner, early = Recording(outer), Recording()
+    early.add_value(MadeEarlier(("early",), at(2)))
+    inner.include(early)
+    inner.add_value(MadeEarlier(("a",)))
+    inner.close()
+    inner.add_value(MadeEarlier(("b",)))
+    assert outer.close() == ("a", "b", "early")
+    assert outer.oldest(at(9)) == at(2)
+    assert outer.has_unknown_value

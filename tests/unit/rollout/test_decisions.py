@@ -253,6 +253,22 @@ def test_a_route_that_sets_cookies_which_would_be_removed_is_warned_about() -> N
     assert move.record.numbers == {"cookie-conflict": 2, "answers": 5}
 
 
+def test_a_route_that_would_replace_cookies_stays_in_shadow_as_a_wrong_one_does() -> None:
+    """Guard: `ShadowCounts.is_wrong`."""
+    counts = ShadowCounts(hits=25, refused={"cookie-conflict": 72})
+    seen = shadow(account=counts, products=ShadowCounts(hits=30))
+    warned = look(at(step=0), seen)
+    assert warned.state.wrong == ("account",)
+    after = look(replace(warned.state, watched=STEP), seen)
+    assert (after.state.step, after.state.refused) == (1, ("account",))
+    assert after.record is not None
+    assert "'account' (cookies of clients replaced 72 times): kept in shadow" in after.record.reason
+    assert after.record.numbers["account"]["replaced cookies"] == 72
+    alone = shadow(account=counts)
+    state = look(at(step=0), alone).state
+    assert look(replace(state, watched=STEP), alone).state.status == "rolled back"
+
+
 def test_each_thing_about_a_route_is_told_once_and_one_at_a_look() -> None:
     seen = shadow(
         account=cookied(misses=25, cookies=24), basket=cookied(hits=20, misses=9, cookies=2)
@@ -280,6 +296,15 @@ def test_why_a_route_would_have_answered_nobody_is_told() -> None:
     assert move.record is not None
     assert "none of 25 requests: not stored were no-store 22, private 3" in move.record.reason
     assert move.record.numbers == {"misses": 25, "refused": refused}
+
+
+def test_what_a_useless_route_would_gain_with_other_cookie_lists_is_told() -> None:
+    counts = ShadowCounts(misses=25, refused={"cookie": 25}, asked=40, default_hits=30)
+    move = look(at(step=0), shadow(account=counts))
+    assert move.record is not None
+    assert "with the default lists of cookies it would have answered 30 of 40" in move.record.reason
+    assert move.record.numbers["default hits"] == 30
+    assert (counts + counts).default_hits == 60
 
 
 def test_a_route_whose_answers_are_of_no_use_is_named_once() -> None:

@@ -80,11 +80,17 @@ def test_reasons_and_places_are_of_the_phases_routes_and_since_it_began() -> Non
             "requests": {"orders": {"shadow_miss": 3 * times, "shadow_mismatch": times}},
             "refused": {"orders": {"set-cookie": 2 * times}, "elsewhere": {"private": times}},
             "differences": {"orders": {"$.total": times, "$.old": 7}},
+            "forecasts": {"orders": {"default_requests": 5 * times, "default_hits": 2 * times}},
         }
 
     assert looks(begun(), counted(5), counted(6), counted(9)) == {
         "orders": ShadowCounts(
-            misses=12, mismatches=4, refused={"set-cookie": 8}, places={"$.total": 4}
+            misses=12,
+            mismatches=4,
+            refused={"set-cookie": 8},
+            places={"$.total": 4},
+            asked=20,
+            default_hits=8,
         )
     }
 

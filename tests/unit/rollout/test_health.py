@@ -34,6 +34,7 @@ def increase(requests: Mapping[str, int], failures: Mapping[str, int]) -> Increa
         buckets=1,
         refused={},
         differences={},
+        forecasts={},
     )
 
 

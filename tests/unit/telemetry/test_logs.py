@@ -199,7 +199,7 @@ def test_second_caches_are_warned_of_once_and_their_memory_is_bounded(lines: Lin
     logs = Logs()
     for _ in range(2):
         for number in range(MAX_SECOND_CACHES + 50):
-            logs.second_cache_hit("default", f"/{number}")
+            logs.second_cache_unknown("default", f"/{number}")
     assert len(lines.records) == MAX_SECOND_CACHES
 
 

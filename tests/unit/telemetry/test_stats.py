@@ -30,6 +30,9 @@ statistics = st.builds(
     ),
     refused=st.dictionaries(names, st.dictionaries(st.sampled_from(["private", "a"]), counts)),
     differences=st.dictionaries(names, st.dictionaries(st.sampled_from(["$.a", "$.b"]), counts)),
+    forecasts=st.dictionaries(
+        names, st.dictionaries(st.sampled_from(["requests", "hits"]), counts)
+    ),
     gauges=st.dictionaries(
         st.sampled_from(["memory_bytes", "breaker", "log_connected", "log_age"]),
         counts.map(float),
@@ -93,7 +96,14 @@ def test_what_is_known_of_routes_adds_up_by_reason_and_by_place() -> None:
     assert both.route("orders").differences == both.differences
 
 
-NEW = ("refused", "differences")
+def test_forecasts_add_up_by_route() -> None:
+    one = Stats(forecasts={"a": {"hits": 1}})
+    both = one.merge(Stats(forecasts={"a": {"hits": 4}, "b": {"hits": 1}})).merge(one)
+    assert both.route("a").forecasts == {"a": {"hits": 6}}
+    assert both.route("b").forecasts == {"b": {"hits": 1}}
+
+
+NEW = ("refused", "differences", "forecasts")
 
 
 def test_a_release_that_does_not_know_reasons_and_places_is_read_and_reads_us() -> None:

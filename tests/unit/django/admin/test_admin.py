@@ -154,6 +154,15 @@ def test_flags_are_shown_as_they_are_live(open_shop: OpenShop) -> None:
     assert row(page(client), "orders")[3] == "off"
 
 
+def test_routes_in_shadow_are_shown_with_what_they_would_do(open_shop: OpenShop) -> None:
+    shop = open_shop()
+    client = shop.login("view_cache")
+    assert "In shadow" not in page(client)
+    shop.cache.flags.set(high="shadow")
+    shop.visit("/orders")
+    assert "In shadow, route orders would have answered 0 of 1 requests (0%)" in text(page(client))
+
+
 @pytest.mark.parametrize(
     ("by", "word"), [("tag", "product:1"), ("url", "/products/1"), ("route", "products")]
 )

@@ -13,7 +13,8 @@ from django.db import connection, connections
 from django.db.models import Count, F, Q
 
 from cachemw.django.recording import schema as schemas
-from cachemw.recording import context as recordings
+from cachemw.recording import declared
+from cachemw.recording.thread_context import carry_into_threads
 from tests.unit.django.conftest import models, recorded
 
 pytestmark = pytest.mark.usefixtures("goods")
@@ -126,7 +127,7 @@ def test_the_asynchronous_orm_is_recorded() -> None:
 
 
 def test_a_thread_is_recorded_over_its_own_connection() -> None:
-    recordings.carry_into_threads()
+    carry_into_threads()
 
     def read() -> None:
         models().Product.objects.get(pk=1)
@@ -164,7 +165,7 @@ def test_an_answer_can_depend_on_models_and_instances_by_name() -> None:
         (cafe, {f"db:shop_cafe:{cafe.pk}", f"db:shop_place:{cafe.pk}"}),
     ):
         with recorded() as tags:
-            recordings.depends_on(thing)
+            declared.depends_on(thing)
         assert tags == wanted, thing
 
 
@@ -172,10 +173,10 @@ def test_very_many_rows_in_two_tables_depend_on_both() -> None:
     """Fails where they are noted as parts of one table, whose purge is not one of the other's."""
     with recorded() as tags:
         for number in range(1, 70):
-            recordings.depends_on(models().Cafe(pk=number))
+            declared.depends_on(models().Cafe(pk=number))
     assert "db:?" in tags
 
 
 def test_what_is_no_model_is_refused() -> None:
     with pytest.raises(TypeError):
-        recordings.depends_on(5)
+        declared.depends_on(5)

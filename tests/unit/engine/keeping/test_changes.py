@@ -124,3 +124,52 @@ def test_the_tags_are_those_that_entries_carry(kit: Kit) -> None:
     """The guard against a purge that names what no entry has."""
     entry = kit.fill(get("/lists/1", query=b"page=2"))
     assert purged(kit, 200, path="/lists/1", query=b"page=2") <= set(entry.tags)
+
+
+# Values of the request in `invalidates` -------------------------------------------------------------
+
+VALUED = {
+    "name": "new",
+    "path": "/new/{id}",
+    "methods": [],
+    "vary": ["X-Shelf"],
+    "invalidates": ["c:{id}:{query.uri}", "s:{header.x-shelf?}", "f:{query.uri}:*"],
+}
+
+
+def declared(query: bytes, *fields: Field) -> set[str]:
+    kit = Kit(VALUED)
+    forward = kit.miss(get("/new/1", *fields, method="POST", query=query))
+    decided = kit.head(forward, 200)
+    assert isinstance(decided, Relayed)
+    return {tag for tag in decided.purge if not tag.startswith("@")}
+
+
+def test_values_of_the_query_and_of_headers_are_in_what_it_invalidates() -> None:
+    assert declared(b"uri=a%20b", (b"x-shelf", b"9")) == {"c:1:a%20b", "s:9", "f:a%20b:*"}
+    assert declared(b"uri=1&uri=2") == {"c:1:1", "c:1:2", "s:", "f:1:*", "f:2:*"}
+    assert declared(b"") == {"s:"}
+
+
+def test_a_value_names_no_family_and_none_that_nothing_carries() -> None:
+    """Guard: `family_of`. Families end at the third colon, and a URL has some."""
+    assert declared(b"uri=x:*") == {"c:1:x:%2A", "s:", "f:x:%2A:*"}
+    assert declared(b"uri=https://a:80/b") == {"c:1:https://a:80/b", "s:", "f:https://a:*"}
+
+
+def test_a_value_that_begins_with_a_colon_is_in_a_family_too() -> None:
+    """Guard: the start of the search in `with_families`."""
+    kit = Kit(
+        {"name": "p", "path": "/p", "ttl": "60s", "tags": ["{query.uri}:x"]},
+        {"name": "new", "path": "/new", "methods": [], "invalidates": ["{query.uri}:*"]},
+    )
+    entry = kit.fill(get("/p", query=b"uri=:a"))
+    decided = kit.head(kit.miss(get("/new", method="POST", query=b"uri=:a")), 200)
+    assert isinstance(decided, Relayed)
+    assert not set(decided.purge).isdisjoint(entry.tags)
+
+
+def test_with_too_many_values_it_invalidates_the_families_that_hold_them() -> None:
+    """I5: rather too much than too little."""
+    query = b"&".join(b"uri=%d" % number for number in range(1001))
+    assert declared(query) == {"c:*", "s:", "f:*"}

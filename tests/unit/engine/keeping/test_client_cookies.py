@@ -11,6 +11,7 @@ from cachemw.engine.privacy.cookie_reads import NONE_READ, CookieReads
 from cachemw.engine.request.decisions import Forward
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Answer, Head
+from cachemw.recording.context import Recording
 from tests.support.engine import ROUTE, Field, Kit, get
 
 PERSONAL = {**ROUTE, "personal_cookies": ["sid"]}
@@ -23,7 +24,9 @@ def forwarded(kit: Kit, cookie: bytes | None, reads: CookieReads | None) -> Forw
     forward = kit.miss(get("/products/1", *([(b"cookie", cookie)] if cookie else [])))
     if reads is not None:
         assert forward.fetch is not None
-        forward.fetch.cookies_read = lambda: reads
+        recording = Recording()
+        recording.cookies_read = lambda: reads
+        forward.fetch.recording = recording
     return forward
 
 

@@ -11,6 +11,7 @@ from cachemw.engine.keeping.storing import Collector, broke_off, on_complete, sp
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.model.routes import Operation
 from cachemw.http.messages import Content, Head, Request
+from cachemw.recording.context import MadeEarlier, Recording
 from tests.support.engine import ROUTE, Field, Kit, follow, get, names
 
 ETAG = (b"etag", b'"v1"')
@@ -170,13 +171,14 @@ def test_what_was_made_from_a_stale_part_is_not_stored_and_the_next_may_be(known
     kit = Kit()
     leader, follower = kit.miss(get()), follow(kit, get())
     assert leader.fetch is not None
+    leader.fetch.recording = recording = Recording()
     if known == "with the head":
-        leader.fetch.has_stale_part = lambda: True
+        recording.has_stale_part = True
     decided = kit.head(leader)
     assert isinstance(decided, Relayed)
     assert (decided.collector is None) is (known == "with the head")
     if isinstance(decided.collector, Collector):
-        leader.fetch.has_stale_part = lambda: True
+        recording.has_stale_part = True
         assert on_complete(kit.engine, decided.collector, b"body", kit.now) is None
     assert kit.events("not_stored") == {"stale-part": 1}
     assert kit.hit(get()) is None
@@ -184,6 +186,60 @@ def test_what_was_made_from_a_stale_part_is_not_stored_and_the_next_may_be(known
     assert follower.waiter.result.outcome is WaitResult.ALONE, "it calls, and others wait on"
     assert not leader.fetch.uncacheable
     assert not kit.engine.is_uncacheable(leader.fetch.digest)
+
+
+@pytest.mark.parametrize("known", ["with the head", "at the end"])
+def test_what_was_made_from_an_unknown_value_is_not_stored(known: str) -> None:
+    kit = Kit()
+    leader = kit.miss(get())
+    assert leader.fetch is not None
+    leader.fetch.recording = recording = Recording()
+    leader.fetch.unknown_lifetime = 0.0
+    if known == "with the head":
+        recording.add_value(MadeEarlier())
+    decided = kit.head(leader)
+    assert isinstance(decided, Relayed)
+    if isinstance(decided.collector, Collector):
+        recording.add_value(MadeEarlier())
+        assert on_complete(kit.engine, decided.collector, b"body", kit.now) is None
+    assert kit.events("not_stored") == {"unknown-value": 1}
+    assert kit.hit(get()) is None
+    assert kit.engine.is_uncacheable(leader.fetch.digest), "nobody waits for the next one"
+
+
+def test_what_was_made_from_an_unknown_value_may_live_shorter() -> None:
+    kit = Kit({**ROUTE, "ttl": "60s", "stale_while_revalidate": "1h", "stale_if_error": "1h"})
+    leader = kit.miss(get())
+    assert leader.fetch is not None
+    leader.fetch.recording = recording = Recording()
+    leader.fetch.unknown_lifetime = 5.0
+    recording.add_value(MadeEarlier())
+    kit.keep(leader, b"body")
+    entry = kit.hit(get())
+    assert entry is not None
+    ends = {entry.fresh_until, entry.stale_until, entry.stale_error_until, entry.dies_at}
+    assert ends == {entry.born + 5}
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_nobody_waits_for_what_is_made_from_an_old_value(older: bool) -> None:
+    kit = Kit()
+    began = kit.engine.floors.current_position()
+    kit.cache.purge(tags=["a"])
+    leader = kit.miss(get())
+    assert leader.fetch is not None
+    leader.fetch.recording = recording = Recording()
+    recording.add(("a",))
+    if older:
+        recording.read_at(began)
+    else:
+        kit.cache.purge(tags=["a"])
+    decided = kit.head(leader)
+    assert isinstance(decided, Relayed)
+    assert decided.collector is None
+    assert kit.events("not_stored") == {"overtaken": 1}
+    # The value stays in the application's cache, and the next response is too old again.
+    assert kit.engine.is_uncacheable(leader.fetch.digest) is older
 
 
 @pytest.mark.parametrize("collected", [True, False])

@@ -8,9 +8,10 @@ import json
 from hashlib import blake2b
 from typing import Any
 
+import msgspec
 import pytest
 
-from cachemw.engine.model.differences import ComparedResponse, compare, volatile_parts
+from cachemw.engine.model.differences import ComparedResponse, compare, of_cookies, volatile_parts
 
 
 def seen(body: Any = b"", *headers: tuple[bytes, bytes], status: int = 200) -> ComparedResponse:
@@ -145,3 +146,55 @@ def test_depth_is_no_way_to_make_it_fail() -> None:
     deep = b"[" * 5000 + b"]" * 5000
     other = b"[" * 5000 + b"1" + b"]" * 5000
     assert compare(seen(deep), seen(other), volatile_parts(())) is not None
+
+
+def timed(control: bytes, began: float, *more: tuple[bytes, bytes]) -> ComparedResponse:
+    fields = ((b"cache-control", control), *more)
+    return msgspec.structs.replace(seen(b"", *fields), began=began, ended=began + 0.5)
+
+
+COUNTS = [
+    (b"max-age=60", b"max-age=51", 9, True),
+    (b"max-age=60", b"max-age=50", 9, True),  # rounded
+    (b"max-age=60", b"max-age=55", 9, True),  # another process of the application counts too
+    (b"public, s-maxage=60, max-age=10", b"public, s-maxage=51, max-age=1", 9, True),
+    (b'max-age="60"', b"MAX-AGE=51", 9, False),
+    (b'max-age="60"', b"max-age=51", 9, True),
+    (b"max-age=60", b"max-age=0", 60, True),
+    (b"max-age=5", b"max-age=60", 5, True),  # over, and made anew
+    (b"max-age=60", b"max-age=40", 9, False),
+    (b"max-age=60", b"max-age=61", 9, False),
+    (b"max-age=60", b"max-age=0", 9, False),
+    (b"max-age=0", b"max-age=60", 9, False),
+    (b"max-age=60", b"private, max-age=51", 9, False),
+    (b"max-age=60", b"no-store", 9, False),
+    (b"stale-max-age=60", b"stale-max-age=51", 9, False),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "later", "same"), COUNTS, ids=repr)
+def test_a_lifetime_that_counts_down_is_no_difference(
+    old: bytes, new: bytes, later: float, same: bool
+) -> None:
+    ages = ([], [(b"age", b"3"), (b"expires", b"x"), (b"date", b"x")])
+    for more in ages:
+        stored, fresh = timed(old, 100.0), timed(new, 100.0 + later, *more)
+        assert (compare(stored, fresh, volatile_parts(())) is None) is same
+
+
+def test_a_number_that_is_no_lifetime_must_be_the_same() -> None:
+    stored, fresh = (seen(b"", (b"x-limit", b"max-age=%d" % number)) for number in (60, 59))
+    assert compare(stored, fresh, volatile_parts(())) is not None
+
+
+def test_a_cookie_is_told_by_its_name_if_that_tells_of_nobody() -> None:
+    names = ("sessionid", "__Host-csrftoken", "lang2", "user_4711", "8f3a9c", "séance", "x" * 50)
+    found = of_cookies(names)
+    assert found.kinds == ("cookie",)
+    assert found.places == (
+        "cookie sessionid",
+        "cookie __Host-csrftoken",
+        "cookie lang2",
+        "cookie *",
+    )
+    assert len(of_cookies(f"{chr(97 + n)}" for n in range(26)).places) == 20

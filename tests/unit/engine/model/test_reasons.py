@@ -36,7 +36,7 @@ FORWARDED_BY: Mapping[str, Argument] = {
 
 RETURN_WHY_NOT_STORED = {
     "cachemw.http.storing": {"_refusal", "_refusal_of_personal"},
-    "cachemw.engine.keeping.storing": {"refusal"},
+    "cachemw.engine.keeping.storing": {"_unusable_part", "refusal"},
 }
 RETURN_WHY_FORWARDED = {
     "cachemw.engine.privacy.bypass": {"bypass_reason"},

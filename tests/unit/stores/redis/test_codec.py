@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cachemw.engine.model.entry import Entry, Item, Key, Position, VaryMarker
+from cachemw.engine.model.holes import Hole
 from cachemw.errors import EntryRejected
 from cachemw.stores.redis.codec import MARKER, MAX_LIFETIME, REASONS, VERSION, Codec
 from tests.support.entries import make_entry
@@ -110,6 +111,7 @@ META: dict[str, Any] = {
     "stale_until": SERVER_NOW + 50,
     "stale_error_until": SERVER_NOW + 50,
     "dies_at": SERVER_NOW + 50,
+    "holes": [],
 }
 
 
@@ -162,6 +164,7 @@ def compressed(body: bytes, **options: Any) -> bytes:
         {"body": b""},
         {"body": LONG},
         {"headers": ()},
+        {"holes": (Hole(0, "a"), Hole(2, "b", ("1", "")), Hole(2, ":c"), Hole(5, "a"))},
         {"headers": ((b"x-long", b"v" * 5000),)},
         {"status": 404, "tags": (), "vary": ()},
         {"tags": ("größe:ü", "")},
@@ -388,6 +391,11 @@ REFUSED: dict[str, tuple[str, bytes]] = {
     "over before it began": ("time", seal(pack(fresh_until=BORN - 1))),
     "fresh for over a year": ("time", seal(pack(fresh_until=BORN + 367 * DAY))),
     "of use for ever": ("time", seal(pack(dies_at=math.inf))),
+    "a hole behind its body": ("body", seal(pack(holes=[[6, "a", []]]))),
+    "a hole before its body": ("body", seal(pack(holes=[[-1, "a", []]]))),
+    "holes in another order": ("body", seal(pack(holes=[[2, "a", []], [1, "a", []]]))),
+    "a marker with holes": ("body", seal(pack(status=MARKER, holes=[[0, "a", []]]), b"")),
+    "a hole of other parts": ("meta", seal(pack(holes=[[0, "a", [], 1]]))),
     "over before its windows": ("time", seal(pack(dies_at=SERVER_NOW + 49))),
     "stale for over a year": ("time", seal(pack(stale_until=SERVER_NOW + 50 + 367 * DAY))),
     "past all its windows": (
@@ -604,6 +612,7 @@ WRITTEN = {
         tags=("größe:ü", ""),
         vary=((b"accept", b""), (b"cookie", b"\xff" * 32), (b"x-absent", None)),
     ),
+    "with holes": make(holes=(Hole(0, "a"), Hole(5, "größe", ("1", "ü")))),
 }
 CHANGED = f"""
 The bytes of version {VERSION} have changed. Releases side by side would misread each other, and nothing
@@ -617,7 +626,7 @@ def snapshots() -> dict[str, bytes]:
     """Read the file, which holds a name and the hexadecimal of `encode(WRITTEN[name])` a line."""
     assert SNAPSHOT.exists(), CHANGED
     lines = SNAPSHOT.read_text().splitlines()
-    return {name: bytes.fromhex(blob) for name, blob in map(str.split, lines)}
+    return {name: bytes.fromhex(blob) for name, blob in (line.rsplit(" ", 1) for line in lines)}
 
 
 def test_every_field_of_the_metadata_tells_itself_apart_in_a_snapshot() -> None:

@@ -1,0 +1,6 @@
+"""Tags for Django's templates.
+
+Reading order:
+
+- `cachemw`: the tag `hole`.
+"""
