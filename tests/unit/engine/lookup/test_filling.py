@@ -1,4 +1,4 @@
-"""Filling: each hole gets the piece of its own name and arguments, and headers say what is true of the whole."""
+"""Filling: each hole gets the piece of its own name and arguments, and the headers are true of the whole."""
 
 from __future__ import annotations
 
