@@ -300,7 +300,7 @@ DEFAULT: Mapping[str, Any] = {
         },
     )
 }
-"""The three default phases (R29-R31), written as in a file."""
+"""The three default phases, written as in a file."""
 
 
 def plan_from(mapping: Mapping[str, Any], *, source: str = "plan") -> RolloutPlan:

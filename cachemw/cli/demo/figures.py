@@ -249,7 +249,7 @@ def _rollout_targets(result: RollbackResult) -> tuple[Target, ...]:
     served = "not tried" if restarts is None else f"{restarts.served} of {restarts.asked}"
     return (
         Target(
-            name="rolled back by a guardrail, and healthy then",
+            name="rolled back by a guardrail, and healthy after it",
             value=f"after {result.seconds:.1f} s" if result.seconds else "no",
             target="yes",
             met=result.met,

@@ -226,8 +226,8 @@ def _notes(figures: Figures) -> str:
             f"Valkey was killed at {outage.start:.1f} s and back, empty, at {outage.end:.1f} s; "
             f"it was {again}.",
             f"A write must show at once in its own process, and {BOUND:g} s later in the other one."
-            f" {after.stale} of {after.judged} answers did not, and {after.stale_away} to writes "
-            "while Valkey was away.",
+            f" {after.stale} of {after.judged} answers did not. {after.stale_away} more did not show a"
+            " write that was made while Valkey was away.",
         )
     )
 

@@ -89,16 +89,18 @@ class RestartDrill:
         while _mirrored_revision(self._mirror) < cache.flags.live.revision:
             await asyncio.sleep(_LOOK)
         await asyncio.to_thread(proxy.refuse)
-        self._print_line("[yellow]Valkey is away. Workers are killed, and start again.[/yellow]")
+        self._print_line("[yellow]Valkey is away. Workers are killed, and others start.[/yellow]")
         worker = await self._restart(min(self._known))
-        self._others_served += await self._ask_all(worker, "one that has its machine's mirror")
+        self._others_served += await self._ask_all(
+            worker, "A worker that has its machine's mirror of the flags"
+        )
         self._mirror.unlink()
         worker = await self._restart(max(self._known))
-        await self._ask_all(worker, "one that has no mirror, and knows nothing")
+        await self._ask_all(worker, "A worker that has no mirror, and lets nothing in")
         await asyncio.to_thread(proxy.normal)
         while not await self._ask(worker, TURNED_ON):
             await asyncio.sleep(_LOOK)
-        await self._ask_all(worker, "the same one, since Valkey is back")
+        await self._ask_all(worker, "The same worker, now that Valkey is back")
 
     async def _restart(self, process: int) -> Connection:
         """Kill a worker, and return a connection to the one that its server starts in its place."""

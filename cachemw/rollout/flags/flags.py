@@ -120,10 +120,8 @@ class Flags:
         """Called when something may have changed, in the thread that changed it."""
         self._published = self.live
         """The newest document of this process, without what is still to be published."""
-        self.apart: LiveFlags | None = None
-        """Flags that Redis does not know of and is still to be told."""
-        self._pending: dict[str, str] = {}
-        """Settings made while Redis was away, to be published when it is back."""
+        self.apart: LiveFlags | None = None  # what Redis does not know, and is still to be told
+        self._pending: dict[str, str] = {}  # settings made while it was away, to be published
         self._refresh()
 
     def set(self, settings: Mapping[str, str] | None = None, **classes: str) -> bool:
