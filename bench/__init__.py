@@ -37,5 +37,6 @@ The groups:
 - `flood`: a million keys that are requested once, beside popular ones.
 - `recorder`: a query with Django's recorder, beside the same query without it.
 - `sqlalchemy_recorder`: the same for SQLAlchemy.
+- `starts`: the first requests of a process that has never reached Redis.
 - `rollouts`: false alarms and detection times of the guardrails, beside a plain threshold.
 """

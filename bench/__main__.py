@@ -29,6 +29,7 @@ from bench.rows import Group, Row, failed
 from bench.scale import scale
 from bench.servers import servers
 from bench.sqlalchemy_recorder import sqlalchemy_recorder
+from bench.starts import starts
 
 __all__ = ["GROUPS", "main"]
 
@@ -45,6 +46,7 @@ GROUPS: dict[str, Group] = {
     "policies": policies,
     "flood": flood,
     "sqlalchemy": sqlalchemy_recorder,
+    "starts": starts,
     "rollouts": rollouts,
 }
 _HERE = Path(__file__).parent

@@ -29,12 +29,13 @@ from msgspec.structs import replace
 
 from cachemw.config.rollout_plan import RolloutPlan
 from cachemw.process.clock import Clock
-from cachemw.rollout.decisions import decide
+from cachemw.rollout.decisions import LookResult, decide
 from cachemw.rollout.evidence import Evidence
 from cachemw.rollout.guardrails.tallies import Increase, IncreaseTracker, Process
 from cachemw.rollout.health import conclusion, examine, failed_in_control
 from cachemw.rollout.state import Move, Record, State, plan_of, record_of
-from cachemw.rollout.store import Store
+from cachemw.rollout.store import FlagsChanged, Store
+from cachemw.rollout.transitions import pause
 
 __all__ = ["Controller"]
 
@@ -131,10 +132,18 @@ class Controller:
         live = {process.component for process in processes if process.live}
         result = evidence.look(state, processes, seconds)
         result = replace(result, missing=tuple(c for c in phase.components if c not in live))
-        self._commit(state, lambda: decide(state, plan, result, self._clock.time(), self._name()))
+        self._decide(state, plan, result)
+
+    def _decide(self, state: State, plan: RolloutPlan, result: LookResult) -> None:
+        now = self._clock.time()
+        try:
+            self._commit(state, lambda: decide(state, plan, result, now, self._name()))
+        except FlagsChanged as error:  # by hand, and the next step must not undo that
+            reason = f"somebody changed the flags: {error}; `resume` sets that again"
+            self._commit(state, lambda: pause(state, plan, now, self._name(), reason))
 
     def _commit(self, state: State, make: Callable[[], Move]) -> None:
-        """Make a move on this state; do nothing if the rollout has moved since."""
+        """Make a move on this state; do nothing if the rollout has moved since. Raises FlagsChanged."""
 
         def unless_overtaken(present: State | None) -> Move:
             if present is None or present.revision != state.revision:

@@ -17,6 +17,10 @@ The rules are tried in this order, and the first one that applies makes the move
 7. Evidence has been missing for longer than the plan's `hold`: **pause**.
 8. Otherwise **hold**: stay in the step and wait for evidence.
 
+A move of a running rollout that does not go back expects the flags of its step. If somebody has changed
+them by hand, the store refuses it, and the controller pauses: what a person turned off, the next step must
+not turn on.
+
 So missing evidence never lets a route in (I6), and harm is judged before anything else.
 """
 
@@ -40,7 +44,7 @@ from cachemw.rollout.state import (
     most_frequent,
     record_of,
 )
-from cachemw.rollout.transitions import advance, hold, pause, roll_back
+from cachemw.rollout.transitions import advance, hold, pause, roll_back, step_flags
 
 __all__ = ["LookResult", "decide"]
 
@@ -90,7 +94,9 @@ def decide(state: State, plan: RolloutPlan, result: LookResult, at: float, by: s
         wrong=tuple(name for name, counts in result.shadow.items() if counts.is_wrong),
     )
     move = _decide(looked, plan, result, at, by)
-    return replace(move, look=result.look)
+    going_on = state.status == "running" and move.state.status != "rolled back"
+    expected = step_flags(plan.phases[state.phase], state.step) if going_on else {}
+    return replace(move, look=result.look, expected=expected)
 
 
 def _decide(state: State, plan: RolloutPlan, result: LookResult, at: float, by: str) -> Move:

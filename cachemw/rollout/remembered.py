@@ -6,7 +6,8 @@ rolled back, and its history says why.
 
 **Flags first.** The flags may be newer than the state that is remembered. A state that says `running`
 beside flags that say otherwise would let a controller go on, and turn on what was turned off since. So
-such a state is restored as `rolled back` or `paused`, and a person decides.
+a state whose flags have changed since its last move is restored as `rolled back` or `paused`, and a person
+decides. The flags of its own step are not enough: a later phase may have begun and been rolled back.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ RECORDS: Final = 50
 _MAX_SIZE: Final = 128 * 1024
 """Most bytes of the document: half of what a mirror may have."""
 _LOST: Final = (
-    "Redis lost its data, and the flags are not those of this step: check them, then resume"
+    "Redis lost its data, and the flags may be newer than this step: check them; `resume` sets those of"
+    " this step"
 )
 
 
@@ -100,7 +102,7 @@ def reconciled(state: State, live: LiveFlags) -> State:
         step, flags = phase.steps[state.step], {live.classes.get(risk) for risk in phase.risks}
     except (ConfigError, IndexError):
         step, flags = "", set()
-    if flags == {step}:
+    if flags == {step} and live.revision == state.flags_revision:
         return state
     status: Status = "rolled back" if flags == {"off"} else "paused"
     return replace(state, revision=state.revision + 1, status=status, reason=_LOST)

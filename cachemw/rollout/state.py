@@ -176,6 +176,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     record: Record | None = None
     flags: dict[str, str] = {}
     """Live flags to set, in the form that `Flags.set` takes."""
+    expected: dict[str, str] = {}
+    """Risk class -> live flag. If one of them is another now, the store refuses the move."""
     purged: tuple[str, ...] = ()
     """Risk classes whose routes' entries are purged."""
     look: Look | None = None

@@ -19,9 +19,18 @@ import msgspec
 from msgspec.structs import replace
 
 from cachemw.rollout.flags.flags import Flags
+from cachemw.rollout.flags.live import LiveFlags, read_document
 from cachemw.rollout.state import Look, Move, Record, State
 
-__all__ = ["CommitDocuments", "Documents", "LocalStore", "MakeMove", "SharedStore", "Store"]
+__all__ = [
+    "CommitDocuments",
+    "Documents",
+    "FlagsChanged",
+    "LocalStore",
+    "MakeMove",
+    "SharedStore",
+    "Store",
+]
 
 MakeMove = Callable[[State | None], Move]
 """Return the move for the present state; it may raise RolloutError. It may be called more than once."""
@@ -33,6 +42,17 @@ _LOOKS: Final = 5000
 """Most looks kept of one phase (I4): three and a half days at one a minute."""
 
 
+class FlagsChanged(Exception):
+    """The live flags are not those that a move expects. Nothing has been written."""
+
+
+def _require_flags(move: Move, live: LiveFlags) -> None:
+    """Raise FlagsChanged if the live flags are not those that a move expects."""
+    for risk, expected in move.expected.items():
+        if (state := live.classes.get(risk, "default")) != expected:
+            raise FlagsChanged(f"{risk} is {state!r}, and this step has {expected!r}")
+
+
 class Store(Protocol):
     """The storage as the controller and operators use it. Methods of SharedStore raise StoreUnavailable."""
 
@@ -40,7 +60,7 @@ class Store(Protocol):
         """Return the state of the rollout, or None if there never was one."""
 
     def commit(self, make: MakeMove) -> Move:
-        """Make a move and return it as it was written."""
+        """Make a move and return it as it was written. Raises FlagsChanged."""
 
     def looks(self, attempt: int) -> list[Look]:
         """Return the stored looks of this attempt."""
@@ -86,6 +106,7 @@ class LocalStore:
         with self._lock:
             before = self._state
             move = make(before)
+            _require_flags(move, self._flags.live)
             if move.flags:
                 self._flags.set(move.flags)
                 revision = self._flags.live.revision
@@ -201,6 +222,7 @@ class SharedStore:
         def change(state: bytes | None, flags: bytes | None) -> CommitDocuments:
             before = self._newest(state)
             move = make(before)
+            _require_flags(move, read_document(self._flags.newest(flags)) or LiveFlags())
             document = None
             if move.flags:
                 live = self._flags.amended(flags, move.flags)

@@ -6,7 +6,7 @@
                         ▼  │ approve
                       waiting
 
-    running, waiting ──pause──▶ paused ──resume──▶ running
+    running, waiting ──pause──▶ paused ──resume──▶ running (with the flags of its step)
     any status ──roll_back──▶ rolled back ──resume──▶ running (the phase begins again)
 
 A **phase** turns the cache on for the routes of some risk classes. It has **steps**, such as `shadow`,
@@ -43,6 +43,7 @@ __all__ = [
     "promote",
     "resume",
     "roll_back",
+    "step_flags",
 ]
 
 
@@ -152,7 +153,7 @@ def _enter_phase(
     return Move(
         state=entered,
         record=record_of(entered, plan, at, by, action, reason=reason),
-        flags={**flags, **levels, **_step_flags(phase, 0)},
+        flags={**flags, **levels, **step_flags(phase, 0)},
     )
 
 
@@ -165,7 +166,8 @@ def _cleared_refusals(state: State | None) -> dict[str, str]:
     return {f"route:{name}": _DEFAULT for name in (state.refused if state else ())}
 
 
-def _step_flags(phase: Phase, step: int) -> dict[str, str]:
+def step_flags(phase: Phase, step: int) -> dict[str, str]:
+    """Return the live flags of a step: one for each risk class of its phase."""
     return dict.fromkeys(phase.risks, phase.steps[step])
 
 
@@ -202,7 +204,7 @@ def advance(
         move = Move(
             state=after,
             record=record_of(after, plan, at, by, "step", reason=reason),
-            flags={**_step_flags(phase, after.step), **shadows},
+            flags={**step_flags(phase, after.step), **shadows},
         )
     elif state.phase + 1 == len(plan.phases):
         move = _complete(state, plan, at, by, reason)
@@ -272,7 +274,10 @@ def hold(state: State, plan: RolloutPlan, at: float, by: str, reason: str) -> Mo
 
 
 def resume(state: State, plan: RolloutPlan, at: float, by: str, reason: str) -> Move:
-    """Go on after a pause; after a rollback, begin the phase again with its first step."""
+    """Go on after a pause; after a rollback, begin the phase again with its first step.
+
+    The flags of the step are set again: somebody may have changed them during the pause, or caused it so.
+    """
     _require("resume", state)
     if state.status == "rolled back":
         flags = {**_holdout_flag(plan), **_cleared_refusals(state)}
@@ -281,7 +286,11 @@ def resume(state: State, plan: RolloutPlan, at: float, by: str, reason: str) -> 
     running = replace(
         state, revision=state.revision + 1, status="running", reason="", held=0.0, reported=()
     )
-    return Move(state=running, record=record_of(running, plan, at, by, "resume", reason=reason))
+    return Move(
+        state=running,
+        record=record_of(running, plan, at, by, "resume", reason=reason),
+        flags=step_flags(plan.phases[state.phase], state.step),
+    )
 
 
 # -- back ------------------------------------------------------------------------------------------

@@ -92,13 +92,20 @@ class Core:
 
     @property
     def asks_for_flags(self) -> bool:
-        """Whether Redis has not answered yet what is switched off, and may do so soon."""
-        return not self.flags.known and self.redis is not None and not self.redis.log.lost
+        """Whether Redis has not answered yet what is switched off, and a request may wait for it."""
+        return not self.flags.known and self.flags_wait > 0.0
 
     @property
     def flags_wait(self) -> float:
-        """Seconds for which a request may wait for that answer: as long as for any other of Redis."""
-        return self.config.redis.deadline if self.config.redis else 0.0
+        """Seconds for which a request may still wait for what Redis says is switched off.
+
+        All requests share one deadline of Redis, which begins when this process begins to ask. Otherwise a
+        Redis that hangs would delay every request until the log counts as lost, about a second later.
+        """
+        settings, redis = self.config.redis, self.redis
+        if settings is None or redis is None or redis.log.lost or redis.log.started_at is None:
+            return 0.0
+        return redis.log.started_at + settings.deadline - self.clock.monotonic()
 
     def close(self) -> None:
         """Stop the threads and close the connections; can be started again."""

@@ -109,6 +109,8 @@ class RedisParts:
                 ensure_control()
 
     def _tick(self, client: redis.Redis, flags: Flags, stats: Callable[[], bytes]) -> None:
+        if not flags.known:  # Redis may have lost them: see `FlagDocument.answer`
+            self.log.flags.answer(client, flags.answered, was_away=True)
         flags.publish_pending()
         with suppress(StoreError):  # it is counted; the next tick tries again
             self.leases.settle_deferred()

@@ -77,6 +77,11 @@ def test_a_short_demo_fails_nothing_serves_nothing_purged_and_leaves_nothing(
     assert found["rolled_back"]["guardrail"] in ("misses", "latency"), done.stdout
     assert found["rolled_back"]["healthy"], done.stdout
     assert found["rolled_back"]["failures"] == []
+    restarts = found["rolled_back"]["restarts"]
+    assert restarts["problem"] == ""
+    assert (restarts["asked"], restarts["served"]) == (30, 0), done.stdout
+    assert restarts["others_served"] > 0, done.stdout
+    assert "detail=flags-unknown" in done.stdout
     assert left_behind(tmp_path) == []
 
 

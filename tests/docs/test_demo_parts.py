@@ -16,7 +16,9 @@ from rich.console import Console
 from cachemw.cli.demo import processes
 from cachemw.cli.demo.figures import Figures, Outage, ResponseTimes, Run, compare
 from cachemw.cli.demo.processes import FRONT_ENDS, check_extras, find_shop
-from cachemw.cli.demo.report import print_figures
+from cachemw.cli.demo.report import print_figures, print_rollout
+from cachemw.cli.demo.restarts import RestartResult
+from cachemw.cli.demo.rollback import RollbackResult
 from cachemw.ops.load.client import Connection, Pool, Reply, RequestError
 from cachemw.ops.load.replay import Sample
 from cachemw.ops.load.staleness import Versions, changed_versions, shown_versions
@@ -173,6 +175,57 @@ def test_a_short_run_is_not_judged_by_its_speed() -> None:
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert "but those of speed (-), which a run of fewer than 25 seconds cannot show" in said
     assert "Not all" not in said
+
+
+STAYED_OFF = RestartResult(asked=30, served=0, others_served=4)
+ROLLED_BACK = RollbackResult(
+    guardrail="latency", seconds=4.0, treated=0.02, control=0.01, healthy=True, restarts=STAYED_OFF
+)
+
+
+@pytest.mark.parametrize(
+    ("result", "missed"),
+    [
+        pytest.param(ROLLED_BACK, [], id="all met"),
+        pytest.param(
+            RollbackResult(), ["rolled back by", "rolled back, but"], id="not rolled back"
+        ),
+        pytest.param(replace(ROLLED_BACK, seconds=0.0), ["rolled back by"], id="too early"),
+        pytest.param(replace(ROLLED_BACK, failures=("GET /",)), ["rolled back by"], id="a failure"),
+        pytest.param(
+            replace(ROLLED_BACK, restarts=replace(STAYED_OFF, served=1)),
+            ["rolled back, but"],
+            id="one answer of what was rolled back",
+        ),
+        pytest.param(
+            replace(ROLLED_BACK, restarts=replace(STAYED_OFF, others_served=0)),
+            ["rolled back, but"],
+            id="a cache that answers nothing proves nothing",
+        ),
+        pytest.param(
+            replace(ROLLED_BACK, restarts=replace(STAYED_OFF, problem="no worker")),
+            ["rolled back, but"],
+            id="not to the end",
+        ),
+        pytest.param(replace(ROLLED_BACK, restarts=None), ["rolled back, but"], id="not tried"),
+    ],
+)
+def test_the_targets_of_the_rollout_are_missed_by_what_misses_them(
+    result: RollbackResult, missed: list[str]
+) -> None:
+    figures = replace(compared(GOOD, seconds=25.0), rolled_back=result)
+    unmet = [target.name for target in figures.rollout_targets if not target.met]
+    assert [name.startswith(each) for name, each in zip(unmet, missed, strict=True)] == (
+        [True] * len(missed)
+    )
+    assert figures.met is (not missed)
+    console = Console(width=100, file=io.StringIO())
+    print_rollout(console, figures)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert ("All targets met." in said) is (not missed)
+    assert ("✗" in said) is bool(missed)
+    document = json.loads(json.dumps(figures.as_dict()))
+    assert [each["met"] for each in document["rollout_targets"]].count(False) == len(missed)
 
 
 def compared(after: Run, seconds: float) -> Figures:

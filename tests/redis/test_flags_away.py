@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cachemw import Cache
-from cachemw.testing import RedisServer
+from cachemw.testing import ChaosProxy, FakeClock, RedisServer
 from tests.support.caches import Caches, Site
 from tests.support.waiting import until
 
@@ -24,6 +24,11 @@ def mirror(tmp_path: Path) -> Path:
 def away(server: RedisServer, *caches: Cache) -> None:
     server.kill()
     until(lambda: not any(cache.log.live for cache in caches))
+
+
+def away_from(proxy: ChaosProxy, cache: Cache) -> None:
+    proxy.refuse()
+    until(lambda: not cache.log.live)
 
 
 def within_a_second(became: float) -> bool:
@@ -166,13 +171,80 @@ def test_without_redis_and_mirror_a_process_lets_nothing_in(
 
 
 def test_it_lets_in_as_soon_as_redis_answers(
-    own_caches: Caches, own_redis_server: RedisServer
+    own_caches: Caches, own_redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("cachemw.invalidation.log.flag_document.RETURN_TIME", 0.1)
     own_redis_server.kill()
     site = Site(own_caches.make(live=False, flags_mirror=False))
     assert not site.hits(PATH)
     own_redis_server.start()
     until(lambda: site.hits(PATH))
+
+
+def test_an_empty_redis_that_was_away_proves_nothing_until_others_had_time_to_tell(
+    own_caches: Caches, own_redis_server: RedisServer
+) -> None:
+    # Guard: `_is_new` in `FlagDocument.answer`. Without it, the one that is back first serves for a moment
+    # what was switched off.
+    with ChaosProxy(own_redis_server.url) as proxy:
+        knows = own_caches.make(redis={"url": proxy.url}, flags_mirror=False)
+        assert knows.flags.set(low="off")
+        proxy.refuse()
+        own_redis_server.kill()
+        starts = Site(own_caches.make(live=False, flags_mirror=False))
+        assert not starts.hits(PATH)
+        own_redis_server.start()
+        until(lambda: starts.cache.log.live)
+        starts.get(PATH)
+        assert not starts.hits(PATH)
+        proxy.normal()
+        until(lambda: starts.cache.flags.live.classes == {"low": "off"})
+        assert starts.get(PATH).cache_status.endswith("; detail=off")
+
+
+def test_what_one_process_alone_remembers_outlives_a_redis_that_is_emptied_and_changed_often(
+    own_caches: Caches, own_redis_server: RedisServer
+) -> None:
+    # Guard: `lineage`: by revision alone, the kill is older than what was set since.
+    with ChaosProxy(own_redis_server.url) as proxy, ChaosProxy(own_redis_server.url) as other:
+        knows = own_caches.make(redis={"url": proxy.url}, flags_mirror=False)
+        here = own_caches.make(redis={"url": other.url}, flags_mirror=False)
+        assert here.flags.set(high="shadow")
+        until(lambda: knows.flags.live.classes == {"high": "shadow"})
+        away_from(other, here)
+        assert knows.flags.kill()
+        away_from(proxy, knows)
+        own_redis_server.command("FLUSHALL")
+        other.normal()
+        until(lambda: here.log.live)
+        for state in ("on", "off", "on"):
+            assert here.flags.set(low=state)
+        assert not here.flags.killed
+        proxy.normal()
+        until(lambda: here.flags.killed)
+        assert here.flags.live == knows.flags.live
+        assert here.flags.states()["high"] == "shadow"
+        assert here.flags.set(kill="off")
+        until(lambda: not knows.flags.killed)
+
+
+def test_a_start_waits_one_deadline_for_all_its_requests(
+    own_caches: Caches, own_redis_server: RedisServer, clock: FakeClock
+) -> None:
+    # Guard: `flags_wait` begins when the process begins to ask. Otherwise each request waits again.
+    own_redis_server.hang()
+    cache = own_caches.make(
+        live=False, clock=clock, flags_mirror=False, redis={"deadline": "50ms"}, log={"poll": "5s"}
+    )
+    core = cache._core
+    assert core.flags_wait == pytest.approx(0.05)
+    assert core.asks_for_flags
+    clock.advance(0.03)
+    assert core.flags_wait == pytest.approx(0.02)
+    clock.advance(0.03)
+    assert not core.asks_for_flags
+    assert not cache.flags.known
+    own_redis_server.resume()
 
 
 def test_the_configuration_counts_where_it_is_told_so(

@@ -6,6 +6,7 @@ Reading order:
 - `processes`: the shop's worker processes.
 - `gunicorn_settings`: the settings of gunicorn in the demo.
 - `rollback`: the last part, a rollout that is rolled back by a guardrail.
+- `restarts`: the drill at its end, workers that start while Valkey is away.
 - `figures`: the results of the runs, and whether they reach their targets.
 - `report`: what is printed while it runs and at the end.
 

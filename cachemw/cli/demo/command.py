@@ -3,7 +3,8 @@
 1. Run the shop without the cache, measure how much traffic it can take, and send half of that.
 2. Run it with the cache and the same traffic. Kill Valkey in the middle, and start it again.
 3. Compare both runs with the targets.
-4. Roll the cache out by a plan, make Valkey slow, and wait until a guardrail rolls back.
+4. Roll the cache out by a plan, make Valkey slow, and wait until a guardrail rolls back. Restart
+   workers while Valkey is away: what was rolled back must stay off.
 
 Each run has a fresh copy of the database, so the second one does not start with the first one's
 writes.
@@ -36,7 +37,8 @@ from cachemw.cli.demo.processes import (
     check_extras,
     find_shop,
 )
-from cachemw.cli.demo.report import Screen, draw_figures, print_figures, rollback_line
+from cachemw.cli.demo.report import Screen, draw_figures, print_figures, print_rollout
+from cachemw.cli.demo.restarts import RestartDrill
 from cachemw.cli.demo.rollback import LENGTH, RollbackResult, roll_out
 from cachemw.config import load_config
 from cachemw.ops.load.client import Pool, RequestError
@@ -59,6 +61,8 @@ CONNECTIONS: Final = 8
 """Connections to each process of the shop."""
 LOAD: Final = 0.5
 """The traffic's rate, as a share of the most that the shop can answer without a cache."""
+MIRROR: Final = "flags.json"
+"""The file in which a shop's processes mirror the live flags, for those that start without Valkey."""
 RATES: Final = (20.0, 800.0)
 """Least and highest rate in requests per second: enough to measure, and no more than the client can
 send on time."""
@@ -114,7 +118,7 @@ class _Files(NamedTuple):
 @click.option(
     "--rollout/--no-rollout",
     default=True,
-    help="Whether to end with a rollout that a guardrail rolls back; takes half a minute.",
+    help="Whether to end with a rollout that a guardrail rolls back; takes about a minute.",
 )
 @click.option(
     "--json",
@@ -142,7 +146,8 @@ def demo(
     first without the cache and then with it. A few products get most requests, as in a real shop
     (Zipf's law). In the middle of the second run Valkey, a server like Redis, is killed for five
     seconds. At the end the cache is rolled out by a plan, Valkey becomes slow, and a guardrail rolls
-    the cache back. The exit status is 1 if a target is missed, else 0.
+    the cache back. It stays off in workers that restart while Valkey is away. The exit status is 1 if
+    a target is missed, else 0.
     A short run is not judged by its speed.
     """
     chosen = front_end or "fastapi"
@@ -181,14 +186,17 @@ async def _main(
             screen=screen,
             seconds=seconds,
         )
-        figures = await _compare(setup, valkey, keep, files)
+        figures = await _compare(setup, valkey, keep, files, verdict=not rollout)
         if rollout:
             figures = replace(figures, rolled_back=await _roll_out(setup, valkey, figures.rate))
+            print_rollout(screen.console, figures)
             files.write(figures)
         return figures
 
 
-async def _compare(setup: _Setup, valkey: RedisServer, keep: bool, files: _Files) -> Figures:
+async def _compare(
+    setup: _Setup, valkey: RedisServer, keep: bool, files: _Files, *, verdict: bool
+) -> Figures:
     screen = setup.screen
     async with _shop(setup, "without", SHOP_CACHE="off") as (server, pool, counts):
         rate = await _find_rate(setup, pool)
@@ -217,7 +225,7 @@ async def _compare(setup: _Setup, valkey: RedisServer, keep: bool, files: _Files
             samples=replay.samples,
             partition_limit=setup.shop.partition_limit,
         )
-        print_figures(screen.console, figures)
+        print_figures(screen.console, figures, verdict=verdict)
         files.write(figures)
         _explain_failures(screen, server, replay)
         if keep:
@@ -236,17 +244,18 @@ async def _roll_out(setup: _Setup, valkey: RedisServer, rate: float) -> Rollback
     testing = importlib.import_module("cachemw.testing")
     environment = {"CACHEMW_REDIS": valkey.url}
     config = load_config(setup.shop.folder / "cachemw.toml", environ=environment)
+    config = replace(config, flags_mirror=False)  # nothing is left in the user's state folder
     with testing.ChaosProxy(valkey.url) as proxy:
         settings = {"CACHEMW_REDIS": proxy.url}
-        async with _shop(setup, "rolled out", **settings) as (server, pool, _):
+        async with _shop(setup, "rolled out", **settings) as (server, pool, counts):
             calls = make_traffic(
                 setup.world, seconds=LENGTH, rate=rate, workers=WORKERS, seed=SEED + 2
             )
             replay = Replay(pool)
             reads = (call for call in calls if not call.is_write)
-            result = await roll_out(replay, reads, config, proxy, screen.print_line)
+            drill = RestartDrill(server.port, pool, counts.parent / MIRROR, screen.print_line)
+            result = await roll_out(replay, reads, config, proxy, drill, screen.print_line)
             _explain_failures(screen, server, replay)
-    screen.print_line(rollback_line(result))
     return result
 
 
@@ -256,14 +265,19 @@ async def _shop(
 ) -> AsyncIterator[tuple[ShopServer, Pool, Path]]:
     """Run the shop on a fresh copy of its database.
 
-    Yields the server, connections to both its processes, and the folder of its read counters.
+    Yields the server, connections to both its processes, and the folder of its read counters. Beside
+    that folder is the file in which the processes mirror the live flags.
     """
     folder = setup.folder / name
     counts = folder / "counts"
     counts.mkdir(parents=True)
     database = folder / "shop.db"
     shutil.copyfile(setup.database, database)
-    paths = {"SHOP_DB": str(database), "SHOP_COUNTS": str(counts)}
+    paths = {
+        "SHOP_DB": str(database),
+        "SHOP_COUNTS": str(counts),
+        "CACHEMW_FLAGS_MIRROR": str(folder / MIRROR),
+    }
     server = ShopServer(setup.shop, setup.front_end, folder / "log", **paths, **settings)
     async with server:
         pool = Pool(WORKERS)

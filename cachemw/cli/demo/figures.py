@@ -130,15 +130,25 @@ class Figures:
     """The result of the rollout; None if there was none."""
 
     @property
+    def rollout_targets(self) -> tuple[Target, ...]:
+        """The targets of the rollout; none if there was none."""
+        return () if self.rolled_back is None else _rollout_targets(self.rolled_back)
+
+    @property
+    def all_targets(self) -> tuple[Target, ...]:
+        """The targets of the runs and of the rollout."""
+        return self.targets + self.rollout_targets
+
+    @property
     def met(self) -> bool:
         """Whether no target was missed."""
-        rollback_met = self.rolled_back is None or self.rolled_back.met
-        return rollback_met and all(target.met is not False for target in self.targets)
+        return all(target.met is not False for target in self.all_targets)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the results as plain data, for JSON."""
         plain = asdict(self)
         plain["met"] = self.met
+        plain["rollout_targets"] = [asdict(target) for target in self.rollout_targets]
         for name, run in (("before", self.before), ("after", self.after)):
             plain[name]["hit_rate"] = run.hit_rate
         return plain
@@ -230,6 +240,25 @@ def _targets(before: Run, after: Run, partition_limit: float, *, long: bool) -> 
             value=f"up to {away:.1f} s ({after.stale_away})",
             target=f"≤ {partition_limit:g} s",
             met=away <= partition_limit,
+        ),
+    )
+
+
+def _rollout_targets(result: RollbackResult) -> tuple[Target, ...]:
+    restarts = result.restarts
+    served = "not tried" if restarts is None else f"{restarts.served} of {restarts.asked}"
+    return (
+        Target(
+            name="rolled back by a guardrail, and healthy then",
+            value=f"after {result.seconds:.1f} s" if result.seconds else "no",
+            target="yes",
+            met=result.met,
+        ),
+        Target(
+            name="rolled back, but served by restarted workers",
+            value=served,
+            target="0",
+            met=restarts is not None and restarts.met,
         ),
     )
 

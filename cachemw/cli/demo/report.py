@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from cachemw.cli.demo.figures import LONG_ENOUGH, Figures, ResponseTimes, Run
+from cachemw.cli.demo.figures import LONG_ENOUGH, Figures, ResponseTimes, Run, Target
+from cachemw.cli.demo.restarts import RestartResult
 from cachemw.cli.demo.rollback import RollbackResult
 from cachemw.ops.load.replay import ORIGIN, Replay
 from cachemw.ops.load.staleness import BOUND
 
-__all__ = ["Screen", "draw_figures", "print_figures", "rollback_line"]
+__all__ = ["Screen", "draw_figures", "print_figures", "print_rollout"]
 
 _TIERS = {
     "memory": "memory (its own process)",
@@ -87,16 +88,31 @@ def _facts(replay: Replay) -> str:
     return f"{len(replay.samples):,} answers, {hits:.0%} hits, {failed}"
 
 
-def print_figures(console: Console, figures: Figures, *, wrap: bool = False) -> None:
+def print_figures(
+    console: Console, figures: Figures, *, wrap: bool = False, verdict: bool = True
+) -> None:
     """Print the tables and the verdict; `wrap` breaks long lines, as a picture needs."""
     console.print()
     console.print(_latency_table(figures))
     console.print(_tier_table(figures.after))
     console.print(_notes(figures), highlight=False, soft_wrap=not wrap)
-    console.print(_target_table(figures))
+    console.print(_target_table("Targets", figures.all_targets))
     for run in (figures.before, figures.after):
         for line in (*run.failures[:10], *run.stale_examples):
             console.print(f"  {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if verdict:
+        console.print(_verdict(figures))
+
+
+def print_rollout(console: Console, figures: Figures) -> None:
+    """Print how the rollout ended, its targets, and the verdict on the whole demo."""
+    assert figures.rolled_back is not None
+    console.print(_rollback_line(figures.rolled_back), highlight=False, soft_wrap=True)
+    if figures.rolled_back.restarts is not None:
+        line = _restart_line(figures.rolled_back.restarts)
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print()
+    console.print(_target_table("Targets of the rollout", figures.rollout_targets))
     console.print(_verdict(figures))
 
 
@@ -106,7 +122,7 @@ _MARKS = {True: "[green]✓[/green]", False: "[red]✗[/red]", None: "-"}
 def _verdict(figures: Figures) -> str:
     if not figures.met:
         return "[red]Not all targets met.[/red]"
-    if all(target.met for target in figures.targets):
+    if all(target.met for target in figures.all_targets):
         return "[green]All targets met.[/green]"
     return (
         "[green]All targets met[/green] but those of speed (-), which a run of fewer than"
@@ -114,7 +130,7 @@ def _verdict(figures: Figures) -> str:
     )
 
 
-def rollback_line(result: RollbackResult) -> str:
+def _rollback_line(result: RollbackResult) -> str:
     """Return a line that says how the rollout ended."""
     if not result.guardrail:
         return "[red]✗ The rollout was not rolled back.[/red]"
@@ -127,6 +143,23 @@ def rollback_line(result: RollbackResult) -> str:
         f" {1e3 * result.control:.0f} ms in the holdout. Health check:"
         f" {'all is well' if result.healthy else 'something is wrong'}."
         f" {len(result.failures)} requests failed."
+    )
+
+
+def _restart_line(result: RestartResult) -> str:
+    """Return a line that says whether restarted workers left off what was rolled back."""
+    if result.problem:
+        return f"[red]✗ Workers were to restart while Valkey is away: {result.problem}[/red]"
+    if result.served:
+        return (
+            f"[red]✗ Restarted while Valkey was away, workers served from the cache what was rolled"
+            f" back: {result.served} of {result.asked} answers.[/red]"
+        )
+    if not result.others_served:
+        return "[red]✗ A restarted worker served nothing from the cache, not even what is on.[/red]"
+    return (
+        "[green]✓[/green] Workers that restarted while Valkey was away left off what was rolled back:"
+        f" none of {result.asked} answers came from the cache."
     )
 
 
@@ -199,13 +232,13 @@ def _notes(figures: Figures) -> str:
     )
 
 
-def _target_table(figures: Figures) -> Table:
-    table = Table(title="Targets", title_justify="left")
+def _target_table(title: str, targets: Sequence[Target]) -> Table:
+    table = Table(title=title, title_justify="left")
     table.add_column("")
     table.add_column("measured", justify="right")
     table.add_column("target", justify="right")
     table.add_column("")
-    for target in figures.targets:
+    for target in targets:
         mark = _MARKS[target.met]
         table.add_row(target.name, target.value, target.target, mark)
     return table

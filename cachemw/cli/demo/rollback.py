@@ -1,20 +1,22 @@
-"""The last part of the demo: a rollout that is rolled back by a guardrail.
+"""The last part of the demo: a rollout that is rolled back by a guardrail, and stays rolled back.
 
 The rollout goes well at first. Then Valkey becomes slow, so that every miss takes longer than the
 shop does without a cache. Requests in the holdout do not use the cache and stay fast. The guardrail
-compares both groups, finds the difference, and rolls back.
+compares both groups, finds the difference, and rolls back. At last, workers restart while Valkey is
+away (`restarts`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cachemw.cache import Cache
+from cachemw.cli.demo.restarts import RestartDrill, RestartResult
 from cachemw.config import Config
 from cachemw.ops.load.replay import Replay
 from cachemw.ops.load.traffic import Call
@@ -75,6 +77,8 @@ class RollbackResult:
     healthy: bool = False
     """Whether the health check after the rollback found nothing wrong."""
     failures: tuple[str, ...] = ()
+    restarts: RestartResult | None = None
+    """The result of the drill after the rollback; None if nothing was rolled back."""
 
     @property
     def met(self) -> bool:
@@ -87,24 +91,34 @@ async def roll_out(
     calls: Iterable[Call],
     config: Config,
     proxy: ChaosProxy,
+    drill: RestartDrill,
     print_line: Callable[[str], None],
 ) -> RollbackResult:
     """Roll the shop's cache out, make Valkey slow when it is on, and wait for the rollback.
 
-    The shop reaches Valkey through `proxy`. `config` is the shop's, but reaches Valkey directly.
+    Then restart workers. The shop reaches Valkey through `proxy`. `config` is the shop's, but reaches
+    Valkey directly.
     """
-    sending = asyncio.create_task(replay.run([call for call in calls if not call.is_write]))
+    cache = Cache(config)  # serves no requests; controls the rollout through Redis
     try:
-        cache = Cache(config)  # serves no requests; controls the rollout through Redis
-        try:
+        async with _sending(replay, calls):
             outcome = await _watch(cache, proxy, print_line)
-        finally:
-            await asyncio.to_thread(cache.close)
+        restarts = await drill.run(cache, proxy) if outcome.get("guardrail") else None
     finally:
-        sending.cancel()
+        await asyncio.to_thread(cache.close)
+    return RollbackResult(**outcome, failures=tuple(replay.failures), restarts=restarts)
+
+
+@asynccontextmanager
+async def _sending(replay: Replay, calls: Iterable[Call]) -> AsyncIterator[None]:
+    """Send the reads while the block runs."""
+    task = asyncio.create_task(replay.run([call for call in calls if not call.is_write]))
+    try:
+        yield
+    finally:
+        task.cancel()
         with suppress(asyncio.CancelledError):
-            await sending
-    return RollbackResult(**outcome, failures=tuple(replay.failures))
+            await task
 
 
 async def _watch(

@@ -10,8 +10,9 @@ from typing import Any
 
 from cachemw.connections.nodes import Nodes
 from cachemw.engine.model.outcomes import EventName
-from cachemw.invalidation.log.records import flag_fields
-from cachemw.invalidation.log.stream import Stream
+from cachemw.invalidation.log.followers import RETURN_TIME
+from cachemw.invalidation.log.records import appended_at, flag_fields
+from cachemw.invalidation.log.stream import Stream, first_record
 
 __all__ = ["FlagDocument"]
 
@@ -70,6 +71,24 @@ class FlagDocument:
         """Return the live flags in Redis, over the connection of the caller."""
         (document,) = client.mget(self._key)  # MGET: None for a value of another type
         return document if isinstance(document, bytes) else None
+
+    def answer(
+        self, client: Any, answered: Callable[[bytes | None], None], *, was_away: bool
+    ) -> None:
+        """Pass on the live flags in Redis, or that it has none. Until then the process lets nothing in.
+
+        A Redis that this process has found away (`was_away`) may have lost its data. Then "none" counts
+        only when the log is older than `RETURN_TIME`: by then, who knows the flags has told them (I6).
+        """
+        document = self.current(client)
+        if document is not None or not was_away or not self._is_new(client):
+            answered(document)
+
+    def _is_new(self, client: Any) -> bool:
+        """Tell whether the log's life began so short a time ago that others may not be back yet."""
+        first = first_record(client.execute_command(*self._stream.first_command()))
+        seconds, micros = client.time()
+        return first is None or seconds + micros / 1e6 <= appended_at(first[0]) + RETURN_TIME
 
     def restore(self, client: Any, newest: Callable[[bytes | None], bytes | None]) -> bytes | None:
         """Return the document, after writing the newest known one if Redis has lost that."""

@@ -125,6 +125,7 @@ class RedisLog:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self.started_at: float | None = None  # monotonic, since when this process asks Redis
         self._lost_at: float | None = None
         self._others_back_at = 0.0
         self._cursor = 0
@@ -199,15 +200,15 @@ class RedisLog:
 
     def start(self) -> None:
         """Start the thread that follows the log, once per process."""
-        # If another thread is just starting it, go on without waiting. If gevent has patched
-        # `threading` after this lock was made, a greenlet that waits here would block all others,
-        # including the one that holds the lock.
+        # If another thread is just starting it, go on without waiting: if gevent has patched `threading`
+        # since, a greenlet that waits here would block all others, the holder of the lock too.
         if self._thread is None and self._lock.acquire(blocking=False):
             try:
                 if self._thread is None:
                     thread = threading.Thread(
                         target=self._run, args=(self._stopping,), name="cachemw-log", daemon=True
                     )
+                    self.started_at = self._monotonic()
                     thread.start()  # raises if the system has no thread left; the next call tries again
                     self._thread = thread
             finally:
@@ -246,8 +247,7 @@ class RedisLog:
 
     def _join(self, client: redis.Redis, node: Node) -> None:
         """Find out whether the log is the known one, and catch up with it."""
-        # First of all: until this process knows the flags, it lets nothing in.
-        self._hooks.flags_answered(self.flags.current(client))
+        self.flags.answer(client, self._hooks.flags_answered, was_away=self.lost)
         epoch = self.stream.ensure_epoch(client)
         if epoch == self.floors.epoch and (lost := self._trail.missing(self.stream, client)):
             self.mark_log_lost()  # old heartbeats prove nothing about new records

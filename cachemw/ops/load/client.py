@@ -110,6 +110,8 @@ class Pool:
             asyncio.LifoQueue() for _ in range(workers)
         ]
         self._all: list[Connection] = []
+        self.processes: tuple[int, ...] = ()
+        """The ids of the worker processes, in the order of their numbers; empty before `open`."""
 
     @property
     def workers(self) -> int:
@@ -134,7 +136,8 @@ class Pool:
                         await asyncio.sleep(0.05)
         if len(by_process) != self.workers:
             raise RequestError(f"{len(by_process)} of {self.workers} processes answer: {failure}")
-        for idle, process in zip(self._idle, sorted(by_process), strict=True):
+        self.processes = tuple(sorted(by_process))
+        for idle, process in zip(self._idle, self.processes, strict=True):
             for connection in by_process[process]:
                 idle.put_nowait(connection)
 

@@ -41,6 +41,7 @@ from cachemw.config.sources import parse_toml
 from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import ConfigError, Problem
 from cachemw.rollout.flags.flags import Flags
+from cachemw.rollout.flags.lineage import are_apart, includes
 from cachemw.rollout.flags.live import FlagError, LiveFlags, changed_flags
 
 __all__ = [
@@ -176,6 +177,8 @@ class _MirrorDocument(msgspec.Struct, frozen=True):
     pending: dict[str, str] = {}
     """Settings made while Redis was away."""
     rollout: msgspec.Raw = msgspec.Raw(b"null")
+    apart: LiveFlags | None = None
+    """Flags that a process of this machine knows, and that were written without knowledge of `flags`."""
 
 
 class MirrorAge(msgspec.Struct, frozen=True):
@@ -229,6 +232,8 @@ class Mirror:
             return
         young = self._age.is_young(saved.heard)
         self._flags.restore(saved.flags, saved.pending, young=young)
+        if saved.apart is not None:
+            self._flags.restore(saved.apart, young=young)
         if self._remembered is not None:
             self._remembered.restore(bytes(saved.rollout), young=young)
 
@@ -238,6 +243,7 @@ class Mirror:
             return
         try:
             saved = self._read()
+            self._learn(saved)
             merged = self._merged(saved)
             if merged is not None and self._differs(saved):
                 _replace(self._path, msgspec.json.encode(merged))
@@ -245,6 +251,14 @@ class Mirror:
             self._fail(error.strerror or type(error).__name__)
         else:
             self._saved, self._failure = merged, ""
+
+    def _learn(self, saved: _MirrorDocument | None) -> None:
+        """Take over what another process of this machine knew, and nobody has told this one."""
+        if saved is None:
+            return
+        for each in filter(None, (saved.flags, saved.apart)):
+            if are_apart(each, self._flags.published):
+                self._flags.restore(each, young=self._age.is_young(saved.heard))
 
     def _fail(self, failure: str) -> None:
         self._count("store_error", "flags_mirror")
@@ -268,15 +282,24 @@ class Mirror:
             if self._flags.limited or not (flags.revision or pending or heard):
                 return None
             saved = _MirrorDocument(self._namespace, LiveFlags())
-        if flags.revision < saved.flags.revision:
-            return saved
+        if not includes(flags, saved.flags):
+            kept = self._flags.unreplaced(pending, saved.flags)
+            return self._plus(self._plus_apart(saved, flags), kept)
         if self._flags.limited:
             return self._plus(saved, pending)
-        if flags.revision > saved.flags.revision:
+        if not includes(saved.flags, flags):
             saved = replace(saved, flags=flags, pending={}, heard=heard or self._age.now())
         elif heard is not None:
             saved = replace(saved, heard=max(heard, saved.heard))
-        return self._plus(saved, pending)
+        return self._plus(self._plus_apart(saved), pending)
+
+    def _plus_apart(self, saved: _MirrorDocument, *more: LiveFlags) -> _MirrorDocument:
+        """Add all that the file's flags do not include."""
+        apart = None
+        for each in (saved.apart, self._flags.apart, *more):
+            if each is not None and not includes(saved.flags, each):
+                apart = each if apart is None else self._flags.joined(apart, each)
+        return replace(saved, apart=apart)
 
     def _plus(self, saved: _MirrorDocument, pending: dict[str, str]) -> _MirrorDocument:
         rollout = saved.rollout

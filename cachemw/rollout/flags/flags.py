@@ -23,9 +23,10 @@ before the configuration; another flag system may set the holdout where no live 
 
 **Live settings** are one small document with a revision (`live`). The higher revision counts, so a late
 message cannot undo a newer one. A process that changes the document starts from the one in Redis, so
-two operators who change different flags at once both succeed. A change that could not reach Redis keeps
-the old revision here: the next document from Redis replaces it, and until then `publish_pending` tries
-to publish it.
+two operators who change different flags at once both succeed. If Redis has lost its data, two documents may
+not know of each other (`lineage`): then the least of both counts, and Redis is told that. A change that could
+not reach Redis keeps the old revision here: the next document from Redis replaces it, and until then
+`publish_pending` tries to publish it.
 
 **Knowledge.** A process that shares its flags through Redis knows them once Redis has answered (an answer
 without a document means: as configured), or once it has read a young mirror (`files`). Until then it lets
@@ -47,6 +48,7 @@ import msgspec
 
 from cachemw.config.syntax.flag import OFF, parse_holdout, share_of, state_of
 from cachemw.engine.model.routes import RouteState
+from cachemw.rollout.flags.lineage import are_apart, includes, joined, with_life
 from cachemw.rollout.flags.live import (
     HOLDOUT,
     RISKS,
@@ -118,6 +120,8 @@ class Flags:
         """Called when something may have changed, in the thread that changed it."""
         self._published = self.live
         """The newest document of this process, without what is still to be published."""
+        self.apart: LiveFlags | None = None
+        """Flags that Redis does not know of and is still to be told."""
         self._pending: dict[str, str] = {}
         """Settings made while Redis was away, to be published when it is back."""
         self._refresh()
@@ -147,8 +151,9 @@ class Flags:
             # Redis may have lost the document or hold an older one: never go back behind `before` (I6).
             newest = read_document(self.newest(stored)) or before
             unpublished = {name: state for name, state in pending.items() if name not in wanted}
-            unpublished = self._unchanged(unpublished, newest)
-            return write_document(changed_flags(newest, names, {**unpublished, **wanted}))
+            unpublished = self.unreplaced(unpublished, newest)
+            changed = changed_flags(newest, names, {**unpublished, **wanted})
+            return write_document(with_life(changed))
 
         written = read_document(self._exchange(change))
         with self._lock:
@@ -199,8 +204,9 @@ class Flags:
                 self._refresh()
 
     def _is_newer(self, received: LiveFlags) -> bool:
-        least = self._published.revision + (0 if self._limited else 1)
-        return received.revision >= least
+        mine = self._published
+        same = (received.life, received.revision) == (mine.life, mine.revision)
+        return not includes(mine, received) or (self._limited and same)
 
     def _replace_live(self, live: LiveFlags, published: Mapping[str, str] = {}) -> None:
         """Use a newer document, with what is still to be published on top of it.
@@ -211,21 +217,39 @@ class Flags:
         waiting = {
             name: state for name, state in self._pending.items() if published.get(name) != state
         }
-        self._pending = self._unchanged(waiting, live)
-        self.live, self._published, self._limited = live, live, False
-        self._apply_pending()
+        self._pending = self.unreplaced(waiting, live)
+        if not includes(live, self._published):
+            self._keep_apart(self._published)
+        self._published, self._limited = live, False
+        if self.apart is not None and includes(live, self.apart):
+            self.apart = None
+        self._derive()
 
-    def _unchanged(self, pending: Mapping[str, str], newer: LiveFlags) -> dict[str, str]:
+    def _keep_apart(self, flags: LiveFlags) -> None:
+        self.apart = flags if self.apart is None else self.joined(self.apart, flags)
+
+    def joined(self, live: LiveFlags, other: LiveFlags) -> LiveFlags:
+        """Return the newer of two, or the least of both if neither knows of the other."""
+        return joined(live, other, self.configured_state, self._configured_route)
+
+    def _configured_route(self, name: str) -> str:
+        """Return a route's state without live settings; `on` for a route of another release."""
+        return state_of(self._configured_share(name)) if name in self._enabled else "on"
+
+    def unreplaced(self, pending: Mapping[str, str], newer: LiveFlags) -> dict[str, str]:
         """Return the pending settings that a document does not replace."""
         before = self._published
-        if newer.revision == before.revision:
+        if newer.revision == before.revision and includes(newer, before):
             return dict(pending)
         kills = pending.get("kill") == "on" and newer.kill == before.kill
         return {"kill": "on"} if kills else {}
 
-    def _apply_pending(self) -> None:
-        changed = changed_flags(self.live, self.route_names, self._pending)
-        self.live = msgspec.structs.replace(changed, revision=self.live.revision)
+    def _derive(self) -> None:
+        """Work out the live flags: those that are published, with what Redis is still to be told."""
+        published, apart = self._published, self.apart
+        live = published if apart is None else self.joined(published, apart)
+        changed = changed_flags(live, self.route_names, self._pending)
+        self.live = msgspec.structs.replace(changed, revision=published.revision)
 
     def restore(
         self, mirrored: LiveFlags, pending: Mapping[str, str] = {}, *, young: bool = True
@@ -236,8 +260,11 @@ class Flags:
         """
         with self._lock:
             self.known = self.known or young
-            if self._is_newer(mirrored):
-                usable = mirrored if young else self._restricting(mirrored)
+            usable = mirrored if young else self._restricting(mirrored)
+            if are_apart(mirrored, self._published):
+                self._keep_apart(usable)
+                self._derive()
+            elif self._is_newer(mirrored):
                 self._replace_live(usable)
                 self._limited = usable != mirrored
             if mirrored.revision == self.live.revision and not self._pending:
@@ -250,7 +277,7 @@ class Flags:
                 changed = changed_flags(self.live, self.route_names, {name: state})
                 if young or self._restricting(changed) == changed:
                     self._pending[name] = state
-        self._apply_pending()
+        self._derive()
 
     def _restricting(self, live: LiveFlags) -> LiveFlags:
         """Return live flags without those that allow more than the configuration."""
@@ -282,19 +309,20 @@ class Flags:
         return self._limited
 
     def publish_pending(self) -> None:
-        """Publish what was set here while Redis was away."""
-        if pending := self.pending:
-            self.set(pending)
+        """Publish what was set here while Redis was away, and what it does not know of."""
+        if self._pending or self.apart is not None:
+            self.set(self.pending)
 
     def newest(self, stored: bytes | None) -> bytes | None:
-        """Return the newer of a stored document and the flags here, or None if nothing was ever set."""
-        theirs = read_document(stored)
-        mine = self._published
-        if not mine.revision or (theirs and theirs.revision >= mine.revision):
-            return stored
-        if self._limited:  # another process may have all of this revision: this is a newer one
-            mine = msgspec.structs.replace(mine, revision=mine.revision + 1)
-        return write_document(mine)
+        """Return the newer of a stored document and the flags here (`lineage`), or None if there are none."""
+        theirs = newest = read_document(stored)
+        for mine in filter(None, (self._published, self.apart)):
+            if not mine.revision or (newest is not None and includes(newest, mine)):
+                continue
+            if self._limited:  # another process may have all of this revision: this is a newer one
+                mine = msgspec.structs.replace(mine, revision=mine.revision + 1)
+            newest = with_life(mine, new=True) if newest is None else self.joined(newest, mine)
+        return stored if newest is None or newest is theirs else write_document(newest)
 
     def amended(self, stored: bytes | None, settings: Mapping[str, str]) -> LiveFlags:
         """Return the newer of a stored document and the flags here, with these settings changed.
@@ -309,7 +337,7 @@ class Flags:
             for name, state in settings.items()
             if state != "default" or not name.startswith("route:") or name in known
         }
-        return changed_flags(newest, self.route_names, wanted)
+        return with_life(changed_flags(newest, self.route_names, wanted))
 
     def states(self) -> dict[str, str]:
         """Return the effective state of every flag: classes, routes, kill switch and holdout."""

@@ -1,6 +1,7 @@
 """The document of live flags, and how a setting changes it.
 
-The document is always replaced as a whole. Of two documents the one with the higher `revision` counts.
+The document is always replaced as a whole. Of two documents the one with the higher `revision` counts, as
+long as Redis has not lost its data in between (`lineage`).
 Releases may differ: one that does not know a field does not write it, and a missing field has its
 default.
 """
@@ -56,6 +57,10 @@ class LiveFlags(msgspec.Struct, frozen=True, kw_only=True):
     holdout: float | None = None
     levels: dict[str, str] = {}
     """Risk class -> level of its log lines."""
+    life: str = ""
+    """The name of the time since Redis last lost its data; empty: unknown."""
+    lives: dict[str, int] = {}
+    """Earlier life -> the last revision of it that this document includes."""
 
 
 def read_document(document: bytes | None) -> LiveFlags | None:
@@ -131,6 +136,8 @@ def changed_flags(
         routes=routes.states,
         holdout=holdout,
         levels=levels.states,
+        life=live.life,
+        lives=live.lives,
     )
 
 

@@ -298,6 +298,63 @@ def test_several_workers_with_memory_alone_are_warned_of(
     assert ("4 workers have no Redis to share" in run("check").stderr) is warned
 
 
+PLAN = """
+warm_up = 0
+[[phases]]
+name = "first"
+risks = ["medium"]
+duration = "1h"
+watch = ["errors"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("risks", "more", "warned"),
+    [
+        (
+            '["medium"]',
+            "",
+            ["no phase names the risk class 'high' (mine): it stays 'on', unwatched"],
+        ),
+        (
+            '["medium"]',
+            '[flags]\nhigh = "shadow"\n',
+            ["no phase names the risk class 'high' (mine): it stays 'shadow', unwatched"],
+        ),
+        (
+            '["low"]',
+            "",
+            [
+                "no phase names the risk class 'medium' (product): it stays 'on', unwatched",
+                "no phase names the risk class 'high' (mine): it stays 'on', unwatched",
+            ],
+        ),
+        ('["medium", "high"]', "", []),
+    ],
+)
+def test_a_class_that_the_plan_does_not_name_is_warned_of(
+    run: Run, write: Write, tmp_path: Path, risks: str, more: str, warned: list[str]
+) -> None:
+    (tmp_path / "plan.toml").write_text(PLAN.replace('["medium"]', risks))
+    routes = (
+        '[[routes]]\nname = "product"\npath = "/product"\nttl = "5s"\nrisk = "medium"\n'
+        '[[routes]]\nname = "mine"\npath = "/mine"\nttl = "5s"\n'
+    )
+    write(f'{routes}{more}[rollout]\nplan = "plan.toml"\n')
+    assert run("check").stderr.splitlines() == [f"warning: {each}" for each in warned]
+    found = json.loads(run("check", "--json").stdout)
+    assert found["warnings"] == warned
+    assert found["routes"][0]["state"] == ("off" if "medium" in risks else "on")
+
+
+def test_a_plan_with_mistakes_is_a_mistake_of_the_configuration(
+    run: Run, write: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "plan.toml").write_text(PLAN.replace("medium", "medum"))
+    write('[rollout]\nplan = "plan.toml"\n')
+    assert run("check", code=1).stderr.startswith("plan.toml: phases[0].risks[0]: ")
+
+
 def test_as_a_process(write: Write) -> None:
     path = write(ROUTES)
     assert "/api/products/{id:int}" in spawn("check", path).stdout

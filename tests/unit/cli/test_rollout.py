@@ -187,6 +187,23 @@ def test_a_rollback_takes_back_the_phase_or_everything(run: Run, begun: None) ->
     ]
 
 
+@pytest.mark.parametrize("option", ["--all", "--complete"])
+def test_a_complete_rollback_takes_back_every_phase_and_ends_the_holdout(
+    run: Run, watched: Site, option: str
+) -> None:
+    states = watched.cache.flags.states
+    assert states()["holdout"] == "0.01%"
+    for command in ("promote", "promote", "approve"):
+        run("rollout", command)
+    run("rollout", "rollback")
+    until(lambda: states()["high"] == "off")
+    assert (states()["low"], states()["holdout"]) == ("on", "0.01%")
+    run("rollout", "rollback", option)
+    until(lambda: states()["low"] == "off")
+    assert (states()["high"], states()["holdout"]) == ("off", "off")
+    assert history(run)[-1]["action"] == "roll back everything"
+
+
 def test_without_a_plan_it_is_the_default_one_and_its_warnings_are_said(
     run: Run, fleet_file: str, write: Write
 ) -> None:

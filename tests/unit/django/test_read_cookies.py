@@ -97,6 +97,31 @@ def test_those_who_wait_get_their_own_pages() -> None:
         assert len(calls_made) == 3
 
 
+@pytest.mark.parametrize("interface", INTERFACES)
+def test_a_cookie_that_is_read_and_set_for_whoever_has_none_stays_each_visitors_own(
+    interface: str,
+) -> None:
+    """As the variant of a test. Guard: `ask_with_own` comes before the rule about a cookie conflict."""
+
+    def variant(request: HttpRequest) -> HttpResponse:
+        own = request.COOKIES.get("ab")
+        response = HttpResponse(own or "drawn")
+        if own is None:
+            response.set_cookie("ab", "drawn")
+        return response
+
+    with open_site({"/p": variant}, interface=interface) as site:
+        for name in ("B", "C"):
+            reply = site.get("/p", {"Cookie": f"ab={name}"})
+            assert (reply.body, reply.field("set-cookie")) == (name.encode(), None)
+            assert reply.detail == "personal-cookie"
+        for _ in range(2):
+            reply = site.get("/p")
+            assert (reply.body, reply.hit) == (b"drawn", False)
+            assert (reply.field("set-cookie") or "").startswith("ab=drawn")
+        assert site.cache.stats().refused["rest"] == {"cookie-read": 1, "set-cookie": 2}
+
+
 READERS: Mapping[str, Callable[[HttpRequest], Any]] = {
     "get": lambda r: r.COOKIES.get("theme"),
     "item": lambda r: r.COOKIES.get("theme", None),

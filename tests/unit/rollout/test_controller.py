@@ -290,6 +290,41 @@ def test_what_an_operator_does_between_two_looks_counts() -> None:
     assert site.actions[-1] == "health check"
 
 
+@pytest.mark.parametrize("by_hand", ["off", "shadow", "on", "default"])
+def test_what_somebody_set_by_hand_pauses_the_rollout_and_no_step_undoes_it(by_hand: str) -> None:
+    # Guard: `Move.expected`, which the store compares with the live flags.
+    site = Site().start()
+    site.until(lambda state: state.step == 1)
+    assert site.flags.set(low=by_hand)
+    site.seconds(200)
+    assert site.state.status == "paused"
+    assert "somebody changed the flags: low is " in site.state.reason
+    assert site.actions[-1] == "pause"
+    assert site.flags.live.classes.get("low", "default") == by_hand
+    plan_ = plan_of(site.state)
+    site.store.commit(lambda state: resume(state, plan_, AT, BY, ""))  # type: ignore[arg-type]
+    assert site.flags.live.classes["low"] == "canary 10%"
+    site.until(lambda state: state.status == "complete")
+
+
+def test_harm_is_rolled_back_whatever_somebody_set_by_hand() -> None:
+    site = Site().start()
+    site.until(lambda state: state.step == 2)
+    assert site.flags.set(low="canary 50%")
+    site.seconds(2)
+    assert site.state.status == "paused"
+    site.fleet.traffic = Traffic(errors=0.2)
+    site.until(lambda state: state.status == "rolled back", 60)
+    assert site.flags.states()["low"] == "off"
+
+
+def test_flags_of_routes_the_holdout_and_other_classes_are_set_by_hand_as_before() -> None:
+    site = Site().start().seconds(2)
+    assert site.flags.set({"holdout": "10%", "high": "off", "level:low": "info"})
+    site.until(lambda state: state.step == 2)
+    assert site.state.status == "running"
+
+
 def test_a_missing_component_stops_the_clock() -> None:
     site = Site().start(components=["api"]).seconds(3)
     site.fleet.missing = True

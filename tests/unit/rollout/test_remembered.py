@@ -37,6 +37,15 @@ def test_a_state_that_the_flags_contradict_goes_on_only_by_hand(
     assert reconciled(state(), LiveFlags(classes=flags)).status == status
 
 
+@pytest.mark.parametrize(("revision", "status"), [(8, "running"), (9, "paused")])
+def test_a_state_that_is_older_than_the_flags_goes_on_only_by_hand(
+    revision: int, status: str
+) -> None:
+    """The flags of its step are those of now; a later phase may have begun and been rolled back."""
+    live = LiveFlags(revision=revision, classes={"low": "on", "medium": "off"})
+    assert reconciled(state(flags_revision=8), live).status == status
+
+
 def test_an_older_state_replaces_no_newer_one() -> None:
     remembered = RememberedRollout()
     remembered.learn(msgspec.json.encode(state(5)), [])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import random
+import zlib
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from cachemw.engine.keeping.cutting import cut
 from cachemw.engine.lookup.filling import FillError, fill
-from cachemw.engine.model.holes import Filling, Piece
+from cachemw.engine.model.holes import NONCE, Filling, Piece
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Head, Request
 
@@ -88,6 +90,7 @@ BROKEN = {
     "two in one": gzip.compress(b"token") + gzip.compress(b"token"),
     "too large": gzip.compress(b"token" + b"x" * 2000),
     "not at all": b"token",
+    "in another format": zlib.compress(b"token"),
 }
 
 
@@ -96,17 +99,51 @@ def test_gzip_that_is_broken_or_grows_too_large(way: str) -> None:
     assert cut(head((b"content-encoding", b"gzip")), BROKEN[way], [piece(b"token")], 1000) is None
 
 
-def test_headers_that_are_about_the_bytes_are_dropped() -> None:
-    about = [(b"content-length", b"7"), (b"content-md5", b"x"), (b"repr-digest", b"x")]
-    kept = [(b"content-type", b"text/html"), (b"etag", b'"1"'), (b"set-cookie", b"other=1")]
-    parts = cut(
-        head(*about, *kept, (b"set-cookie", b"own=1; Path=/")),
-        b"a token",
-        [piece(b"token", cookie=b"own")],
-        LIMIT,
-    )
+def test_gzip_of_any_size_is_unpacked() -> None:
+    far = random.Random(1).randbytes(20_000)
+    for coding in (b"gzip", b"x-gzip", b"GZIP"):
+        parts = cut(
+            head((b"content-encoding", coding)),
+            gzip.compress(far + b"token" + far),
+            [piece(b"token")],
+            LIMIT,
+        )
+        assert parts is not None
+        assert (parts.body, list(parts.head.headers.pairs)) == (far + far, [])
+
+
+@pytest.mark.parametrize(
+    "name", ["content-digest", "content-length", "content-md5", "digest", "repr-digest"]
+)
+def test_headers_that_are_about_the_bytes_are_dropped(name: str) -> None:
+    kept = [(b"content-type", b"text/html"), (b"etag", b'"1"')]
+    parts = cut(head((name.encode(), b"7"), *kept), b"a token", [piece(b"token")], LIMIT)
     assert parts is not None
     assert list(parts.head.headers.pairs) == kept
+
+
+def test_the_cookies_of_pieces_are_dropped_and_no_others() -> None:
+    kept = [(b"set-cookie", b"other=1"), (b"set-cookie", b"=1"), (b"x-own", b"own=1")]
+    own = [(b"set-cookie", b"own=1; Path=/"), (b"set-cookie", b" own =2")]
+    pieces = [piece(b"token", cookie=b"own"), piece(b"more")]
+    parts = cut(head(*own, *kept), b"more of a token", pieces, LIMIT)
+    assert parts is not None
+    assert list(parts.head.headers.pairs) == kept
+
+
+def test_a_piece_without_a_text_is_at_the_end() -> None:
+    parts = cut(head((b"x", b"y")), b"a token", [piece(b"", "1"), piece(b"token", "2")], LIMIT)
+    assert parts is not None
+    assert [(hole.at, hole.arguments) for hole in parts.holes] == [(2, ("2",)), (2, ("1",))]
+
+
+def test_a_nonce_leaves_a_hole_behind_the_body_too() -> None:
+    nonce = Piece(text=b"abc", name=NONCE, arguments=("0",), required=False)
+    for pieces in ([nonce], [piece(b"token"), nonce]):
+        parts = cut(head(), b"a token, abc and more", pieces, LIMIT)
+        assert parts is not None
+        assert (parts.holes[-1].at, parts.holes[-1].arguments) == (len(parts.body), ("",))
+        assert parts.holes[-2].name == NONCE
 
 
 def test_pieces_that_share_bytes_are_not_followed() -> None:

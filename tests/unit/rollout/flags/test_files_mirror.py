@@ -85,6 +85,25 @@ def test_an_older_revision_replaces_no_newer_one(machine: Machine) -> None:
     assert machine.restarted().classes == {"low": "shadow"}
 
 
+def test_what_two_processes_know_apart_is_kept_until_somebody_has_told_redis(
+    machine: Machine,
+) -> None:
+    # Guard: `Mirror._plus_apart`. The revisions are of different lives of Redis, and say nothing.
+    one, other = flags_at(0), flags_at(0)
+    one.receive(write_document(LiveFlags(revision=5, life="a", kill=True)))
+    other.receive(write_document(LiveFlags(revision=9, life="b", classes={"low": "off"})))
+    machine.mirror(one).save()
+    machine.mirror(other).save()
+    assert other.killed  # read from the file, to be told to Redis
+    live = machine.restarted()
+    assert (live.kill, live.classes) == (True, {"low": "off"})
+    lives = {"a": 5}
+    told = LiveFlags(revision=10, life="b", lives=lives, kill=True, classes={"low": "off"})
+    other.receive(write_document(told))
+    machine.mirror(other).save()
+    assert machine.restarted() == told
+
+
 def test_a_process_that_knows_better_takes_nothing_over(machine: Machine) -> None:
     machine.mirror(flags_at(5, low="off")).save()
     flags = flags_at(6, low="shadow")
