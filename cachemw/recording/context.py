@@ -56,6 +56,9 @@ _MAX_PARTS = 64
 the whole table."""
 
 
+_SHORTEST_TEXT = 4
+"""Bytes. A shorter piece, such as a number, is in many values that are made from nothing for one client."""
+
 Client = tuple[Mapping[str, Fill], Request]
 """What fills holes, and the request that they are to be filled for."""
 
@@ -214,7 +217,7 @@ class Recording:
             recording = recording._outer
 
     def _note_text(self, text: bytes, *, placeholder: bool = False) -> None:
-        if text:
+        if len(text) >= _SHORTEST_TEXT:
             self._texts.append((text, placeholder))
 
     @property
@@ -271,6 +274,7 @@ class Recording:
             self.add(earlier.close())
             for position in earlier._snapshots:
                 self.read_at(position)
+            self._texts.extend(earlier._texts)
             if earlier.has_lost_piece:
                 self.lose_piece()
             for value in earlier._values:

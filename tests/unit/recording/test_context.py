@@ -10,6 +10,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from cachemw import TagError, depends_on, tag, tagged
+from cachemw.engine.model.holes import Piece
 from cachemw.recording.context import MadeEarlier, Position, Recording, current, unrecorded
 from cachemw.recording.thread_context import carry_into_threads
 
@@ -232,3 +233,16 @@ def test_the_outer_answer_is_made_from_the_values_of_the_inner_one() -> None:
     assert outer.close() == ("a", "b", "early")
     assert outer.oldest(at(9)) == at(2)
     assert outer.has_unknown_value
+
+
+def test_texts_for_one_client_are_known_to_all_answers_that_they_are_part_of() -> None:
+    outer = Recording()
+    inner, early = Recording(outer), Recording()
+    early.lose_piece(b"early")
+    inner.include(early)
+    inner.open_holes(in_shadow=False)
+    inner.add_piece(Piece(text=b"HOLE", name="basket", placeholder=True))
+    inner.lose_piece(b"lost")
+    inner.lose_piece(b"5")
+    assert inner.piece_texts == ((b"early", False), (b"HOLE", True), (b"lost", False))
+    assert [text for text, _ in outer.piece_texts] == [b"HOLE", b"lost"]

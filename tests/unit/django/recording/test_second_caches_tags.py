@@ -439,6 +439,18 @@ def test_a_fragment_with_a_hole_is_made_for_each_page(tmp_path: Path) -> None:
             assert site.get(page)[0] == "<i>basket of nobody</i>"
 
 
+def test_a_hole_that_a_passing_request_has_filled_is_in_no_stored_page(tmp_path: Path) -> None:
+    with open_site(tmp_path, holes={"basket": f"{__name__}:basket"}) as site:
+        site.works["warm"] = lambda: caches["files"].set("warm", 1)
+        site.works |= dict.fromkeys(
+            "ab",
+            lambda: caches["files"].get_or_set("header", lambda: str(cachemw.hole("basket"))),
+        )
+        assert site.get("warm")[1] == "stored"
+        assert site.get("a", cookie="who=me")[0] == "basket of nobody"
+        assert site.get("b") == ("basket of nobody", "lost-piece")
+
+
 def basket(request: Any, *arguments: str) -> str:
     return "basket of nobody"
 
