@@ -59,6 +59,8 @@ the whole table."""
 _SHORTEST_TEXT = 4
 """Bytes. A shorter piece, such as a number, is in many values that are made from nothing for one client."""
 
+_OF_NO_LIFE = Position(b"\xff" * 8, 0)
+
 Client = tuple[Mapping[str, Fill], Request]
 """What fills holes, and the request that they are to be filled for."""
 
@@ -259,12 +261,13 @@ class Recording:
     def oldest(self, began: Position) -> Position:
         """Return the position that the rows are from; `began` is that of the recording.
 
-        One of another life of the log comes first: nobody can tell what was purged since (I5).
+        If they are from two lives of the log, nobody can tell what was purged in between (I5). Then it is a
+        position of no life, and whatever carries it is dead.
         """
         values = (each.position for each in tuple(self._values) if each.position)
         for each in (*self._snapshots, *values):
             if each.epoch != began.epoch:
-                return each
+                return _OF_NO_LIFE
             began = min(began, each, key=_number)
         return began
 
