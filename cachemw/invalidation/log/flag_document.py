@@ -86,7 +86,12 @@ class FlagDocument:
 
     def _is_new(self, client: Any) -> bool:
         """Tell whether the log's life began so short a time ago that others may not be back yet."""
-        first = first_record(client.execute_command(*self._stream.first_command()))
+        from redis.exceptions import ResponseError
+
+        try:
+            first = first_record(client.execute_command(*self._stream.first_command()))
+        except ResponseError:  # no stream: joining is about to begin a new one
+            return True
         seconds, micros = client.time()
         return first is None or seconds + micros / 1e6 <= appended_at(first[0]) + RETURN_TIME
 
