@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from django.conf import settings
 
-__all__ = ["is_dropped", "is_ignored"]
+__all__ = ["is_dropped", "is_ignored", "is_remade"]
 
 _IGNORED = (
     "django.contrib.sessions.cache*",
@@ -45,6 +45,11 @@ def is_dropped(key: object, configured: tuple[str, ...]) -> bool:
     `configured` are the patterns of `recording.drop_cached`.
     """
     return _is_one_of(str(key), _DROPPED, configured)
+
+
+def is_remade(key: object) -> bool:
+    """Tell whether an application is known to make the value of a key wherever it is missing."""
+    return _is_one_of(str(key), _DROPPED, ())
 
 
 def _is_one_of(key: str, known: tuple[str, ...], configured: tuple[str, ...]) -> bool:

@@ -55,8 +55,14 @@ from cachemw.django.recording.companions import (
     place_of,
 )
 from cachemw.django.recording.early_reads import early_recording
-from cachemw.django.recording.known_keys import is_dropped, is_ignored
-from cachemw.recording.context import Recording, current, open_recording, value_caches
+from cachemw.django.recording.known_keys import is_dropped, is_ignored, is_remade
+from cachemw.recording.context import (
+    MadeEarlier,
+    Recording,
+    current,
+    open_recording,
+    value_caches,
+)
 
 __all__ = ["install"]
 
@@ -283,8 +289,7 @@ def _read(
     for each, companion in zip(found, companions, strict=True):
         value = made_from(cache, recording, companion, each.value)
         current = as_read_now(cache, value)
-        is_old = current is None and value.position is not None
-        if drops and is_old and is_dropped(each.key, cache.config.recording.drop_cached):
+        if drops and current is None and _is_removed(cache, each, value):
             yield "delete", (each.key,), call.given("version")
             call.again = True
         elif each.certain or value is not UNKNOWN:
@@ -295,6 +300,14 @@ def _read(
         value_caches.add(_alias(backend))
     if hits and (recording.is_kept or recording is early_recording()):
         cache._core.reporter.second_cache_hit(_alias(backend), recording.route, hits, unknown)
+
+
+def _is_removed(cache: Cache, found: Found, value: MadeEarlier) -> bool:
+    """Tell whether a value that is old, or whose rows nobody knows, is removed so that it is made anew."""
+    if value.position is None:
+        # A request may have set it before its process knew of Django's caches, and for hours.
+        return found.certain and is_remade(found.key)
+    return is_dropped(found.key, cache.config.recording.drop_cached)
 
 
 def _companions(

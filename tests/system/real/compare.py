@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from .crawl import Answer, Pass
 
-__all__ = ["COMMON_FIELDS", "VolatileField", "VolatileText", "differences", "steady_body"]
+__all__ = [
+    "COMMON_FIELDS",
+    "VolatileField",
+    "VolatileText",
+    "answer_differences",
+    "differences",
+    "steady_body",
+    "without_cookies",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +77,9 @@ def pair_fields(
     if off.values(b"transfer-encoding"):
         fields += FRAMING
     elif steady_body(off.body, texts) != off.body:
-        # What is blanked out may have another number of digits; `answer_faults` checks lengths.
-        fields.append(VolatileField(b"content-length", "the body has declared volatile parts"))
+        # What is blanked out may have another number of digits, and what is put in for each client
+        # has its length behind the other fields; `answer_faults` checks lengths.
+        fields.append(VolatileField(b"content-length", "the body has declared parts", ours=True))
     return steady_fields(off, fields, texts), steady_fields(on, fields, texts)
 
 
@@ -118,3 +127,17 @@ def differences(
             faults = answer_differences(off[target], on[target], fields, texts)
             found += [f"{target}: {fault}" for fault in faults]
     return found
+
+
+def without_cookies(seen: Pass, names: Collection[str]) -> Pass:
+    """Take the lines out that set one of these cookies."""
+    return {target: _without(answer, names) for target, answer in seen.items()}
+
+
+def _without(answer: Answer, names: Collection[str]) -> Answer:
+    headers = tuple(
+        (name, value)
+        for name, value in answer.headers
+        if name != b"set-cookie" or value.partition(b"=")[0].decode("latin-1") not in names
+    )
+    return replace(answer, headers=headers)

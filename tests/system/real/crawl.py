@@ -16,7 +16,16 @@ import httpx
 from .pages import links
 from .servers import Server, plain_headers
 
-__all__ = ["Answer", "Pass", "Visitor", "ask_together", "crawl", "revisit", "visit_together"]
+__all__ = [
+    "Answer",
+    "Pass",
+    "Visitor",
+    "ask_together",
+    "cookie_jar",
+    "crawl",
+    "revisit",
+    "visit_together",
+]
 
 Admit = Callable[[str], bool]
 
@@ -73,6 +82,7 @@ class Visitor:
     keeps_cookies: bool = False
     connections: int = 3
     admit: Admit = lambda target: True
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 async def crawl(server: Server, visitor: Visitor) -> Pass:
@@ -118,10 +128,19 @@ def open_client(server: Server, visitor: Visitor) -> httpx.AsyncClient:
     """Open the connections of one visitor."""
     return httpx.AsyncClient(
         base_url=server.url,
-        headers=plain_headers({}),
-        cookies=dict(visitor.cookies),
+        headers=plain_headers(visitor.headers),
+        cookies=cookie_jar(visitor.cookies),
         timeout=60.0,
+        verify=False,  # Nothing is encrypted here, and reading certificates takes long.
     )
+
+
+def cookie_jar(cookies: Mapping[str, str]) -> httpx.Cookies:
+    """Hold cookies as if the server had set them, so that it can replace them."""
+    jar = httpx.Cookies()
+    for name, value in cookies.items():
+        jar.set(name, value, domain="127.0.0.1")
+    return jar
 
 
 async def fetch_all(

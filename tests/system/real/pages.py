@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from .servers import HOST
 
-__all__ = ["form_fields", "links", "token_of"]
+__all__ = ["Form", "form_fields", "forms", "links", "token_of"]
 
 ORIGIN = f"http://{HOST}"
 LINK_ATTRIBUTES = {"a": "href", "link": "href", "img": "src", "script": "src"}
@@ -51,56 +52,89 @@ def links(target: str, fields: Mapping[str, str], text: str) -> list[str]:
     ]
 
 
-class FormParser(HTMLParser):
-    """Collects what one form would send if it were sent as it is."""
+@dataclass(slots=True)
+class Form:
+    """A form of a page, with what it would send if it were sent as it is."""
 
-    def __init__(self, form_id: str) -> None:
+    id: str = ""
+    action: str = ""
+    method: str = "get"
+    fields: dict[str, str] = field(default_factory=dict)
+    buttons: dict[str, str] = field(default_factory=dict)
+    """Names and values of its buttons: a browser sends the one that was pressed."""
+
+
+class FormParser(HTMLParser):
+    """Collects the forms of a page."""
+
+    def __init__(self) -> None:
         super().__init__()
-        self.fields: dict[str, str] = {}
-        self._form_id = form_id
-        self._inside = False
+        self.forms: list[Form] = []
+        self._form: Form | None = None
         self._open: str | None = None
         """Name of the textarea or select being read."""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = dict(attrs)
+        attributes = {name: value or "" for name, value in attrs}
         if tag == "form":
-            self._inside = attributes.get("id") == self._form_id
-        elif self._inside and tag == "input":
-            self._read_input(attributes)
-        elif self._inside and tag in ("textarea", "select"):
+            self._begin(attributes)
+        elif self._form is None:
+            return
+        elif tag in ("input", "button"):
+            self._read_input(self._form, tag, dict(attrs))
+        elif tag in ("textarea", "select"):
             self._open = attributes.get("name")
             if self._open and tag == "textarea":
-                self.fields[self._open] = ""
-        elif self._open and tag == "option":
-            first = self._open not in self.fields
+                self._form.fields[self._open] = ""
+        elif tag == "option" and self._open:
+            first = self._open not in self._form.fields
             if first or "selected" in attributes:
-                self.fields[self._open] = attributes.get("value") or ""
+                self._form.fields[self._open] = attributes.get("value", "")
 
     def handle_data(self, data: str) -> None:
-        if self._open and self.lasttag == "textarea":
+        if self._form and self._open and self.lasttag == "textarea":
             # The newline that follows the tag is not part of the value (HTML 4.10.11).
-            self.fields[self._open] += data if self.fields[self._open] else data.removeprefix("\n")
+            had = self._form.fields[self._open]
+            self._form.fields[self._open] = had + data if had else data.removeprefix("\n")
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
-            self._inside = False
+            self._form = None
         if tag in ("textarea", "select"):
             self._open = None
 
-    def _read_input(self, attributes: Mapping[str, str | None]) -> None:
-        kind, name = attributes.get("type") or "text", attributes.get("name")
+    def _begin(self, attributes: Mapping[str, str]) -> None:
+        self._form = Form(
+            id=attributes.get("id", ""),
+            action=attributes.get("action", ""),
+            method=attributes.get("method", "get").lower(),
+        )
+        self.forms.append(self._form)
+
+    def _read_input(self, form: Form, tag: str, attributes: Mapping[str, str | None]) -> None:
+        kind = attributes.get("type") or ("submit" if tag == "button" else "text")
+        name, value = attributes.get("name"), attributes.get("value")
         unticked = kind in ("checkbox", "radio") and "checked" not in attributes
-        if name and kind not in UNSENT and not unticked:
-            self.fields[name] = attributes.get("value") or ""
+        if not name or unticked:
+            return
+        if kind == "submit":
+            form.buttons[name] = value or ""
+        elif kind not in UNSENT:
+            form.fields[name] = value or ("on" if kind == "checkbox" and value is None else "")
+
+
+def forms(page: str) -> list[Form]:
+    """List the forms of a page, in order."""
+    parser = FormParser()
+    parser.feed(page)
+    return parser.forms
 
 
 def form_fields(page: str, form_id: str) -> dict[str, str]:
     """Read what the form with this id would send, as a browser fills it in."""
-    parser = FormParser(form_id)
-    parser.feed(page)
-    assert parser.fields, f"no form {form_id!r} in {page[:300]}"
-    return parser.fields
+    found = next((form for form in forms(page) if form.id == form_id), None)
+    assert found is not None, f"no form {form_id!r} in {page[:300]}"
+    return found.fields
 
 
 def token_of(page: str, name: str = "csrfmiddlewaretoken") -> str:

@@ -623,6 +623,17 @@ def test_only_what_is_known_to_be_old_is_removed(tmp_path: Path) -> None:
         assert site.get("a") == ("unknown", "unknown-value")
 
 
+def test_a_value_that_applications_are_known_to_remake_is_removed_if_it_is_unknown(
+    tmp_path: Path,
+) -> None:
+    with open_site(tmp_path) as site:
+        for key in ("CATEGORY_URL_en_1", "other"):
+            site.works[key] = lambda key=key: caches["files"].get_or_set(key, name)  # type: ignore[misc]
+            caches["files"].set(key, "unknown")
+        assert site.get("CATEGORY_URL_en_1") == ("one", "stored")
+        assert site.get("other") == ("unknown", "unknown-value")
+
+
 def test_only_keys_that_are_listed_are_removed(tmp_path: Path) -> None:
     with open_site(tmp_path, drop_cached=["mine:*"]) as site:
         for key in ("mine:1", "other"):
