@@ -56,6 +56,11 @@ _MAX_PARTS = 64
 the whole table."""
 
 
+_SHORTEST_TEXT = 4
+"""Bytes. A shorter piece, such as a number, is in many values that are made from nothing for one client."""
+
+_OF_NO_LIFE = Position(b"\xff" * 8, 0)
+
 Client = tuple[Mapping[str, Fill], Request]
 """What fills holes, and the request that they are to be filled for."""
 
@@ -85,6 +90,7 @@ class Recording:
         "_outer",
         "_pieces",
         "_snapshots",
+        "_texts",
         "_token",
         "_values",
         "began",
@@ -128,6 +134,7 @@ class Recording:
         """Whether a piece for one client is in the response that cannot be cut out of it."""
         self._pieces: list[Piece] | None = None
         """Those that can be; None: such a piece cannot be followed, or not any more."""
+        self._texts: list[tuple[bytes, bool]] = []
         self._noted: dict[str, set[str] | None] = {}
         """The recorded parts of each whole; None: all of it, or a tag that has no parts."""
         self._snapshots: set[Position] = set()
@@ -190,8 +197,9 @@ class Recording:
 
     def add_piece(self, piece: Piece) -> bool:
         """Note a piece for one client. False: it cannot be cut out, so the response is not kept (I1)."""
+        self._note_text(piece.text, placeholder=piece.placeholder)
         if self._outer is not None:  # it is part of that response too, which does not know where
-            self._outer.lose_piece()
+            self._outer.lose_piece(piece.text)
         if self._pieces is None:
             self.has_lost_piece = True
             return False
@@ -202,12 +210,22 @@ class Recording:
         """Return how many pieces are noted by now."""
         return len(self._pieces or ())
 
-    def lose_piece(self) -> None:
+    def lose_piece(self, text: bytes = b"") -> None:
         """Note that a piece for one client is in the response, and cannot be cut out."""
         recording: Recording | None = self
         while recording is not None:
             recording.has_lost_piece = True
+            recording._note_text(text)
             recording = recording._outer
+
+    def _note_text(self, text: bytes, *, placeholder: bool = False) -> None:
+        if len(text) >= _SHORTEST_TEXT:
+            self._texts.append((text, placeholder))
+
+    @property
+    def piece_texts(self) -> tuple[tuple[bytes, bool], ...]:
+        """The texts of all pieces for one client, and whether each is a placeholder."""
+        return tuple(self._texts)
 
     def take_pieces(self) -> tuple[Piece, ...]:
         """Return the pieces, when the head of the response is there; later ones cannot be cut out."""
@@ -243,12 +261,13 @@ class Recording:
     def oldest(self, began: Position) -> Position:
         """Return the position that the rows are from; `began` is that of the recording.
 
-        One of another life of the log comes first: nobody can tell what was purged since (I5).
+        If they are from two lives of the log, nobody can tell what was purged in between (I5). Then it is a
+        position of no life, and whatever carries it is dead.
         """
         values = (each.position for each in tuple(self._values) if each.position)
         for each in (*self._snapshots, *values):
             if each.epoch != began.epoch:
-                return each
+                return _OF_NO_LIFE
             began = min(began, each, key=_number)
         return began
 
@@ -258,6 +277,7 @@ class Recording:
             self.add(earlier.close())
             for position in earlier._snapshots:
                 self.read_at(position)
+            self._texts.extend(earlier._texts)
             if earlier.has_lost_piece:
                 self.lose_piece()
             for value in earlier._values:

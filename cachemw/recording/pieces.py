@@ -48,16 +48,15 @@ def hole(name: str, *arguments: str) -> str:
     fills, request = known
     if name not in fills:
         raise LookupError(f"hole({name!r}): no function of that name; there are {_names(fills)}")
+    if recording is not None and recording.has_open_holes:
+        placeholder = f"cachemw-hole-{token_hex(_RANDOM)}"
+        text = placeholder.encode("ascii")
+        recording.add_piece(Piece(text=text, name=name, arguments=arguments, placeholder=True))
+        return _Markup(placeholder)
+    text = fills[name](request).text(*arguments)
     if recording is not None:
-        if recording.has_open_holes:
-            text = f"cachemw-hole-{token_hex(_RANDOM)}"
-            piece = Piece(
-                text=text.encode("ascii"), name=name, arguments=arguments, placeholder=True
-            )
-            recording.add_piece(piece)
-            return _Markup(text)
-        recording.lose_piece()
-    return _Markup(fills[name](request).text(*arguments).decode())
+        recording.lose_piece(text)
+    return _Markup(text.decode())
 
 
 def _names(fills: Mapping[str, Fill]) -> str:

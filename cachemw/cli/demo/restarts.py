@@ -89,13 +89,13 @@ class RestartDrill:
         while _mirrored_revision(self._mirror) < cache.flags.live.revision:
             await asyncio.sleep(_LOOK)
         await asyncio.to_thread(proxy.refuse)
-        self._print_line("[yellow]Valkey is away. Workers are killed, and others start.[/yellow]")
+        self._print_line("[yellow]Valkey is away; workers are killed, others start.[/yellow]")
         worker = await self._restart(min(self._known))
         self._others_served += await self._ask_all(
             worker, "A worker that has its machine's mirror of the flags"
         )
         self._mirror.unlink()
-        worker = await self._restart(max(self._known))
+        worker = await self._restart(self._last_started)
         await self._ask_all(worker, "A worker that has no mirror, and lets nothing in")
         await asyncio.to_thread(proxy.normal)
         while not await self._ask(worker, TURNED_ON):
@@ -114,6 +114,7 @@ class RestartDrill:
                 started = process
             if started not in self._known:
                 self._known = (self._known - {process}) | {started}
+                self._last_started = started
                 return connection
             connection.close()
             await asyncio.sleep(_LOOK)

@@ -17,6 +17,10 @@ companion is too old; if not, both were made from the same rows.
 | belongs to it, but is of another life of the log or by another secret | gets its tags; its age is unknown |
 | is missing, or belongs to another value | is made from an unknown value |
 
+A value may have a piece for one client in it: the token of a form, in a fragment that the application caches.
+A response that shows it is not stored (I1). The placeholder of a hole (`recording.pieces`) means nothing in
+another response, so a value with one is removed.
+
 The texts in tags are concealed as they are in Redis (`engine.model.row_tags`): Django's cache may be shared.
 
 The companions of `LocMemCache` are held here: nobody else has its values, and it drops values when it has
@@ -75,6 +79,8 @@ class Companion(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
     position: str = ""
     """Hexadecimal, like `epoch`."""
     tags: tuple[str, ...] = ()
+    personal: bool = False
+    """Whether the value has a piece for one client in it, such as the token of a form."""
 
     def text(self) -> str:
         """Return the companion as it is stored."""
@@ -83,14 +89,22 @@ class Companion(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
 
 def companions_of(
     cache: Cache, recording: Recording, values: Mapping[Any, object]
-) -> dict[Any, Companion]:
-    """Return the companions of values that are set at once while this response is recorded, by their keys."""
+) -> dict[Any, Companion | None]:
+    """Return the companions of values that are set at once while this response is recorded, by their keys.
+
+    None: the value has the placeholder of a hole in it, which is filled in this response only.
+    """
     common = _common(cache, recording)
     if len(common.tags) * len(values) > _MAX_TAGS_AT_ONCE:
         common = Companion("")
-    return {
-        key: replace(common, digest=digest(value, stored=False)) for key, value in values.items()
-    }
+    texts = recording.piece_texts
+    made: dict[Any, Companion | None] = {}
+    for key, value in values.items():
+        data = _bytes(value, stored=False)
+        within = [placeholder for text, placeholder in texts if text in data]
+        companion = replace(common, digest=_digest(data), personal=bool(within))
+        made[key] = None if any(within) else companion
+    return made
 
 
 def _common(cache: Cache, recording: Recording) -> Companion:
@@ -108,6 +122,8 @@ def made_from(cache: Cache, recording: Recording, found: object, value: object) 
     companion = _read(found)
     if companion is None or companion.digest != digest(value, stored=True):
         return UNKNOWN
+    if companion.personal:
+        recording.lose_piece()
     tags, began = companion.tags, recording.began
     if began is None or not companion.life or companion.life != _life(cache, began.epoch):
         return MadeEarlier(tags)
@@ -149,12 +165,20 @@ def digest(value: object, *, stored: bool) -> str:
     `stored`: it comes from there. Otherwise it is pickled and read once, because what is pickled again after
     that has the same bytes each time. Raises what pickling raises.
     """
+    return _digest(_bytes(value, stored=stored))
+
+
+def _digest(data: bytes) -> str:
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+def _bytes(value: object, *, stored: bool) -> bytes:
     data = _plain(value)
     if data is None:
         data = pickle.dumps(value, _PICKLE)
         if not stored:
             data = pickle.dumps(pickle.loads(data), _PICKLE)  # noqa: S301 - of the line above
-    return blake2b(data, digest_size=16).hexdigest()
+    return data
 
 
 def _plain(value: object) -> bytes | None:

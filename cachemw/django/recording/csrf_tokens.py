@@ -65,7 +65,7 @@ def _followed(mask: Callable[[str], str]) -> Callable[[str], str]:
     def masked(secret: str) -> str:
         token = mask(secret)
         if (early := early_recording()) is not None:  # it may reach the page by way of the request
-            early.lose_piece()
+            early.lose_piece(token.encode())
         recording = open_recording()
         return token if recording is None else _note(recording, secret, token, mask)
 
@@ -94,7 +94,7 @@ def _note(recording: Recording, secret: str, token: str, mask: Callable[[str], s
     """Note a token as a piece of the response; return what is to go into the page."""
     own = None if recording.client is None else _secret_of(recording.client[1])
     if (own == secret and not recording.in_shadow) or settings.CSRF_USE_SESSIONS:
-        recording.lose_piece()
+        recording.lose_piece(token.encode())
         return token
     cookie = settings.CSRF_COOKIE_NAME.encode()
     if _ensuring.get():

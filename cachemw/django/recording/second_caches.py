@@ -336,7 +336,9 @@ def _write(
     texts: dict[str, str] = {}
     for key, companion in companions_of(cache, recording, values).items():
         place = place_of(backend, key, version)
-        if place is None:
+        if companion is None:
+            yield "delete", (key,), call.given("version")
+        elif place is None:
             texts[name_of(backend, key, version)] = companion.text()
         else:
             LOCAL.put(place, companion)

@@ -10,7 +10,6 @@ from typing import Any
 
 from cachemw.connections.nodes import Nodes
 from cachemw.engine.model.outcomes import EventName
-from cachemw.invalidation.log.followers import RETURN_TIME
 from cachemw.invalidation.log.records import appended_at, flag_fields
 from cachemw.invalidation.log.stream import Stream, first_record
 
@@ -18,6 +17,8 @@ __all__ = ["FlagDocument"]
 
 _ATTEMPTS = 10
 """Attempts to change the flags. Each one that fails is the success of another process."""
+_TELL_TIME = 1.5
+"""Seconds in which processes come back to a Redis that was away. They try again after 0.6 s at most."""
 
 
 class FlagDocument:
@@ -78,7 +79,7 @@ class FlagDocument:
         """Pass on the live flags in Redis, or that it has none. Until then the process lets nothing in.
 
         A Redis that this process has found away (`was_away`) may have lost its data. Then "none" counts
-        only when the log is older than `RETURN_TIME`: by then, who knows the flags has told them (I6).
+        only when the log is older than `_TELL_TIME`: by then, who knows the flags has told them (I6).
         """
         document = self.current(client)
         if document is not None or not was_away or not self._is_new(client):
@@ -86,9 +87,14 @@ class FlagDocument:
 
     def _is_new(self, client: Any) -> bool:
         """Tell whether the log's life began so short a time ago that others may not be back yet."""
-        first = first_record(client.execute_command(*self._stream.first_command()))
+        from redis.exceptions import ResponseError
+
+        try:
+            first = first_record(client.execute_command(*self._stream.first_command()))
+        except ResponseError:  # no stream: joining is about to begin a new one
+            return True
         seconds, micros = client.time()
-        return first is None or seconds + micros / 1e6 <= appended_at(first[0]) + RETURN_TIME
+        return first is None or seconds + micros / 1e6 <= appended_at(first[0]) + _TELL_TIME
 
     def restore(self, client: Any, newest: Callable[[bytes | None], bytes | None]) -> bytes | None:
         """Return the document, after writing the newest known one if Redis has lost that."""

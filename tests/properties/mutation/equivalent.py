@@ -11,6 +11,9 @@ _CONTENTS = "cachemw.engine.request.key_contents"
 _BYPASS = "cachemw.engine.privacy.bypass"
 _COOKIES = "cachemw.engine.privacy.cookie_rules"
 _KEEPING = "cachemw.engine.keeping.storing"
+_CLIENT = "cachemw.engine.keeping.client_cookies"
+_NONCES = "cachemw.engine.lookup.nonces"
+_CUTTING = "cachemw.engine.keeping.cutting"
 _FLOORS = "cachemw.invalidation.floors"
 
 _NO_HOST = "a caller has checked with `is_host` that there is exactly one"
@@ -291,6 +294,9 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
         "int(length[:20]) if length.isdigit() else 0",
         "int(length[:20]) if length.isdigit() else -1",
     ): _SMALLEST_MAX_SIZE,
+    (_NONCES, "without_nonces", "piece.arguments[0]", "piece.arguments[-1]"): (
+        "the piece of a nonce has one argument"
+    ),
     # -- invalidation.floors ---------------------------------------------------------------------
     (_FLOORS, "Floors.__init__", "self.version = 0", "self.version = 1"): (
         "versions are only compared for equality, and entries begin with -1"
@@ -298,6 +304,41 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
     (_FLOORS, "Floors.__init__", "self._all_soft = 0", "self._all_soft = -1"): _NO_FLOOR,
     (_FLOORS, "Floors.apply", "floors.get(tag, 0)", "floors.get(tag, 1)"): _NEVER_BELOW_ONE,
     (_FLOORS, "Floors.apply", "floors.get(tag, 0)", "floors.get(tag, -1)"): _NEVER_BELOW_ONE,
+    # -- engine.keeping.client_cookies and cutting -----------------------------------------------
+    (_CLIENT, "ask_with_own", "fetch is None or reads is None", "reads is None"): (
+        "without a fetch there are no reads"
+    ),
+    (
+        _CLIENT,
+        "ask_with_own",
+        "reads.all and head.status >= _FAILED",
+        "head.status >= _FAILED",
+    ): "without `all`, the names are all that was read",
+    (
+        _CLIENT,
+        "without_dropped",
+        "fetch is None or b'set-cookie' not in head.headers",
+        "fetch is None",
+    ): "it saves a look at every header",
+    (
+        _CUTTING,
+        "cut_head",
+        "not names or b'set-cookie' not in headers",
+        "b'set-cookie' not in headers",
+    ): "it saves a look at every header: no cookie is in no names",
+    (
+        _CUTTING,
+        "cut_head",
+        "not names or b'set-cookie' not in headers",
+        "not names",
+    ): "it saves a look at every header: none of them is a cookie",
+    (
+        _CUTTING,
+        "cut_head",
+        "not names or b'set-cookie' not in headers",
+        "not names and b'set-cookie' not in headers",
+    ): "it saves less: the loop keeps every header that is none of these cookies",
+    # -- invalidation.floors ---------------------------------------------------------------------
     (_FLOORS, "Floors.apply", "self.version += 1", "self.version += 2"): _ANY_RISE,
     (
         _FLOORS,

@@ -126,7 +126,12 @@ def events(name: str) -> dict[str, int]:
 
 
 @contextmanager
-def open_site(folder: Any, redis_url: str | None = None, **recording: Any) -> Iterator[Site]:
+def open_site(
+    folder: Any,
+    redis_url: str | None = None,
+    holes: Mapping[str, str] = {},
+    **recording: Any,
+) -> Iterator[Site]:
     """Open a site with these options of `recording`."""
     site = Site()
     kinds = {
@@ -146,7 +151,7 @@ def open_site(folder: Any, redis_url: str | None = None, **recording: Any) -> It
         for kind in ("page", "apage")
     ]
     with override_settings(
-        CACHEMW={"routes": routes, "recording": recording},
+        CACHEMW={"routes": routes, "recording": recording, "holes": dict(holes)},
         CACHES={"default": settings["locmem"], **settings},
         MIDDLEWARE=[CACHE],
         ROOT_URLCONF=site.urls,

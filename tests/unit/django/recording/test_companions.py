@@ -33,6 +33,7 @@ from cachemw.django.recording.companions import (
     name_of,
     place_of,
 )
+from cachemw.engine.model.holes import Piece
 from cachemw.recording.context import MadeEarlier, Position, Recording
 
 CONFIG = {"routes": [{"path": "/a", "ttl": "1m"}]}
@@ -45,7 +46,9 @@ def cache() -> Cache:
 
 
 def companion_of(cache: Cache, recording: Recording, value: object) -> Companion:
-    return companions_of(cache, recording, {"k": value})["k"]
+    companion = companions_of(cache, recording, {"k": value})["k"]
+    assert companion is not None
+    return companion
 
 
 def recording_at(number: int, epoch: bytes = EPOCH, tags: tuple[str, ...] = ("a",)) -> Recording:
@@ -84,8 +87,8 @@ def test_many_values_with_many_tags_are_unknown(
     for count, known in ((5, True), (6, False)):
         values = dict(enumerate("abcdef"[:count]))
         made = companions_of(cache, recording_at(5, tags=("a", "b")), values)
-        assert [bool(each.life) for each in made.values()] == [known] * count
-        assert len({each.digest for each in made.values()}) == count
+        assert [bool(each and each.life) for each in made.values()] == [known] * count
+        assert len({each and each.digest for each in made.values()}) == count
 
 
 def test_a_position_without_a_log_means_nothing_in_another_process(cache: Cache) -> None:
@@ -117,6 +120,29 @@ def test_a_value_is_overtaken_by_a_purge_of_what_it_was_made_from(cache: Cache) 
     cache.purge(tags=["b:*"])
     assert as_read_now(cache, other) is None
     assert as_read_now(cache, MadeEarlier(("c",))) is None
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("value", ["<i>TOKEN</i>", b"TOKEN", {"form": ["<i>TOKEN</i>"]}])
+def test_a_value_with_a_piece_for_one_client_is_for_no_stored_response(
+    cache: Cache, kept: bool, value: Any
+) -> None:
+    setting, reading = recording_at(5), recording_at(9)
+    if kept:
+        setting.open_holes(in_shadow=False)
+    setting.add_piece(Piece(text=b"TOKEN", name=":token"))
+    made_from(cache, reading, companion_of(cache, setting, "without").text(), "without")
+    assert not reading.has_lost_piece
+    made_from(cache, reading, companion_of(cache, setting, value).text(), value)
+    assert reading.has_lost_piece
+
+
+def test_a_value_with_a_placeholder_has_no_companion(cache: Cache) -> None:
+    setting = recording_at(5)
+    setting.open_holes(in_shadow=False)
+    setting.add_piece(Piece(text=b"HOLE", name="basket", placeholder=True))
+    made = companions_of(cache, setting, {"a": "<i>HOLE</i>", "b": "another"})
+    assert [each is None for each in made.values()] == [True, False]
 
 
 # -- digests -----------------------------------------------------------------------------------------

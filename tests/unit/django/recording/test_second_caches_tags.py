@@ -11,6 +11,7 @@ import pytest
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
 from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import get_token
 from django.template import engines
 from django.test import override_settings
 from django.views.decorators.cache import cache_page
@@ -406,6 +407,52 @@ def test_a_key_in_a_tag_is_stored_as_a_digest(site: Site) -> None:
     assert b"red" not in companion
     models().Tag.objects.filter(pk="red").delete()
     assert site.get("b")[1] == "overtaken"
+
+
+# -- pieces for one client ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", ["who=me", None])
+def test_a_page_with_a_token_from_a_fragment_is_not_stored(site: Site, who: str | None) -> None:
+    """Fails where it is stored: every client would get the token of whoever came first."""
+    request = HttpRequest()
+    site.works |= dict.fromkeys(
+        "ab",
+        lambda: caches["files"].get_or_set("form", lambda: f"<form>{get_token(request)}</form>"),
+    )
+    site.works["warm"] = lambda: caches["files"].set("warm", 1)
+    site.get("warm")
+    site.get("a", **({"cookie": who} if who else {}))
+    assert [site.get("b")[1] for _ in range(2)] == ["lost-piece"] * 2
+
+
+def test_a_fragment_with_a_hole_is_made_for_each_page(tmp_path: Path) -> None:
+    """Fails where the placeholder stays in Django's cache: nothing would fill it in another page."""
+    with open_site(tmp_path, holes={"basket": f"{__name__}:basket"}) as site:
+        site.works |= dict.fromkeys(
+            "ab",
+            lambda: caches["files"].get_or_set(
+                "header", lambda: f"<i>{cachemw.hole('basket')}</i>"
+            ),
+        )
+        for page in "abab":
+            assert site.get(page)[0] == "<i>basket of nobody</i>"
+
+
+def test_a_hole_that_a_passing_request_has_filled_is_in_no_stored_page(tmp_path: Path) -> None:
+    with open_site(tmp_path, holes={"basket": f"{__name__}:basket"}) as site:
+        site.works["warm"] = lambda: caches["files"].set("warm", 1)
+        site.works |= dict.fromkeys(
+            "ab",
+            lambda: caches["files"].get_or_set("header", lambda: str(cachemw.hole("basket"))),
+        )
+        assert site.get("warm")[1] == "stored"
+        assert site.get("a", cookie="who=me")[0] == "basket of nobody"
+        assert site.get("b") == ("basket of nobody", "lost-piece")
+
+
+def basket(request: Any, *arguments: str) -> str:
+    return "basket of nobody"
 
 
 # -- what cannot be trusted --------------------------------------------------------------------------

@@ -82,6 +82,17 @@ def test_a_response_that_is_spoilt_goes_out() -> None:
     assert kit.engine.routes[0].cookies.reads == THEME
 
 
+def test_in_shadow_the_response_is_for_its_client_only() -> None:
+    kit = Kit({**PERSONAL, "risk": "low"}, flags={"low": "shadow"})
+    kit.engine.watch_cookies([0])
+    forward = forwarded(kit, b"theme=1", THEME)
+    assert forward.fetch is not None
+    assert forward.fetch.shadow
+    assert ask_with_own(kit.engine, forward, head()) is None
+    assert forward.fetch.spoilt == "cookie-read"
+    assert kit.cache.stats().refused == {"products": {"cookie-read": 1}}
+
+
 SEEN, LANG, SID = (
     (b"set-cookie", b"seen=2; Path=/"),
     (b"set-cookie", b"lang=en"),
@@ -97,6 +108,7 @@ SET: list[Any] = [
     pytest.param(None, [SEEN, SID], [SID], [SEEN], id="beside another"),
     pytest.param(None, [SID, TYPE], [SID, TYPE], [], id="another alone"),
     pytest.param(None, [TYPE], [TYPE], [], id="none"),
+    pytest.param(None, [SEEN, (b"x", b"seen=1")], [(b"x", b"seen=1")], [SEEN], id="no cookie"),
     pytest.param(b"seen=1", [SEEN, LANG], [], [LANG], id="the client has one"),
     pytest.param(b"s%65en=1", [SEEN], [], [], id="in another spelling"),
     pytest.param(b"x=1", [SEEN], [], [SEEN], id="the client has another"),
