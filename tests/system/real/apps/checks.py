@@ -18,7 +18,7 @@ from tests.system.real.compare import (
     differences,
     without_cookies,
 )
-from tests.system.real.crawl import Pass, visit_together
+from tests.system.real.crawl import Pass, revisit, visit_together
 from tests.system.real.servers import Server
 
 from .catalogue import APPLICATIONS
@@ -82,6 +82,17 @@ def visit(crowd: Crowd) -> Visits:
     return Visits(crowd=crowd, off=off, again=again, cold=cold, warm=warm)
 
 
+def ask_at_once(crowd: Crowd, target: str, order: int) -> dict[str, Pass]:
+    """Let everybody ask for one page, so that those who may share one answer wait for it."""
+
+    async def ask() -> list[Pass]:
+        everybody = visitors(crowd.people, crowd.admit)[::order]
+        return await asyncio.gather(*(revisit(crowd.on, each, [target]) for each in everybody))
+
+    names = [person.name for person in crowd.people][::order]
+    return dict(zip(names, asyncio.run(ask()), strict=True))
+
+
 def leaks(people: Sequence[Person], seen: Mapping[str, Pass]) -> list[str]:
     """Name every answer to one person in which something of another stands."""
     return [
@@ -143,6 +154,20 @@ class SiteChecks:
                 for target, _, secret in held(person.cookies, passes[person.name]):
                     if secret is not None:
                         assert owners.setdefault(secret, person.name) == person.name, target
+
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_a_page_that_all_ask_for_at_once_is_for_each_of_them(
+        self, visits: Visits, order: int
+    ) -> None:
+        crowd = visits.crowd
+        target = crowd.people[0].start[0]
+        for number in range(3):
+            new = f"{target}{'&' if '?' in target else '?'}nobody-asked={order * (number + 1)}"
+            seen = ask_at_once(crowd, new, order)
+            found = leaks(crowd.people, seen)
+            for person in crowd.people:
+                found += token_faults(person.cookies, seen[person.name])
+            assert not found, report_of(found)
 
     def test_enough_of_what_strangers_see_is_answered_by_the_cache(self, visits: Visits) -> None:
         found = visits.strangers

@@ -51,15 +51,17 @@ def share(passes: Mapping[str, Pass]) -> Share:
 
 
 def why(answer: Answer) -> str:
-    """Say what an answer that is no hit shows of the reason."""
+    """Say what an answer that is no hit shows of the reason, the plainest first."""
+    control = answer.first(b"cache-control")
     said = FORWARDED.search(answer.first(b"cache-status"))
-    words = [(said[2] or said[1]).decode() if said else "not seen by the cache"]
-    words += [
-        f"sets {line.partition(b'=')[0].decode('latin-1')}" for line in answer.values(b"set-cookie")
-    ]
-    if control := answer.first(b"cache-control"):
-        words.append(control.decode("latin-1"))
-    return ", ".join(words)
+    word = (said[2] or said[1]).decode() if said else "not seen by the cache"
+    named = next((each for each in (b"no-store", b"private", b"no-cache") if each in control), b"")
+    if named:
+        return f"says `{named.decode()}`"
+    if word not in ("uri-miss", "vary-miss", "hit-for-miss"):
+        return f"`{word}`"
+    cookies = [line.partition(b"=")[0].decode("latin-1") for line in answer.values(b"set-cookie")]
+    return f"`{word}`, sets {', '.join(cookies)}" if cookies else f"`{word}`"
 
 
 def refusals(log: Path) -> list[str]:
