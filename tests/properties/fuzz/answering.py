@@ -272,6 +272,9 @@ def _plain_members(given: Fields, name: bytes) -> set[bytes]:
 
 
 def _is_sound(judged: Lifetime, head: Head, control: CacheControl) -> None:
+    limited = judged.limited(5.0)
+    assert 0 <= limited.fresh <= min(judged.fresh, 5.0)
+    assert limited.kept == min(judged.kept, 5.0)
     windows = (judged.stale_while_revalidate, judged.stale_if_error)
     assert isfinite(judged.kept)
     assert 0 <= judged.fresh <= judged.kept

@@ -321,6 +321,18 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
         "fetch is None",
     ): "it saves a look at every header",
     (
+        _CLIENT,
+        "without_dropped",
+        "bool(own) and (not fetch.shadow) and cacheable.has_removed_cookies",
+        "not fetch.shadow and cacheable.has_removed_cookies",
+    ): "without a cookie none was removed",
+    (
+        _CLIENT,
+        "without_dropped",
+        "bool(own) and (not fetch.shadow) and cacheable.has_removed_cookies",
+        "bool(own) and (not fetch.shadow)",
+    ): "of the client's cookies, `is_overwritten` only looks at those that are removed",
+    (
         _CUTTING,
         "cut_head",
         "not names or b'set-cookie' not in headers",

@@ -124,6 +124,13 @@ def test_cookies_are_taken_out_for_all_and_kept_for_the_client(
     assert (rest.status, list(rest.headers.pairs), list(cookies)) == (203, kept, own)
 
 
+def test_in_shadow_the_client_gets_all_that_the_application_sets() -> None:
+    """The application has seen what the client has."""
+    kit = Kit({**DROPS, "risk": "low"}, flags={"low": "shadow"})
+    forward = forwarded(kit, b"seen=1", None)
+    assert without_dropped(forward, head(SEEN, LANG))[1] == (SEEN, LANG)
+
+
 def test_an_answer_gets_them_at_its_end() -> None:
     answer = Answer(status=200, headers=[TYPE], body=b"x")
     assert with_cookies(answer, ()) is answer
