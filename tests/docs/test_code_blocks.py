@@ -121,11 +121,20 @@ def test_the_python_of_a_page_runs(page: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(
-    "block", [block for block in of("toml") if block.page.name not in TESTED_ELSEWHERE], ids=str
-)
+CONFIGURATIONS = [
+    *(block for block in of("toml") if block.page.name not in TESTED_ELSEWHERE),
+    *(block for block in ALL if block.mark == "same as" and block.language == "toml"),
+]
+
+
+@pytest.mark.parametrize("block", CONFIGURATIONS, ids=str)
 def test_a_configuration_that_is_shown_loads(block: Block) -> None:
     assert isinstance(config_from(tomllib.loads(block.code), environ={}), Config)
+
+
+@pytest.mark.parametrize("block", [block for block in ALL if block.mark == "same as"], ids=str)
+def test_a_block_is_the_file_that_it_names(block: Block) -> None:
+    assert (ROOT / block.words).read_text(encoding="utf-8").strip() == block.code.strip()
 
 
 @pytest.mark.parametrize("block", [block for block in ALL if block.mark == "flags of"], ids=str)

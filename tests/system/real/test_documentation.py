@@ -1,25 +1,8 @@
-"""The document says what the suite does: its code is the code, its figures are the figures."""
+"""The tables that this suite writes."""
 
 from __future__ import annotations
 
-import re
-
-import pytest
-
 from . import report
-
-SAME_AS = re.compile(r"<!-- same as: (\S+) -->\n```\w+\n(.*?)\n```", re.S)
-
-
-TABLES = (report.APPLICATIONS, report.SITES)
-
-
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.document)
-def test_a_documented_recipe_is_the_one_that_the_site_uses(table: report.Table) -> None:
-    blocks = SAME_AS.findall((report.ROOT / "docs" / table.document).read_text())
-    assert blocks
-    for path, code in blocks:
-        assert (report.ROOT / path).read_text().strip() == code
 
 
 def test_rows_of_the_table_are_rewritten_between_its_markers() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-__all__ = ["chrome"]
+__all__ = ["chrome", "show_from_cache"]
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
@@ -44,8 +45,30 @@ def chrome() -> Iterator[Chrome]:
     options.binary_location = BROWSER
     for option in OPTIONS:
         options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
     try:
         yield driver
     finally:
         driver.quit()
+
+
+def cache_status(driver: Chrome) -> str:
+    """Tell what the cache did for the page that was shown last, by its own header."""
+    for entry in reversed(driver.get_log("performance")):
+        message = json.loads(entry["message"])["message"]
+        shown = message["params"]
+        if message["method"] == "Network.responseReceived" and shown["type"] == "Document":
+            headers = {name.lower(): value for name, value in shown["response"]["headers"].items()}
+            return str(headers.get("cache-status", ""))
+    return ""
+
+
+def show_from_cache(driver: Chrome, url: str, target: str) -> None:
+    """Show a page until it comes from the cache, a few times at most."""
+    for _ in range(6):
+        driver.get(url + target)
+        status = cache_status(driver)
+        if "; hit" in status:
+            return
+    raise AssertionError(status)

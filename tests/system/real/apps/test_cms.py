@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.support.waiting import until
 from tests.system.real.compare import COMMON_FIELDS, VolatileField, VolatileText
 
 from .checks import Crowd, SiteChecks, Visits, visit
+from .chrome import chrome, show_from_cache
 from .django_sites import DjangoSite
 from .people import Browser, Person, browse, has, log_in, stranger
 from .staleness import fill, same_for
@@ -88,6 +90,18 @@ def test_the_forms_work_from_a_page_that_came_from_the_cache(crowd: Crowd, who: 
         answer = browser.submit("/en/contact/", page, has("text"), {"text": "Hello"})
         assert answer.status_code == 302, answer.text
     same_for(crowd, crowd.people, ["/en/subscribe/"])
+
+
+def test_a_real_browser_sends_a_form_that_came_from_the_cache(crowd: Crowd) -> None:
+    target = "/en/subscribe/"
+    with browse(crowd.on, crowd.people[0]) as browser:
+        browser.hit(target)
+    with chrome() as driver:
+        show_from_cache(driver, crowd.on.url, target)
+        before = int(driver.find_element("tag name", "p").text.split()[0])
+        driver.find_element("name", "email").send_keys("browser@elsewhere.test")
+        driver.find_element("tag name", "button").click()
+        until(lambda: f"<p>{before + 1} people" in driver.page_source)
 
 
 VERSIONS = "/en/admin/djangocms_versioning/pagecontentversion"

@@ -13,7 +13,7 @@ from tests.system.real.compare import COMMON_FIELDS, VolatileField, VolatileText
 from tests.system.real.pages import Form
 
 from .checks import Crowd, SiteChecks, Visits, visit
-from .chrome import chrome
+from .chrome import chrome, show_from_cache
 from .django_sites import DjangoSite
 from .people import Browser, Person, browse, has, log_in, stranger
 from .staleness import fill, same_for
@@ -262,19 +262,9 @@ def test_a_real_browser_fills_its_basket_from_a_page_that_came_from_the_cache(
     with browse(crowd.on, strangers(crowd)[0]) as browser:
         target = product_address(browser, "Thing 09")
     with chrome() as driver:
-        for _ in range(3):
-            driver.get(crowd.on.url + target)
-        status = driver.execute_async_script(CACHE_STATUS, target)
-        assert "; hit" in status, status
+        show_from_cache(driver, crowd.on.url, target)
         driver.find_element("css selector", "form[action*='/basket/add/'] button").click()
         until(lambda: "oscar_open_basket" in {c["name"] for c in driver.get_cookies()})
         driver.get(f"{crowd.on.url}/en-gb/basket/")
         assert "Thing 09" in driver.page_source
         assert "19.11" in driver.page_source
-
-
-CACHE_STATUS = """
-const [target, done] = arguments;
-fetch(target).then(answer => done(answer.headers.get("Cache-Status")));
-"""
-"""Asks for a page as its scripts may, with the browser's own cookies."""

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.support.waiting import until
 from tests.system.real.compare import COMMON_FIELDS, VolatileField, VolatileText
 
 from .checks import Crowd, SiteChecks, Visits, visit
+from .chrome import chrome, show_from_cache
 from .django_sites import DjangoSite
 from .people import Person, browse, has, log_in, stranger
 from .staleness import fill, same_for, wake
@@ -99,6 +101,19 @@ def test_a_stranger_suggests_a_book_by_the_form_of_a_cached_page(crowd: Crowd) -
     same_for(crowd, [german], ["/suggestions/"])
     with browse(crowd.on, german) as browser:
         assert "A missing book" in browser.get("/suggestions/").text
+
+
+def test_a_real_browser_sends_a_form_that_came_from_the_cache(crowd: Crowd) -> None:
+    target = "/suggestions/"
+    with browse(crowd.on, crowd.people[0]) as browser:
+        browser.hit(target)
+    with chrome() as driver:
+        show_from_cache(driver, crowd.on.url, target)
+        field = driver.find_element("css selector", "#post-object-form input[name=title]")
+        field.send_keys("What a browser misses")
+        driver.find_element("css selector", "#post-object-form button").click()
+        until(lambda: "HTTP 201" in driver.page_source)
+        assert "What a browser misses" in driver.page_source
 
 
 def test_what_a_reader_adds_changes_and_deletes_is_so_for_all_at_once(crowd: Crowd) -> None:

@@ -1,3 +1,4 @@
+from django.contrib.staticfiles.views import serve
 from django.urls import include, path
 from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
@@ -11,6 +12,8 @@ router.register("loans", LoanViewSet, basename="loan")
 router.register("suggestions", SuggestionViewSet)
 
 urlpatterns = [
+    # A web server would serve these in front of the site.
+    path("static/<path:path>", serve, {"insecure": True}),
     path("auth/", include("rest_framework.urls")),
     path("language/", set_language, name="set_language"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
