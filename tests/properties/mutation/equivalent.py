@@ -294,6 +294,10 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
         "int(length[:20]) if length.isdigit() else 0",
         "int(length[:20]) if length.isdigit() else -1",
     ): _SMALLEST_MAX_SIZE,
+    (_CUTTING, "_unpacked", "max_size + 1", "max_size + 0"): (
+        "of what is larger the end is not reached then, and it is refused for that"
+    ),
+    (_CUTTING, "_unpacked", "max_size + 1", "max_size + 2"): "what is larger is refused below",
     (_NONCES, "without_nonces", "piece.arguments[0]", "piece.arguments[-1]"): (
         "the piece of a nonce has one argument"
     ),

@@ -112,6 +112,13 @@ def test_gzip_of_any_size_is_unpacked() -> None:
         assert (parts.body, list(parts.head.headers.pairs)) == (far + far, [])
 
 
+@pytest.mark.parametrize(("limit", "fits"), [(999, False), (1000, True), (1001, True)])
+def test_gzip_is_unpacked_up_to_the_limit(limit: int, fits: bool) -> None:
+    body = gzip.compress(b"token" + b"x" * 995)
+    parts = cut(head((b"content-encoding", b"gzip")), body, [piece(b"token")], limit)
+    assert (parts is not None) is fits
+
+
 @pytest.mark.parametrize(
     "name", ["content-digest", "content-length", "content-md5", "digest", "repr-digest"]
 )
