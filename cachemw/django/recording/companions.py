@@ -30,6 +30,7 @@ same timeout and version.
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import threading
@@ -159,6 +160,10 @@ def _read(found: object) -> Companion | None:
         return None
 
 
+_LARGEST = 4 << 20
+"""Bytes of a value that is spelt out: as much as is pickled in some 10 ms."""
+
+
 def digest(value: object, *, stored: bool) -> str:
     """Return a digest of a value as it comes back from a cache.
 
@@ -174,11 +179,37 @@ def _digest(data: bytes) -> str:
 
 def _bytes(value: object, *, stored: bool) -> bytes:
     data = _plain(value)
-    if data is None:
-        data = pickle.dumps(value, _PICKLE)
-        if not stored:
-            data = pickle.dumps(pickle.loads(data), _PICKLE)  # noqa: S301 - of the line above
-    return data
+    if data is not None:
+        return data
+    if not stored:
+        value = pickle.loads(pickle.dumps(value, _PICKLE))  # noqa: S301 - of the same line
+    try:
+        return _spelt_out(value)
+    except (ValueError, OverflowError):  # it holds itself, or one large part many times
+        return pickle.dumps(value, _PICKLE)
+
+
+def _spelt_out(value: object) -> bytes:
+    """Pickle a value, each part as often as it is there. Raises ValueError and OverflowError.
+
+    Otherwise the bytes would say which equal parts are one object. After reading that depends on which
+    strings Python holds as interned just then: names of attributes become such strings.
+    """
+    file = _Limited()
+    pickler = pickle.Pickler(file, _PICKLE)
+    pickler.fast = True
+    pickler.dump(value)
+    return file.getvalue()
+
+
+class _Limited(io.BytesIO):
+    """A file in memory that refuses to grow too large."""
+
+    def write(self, data: Any, /) -> int:
+        """Write; raise OverflowError at the limit."""
+        if self.tell() > _LARGEST:
+            raise OverflowError("too large to be spelt out")
+        return super().write(data)
 
 
 def _plain(value: object) -> bytes | None:

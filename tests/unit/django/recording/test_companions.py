@@ -198,6 +198,34 @@ def test_an_object_has_the_same_digest_when_it_comes_back(project: None, make: A
     assert digest(through_a_cache(value, 5), stored=True) == digest(value, stored=False)
 
 
+def test_a_digest_does_not_depend_on_which_equal_parts_are_one_object() -> None:
+    # Python makes one object of equal names of attributes, and of others when it likes.
+    name = "".join(["a name"])
+    assert digest({"x": name, "y": name}, stored=True) == digest(
+        {"x": name, "y": "".join(["a na", "me"])}, stored=True
+    )
+
+
+def doubled() -> list[Any]:
+    value: list[Any] = ["x" * 100]
+    for _ in range(20):
+        value = [value, value]
+    return value
+
+
+def circle() -> list[Any]:
+    value: list[Any] = []
+    value.append(value)
+    return value
+
+
+@pytest.mark.parametrize("make", [doubled, circle])
+def test_what_cannot_be_spelt_out_has_a_digest_too(make: Any) -> None:
+    value = make()
+    again = pickle.loads(pickle.dumps(value))
+    assert digest(value, stored=False) == digest(again, stored=True)
+
+
 def test_different_values_have_different_digests() -> None:
     values = [None, 0, 1, "", "0", "1", "None", b"", b"0", b"1", 0.5, "0.5", [], (), {}, [1], (1,)]
     assert len({digest(value, stored=True) for value in values}) == len(values)
