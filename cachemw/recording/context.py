@@ -26,7 +26,7 @@ A recorder that knows what that value was made from adds it (`Recording.add_valu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Any, NamedTuple
 
@@ -126,7 +126,7 @@ class Recording:
         self.has_stale_part = False
         """Whether the response was made from a stored one that was stale."""
         self.client = client
-        self.cookies_read: Callable[[], CookieReads | None] = lambda: None
+        self.cookies_read: Callable[[], CookieReads | None] = _nobody_watches
         """Returns the cookies that the application has read by now; a front door that watches sets it."""
         self.in_shadow = False
         """Whether the response is only compared, and goes out as it is."""
@@ -256,7 +256,7 @@ class Recording:
     @property
     def has_unknown_value(self) -> bool:
         """Whether it is made from a value of which nobody knows what that was made from."""
-        return any(value.position is None for value in tuple(self._values))
+        return bool(self._values) and any(each.position is None for each in tuple(self._values))
 
     def oldest(self, began: Position) -> Position:
         """Return the position that the rows are from; `began` is that of the recording.
@@ -264,6 +264,8 @@ class Recording:
         If they are from two lives of the log, nobody can tell what was purged in between (I5). Then it is a
         position of no life, and whatever carries it is dead.
         """
+        if not self._values and not self._snapshots:
+            return began
         values = (each.position for each in tuple(self._values) if each.position)
         for each in (*self._snapshots, *values):
             if each.epoch != began.epoch:
@@ -300,6 +302,10 @@ class Recording:
         return tuple(sorted(tags))
 
 
+def _nobody_watches() -> CookieReads | None:
+    return None
+
+
 def _number(position: Position) -> int:
     return position.id
 
@@ -314,9 +320,10 @@ passing: ContextVar[Client | None] = ContextVar("cachemw_passing", default=None)
 
 def _reset(variable: ContextVar[Any], token: Token[Any] | None) -> None:
     if token is not None:
-        # An asynchronous generator may be closed in another context.
-        with suppress(ValueError):
+        try:  # `suppress` takes longer, and this is on the way of every miss
             variable.reset(token)
+        except ValueError:  # an asynchronous generator may be closed in another context
+            return
 
 
 def open_recording() -> Recording | None:
