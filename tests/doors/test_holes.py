@@ -272,6 +272,59 @@ def test_in_shadow_what_cannot_be_followed_is_said(open_door: OpenDoor) -> None:
     assert door.cache.stats().refused == {"p": {"lost-piece": 2}}
 
 
+def test_where_the_application_sees_the_clients_cookies_nothing_is_cut(
+    open_door: OpenDoor,
+) -> None:
+    # Guard: what is overlooked there would be of use to somebody.
+    public = page(headers=[("Cache-Control", "public, max-age=60")])
+    door = opened(open_door, public, personal_cookies=[])
+    for headers, name in ((ANN, "basket=ann"), (BOB, "basket=bob")):
+        assert door.get("/p", headers).body == of(name)
+    assert door.cache.stats().refused == {"p": {"lost-piece": 2}}
+    assert len(door.cache.memory) == 0
+
+
+def test_the_application_is_not_asked_whether_a_cut_page_is_current(
+    open_door: OpenDoor, clock: FakeClock
+) -> None:
+    door = opened(open_door, page(headers=[("ETag", '"1"')]))
+    door.get("/p", ANN)
+    clock.advance(61)
+    assert door.get("/p", BOB).body == of("basket=bob")
+    assert door.seen.field("if-none-match") is None
+
+
+def test_a_head_renews_no_cut_page(open_door: OpenDoor, clock: FakeClock) -> None:
+    def handler(asked: Asked) -> Said:
+        own = piece() if asked.method == "GET" else b""
+        return Said(body=b"<p>" + own + b"</p>", headers=[("ETag", '"1"')])
+
+    door = opened(open_door, handler)
+    door.get("/p", ANN)
+    clock.advance(61)
+    door.get("/p", BOB, method="HEAD")
+    assert door.get("/p", BOB).body == of("basket=bob")
+
+
+def test_a_page_that_is_made_from_a_stored_filled_one_is_not_kept(open_door: OpenDoor) -> None:
+    asking: list[Door] = []
+
+    def outer(asked: Asked) -> Said:
+        return Said(body=b"around " + asking[0].from_inside("/inner").body)
+
+    door = open_door(
+        {"/inner": page(), "/outer": outer},
+        settings={"holes": {"basket": "tests.doors.holes:basket"}},
+        personal_cookies=["sessionid"],
+    )
+    asking.append(door)
+    if door.kind in (*ASGI_APPS, "django-async"):
+        pytest.skip("it is asked in another thread, so nothing is known of it")
+    door.get("/inner")
+    assert door.get("/outer").body == b"around " + of("empty")
+    assert door.cache.stats().refused == {"outer": {"lost-piece": 1}}
+
+
 def test_a_page_that_is_made_from_a_filled_one_is_not_kept(open_door: OpenDoor) -> None:
     asking: list[Door] = []
 

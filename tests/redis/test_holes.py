@@ -55,4 +55,6 @@ def test_a_process_that_cannot_fill_them_asks_its_application(
     new, old = Door(caches.make(routes=[ROUTE], **HOLES)), Door(caches.make(routes=[ROUTE]))
     new.get("ann")
     until(lambda: redis_server.command("KEYS", "*:e3"))
-    assert old.get("bob").body == b"no baskets here"
+    answer = old.get("bob")
+    assert answer.body == b"no baskets here"
+    assert "fwd=" in answer.cache_status, "it is a miss, and no failure of the cache"
