@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Iterable, Sequence
 
@@ -58,13 +59,18 @@ def fill(crowd: Crowd, person: Person, targets: Iterable[str], workers: int = WO
 
 
 def wake(server: Server, target: str, workers: int = WORKERS) -> None:
-    """Ask every worker for a page, one request at a time: some pages need that the first time."""
+    """Let every worker make a page, one request at a time: some pages need that the first time."""
     seen: set[str] = set()
     deadline = time.monotonic() + SECONDS
-    while len(seen) < workers:
+    for number in itertools.count():
+        if len(seen) == workers:
+            return
         assert time.monotonic() < deadline, seen
+        # A query that nobody asked before: what another worker made would else be served as a hit.
         with server.client() as client:
-            seen.add(client.get(target).headers.get("x-worker", ""))
+            answer = client.get(target, params={"wake": str(number)})
+            assert "hit" not in answer.headers.get("cache-status", ""), answer.headers
+            seen.add(answer.headers.get("x-worker", ""))
 
 
 def ask_all_workers(server: Server, visitor: Visitor, target: str, workers: int) -> list[Answer]:
