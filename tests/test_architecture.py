@@ -99,8 +99,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         "stores.memory",
     },
     "invalidation": {"config.syntax", "engine.model"},
-    "invalidation.log": {"config", "connections", "engine.model", "errors", "invalidation"},
-    "rollout.flags": {"config", "config.syntax", "engine.model", "errors"},
+    "invalidation.log": {
+        "config",
+        "connections",
+        "engine.model",
+        "errors",
+        "invalidation",
+        "process",
+    },
+    "rollout.flags": {"config", "config.syntax", "engine.model", "errors", "process"},
     "rollout.guardrails": {"engine.model"},
     "rollout": {
         "config",

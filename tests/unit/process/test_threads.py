@@ -47,7 +47,12 @@ def test_a_call_that_ends_its_thread_ends_no_other_call() -> None:
     assert ran.wait(LIMIT)
 
 
-def test_closing_drops_what_is_queued_and_waits_for_what_runs_but_not_for_ever() -> None:
+def close(background: WorkerPool, wait: float) -> None:
+    background.stop()
+    background.finish(time.monotonic() + wait)
+
+
+def test_closing_waits_for_what_is_awaited_but_not_for_ever() -> None:
     background, gate, ran = WorkerPool(1), threading.Event(), threading.Event()
     begun = threading.Event()
 
@@ -59,11 +64,29 @@ def test_closing_drops_what_is_queued_and_waits_for_what_runs_but_not_for_ever()
     assert begun.wait(LIMIT)
     background.submit(ran.set)
     began = time.monotonic()
-    background.close(0.05)
+    close(background, 0.05)
     assert time.monotonic() - began < 1.0
     gate.set()
-    background.close(LIMIT)
-    assert not ran.is_set()
+    close(background, LIMIT)
+    assert ran.is_set()
     again = threading.Event()
     assert background.submit(again.set)
     assert again.wait(LIMIT)
+
+
+def test_closing_drops_refreshes_in_the_queue_and_leaves_those_that_run() -> None:
+    background, gate, ran = WorkerPool(1), threading.Event(), threading.Event()
+    begun, let_go = threading.Event(), list[str]()
+
+    def hangs() -> None:
+        begun.set()
+        gate.wait(LIMIT)
+
+    background.submit(hangs, lambda: let_go.append("running"))
+    assert begun.wait(LIMIT)
+    background.submit(ran.set, lambda: let_go.append("queued"))
+    close(background, LIMIT)  # the test would take as long
+    assert not gate.is_set()
+    gate.set()
+    until(lambda: let_go == ["queued"])
+    assert not ran.is_set()
