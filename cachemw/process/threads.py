@@ -205,7 +205,6 @@ class WorkerPool:
             with suppress(BaseException):
                 job.call()
             self._done(job)
-            del job  # it refers to its cache, which nobody else may use any more
 
     def _next(self) -> _Job | None:
         with self._changed:
