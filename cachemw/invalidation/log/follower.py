@@ -40,6 +40,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cachemw.config.model import LogSettings as LogConfig
+from cachemw.connections.interruption import interrupt
 from cachemw.connections.node import Node
 from cachemw.connections.nodes import Nodes
 from cachemw.engine.model.outcomes import EventName
@@ -396,7 +397,7 @@ class RedisLog:
         self._daemon.stop()
         waiting = self._waiting
         if waiting is not None:
-            waiting.connection_pool.disconnect()
+            interrupt(waiting)
 
     def finish(self, until: float) -> None:
         """Wait for the thread until this time; without one, append the queued purges here."""
@@ -408,8 +409,7 @@ class RedisLog:
 
     def _leave(self) -> None:
         """Take back the heartbeat, and append the queued purges: this process may be about to end."""
-        self.live = False
-        self.trusted_until = 0.0  # from here on no purge waits for this process
+        self.live, self.trusted_until = False, 0.0  # from here on no purge waits for this process
         try:
             node = self._nodes.find(self.stream.key)
             with closing(node.dedicated_client(self._nodes.config.deadline)) as client:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from cachemw.process.threads import WorkerPool
+from cachemw.process.threads import Daemon, StopSignal, WorkerPool
 from tests.support.waiting import until
 
 LIMIT = 10.0
@@ -90,3 +90,54 @@ def test_closing_drops_refreshes_in_the_queue_and_leaves_those_that_run() -> Non
     gate.set()
     until(lambda: let_go == ["queued"])
     assert not ran.is_set()
+
+
+def test_a_signal_handler_may_close_a_pool_that_it_interrupted() -> None:
+    # Guard: the lock is reentrant.
+    background, closed = WorkerPool(1), threading.Event()
+
+    def interrupted() -> None:
+        with background._changed:
+            close(background, 0.0)
+        closed.set()
+
+    threading.Thread(target=interrupted, daemon=True).start()
+    assert closed.wait(LIMIT)
+
+
+def test_a_stop_signal_wakes_who_waits_for_it() -> None:
+    signal = StopSignal()
+    assert not signal.wait(0.0)
+    woken = [threading.Event(), threading.Event()]
+
+    def waits(event: threading.Event) -> None:
+        if signal.wait(LIMIT):
+            event.set()
+
+    for each in woken:
+        threading.Thread(target=waits, args=(each,), daemon=True).start()
+    signal.set()
+    signal.set()
+    assert all(each.wait(LIMIT) for each in woken)
+    assert signal.is_set()
+    assert signal.wait(0.0)
+
+
+def test_a_daemon_that_is_started_again_waits_for_the_one_before_it() -> None:
+    # Guard: both would write under one name in Redis, and the first would take back the other's heartbeat.
+    gate, begun = threading.Event(), list[int]()
+
+    def work(stopping: StopSignal) -> None:
+        begun.append(len(begun))
+        gate.wait(LIMIT)
+
+    daemon = Daemon(work, "a daemon")
+    daemon.start()
+    until(lambda: begun == [0])
+    assert not daemon.end(time.monotonic())
+    daemon.start()
+    assert daemon.started
+    assert begun == [0]
+    gate.set()
+    until(lambda: begun == [0, 1])
+    assert daemon.end(time.monotonic() + LIMIT)
