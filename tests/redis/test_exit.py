@@ -148,6 +148,7 @@ def test_a_cache_is_closed_twice_in_the_parent_and_in_a_forked_child(
 import ctypes, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
 cache = make(); follow(cache)
+while not cache._core.redis.log._waiting: pass
 child = {fork}()
 if not child:
     began = time.monotonic()
