@@ -206,6 +206,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "frontdoor",
         "http",
         "django.recording",
+        "process",
         "recording",
         "telemetry",
     },

@@ -14,7 +14,7 @@ __all__ = ["interrupt"]
 
 
 def interrupt(client: redis.Redis) -> None:
-    """Let every read of a client fail now, whichever thread waits in it. Takes no lock.
+    """Make every read of a client fail now, whichever thread waits in it. Takes no lock.
 
     The sockets are shut down, and closed by the thread that reads. redis-py's `disconnect` closes them at
     once: then another thread may open a connection with the same file number before the kernel has woken
