@@ -1,8 +1,8 @@
 """Ending what runs in the background: one cache that is closed, and all of them when the process exits.
 
-WSGI has no shutdown event, so `atexit` is the only signal that a WSGI application gets. A child of
-`multiprocessing` runs no `atexit` before Python 3.14, and the children of Celery's `billiard` never do:
-they have finalizers of their own.
+WSGI has no shutdown event, so `atexit` is the only signal that a WSGI application gets. Children of
+`multiprocessing` and of a Celery worker end by `os._exit`, which calls nothing of that. But the former have
+finalizers of their own, and the latter send a signal of Celery's.
 
 Everything is told to end before anything is waited for, and all of it has one deadline. What hangs longer
 is left: the threads are daemons, and keep no process.
@@ -23,8 +23,6 @@ __all__ = ["CLOSE_WAIT", "Closable", "close_all", "close_at_exit", "install"]
 
 CLOSE_WAIT: Final = 2.0
 """Seconds that closing takes at most in all, for one cache and for all caches of a process."""
-_UTILITIES: Final = ("multiprocessing.util", "billiard.util")
-"""Modules with finalizers that their children call when they end."""
 
 
 class Closable(Protocol):
@@ -79,10 +77,11 @@ def install() -> None:
     _installed_in = os.getpid()
     atexit.unregister(_close_registered)  # a fork inherits it; multiprocessing clears it, or not
     atexit.register(_close_registered)
-    for name in _UTILITIES:
-        if (utility := sys.modules.get(name)) is not None:
-            utility.Finalize(None, _close_registered, exitpriority=0)
+    if (utility := sys.modules.get("multiprocessing.util")) is not None:
+        utility.Finalize(None, _close_registered, exitpriority=0)
+    if (celery := sys.modules.get("celery.signals")) is not None:
+        celery.worker_process_shutdown.connect(_close_registered)
 
 
-def _close_registered() -> None:
+def _close_registered(**_: object) -> None:
     close_all((_first, _last))
