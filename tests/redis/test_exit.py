@@ -252,3 +252,31 @@ def test_where_no_thread_can_be_started_a_purge_is_queued_and_closing_sends_it(
         cache.close()
     log = own_redis_server.command("XRANGE", "cachemw:{shared}:log", "-", "+")
     assert "a-last-one" in str(log)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("end", ["os._exit(0)", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_purges_wait_for_a_process_that_could_not_take_its_heartbeat_back(
+    end: str, redis_url: str, age_log: Any
+) -> None:
+    # What docs/operating.md says of it: *appended*, until three polls have passed.
+    age_log("shared")
+    log = {"poll": "1s", "confirm_wait": "10ms"}
+    program = Program(
+        f"""
+cache = make(); follow(cache)
+say("follows"); sys.stdin.readline()
+{end}
+""",
+        redis_url,
+        log=log,
+    )
+    program.says("follows")
+    program.process.communicate("go on\n", timeout=60)
+    cache = Cache.from_dict(options(redis_url, log=log))
+    try:
+        first = cache.purge(tags=["a"])
+        assert (first.status, first.waiting) == ("appended", 1)
+        until(lambda: cache.purge(tags=["a"]).confirmed)
+    finally:
+        cache.close()
