@@ -124,7 +124,10 @@ class Core:
         """Close as `close` does, without blocking the running event loop."""
         until = time.monotonic() + CLOSE_WAIT
         await self.aleave()
-        await asyncio.to_thread(self._close, until - time.monotonic())
+        try:
+            await asyncio.to_thread(self._close, until - time.monotonic())
+        except RuntimeError:  # Python is shutting down: no thread can be started
+            self._close(until - time.monotonic())
 
     async def aleave(self) -> None:
         """Close what belongs to the running event loop; other loops of the process go on.
