@@ -218,7 +218,8 @@ class RedisLog:
             except Exception as error:  # no error may end this thread (I3)
                 if not stopping.is_set():  # otherwise `stop` may have cut the connection
                     self._disconnected(error, node)
-            stopping.wait(_RETRY * (0.5 + random.random()))
+            if not stopping.is_set():
+                stopping.wait(_RETRY * (0.5 + random.random()))
         self._leave()
 
     def _disconnected(self, error: Exception, node: Node | None) -> None:
@@ -395,8 +396,7 @@ class RedisLog:
     def stop(self) -> None:
         """Ask the thread to end, and wake it if it waits for records."""
         self._daemon.stop()
-        waiting = self._waiting
-        if waiting is not None:
+        if (waiting := self._waiting) is not None:
             interrupt(waiting)
 
     def finish(self, until: float) -> None:
