@@ -49,7 +49,7 @@ class Nodes:
 
     def reset_after_fork(self) -> None:
         """Forget all clients without closing them: the sockets are shared with the parent."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # `retire` may interrupt its holder
         self._by_address: dict[Address, Node] = {}
 
     def of(self, key: bytes) -> Node:
@@ -146,6 +146,11 @@ class Nodes:
         """Close the clients of the running event loop."""
         for node in self._known_nodes():
             await node.aclose()
+
+    def retire(self) -> None:
+        """Close all clients, from any thread and also while garbage is collected."""
+        for node in self._known_nodes():
+            node.retire()
 
     def _known_nodes(self) -> list[Node]:
         with self._lock:

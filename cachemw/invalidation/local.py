@@ -54,5 +54,8 @@ class LocalLog:
         self._lock = threading.Lock()
         self.floors.reset_after_fork()
 
-    def close(self) -> None:
-        """Do nothing: there is no connection to close."""
+    def stop(self) -> None:
+        """Do nothing: nothing follows this log."""
+
+    def finish(self, until: float) -> None:
+        """Do nothing: there is nothing to wait for."""

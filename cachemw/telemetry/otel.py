@@ -74,16 +74,21 @@ class _Source:
 class _Exporter:
     """The instruments of one meter provider, for all caches registered with it."""
 
-    sources: list[_Source] = field(default_factory=list)
+    sources: dict[int, _Source] = field(default_factory=dict)
+    """By the identity of their counters. A single operation adds or removes one, so that a cache can leave
+    while garbage is collected, whatever that interrupts."""
     registered: bool = False
 
     def read(self) -> Stats:
         """Return all sources merged: a callback must not yield the same attributes twice."""
-        return reduce(Stats.merge, (source.read() for source in self.sources.copy()), Stats())
+        return reduce(Stats.merge, (source.read() for source in self._present()), Stats())
+
+    def _present(self) -> list[_Source]:
+        return list(self.sources.values())
 
     def labels(self, route: str) -> Labels:
         """Return the attributes of a route."""
-        for source in self.sources.copy():
+        for source in self._present():
             if route in source.labels:
                 return source.labels[route]
         return ((ROUTE, OTHER_ROUTES),)
@@ -147,7 +152,7 @@ class _Exporter:
         """Return the callback of a gauge."""
 
         def observe(_: CallbackOptions) -> Iterator[Observation]:
-            readings = (Stats(gauges=source.gauges.read()) for source in self.sources.copy())
+            readings = (Stats(gauges=source.gauges.read()) for source in self._present())
             gauges = reduce(Stats.merge, readings, Stats()).gauges
             if name in gauges:
                 yield Observation(gauges[name])
@@ -192,9 +197,10 @@ class Instrumentation:
         self._source = source
 
     def close(self) -> None:
-        """Stop exporting this cache. Closing twice is harmless."""
-        if self._exporter and self._source in self._exporter.sources:
-            self._exporter.sources.remove(self._source)
+        """Stop exporting this cache. Takes no lock. Closing twice is harmless."""
+        key = id(self._source.counters)
+        if self._exporter and self._exporter.sources.get(key) is self._source:
+            self._exporter.sources.pop(key, None)
 
 
 # Instruments live as long as their provider and cannot be removed: one set for each provider.
@@ -224,8 +230,8 @@ def instrument(
     try:
         with _lock:
             exporter = _exporter_of(meter_provider)
-            exporter.sources = [s for s in exporter.sources if s.counters is not counters]
-            exporter.sources.append(source)
+            exporter.sources.pop(id(counters), None)  # the last one registered comes last
+            exporter.sources[id(counters)] = source
     except Exception:
         _LOG.warning("event=otel_failed", exc_info=True)
         return Instrumentation(None, source)

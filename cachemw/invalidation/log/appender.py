@@ -30,6 +30,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from typing import Any, Protocol
 
 from cachemw.config.model import LogSettings as LogConfig
@@ -252,7 +253,8 @@ class Appender:
                 self._queue_all = True
             if not self._queue_all:
                 self._queue.append(purge)
-        self._follower.start()  # its thread appends the queue, also in a process that only purges
+        with suppress(RuntimeError):  # no thread can be started now: closing appends the queue
+            self._follower.start()  # its thread does, also in a process that only purges
         return PurgeResult(status="queued", reached=1)
 
     def _delete_epoch(self) -> bool:

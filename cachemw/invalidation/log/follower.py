@@ -34,13 +34,13 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cachemw.config.model import LogSettings as LogConfig
+from cachemw.connections.interruption import interrupt
 from cachemw.connections.node import Node
 from cachemw.connections.nodes import Nodes
 from cachemw.engine.model.outcomes import EventName
@@ -62,6 +62,7 @@ from cachemw.invalidation.log.stream import Stream, first_record
 from cachemw.invalidation.log.trail import Trail
 from cachemw.invalidation.purges import Purge, PurgeResult
 from cachemw.invalidation.recent_purges import PastPurge, RecentPurges
+from cachemw.process.threads import Daemon, StopSignal
 
 if TYPE_CHECKING:
     import redis
@@ -109,6 +110,7 @@ class RedisLog:
         self.appender = Appender(
             self.stream, self._followers, self, nodes, config, monotonic, self._count
         )
+        self._daemon = Daemon(self._run, "cachemw-log")
         self._reset_state()
 
     def _count(self, event: EventName, reason: str) -> None:
@@ -122,9 +124,8 @@ class RedisLog:
     def _reset_state(self) -> None:
         self.me = process_id()
         self.live = False
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
+        self._daemon.reset_after_fork()
+        self._waiting: redis.Redis | None = None  # the client that waits for records
         self.started_at: float | None = None  # monotonic, since when this process asks Redis
         self._lost_at: float | None = None
         self._others_back_at = 0.0
@@ -136,7 +137,7 @@ class RedisLog:
     @property
     def following(self) -> bool:
         """Whether this process follows the log, or tries to."""
-        return self._thread is not None
+        return self._daemon.started
 
     @property
     def lost(self) -> bool:
@@ -200,21 +201,11 @@ class RedisLog:
 
     def start(self) -> None:
         """Start the thread that follows the log, once per process."""
-        # If another thread is just starting it, go on without waiting: if gevent has patched `threading`
-        # since, a greenlet that waits here would block all others, the holder of the lock too.
-        if self._thread is None and self._lock.acquire(blocking=False):
-            try:
-                if self._thread is None:
-                    thread = threading.Thread(
-                        target=self._run, args=(self._stopping,), name="cachemw-log", daemon=True
-                    )
-                    self.started_at = self._monotonic()
-                    thread.start()  # raises if the system has no thread left; the next call tries again
-                    self._thread = thread
-            finally:
-                self._lock.release()
+        if not self._daemon.started:
+            self.started_at = self._monotonic()
+            self._daemon.start()
 
-    def _run(self, stopping: threading.Event) -> None:
+    def _run(self, stopping: StopSignal) -> None:
         while not stopping.is_set():
             node: Node | None = None
             try:
@@ -223,13 +214,13 @@ class RedisLog:
                 with closing(node.dedicated_client(self._read_timeout)) as client:
                     self._join(client, node)
                     while not stopping.is_set():
-                        self._follow(client, node)
-                    self.trusted_until = 0.0  # from here on no purge waits for this process
-                    client.hdel(self._followers.key, self.me)
+                        self._follow(client, node, stopping)
             except Exception as error:  # no error may end this thread (I3)
-                self._disconnected(error, node)
+                if not stopping.is_set():  # otherwise `stop` may have cut the connection
+                    self._disconnected(error, node)
             if not stopping.is_set():
                 stopping.wait(_RETRY * (0.5 + random.random()))
+        self._leave()
 
     def _disconnected(self, error: Exception, node: Node | None) -> None:
         self._hooks.failed(error)
@@ -291,9 +282,12 @@ class RedisLog:
             if count < _BATCH:
                 return total
 
-    def _follow(self, client: redis.Redis, node: Node) -> None:
+    def _follow(self, client: redis.Redis, node: Node, stopping: StopSignal) -> None:
         """Wait for records, apply them, send a heartbeat, and do the periodic work."""
-        self._read(client, block=int(self._config.poll * 1000))
+        self._waiting = client
+        if not stopping.is_set():
+            self._read(client, block=int(self._config.poll * 1000))
+        self._waiting = None
         if self.appender.queued:
             self.appender.drain(client)
         self._heartbeat(client)
@@ -399,22 +393,28 @@ class RedisLog:
             self.stream.start_new_epoch(client)
             raise StoreUnavailable("the server's clock was set back")
 
-    def close(self) -> None:
-        """Stop following. Wait about one poll for the thread, and one deadline for queued purges."""
-        self._stopping.set()
-        thread, self._thread = self._thread, None
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(self._config.poll + 1.0)
-        self.live = False
-        self._stopping = threading.Event()  # a closed log can be started again
-        if self.appender.queued:
-            self._append_last()
+    def stop(self) -> None:
+        """Ask the thread to end, and wake it if it waits for records."""
+        self._daemon.stop()
+        if (waiting := self._waiting) is not None:
+            interrupt(waiting)
 
-    def _append_last(self) -> None:
-        """Append the queued purges: this process may have ended when Redis is back."""
+    def finish(self, until: float) -> None:
+        """Wait for the thread until this time; without one, append the queued purges here."""
+        alone = not self._daemon.started
+        self._daemon.end(until)
+        self.live = False
+        if alone and self.appender.queued:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Take back the heartbeat, and append the queued purges: this process may be about to end."""
+        self.live, self.trusted_until = False, 0.0  # from here on no purge waits for this process
         try:
             node = self._nodes.find(self.stream.key)
             with closing(node.dedicated_client(self._nodes.config.deadline)) as client:
                 self.appender.drain(client)
+                client.hdel(self._followers.key, self.me)
         except Exception:
-            self._hooks.unsent(self.appender.queued)
+            if self.appender.queued:
+                self._hooks.unsent(self.appender.queued)

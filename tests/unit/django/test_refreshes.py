@@ -275,3 +275,4 @@ def test_under_asgi_a_refresh_has_a_thread_of_its_own_and_closes_its_request(
             refresh(site, clock)
             site.server.until(lambda: requests[-1]._stream.closed)
     assert len(set(threads)) == 3
+    assert all(each.daemon for each in threads[1:])  # one that hangs keeps no process from ending
