@@ -13,6 +13,7 @@ from cachemw.engine.lookup.candidates import (
     usable_on_error,
 )
 from cachemw.engine.model.entry import Entry, VaryMarker
+from cachemw.engine.model.holes import Filling, Hole
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Request
@@ -188,6 +189,17 @@ def test_max_stale_does_not_undo_a_soft_purge() -> None:
     entry = kit.fill(get())
     kit.cache.purge(tags=["product:1"], soft=True)
     assert judged(kit, entry, asking(b"max-stale=1000")) == FALLBACK
+
+
+@pytest.mark.parametrize(("known", "use"), [(["a"], NONE), (["a", "b"], FRESH)])
+def test_an_entry_with_a_hole_that_nobody_here_can_fill_does_not_exist(
+    known: list[str], use: str
+) -> None:
+    """I2: the process that stored it may know more."""
+    kit = Kit()
+    kit.engine.fills = {name: lambda request: Filling(text=lambda: b"") for name in known}
+    entry = kit.entry(kit.asked(get()).key, holes=(Hole(0, "a"), Hole(1, "b")))
+    assert judged(kit, entry) == use
 
 
 # For whom -----------------------------------------------------------------------------------------
