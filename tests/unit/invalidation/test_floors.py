@@ -88,10 +88,6 @@ def test_what_would_be_dead_can_be_told_before_there_is_an_entry(
     assert (floors.judge(entry_at(position, *tags)) is Verdict.DEAD) is overtaken
 
 
-def test_before_the_first_record_nothing_is_overtaken(floors: Floors) -> None:
-    assert not floors.overtakes(floors.current_position(), ["a"])
-
-
 @pytest.mark.parametrize("order", [(False, True), (True, False)])
 def test_of_a_hard_and_a_soft_purge_the_hard_one_counts(
     floors: Floors, order: tuple[bool, bool]
@@ -176,6 +172,7 @@ def test_nothing_is_purged_before_the_first_record(floors: Floors) -> None:
     assert floors.current_position() == Position(NO_EPOCH, 0)
     assert (floors.epoch, floors.position, floors.horizon, len(floors)) == (NO_EPOCH, 0, 0, 0)
     assert floors.judge(made(floors, "a")) is Verdict.VALID
+    assert not floors.overtakes(floors.current_position(), ["a"])
     assert floors.purges_since(0) == []
 
 

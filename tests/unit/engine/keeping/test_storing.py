@@ -153,7 +153,9 @@ def test_a_body_where_none_may_be_is_not_stored(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "marked"), [([], True), ([(b"authorization", b"x")], False)], ids=["plain", "known"]
+    ("fields", "marked"),
+    [([], True), ([(b"authorization", b"x")], False), ([(b"cookie", b"sid=1")], False)],
+    ids=["plain", "authorization", "cookie"],
 )
 def test_nobody_queues_for_what_cannot_be_stored_unless_it_is_about_one_client(
     fields: list[Field], marked: bool
@@ -314,6 +316,8 @@ def test_a_response_whose_client_left_is_counted_and_another_leads() -> None:
     assert kit.events("not_stored") == {"incomplete": 1}
     assert follower.waiter.result is not None
     assert follower.waiter.result.outcome is WaitResult.PROMOTED
+    assert kit.hit(get()) is None
+    assert not kit.engine.is_uncacheable(decided.collector.fetch.digest)
 
 
 # What is stored -----------------------------------------------------------------------------------
@@ -323,11 +327,12 @@ def test_a_response_whose_client_left_is_counted_and_another_leads() -> None:
     ("status", "length"), [(200, True), (204, False), (303, True), (305, True), (404, True)]
 )
 def test_every_answer_that_may_have_a_body_is_given_its_length(status: int, length: bool) -> None:
-    """RFC 9110 8.6: never a 204."""
+    """RFC 9110 8.6: never a 204. Only a 200 is given an entity tag."""
     kit = Kit({**ROUTE, "ttl": "response"})
     stated = (b"cache-control", b"max-age=60")
-    entry = kit.keep(kit.miss(get()), b"", stated, status=status)
-    assert (b"content-length" in names(entry.headers)) is length
+    entry = kit.keep(kit.miss(get()), b"12345" if length else b"", stated, status=status)
+    assert dict(entry.headers).get(b"content-length") == (b"5" if length else None)
+    assert (b"etag" in names(entry.headers)) is (status == 200)
 
 
 def test_two_codings_of_one_body_have_two_entity_tags() -> None:

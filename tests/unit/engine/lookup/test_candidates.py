@@ -208,6 +208,7 @@ COOKIE, TOKEN = (b"cookie", b"sid=1"), (b"authorization", b"x")
 STATED = (b"cache-control", b"max-age=60")
 PUBLIC = (b"cache-control", b"public, max-age=60")
 SHARED = (b"cache-control", b"s-maxage=60")
+MUST = (b"cache-control", b"must-revalidate")
 BY_COOKIE = (b"vary", b"Cookie")
 BY_LANGUAGE = (b"vary", b"Accept-Language")
 
@@ -216,10 +217,12 @@ FOR_WHOM = [
     pytest.param([COOKIE], [STATED, BY_LANGUAGE], False, id="selected by something else"),
     pytest.param([COOKIE], [STATED], False, id="made for somebody's cookies, or for nobody's"),
     pytest.param([COOKIE], [PUBLIC], True, id="9111 5.2.2.9 public"),
+    pytest.param([COOKIE], [SHARED], False, id="s-maxage is for authorization alone"),
     pytest.param([TOKEN], [PUBLIC], True, id="9111 3.5 public"),
     pytest.param([TOKEN], [SHARED], True, id="9111 3.5 s-maxage"),
+    pytest.param([TOKEN], [MUST], True, id="9111 3.5 must-revalidate"),
     pytest.param([TOKEN], [STATED, BY_COOKIE], False, id="9111 3.5 no word of sharing"),
-    pytest.param([COOKIE, TOKEN], [SHARED], False, id="both: s-maxage is for authorization alone"),
+    pytest.param([COOKIE, TOKEN], [SHARED], False, id="both: s-maxage is for one of them"),
     pytest.param([COOKIE, TOKEN], [SHARED, BY_COOKIE], True, id="both: each has its leave"),
     pytest.param([COOKIE, TOKEN], [STATED, BY_COOKIE], False, id="both: one has none"),
     pytest.param([COOKIE, TOKEN], [PUBLIC], True, id="both: public"),
