@@ -263,21 +263,15 @@ def test_a_date_gone_by_is_an_age(kit: Kit) -> None:
 
 
 def test_an_answer_that_took_its_whole_lifetime_is_not_kept(kit: Kit) -> None:
-    decided = kit.head(kit.miss(get()), 200)
-    assert isinstance(decided, Relayed)
-    assert decided.collector is not None
-    kit.clock.advance(60)
-    assert on_complete(kit.engine, decided.collector, b"slow", kit.now) is None
+    slow = kit.miss(get())
+    assert kit.complete(slow, b"slow", meanwhile=lambda: kit.clock.advance(60)) is None
     assert kit.events("not_stored") == {"stale": 1}
     assert kit.open_flights == 0
 
 
 @pytest.mark.parametrize("length", [b"3", b"5", b"04"])
 def test_a_body_that_is_not_as_long_as_it_said_is_not_kept(kit: Kit, length: bytes) -> None:
-    decided = kit.head(kit.miss(get()), 200, (b"content-length", length))
-    assert isinstance(decided, Relayed)
-    assert decided.collector is not None
-    assert on_complete(kit.engine, decided.collector, b"body", kit.now) is None
+    assert kit.complete(kit.miss(get()), b"body", (b"content-length", length)) is None
     assert kit.events("not_stored") == {"length": 1}
     assert kit.hit(get()) is None
     assert kit.open_flights == 0
@@ -300,10 +294,7 @@ LANGUAGE = (b"vary", b"Accept-Language, Host")
 
 def test_an_answer_that_varies_is_kept_under_a_marker(kit: Kit) -> None:
     request = get("/products/1", (b"accept-language", b"de"))
-    decided = kit.head(kit.miss(request), 200, LANGUAGE)
-    assert isinstance(decided, Relayed)
-    assert decided.collector is not None
-    stored = on_complete(kit.engine, decided.collector, b"deutsch", kit.now)
+    stored = kit.complete(kit.miss(request), b"deutsch", LANGUAGE)
     assert stored is not None
     (primary, marker), (variant, entry) = stored.entries
     assert primary == kit.asked(request).plan.key
@@ -320,10 +311,7 @@ def test_a_secret_that_selects_is_not_kept_in_clear(kit: Kit, name: bytes) -> No
     """I1: neither in the entry nor in its key."""
     request = get("/products/1", (name, b"hunter2"))
     fields = [(b"vary", name), (b"cache-control", b"public")]
-    decided = kit.head(kit.miss(request), 200, *fields)
-    assert isinstance(decided, Relayed)
-    assert decided.collector is not None
-    stored = on_complete(kit.engine, decided.collector, b"mine", kit.now)
+    stored = kit.complete(kit.miss(request), b"mine", *fields)
     assert stored is not None
     assert len(stored.entries) == 2
     for key, item in stored.entries:
@@ -344,10 +332,7 @@ def test_fields_that_the_key_holds_make_no_variants() -> None:
 
 def test_saving_writes_every_entry_in_order(kit: Kit) -> None:
     request = get("/products/1", (b"accept-language", b"de"))
-    decided = kit.head(kit.miss(request), 200, LANGUAGE)
-    assert isinstance(decided, Relayed)
-    assert decided.collector is not None
-    stored = on_complete(kit.engine, decided.collector, b"deutsch", kit.now)
+    stored = kit.complete(kit.miss(request), b"deutsch", LANGUAGE)
     assert stored is not None
     flow = save(stored)
     for key, entry in stored.entries:
