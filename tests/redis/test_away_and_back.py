@@ -57,7 +57,8 @@ def test_memory_is_served_without_a_log_as_the_limit_says_and_with_one_always(
     assert site.hits("/things/1")
     own_redis_server.kill()
     until(lambda: not cache.log.live)
-    assert site.hits("/things/1") is served
+    for _ in range(2):  # what was made before, and what is made while it is away
+        assert site.hits("/things/1") is served
 
 
 def test_flags_set_while_redis_is_away_reach_the_others_when_it_is_back(

@@ -148,20 +148,14 @@ def is_endless(headers: Fields) -> bool:
 
 def sets_removed_cookie(fetch: Fetch, head: Head) -> bool:
     """Tell whether a response sets a cookie that was removed from its request."""
-    if b"set-cookie" not in head.headers or not fetch.cacheable.has_removed_cookies:
-        return False
-    return fetch.cacheable.route.cookies.is_overwritten(
-        fetch.cacheable.request.headers.values(b"cookie"), head.headers.values(b"set-cookie")
-    )
+    return bool(replaced_cookies(fetch.cacheable, head))
 
 
 def replaced_cookies(cacheable: CacheableRequest, head: Head) -> list[str]:
     """Return the names of the cookies that a response sets and that were removed from its request."""
-    if b"set-cookie" not in head.headers or not cacheable.has_removed_cookies:
-        return []
-    return cacheable.route.cookies.overwritten(
-        cacheable.request.headers.values(b"cookie"), head.headers.values(b"set-cookie")
-    )
+    sent = cacheable.request.headers.values(b"cookie")
+    set_cookies = head.headers.values(b"set-cookie")
+    return cacheable.route.cookies.overwritten(sent, set_cookies) if set_cookies else []
 
 
 def _is_readable(route: RouteState, head: Head, body: bytes) -> bool:

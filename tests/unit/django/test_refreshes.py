@@ -21,16 +21,7 @@ from .django_site import CACHE, DOORS, Site, open_site
 
 PROJECT = "tests.unit.django.test_refreshes"
 
-
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest) -> tuple[str, list[str]]:
-    return DOORS[request.param]
-
-
-@pytest.fixture(autouse=True)
-def time(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    monkeypatch.setattr("cachemw.cache.SystemClock", lambda: clock)
-    return clock
+pytestmark = pytest.mark.usefixtures("own_clock")
 
 
 @contextmanager
