@@ -254,17 +254,16 @@ class RedisLog:
             if not self._trail.restore(self.stream, client, self.floors, lost):
                 epoch = self.stream.start_new_epoch(client)
             self._hooks.count("log_losses", "")
-        first, trimmed = self.stream.extent(client)
+        first = self.stream.oldest(client)
         if epoch != self.floors.epoch:
             if self.floors.epoch != NO_EPOCH:
                 self.mark_log_lost()
-            self._cursor = first if trimmed else 0
-            self.floors.begin_epoch(epoch, self._cursor)
+            self.floors.begin_epoch(epoch, first)
             self._trail.clear()
             self._recent.clear()
             # XREAD starts after the cursor, and the first retained record must be read too.
-            self._cursor = max(0, self._cursor - 1)
-        elif trimmed and self._cursor < first:
+            self._cursor = max(0, first - 1)
+        elif self._cursor < first:
             self.floors.raise_horizon(first)
         # Report before reading: a purge that is appended after the read waits for this process.
         self._report_position(client, seconds(client.time()))
