@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from cachemw import Cache
-from cachemw.testing import RedisServer, ServerStartError
+from cachemw.testing import RedisServer
 from cachemw.testing import redis_protocol as resp
 from tests.support.traffic import Traffic, options
 from tests.support.waiting import until
@@ -177,19 +176,6 @@ def evicting(server: RedisServer) -> None:
     server.command("CONFIG", "SET", "maxmemory", "1mb")
 
 
-@contextmanager
-def debugged_server(options: tuple[str, ...]) -> Iterator[RedisServer]:
-    """Start a server that takes DEBUG. Redis 6.2 always does, and does not know the option."""
-    try:
-        server = RedisServer(options=("--enable-debug-command", "yes", *options))
-        server.start()
-    except ServerStartError:
-        server.close()
-        server = RedisServer(options=options)
-    with server:
-        yield server
-
-
 ILLNESSES: dict[str, Fault] = {
     "full": Fault(RedisServer.fill, RedisServer.unfill),
     "read-only": Fault(RedisServer.read_only, RedisServer.writable),
@@ -250,8 +236,13 @@ def test_a_pool_of_one_connection_is_a_bottleneck_and_no_fault(
 def test_a_server_that_is_loading_is_left_alone(kind: type[Traffic]) -> None:
     # Guard: LOADING is a failure to the breaker, and no answer.
     bare = baseline(kind)
-    slow_to_load = ("--loading-process-events-interval-bytes", "1024")
-    with debugged_server(slow_to_load) as server:
+    slow_to_load = (
+        "--enable-debug-command",
+        "yes",
+        "--loading-process-events-interval-bytes",
+        "1024",
+    )
+    with RedisServer(options=slow_to_load) as server:
         traffic = kind(options(server.url), CLIENTS)
         with traffic.flowing():
             traffic.await_shared()
