@@ -7,5 +7,6 @@ Reading order:
 - `deadline`: one deadline for a whole reply, for clients in threads.
 - `node`: one server, with its clients and its breaker.
 - `topology`: which server has which key (single server, Sentinel, Cluster).
+- `versions`: which servers are too old.
 - `nodes`: all servers of one deployment.
 """

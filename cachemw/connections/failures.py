@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 
+from cachemw.connections.versions import NEEDED
 from cachemw.errors import StoreError
 
 __all__ = ["describe_failure"]
@@ -49,9 +50,9 @@ def describe_failure(error: BaseException, deadline: float | None = None) -> str
     )
     from redis.exceptions import TimeoutError as RedisTimeout
 
-    if isinstance(error, StoreError) and error.__cause__ is None:
-        return f"cannot be used: {error}"
     failures = list(_chain(error))
+    if not failures:  # nothing but our own words: the innermost say most
+        return f"cannot be used: {_innermost(error)}"
     for failure in failures:
         if isinstance(failure, (AuthenticationError, ResponseError)):
             return _describe_refusal(failure)
@@ -76,7 +77,17 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while seen is not None:
         if not isinstance(seen, StoreError):
             yield seen
-        seen = seen.__cause__ or seen.__context__
+        seen = _cause(seen)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while (cause := _cause(error)) is not None:
+        error = cause
+    return error
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _describe_refusal(error: BaseException) -> str:
@@ -87,7 +98,7 @@ def _describe_refusal(error: BaseException) -> str:
     if any(said in text for said in _NOTHING_TO_CHECK):
         return "has no password: leave it out of the URL"
     if "unknown command" in text:
-        return "does not know a command: cachemw needs Redis 7.0, or Valkey"
+        return f"does not know a command: {NEEDED}"
     return f"refuses the command ({type(error).__name__})"
 
 

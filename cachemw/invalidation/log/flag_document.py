@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cachemw.connections.nodes import Nodes
+from cachemw.connections.versions import refuse_old_server
 from cachemw.engine.model.outcomes import EventName
 from cachemw.invalidation.log.records import appended_at, flag_fields
 from cachemw.invalidation.log.stream import Stream, first_record
@@ -47,7 +48,9 @@ class FlagDocument:
 
         for _ in range(_ATTEMPTS):
             try:
-                with self._nodes.find(self._key).sync().pipeline() as pipeline:
+                client = self._nodes.find(self._key).sync()
+                refuse_old_server(client)  # it would set the document, and not append it to the log
+                with client.pipeline() as pipeline:
                     pipeline.watch(self._key)
                     (current,) = pipeline.mget(self._key)
                     document = change(current)
@@ -64,8 +67,10 @@ class FlagDocument:
         return None
 
     def read(self) -> bytes | None:
-        """Return the live flags in Redis. Raises the errors of redis-py."""
-        found = self._nodes.find(self._key).sync().get(self._key)
+        """Return the live flags in Redis. Raises the errors of redis-py, and StoreUnavailable."""
+        client = self._nodes.find(self._key).sync()
+        refuse_old_server(client)
+        found = client.get(self._key)
         return found if isinstance(found, bytes) else None
 
     def current(self, client: Any) -> bytes | None:

@@ -19,8 +19,7 @@ again. These rules keep a confirmed purge from being missed (I5):
 - A process that joins reads all records that the log still has. Records that were trimmed before are
   below the horizon, so entries from that time are dead.
 - A missing or wrong epoch or stream (FLUSHALL, eviction, another server) starts a new life of the log,
-  and everything is purged. Appending never creates the stream (NOMKSTREAM): a stream that started
-  again by itself would look complete.
+  and everything is purged. Appending never creates the stream (`stream`).
 - After a failover that lost records which this process has applied, it appends them again (`trail`).
 - Entries in Redis carry times on the server's clock. If that clock is set back, entries would live too
   long, so a new life of the log starts.
@@ -43,6 +42,7 @@ from typing import TYPE_CHECKING, Any
 from cachemw.config.model import LogSettings as LogConfig
 from cachemw.connections.node import Node
 from cachemw.connections.nodes import Nodes
+from cachemw.connections.versions import refuse_old_server
 from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.base import process_id
@@ -107,7 +107,7 @@ class RedisLog:
         self._monotonic = monotonic
         self.flags = FlagDocument(namespace, self.stream, nodes, self._count)
         self.appender = Appender(
-            self.stream, self._followers, self, nodes, config, monotonic, self._count
+            self.stream, self._followers, self, nodes, config, monotonic, hooks
         )
         self._reset_state()
 
@@ -247,6 +247,7 @@ class RedisLog:
 
     def _join(self, client: redis.Redis, node: Node) -> None:
         """Find out whether the log is the known one, and catch up with it."""
+        refuse_old_server(client)
         self.flags.answer(client, self._hooks.flags_answered, was_away=self.lost)
         epoch = self.stream.ensure_epoch(client)
         if epoch == self.floors.epoch and (lost := self._trail.missing(self.stream, client)):
