@@ -71,6 +71,14 @@ class Nodes:
         servers = self._topology.servers()
         return [self._add(each) for each in ([URL_ADDRESS] if servers is None else servers)]
 
+    def name_of(self, node: Node) -> str:
+        """Return host and port of a node, for a log line; empty if the URL names only this one."""
+        with self._lock:
+            for (host, port), each in self._by_address.items():
+                if each is node and (host, port) != URL_ADDRESS:
+                    return f"{host}:{port}"
+        return ""
+
     async def afind(self, key: bytes) -> Node:
         """Return the node that has a key, as `find` does, without blocking the event loop."""
         try:

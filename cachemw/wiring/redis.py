@@ -168,9 +168,10 @@ class _StoreReporter:
         self._logs = reporter.logs
         self._opened_at = 0.0
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException, server: str) -> None:
         """Log where Redis is, and what it does in place of an answer."""
-        self._logs.redis_error(self._address, describe_failure(error))
+        failure = describe_failure(error)
+        self._logs.redis_error(self._address, f"{server} {failure}" if server else failure)
 
     def lost(self, error: BaseException) -> None:
         """Log that the log cannot be followed any more, and why."""

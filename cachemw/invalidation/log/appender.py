@@ -236,7 +236,7 @@ class Appender:
         self._hooks.count("store_error", "purge")
         if is_refusal(error):
             error = self._refusal_of_old_server() or error
-            self._hooks.failed(error)
+            self._hooks.failed(error, "")
         if is_refusal(error) and self._delete_epoch():
             self._floors.apply_locally(None, soft=False)
             return PurgeResult(status="appended", reached=1, waiting=1, everything=True)

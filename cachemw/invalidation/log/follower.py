@@ -232,7 +232,7 @@ class RedisLog:
                 stopping.wait(_RETRY * (0.5 + random.random()))
 
     def _disconnected(self, error: Exception, node: Node | None) -> None:
-        self._hooks.failed(error)
+        self._hooks.failed(error, "" if node is None else self._nodes.name_of(node))
         self._nodes.mark_doubtful()
         was_live, self.live = self.live, False
         self.trusted_until = 0.0

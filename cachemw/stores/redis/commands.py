@@ -35,9 +35,9 @@ class Commands:
         self,
         nodes: Nodes,
         count: Callable[[EventName, str], None],
-        failed: Callable[[BaseException], None] = lambda error: None,
+        failed: Callable[[BaseException, str], None] = lambda error, server: None,
     ) -> None:
-        """Call `count` for each failure, and `failed` with the error that opens a breaker."""
+        """Call `count` for each failure, and `failed` with the error that opens a breaker and its server."""
         self._nodes = nodes
         self._count = count
         self._tell = failed
@@ -101,6 +101,6 @@ class Commands:
             node.breaker.failure()
             if was_closed and not node.breaker.closed:
                 self._nodes.mark_doubtful()
-                self._tell(error)
+                self._tell(error, self._nodes.name_of(node))
                 self._count("breaker_opened", "")
         return StoreUnavailable(f"{operation}: {type(error).__name__}")
