@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from cachemw.connections.versions import NEEDED
 from cachemw.errors import StoreError
 
-__all__ = ["describe_failure"]
+__all__ = ["REFUSALS", "describe_failure", "error_code"]
 
-_REFUSALS = {
+REFUSALS = {
     "WRONGPASS": "refuses the user name or the password: compare both with those of the server",
     "NOAUTH": "wants a password: write it into the URL, as in redis://:PASSWORD@host:6379/0",
     "DENIED": "is in protected mode: it takes other machines' connections only with a password",
@@ -38,6 +38,7 @@ _SAYINGS = {
     "db index is out of range": "has no database of this number: change the last part of the URL",
     "select is not allowed in cluster mode": "is a Cluster, which has only database 0: write no other",
     "max number of clients reached": "has no connection left: raise maxclients, or close others",
+    "the user executing the script can't": "does not allow this user all commands and keys of a script",
     "unknown command": f"does not know a command: {NEEDED}",
 }
 """What a server does that answers with this text, without a code that tells enough."""
@@ -120,12 +121,17 @@ def _cause(error: BaseException) -> BaseException | None:
     return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
+def error_code(error: BaseException) -> str:
+    """Return the code at the beginning of what a server has answered, such as NOPERM."""
+    return str(getattr(error, "status_code", None) or str(error).partition(" ")[0])
+
+
 def _describe_refusal(error: BaseException) -> str:
-    code = getattr(error, "status_code", None) or str(error).partition(" ")[0]
-    if code in _REFUSALS:
-        return _REFUSALS[code]
+    code = error_code(error)
+    if code in REFUSALS:
+        return REFUSALS[code]
     text = str(error).lower()
-    if code == "NOPERM":
+    if "NOPERM" in (code, *str(error).split()) or "acl failure in script" in text:
         return _describe_permission(text)
     if any(said in text for said in _NOTHING_TO_CHECK):
         return "has no password: leave it out of the URL"

@@ -144,6 +144,7 @@ class _Sentinels:
             socket_connect_timeout=LOOKUP_TIMEOUT,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
+            driver_info=None,  # a restricted user may not send CLIENT SETINFO
             **self._options,
         )
         try:

@@ -123,8 +123,9 @@ class RedisParts:
         try:
             component = self.config.component
             fleet.publish(client, self.config.namespace, self.log.me, component, stats())
-        except StoreError:
+        except StoreError as error:
             self.hooks.count("store_error", "publish")
+            self.hooks.failed(error, "")
 
     def fleet_stats(self) -> fleet.FleetStats:
         """Return the counts of all processes that share this Redis. Raises StoreUnavailable."""

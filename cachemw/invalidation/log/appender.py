@@ -288,6 +288,7 @@ class Appender:
         except Exception as error:
             if not is_refusal(error):
                 raise
+            self._hooks.failed(error, "")
             client.delete(self._stream.epoch_key)
             self._queue.clear()
             self._queue_all = False

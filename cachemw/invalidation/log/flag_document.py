@@ -10,7 +10,7 @@ from typing import Any
 
 from cachemw.connections.nodes import Nodes
 from cachemw.connections.versions import refuse_old_server
-from cachemw.engine.model.outcomes import EventName
+from cachemw.invalidation.log.hooks import LogHooks
 from cachemw.invalidation.log.records import appended_at, flag_fields
 from cachemw.invalidation.log.stream import Stream, first_record
 
@@ -30,12 +30,12 @@ class FlagDocument:
         namespace: str,
         stream: Stream,
         nodes: Nodes,
-        count: Callable[[EventName, str], None],
+        hooks: LogHooks,
     ) -> None:
         self._key = f"cachemw:{{{namespace}}}:flags".encode()
         self._stream = stream
         self._nodes = nodes
-        self._count = count
+        self._hooks = hooks
 
     def exchange(self, change: Callable[[bytes | None], bytes]) -> bytes | None:
         """Change the live flags and append them to the log, in one transaction.
@@ -61,8 +61,9 @@ class FlagDocument:
                     return document
             except WatchError:
                 continue
-            except Exception:
-                self._count("store_error", "flags")
+            except Exception as error:
+                self._hooks.count("store_error", "flags")
+                self._hooks.failed(error, "")
                 return None
         return None
 

@@ -43,7 +43,6 @@ from cachemw.config.model import LogSettings as LogConfig
 from cachemw.connections.node import Node
 from cachemw.connections.nodes import Nodes
 from cachemw.connections.versions import refuse_old_server
-from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.base import process_id
 from cachemw.invalidation.floors import NO_EPOCH, Floors
@@ -105,14 +104,11 @@ class RedisLog:
         self._config = config
         self._hooks = hooks
         self._monotonic = monotonic
-        self.flags = FlagDocument(namespace, self.stream, nodes, self._count)
+        self.flags = FlagDocument(namespace, self.stream, nodes, hooks)
         self.appender = Appender(
             self.stream, self._followers, self, nodes, config, monotonic, hooks
         )
         self._reset_state()
-
-    def _count(self, event: EventName, reason: str) -> None:
-        self._hooks.count(event, reason)
 
     @property
     def _read_timeout(self) -> float:
@@ -315,7 +311,7 @@ class RedisLog:
         now = self._monotonic()
         if self.server_shift is not None and now >= self._trimmed_at:
             self._trimmed_at = now + _TRIM_EVERY * (0.5 + random.random())
-            with ignore_refusals():
+            with ignore_refusals(lambda error: self._hooks.failed(error, "")):
                 self.stream.trim(client, now + self.server_shift - self._config.max_age)
 
     def _read(self, client: redis.Redis, block: int | None) -> int:
