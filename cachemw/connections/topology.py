@@ -131,7 +131,7 @@ class _Sentinels:
                 self._master = master
                 self.doubtful = False
                 return
-        raise StoreUnavailable(f"no master is known: {failures}")
+        raise StoreUnavailable(f"no master called {self._service!r} is known: {failures}")
 
     def _ask_sentinel(self, sentinel: Address, failures: Failures) -> Address | None:
         import redis
@@ -156,7 +156,9 @@ class _Sentinels:
         finally:
             client.close()
         if found is None:
-            failures.add("Sentinel", sentinel, f"knows no master called {self._service!r}")
+            failures.add(
+                "Sentinel", sentinel, "knows none: is that the name behind `sentinel monitor`?"
+            )
             return None
         return _text(found[0]), int(found[1])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,18 +103,20 @@ def test_other_databases_and_names_of_connections_need_what_is_listed(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_search_finds_each_missing_permission(redis_server: Any, command: str) -> None:
-    set_user(redis_server, (word for word in USER if word != f"+{command}"))
+def test_the_search_finds_each_missing_permission(
+    own_redis_server: RedisServer, command: str
+) -> None:
+    set_user(own_redis_server, (word for word in USER if word != f"+{command}"))
     with closing(
-        Redis.from_url(with_user(redis_server.url), protocol=2, max_connections=1)
+        Redis.from_url(with_user(own_redis_server.url), protocol=2, max_connections=1)
     ) as client:
         assert missing_permissions(client, NAME) == [command]
-    until(lambda: redis_server.command("KEYS", "*probe*") == [])
+    until(lambda: own_redis_server.command("KEYS", "*probe*") == [])
 
 
-def test_the_search_finds_keys_that_the_user_may_not_use(redis_server: Any) -> None:
-    set_user(redis_server, USER)
-    with closing(Redis.from_url(with_user(redis_server.url), protocol=2)) as client:
+def test_the_search_finds_keys_that_the_user_may_not_use(own_redis_server: RedisServer) -> None:
+    set_user(own_redis_server, USER)
+    with closing(Redis.from_url(with_user(own_redis_server.url), protocol=2)) as client:
         assert missing_permissions(client, NAME) == []
         assert missing_permissions(client, b"cachemw:{other}") == [KEYS]
 
@@ -135,6 +137,10 @@ def test_check_connect_says_what_to_add(own_redis_server: RedisServer, tmp_path:
     set_user(own_redis_server, (word for word in USER if word not in ("+xadd", "+eval")))
     (problem,) = check()["problems"]
     assert "the user may not do all; add to its ACL: +eval +xadd:" in problem["message"]
+    own_redis_server.command("CONFIG", "SET", "maxmemory", 1)
+    (problem,) = check()["problems"]
+    assert "is full: give it more memory" in problem["message"]
+    own_redis_server.command("CONFIG", "SET", "maxmemory", 0)
     set_user(own_redis_server, (word for word in USER if not word.startswith("~cachemw:{shop:")))
     (problem,) = check()["problems"]
     assert "add to its ACL: ~cachemw:{shared}:* ~cachemw:{shared:*:" in problem["message"]
@@ -144,7 +150,7 @@ def test_check_connect_says_what_to_add(own_redis_server: RedisServer, tmp_path:
 TOLD = {
     "set": "Commands._failed, for an entry",
     "eval": "Commands._failed, for a lease",
-    "xadd": "Appender._failed",
+    "xadd": "RedisLog._disconnected, where a new life begins",
     "xtrim": "RedisLog._trim",
     "xread": "RedisLog._disconnected",
     "exec": "RedisLog._disconnected, inside a transaction",
@@ -167,6 +173,26 @@ def test_the_log_names_the_command_that_is_refused(
         site.cache.purge(tags=["thing:1"])
         until(lambda: told in caplog.text)
     assert next(line for line in caplog.messages if told in line).startswith("event=redis_error ")
+
+
+CHANGES: dict[str, Callable[[Cache], object]] = {
+    "a purge": lambda cache: cache.purge(tags=["thing:1"]),
+    "a flag": lambda cache: cache.flags.set(low="off"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_that_is_refused_later_is_told(
+    own_redis_server: RedisServer, caplog: pytest.LogCaptureFixture, change: str
+) -> None:
+    # Guards: `hooks.failed` in `Appender._failed` and in `FlagDocument.exchange`.
+    with caplog.at_level(logging.WARNING, "cachemw"), caches_of(own_redis_server) as caches:
+        cache = caches.make()
+        own_redis_server.command("ACL", "SETUSER", "shop", "-xadd", "-del")
+        CHANGES[change](cache)
+        # At once: the log's thread would tell it too, when it has been refused itself.
+        told = "does not allow this user the command XADD: add +xadd to its ACL"
+        assert any(told in line for line in caplog.messages)
 
 
 def test_heartbeats_that_may_not_be_read_are_not_deleted(own_redis_server: RedisServer) -> None:

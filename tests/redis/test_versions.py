@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from redis import Redis
 
 from cachemw import Cache
+from cachemw.cli.group import group
 from cachemw.connections import versions
 from cachemw.errors import StoreUnavailable
 from cachemw.testing import RedisServer
@@ -61,6 +64,21 @@ def test_a_purge_that_an_old_server_refuses_purges_nothing_else(
         result = cache.purge(tags=["thing:7"])
     assert (result.status, result.everything) == ("queued", False)
     assert TOO_OLD in caplog.messages[0]
+
+
+@pytest.mark.usefixtures("any_server_is_old")
+def test_commands_name_an_old_server_too(redis_url: str, tmp_path: Path) -> None:
+    # Guards: `refuse_old_server` in `_check_server`, `FlagDocument.read` and `RolloutDocuments.exchange`,
+    # and in `Appender._failed`, which asks when a record is refused.
+    path = tmp_path / "cachemw.toml"
+    path.write_text(f'namespace = "shared"\nredis = "{redis_url}"\n')
+    for command in (["check", str(path), "--connect"], ["flags", "--config", str(path)]):
+        done = CliRunner().invoke(group, command)
+        assert done.exit_code == 1
+        assert TOO_OLD in done.stderr
+    cache = Cache.from_dict(options(redis_url))
+    with closing(cache), pytest.raises(StoreUnavailable, match="is too old"):
+        cache.rollout.start({"phases": [{"name": "one", "risks": ["low"], "duration": "1h"}]})
 
 
 def test_a_user_who_may_not_ask_for_the_version_is_trusted(own_redis_server: RedisServer) -> None:

