@@ -112,8 +112,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    while (cause := _cause(error)) is not None:
-        error = cause
+    while error.__cause__ is not None:
+        error = error.__cause__
     return error
 
 

@@ -76,9 +76,10 @@ def test_commands_name_an_old_server_too(redis_url: str, tmp_path: Path) -> None
         done = CliRunner().invoke(group, command)
         assert done.exit_code == 1
         assert TOO_OLD in done.stderr
+    phase = {"name": "one", "risks": ["low"], "duration": "1h", "watch": ["errors"]}
     cache = Cache.from_dict(options(redis_url))
     with closing(cache), pytest.raises(StoreUnavailable, match="is too old"):
-        cache.rollout.start({"phases": [{"name": "one", "risks": ["low"], "duration": "1h"}]})
+        cache.rollout.start({"phases": [phase]})
 
 
 def test_a_user_who_may_not_ask_for_the_version_is_trusted(own_redis_server: RedisServer) -> None:

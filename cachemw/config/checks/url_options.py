@@ -150,10 +150,11 @@ def _has_database(scheme: str, mode: str, path: str) -> bool:
 
 
 def _unknown(mode: str, name: str, hides: bool) -> str:
-    known = (*_ALLOWED, *_OF_TLS, *(SENTINEL_OPTIONS if mode == "sentinel" else ()))
-    hint = did_you_mean(name, known) or "; percent-encode a ? in the password"
-    shown = f"the option {name}" if _NAME.fullmatch(name) and not hides else "an option"
-    return f"{shown} is not known{hint}"
+    of_sentinels = SENTINEL_OPTIONS if mode == "sentinel" else ()
+    hint = did_you_mean(name, (*_ALLOWED, *_OF_TLS, *_REFUSED, *of_sentinels))
+    if hides or not _NAME.fullmatch(name):
+        return f"an option is not known{hint or '; percent-encode a ? in the password'}"
+    return f"the option {name} is not known{hint or ': leave it out'}"
 
 
 def _wanted_scheme(scheme: str, mode: str, name: str) -> str:

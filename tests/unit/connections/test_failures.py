@@ -121,6 +121,9 @@ def test_a_wrapped_error_is_told_by_its_cause() -> None:
     wrapped.__cause__ = ConnectionRefusedError(111, SECRET)
     assert describe_failure(wrapped) == f"cannot be reached: {REFUSED}"
     assert describe_failure(StoreUnavailable("no master")) == "cannot be used: no master"
+    looked_up = StoreUnavailable("no master after a look-up")
+    looked_up.__context__ = StoreUnavailable("not known yet")  # as in `Nodes.find`
+    assert describe_failure(looked_up) == "cannot be used: no master after a look-up"
     refused = StoreUnavailable("purge: StoreUnavailable")
     refused.__cause__ = StoreUnavailable("no master")
     assert describe_failure(refused) == "cannot be used: no master"

@@ -44,6 +44,7 @@ def problems(url: str) -> list[str]:
         # What is unknown
         ("redis://h?nonsense=1", "the option nonsense is not known"),
         ("redis://h?sockt_keepalive=1", 'sockt_keepalive is not known, did you mean "socket_keepalive"?'),
+        ("redis://h?sockt_timeout=1", 'sockt_timeout is not known, did you mean "socket_timeout"?'),
         ("redis://h?SSL_CERTFILE=1", "an option is not known"),
         # Values of a wrong kind
         ("redis://h?socket_keepalive=maybe", "socket_keepalive: expected true or false"),
