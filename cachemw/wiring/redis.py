@@ -200,7 +200,7 @@ def connect(config: Config, clock: Clock, reporter: Reporter) -> RedisParts:
     events = _StoreReporter(config, clock, reporter)
     hooks.count = events.report
     hooks.breaker_closed = events.breaker_closed
-    hooks.failed = events.failed
+    hooks.failed = nodes.failed = events.failed
     hooks.lost = events.lost
     hooks.regained = reporter.logs.log_regained
     hooks.unsent = reporter.logs.purges_unsent

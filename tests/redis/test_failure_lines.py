@@ -168,6 +168,21 @@ def test_a_failure_that_lasts_is_one_line_a_minute(caplog: pytest.LogCaptureFixt
     assert len(caplog.messages) == 3
 
 
+def test_a_server_that_stays_away_is_told_each_time_that_it_is_tried() -> None:
+    # Guard: `Nodes._ping`. Of a Cluster, only the server with the log is followed.
+    told: list[str] = []
+    now = [0.0]
+    nodes = Nodes(RedisSettings(url=f"redis://127.0.0.1:{free_port()}"), lambda: now[0])
+    nodes.failed = lambda error, server: told.append(describe_failure(error))
+    nodes.of(b"key").breaker.trip()
+    followed = Nodes(nodes.config).of(b"log")
+    for _ in range(3):
+        now[0] += 60.0
+        nodes.probe(followed)
+    assert told == [told[0]] * 3
+    assert told[0].startswith("cannot be reached: connection refused")
+
+
 def test_requests_tell_the_error_that_opens_the_breaker() -> None:
     # Guard: `_tell` in `Commands._failed`.
     errors: list[BaseException] = []
