@@ -209,7 +209,7 @@ class RedisServer:
 
         Raises `redis_protocol.ReplyError` for an error reply, OSError when the server is away or too slow.
         """
-        with self._connect(timeout) as connection:
+        with self.connect(timeout) as connection:
             return resp.call(connection, *args)
 
     def close(self) -> None:
@@ -241,7 +241,8 @@ class RedisServer:
             raise RuntimeError("the server is not running: call start() first")
         return self._process
 
-    def _connect(self, timeout: float) -> socket.socket:
+    def connect(self, timeout: float = 5.0) -> socket.socket:
+        """Open a connection for `redis_protocol.call`; raises OSError when the server is away."""
         if self._socket:
             return resp.connect_unix(str(self._socket), timeout)
         if self._tls:

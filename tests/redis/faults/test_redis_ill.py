@@ -46,7 +46,7 @@ class Locked:
         self._control: Any = None
 
     def inflict(self, server: RedisServer) -> None:
-        self._control = resp.connect_tcp("127.0.0.1", server.port, 5.0)
+        self._control = server.connect()
         resp.call(self._control, "CONFIG", "SET", "requirepass", "nobody knows")
         resp.call(self._control, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
@@ -119,7 +119,7 @@ def test_a_wrong_password_costs_nothing_but_the_shared_tier(
     own_redis_server: RedisServer, kind: type[Traffic]
 ) -> None:
     bare = baseline(kind)
-    url = own_redis_server.url.replace("redis://", "redis://:wrong@")
+    url = own_redis_server.url.replace("://", "://:wrong@")
     traffic = kind(options(url), CLIENTS)
     with traffic.flowing():
         traffic.await_more(50)
