@@ -454,8 +454,11 @@ PURE = {
     "urllib.parse",
     "zlib",  # bytes to bytes
 }
-READS_FILES = {"cachemw.config.sources": {"os", "pathlib", "tomllib"}}
-"""The one module that the core's imports reach and that reads files: it reads configurations."""
+READS_FILES = {
+    "cachemw.config.sources": {"os", "pathlib", "tomllib"},
+    "cachemw.config.checks.url_options": {"os"},
+}
+"""What the core's imports reach and that reads files: configurations, and whether those of TLS are there."""
 
 NOW = {"now", "utcnow", "today", "fromtimestamp", "utcfromtimestamp", "localtime", "mktime"}
 """Functions that ask a clock, or the machine's time zone."""

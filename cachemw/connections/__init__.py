@@ -8,5 +8,7 @@ Reading order:
 - `interruption`: ends a read that waits in another thread.
 - `node`: one server, with its clients and its breaker.
 - `topology`: which server has which key (single server, Sentinel, Cluster).
+- `versions`: which servers are too old.
+- `permissions`: what the user of the cache must be allowed to do.
 - `nodes`: all servers of one deployment.
 """

@@ -123,8 +123,9 @@ class RedisParts:
         try:
             component = self.config.component
             fleet.publish(client, self.config.namespace, self.log.me, component, stats())
-        except StoreError:
+        except StoreError as error:
             self.hooks.count("store_error", "publish")
+            self.hooks.failed(error, "")
 
     def fleet_stats(self) -> fleet.FleetStats:
         """Return the counts of all processes that share this Redis. Raises StoreUnavailable."""
@@ -168,9 +169,10 @@ class _StoreReporter:
         self._logs = reporter.logs
         self._opened_at = 0.0
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException, server: str) -> None:
         """Log where Redis is, and what it does in place of an answer."""
-        self._logs.redis_error(self._address, describe_failure(error))
+        failure = describe_failure(error)
+        self._logs.redis_error(self._address, f"{server} {failure}" if server else failure)
 
     def lost(self, error: BaseException) -> None:
         """Log that the log cannot be followed any more, and why."""
@@ -198,7 +200,7 @@ def connect(config: Config, clock: Clock, reporter: Reporter) -> RedisParts:
     events = _StoreReporter(config, clock, reporter)
     hooks.count = events.report
     hooks.breaker_closed = events.breaker_closed
-    hooks.failed = events.failed
+    hooks.failed = nodes.failed = events.failed
     hooks.lost = events.lost
     hooks.regained = reporter.logs.log_regained
     hooks.unsent = reporter.logs.purges_unsent

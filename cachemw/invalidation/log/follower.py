@@ -19,8 +19,7 @@ again. These rules keep a confirmed purge from being missed (I5):
 - A process that joins reads all records that the log still has. Records that were trimmed before are
   below the horizon, so entries from that time are dead.
 - A missing or wrong epoch or stream (FLUSHALL, eviction, another server) starts a new life of the log,
-  and everything is purged. Appending never creates the stream (NOMKSTREAM): a stream that started
-  again by itself would look complete.
+  and everything is purged. Appending never creates the stream (`stream`).
 - After a failover that lost records which this process has applied, it appends them again (`trail`).
 - Entries in Redis carry times on the server's clock. If that clock is set back, entries would live too
   long, so a new life of the log starts.
@@ -43,7 +42,7 @@ from cachemw.config.model import LogSettings as LogConfig
 from cachemw.connections.interruption import interrupt
 from cachemw.connections.node import Node
 from cachemw.connections.nodes import Nodes
-from cachemw.engine.model.outcomes import EventName
+from cachemw.connections.versions import refuse_old_server
 from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.base import process_id
 from cachemw.invalidation.floors import NO_EPOCH, Floors
@@ -106,15 +105,12 @@ class RedisLog:
         self._config = config
         self._hooks = hooks
         self._monotonic = monotonic
-        self.flags = FlagDocument(namespace, self.stream, nodes, self._count)
+        self.flags = FlagDocument(namespace, self.stream, nodes, hooks)
         self.appender = Appender(
-            self.stream, self._followers, self, nodes, config, monotonic, self._count
+            self.stream, self._followers, self, nodes, config, monotonic, hooks
         )
         self._daemon = Daemon(self._run, "cachemw-log")
         self._reset_state()
-
-    def _count(self, event: EventName, reason: str) -> None:
-        self._hooks.count(event, reason)
 
     @property
     def _read_timeout(self) -> float:
@@ -223,7 +219,7 @@ class RedisLog:
         self._leave()
 
     def _disconnected(self, error: Exception, node: Node | None) -> None:
-        self._hooks.failed(error)
+        self._hooks.failed(error, "" if node is None else self._nodes.name_of(node))
         self._nodes.mark_doubtful()
         was_live, self.live = self.live, False
         self.trusted_until = 0.0
@@ -238,6 +234,7 @@ class RedisLog:
 
     def _join(self, client: redis.Redis, node: Node) -> None:
         """Find out whether the log is the known one, and catch up with it."""
+        refuse_old_server(client)
         self.flags.answer(client, self._hooks.flags_answered, was_away=self.lost)
         epoch = self.stream.ensure_epoch(client)
         if epoch == self.floors.epoch and (lost := self._trail.missing(self.stream, client)):
@@ -245,17 +242,16 @@ class RedisLog:
             if not self._trail.restore(self.stream, client, self.floors, lost):
                 epoch = self.stream.start_new_epoch(client)
             self._hooks.count("log_losses", "")
-        first, trimmed = self.stream.extent(client)
+        first = self.stream.oldest(client)
         if epoch != self.floors.epoch:
             if self.floors.epoch != NO_EPOCH:
                 self.mark_log_lost()
-            self._cursor = first if trimmed else 0
-            self.floors.begin_epoch(epoch, self._cursor)
+            self.floors.begin_epoch(epoch, first)
             self._trail.clear()
             self._recent.clear()
             # XREAD starts after the cursor, and the first retained record must be read too.
-            self._cursor = max(0, self._cursor - 1)
-        elif trimmed and self._cursor < first:
+            self._cursor = max(0, first - 1)
+        elif self._cursor < first:
             self.floors.raise_horizon(first)
         # Report before reading: a purge that is appended after the read waits for this process.
         self._report_position(client, seconds(client.time()))
@@ -309,7 +305,7 @@ class RedisLog:
         now = self._monotonic()
         if self.server_shift is not None and now >= self._trimmed_at:
             self._trimmed_at = now + _TRIM_EVERY * (0.5 + random.random())
-            with ignore_refusals():
+            with ignore_refusals(lambda error: self._hooks.failed(error, "")):
                 self.stream.trim(client, now + self.server_shift - self._config.max_age)
 
     def _read(self, client: redis.Redis, block: int | None) -> int:
