@@ -19,6 +19,7 @@ from cachemw.extensions.identity import Identify, resolve_identities
 from cachemw.invalidation.base import InvalidationLog
 from cachemw.invalidation.graph import Graph
 from cachemw.invalidation.local import LocalLog
+from cachemw.learning.lifetimes import Lifetimes
 from cachemw.process.clock import Clock
 from cachemw.process.development import reloading_server
 from cachemw.process.exit import close_at_exit
@@ -40,7 +41,7 @@ from cachemw.wiring.effects import EffectRunner
 from cachemw.wiring.engine import make_engine
 from cachemw.wiring.flags import make_flag_files, make_flags
 from cachemw.wiring.gauges import StatsReader, make_gauges
-from cachemw.wiring.memory import make_memory
+from cachemw.wiring.memory import hold
 from cachemw.wiring.purging import Purger
 from cachemw.wiring.redis import RedisParts, connect
 from cachemw.wiring.rollout import make_rollout
@@ -67,6 +68,7 @@ class Core:
     log: InvalidationLog
     memory: MemoryTier
     shadows: ShadowTier
+    lifetimes: Lifetimes
     engine: Engine
     redis: RedisParts | None
     effects: EffectRunner
@@ -135,6 +137,7 @@ class Core:
             self.reporter.logs,
             self.memory,
             self.shadows,
+            self.lifetimes,
             self.reporter.mismatches,
             self.reporter.forecasts,
             self.engine,
@@ -175,15 +178,13 @@ def build(
     workers, tasks = WorkerPool(config.refresh_workers), Tasks(_MAX_TASKS)
     redis = connect(config, clock, reporter) if config.redis else None
     log: InvalidationLog = redis.log if redis else LocalLog(config.log.floors, clock.time)
-    memory = make_memory(config.memory, clock, log.floors, reporter, workers)
-    shadows = ShadowTier(config.memory.shadow_size)
-    engine = make_engine(
-        config, routes, clock, memory=memory, shadows=shadows, log=log, reporter=reporter
-    )
+    held = hold(config, clock, log.floors, reporter, workers)
+    engine = make_engine(config, routes, clock, held=held, log=log, reporter=reporter)
     engine.fills = resolve_holes(config, holes)
     effects = _make_effects(clock, log, redis)
     flags = make_flags(config, routes, engine, redis, reporter.logs.plan_incomplete)
-    stats = StatsReader(reporter, make_gauges(config.memory, memory, engine, flags, redis))
+    gauges = make_gauges(config.memory, held.memory, engine, flags, redis)
+    stats = StatsReader(reporter, gauges, held.lifetimes)
     core = Core(
         config=config,
         clock=clock,
@@ -191,13 +192,14 @@ def build(
         workers=workers,
         tasks=tasks,
         log=log,
-        memory=memory,
-        shadows=shadows,
+        memory=held.memory,
+        shadows=held.shadows,
+        lifetimes=held.lifetimes,
         engine=engine,
         redis=redis,
         effects=effects,
         writer=SharedWriter(effects, workers, tasks, reporter),
-        purger=Purger(engine, Graph(config.dependencies), log, memory, workers, reporter),
+        purger=Purger(engine, Graph(config.dependencies), log, held.memory, workers, reporter),
         flags=flags,
         files=make_flag_files(config, clock, flags, reporter, redis),
         stats=stats,
@@ -238,9 +240,16 @@ def _attach(core: Core) -> None:
     """Connect the parts to the log, to OpenTelemetry and to the process."""
     if core.redis:
         core.redis.attach(core.flags, core.published_stats)
+        learning = (route.learning for route in core.engine.routes if route.learning is not None)
+        core.redis.exchange_learned(core.lifetimes, {bounds.kind for bounds in learning})
         core.redis.hooks.unreached = lambda: _warn_of_unknown_flags(core)
         core.redis.hooks.widen = core.engine.row_tags.widen
     templates = {route.name: route.path for route in core.config.routes}
-    instrument(core.reporter.counters, core.stats.gauges, templates=templates)
+    instrument(
+        core.reporter.counters,
+        core.stats.gauges,
+        templates=templates,
+        learned=core.stats.learned,
+    )
     reset_in_children(core)
     close_at_exit(core.log)  # purges of others would wait for a process that has ended
