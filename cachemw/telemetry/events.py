@@ -208,7 +208,7 @@ GAUGES: Final[dict[str, GaugeRow]] = {
 
 
 class LearnedRow(NamedTuple):
-    """One figure of what is learned of a kind, exported as a gauge with the attribute `cachemw.learning.kind`."""
+    """One figure of what is learned of a kind: a gauge with the attribute `cachemw.learning.kind`."""
 
     metric: str
     """The OpenTelemetry instrument, after `cachemw.`."""

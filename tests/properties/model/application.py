@@ -32,7 +32,8 @@ ROUTES = {
     "learned": Lasting(1.0, options={"ttl": {"min": "50ms", "max": "1s"}}),
 }
 """`things` can be validated, `plain` has a date, `varied` answers by language, `own` by identity,
-`sessions` with a cookie; how long `learned` lasts is learned, up to its bound. Most last long, so that only a purge ends them."""
+`sessions` with a cookie; how long `learned` lasts is learned, up to its bound. Most last long, so that only
+a purge ends them."""
 
 PATHS = tuple(f"/{route}/{number}" for route in ROUTES for number in (1, 2))
 
