@@ -21,7 +21,7 @@ from cachemw.cli.common.options import (
 )
 from cachemw.cli.common.printing import echo, echo_json, make_table, open_console
 from cachemw.cli.common.redis_access import redis_settings, reporting_redis_errors
-from cachemw.config import Config, Route
+from cachemw.config import Config, LearnedTtl, Route
 from cachemw.config.checks.warnings import (
     cookies_warning,
     health_check_warning,
@@ -240,7 +240,9 @@ def _full_path(route: Route) -> str:
     return (route.mount or "") + route.path
 
 
-def _format_ttl(ttl: float | Literal["response"] | None) -> str:
+def _format_ttl(ttl: float | Literal["response"] | LearnedTtl | None) -> str:
+    if isinstance(ttl, LearnedTtl):
+        return f"{_format_ttl(ttl.min)} to {_format_ttl(ttl.max)}, learned"
     if isinstance(ttl, str) or ttl is None:
         return ttl or ""
     for seconds, unit in _UNITS:

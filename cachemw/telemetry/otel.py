@@ -29,7 +29,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observa
 
 from cachemw.engine.model.outcomes import EventName, Outcome
 from cachemw.telemetry.counters import Counters
-from cachemw.telemetry.events import BOUNDS, EVENTS, EXPORTED_BOUNDS, FAMILIES, GAUGES
+from cachemw.telemetry.events import BOUNDS, EVENTS, EXPORTED_BOUNDS, FAMILIES, GAUGES, LEARNED
 from cachemw.telemetry.spans import HTTP_ROUTE, OUTCOME, SCOPE, TIER
 from cachemw.telemetry.stats import Gauges, Histogram, Stats
 
@@ -43,12 +43,15 @@ OTHER_ROUTES: Final = "(other)"
 """The name that all further routes share."""
 DETAIL: Final = "cachemw.outcome.detail"
 ROUTE: Final = "cachemw.route"
+KIND: Final = "cachemw.learning.kind"
 
 _LOG = logging.getLogger("cachemw.telemetry")
 
 Callback = Callable[[CallbackOptions], Iterable[Observation]]
 Labels = tuple[tuple[str, str], ...]
 Series = tuple[Labels, str]
+Learned = Mapping[str, Mapping[str, float]]
+"""Kind -> figure -> value."""
 
 # For each exported bound: the index of its bucket in BOUNDS, and the bound as text.
 _BUCKETS: Final = (
@@ -64,6 +67,7 @@ class _Source:
     counters: Counters
     gauges: Gauges
     labels: dict[str, Labels]
+    learned: Callable[[], Learned] = dict
 
     def read(self) -> Stats:
         """Return a snapshot."""
@@ -159,6 +163,20 @@ class _Exporter:
 
         return observe
 
+    def learned(self, figure: str) -> Callback:
+        """Return the callback of a figure that is learned for each kind."""
+
+        def observe(_: CallbackOptions) -> Iterator[Observation]:
+            readings = (
+                Stats(learned={kind: dict(known) for kind, known in source.learned().items()})
+                for source in self._present()
+            )
+            for kind, known in reduce(Stats.merge, readings, Stats()).learned.items():
+                if figure in known:
+                    yield Observation(known[figure], {KIND: kind})
+
+        return observe
+
     def register(self, meter: Meter) -> None:
         """Create all instruments, once."""
         timed: tuple[tuple[str, Callback, str, str], ...] = (
@@ -182,6 +200,10 @@ class _Exporter:
                 else meter.create_observable_gauge
             )
             create(f"{SCOPE}.{gauge.metric}", [self.gauge(name)], gauge.unit, gauge.description)
+        for name, figure in LEARNED.items():
+            meter.create_observable_gauge(
+                f"{SCOPE}.{figure.metric}", [self.learned(name)], figure.unit, figure.description
+            )
 
 
 def _families(stats: Stats) -> dict[str, Histogram]:
@@ -216,17 +238,19 @@ def instrument(
     *,
     templates: Mapping[str, str] | None = None,
     max_routes: int = MAX_ROUTES,
+    learned: Callable[[], Learned] = dict,
 ) -> Instrumentation:
     """Export counters and gauges through a meter provider.
 
     Without a provider the global one is used, also if it is set later. `templates` maps route names to
-    values of `http.route`. Counters that are registered twice are exported once, and several caches on
-    one provider are added up. If OpenTelemetry raises, the error is logged and nothing is exported (I3).
+    values of `http.route`, and `learned` reads what is learned of kinds. Counters that are registered
+    twice are exported once, and several caches on one provider are added up. If OpenTelemetry raises,
+    the error is logged and nothing is exported (I3).
     """
     names = counters.route_names[:-1][:max_routes]
     labels = {name: _labels(name, (templates or {}).get(name, "")) for name in names}
     labels[counters.route_names[-1]] = ((ROUTE, counters.route_names[-1]),)
-    source = _Source(counters, gauges, labels)
+    source = _Source(counters, gauges, labels, learned)
     try:
         with _lock:
             exporter = _exporter_of(meter_provider)

@@ -23,6 +23,7 @@ from cachemw.extensions.identity import Identify, resolve_identities
 from cachemw.invalidation.base import InvalidationLog
 from cachemw.invalidation.graph import Graph
 from cachemw.invalidation.local import LocalLog
+from cachemw.learning.lifetimes import Lifetimes
 from cachemw.process.clock import Clock
 from cachemw.process.development import reloading_server
 from cachemw.process.exit import CLOSE_WAIT, close_all, close_at_exit
@@ -44,7 +45,7 @@ from cachemw.wiring.effects import EffectRunner
 from cachemw.wiring.engine import make_engine
 from cachemw.wiring.flags import make_flag_files, make_flags
 from cachemw.wiring.gauges import StatsReader, make_gauges
-from cachemw.wiring.memory import make_memory
+from cachemw.wiring.memory import hold
 from cachemw.wiring.purging import Purger
 from cachemw.wiring.redis import RedisParts, connect
 from cachemw.wiring.rollout import make_rollout
@@ -69,6 +70,7 @@ class Core:
     log: InvalidationLog
     memory: MemoryTier
     shadows: ShadowTier
+    lifetimes: Lifetimes
     engine: Engine
     redis: RedisParts | None
     effects: EffectRunner
@@ -146,6 +148,7 @@ class Core:
             self.reporter.logs,
             self.memory,
             self.shadows,
+            self.lifetimes,
             self.reporter.mismatches,
             self.reporter.forecasts,
             self.engine,
@@ -177,15 +180,13 @@ def build(
     workers, tasks = WorkerPool(config.refresh_workers), Tasks(_MAX_TASKS)
     redis = connect(config, clock, reporter) if config.redis else None
     log: InvalidationLog = redis.log if redis else LocalLog(config.log.floors, clock.time)
-    memory = make_memory(config.memory, clock, log.floors, reporter, workers)
-    shadows = ShadowTier(config.memory.shadow_size)
-    engine = make_engine(
-        config, routes, clock, memory=memory, shadows=shadows, log=log, reporter=reporter
-    )
+    held = hold(config, clock, log.floors, reporter, workers)
+    engine = make_engine(config, routes, clock, held=held, log=log, reporter=reporter)
     engine.fills = resolve_holes(config, holes)
     effects = _make_effects(clock, log, redis)
     flags = make_flags(config, routes, engine, redis, reporter.logs.plan_incomplete)
-    stats = StatsReader(reporter, make_gauges(config.memory, memory, engine, flags, redis))
+    gauges = make_gauges(config.memory, held.memory, engine, flags, redis)
+    stats = StatsReader(reporter, gauges, held.lifetimes)
     core = Core(
         config=config,
         clock=clock,
@@ -193,13 +194,14 @@ def build(
         workers=workers,
         tasks=tasks,
         log=log,
-        memory=memory,
-        shadows=shadows,
+        memory=held.memory,
+        shadows=held.shadows,
+        lifetimes=held.lifetimes,
         engine=engine,
         redis=redis,
         effects=effects,
         writer=SharedWriter(effects, workers, tasks, reporter),
-        purger=Purger(engine, Graph(config.dependencies), log, memory, workers, reporter),
+        purger=Purger(engine, Graph(config.dependencies), log, held.memory, workers, reporter),
         flags=flags,
         files=make_flag_files(config, clock, flags, reporter, redis),
         stats=stats,
@@ -239,10 +241,17 @@ def _attach(core: Core) -> None:
     """
     if core.redis:
         core.redis.attach(core.flags, _published_stats(core))
+        learning = (route.learning for route in core.engine.routes if route.learning is not None)
+        core.redis.exchange_learned(core.lifetimes, {bounds.kind for bounds in learning})
         core.redis.hooks.unreached = _warning_of_unknown_flags(core.flags, core.reporter)
         core.redis.hooks.widen = core.engine.row_tags.widen
     templates = {route.name: route.path for route in core.config.routes}
-    exported = instrument(core.reporter.counters, core.stats.gauges, templates=templates)
+    exported = instrument(
+        core.reporter.counters,
+        core.stats.gauges,
+        templates=templates,
+        learned=core.stats.learned,
+    )
     reset_in_children(core)
     close_at_exit(core.log, core.rollout, last=core.files)
     nodes = core.redis.nodes if core.redis else None

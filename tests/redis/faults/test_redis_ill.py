@@ -160,7 +160,7 @@ def replaced(server: RedisServer, name: str | bytes, *command: str | bytes) -> N
 
 def planted(server: RedisServer, *command: str | bytes) -> None:
     """Put a value in the place of every stored entry."""
-    names: Any = server.command("KEYS", "cachemw:{faults:*}:e3")
+    names: Any = server.command("KEYS", "cachemw:{faults:*}:e4")
     for name in names:
         replaced(server, name, *command)
 

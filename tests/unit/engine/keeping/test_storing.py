@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from cachemw.engine.core.flights import WaitResult
 from cachemw.engine.flows.on_response import Relayed
-from cachemw.engine.keeping.storing import Collector, broke_off, on_complete, spoil
+from cachemw.engine.keeping.collector import Collector
+from cachemw.engine.keeping.storing import broke_off, on_complete, spoil
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.model.routes import Operation
 from cachemw.http.messages import Content, Head, Request
