@@ -122,7 +122,7 @@ def _check_redis(config: Config) -> None:
     try:
         with reporting_redis_errors(redis, "the application would go on without it"):
             for node in nodes.all_nodes():
-                node.sync().ping()
+                node.connected().ping()
     finally:
         nodes.close()
 

@@ -4,7 +4,7 @@ Reading order:
 
 - `breaker`: the circuit breaker of one server.
 - `failures`: what a failure of Redis is, in words.
-- `deadline`: one deadline for a whole reply, for clients in threads.
+- `opening`: how connections are opened, in the background.
 - `node`: one server, with its clients and its breaker.
 - `topology`: which server has which key (single server, Sentinel, Cluster).
 - `nodes`: all servers of one deployment.

@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-from cachemw.errors import StoreError
+from cachemw.errors import ConnectError, StoreError
 
 __all__ = ["describe_failure"]
 
@@ -49,10 +49,16 @@ def describe_failure(error: BaseException, deadline: float | None = None) -> str
     )
     from redis.exceptions import TimeoutError as RedisTimeout
 
-    if isinstance(error, StoreError) and error.__cause__ is None:
+    if (
+        isinstance(error, StoreError)
+        and not isinstance(error, ConnectError)
+        and error.__cause__ is None
+    ):
         return f"cannot be used: {error}"
     failures = list(_chain(error))
     for failure in failures:
+        if isinstance(failure, ConnectError):
+            return str(failure)
         if isinstance(failure, (AuthenticationError, ResponseError)):
             return _describe_refusal(failure)
         if isinstance(failure, InvalidResponse):
@@ -74,7 +80,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and what caused it; what our own errors wrap comes in place of them."""
     seen: BaseException | None = error
     while seen is not None:
-        if not isinstance(seen, StoreError):
+        if isinstance(seen, ConnectError) or not isinstance(seen, StoreError):
             yield seen
         seen = seen.__cause__ or seen.__context__
 

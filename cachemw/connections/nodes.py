@@ -18,6 +18,7 @@ from cachemw.config.model import RedisSettings as RedisConfig
 from cachemw.config.syntax.redis_url import Address, deployment
 from cachemw.connections.breaker import Breaker
 from cachemw.connections.node import Node
+from cachemw.connections.opening.settings import Opening
 from cachemw.connections.topology import LOOKUP_TIMEOUT, URL_ADDRESS, topology_of
 from cachemw.errors import ConfigError, Problem, StoreUnavailable
 
@@ -42,8 +43,8 @@ class Nodes:
         self.config = config
         self._monotonic = monotonic
         where = deployment(config.url)
-        self._url = where.url
-        self._topology = topology_of(where)
+        self._opening = Opening(config, where.url)
+        self._topology = topology_of(where, self._opening)
         self._looked_at = -1e9
         self.reset_after_fork()
 
@@ -51,6 +52,7 @@ class Nodes:
         """Forget all clients without closing them: the sockets are shared with the parent."""
         self._lock = threading.Lock()
         self._by_address: dict[Address, Node] = {}
+        self._opening.reset_after_fork()
 
     def of(self, key: bytes) -> Node:
         """Return the node that has a key. Raises StoreUnavailable if that is not known."""
@@ -166,17 +168,18 @@ class Nodes:
             random.Random(),
             longest=_LONGEST_BREAK,
         )
-        return Node(self.config, self._url, None if address == URL_ADDRESS else address, breaker)
+        return Node(self._opening, None if address == URL_ADDRESS else address, breaker)
 
     def _connect(self, address: Address) -> Any:
-        return self._make(address).dedicated_client(LOOKUP_TIMEOUT)
+        limit = self._opening.lookup_limit
+        return self._opening.dedicated_client(address, LOOKUP_TIMEOUT, limit)
 
 
 def _ping(node: Node) -> None:
     import redis
 
     try:
-        node.sync().ping()
+        node.connected().ping()
     except (redis.RedisError, OSError):
         node.breaker.failure()
     else:

@@ -129,7 +129,8 @@ class RedisParts:
     def fleet_stats(self) -> fleet.FleetStats:
         """Return the counts of all processes that share this Redis. Raises StoreUnavailable."""
         node = self.nodes.find(fleet.name_of(self.config.namespace).encode())
-        return fleet.read(node.sync(), self.config.namespace)
+        client = node.connected(self.nodes.config.deadline)
+        return fleet.read(client, self.config.namespace)
 
     def fleet_processes(self) -> tuple[fleet.ProcessStats, ...]:
         """Return the counts of each process; wait longer than a request would."""

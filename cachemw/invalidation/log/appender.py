@@ -123,7 +123,7 @@ class Appender:
             return self._queue_purge(purge)
         try:
             append = self._stream.append_command(purge_fields(purge))
-            client = self._nodes.find(self._stream.key).sync()
+            client = self._nodes.find(self._stream.key).connected(self._patience(purge))
             identity = client.execute_command(*append) or self._append_to_new_log(append)
         except Exception as error:
             return self._failed(purge, error)
@@ -148,7 +148,8 @@ class Appender:
         deadline = self._nodes.config.deadline
         try:
             append = self._stream.append_command(purge_fields(purge))
-            client = (await self._nodes.afind(self._stream.key)).aio()
+            node = await self._nodes.afind(self._stream.key)
+            client = await node.aconnected(self._patience(purge))
             async with asyncio.timeout(deadline):
                 identity = await client.execute_command(*append)
             identity = identity or self._append_to_new_log(append)
@@ -171,6 +172,10 @@ class Appender:
             except StopIteration as stop:
                 result: PurgeResult = stop.value
                 return result
+
+    def _patience(self, purge: Purge) -> float | None:
+        """Return the seconds to wait for a connection. None: as long as opening one may take."""
+        return None if purge.confirm_wait is None else self._nodes.config.deadline
 
     def _run_command(self, command: tuple[Any, ...]) -> Any:
         try:

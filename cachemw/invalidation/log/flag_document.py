@@ -47,7 +47,7 @@ class FlagDocument:
 
         for _ in range(_ATTEMPTS):
             try:
-                with self._nodes.find(self._key).sync().pipeline() as pipeline:
+                with self._nodes.find(self._key).connected().pipeline() as pipeline:
                     pipeline.watch(self._key)
                     (current,) = pipeline.mget(self._key)
                     document = change(current)
@@ -65,7 +65,7 @@ class FlagDocument:
 
     def read(self) -> bytes | None:
         """Return the live flags in Redis. Raises the errors of redis-py."""
-        found = self._nodes.find(self._key).sync().get(self._key)
+        found = self._nodes.find(self._key).connected().get(self._key)
         return found if isinstance(found, bytes) else None
 
     def current(self, client: Any) -> bytes | None:
