@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
 import socket
 import ssl
 import threading
@@ -17,7 +18,9 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from cachemw import Cache, asgi, wsgi
+from cachemw.config.redis_settings import RedisSettings
 from cachemw.connections.failures import describe_failure
+from cachemw.connections.nodes import Nodes
 from cachemw.testing import ChaosProxy, RedisServer
 from cachemw.testing.replicated import _Sentinel
 from tests.support.caches import options
@@ -191,6 +194,22 @@ def test_sentinels_are_asked_over_tls_with_the_options_of_the_url(
             until(lambda: cache.log.live)
             assert "detail=shared" in shared_by_thread(cache)
         assert asked.handshakes > 0
+
+
+def test_session_tickets_are_no_reply(tls: TlsProxy, authority: Authority) -> None:
+    # Guard: `Dialed.can_read`; each new connection was taken for one that holds somebody's answer.
+    client = Nodes(RedisSettings(url=url_of(tls.port, authority))).of(b"key").dedicated_client(5.0)
+    pool: Any = client.connection_pool
+    connection = pool.connection_class(**pool.connection_kwargs)
+    try:
+        connection.connect()
+        until(lambda: select.select([connection._sock], [], [], 0.01)[0])
+        assert not connection.can_read()
+        connection.send_command("PING")
+        until(lambda: select.select([connection._sock], [], [], 0.01)[0])
+        assert connection.can_read()
+    finally:
+        connection.disconnect()
 
 
 def test_a_server_that_never_ends_the_handshake_holds_no_request(authority: Authority) -> None:

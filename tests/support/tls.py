@@ -75,6 +75,8 @@ class TlsProxy:
         for task in tasks:
             task.cancel()
         loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        for _ in range(10):  # transports close their sockets in later rounds of the loop
+            loop.run_until_complete(asyncio.sleep(0))
         loop.close()
 
     async def _serve(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:

@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 
 from cachemw.connections.opening.shared_call import SharedCall
+from cachemw.errors import ConnectError
 
 __all__ = ["Addresses", "Place"]
 
@@ -22,6 +23,7 @@ _OLD = 5.0
 """Seconds after which addresses are looked up again before the next connection is opened."""
 _LONGEST_LOOK = 0.1
 """Seconds for which an opening waits for new addresses where old ones are known."""
+_NOT_IN_TIME = "cannot be reached: its host name was not found in time"
 
 
 class Addresses:
@@ -42,13 +44,19 @@ class Addresses:
         self._looked_at = 0.0
 
     def get(self, timeout: float) -> list[Place]:
-        """Return the addresses; wait at most `timeout` seconds. Raises OSError if none are known."""
+        """Return the addresses; wait at most `timeout` seconds.
+
+        If none are known, raises the OSError of the look-up, or ConnectError when the time is over.
+        """
         if self._known:
             if (wait := self._wait_for_new()) is not None:
                 with suppress(OSError, TimeoutError):
                     self._call.result(wait)
             return self._known
-        return self._call.result(timeout)
+        try:
+            return self._call.result(timeout)
+        except TimeoutError as error:
+            raise ConnectError(_NOT_IN_TIME) from error
 
     async def aget(self, timeout: float) -> list[Place]:
         """Return the addresses as `get` does, without blocking the event loop."""
@@ -57,7 +65,10 @@ class Addresses:
                 with suppress(OSError, TimeoutError):
                     await self._call.aresult(wait)
             return self._known
-        return await self._call.aresult(timeout)
+        try:
+            return await self._call.aresult(timeout)
+        except TimeoutError as error:
+            raise ConnectError(_NOT_IN_TIME) from error
 
     def _wait_for_new(self) -> float | None:
         """Return the seconds to wait for new addresses. None: the known ones are new."""

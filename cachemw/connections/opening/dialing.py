@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import time
 from dataclasses import dataclass
 from typing import Any
 
 import redis
 import redis.asyncio
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from cachemw.connections.opening.addresses import Addresses, Place
 from cachemw.connections.opening.tls import TlsContext
+from cachemw.errors import ConnectError
 
 __all__ = [
     "AsyncDialed",
@@ -26,6 +30,9 @@ __all__ = [
     "DialedUnix",
     "Way",
 ]
+
+
+OPENING_FAILED = "a connection could not be opened"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +53,8 @@ class _Unhurried:
         usual, self.socket_timeout = self.socket_timeout, self.socket_connect_timeout
         try:
             super().connect()  # type: ignore[misc]
+        except ConnectError as error:
+            raise RedisConnectionError(OPENING_FAILED) from error
         finally:
             self.socket_timeout = usual
         self._sock.settimeout(usual)
@@ -95,6 +104,15 @@ class Dialed(_Unhurried, redis.Connection):
             raise
         return opened
 
+    def can_read(self, timeout: float = 0) -> bool:
+        """Tell whether a reply, or its end, waits to be read: then an idle connection cannot be used."""
+        if not super().can_read(timeout):
+            return False
+        # With TLS 1.3 a server sends session tickets after the handshake. They make the socket readable,
+        # and redis-py with hiredis would take them for a reply.
+        opened: Any = self._sock
+        return not isinstance(opened, ssl.SSLSocket) or _holds_a_reply(opened)
+
     def _keep_alive(self, opened: socket.socket) -> None:
         if self.socket_keepalive:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -117,6 +135,10 @@ class _AsyncUnhurried:
         try:
             async with asyncio.timeout(self.socket_connect_timeout):
                 await super().connect()  # type: ignore[misc]
+        except ConnectError as error:
+            raise RedisConnectionError(OPENING_FAILED) from error
+        except TimeoutError as error:
+            raise RedisTimeoutError("Timeout connecting to server") from error
         finally:
             self.socket_timeout = usual
 
@@ -157,6 +179,20 @@ class AsyncDialed(_AsyncUnhurried, redis.asyncio.Connection):
 
 class AsyncDialedUnix(_AsyncUnhurried, redis.asyncio.UnixDomainSocketConnection):
     """A connection for an event loop, over a Unix socket."""
+
+
+def _holds_a_reply(opened: ssl.SSLSocket) -> bool:
+    usual = opened.gettimeout()
+    opened.settimeout(0.0)
+    try:
+        opened.recv(1)  # a byte of a reply is lost, and so is the connection: nobody asked for it
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return False
+    except OSError:
+        return True
+    finally:
+        opened.settimeout(usual)
+    return True
 
 
 def _left(ends: float) -> float:

@@ -17,11 +17,12 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from cachemw.connections.opening.dialing import OPENING_FAILED
+
 __all__ = ["POOL_EMPTY", "DedicatedPool", "Failure", "ThreadPool", "Waits"]
 
 POOL_EMPTY = "No connection available"
 """The message where no connection was free or opened in time. It says nothing of the server."""
-OPENING_FAILED = "a connection could not be opened"
 
 AT_ONCE = 4
 """Connections that are opened at the same time: with TLS each costs this process some milliseconds."""

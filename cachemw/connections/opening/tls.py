@@ -16,6 +16,7 @@ from cachemw.errors import ConnectError
 
 __all__ = ["TlsContext", "tls_options"]
 
+_NOT_IN_TIME = "cannot be used with TLS: its certificates were not read in time"
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_ca_path")
 
 
@@ -39,11 +40,17 @@ class TlsContext:
 
     def get(self, timeout: float) -> ssl.SSLContext:
         """Return the context; wait at most `timeout` seconds. Raises ConnectError if it cannot be made."""
-        return self._made or self._call.result(timeout)
+        try:
+            return self._made or self._call.result(timeout)
+        except TimeoutError as error:
+            raise ConnectError(_NOT_IN_TIME) from error
 
     async def aget(self, timeout: float) -> ssl.SSLContext:
         """Return the context as `get` does, without blocking the event loop."""
-        return self._made or await self._call.aresult(timeout)
+        try:
+            return self._made or await self._call.aresult(timeout)
+        except TimeoutError as error:
+            raise ConnectError(_NOT_IN_TIME) from error
 
     def _make(self) -> ssl.SSLContext:
         from redis.asyncio import SSLConnection
