@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -18,7 +17,7 @@ from cachemw.cli.common.options import (
     read_config,
 )
 from cachemw.cli.common.printing import echo, echo_json, make_table, open_console
-from cachemw.cli.common.redis_access import redis_settings, reporting_redis_errors
+from cachemw.cli.common.redis_access import import_from_here, redis_settings, reporting_redis_errors
 from cachemw.config import Config, Route
 from cachemw.config.checks.warnings import (
     cookies_warning,
@@ -98,8 +97,7 @@ def _check_flags_file(config: Config, source: str) -> None:
 
 def _check_imports(config: Config, source: str) -> None:
     """Import what the configuration names, as the application will. Raises ConfigError."""
-    if os.getcwd() not in sys.path:  # where servers find an application, but a script does not
-        sys.path.insert(0, os.getcwd())
+    import_from_here()
     # A name without a module is given to Cache(identities=...), which this command cannot see.
     given = {
         route.identity: lambda _: None
@@ -111,6 +109,8 @@ def _check_imports(config: Config, source: str) -> None:
         resolve_languages(config)
         resolve_holes(config, {})
         check_tag_headers(config)
+        if config.redis is not None and config.redis.credentials is not None:
+            Nodes(config.redis)  # imports the provider, and opens no connection
     except ConfigError as error:
         raise ConfigError(list(error.problems), source) from error
 

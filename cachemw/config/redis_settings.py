@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
+from cachemw.config.checks import rules
 from cachemw.config.syntax import values as v
 from cachemw.config.syntax.decode import (
     Parser,
+    Rule,
     Setting,
     Settings,
     option,
@@ -27,6 +30,11 @@ class RedisSettings(Settings):
     url: Setting[str, str] = required(
         Parser(read_url, "a redis://, rediss:// or unix:// URL, or one of Sentinels or a Cluster"),
         help="The address of Redis. Its password is never shown in messages or logs.",
+    )
+    credentials: Setting[str | None, str | None] = option(
+        v.PROVIDER,
+        default=None,
+        help="A credential provider of redis-py, for tokens of IAM or Entra. Left out: those in the URL.",
     )
     deadline: Setting[Duration, float] = option(
         v.positive_duration,
@@ -50,6 +58,10 @@ class RedisSettings(Settings):
         v.positive_duration,
         default="1s",
         help="How long Redis is not called after these failures. Then one call tests it.",
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(("url", "credentials"), rules.one_source_of_credentials),
     )
 
     @property

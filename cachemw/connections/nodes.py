@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakMethod
 
 from cachemw.config.model import RedisSettings as RedisConfig
 from cachemw.config.syntax.redis_url import Address, deployment
@@ -38,7 +39,10 @@ class Nodes:
     def __init__(
         self, config: RedisConfig, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """Prepare without opening a connection. Raises ConfigError if redis-py is not installed."""
+        """Prepare without opening a connection.
+
+        Raises ConfigError if redis-py is not installed, or the credential provider cannot be imported.
+        """
         _require_redis()
         self.config = config
         self._monotonic = monotonic
@@ -47,6 +51,8 @@ class Nodes:
         self._topology = topology_of(where, self._opening)
         self._looked_at = -1e9
         self.reset_after_fork()
+        # The provider may outlive these nodes, and must not keep them.
+        self._opening.on_renewal(_without_keeping(self._renew))
 
     def reset_after_fork(self) -> None:
         """Forget all clients without closing them: the sockets are shared with the parent."""
@@ -149,6 +155,11 @@ class Nodes:
         for node in self._known_nodes():
             await node.aclose()
 
+    def _renew(self) -> None:
+        """Replace all connections little by little: there are new credentials."""
+        for node in self._known_nodes():
+            node.renew()
+
     def _known_nodes(self) -> list[Node]:
         with self._lock:
             return list(self._by_address.values())
@@ -173,6 +184,18 @@ class Nodes:
     def _connect(self, address: Address) -> Any:
         limit = self._opening.lookup_limit
         return self._opening.dedicated_client(address, LOOKUP_TIMEOUT, limit)
+
+
+def _without_keeping(method: Callable[[], None]) -> Callable[[], None]:
+    """Return a call of a method that does not keep its object alive."""
+    weak = WeakMethod(method)
+
+    def call() -> None:
+        alive = weak()
+        if alive is not None:
+            alive()
+
+    return call
 
 
 def _ping(node: Node) -> None:

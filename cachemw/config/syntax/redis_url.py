@@ -18,7 +18,15 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from cachemw.config.syntax.hosts import is_host
 
-__all__ = ["SCHEMES", "Address", "Deployment", "deployment", "read_url", "redacted"]
+__all__ = [
+    "SCHEMES",
+    "Address",
+    "Deployment",
+    "deployment",
+    "has_credentials",
+    "read_url",
+    "redacted",
+]
 
 SCHEMES = (
     *("redis", "rediss", "unix"),
@@ -92,6 +100,13 @@ def deployment(url: str) -> Deployment:
         service=service,
         sentinel_options=tuple(of_sentinels),
     )
+
+
+def has_credentials(url: str) -> bool:
+    """Tell whether a checked URL has a user name or a password for the servers of entries."""
+    parts = urlsplit(url)
+    named = {name for name, _ in parse_qsl(parts.query)}
+    return "@" in parts.netloc or not named.isdisjoint({"username", "password"})
 
 
 def redacted(url: str) -> str:

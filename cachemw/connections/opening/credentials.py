@@ -8,21 +8,54 @@ connection asks it anew, so that credentials are rotated without a restart.
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Callable
 from typing import Any
 
 from redis.credentials import CredentialProvider, StreamingCredentialProvider
 
 from cachemw.connections.opening.shared_call import SharedCall
-from cachemw.errors import ConnectError
+from cachemw.errors import ConfigError, ConnectError, Problem
 
-__all__ = ["Credentials"]
+__all__ = ["Credentials", "import_provider"]
+
+_METHOD = "get_credentials"
+
+
+def import_provider(name: str) -> Any:
+    """Return the provider `module:name`: an object, or what a class or function of that name returns.
+
+    Raises ConfigError.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        found = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+        return _provider_of(found)
+    except (ImportError, AttributeError, ValueError) as error:
+        message = f"{name!r}: {error}"
+    except Exception as error:  # of the module, while it is imported, or of the function
+        message = f"{name!r} cannot be imported: {type(error).__name__}: {error}"
+    raise ConfigError([Problem("redis.credentials", message)])
+
+
+def _provider_of(found: Any) -> Any:
+    if isinstance(found, type) or not hasattr(found, _METHOD):
+        if not callable(found):
+            raise ValueError("is neither a credential provider nor a function that returns one")
+        provider = found()
+    else:
+        provider = found
+    if not callable(getattr(provider, _METHOD, None)):
+        raise ValueError(f"is no credential provider: it has no method `{_METHOD}`")
+    return provider
 
 
 class Credentials(CredentialProvider):
     """A provider that is asked in the background. Thread-safe."""
 
-    def __init__(self, provider: CredentialProvider, limit: float) -> None:
+    def __init__(self, provider: Any, limit: float) -> None:
         """Wait at most `limit` seconds for each answer of the provider."""
         self._provider = provider
         self._limit = limit

@@ -93,7 +93,7 @@ class LoopPool(redis.asyncio.ConnectionPool):
         """Return a connection when one is free. Raises what hindered it from being opened."""
         failure = self._failure
         if wait is None:
-            wait = self._waits.usual if self._has_opened else self._waits.first
+            wait = self._usual_wait
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._open_more()
@@ -109,6 +109,13 @@ class LoopPool(redis.asyncio.ConnectionPool):
         except BaseException:
             self._take_back(waiter)
             raise
+
+    @property
+    def _usual_wait(self) -> float:
+        if not self._has_opened:
+            return self._waits.first
+        is_full = len(self._all) >= self.max_connections
+        return self._waits.full if is_full else self._waits.opening
 
     def _take_back(self, waiter: asyncio.Future[Any]) -> None:
         """Forget a waiter that has given up. Hand on the connection that it may have got."""

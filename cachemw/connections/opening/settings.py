@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cachemw.config.model import RedisSettings as RedisConfig
@@ -24,19 +24,17 @@ _SHORTEST_LIMIT = 1.0
 """Seconds. Opening a connection gets at least this. No request waits for all of it."""
 _LOOKUP_SHARE = 10
 """Times the deadline: the limit for servers of which others can be asked instead, below the limit above."""
-_FIRST_SHARE = 0.3
-"""Of the deadline, in threads: I3 allows 75 ms for one request, 50 to read, 15 for a first connection."""
-_FIRST_SHARE_OF_LOOP = 0.8
-"""Of the deadline, in event loops, where the deadline is for both: the rest is for the command."""
+_OPENING_SHARE = 0.3
+"""Of the deadline: I3 allows 75 ms for one request, 50 to read, 15 to wait for a connection."""
+_FIRST_SHARE = 0.8
+"""Of the deadline, for the first connection of an event loop: the rest of it is for the command."""
 
 
 class Opening:
     """The ways to the servers of one deployment, and the clients that take them. Thread-safe."""
 
-    def __init__(
-        self, config: RedisConfig, url: str, credentials: Credentials | None = None
-    ) -> None:
-        """Take the URL of one server, which may be a placeholder for several."""
+    def __init__(self, config: RedisConfig, url: str) -> None:
+        """Take the URL of one server, which may be a placeholder for several. Raises ConfigError."""
         from redis.connection import SSLConnection, UnixDomainSocketConnection, parse_url
 
         self._config = config
@@ -47,13 +45,22 @@ class Opening:
         self._tls = TlsContext(tls) if kind is SSLConnection else None
         self._host = (options.pop("host", "localhost"), options.pop("port", 6379))
         self._options = {name: value for name, value in options.items() if name not in tls}
-        self._credentials = credentials
+        self._credentials: Credentials | None = None
+        if config.credentials is not None:
+            from cachemw.connections.opening.credentials import Credentials, import_provider
+
+            self._credentials = Credentials(import_provider(config.credentials), self.limit)
         self._ways: dict[Address, Addresses] = {}
 
     @property
     def limit(self) -> float:
         """Seconds that opening a connection may take. It is not part of a request's deadline."""
         return max(_SHORTEST_LIMIT, self._config.deadline)
+
+    def on_renewal(self, renew: Callable[[], None]) -> None:
+        """Call `renew` when a provider that streams credentials has new ones."""
+        if self._credentials is not None:
+            self._credentials.on_renewal(renew)
 
     def reset_after_fork(self) -> None:
         """Keep what is known, and forget the calls that the parent process has begun."""
@@ -69,7 +76,7 @@ class Opening:
         from cachemw.connections.opening.thread_pool import ThreadPool
 
         pool = ThreadPool(
-            self._waits(_FIRST_SHARE),
+            self._waits(),
             self._config.pool_size,
             connection_class=DialedUnix if self._is_unix else Dialed,
             parser_class=reply_within_deadline(),
@@ -87,7 +94,7 @@ class Opening:
         from cachemw.connections.opening.loop_pool import LoopPool
 
         pool = LoopPool(
-            self._waits(_FIRST_SHARE_OF_LOOP),
+            self._waits(),
             self._config.pool_size,
             connection_class=AsyncDialedUnix if self._is_unix else AsyncDialed,
             **{**self._all_options(address, self._config.deadline), "retry": Retry(NoBackoff(), 0)},
@@ -128,11 +135,11 @@ class Opening:
         )
         return redis.Redis.from_pool(pool)
 
-    def _waits(self, first_share: float) -> Waits:
+    def _waits(self) -> Waits:
         from cachemw.connections.opening.thread_pool import Waits
 
-        usual = self._config.pool_wait
-        return Waits(usual, max(usual, first_share * self._config.deadline))
+        full, deadline = self._config.pool_wait, self._config.deadline
+        return Waits(full, max(full, _OPENING_SHARE * deadline), max(full, _FIRST_SHARE * deadline))
 
     def _all_options(self, address: Address | None, read_timeout: float) -> dict[str, Any]:
         options = {**self._options, **self._timeouts(read_timeout), **self._way(address)}

@@ -1,8 +1,8 @@
 """A pool for threads that hands out open connections only.
 
 A request takes a connection that is open. Where none is free, one is opened in a background thread, and
-the request waits for it, or for another one to become free, for `wait` seconds at most. Opening goes on
-after that, for the next request. What failed is raised where somebody waits for it, so that it is
+the request waits for it, or for another one to become free, for a short time. Opening goes on after
+that, for the next request. What failed is raised where somebody waits for it, so that it is
 counted and told.
 """
 
@@ -34,9 +34,12 @@ _KNOWN_FOR = 1.0
 class Waits:
     """Seconds that a request waits for a connection."""
 
-    usual: float
+    full: float
+    """While the pool has as many connections as it may have: for one to become free."""
+    opening: float
+    """While it may have more: for one to be opened, or to become free."""
     first: float
-    """While the pool has no connection at all."""
+    """While an event loop has opened none yet."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +150,8 @@ class ThreadPool(redis.ConnectionPool):
         """Return a connection when one is free. Raises what hindered it from being opened."""
         with self._changed:
             if wait is None:
-                wait = self._waits.usual if self._all else self._waits.first
+                is_full = len(self._all) >= self.max_connections
+                wait = self._waits.full if is_full else self._waits.opening
             self._waiting += 1
             try:
                 self._tell_news()
