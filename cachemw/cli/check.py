@@ -26,6 +26,7 @@ from cachemw.config.checks.warnings import (
     redis_warnings,
 )
 from cachemw.config.rollout_plan import RolloutPlan, gated_flags, load_plan, uncovered
+from cachemw.connections.distance import advice, round_trip_of
 from cachemw.connections.nodes import Nodes
 from cachemw.engine.core.setup import check_tag_headers, make_routes
 from cachemw.errors import ConfigError, Problem
@@ -59,8 +60,7 @@ def check(config: ConfigLocation, connect: bool, as_json: bool) -> None:
         settings = read_config(config)
         _check_flags_file(settings, str(config))
         _check_imports(settings, str(config))
-        if connect:
-            _check_redis(settings)
+        far = _check_redis(settings) if connect else []
         plan = None if settings.rollout.plan is None else load_plan(settings.rollout.plan)
     except ConfigError as error:
         if as_json:
@@ -73,6 +73,7 @@ def check(config: ConfigLocation, connect: bool, as_json: bool) -> None:
         raise
     states = _configured_flags(settings, plan).states()
     warnings = _collect_warnings(settings, states)
+    warnings += far
     warnings += () if plan is None else uncovered(plan, settings)
     notes = [*_notes(settings), *(() if isinstance(config, str) else config.notes())]
     if as_json:
@@ -115,16 +116,28 @@ def _check_imports(config: Config, source: str) -> None:
         raise ConfigError(list(error.problems), source) from error
 
 
-def _check_redis(config: Config) -> None:
-    """Try Redis. Raises click.ClickException with what it does in place of an answer."""
+def _check_redis(config: Config) -> list[str]:
+    """Try Redis, and return a warning for each server that is far away.
+
+    Raises click.ClickException with what it does in place of an answer.
+    """
     redis = redis_settings(config, "there is nothing to connect to")
     nodes = Nodes(redis)
     try:
         with reporting_redis_errors(redis, "the application would go on without it"):
             for node in nodes.all_nodes():
                 node.connected().ping()
+            return _distances(config, nodes)
     finally:
         nodes.close()
+
+
+def _distances(config: Config, nodes: Nodes) -> list[str]:
+    """Return a warning for each server that is too far away for the deadline of requests."""
+    assert config.redis is not None
+    deadline = config.redis.deadline
+    advised = [advice(round_trip_of(node.connected()), deadline) for node in nodes.all_nodes()]
+    return [f"Redis at {config.redis.safe_url}: {each}" for each in advised if each]
 
 
 def _configured_flags(config: Config, plan: RolloutPlan | None) -> Flags:

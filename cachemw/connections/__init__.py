@@ -6,6 +6,7 @@ Reading order:
 - `failures`: what a failure of Redis is, in words.
 - `opening`: how connections are opened, in the background.
 - `node`: one server, with its clients and its breaker.
+- `distance`: how far away Redis is, and what that asks of the deadline.
 - `request_budget`: how long one request may wait in vain.
 - `topology`: which server has which key (single server, Sentinel, Cluster).
 - `nodes`: all servers of one deployment.

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from cachemw.errors import ConnectError, StoreError
 
-__all__ = ["describe_failure"]
+__all__ = ["describe_failure", "is_timeout"]
 
 _REFUSALS = {
     "WRONGPASS": "refuses the user name or the password: compare both with those of the server",
@@ -47,7 +47,6 @@ def describe_failure(error: BaseException, deadline: float | None = None) -> str
         RedisError,
         ResponseError,
     )
-    from redis.exceptions import TimeoutError as RedisTimeout
 
     if (
         isinstance(error, StoreError)
@@ -68,12 +67,19 @@ def describe_failure(error: BaseException, deadline: float | None = None) -> str
     for failure in failures:
         if (cause := _describe_system_error(failure)) is not None:
             return f"cannot be reached: {cause}"
-    if any(isinstance(failure, (RedisTimeout, TimeoutError)) for failure in failures):
+    if is_timeout(error):
         return "did not answer in time" if deadline is None else f"did not answer in {deadline:g} s"
     name = type(failures[-1]).__name__
     if not any(isinstance(failure, (RedisError, OSError)) for failure in failures):
         return f"is not used, because of an error in this process: {name}"
     return f"cannot be reached: {name}"
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Tell whether an error is, or comes from, an answer that did not come in time."""
+    from redis.exceptions import TimeoutError as RedisTimeout
+
+    return any(isinstance(failure, (RedisTimeout, TimeoutError)) for failure in _chain(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

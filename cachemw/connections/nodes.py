@@ -18,6 +18,7 @@ from weakref import WeakMethod
 from cachemw.config.model import RedisSettings as RedisConfig
 from cachemw.config.syntax.redis_url import Address, deployment
 from cachemw.connections.breaker import Breaker
+from cachemw.connections.distance import RoundTrip
 from cachemw.connections.node import Node
 from cachemw.connections.opening.settings import Opening
 from cachemw.connections.topology import LOOKUP_TIMEOUT, URL_ADDRESS, topology_of
@@ -50,6 +51,8 @@ class Nodes:
         self._opening = Opening(config, where.url)
         self._topology = topology_of(where, self._opening)
         self._looked_at = -1e9
+        self.round_trip = RoundTrip()
+        """How long a round trip takes, as the follower of the log learns it."""
         self.reset_after_fork()
         # The provider may outlive these nodes, and must not keep them.
         self._opening.on_renewal(_without_keeping(self._renew))

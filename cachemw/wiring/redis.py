@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cachemw.config import Config
-from cachemw.connections.failures import describe_failure
+from cachemw.connections.distance import RoundTrip, advice
+from cachemw.connections.failures import describe_failure, is_timeout
 from cachemw.connections.nodes import Nodes
 from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import StoreError
@@ -161,17 +162,28 @@ class RedisParts:
 class _StoreReporter:
     """Counts the events of the shared store, and logs those that an operator must know."""
 
-    def __init__(self, config: Config, clock: Clock, reporter: Reporter) -> None:
+    def __init__(
+        self, config: Config, clock: Clock, reporter: Reporter, round_trip: RoundTrip
+    ) -> None:
         assert config.redis is not None
         self._address = config.redis.safe_url
         self._clock = clock
         self._count = reporter.count
         self._logs = reporter.logs
         self._opened_at = 0.0
+        self._deadline = config.redis.deadline
+        self._round_trip = round_trip
 
     def failed(self, error: BaseException) -> None:
         """Log where Redis is, and what it does in place of an answer."""
-        self._logs.redis_error(self._address, describe_failure(error))
+        self._logs.redis_error(self._address, describe_failure(error) + self._advice(error))
+
+    def _advice(self, error: BaseException) -> str:
+        """Return what to set where a server did not answer because it is far away, or nothing."""
+        if not is_timeout(error):
+            return ""
+        advised = advice(self._round_trip.seconds, self._deadline)
+        return advised and f"; {advised}"
 
     def lost(self, error: BaseException) -> None:
         """Log that the log cannot be followed any more, and why."""
@@ -196,7 +208,7 @@ def connect(config: Config, clock: Clock, reporter: Reporter) -> RedisParts:
     assert config.redis is not None
     nodes = Nodes(config.redis, clock.monotonic)
     hooks = LogHooks()
-    events = _StoreReporter(config, clock, reporter)
+    events = _StoreReporter(config, clock, reporter, nodes.round_trip)
     hooks.count = events.report
     hooks.breaker_closed = events.breaker_closed
     hooks.failed = events.failed

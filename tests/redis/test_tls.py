@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import re
 import select
 import socket
 import ssl
@@ -112,6 +114,26 @@ def test_a_long_round_trip_gives_hits_where_the_deadline_allows_it(
                 assert "detail=shared" in shared_by_thread(cache)
             else:
                 assert "detail=shared" in asyncio.run(shared_by_loop(cache))
+
+
+def test_a_round_trip_that_is_too_long_says_what_to_set(
+    own_redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Guard: `advice`; the line said only that Redis did not answer in time.
+    with ChaosProxy(own_redis_server.url) as far:
+        far.slow("60ms")
+        cache = Cache.from_dict(options(far.url, redis={"deadline": "50ms"}))
+        with caplog.at_level(logging.WARNING, "cachemw"), closing(cache):
+            cache.start()
+            until(lambda: cache.log.live, limit=30.0)
+            caplog.clear()
+            door = wsgi.CacheMiddleware(Origin().wsgi, cache)
+            paths = (f"/things/{number}" for number in itertools.count())
+            until(lambda: call_wsgi(door, next(paths)).status == 200 and caplog.messages)
+    line = next(each for each in caplog.messages if each.startswith("event=redis_error"))
+    assert "did not answer in time; a round trip to it takes" in line
+    assert "with a deadline of 50 ms" in line
+    assert re.search(r"set `deadline` in \[redis\] to at least ..?\d+ms", line)
 
 
 def first_line(cache: Cache, caplog: pytest.LogCaptureFixture) -> str:
