@@ -106,12 +106,12 @@ class Dialed(_Unhurried, redis.Connection):
 
     def can_read(self, timeout: float = 0) -> bool:
         """Tell whether a reply, or its end, waits to be read: then an idle connection cannot be used."""
-        if not super().can_read(timeout):
-            return False
         # With TLS 1.3 a server sends session tickets after the handshake. They make the socket readable,
-        # and redis-py with hiredis would take them for a reply.
+        # and redis-py with hiredis would take them for a reply. So they are read first.
         opened: Any = self._sock
-        return not isinstance(opened, ssl.SSLSocket) or _holds_a_reply(opened)
+        if isinstance(opened, ssl.SSLSocket) and _holds_a_reply(opened):
+            return True
+        return super().can_read(timeout)
 
     def _keep_alive(self, opened: socket.socket) -> None:
         if self.socket_keepalive:
@@ -182,6 +182,7 @@ class AsyncDialedUnix(_AsyncUnhurried, redis.asyncio.UnixDomainSocketConnection)
 
 
 def _holds_a_reply(opened: ssl.SSLSocket) -> bool:
+    """Read what TLS itself has sent, and tell whether a part of a reply, or its end, follows."""
     usual = opened.gettimeout()
     opened.settimeout(0.0)
     try:
