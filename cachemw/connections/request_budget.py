@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from contextvars import ContextVar
 
-__all__ = ["RequestBudget", "begin_request", "is_spent", "note_wait"]
+__all__ = ["RequestBudget", "begin_request", "has_begun", "is_spent", "note_wait"]
 
 
 _VALID = 20
@@ -54,6 +54,11 @@ def is_spent() -> bool:
     """Tell whether the request of this thread or task has waited in vain for long enough."""
     budget = _current.get()
     return budget is not None and budget.spent
+
+
+def has_begun() -> bool:
+    """Tell whether a request has begun in this thread or task: then its time counts."""
+    return _current.get() is not None
 
 
 def note_wait(began: float) -> None:

@@ -17,6 +17,7 @@ from cachemw import Cache, asgi, wsgi
 from cachemw.config.redis_settings import RedisSettings
 from cachemw.connections.failures import describe_failure
 from cachemw.connections.nodes import Nodes
+from cachemw.connections.opening import addresses as addresses_module
 from cachemw.connections.opening.addresses import Addresses
 from cachemw.errors import StoreUnavailable
 from cachemw.testing import RedisServer
@@ -132,8 +133,11 @@ def test_the_last_good_addresses_are_used_while_the_name_server_is_away(
         until(lambda: cache.log.live)
 
 
-def test_a_name_that_moved_is_followed(own_redis_server: RedisServer, resolver: Resolver) -> None:
+def test_a_name_that_moved_is_followed(
+    own_redis_server: RedisServer, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Guard: `expire` where connecting fails. The old address refuses connections.
+    monkeypatch.setattr(addresses_module, "_OLD", 3600.0)
     port = own_redis_server.port
     places = Addresses(NAME, port)
     places._known = [(socket.AF_INET, ("127.0.0.2", port))]

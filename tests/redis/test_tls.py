@@ -23,6 +23,7 @@ from cachemw import Cache, asgi, wsgi
 from cachemw.config.redis_settings import RedisSettings
 from cachemw.connections.failures import describe_failure
 from cachemw.connections.nodes import Nodes
+from cachemw.stores.redis.commands import Commands
 from cachemw.testing import ChaosProxy, RedisServer
 from cachemw.testing.replicated import _Sentinel
 from tests.support.caches import options
@@ -216,6 +217,61 @@ def test_sentinels_are_asked_over_tls_with_the_options_of_the_url(
             until(lambda: cache.log.live)
             assert "detail=shared" in shared_by_thread(cache)
         assert asked.handshakes > 0
+
+
+def test_the_handshake_has_the_limit_for_connecting_and_not_the_deadline(
+    own_redis_server: RedisServer,
+) -> None:
+    # Guard: `_Unhurried` and `_AsyncUnhurried`. The password and the database take a round trip each.
+    with ChaosProxy(own_redis_server.url) as far:
+        far.slow("120ms")
+        nodes = Nodes(RedisSettings(url=far.url.replace("/0", "/1"), deadline="50ms"))  # type: ignore[arg-type]
+        node = nodes.of(b"key")
+        node.connected()
+
+        async def connect() -> None:
+            await node.aconnected()
+            await node.aclose()
+
+        asyncio.run(connect())
+        nodes.close()
+
+
+def test_a_loop_of_one_command_waits_for_its_connection(own_redis_server: RedisServer) -> None:
+    # Guard: `Waits.first`. What opens in the background of such a loop is never used.
+    with ChaosProxy(own_redis_server.url) as far:
+        far.slow("400ms")
+        nodes = Nodes(RedisSettings(url=far.url.replace("/0", "/1"), deadline="1s"))  # type: ignore[arg-type]
+        commands = Commands(nodes, lambda event, reason: None)
+        for _ in range(2):
+            assert asyncio.run(commands.arun("get", b"key", "GET", b"key")) is None
+        nodes.close()
+
+
+def test_a_connection_that_the_server_has_closed_is_replaced_at_once(
+    own_redis_server: RedisServer, tls: TlsProxy, authority: Authority
+) -> None:
+    # Guard: `_is_usable`. Servers and NAT close idle connections.
+    def close_all() -> None:
+        own_redis_server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    async def main(node: Any) -> None:
+        client = await node.aconnected()
+        close_all()
+        await asyncio.sleep(0.1)  # until the loop has seen it
+        assert await client.ping()
+        await node.aclose()
+
+    for url in (own_redis_server.url, url_of(tls.port, authority)):
+        nodes = Nodes(RedisSettings(url=url, deadline="5s"))  # type: ignore[arg-type]
+        node = nodes.of(b"key")
+        client = node.connected()
+        (connection,) = client.connection_pool._free
+        close_all()
+        until(lambda: select.select([connection._sock], [], [], 0.01)[0])  # noqa: B023
+        assert client.ping()
+        asyncio.run(main(node))
+        nodes.close()
 
 
 def test_session_tickets_are_no_reply(tls: TlsProxy, authority: Authority) -> None:

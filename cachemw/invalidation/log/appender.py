@@ -34,7 +34,7 @@ from typing import Any, Protocol
 
 from cachemw.config.model import LogSettings as LogConfig
 from cachemw.connections.nodes import Nodes
-from cachemw.connections.request_budget import is_spent, note_wait
+from cachemw.connections.request_budget import has_begun, is_spent, note_wait
 from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.floors import Floors
@@ -182,7 +182,8 @@ class Appender:
 
     def _patience(self, purge: Purge) -> float | None:
         """Return the seconds to wait for a connection. None: as long as opening one may take."""
-        return None if purge.confirm_wait is None else self._nodes.config.deadline
+        of_request = purge.confirm_wait is not None or has_begun()
+        return self._nodes.config.deadline if of_request else None
 
     def _run_command(self, command: tuple[Any, ...]) -> Any:
         began = time.monotonic()

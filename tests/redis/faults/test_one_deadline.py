@@ -133,6 +133,17 @@ def test_a_purge_of_a_task_waits_no_second_time(own_redis_server: RedisServer) -
         assert asyncio.run(main(site)) < BOUND
 
 
+def test_the_wait_for_the_flags_of_a_new_process_counts(own_redis_server: RedisServer) -> None:
+    # Guard: `note_flags_wait`. The application purges in the first request, while Redis hangs.
+    own_redis_server.hang()
+    cache = Cache.from_dict(options(own_redis_server.url, redis={"deadline": f"{DEADLINE}s"}))
+    with closing(cache):
+        site = Site(cache)
+        site.during = lambda: purge(site)
+        assert ask_wsgi(site, "/items/1") < BOUND
+        own_redis_server.resume()
+
+
 def test_what_was_not_stored_in_time_is_stored_in_the_background(
     own_redis_server: RedisServer,
 ) -> None:
