@@ -133,6 +133,25 @@ def test_a_purge_of_a_task_waits_no_second_time(own_redis_server: RedisServer) -
         assert asyncio.run(main(site)) < BOUND
 
 
+def test_a_purge_that_was_appended_does_not_wait_for_its_confirmation_again_and_again(
+    own_redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Guard: `is_spent` in `Appender._confirm`. The server hangs when the purge has just been appended.
+    with site_over(own_redis_server) as site:
+        floors: Any = site.cache._core.engine.floors
+        apply = floors.apply
+
+        def hang_after(*args: Any, **kwargs: Any) -> Any:
+            monkeypatch.undo()
+            own_redis_server.hang()
+            return apply(*args, **kwargs)
+
+        ask_wsgi(site, "/items/warm")
+        monkeypatch.setattr(type(floors), "apply", lambda floors, *a, **k: hang_after(*a, **k))
+        site.during = lambda: purge(site)
+        assert ask_wsgi(site, "/items/1") < BOUND
+
+
 def test_the_wait_for_the_flags_of_a_new_process_counts(own_redis_server: RedisServer) -> None:
     # Guard: `note_flags_wait`. The application purges in the first request, while Redis hangs.
     own_redis_server.hang()
