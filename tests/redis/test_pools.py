@@ -75,6 +75,7 @@ def test_a_failure_that_nobody_waited_for_is_told_to_the_next(far: ChaosProxy) -
     pool = node.sync().connection_pool
     far.refuse()
     until(lambda: pool._failure is not None)
+    far.swallow()
     with pytest.raises(RedisConnectionError, match=OPENING_FAILED):
         node.sync().ping()
     node.close()
@@ -90,6 +91,7 @@ def test_a_loop_is_told_of_a_failure_that_nobody_waited_for(far: ChaosProxy) -> 
         pool: Any = client.connection_pool
         while pool._failure is None:
             await asyncio.sleep(0.001)
+        await asyncio.to_thread(far.swallow)
         with pytest.raises(RedisConnectionError, match=OPENING_FAILED):
             await client.ping()
         await node.aclose()
