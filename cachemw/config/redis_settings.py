@@ -39,7 +39,7 @@ class RedisSettings(Settings):
     deadline: Setting[Duration, float] = option(
         v.positive_duration,
         default="50ms",
-        help="Maximum time of one Redis operation. After that the request goes on without Redis.",
+        help="Maximum time of one Redis operation, and of all that hang. Then the request goes on without.",
     )
     pool_size: Setting[int, int] = option(
         v.integer(1, 10_000), default=20, help="Maximum number of connections to Redis per process."
@@ -47,7 +47,7 @@ class RedisSettings(Settings):
     pool_wait: Setting[Duration, float] = option(
         v.duration,
         default="10ms",
-        help="Maximum wait for a free connection. After that the request is a miss.",
+        help="Maximum wait for a connection where all are in use. After that the request is a miss.",
     )
     breaker_failures: Setting[int, int] = option(
         v.integer(1),

@@ -115,6 +115,7 @@ class Node:
 
     def close(self) -> None:
         """Close the client for threads. Clients of loops are closed by `aclose` or with their loop."""
+        self._opening.look_up_again(self._address)
         client, self._sync = self._sync, None
         if client is not None:
             client.close()

@@ -180,3 +180,16 @@ def test_a_name_that_does_not_exist_is_an_error(resolver: Resolver) -> None:
     resolver.error = socket.gaierror(socket.EAI_NONAME, "unknown")
     with pytest.raises(socket.gaierror):
         Addresses(NAME, 6379).get(1.0)
+
+
+def test_a_node_that_is_closed_looks_its_name_up_before_it_connects_again(
+    own_redis_server: RedisServer, resolver: Resolver
+) -> None:
+    # Guard: `look_up_again` in `Node.close`: a planned failover moves the name to another server.
+    node = Nodes(RedisSettings(url=f"redis://{NAME}:{own_redis_server.port}/0")).of(b"key")
+    assert node.connected().ping()
+    before = resolver.asked
+    node.close()
+    assert node.connected().ping()
+    assert resolver.asked == before + 1
+    node.close()

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -148,3 +149,18 @@ def test_a_full_pool_makes_a_request_wait_for_its_own_time(own_redis_server: Red
     node.sync().connection_pool.release(taken)
     assert node.sync().ping()
     node.close()
+
+
+def test_a_unix_socket_is_opened_in_threads_and_in_loops() -> None:
+    # Guard: `DialedUnix` and `AsyncDialedUnix`, which have no addresses.
+    async def main(node: Node) -> None:
+        assert await node.aio().ping()
+        await node.aclose()
+
+    with RedisServer(unix=True) as server:
+        node = node_over(server.url)
+        assert node.sync().ping()
+        with closing(node.dedicated_client(5.0)) as client:
+            assert client.ping()
+        asyncio.run(main(node))
+        node.close()

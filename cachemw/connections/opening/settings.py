@@ -68,6 +68,12 @@ class Opening:
             if part is not None:
                 part.reset_after_fork()
 
+    def look_up_again(self, address: Address | None) -> None:
+        """Look the name of a server up before the next connection is opened: it may have moved."""
+        addresses = self._ways.get(address or self._host)
+        if addresses is not None:
+            addresses.expire()
+
     def thread_client(self, address: Address | None) -> redis.Redis:
         """Return a client for the requests of all threads."""
         import redis

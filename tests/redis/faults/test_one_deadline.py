@@ -43,7 +43,9 @@ class Site:
 def site_over(server: RedisServer) -> Iterator[Site]:
     redis = {"deadline": f"{DEADLINE}s", "breaker_failures": 100}
     # The log is polled rarely: its follower must not notice that the server hangs before the request does.
-    cache = Cache.from_dict(options(server.url, redis=redis, log={"poll": "10s", "confirm_wait": "5s"}))
+    cache = Cache.from_dict(
+        options(server.url, redis=redis, log={"poll": "10s", "confirm_wait": "5s"})
+    )
     with closing(cache):
         cache.start()
         until(lambda: cache.log.live)
