@@ -127,7 +127,8 @@ class Cache:
         A tag `product:*` stands for all tags that begin so. What `dependencies` says was built from
         what is purged is purged too. Softly purged entries count as stale: they may be served while
         they are renewed, or on errors.
-        Blocks for at most the Redis deadline and `log.confirm_wait`; in an event loop use `apurge`.
+        Blocks for at most the Redis deadline and `log.confirm_wait`, and for up to a second to connect
+        where no request runs and no connection is open; in an event loop use `apurge`.
         Raises TagError for a tag that cannot be one and ValueError for a purge of nothing.
         """
         purger = self._core.purger

@@ -12,6 +12,7 @@ from typing import NamedTuple
 __all__ = [
     "CacheError",
     "ConfigError",
+    "ConnectError",
     "EntryRejected",
     "Problem",
     "RolloutError",
@@ -62,6 +63,10 @@ class StoreError(CacheError):
 
 class StoreUnavailable(StoreError):
     """The shared store did not answer in time, refused the connection, or its breaker is open."""
+
+
+class ConnectError(StoreError):
+    """No connection can be opened. The message is the rest of a sentence: "cannot be used with TLS: …"."""
 
 
 class EntryRejected(StoreError):

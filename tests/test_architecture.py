@@ -87,7 +87,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "http",
     },
-    "connections": {"config", "config.syntax", "errors"},
+    "connections.opening": {"config", "config.syntax", "errors"},
+    "connections": {"config", "config.syntax", "connections.opening", "errors"},
     "stores": {"engine.model"},
     "stores.memory": {"engine.model"},
     "stores.redis": {

@@ -13,7 +13,7 @@ from tests.support.imports import MODULES, PACKAGE, imports, place
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "graphql": (),
-    "redis": (),
+    "redis": ("connections.opening",),
     "hiredis": (),
     "starlette": (),
     "fastapi": (),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from itertools import count, islice
@@ -20,7 +19,7 @@ from cachemw.cli.common.options import (
     read_config,
 )
 from cachemw.cli.common.printing import echo, echo_json, make_table, open_console
-from cachemw.cli.common.redis_access import redis_settings, reporting_redis_errors
+from cachemw.cli.common.redis_access import import_from_here, redis_settings, reporting_redis_errors
 from cachemw.config import Config, LearnedTtl, Route
 from cachemw.config.checks.warnings import (
     cookies_warning,
@@ -29,6 +28,7 @@ from cachemw.config.checks.warnings import (
     redis_warnings,
 )
 from cachemw.config.rollout_plan import RolloutPlan, gated_flags, load_plan, uncovered
+from cachemw.connections.distance import advice, round_trip_of
 from cachemw.connections.node import Node
 from cachemw.connections.nodes import Nodes
 from cachemw.connections.permissions import KEYS, missing_permissions
@@ -68,8 +68,7 @@ def check(config: ConfigLocation, connect: bool, as_json: bool) -> None:
         settings = read_config(config)
         _check_flags_file(settings, str(config))
         _check_imports(settings, str(config))
-        if connect:
-            _check_redis(settings)
+        far = _check_redis(settings) if connect else []
         plan = None if settings.rollout.plan is None else load_plan(settings.rollout.plan)
     except ConfigError as error:
         if as_json:
@@ -82,6 +81,7 @@ def check(config: ConfigLocation, connect: bool, as_json: bool) -> None:
         raise
     states = _configured_flags(settings, plan).states()
     warnings = _collect_warnings(settings, states)
+    warnings += far
     warnings += () if plan is None else uncovered(plan, settings)
     notes = [*_notes(settings), *(() if isinstance(config, str) else config.notes())]
     if as_json:
@@ -106,8 +106,7 @@ def _check_flags_file(config: Config, source: str) -> None:
 
 def _check_imports(config: Config, source: str) -> None:
     """Import what the configuration names, as the application will. Raises ConfigError."""
-    if os.getcwd() not in sys.path:  # where servers find an application, but a script does not
-        sys.path.insert(0, os.getcwd())
+    import_from_here()
     # A name without a module is given to Cache(identities=...), which this command cannot see.
     given = {
         route.identity: lambda _: None
@@ -119,18 +118,24 @@ def _check_imports(config: Config, source: str) -> None:
         resolve_languages(config)
         resolve_holes(config, {})
         check_tag_headers(config)
+        if config.redis is not None and config.redis.credentials is not None:
+            Nodes(config.redis)  # imports the provider, and opens no connection
     except ConfigError as error:
         raise ConfigError(list(error.problems), source) from error
 
 
-def _check_redis(config: Config) -> None:
-    """Try Redis. Raises click.ClickException with what it does in place of an answer."""
+def _check_redis(config: Config) -> list[str]:
+    """Try Redis, and return a warning for each server that is far away.
+
+    Raises click.ClickException with what it does in place of an answer.
+    """
     redis = redis_settings(config, "there is nothing to connect to")
     nodes = Nodes(redis)
     try:
         with reporting_redis_errors(redis, "the application would go on without it"):
             for node in nodes.all_nodes():
                 _check_server(nodes, node, config.namespace)
+            return _distances(config, nodes)
     finally:
         nodes.close()
 
@@ -158,6 +163,14 @@ def _names_on(nodes: Nodes, node: Node, namespace: str) -> list[bytes]:
     entries = (f"cachemw:{{{namespace}:{number}}}".encode() for number in count())
     here = next(each for each in islice(entries, _TRIES) if nodes.of(each) is node)
     return [here, log] if nodes.of(log) is node else [here]
+
+
+def _distances(config: Config, nodes: Nodes) -> list[str]:
+    """Return a warning for each server that is too far away for the deadline of requests."""
+    assert config.redis is not None
+    deadline = config.redis.deadline
+    advised = [advice(round_trip_of(node.connected()), deadline) for node in nodes.all_nodes()]
+    return [f"Redis at {config.redis.safe_url}: {each}" for each in advised if each]
 
 
 def _configured_flags(config: Config, plan: RolloutPlan | None) -> Flags:

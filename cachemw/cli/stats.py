@@ -69,7 +69,7 @@ def stats(path: ConfigLocation, as_json: bool, watch: bool) -> None:
 
     def read_stats() -> FleetStats:
         with reporting_redis_errors(redis, "the statistics are not known"):
-            client = nodes.find(fleet.name_of(config.namespace).encode()).sync()
+            client = nodes.find(fleet.name_of(config.namespace).encode()).connected()
             return fleet.read(client, config.namespace)
 
     try:

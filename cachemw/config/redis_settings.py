@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
+from cachemw.config.checks import rules
 from cachemw.config.checks.url_options import option_mistakes
 from cachemw.config.syntax import values as v
 from cachemw.config.syntax.decode import (
     Parser,
+    Rule,
     Setting,
     Settings,
     option,
@@ -37,10 +40,15 @@ class RedisSettings(Settings):
         Parser(_read_url, "a redis://, rediss:// or unix:// URL, or one of Sentinels or a Cluster"),
         help="The address of Redis. Its password is never shown in messages or logs.",
     )
+    credentials: Setting[str | None, str | None] = option(
+        v.PROVIDER,
+        default=None,
+        help="A credential provider of redis-py, for tokens of IAM or Entra. Left out: those in the URL.",
+    )
     deadline: Setting[Duration, float] = option(
         v.positive_duration,
         default="50ms",
-        help="Maximum time of one Redis operation. After that the request goes on without Redis.",
+        help="Maximum time of one Redis operation, and of all that hang. Then the request goes on without.",
     )
     pool_size: Setting[int, int] = option(
         v.integer(1, 10_000), default=20, help="Maximum number of connections to Redis per process."
@@ -48,7 +56,7 @@ class RedisSettings(Settings):
     pool_wait: Setting[Duration, float] = option(
         v.duration,
         default="10ms",
-        help="Maximum wait for a free connection. After that the request is a miss.",
+        help="Maximum wait for a connection where all are in use. After that the request is a miss.",
     )
     breaker_failures: Setting[int, int] = option(
         v.integer(1),
@@ -59,6 +67,10 @@ class RedisSettings(Settings):
         v.positive_duration,
         default="1s",
         help="How long Redis is not called after these failures. Then one call tests it.",
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(("url", "credentials"), rules.one_source_of_credentials),
     )
 
     @property

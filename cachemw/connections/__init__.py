@@ -4,9 +4,11 @@ Reading order:
 
 - `breaker`: the circuit breaker of one server.
 - `failures`: what a failure of Redis is, in words.
-- `deadline`: one deadline for a whole reply, for clients in threads.
 - `interruption`: ends a read that waits in another thread.
+- `opening`: how connections are opened, in the background.
 - `node`: one server, with its clients and its breaker.
+- `distance`: how far away Redis is, and what that asks of the deadline.
+- `request_budget`: how long one request may wait in vain.
 - `topology`: which server has which key (single server, Sentinel, Cluster).
 - `versions`: which servers are too old.
 - `permissions`: what the user of the cache must be allowed to do.

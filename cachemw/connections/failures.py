@@ -14,9 +14,9 @@ import ssl
 from collections.abc import Iterator
 
 from cachemw.connections.versions import NEEDED
-from cachemw.errors import StoreError
+from cachemw.errors import ConnectError, StoreError
 
-__all__ = ["REFUSALS", "describe_failure", "error_code"]
+__all__ = ["REFUSALS", "describe_failure", "error_code", "is_timeout"]
 
 REFUSALS = {
     "WRONGPASS": "refuses the user name or the password: compare both with those of the server",
@@ -75,12 +75,13 @@ def describe_failure(error: BaseException, deadline: float | None = None) -> str
         RedisError,
         ResponseError,
     )
-    from redis.exceptions import TimeoutError as RedisTimeout
 
     failures = list(_chain(error))
     if not failures:  # nothing but our own words: the innermost say most
         return f"cannot be used: {_innermost(error)}"
     for failure in failures:
+        if isinstance(failure, ConnectError):
+            return str(failure)
         if isinstance(failure, (AuthenticationError, ResponseError)):
             return _describe_refusal(failure)
         if isinstance(failure, InvalidResponse):
@@ -92,7 +93,7 @@ def describe_failure(error: BaseException, deadline: float | None = None) -> str
     for failure in failures:
         if (cause := _describe_system_error(failure)) is not None:
             return f"cannot be reached: {cause}"
-    if any(isinstance(failure, (RedisTimeout, TimeoutError)) for failure in failures):
+    if is_timeout(error):
         return "did not answer in time" if deadline is None else f"did not answer in {deadline:g} s"
     if any(_CLOSED in str(failure) for failure in failures):
         return "closed the connection (did it end, or does it speak TLS only, rediss://?)"
@@ -102,11 +103,18 @@ def describe_failure(error: BaseException, deadline: float | None = None) -> str
     return f"cannot be reached: {name}"
 
 
+def is_timeout(error: BaseException) -> bool:
+    """Tell whether an error is, or comes from, an answer that did not come in time."""
+    from redis.exceptions import TimeoutError as RedisTimeout
+
+    return any(isinstance(failure, (RedisTimeout, TimeoutError)) for failure in _chain(error))
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and what caused it; what our own errors wrap comes in place of them."""
     seen: BaseException | None = error
     while seen is not None:
-        if not isinstance(seen, StoreError):
+        if isinstance(seen, ConnectError) or not isinstance(seen, StoreError):
             yield seen
         seen = _cause(seen)
 

@@ -1,7 +1,7 @@
 """One Redis server: its clients, which give up quickly, and its circuit breaker.
 
 With its defaults, redis-py takes 4 to 55 seconds to give up (measured). The clients here do not retry,
-read under a deadline, wait only briefly for a free connection, and send no extra commands when they
+read under a deadline, wait only briefly for an open connection, and send no extra commands when they
 connect. They are made when they are first needed: one per process for threads, and one per event loop.
 A connection must not be used in a forked child, nor in another event loop.
 """
@@ -13,11 +13,11 @@ import threading
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
-from cachemw.config.model import RedisSettings as RedisConfig
 from cachemw.config.syntax.redis_url import Address
 from cachemw.connections.breaker import Breaker
-from cachemw.connections.deadline import reply_within_deadline
+from cachemw.connections.opening.settings import Opening
 
 if TYPE_CHECKING:
     import redis
@@ -25,41 +25,41 @@ if TYPE_CHECKING:
 
 __all__ = ["Node"]
 
-# I3 allows 75 ms for one request: 50 to read, 10 to wait for the pool, 15 (0.3 of 50) to connect.
-_CONNECT_SHARE = 0.3
-_SHORTEST_CONNECT = 0.005
-"""Seconds. Connecting gets at least this, however short the deadline is."""
-
-_LoopClient = tuple["redis.asyncio.Redis", AsyncGenerator[None, None]]
+_LoopClient = tuple[Any, AsyncGenerator[None, None]]
 """The client of an event loop, and the generator that closes it when the loop ends."""
 
 
 class Node:
     """The clients of one server, and its breaker."""
 
-    def __init__(
-        self, config: RedisConfig, url: str, address: Address | None, breaker: Breaker
-    ) -> None:
-        """Take the address from `address`, or from `url` where `address` is None."""
+    def __init__(self, opening: Opening, address: Address | None, breaker: Breaker) -> None:
+        """Take the address from `address`, or from the URL where `address` is None."""
         self.breaker = breaker
-        self._config = config
-        self._url = url
-        self._address = {} if address is None else {"host": address[0], "port": address[1]}
+        self._opening = opening
+        self._address = address
         self._lock = threading.Lock()
-        self._sync: redis.Redis | None = None
+        self._sync: Any = None
         self._by_loop: dict[asyncio.AbstractEventLoop, _LoopClient] = {}
+        self._dedicated: WeakSet[Any] = WeakSet()
 
     def sync(self) -> Any:
-        """Return the client for threads."""
+        """Return the client for threads. Its connections are opened in the background."""
         client = self._sync
         if client is None:
             with self._lock:
                 client = self._sync
                 if client is None:
-                    parser = reply_within_deadline()
-                    client = self._sync = self._make_sync(
-                        self._config.deadline, self._config.pool_size, parser_class=parser
-                    )
+                    client = self._sync = self._opening.thread_client(self._address)
+        return client
+
+    def connected(self, wait: float | None = None) -> Any:
+        """Return the client for threads, with an open connection; wait at most `wait` seconds for it.
+
+        Without `wait` it is the time that opening a connection may take: not for requests. Raises the
+        errors of redis-py.
+        """
+        client = self.sync()
+        client.connection_pool.ensure(self._opening.limit if wait is None else wait)
         return client
 
     def aio(self) -> Any:
@@ -70,7 +70,7 @@ class Node:
             for other in list(self._by_loop):
                 if other.is_closed():  # closed without `shutdown_asyncgens`
                     self._by_loop.pop(other, None)
-            client = self._make_async()
+            client = self._opening.loop_client(self._address)
             loop_client = self._by_loop[loop] = client, self._close_with_loop(loop, client)
             with suppress(StopIteration):
                 # Run the generator up to its `yield`, which registers it with the loop.
@@ -91,12 +91,31 @@ class Node:
             self._by_loop.pop(loop, None)
             await client.aclose()
 
+    async def aconnected(self, wait: float | None = None) -> Any:
+        """Return the client of the running event loop as `connected` does."""
+        client = self.aio()
+        await client.connection_pool.ensure(self._opening.limit if wait is None else wait)
+        return client
+
     def dedicated_client(self, read_timeout: float) -> redis.Redis:
         """Return a new client with one connection, which waits `read_timeout` seconds for a reply."""
-        return self._make_sync(read_timeout, connections=1)
+        client = self._opening.dedicated_client(self._address, read_timeout)
+        self._dedicated.add(client)
+        return client
+
+    def renew(self) -> None:
+        """Replace each connection after its next use, from any thread: there are new credentials."""
+        for client in list(self._dedicated):
+            client.connection_pool.renew()
+        if self._sync is not None:
+            self._sync.connection_pool.renew()
+        for loop, (of_loop, _) in list(self._by_loop.items()):
+            with suppress(RuntimeError):  # the loop is closed already
+                loop.call_soon_threadsafe(of_loop.connection_pool.renew)
 
     def close(self) -> None:
         """Close the client for threads. Clients of loops are closed by `aclose` or with their loop."""
+        self._opening.look_up_again(self._address)
         client, self._sync = self._sync, None
         if client is not None:
             client.close()
@@ -113,48 +132,6 @@ class Node:
         for loop in list(self._by_loop):
             with suppress(RuntimeError):  # the loop is closed already
                 loop.call_soon_threadsafe(_close_in_loop, loop, self)
-
-    def _make_sync(self, read_timeout: float, connections: int, **further: Any) -> redis.Redis:
-        import redis
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-
-        pool = redis.BlockingConnectionPool.from_url(
-            self._url,
-            **self._options(read_timeout, connections),
-            retry=Retry(NoBackoff(), 0),
-            **further,
-        )
-        return redis.Redis.from_pool(self._with_address(pool))
-
-    def _make_async(self) -> redis.asyncio.Redis:
-        import redis.asyncio
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
-
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
-            self._url,
-            **self._options(self._config.deadline, self._config.pool_size),
-            retry=Retry(NoBackoff(), 0),
-        )
-        return redis.asyncio.Redis.from_pool(self._with_address(pool))
-
-    def _with_address(self, pool: Any) -> Any:
-        """Set the address of a pool. It cannot be an option: in redis-py, a URL overrides options."""
-        pool.connection_kwargs.update(self._address)
-        return pool
-
-    def _options(self, read_timeout: float, connections: int) -> dict[str, Any]:
-        return {
-            "max_connections": connections,
-            "timeout": self._config.pool_wait,
-            "socket_timeout": read_timeout,
-            "socket_connect_timeout": max(
-                self._config.deadline * _CONNECT_SHARE, _SHORTEST_CONNECT
-            ),
-            "driver_info": None,
-            "protocol": 2,
-        }
 
 
 _closing: set[asyncio.Task[None]] = set()

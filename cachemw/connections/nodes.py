@@ -13,11 +13,14 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakMethod
 
 from cachemw.config.model import RedisSettings as RedisConfig
 from cachemw.config.syntax.redis_url import Address, deployment
 from cachemw.connections.breaker import Breaker
+from cachemw.connections.distance import RoundTrip
 from cachemw.connections.node import Node
+from cachemw.connections.opening.settings import Opening
 from cachemw.connections.topology import LOOKUP_TIMEOUT, URL_ADDRESS, topology_of
 from cachemw.errors import ConfigError, Problem, StoreUnavailable
 
@@ -37,22 +40,30 @@ class Nodes:
     def __init__(
         self, config: RedisConfig, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """Prepare without opening a connection. Raises ConfigError if redis-py is not installed."""
+        """Prepare without opening a connection.
+
+        Raises ConfigError if redis-py is not installed, or the credential provider cannot be imported.
+        """
         _require_redis()
         self.config = config
         self._monotonic = monotonic
         where = deployment(config.url)
-        self._url = where.url
-        self._topology = topology_of(where)
+        self._opening = Opening(config, where.url)
+        self._topology = topology_of(where, self._opening)
         self._looked_at = -1e9
+        self.round_trip = RoundTrip()
+        """How long a round trip takes, as the follower of the log learns it."""
         self.failed: Callable[[BaseException, str], None] = lambda error, server: None
         """Called with the error of a server that was tried again and still fails, and its address."""
         self.reset_after_fork()
+        # The provider may outlive these nodes, and must not keep them.
+        self._opening.on_renewal(_without_keeping(self._renew))
 
     def reset_after_fork(self) -> None:
         """Forget all clients without closing them: the sockets are shared with the parent."""
         self._lock = threading.RLock()  # `retire` may interrupt its holder
         self._by_address: dict[Address, Node] = {}
+        self._opening.reset_after_fork()
 
     def of(self, key: bytes) -> Node:
         """Return the node that has a key. Raises StoreUnavailable if that is not known."""
@@ -162,11 +173,16 @@ class Nodes:
         for node in self._known_nodes():
             node.retire()
 
+    def _renew(self) -> None:
+        """Replace all connections little by little: there are new credentials."""
+        for node in self._known_nodes():
+            node.renew()
+
     def _ping(self, node: Node) -> None:
         import redis
 
         try:
-            node.sync().ping()
+            node.connected().ping()
         except (redis.RedisError, OSError) as error:
             node.breaker.failure()
             self.failed(error, self.name_of(node))
@@ -192,15 +208,29 @@ class Nodes:
             random.Random(),
             longest=_LONGEST_BREAK,
         )
-        return Node(self.config, self._url, None if address == URL_ADDRESS else address, breaker)
+        return Node(self._opening, None if address == URL_ADDRESS else address, breaker)
 
     def _connect(self, address: Address) -> Any:
-        return self._make(address).dedicated_client(LOOKUP_TIMEOUT)
+        limit = self._opening.lookup_limit
+        return self._opening.dedicated_client(address, LOOKUP_TIMEOUT, limit)
+
+
+def _without_keeping(method: Callable[[], None]) -> Callable[[], None]:
+    """Return a call of a method that does not keep its object alive."""
+    weak = WeakMethod(method)
+
+    def call() -> None:
+        alive = weak()
+        if alive is not None:
+            alive()
+
+    return call
 
 
 def _require_redis() -> None:
     try:
-        import redis  # noqa: F401
+        # Now, and not in the first request: importing takes tens of milliseconds.
+        import cachemw.connections.opening.loop_pool  # noqa: F401
     except ImportError as error:
         message = 'needs redis-py: pip install "cachemw[redis]"'
         raise ConfigError([Problem("redis", message)]) from error

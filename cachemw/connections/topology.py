@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from cachemw.config.syntax.redis_url import Address, Deployment
 from cachemw.connections.failures import describe_failure
+from cachemw.connections.opening.settings import Opening
 from cachemw.errors import StoreUnavailable
 
 __all__ = ["LOOKUP_TIMEOUT", "URL_ADDRESS", "Connect", "Topology", "topology_of"]
@@ -74,10 +75,10 @@ class Topology(Protocol):
         """Return the servers that have keys. None: there is only the server of the URL."""
 
 
-def topology_of(deployment: Deployment) -> Topology:
+def topology_of(deployment: Deployment, opening: Opening) -> Topology:
     """Return the topology of a deployment, before any look-up."""
     if deployment.mode == "sentinel":
-        return _Sentinels(deployment)
+        return _Sentinels(deployment, opening)
     if deployment.mode == "cluster":
         return _Cluster(deployment.seeds)
     return _SingleServer()
@@ -105,11 +106,12 @@ class _SingleServer:
 class _Sentinels:
     """The master that the Sentinels name."""
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Deployment, opening: Opening) -> None:
         self.doubtful = True
+        self._opening = opening
         self._service = deployment.service
         self._sentinels = list(deployment.seeds)
-        self._options: dict[str, Any] = dict(deployment.sentinel_options)
+        self._credentials = dict(deployment.sentinel_options)
         self._master: Address | None = None
 
     def address_of(self, key: bytes) -> Address:
@@ -135,18 +137,8 @@ class _Sentinels:
 
     def _ask_sentinel(self, sentinel: Address, failures: Failures) -> Address | None:
         import redis
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
 
-        client = redis.Redis(
-            *sentinel,
-            socket_timeout=LOOKUP_TIMEOUT,
-            socket_connect_timeout=LOOKUP_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            driver_info=None,  # a restricted user may not send CLIENT SETINFO
-            **self._options,
-        )
+        client = self._opening.sentinel_client(sentinel, self._credentials, LOOKUP_TIMEOUT)
         try:
             found: Any = client.sentinel_get_master_addr_by_name(self._service)
         except (redis.RedisError, OSError) as error:

@@ -298,9 +298,12 @@ class Pipeline:
     def _steps(self, arrival: Arrival) -> _Steps:
         core, engine = self.core, self.engine
         core.start()
+        core.effects.begin_request()
         request, now = arrival.read(), arrival.started
         if core.asks_for_flags and engine.router.match(request.mount, request.path):
+            began = time.monotonic()
             _, now = yield _AwaitFlags(core.flags_wait)
+            core.note_flags_wait(began)
         orders = self._purge_orders
         if orders is not None and orders.matches(request):
             if orders.reads_body(request):

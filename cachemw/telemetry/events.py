@@ -94,6 +94,11 @@ EVENTS: Final[dict[EventName, Event]] = {
         "Operations of Redis that failed or took too long.",
         "operation",
     ),
+    "store_skipped": Event(
+        "store.skipped",
+        "{operation}",
+        "Operations of Redis left out because their request had waited for it in vain.",
+    ),
     "dropped_stores": Event("store.dropped", "{entry}", "Writes dropped from a full queue."),
     "evicted": Event("memory.evictions", "{entry}", "Entries evicted from memory to make room."),
     "memory_refused": Event(

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from cachemw.config import Config
 from cachemw.connections.nodes import Nodes
+from cachemw.connections.request_budget import note_wait
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.core.setup import make_routes
 from cachemw.extensions.graphql import resolve_languages
@@ -110,6 +111,11 @@ class Core:
         if settings is None or redis is None or redis.log.lost or redis.log.started_at is None:
             return 0.0
         return redis.log.started_at + settings.deadline - self.clock.monotonic()
+
+    def note_flags_wait(self, began: float) -> None:
+        """Note that a request has waited for the live flags, since a time on the monotonic clock."""
+        if not self.flags.known:
+            note_wait(began)
 
     def close(self) -> None:
         """Stop the threads and close the connections, within `CLOSE_WAIT`; can be started again."""
@@ -230,7 +236,10 @@ def _make_reporter(config: Config, clock: Clock) -> Reporter:
 
 
 def _make_effects(clock: Clock, log: InvalidationLog, redis: RedisParts | None) -> EffectRunner:
-    return EffectRunner(clock, log, redis.tier, redis.leases) if redis else EffectRunner(clock, log)
+    if redis is None:
+        return EffectRunner(clock, log)
+    deadline = redis.nodes.config.deadline
+    return EffectRunner(clock, log, redis.tier, redis.leases, deadline=deadline)
 
 
 def _attach(core: Core) -> None:

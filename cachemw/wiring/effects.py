@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Any
 
+from cachemw.connections.request_budget import begin_request
 from cachemw.engine.core.effects import (
     Acquire,
     Await,
@@ -38,12 +39,21 @@ class EffectRunner:
         log: InvalidationLog,
         shared: SharedTier | None = None,
         leases: Leases | None = None,
+        *,
+        deadline: float = 0.0,
     ) -> None:
+        """Allow a request to wait in vain for the shared store for `deadline` seconds in all."""
         self._clock = clock
         self._log = log
         self.shared = shared
         """The shared store, or None. `cachemw.testing.chaos` wraps it."""
         self._leases = leases
+        self._deadline = deadline
+
+    def begin_request(self) -> None:
+        """Start the time that the request of this thread or task may wait for the shared store."""
+        if self.shared is not None:
+            begin_request(self._deadline)
 
     def perform(self, effect: Effect) -> tuple[Any, float]:
         """Run one effect in this thread."""

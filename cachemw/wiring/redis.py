@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cachemw.config import Config
-from cachemw.connections.failures import describe_failure
+from cachemw.connections.distance import RoundTrip, advice
+from cachemw.connections.failures import describe_failure, is_timeout
 from cachemw.connections.nodes import Nodes
 from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import StoreError, StoreUnavailable
@@ -172,7 +173,8 @@ class RedisParts:
     def fleet_stats(self) -> fleet.FleetStats:
         """Return the counts of all processes that share this Redis. Raises StoreUnavailable."""
         node = self.nodes.find(fleet.name_of(self.config.namespace).encode())
-        return fleet.read(node.sync(), self.config.namespace)
+        client = node.connected(self.nodes.config.deadline)
+        return fleet.read(client, self.config.namespace)
 
     def fleet_processes(self) -> tuple[fleet.ProcessStats, ...]:
         """Return the counts of each process; wait longer than a request would."""
@@ -203,18 +205,29 @@ class RedisParts:
 class _StoreReporter:
     """Counts the events of the shared store, and logs those that an operator must know."""
 
-    def __init__(self, config: Config, clock: Clock, reporter: Reporter) -> None:
+    def __init__(
+        self, config: Config, clock: Clock, reporter: Reporter, round_trip: RoundTrip
+    ) -> None:
         assert config.redis is not None
         self._address = config.redis.safe_url
         self._clock = clock
         self._count = reporter.count
         self._logs = reporter.logs
         self._opened_at = 0.0
+        self._deadline = config.redis.deadline
+        self._round_trip = round_trip
 
     def failed(self, error: BaseException, server: str) -> None:
         """Log where Redis is, and what it does in place of an answer."""
-        failure = describe_failure(error)
+        failure = describe_failure(error) + self._advice(error)
         self._logs.redis_error(self._address, f"{server} {failure}" if server else failure)
+
+    def _advice(self, error: BaseException) -> str:
+        """Return what to set where a server did not answer because it is far away, or nothing."""
+        if not is_timeout(error):
+            return ""
+        advised = advice(self._round_trip.seconds, self._deadline)
+        return advised and f"; {advised}"
 
     def lost(self, error: BaseException) -> None:
         """Log that the log cannot be followed any more, and why."""
@@ -239,7 +252,7 @@ def connect(config: Config, clock: Clock, reporter: Reporter) -> RedisParts:
     assert config.redis is not None
     nodes = Nodes(config.redis, clock.monotonic)
     hooks = LogHooks()
-    events = _StoreReporter(config, clock, reporter)
+    events = _StoreReporter(config, clock, reporter, nodes.round_trip)
     hooks.count = events.report
     hooks.breaker_closed = events.breaker_closed
     hooks.failed = nodes.failed = events.failed

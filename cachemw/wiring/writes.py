@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from cachemw.connections.request_budget import is_spent
 from cachemw.engine.core.drivers import arun, run
 from cachemw.engine.core.effects import Lease, SharedWrite, save
 from cachemw.process.tasks import Tasks
@@ -29,8 +30,11 @@ class SharedWriter:
         self._reporter = reporter
 
     def save(self, write: SharedWrite) -> None:
-        """Write entries in this thread."""
+        """Write entries in this thread, or in the background where its request has waited long enough."""
         if self._effects.shared is None:
+            return
+        if is_spent():
+            self._save_in_background(write)
             return
         try:
             run(save(write), self._effects.perform)
@@ -52,6 +56,13 @@ class SharedWriter:
             return
         if not self._tasks.spawn(self.asave(write)):
             self._reporter.count("dropped_stores", "")
+
+    def _save_in_background(self, write: SharedWrite) -> None:
+        accepted = self._workers.submit(lambda: self.save(write))
+        if not accepted:
+            self._reporter.count("dropped_stores", "")
+        if write.lease is not None:
+            write.lease.dropped = not accepted
 
     def settle(self, lease: Lease, *, uncacheable: bool) -> None:
         """Settle, in the background, a lease whose response was not stored."""

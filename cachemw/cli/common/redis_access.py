@@ -7,6 +7,8 @@ So most commands need `redis` in the configuration, and say what to do instead w
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +24,7 @@ from cachemw.invalidation.log.follower import RedisLog
 
 __all__ = [
     "command_cache",
+    "import_from_here",
     "redis_settings",
     "reporting_redis_errors",
     "reporting_value_errors",
@@ -33,6 +36,12 @@ _REPLY_SECONDS = 2.0
 person's machine may be further away from Redis than the application's."""
 
 
+def import_from_here() -> None:
+    """Find modules in this folder, as servers find an application there, and scripts do not."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+
+
 def redis_settings(config: Config, without: str) -> RedisSettings:
     """Return how to reach Redis, with a longer deadline than requests have.
 
@@ -41,6 +50,8 @@ def redis_settings(config: Config, without: str) -> RedisSettings:
     """
     if config.redis is None:
         raise click.ClickException(f"the configuration has no `redis` setting: {without}")
+    if config.redis.credentials is not None:
+        import_from_here()
     return replace(config.redis, deadline=max(_REPLY_SECONDS, config.redis.deadline))
 
 

@@ -12,6 +12,7 @@ from cachemw.config.checks.unreachable import RouteTree
 from cachemw.config.syntax.decode import Settings
 from cachemw.config.syntax.dependencies import Pattern, find_cycle
 from cachemw.config.syntax.messages import did_you_mean, key, show
+from cachemw.config.syntax.redis_url import has_credentials
 from cachemw.config.syntax.template import TagPlaceholder, parse_tag, parse_template
 from cachemw.config.syntax.values import BODIED_METHODS
 from cachemw.errors import Problem
@@ -26,6 +27,7 @@ __all__ = [
     "known_kinds",
     "one_answer_for_users",
     "one_query_rule",
+    "one_source_of_credentials",
     "ordered_bounds",
     "persisted_of_graphql",
     "planned_size",
@@ -95,6 +97,15 @@ def one_answer_for_users(route: Any) -> Problems:
         yield Problem(
             "same_for_all_users",
             "cannot be used with `identity`, which keeps users apart: leave one of them out",
+        )
+
+
+def one_source_of_credentials(redis: Any) -> Problems:
+    """Check that a user name or password in the URL of Redis does not compete with a provider."""
+    if redis.credentials is not None and has_credentials(redis.url):
+        yield Problem(
+            "credentials",
+            "cannot be used with a user name or password in the URL: leave one of them out",
         )
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "Address",
     "Deployment",
     "deployment",
+    "has_credentials",
     "read_url",
     "redacted",
 ]
@@ -102,6 +103,13 @@ def deployment(url: str) -> Deployment:
         service=service,
         sentinel_options=tuple(of_sentinels),
     )
+
+
+def has_credentials(url: str) -> bool:
+    """Tell whether a checked URL has a user name or a password for the servers of entries."""
+    parts = urlsplit(url)
+    named = {name for name, _ in parse_qsl(parts.query)}
+    return "@" in parts.netloc or not named.isdisjoint({"username", "password"})
 
 
 def redacted(url: str) -> str:

@@ -42,6 +42,7 @@ __all__ = [
     "PATH_OR_SWITCH",
     "PERSISTED_QUERIES",
     "POLL",
+    "PROVIDER",
     "RESPONSE_FIELDS",
     "RISK",
     "RISKS",
@@ -312,6 +313,9 @@ IDENTITY = matching(
     f"{_DOTTED}(?::{_DOTTED})?", 'a function such as "module:function", or a registered name'
 )
 
+PROVIDER = matching(
+    f"{_DOTTED}:{_DOTTED}", 'a credential provider to import, such as "module:name"'
+)
 FUNCTION = matching(f"{_DOTTED}:{_DOTTED}", 'a function to import, such as "module:function"')
 
 

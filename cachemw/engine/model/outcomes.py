@@ -22,6 +22,7 @@ EventName = Literal[
     "not_stored",
     "entry_rejected",
     "store_error",
+    "store_skipped",
     "dropped_stores",
     "evicted",
     "memory_refused",

@@ -36,6 +36,7 @@ from typing import Any, Protocol
 
 from cachemw.config.model import LogSettings as LogConfig
 from cachemw.connections.nodes import Nodes
+from cachemw.connections.request_budget import has_begun, is_spent, note_wait
 from cachemw.connections.versions import refuse_old_server
 from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.floors import Floors
@@ -124,11 +125,13 @@ class Appender:
         """Append a purge. Wait a limited time until every process has applied it."""
         if self._queues_at_once(purge):
             return self._queue_purge(purge)
+        began = time.monotonic()
         try:
             append = self._stream.append_command(purge_fields(purge))
-            client = self._nodes.find(self._stream.key).sync()
+            client = self._nodes.find(self._stream.key).connected(self._patience(purge))
             identity = client.execute_command(*append) or self._append_to_new_log(append)
         except Exception as error:
+            note_wait(began)
             return self._failed(purge, error)
         steps, pauses = self._confirm(purge, identity), _pauses()
         command = next(steps)
@@ -149,13 +152,16 @@ class Appender:
         if self._queues_at_once(purge):
             return self._queue_purge(purge)
         deadline = self._nodes.config.deadline
+        began = time.monotonic()
         try:
             append = self._stream.append_command(purge_fields(purge))
-            client = (await self._nodes.afind(self._stream.key)).aio()
+            node = await self._nodes.afind(self._stream.key)
+            client = await node.aconnected(self._patience(purge))
             async with asyncio.timeout(deadline):
                 identity = await client.execute_command(*append)
             identity = identity or self._append_to_new_log(append)
         except Exception as error:
+            note_wait(began)
             return self._failed(purge, error)
         steps, pauses = self._confirm(purge, identity), _pauses()
         command = next(steps)
@@ -164,10 +170,12 @@ class Appender:
             if command is None:
                 await asyncio.sleep(next(pauses))
             else:
+                began = time.monotonic()
                 try:
                     async with asyncio.timeout(deadline):
                         reply = await client.execute_command(*command)
                 except Exception as error:
+                    note_wait(began)
                     reply = error
             try:
                 command = steps.send(reply)
@@ -175,10 +183,17 @@ class Appender:
                 result: PurgeResult = stop.value
                 return result
 
+    def _patience(self, purge: Purge) -> float | None:
+        """Return the seconds to wait for a connection. None: as long as opening one may take."""
+        of_request = purge.confirm_wait is not None or has_begun()
+        return self._nodes.config.deadline if of_request else None
+
     def _run_command(self, command: tuple[Any, ...]) -> Any:
+        began = time.monotonic()
         try:
             return self._client().execute_command(*command)
         except Exception as error:
+            note_wait(began)
             return error
 
     def _client(self) -> Any:
@@ -214,7 +229,7 @@ class Appender:
             reached, waiting = self._count_confirmations(reply, appended, shift)
             if not waiting and settled and self._follower.others_are_back:
                 return PurgeResult(status="confirmed", reached=reached)
-            if self._monotonic() >= ends:
+            if self._monotonic() >= ends or is_spent():
                 return PurgeResult(status="appended", reached=reached, waiting=waiting)
             yield None
 
@@ -258,8 +273,9 @@ class Appender:
         return None
 
     def _queues_at_once(self, purge: Purge) -> bool:
-        """Tell whether to queue without trying: Redis is away, and the purge is a request's (I3)."""
-        return purge.confirm_wait is not None and self.queues and not self._follower.live
+        """Tell whether to queue without trying: Redis is away, and a request would wait for it (I3)."""
+        is_away = purge.confirm_wait is not None and not self._follower.live
+        return self.queues and (is_away or is_spent())
 
     def _queue_purge(self, purge: Purge) -> PurgeResult:
         """Apply a purge in this process, and queue it until Redis is back."""

@@ -48,7 +48,7 @@ class FlagDocument:
 
         for _ in range(_ATTEMPTS):
             try:
-                client = self._nodes.find(self._key).sync()
+                client = self._nodes.find(self._key).connected()
                 refuse_old_server(client)  # it would set the document, and not append it to the log
                 with client.pipeline() as pipeline:
                     pipeline.watch(self._key)
@@ -69,7 +69,7 @@ class FlagDocument:
 
     def read(self) -> bytes | None:
         """Return the live flags in Redis. Raises the errors of redis-py, and StoreUnavailable."""
-        client = self._nodes.find(self._key).sync()
+        client = self._nodes.find(self._key).connected()
         refuse_old_server(client)
         found = client.get(self._key)
         return found if isinstance(found, bytes) else None

@@ -13,9 +13,8 @@ again. These rules keep a confirmed purge from being missed (I5):
 
 - The thread always reads from the last ID that it applied, so a reconnect misses no record. Pub/sub
   would lose what was sent in between.
-- Each heartbeat proves that the log is alive and the same: it checks the epoch, the type of the
-  stream, and that the last applied record is still there. Memory is served without further checks
-  until `trusted_until`, shortly after the next heartbeat is due.
+- Each heartbeat proves that the log is alive and the same: it checks the epoch, the stream's type, and
+  the last applied record. Memory is served unchecked until `trusted_until`, after the next one is due.
 - A process that joins reads all records that the log still has. Records that were trimmed before are
   below the horizon, so entries from that time are dead.
 - A missing or wrong epoch or stream (FLUSHALL, eviction, another server) starts a new life of the log,
@@ -368,6 +367,7 @@ class RedisLog:
         behind = self._apply_all(unread) == _BATCH
         self._trail.advance()
         server_now = seconds(time_there)
+        self._nodes.round_trip.note(ended - began)
         self._learn_server_time(client, server_now - (began + ended) / 2)
         self._report_position(client, server_now)
         if behind:

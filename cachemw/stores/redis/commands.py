@@ -6,11 +6,13 @@ Every use of Redis during a request goes through `Commands`, so that Redis canno
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, Literal
 
 from cachemw.connections.node import Node
 from cachemw.connections.nodes import Nodes
+from cachemw.connections.request_budget import is_spent, note_wait
 from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import EntryRejected, StoreError, StoreUnavailable
 
@@ -51,18 +53,24 @@ class Commands:
         self._refusal = ResponseError
 
     def is_reachable(self, key: bytes) -> bool:
-        """Tell whether the server of a key is known and its breaker is closed."""
+        """Tell whether the server of a key is known, its breaker closed, and this request may wait."""
         try:
-            return self._nodes.of(key).breaker.closed
+            closed = self._nodes.of(key).breaker.closed
         except StoreUnavailable:
             return False
+        if closed and is_spent():
+            self._count("store_skipped", "")
+            return False
+        return closed
 
     def run(self, operation: Operation, key: bytes, *command: Any) -> Any:
         """Run a command on the server of a key and return its answer. For threads."""
         node = self._healthy_node(key)
+        began = time.monotonic()
         try:
             answer = node.sync().execute_command(*command)
         except self._errors as error:
+            note_wait(began)
             raise self._failed(operation, key, node, error) from error
         node.breaker.success()
         return answer
@@ -70,10 +78,12 @@ class Commands:
     async def arun(self, operation: Operation, key: bytes, *command: Any) -> Any:
         """Run a command on the server of a key and return its answer. For event loops."""
         node = self._healthy_node(key)
+        began = time.monotonic()
         try:
             async with asyncio.timeout(self._deadline):
                 answer = await node.aio().execute_command(*command)
         except self._errors as error:
+            note_wait(began)
             raise self._failed(operation, key, node, error) from error
         node.breaker.success()
         return answer

@@ -715,6 +715,20 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         route('cookies = ["a=b"]'),
         ['routes[0].cookies[0]: expected the name of a cookie, got "a=b"'],
     ),
+    "no credential provider": (
+        '[redis]\nurl = "redis://cache:6379/0"\ncredentials = "tokens"',
+        [
+            'redis.credentials: expected a credential provider to import, such as "module:name", '
+            'got "tokens"'
+        ],
+    ),
+    "two sources of credentials": (
+        '[redis]\nurl = "redis://user:secret@cache:6379/0"\ncredentials = "tokens:provider"',
+        [
+            "redis.credentials: cannot be used with a user name or password in the URL: "
+            "leave one of them out"
+        ],
+    ),
     "no function": (
         route('identity = "a b"'),
         [
