@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import ssl
 from collections.abc import Iterator
 
 from cachemw.errors import StoreError
 
-__all__ = ["describe_failure"]
+__all__ = ["describe_failure", "is_read_only"]
 
 _REFUSALS = {
     "WRONGPASS": "refuses the user name or the password: compare both with those of the server",
     "NOAUTH": "wants a password: write it into the URL, as in redis://:PASSWORD@host:6379/0",
     "NOPERM": "does not allow this user to do that: see its ACL",
-    "READONLY": "is a read-only replica: write the address of the primary server",
+    "READONLY": "is a read-only replica: after a failover its name soon leads to the new primary server, else"
+    " write the address of that",
     "OOM": "is full: give it more memory (maxmemory), or let it evict entries",
     "LOADING": "is still loading its data",
     "MISCONF": "accepts no writes because it cannot save to its disk",
@@ -33,6 +35,19 @@ _REFUSALS = {
 
 _NOTHING_TO_CHECK = ("without any password configured", "no password is set")
 """What Redis says, now and in old releases, if it gets a password and has none."""
+
+
+_READ_ONLY = re.compile(r"(?:^|[\s-])READONLY ")
+"""How the error begins where the command was in a script (before 7.0) or in a transaction."""
+
+
+def is_read_only(error: BaseException) -> bool:
+    """Tell whether a server refused a command because it is a replica."""
+    from redis.exceptions import ReadOnlyError, ResponseError
+
+    return isinstance(error, ReadOnlyError) or (
+        isinstance(error, ResponseError) and _READ_ONLY.search(str(error)) is not None
+    )
 
 
 def describe_failure(error: BaseException, deadline: float | None = None) -> str:
@@ -81,6 +96,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _describe_refusal(error: BaseException) -> str:
     code = getattr(error, "status_code", None) or str(error).partition(" ")[0]
+    if is_read_only(error):
+        code = "READONLY"
     if code in _REFUSALS:
         return _REFUSALS[code]
     text = str(error).lower()

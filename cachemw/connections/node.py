@@ -18,6 +18,7 @@ from cachemw.config.model import RedisSettings as RedisConfig
 from cachemw.config.syntax.redis_url import Address
 from cachemw.connections.breaker import Breaker
 from cachemw.connections.deadline import reply_within_deadline
+from cachemw.connections.renewal import Renewal
 
 if TYPE_CHECKING:
     import redis
@@ -42,6 +43,8 @@ class Node:
     ) -> None:
         """Take the address from `address`, or from `url` where `address` is None."""
         self.breaker = breaker
+        self.renewal = Renewal()
+        """Which of the open connections are outdated."""
         self._config = config
         self._url = url
         self._address = {} if address is None else {"host": address[0], "port": address[1]}
@@ -92,8 +95,11 @@ class Node:
             await client.aclose()
 
     def dedicated_client(self, read_timeout: float) -> redis.Redis:
-        """Return a new client with one connection, which waits `read_timeout` seconds for a reply."""
-        return self._make_sync(read_timeout, connections=1)
+        """Return a new client with one connection, which waits `read_timeout` seconds for a reply.
+
+        The client does not connect again: a lost connection is an error of the next command.
+        """
+        return self._make_sync(read_timeout, connections=1, once=True)
 
     def close(self) -> None:
         """Close the client for threads. Clients of loops are closed by `aclose` or with their loop."""
@@ -114,7 +120,9 @@ class Node:
             with suppress(RuntimeError):  # the loop is closed already
                 loop.call_soon_threadsafe(_close_in_loop, loop, self)
 
-    def _make_sync(self, read_timeout: float, connections: int, **further: Any) -> redis.Redis:
+    def _make_sync(
+        self, read_timeout: float, connections: int, *, once: bool = False, **further: Any
+    ) -> redis.Redis:
         import redis
         from redis.backoff import NoBackoff
         from redis.retry import Retry
@@ -125,6 +133,7 @@ class Node:
             retry=Retry(NoBackoff(), 0),
             **further,
         )
+        self.renewal.apply(pool, in_loop=False, once=once)
         return redis.Redis.from_pool(self._with_address(pool))
 
     def _make_async(self) -> redis.asyncio.Redis:
@@ -137,6 +146,7 @@ class Node:
             **self._options(self._config.deadline, self._config.pool_size),
             retry=Retry(NoBackoff(), 0),
         )
+        self.renewal.apply(pool, in_loop=True)
         return redis.asyncio.Redis.from_pool(self._with_address(pool))
 
     def _with_address(self, pool: Any) -> Any:

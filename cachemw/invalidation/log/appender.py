@@ -14,10 +14,16 @@ And if something fails (I3, I5):
 - Redis cannot be reached: the purge is applied in this process at once and **queued**. The log's thread
   appends the queue when Redis is back. The queue is bounded (I4): when it is full, one purge of
   everything replaces it.
-- Redis answers, but refuses writes (it is full or read-only): it still allows DEL. Deleting the epoch
-  starts a new life of the log, which purges everything.
+- Redis answers, but is full: it still allows DEL. Deleting the epoch starts a new life of the log, which
+  purges everything.
+- Redis answers, but is a read-only replica, as after a planned failover: the purge is sent once more, over a
+  new connection, which may lead to the new primary. If that is refused too, or for any other reason, the
+  purge is queued. It never costs more than what it names.
 - Redis has just lost its data: its hash of heartbeats is empty, so no process seems to follow the log.
   No purge is confirmed until all processes have had time to come back (`RETURN_TIME`).
+- Another server has taken over: the heartbeats there are copies. So no purge is confirmed until all
+  processes have had time to come over (`server_life`), nor if its own record is not there: the numbers of
+  other records would look as if it had been applied.
 
 The waiting is a generator, `_confirm`, which yields commands. `purge` runs it in a thread and `apurge`
 in an event loop.
@@ -30,6 +36,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from typing import Any, Protocol
 
 from cachemw.config.model import LogSettings as LogConfig
@@ -37,12 +44,13 @@ from cachemw.connections.nodes import Nodes
 from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.floors import Floors
-from cachemw.invalidation.log.followers import RETURN_TIME, Followers, is_refusal
+from cachemw.invalidation.log.followers import Followers, costs_the_log
 from cachemw.invalidation.log.records import appended_at, number, purge_fields
-from cachemw.invalidation.log.stream import Stream, first_record
+from cachemw.invalidation.log.server_life import ServerLife
+from cachemw.invalidation.log.stream import Stream, first_record, seconds
 from cachemw.invalidation.purges import Purge, PurgeResult
 
-__all__ = ["Appender", "FollowerPort", "seconds"]
+__all__ = ["Appender", "FollowerPort"]
 
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.016
@@ -52,10 +60,12 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.016
 class FollowerPort(Protocol):
     """The follower of this process, as the appender uses it."""
 
-    me: str
-    """The name of this process in the heartbeats."""
     floors: Floors
     server_shift: float | None
+
+    @property
+    def me(self) -> str:
+        """The name of this process in the heartbeats."""
 
     @property
     def following(self) -> bool:
@@ -83,21 +93,22 @@ class Appender:
         self,
         stream: Stream,
         followers: Followers,
+        server: ServerLife,
         follower: FollowerPort,
         nodes: Nodes,
         config: LogConfig,
-        monotonic: Callable[[], float],
         count: Callable[[EventName, str], None],
     ) -> None:
         self.queues = True
         """Whether purges are queued while Redis cannot be reached. If not, StoreUnavailable is raised."""
         self._stream = stream
         self._followers = followers
+        self._server = server
         self._follower = follower
         self._nodes = nodes
         self._config = config
         self._floors = follower.floors
-        self._monotonic = monotonic
+        self._monotonic = nodes.monotonic
         self._count = count
         self.reset_after_fork()
 
@@ -122,9 +133,7 @@ class Appender:
         if self._queues_at_once(purge):
             return self._queue_purge(purge)
         try:
-            append = self._stream.append_command(purge_fields(purge))
-            client = self._nodes.find(self._stream.key).sync()
-            identity = client.execute_command(*append) or self._append_to_new_log(append)
+            identity = self._append(purge)
         except Exception as error:
             return self._failed(purge, error)
         steps, pauses = self._confirm(purge, identity), _pauses()
@@ -145,13 +154,8 @@ class Appender:
         """Append a purge. Wait a limited time until every process has applied it."""
         if self._queues_at_once(purge):
             return self._queue_purge(purge)
-        deadline = self._nodes.config.deadline
         try:
-            append = self._stream.append_command(purge_fields(purge))
-            client = (await self._nodes.afind(self._stream.key)).aio()
-            async with asyncio.timeout(deadline):
-                identity = await client.execute_command(*append)
-            identity = identity or self._append_to_new_log(append)
+            identity = await self._aappend(purge)
         except Exception as error:
             return self._failed(purge, error)
         steps, pauses = self._confirm(purge, identity), _pauses()
@@ -161,16 +165,41 @@ class Appender:
             if command is None:
                 await asyncio.sleep(next(pauses))
             else:
-                try:
-                    async with asyncio.timeout(deadline):
-                        reply = await client.execute_command(*command)
-                except Exception as error:
-                    reply = error
+                reply = await self._arun_command(command)
             try:
                 command = steps.send(reply)
             except StopIteration as stop:
                 result: PurgeResult = stop.value
                 return result
+
+    def _append(self, purge: Purge) -> bytes:
+        """Append a purge, at the second attempt if another server has the log now. Return its ID."""
+        command = self._stream.append_command(purge_fields(purge))
+        try:
+            identity = self._nodes.find(self._stream.key).sync().execute_command(*command)
+        except Exception as error:
+            if not self._nodes.is_elsewhere(self._stream.key, error):
+                raise
+            identity = self._client().execute_command(*command)
+        return identity or self._append_to_new_log(command)
+
+    async def _aappend(self, purge: Purge) -> bytes:
+        """Append a purge, as `_append` does."""
+        command = self._stream.append_command(purge_fields(purge))
+        await self._nodes.afind(self._stream.key)
+        identity = await self._arun_command(command)
+        if isinstance(identity, Exception) and self._nodes.is_elsewhere(self._stream.key, identity):
+            identity = await self._arun_command(command)
+        if isinstance(identity, Exception):
+            raise identity
+        return identity or self._append_to_new_log(command)
+
+    async def _arun_command(self, command: tuple[Any, ...]) -> Any:
+        try:
+            async with asyncio.timeout(self._nodes.config.deadline):
+                return await self._nodes.of(self._stream.key).aio().execute_command(*command)
+        except Exception as error:
+            return error
 
     def _run_command(self, command: tuple[Any, ...]) -> Any:
         try:
@@ -202,18 +231,33 @@ class Appender:
             reply = yield ("TIME",)
             if not isinstance(reply, Exception):
                 shift = seconds(reply) - self._monotonic()
-        settled = True
-        if not self._follower.following:  # nor whether the log has only just started
-            first = first_record((yield self._stream.first_command()))
-            settled = first is None or appended_at(appended) - appended_at(first[0]) > RETURN_TIME
         while True:
             reply = yield ("HGETALL", self._followers.key)
             reached, waiting = self._count_confirmations(reply, appended, shift)
-            if not waiting and settled and self._follower.others_are_back:
+            complete = not waiting and self._follower.others_are_back
+            if complete and (yield from self._is_valid(purge, appended, shift)):
                 return PurgeResult(status="confirmed", reached=reached)
             if self._monotonic() >= ends:
                 return PurgeResult(status="appended", reached=reached, waiting=waiting)
             yield None
+
+    def _is_valid(
+        self, purge: Purge, appended: int, shift: float | None
+    ) -> Generator[tuple[Any, ...], Any, bool]:
+        """Tell whether the heartbeats that were read just now are about this record, and complete."""
+        found = first_record((yield self._stream.record_command(appended)))
+        fields = purge_fields(purge)
+        if found != (appended, dict(zip(fields[::2], fields[1::2], strict=True))):
+            return False  # a failover lost it, perhaps to another record with the same number
+        name = None
+        if not self._follower.following:  # it does not know whether the log has only just started
+            first = first_record((yield self._stream.first_command()))
+            age = 0.0 if first is None else appended_at(appended) - appended_at(first[0])
+            if age <= self._followers.return_time:
+                return False
+            name = yield self._server.name_command
+        now = None if shift is None else self._monotonic() + shift
+        return self._server.is_settled((yield self._server.read_command), now, name)
 
     def _count_confirmations(
         self, reply: Any, appended: int, shift: float | None
@@ -232,7 +276,7 @@ class Appender:
     def _failed(self, purge: Purge, error: Exception) -> PurgeResult:
         """Queue a purge that could not be appended or, where Redis is full, purge everything."""
         self._count("store_error", "purge")
-        if is_refusal(error) and self._delete_epoch():
+        if costs_the_log(error) and self._delete_epoch():
             self._floors.apply_locally(None, soft=False)
             return PurgeResult(status="appended", reached=1, waiting=1, everything=True)
         if not self.queues:
@@ -269,11 +313,23 @@ class Appender:
                 self._append_queued(client, self._queue[0])
                 self._queue.popleft()
         except Exception as error:
-            if not is_refusal(error):
+            if not costs_the_log(error):
                 raise
             client.delete(self._stream.epoch_key)
             self._queue.clear()
             self._queue_all = False
+
+    def drain_last(self) -> bool:
+        """Append the queued purges of a process that ends. Return False if it cannot be done."""
+        if not self.queued:
+            return True
+        try:
+            node = self._nodes.find(self._stream.key)
+            with closing(node.dedicated_client(self._nodes.config.deadline)) as client:
+                self.drain(client)
+        except Exception:
+            return False
+        return True
 
     def _append_queued(self, client: Any, purge: Purge) -> None:
         identity = client.execute_command(*self._stream.append_command(purge_fields(purge)))
@@ -290,9 +346,3 @@ def _pauses() -> Iterator[float]:
     while True:
         yield pause
         pause = min(2 * pause, _LONGEST_PAUSE)
-
-
-def seconds(reply: Any) -> float:
-    """Return the answer of TIME in seconds."""
-    whole, micros = reply
-    return float(whole + micros / 1e6)

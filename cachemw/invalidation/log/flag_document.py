@@ -45,6 +45,7 @@ class FlagDocument:
         """
         from redis.exceptions import WatchError
 
+        elsewhere = False
         for _ in range(_ATTEMPTS):
             try:
                 with self._nodes.find(self._key).sync().pipeline() as pipeline:
@@ -58,7 +59,10 @@ class FlagDocument:
                     return document
             except WatchError:
                 continue
-            except Exception:
+            except Exception as error:
+                if self._nodes.is_elsewhere(self._key, error) and not elsewhere:
+                    elsewhere = True  # once more, on the new primary server
+                    continue
                 self._count("store_error", "flags")
                 return None
         return None
