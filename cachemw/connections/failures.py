@@ -23,6 +23,7 @@ _REFUSALS = {
     "NOPERM": "does not allow this user to do that: see its ACL",
     "READONLY": "is a read-only replica: after a failover its name soon leads to the new primary server, else"
     " write the address of that",
+    "UNBLOCKED": "has become a replica: another server is the primary now",
     "OOM": "is full: give it more memory (maxmemory), or let it evict entries",
     "LOADING": "is still loading its data",
     "MISCONF": "accepts no writes because it cannot save to its disk",
