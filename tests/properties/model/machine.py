@@ -34,6 +34,8 @@ class Machine(RuleBasedStateMachine):
     """The fleet and the model, side by side."""
 
     server: ClassVar[RedisServer]
+    other: ClassVar[RedisServer]
+    """The server that takes over at the next failover."""
     proxies: ClassVar[list[ChaosProxy]]
     found: ClassVar[list[str]]
     """What the machine found wrong, for whoever wants it to find something."""
@@ -255,6 +257,41 @@ class Machine(RuleBasedStateMachine):
         else:
             self.heal()
         self._ask(index, path, {}, "")
+
+    @precondition(lambda self: self.whole and self.server.running and not self.hanging)
+    @rule(purger=processes, path=paths, manner=manners, late=st.sampled_from([None, *range(SIZE)]))
+    def fail_over_and_purge(self, purger: int, path: str, manner: str, late: int | None) -> None:
+        """Let the replica take over, and purge at once; the name of one process leads there later.
+
+        Nobody is disturbed: what is confirmed now, everybody must have applied.
+        """
+        self.promises.note(f"a planned failover; {late} is late")
+        self.get_everywhere(path, "")
+        self._replicate()
+        self.other.command("REPLICAOF", "NO", "ONE")
+        self.server.command("REPLICAOF", "127.0.0.1", self.other.port)
+        type(self).server, type(self).other = self.other, self.server
+        for index, proxy in enumerate(self.proxies):
+            if index != late:
+                proxy.lead_to(self.server.url)
+        self.write(path)
+        self._purge(purger, path, manner, soft=False)
+        self.get_everywhere(path, "")
+        if late is not None:
+            self.proxies[late].lead_to(self.server.url)
+        fleet = self.fleet.processes
+        until(lambda: all(process.live and not process.queued for process in fleet))
+        self.get_everywhere(path, "")
+
+    def _replicate(self) -> None:
+        """Make the other server a replica that has all."""
+        self.other.command("REPLICAOF", "127.0.0.1", self.server.port)
+
+        def has_all() -> bool:
+            self.server.command("SET", "mark", "x")
+            return self.server.command("WAIT", 1, 100) == 1
+
+        until(has_all)
 
     @precondition(lambda self: not self.whole)
     @rule()
