@@ -60,17 +60,12 @@ class Nodes:
         return self._by_address.get(address) or self._add(address)
 
     def find(self, key: bytes) -> Node:
-        """Return the node that has a key, after a look-up if that is not known. May block.
-
-        For what must work at the first attempt, such as a purge: its idle connections are not used.
-        """
+        """Return the node that has a key, after a look-up if that is not known. May block."""
         try:
-            node = self.of(key)
+            return self.of(key)
         except StoreUnavailable:
             self.locate()
-            node = self.of(key)
-        node.renewal.replace_idle()
-        return node
+            return self.of(key)
 
     def all_nodes(self) -> list[Node]:
         """Return a node for each server that has keys, after a look-up. May block."""
@@ -81,11 +76,9 @@ class Nodes:
     async def afind(self, key: bytes) -> Node:
         """Return the node that has a key, as `find` does, without blocking the event loop."""
         try:
-            node = self.of(key)
+            return self.of(key)
         except StoreUnavailable:
-            node = await asyncio.to_thread(self.find, key)
-        node.renewal.replace_idle()
-        return node
+            return await asyncio.to_thread(self.find, key)
 
     # -- in the background -----------------------------------------------------------------------
 

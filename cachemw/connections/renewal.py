@@ -5,23 +5,42 @@ read-only replica, and only a new connection resolves the host name again. And a
 forgotten a connection that was idle: what is sent over it is lost, and no error comes back.
 
 So connections are *outdated* when the server has said READONLY, when the log's connection was lost, or
-when they were idle and somebody needs one that works. Nobody closes the connection of another thread or
-event loop: each is replaced by its next user, when the pool hands it out. A command in progress, and a
-transaction that watches keys, keep the connection that they have.
+when they were idle and another idle one was silent. What must work at the first attempt, such as a purge,
+gets no idle connection (`without_idle`). A request may get one: to open a connection would cost it more.
+
+Nobody closes the connection of another thread or event loop: each is replaced by its next user, when the
+pool hands it out. A command in progress, and a transaction that watches keys, keep the connection that
+they have.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from cachemw.connections.failures import is_read_only
 
-__all__ = ["IDLE", "Renewal"]
+__all__ = ["IDLE", "Renewal", "without_idle"]
 
 IDLE = 1.0
 """Seconds without a reply after which a connection counts as idle."""
+
+
+_without_idle: ContextVar[bool] = ContextVar("cachemw_without_idle", default=False)
+
+
+@contextmanager
+def without_idle() -> Iterator[None]:
+    """Replace the idle connections that the block gets from a pool, in this thread or task."""
+    token = _without_idle.set(True)
+    try:
+        yield
+    finally:
+        _without_idle.reset(token)
 
 
 class Renewal:
@@ -33,6 +52,7 @@ class Renewal:
         self.used_since = -1e9
         """Monotonic time. Connections without a reply since then are outdated."""
         self._excused = 0
+        self._classes: dict[tuple[type[Any], bool], type[Any]] = {}
 
     def replace_all(self) -> None:
         """Replace every connection that is open now."""
@@ -60,9 +80,13 @@ class Renewal:
         With `once`, nothing is replaced: after a connection is lost, each command is an error. That is for
         a client whose user must know that the server may be another one now.
         """
-        bases = (_Async if in_loop else _Sync, pool.connection_class)
-        name = f"Renewed{pool.connection_class.__name__}"
-        pool.connection_class = type(name, bases, {"_renewal": self, "_once": once})
+        base = pool.connection_class
+        found = self._classes.get((base, once))
+        if found is None:  # one for all pools: a class is not freed with its last connection
+            bases = (_Async if in_loop else _Sync, base)
+            found = type(f"Renewed{base.__name__}", bases, {"_renewal": self, "_once": once})
+            self._classes[base, once] = found
+        pool.connection_class = found
 
 
 class _Connection:
@@ -83,7 +107,9 @@ class _Connection:
             return False
         self._idle = time.monotonic() - self._used_at
         renewal = self._renewal
-        return self._generation != renewal.generation or self._used_at < renewal.used_since
+        if self._generation != renewal.generation or self._used_at < renewal.used_since:
+            return True
+        return self._idle >= IDLE and _without_idle.get()
 
     def _opening(self) -> int:
         """Return the generation of a connection that is about to be opened."""

@@ -12,6 +12,7 @@ import msgspec
 from cachemw.config import Config
 from cachemw.connections.failures import describe_failure
 from cachemw.connections.nodes import Nodes
+from cachemw.connections.renewal import without_idle
 from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import StoreError
 from cachemw.invalidation.log.follower import RedisLog
@@ -129,7 +130,8 @@ class RedisParts:
     def fleet_stats(self) -> fleet.FleetStats:
         """Return the counts of all processes that share this Redis. Raises StoreUnavailable."""
         node = self.nodes.find(fleet.name_of(self.config.namespace).encode())
-        return fleet.read(node.sync(), self.config.namespace)
+        with without_idle():
+            return fleet.read(node.sync(), self.config.namespace)
 
     def fleet_processes(self) -> tuple[fleet.ProcessStats, ...]:
         """Return the counts of each process; wait longer than a request would."""

@@ -48,7 +48,7 @@ def forget(proxy: ChaosProxy) -> None:
 def test_what_operators_do_never_goes_over_an_idle_connection(
     proxy: ChaosProxy, behind: Caches
 ) -> None:
-    # Guard: `replace_idle` in `Nodes.find`.
+    # Guard: `without_idle`, in four places.
     site = Site(behind.make())
     cache = site.cache
     site.get("/things/7")
@@ -70,7 +70,7 @@ def test_what_operators_do_never_goes_over_an_idle_connection(
 
 
 def test_nor_does_a_purge_in_an_event_loop(proxy: ChaosProxy, behind: Caches) -> None:
-    # Guard: `replace_idle` in `Nodes.afind`.
+    # Guard: `without_idle` in `Appender._aappend`.
     cache: Cache = behind.make()
 
     async def main() -> None:

@@ -41,6 +41,7 @@ from typing import Any, Protocol
 
 from cachemw.config.model import LogSettings as LogConfig
 from cachemw.connections.nodes import Nodes
+from cachemw.connections.renewal import without_idle
 from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.floors import Floors
@@ -55,6 +56,10 @@ __all__ = ["Appender", "FollowerPort"]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.016
 """Seconds between two reads of the heartbeats."""
+
+
+_SECOND_ATTEMPT = 0.2
+"""The share of the deadline after which the purge of a request makes no second attempt."""
 
 
 class FollowerPort(Protocol):
@@ -175,24 +180,37 @@ class Appender:
     def _append(self, purge: Purge) -> bytes:
         """Append a purge, at the second attempt if another server has the log now. Return its ID."""
         command = self._stream.append_command(purge_fields(purge))
-        try:
-            identity = self._nodes.find(self._stream.key).sync().execute_command(*command)
-        except Exception as error:
-            if not self._nodes.is_elsewhere(self._stream.key, error):
-                raise
-            identity = self._client().execute_command(*command)
+        began = self._monotonic()
+        with without_idle():
+            try:
+                identity = self._nodes.find(self._stream.key).sync().execute_command(*command)
+            except Exception as error:
+                if not self._may_try_again(purge, began, error):
+                    raise
+                identity = self._client().execute_command(*command)
         return identity or self._append_to_new_log(command)
 
     async def _aappend(self, purge: Purge) -> bytes:
         """Append a purge, as `_append` does."""
         command = self._stream.append_command(purge_fields(purge))
+        began = self._monotonic()
         await self._nodes.afind(self._stream.key)
-        identity = await self._arun_command(command)
-        if isinstance(identity, Exception) and self._nodes.is_elsewhere(self._stream.key, identity):
+        with without_idle():
             identity = await self._arun_command(command)
-        if isinstance(identity, Exception):
-            raise identity
+            if isinstance(identity, Exception):
+                if not self._may_try_again(purge, began, identity):
+                    raise identity
+                identity = await self._arun_command(command)
+                if isinstance(identity, Exception):
+                    raise identity
         return identity or self._append_to_new_log(command)
+
+    def _may_try_again(self, purge: Purge, began: float, error: Exception) -> bool:
+        """Tell whether another server has the log now, and a request has time for it (I3)."""
+        if not self._nodes.is_elsewhere(self._stream.key, error):
+            return False
+        left = _SECOND_ATTEMPT * self._nodes.config.deadline - (self._monotonic() - began)
+        return purge.confirm_wait is None or left > 0
 
     async def _arun_command(self, command: tuple[Any, ...]) -> Any:
         try:

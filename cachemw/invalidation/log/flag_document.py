@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cachemw.connections.nodes import Nodes
+from cachemw.connections.renewal import without_idle
 from cachemw.engine.model.outcomes import EventName
 from cachemw.invalidation.log.records import appended_at, flag_fields
 from cachemw.invalidation.log.stream import Stream, first_record
@@ -48,7 +49,7 @@ class FlagDocument:
         elsewhere = False
         for _ in range(_ATTEMPTS):
             try:
-                with self._nodes.find(self._key).sync().pipeline() as pipeline:
+                with without_idle(), self._nodes.find(self._key).sync().pipeline() as pipeline:
                     pipeline.watch(self._key)
                     (current,) = pipeline.mget(self._key)
                     document = change(current)
@@ -69,7 +70,8 @@ class FlagDocument:
 
     def read(self) -> bytes | None:
         """Return the live flags in Redis. Raises the errors of redis-py."""
-        found = self._nodes.find(self._key).sync().get(self._key)
+        with without_idle():
+            found = self._nodes.find(self._key).sync().get(self._key)
         return found if isinstance(found, bytes) else None
 
     def current(self, client: Any) -> bytes | None:
