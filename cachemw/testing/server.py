@@ -161,7 +161,8 @@ class RedisServer:
 
     def fill(self) -> None:
         """Make the server refuse every write because memory is full; reads work."""
-        self.command("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", 1)
+        self.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        self.command("CONFIG", "SET", "maxmemory", 1)
 
     def unfill(self) -> None:
         """End `fill`: accept writes again."""

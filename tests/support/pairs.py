@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from cachemw.testing import ChaosProxy, RedisServer
+from cachemw.testing.redis_protocol import ReplyError
 from tests.support.waiting import until
 
-__all__ = ["Pair", "pair_of_servers"]
+__all__ = ["Pair", "await_replication", "pair_of_servers"]
 
 
 class Pair:
@@ -40,8 +42,20 @@ class Pair:
 
     def await_replication(self) -> None:
         """Wait until the replica has what the primary has now."""
-        self.primary.command("SET", "mark", "x")
-        assert self.primary.command("WAIT", 1, 5000) == 1
+        await_replication(self.primary, self.replica)
+
+
+def await_replication(primary: RedisServer, replica: RedisServer) -> None:
+    """Wait until a replica has what its primary has now."""
+    mark = os.urandom(8).hex().encode()
+    primary.command("SET", "mark", mark)
+
+    def has_all() -> bool:
+        with suppress(OSError, ReplyError):  # LOADING
+            return replica.command("GET", "mark") == mark
+        return False
+
+    until(has_all)
 
 
 @contextmanager
@@ -49,8 +63,9 @@ def pair_of_servers() -> Iterator[Pair]:
     """Start both servers, and wait until they replicate."""
     with (
         RedisServer(options=("--repl-diskless-sync-delay", "0")) as primary,
-        RedisServer(options=("--replicaof", f"127.0.0.1 {primary.port}")) as replica,
+        RedisServer() as replica,
         ChaosProxy(primary.url) as name,
     ):
-        until(lambda: b"master_link_status:up" in str(replica.command("INFO")).encode())
+        replica.command("REPLICAOF", "127.0.0.1", primary.port)
+        await_replication(primary, replica)
         yield Pair(primary, replica, name)

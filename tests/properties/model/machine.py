@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from cachemw.invalidation.purges import PurgeResult
 from cachemw.testing import ChaosProxy, RedisServer
+from cachemw.testing.redis_protocol import ReplyError
 
 from .application import PATHS, ROUTES, Application, route_of
 from .fleet import BOUND, CREDENTIALS, SIZE, Answer, Fleet, Process, until
@@ -286,12 +288,14 @@ class Machine(RuleBasedStateMachine):
     def _replicate(self) -> None:
         """Make the other server a replica that has all."""
         self.other.command("REPLICAOF", "127.0.0.1", self.server.port)
+        mark = str(time.monotonic()).encode()
+        self.server.command("SET", "mark", mark)
+        until(lambda: self._has(mark))
 
-        def has_all() -> bool:
-            self.server.command("SET", "mark", "x")
-            return self.server.command("WAIT", 1, 100) == 1
-
-        until(has_all)
+    def _has(self, mark: bytes) -> bool:
+        with suppress(OSError, ReplyError):  # LOADING
+            return self.other.command("GET", "mark") == mark
+        return False
 
     @precondition(lambda self: not self.whole)
     @rule()
