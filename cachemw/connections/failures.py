@@ -83,6 +83,8 @@ def describe_failure(error: BaseException, deadline: float | None = None) -> str
     name = type(failures[-1]).__name__
     if not any(isinstance(failure, (RedisError, OSError)) for failure in failures):
         return f"is not used, because of an error in this process: {name}"
+    if name == "ConnectionError":  # redis-py's, without a cause: the server closed it
+        return "cannot be reached: the connection was lost"
     return f"cannot be reached: {name}"
 
 

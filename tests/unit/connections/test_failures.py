@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 import pytest
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, ResponseError
 from redis.retry import Retry
 
@@ -123,6 +124,12 @@ def test_a_replica_is_told(own_redis_server: RedisServer, free_port: int) -> Non
 def test_a_replica_is_known_by_whatever_it_says(error: Exception, expected: bool) -> None:
     assert is_read_only(error) is expected
     assert ("read-only replica" in describe_failure(error)) is expected
+
+
+def test_a_connection_that_the_server_closed_is_told() -> None:
+    assert describe_failure(RedisConnectionError("Connection closed by server.")) == (
+        "cannot be reached: the connection was lost"
+    )
 
 
 def test_what_another_refusal_says_is_not_repeated() -> None:
