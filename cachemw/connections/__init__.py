@@ -6,6 +6,7 @@ Reading order:
 - `failures`: what a failure of Redis is, in words.
 - `interruption`: ends a read that waits in another thread.
 - `opening`: how connections are opened, in the background.
+- `renewal`: the replacement of open connections by new ones.
 - `node`: one server, with its clients and its breaker.
 - `distance`: how far away Redis is, and what that asks of the deadline.
 - `request_budget`: how long one request may wait in vain.

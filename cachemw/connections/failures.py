@@ -16,13 +16,15 @@ from collections.abc import Iterator
 from cachemw.connections.versions import NEEDED
 from cachemw.errors import ConnectError, StoreError
 
-__all__ = ["REFUSALS", "describe_failure", "error_code", "is_timeout"]
+__all__ = ["REFUSALS", "describe_failure", "error_code", "is_read_only", "is_timeout"]
 
 REFUSALS = {
     "WRONGPASS": "refuses the user name or the password: compare both with those of the server",
     "NOAUTH": "wants a password: write it into the URL, as in redis://:PASSWORD@host:6379/0",
     "DENIED": "is in protected mode: it takes other machines' connections only with a password",
-    "READONLY": "is a read-only replica: write the address of the primary server",
+    "READONLY": "is a read-only replica: after a failover its name soon leads to the new primary server, else"
+    " write the address of that",
+    "UNBLOCKED": "has become a replica: another server is the primary now",
     "OOM": "is full: give it more memory (maxmemory), or let it evict entries",
     "LOADING": "is still loading its data",
     "MISCONF": "accepts no writes because it cannot save to its disk",
@@ -63,6 +65,19 @@ _NOTHING_TO_CHECK = ("without any password configured", "no password is set")
 """What Redis says, now and in old releases, if it gets a password and has none."""
 
 
+_READ_ONLY = re.compile(r"(?:^|[\s-])READONLY ")
+"""How the error begins where the command was in a script (before 7.0) or in a transaction."""
+
+
+def is_read_only(error: BaseException) -> bool:
+    """Tell whether a server refused a command because it is a replica."""
+    from redis.exceptions import ReadOnlyError, ResponseError
+
+    return isinstance(error, ReadOnlyError) or (
+        isinstance(error, ResponseError) and _READ_ONLY.search(str(error)) is not None
+    )
+
+
 def describe_failure(error: BaseException, deadline: float | None = None) -> str:
     """Return what Redis does, as the rest of a sentence: "cannot be reached: connection refused".
 
@@ -100,6 +115,8 @@ def describe_failure(error: BaseException, deadline: float | None = None) -> str
     name = type(failures[-1]).__name__
     if not any(isinstance(failure, (RedisError, OSError)) for failure in failures):
         return f"is not used, because of an error in this process: {name}"
+    if name == "ConnectionError":  # redis-py's, without a cause: the server closed it
+        return "cannot be reached: the connection was lost"
     return f"cannot be reached: {name}"
 
 
@@ -135,7 +152,7 @@ def error_code(error: BaseException) -> str:
 
 
 def _describe_refusal(error: BaseException) -> str:
-    code = error_code(error)
+    code = "READONLY" if is_read_only(error) else error_code(error)
     if code in REFUSALS:
         return REFUSALS[code]
     text = str(error).lower()

@@ -18,6 +18,7 @@ from weakref import WeakSet
 from cachemw.config.syntax.redis_url import Address
 from cachemw.connections.breaker import Breaker
 from cachemw.connections.opening.settings import Opening
+from cachemw.connections.renewal import Renewal
 
 if TYPE_CHECKING:
     import redis
@@ -35,6 +36,8 @@ class Node:
     def __init__(self, opening: Opening, address: Address | None, breaker: Breaker) -> None:
         """Take the address from `address`, or from the URL where `address` is None."""
         self.breaker = breaker
+        self.renewal = Renewal(lambda: opening.look_up_again(address))
+        """Which of the open connections are outdated."""
         self._opening = opening
         self._address = address
         self._lock = threading.Lock()
@@ -49,7 +52,9 @@ class Node:
             with self._lock:
                 client = self._sync
                 if client is None:
-                    client = self._sync = self._opening.thread_client(self._address)
+                    client = self._opening.thread_client(self._address)
+                    self.renewal.apply(client.connection_pool, in_loop=False)
+                    self._sync = client
         return client
 
     def connected(self, wait: float | None = None) -> Any:
@@ -71,6 +76,7 @@ class Node:
                 if other.is_closed():  # closed without `shutdown_asyncgens`
                     self._by_loop.pop(other, None)
             client = self._opening.loop_client(self._address)
+            self.renewal.apply(client.connection_pool, in_loop=True)
             loop_client = self._by_loop[loop] = client, self._close_with_loop(loop, client)
             with suppress(StopIteration):
                 # Run the generator up to its `yield`, which registers it with the loop.
@@ -98,8 +104,12 @@ class Node:
         return client
 
     def dedicated_client(self, read_timeout: float) -> redis.Redis:
-        """Return a new client with one connection, which waits `read_timeout` seconds for a reply."""
+        """Return a new client with one connection, which waits `read_timeout` seconds for a reply.
+
+        The client does not connect again: a lost connection is an error of the next command.
+        """
         client = self._opening.dedicated_client(self._address, read_timeout)
+        self.renewal.apply(client.connection_pool, in_loop=False, once=True)
         self._dedicated.add(client)
         return client
 

@@ -19,6 +19,7 @@ from cachemw.config.model import RedisSettings as RedisConfig
 from cachemw.config.syntax.redis_url import Address, deployment
 from cachemw.connections.breaker import Breaker
 from cachemw.connections.distance import RoundTrip
+from cachemw.connections.failures import is_read_only
 from cachemw.connections.node import Node
 from cachemw.connections.opening.settings import Opening
 from cachemw.connections.topology import LOOKUP_TIMEOUT, URL_ADDRESS, topology_of
@@ -29,9 +30,9 @@ __all__ = ["Nodes"]
 _LONGEST_BREAK = 2.0
 """Seconds. The doubling of a breaker's wait ends here, so that with jitter Redis is used again within 3 s
 of its return."""
-_LOOK_AGAIN = 5.0
-"""Seconds between look-ups of the servers when nothing seems wrong. They are needed: an old master that
-is cut off from its Sentinels, but not from this process, still answers as a master."""
+_UNKNOWN_FOR = 4.0
+"""Seconds for which no look-up need succeed while the known servers answer. Less than the time in which
+every process has come over to a new server (`followers.RETURN_TIME`)."""
 
 
 class Nodes:
@@ -46,11 +47,12 @@ class Nodes:
         """
         _require_redis()
         self.config = config
-        self._monotonic = monotonic
+        self.monotonic = monotonic
+        """The clock of everything that uses these nodes."""
         where = deployment(config.url)
         self._opening = Opening(config, where.url)
         self._topology = topology_of(where, self._opening)
-        self._looked_at = -1e9
+        self._looked_at = self._found_at = -1e9
         self.round_trip = RoundTrip()
         """How long a round trip takes, as the follower of the log learns it."""
         self.failed: Callable[[BaseException, str], None] = lambda error, server: None
@@ -103,8 +105,9 @@ class Nodes:
 
     def locate(self) -> None:
         """Look up which server has which keys. Raises StoreUnavailable if no server can tell."""
-        self._looked_at = self._monotonic()
+        self._looked_at = self.monotonic()
         self._topology.locate(self._connect)
+        self._found_at = self._looked_at
         servers = self._topology.servers()
         if servers is None:
             return
@@ -116,8 +119,16 @@ class Nodes:
 
     def locate_if_due(self) -> None:
         """Look the servers up again if it is time, or if the known topology may be outdated."""
-        if self._topology.doubtful or self._monotonic() - self._looked_at > _LOOK_AGAIN:
+        if self._topology.doubtful:
             self.locate()
+            return
+        now = self.monotonic()
+        if now - self._looked_at >= self._topology.look_again:
+            try:
+                self.locate()
+            except StoreUnavailable:
+                if now - self._found_at > _UNKNOWN_FOR:
+                    raise
 
     def probe(self, answered: Node) -> bool:
         """Send a PING to each server whose breaker is due for a probe.
@@ -137,15 +148,25 @@ class Nodes:
 
     def learn_from_error(self, key: bytes, error: BaseException) -> bool:
         """Learn from an error where a key is. Return whether the server itself works well."""
-        from redis.exceptions import AskError, MovedError, ReadOnlyError
+        from redis.exceptions import AskError, MovedError
 
         if isinstance(error, MovedError):
             self._topology.moved(key, (error.host, error.port))
             return True
-        if isinstance(error, ReadOnlyError):
+        if is_read_only(error):
             self._topology.doubtful = True
         # ASK: the slot is being moved. Until that is done, its keys are misses.
         return isinstance(error, AskError)
+
+    def is_elsewhere(self, key: bytes, error: BaseException) -> bool:
+        """Learn from an error where a key is. Return whether a second attempt may find it there.
+
+        The new server is named by the old one (MOVED), or found by its host name (READONLY).
+        """
+        from redis.exceptions import MovedError
+
+        self.learn_from_error(key, error)
+        return isinstance(error, MovedError) or is_read_only(error)
 
     def mark_doubtful(self) -> None:
         """Report that a server did not answer: another server may have replaced it."""
@@ -204,7 +225,7 @@ class Nodes:
         breaker = Breaker(
             self.config.breaker_failures,
             self.config.breaker_reset,
-            self._monotonic,
+            self.monotonic,
             random.Random(),
             longest=_LONGEST_BREAK,
         )

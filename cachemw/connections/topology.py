@@ -8,6 +8,7 @@ and whenever the known topology may be outdated. Until then a key that has moved
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
@@ -58,6 +59,8 @@ class Topology(Protocol):
 
     doubtful: bool
     """Whether the known places may be outdated, so that `locate` should be called."""
+    look_again: float
+    """Seconds after which `locate` should be called although nothing seems wrong."""
 
     def address_of(self, key: bytes) -> Address:
         """Return the server of a key. Raises StoreUnavailable if none is known."""
@@ -87,6 +90,8 @@ def topology_of(deployment: Deployment, opening: Opening) -> Topology:
 class _SingleServer:
     """One server, at the address in its URL. Nothing has to be looked up."""
 
+    look_again = math.inf
+
     def __init__(self) -> None:
         self.doubtful = False
 
@@ -105,6 +110,10 @@ class _SingleServer:
 
 class _Sentinels:
     """The master that the Sentinels name."""
+
+    look_again = 0.4
+    """Often, for nothing else tells of a planned failover: the old master goes on answering as a master for
+    up to ten seconds, and what it is told in this time is lost."""
 
     def __init__(self, deployment: Deployment, opening: Opening) -> None:
         self.doubtful = True
@@ -127,7 +136,8 @@ class _Sentinels:
         failures = Failures()
         for sentinel in list(self._sentinels):
             master = self._ask_sentinel(sentinel, failures)
-            if master is not None and _is_master(connect, master, failures):
+            known = master == self._master and not self.doubtful
+            if master is not None and (known or _is_master(connect, master, failures)):
                 self._sentinels.remove(sentinel)
                 self._sentinels.insert(0, sentinel)  # it answered, so ask it first next time
                 self._master = master
@@ -160,6 +170,8 @@ class _Sentinels:
 
 class _Cluster:
     """The slots of a Cluster and their primary servers."""
+
+    look_again = 5.0
 
     def __init__(self, seeds: tuple[Address, ...]) -> None:
         self.doubtful = True

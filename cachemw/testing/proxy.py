@@ -34,9 +34,7 @@ class ChaosProxy:
 
     def __init__(self, url: str) -> None:
         self._parts = urlsplit(url)
-        if self._parts.scheme not in ("redis", "rediss"):
-            raise ValueError(f"url: expected a URL such as redis://127.0.0.1:6379/0, got {url!r}")
-        self._target = (self._parts.hostname or "localhost", self._parts.port or 6379)
+        self.lead_to(url)
         self._behavior = CurrentBehavior()
         self._links: set[Link] = set()
         self._lock = threading.Lock()
@@ -62,6 +60,24 @@ class ChaosProxy:
         """The number of open connections through the proxy."""
         with self._lock:
             return len(self._links)
+
+    def lead_to(self, url: str) -> None:
+        """Lead new connections to another server, as its host name does after a failover.
+
+        The connections that are open stay where they are. Raises ValueError as the constructor does.
+        """
+        parts = urlsplit(url)
+        if parts.scheme != "redis":
+            raise ValueError(f"url: expected a URL such as redis://127.0.0.1:6379/0, got {url!r}")
+        self._target = (parts.hostname or "localhost", parts.port or 6379)
+
+    def forget(self, idle: str | float = 0.0) -> None:
+        """Lose what is sent over the connections that were idle for so long until now; new ones work.
+
+        No error tells of it, as with a firewall that forgets connections without traffic.
+        """
+        for link in self._open_links():
+            link.forget(duration(idle))
 
     def normal(self) -> None:
         """Pass everything on at once, also what was held back until now.

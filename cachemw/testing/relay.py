@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -75,6 +76,8 @@ class Link:
         self._behavior = behavior
         self._done = done
         self._cut = False
+        self._forgotten = False
+        self._sent_at = time.monotonic()
         self._lock = threading.Lock()
         self._pumping = 2
         self._counted: Behavior | None = None
@@ -97,6 +100,11 @@ class Link:
                 end.shutdown(socket.SHUT_RDWR)
         self._behavior.wake()
 
+    def forget(self, idle: float) -> None:
+        """If nothing was sent for so many seconds, lose what is sent from now on, and say nothing of it."""
+        if time.monotonic() - self._sent_at >= idle:
+            self._forgotten = True
+
     def end_replies(self) -> None:
         """Close the replies' direction, and go on reading what the client sends."""
         with contextlib.suppress(OSError):
@@ -112,7 +120,9 @@ class Link:
     ) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(_CHUNK):
-                pass_on(data)
+                self._sent_at = time.monotonic()
+                if not self._forgotten:
+                    pass_on(data)
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
         with self._lock:

@@ -13,6 +13,7 @@ from cachemw.config import Config
 from cachemw.connections.distance import RoundTrip, advice
 from cachemw.connections.failures import describe_failure, is_timeout
 from cachemw.connections.nodes import Nodes
+from cachemw.connections.renewal import without_idle
 from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import StoreError, StoreUnavailable
 from cachemw.invalidation.log.follower import RedisLog
@@ -173,8 +174,9 @@ class RedisParts:
     def fleet_stats(self) -> fleet.FleetStats:
         """Return the counts of all processes that share this Redis. Raises StoreUnavailable."""
         node = self.nodes.find(fleet.name_of(self.config.namespace).encode())
-        client = node.connected(self.nodes.config.deadline)
-        return fleet.read(client, self.config.namespace)
+        with without_idle():
+            client = node.connected(self.nodes.config.deadline)
+            return fleet.read(client, self.config.namespace)
 
     def fleet_processes(self) -> tuple[fleet.ProcessStats, ...]:
         """Return the counts of each process; wait longer than a request would."""

@@ -179,3 +179,28 @@ def test_it_takes_orders_from_any_thread_and_ends_its_own(redis_url: str) -> Non
 def test_orders_that_make_no_sense_are_refused(proxy: ChaosProxy, order: str, value: Any) -> None:
     with pytest.raises(ValueError):
         getattr(proxy, order)(value)
+
+
+def test_a_connection_that_was_idle_is_forgotten_and_a_new_one_works(proxy: ChaosProxy) -> None:
+    with connect(proxy, timeout=0.2) as idle, connect(proxy) as busy:
+        assert call(idle, "PING") == b"PONG"
+        time.sleep(0.1)
+        assert call(busy, "PING") == b"PONG"
+        proxy.forget("90ms")
+        with pytest.raises(TimeoutError):
+            call(idle, "PING")
+        assert call(busy, "PING") == b"PONG"
+        with connect(proxy) as fresh:
+            assert call(fresh, "PING") == b"PONG"
+
+
+def test_new_connections_are_led_to_another_server(
+    proxy: ChaosProxy, own_redis_server: RedisServer
+) -> None:
+    own_redis_server.command("SET", "name", "another")
+    with connect(proxy) as before:
+        assert call(before, "PING") == b"PONG"
+        proxy.lead_to(own_redis_server.url)
+        assert call(before, "GET", "name") is None
+        with connect(proxy) as after:
+            assert call(after, "GET", "name") == b"another"

@@ -7,6 +7,7 @@ import sys
 import time
 
 from cachemw import Cache
+from tests.support.caches import Site
 
 
 def main() -> None:
@@ -14,11 +15,14 @@ def main() -> None:
     cache.start()
     while not cache.log.live:
         time.sleep(0.002)
+    site = Site(cache)
     print("live", flush=True)
     for line in sys.stdin:
         if line.startswith("route "):
             states = cache.flags.states()
             print(states["route:" + line.split()[1]], flush=True)
+        elif line.startswith("get "):
+            print(site.get(line.split()[1]).cache_status, flush=True)
     cache.close()
 
 

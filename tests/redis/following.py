@@ -31,7 +31,7 @@ __all__ = [
     "stop",
 ]
 
-FOLLOWER = Path(__file__).with_name("follower.py")
+ROOT = Path(__file__).parents[2]
 EPOCH = "cachemw:{shared}:epoch"
 STREAM = "cachemw:{shared}:log"
 FOLLOWERS = "cachemw:{shared}:followers"
@@ -44,9 +44,9 @@ def judged(cache: Cache, entry: Any) -> Verdict:
 @contextmanager
 def process(url: str, **changes: Any) -> Iterator[subprocess.Popen[str]]:
     """Run one more process that follows the log."""
-    command = [sys.executable, str(FOLLOWER), json.dumps(options(url, **changes))]
+    command = [sys.executable, "-m", "tests.redis.follower", json.dumps(options(url, **changes))]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as child:
         try:
             assert child.stdout is not None

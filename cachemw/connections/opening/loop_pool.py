@@ -51,6 +51,10 @@ class LoopPool(redis.asyncio.ConnectionPool):
 
     async def ensure(self, wait: float) -> None:
         """Wait at most `wait` seconds until a connection is open. Raises ConnectionError if none is."""
+        outdated = [each for each in self._free if each.is_outdated()]
+        self._free = [each for each in self._free if each not in outdated]
+        for connection in outdated:
+            await self._drop(connection)
         if not self._all:
             await self.release(await self._await(wait))
 
@@ -181,6 +185,7 @@ class LoopPool(redis.asyncio.ConnectionPool):
 async def _is_usable(connection: Any) -> bool:
     """Tell whether an idle connection is still open, and nothing was left to be read from it."""
     try:
-        return connection.is_connected and not await connection.can_read()
+        is_open = connection.is_connected and not connection.is_outdated()
+        return is_open and not await connection.can_read()
     except (RedisError, OSError):
         return False

@@ -102,6 +102,11 @@ class ThreadPool(redis.ConnectionPool):
     def ensure(self, wait: float) -> None:
         """Wait at most `wait` seconds until a connection is open. Raises ConnectionError if none is."""
         self._checkpid()
+        with self._changed:
+            outdated = [each for each in self._free if each.is_outdated()]
+            self._free = [each for each in self._free if each not in outdated]
+        for connection in outdated:
+            self._drop(connection)
         if not self._all:
             self.release(self._await(wait))
 
@@ -234,11 +239,13 @@ class DedicatedPool(redis.BlockingConnectionPool):
         """Replace the connection after its next use: there are new credentials."""
         for connection in self._connections:
             connection.mark_for_reconnect()
+            connection.forget()
 
 
 def _is_usable(connection: Any) -> bool:
     """Tell whether an idle connection is still open, and nothing was left to be read from it."""
     try:
-        return connection.is_connected and not connection.can_read()
+        is_open = connection.is_connected and not connection.is_outdated()
+        return is_open and not connection.can_read()
     except (RedisError, OSError):
         return False

@@ -6,6 +6,8 @@ Reading order:
 - `stream`: the Redis stream and the epoch that names its present life.
 - `appender`: appends purges and waits for their confirmation.
 - `followers`: the heartbeats of the processes that follow the log.
+- `server_life`: the server that has the log, and since when.
+- `presence`: the heartbeats of this process.
 - `follower`: `RedisLog`, the thread that follows the log.
 - `trail`: repairs a log that lost records in a failover.
 - `hooks`: the callbacks of the log into the rest of cachemw.

@@ -15,10 +15,16 @@ And if something fails (I3, I5):
   appends the queue when Redis is back. The queue is bounded (I4): when it is full, one purge of
   everything replaces it.
 - The server is too old for the log: as if it could not be reached. The log line names both versions.
-- Redis answers, but refuses writes (it is full or read-only): it still allows DEL. Deleting the epoch
-  starts a new life of the log, which purges everything.
+- Redis answers, but is full: it still allows DEL. Deleting the epoch starts a new life of the log, which
+  purges everything.
+- Redis answers, but is a read-only replica, as after a planned failover: the purge is sent once more, over a
+  new connection, which may lead to the new primary. If that is refused too, or for any other reason, the
+  purge is queued. It never costs more than what it names.
 - Redis has just lost its data: its hash of heartbeats is empty, so no process seems to follow the log.
   No purge is confirmed until all processes have had time to come back (`RETURN_TIME`).
+- Another server has taken over: the heartbeats there are copies. So no purge is confirmed until all
+  processes have had time to come over (`server_life`), nor if its own record is not there: the numbers of
+  other records would look as if it had been applied.
 
 The waiting is a generator, `_confirm`, which yields commands. `purge` runs it in a thread and `apurge`
 in an event loop.
@@ -30,36 +36,44 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from typing import Any, Protocol
 
 from cachemw.config.model import LogSettings as LogConfig
 from cachemw.connections.nodes import Nodes
+from cachemw.connections.renewal import without_idle
 from cachemw.connections.request_budget import has_begun, is_spent, note_wait
 from cachemw.connections.versions import refuse_old_server
 from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.floors import Floors
-from cachemw.invalidation.log.followers import RETURN_TIME, Followers, is_refusal
+from cachemw.invalidation.log.followers import Followers, costs_the_log, is_refusal
 from cachemw.invalidation.log.hooks import LogHooks
 from cachemw.invalidation.log.records import appended_at, number, purge_fields
-from cachemw.invalidation.log.stream import Stream, first_record
+from cachemw.invalidation.log.server_life import ServerLife
+from cachemw.invalidation.log.stream import Stream, first_record, seconds
 from cachemw.invalidation.purges import Purge, PurgeResult
 
-__all__ = ["Appender", "FollowerPort", "seconds"]
+__all__ = ["Appender", "FollowerPort"]
 
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.016
 """Seconds between two reads of the heartbeats."""
 
 
+_SECOND_ATTEMPT = 0.2
+"""The share of the deadline after which the purge of a request makes no second attempt."""
+
+
 class FollowerPort(Protocol):
     """The follower of this process, as the appender uses it."""
 
-    me: str
-    """The name of this process in the heartbeats."""
     floors: Floors
     server_shift: float | None
+
+    @property
+    def me(self) -> str:
+        """The name of this process in the heartbeats."""
 
     @property
     def following(self) -> bool:
@@ -87,21 +101,22 @@ class Appender:
         self,
         stream: Stream,
         followers: Followers,
+        server: ServerLife,
         follower: FollowerPort,
         nodes: Nodes,
         config: LogConfig,
-        monotonic: Callable[[], float],
         hooks: LogHooks,
     ) -> None:
         self.queues = True
         """Whether purges are queued while Redis cannot be reached. If not, StoreUnavailable is raised."""
         self._stream = stream
         self._followers = followers
+        self._server = server
         self._follower = follower
         self._nodes = nodes
         self._config = config
         self._floors = follower.floors
-        self._monotonic = monotonic
+        self._monotonic = nodes.monotonic
         self._hooks = hooks
         self.reset_after_fork()
 
@@ -127,9 +142,7 @@ class Appender:
             return self._queue_purge(purge)
         began = time.monotonic()
         try:
-            append = self._stream.append_command(purge_fields(purge))
-            client = self._nodes.find(self._stream.key).connected(self._patience(purge))
-            identity = client.execute_command(*append) or self._append_to_new_log(append)
+            identity = self._append(purge)
         except Exception as error:
             note_wait(began)
             return self._failed(purge, error)
@@ -151,15 +164,9 @@ class Appender:
         """Append a purge. Wait a limited time until every process has applied it."""
         if self._queues_at_once(purge):
             return self._queue_purge(purge)
-        deadline = self._nodes.config.deadline
         began = time.monotonic()
         try:
-            append = self._stream.append_command(purge_fields(purge))
-            node = await self._nodes.afind(self._stream.key)
-            client = await node.aconnected(self._patience(purge))
-            async with asyncio.timeout(deadline):
-                identity = await client.execute_command(*append)
-            identity = identity or self._append_to_new_log(append)
+            identity = await self._aappend(purge)
         except Exception as error:
             note_wait(began)
             return self._failed(purge, error)
@@ -170,23 +177,65 @@ class Appender:
             if command is None:
                 await asyncio.sleep(next(pauses))
             else:
-                began = time.monotonic()
-                try:
-                    async with asyncio.timeout(deadline):
-                        reply = await client.execute_command(*command)
-                except Exception as error:
-                    note_wait(began)
-                    reply = error
+                reply = await self._arun_command(command)
             try:
                 command = steps.send(reply)
             except StopIteration as stop:
                 result: PurgeResult = stop.value
                 return result
 
+    def _append(self, purge: Purge) -> bytes:
+        """Append a purge, at the second attempt if another server has the log now. Return its ID."""
+        command = self._stream.append_command(purge_fields(purge))
+        began = self._monotonic()
+        with without_idle():
+            try:
+                client = self._nodes.find(self._stream.key).connected(self._patience(purge))
+                identity = client.execute_command(*command)
+            except Exception as error:
+                if not self._may_try_again(purge, began, error):
+                    raise
+                client = self._nodes.of(self._stream.key).connected(self._patience(purge))
+                identity = client.execute_command(*command)
+        return identity or self._append_to_new_log(command)
+
+    async def _aappend(self, purge: Purge) -> bytes:
+        """Append a purge, as `_append` does."""
+        command = self._stream.append_command(purge_fields(purge))
+        began = self._monotonic()
+        node = await self._nodes.afind(self._stream.key)
+        with without_idle():
+            await node.aconnected(self._patience(purge))
+            identity = await self._arun_command(command)
+            if isinstance(identity, Exception):
+                if not self._may_try_again(purge, began, identity):
+                    raise identity
+                await self._nodes.of(self._stream.key).aconnected(self._patience(purge))
+                identity = await self._arun_command(command)
+                if isinstance(identity, Exception):
+                    raise identity
+        return identity or self._append_to_new_log(command)
+
+    def _may_try_again(self, purge: Purge, began: float, error: Exception) -> bool:
+        """Tell whether another server has the log now, and a request has time for it (I3)."""
+        if not self._nodes.is_elsewhere(self._stream.key, error):
+            return False
+        left = _SECOND_ATTEMPT * self._nodes.config.deadline - (self._monotonic() - began)
+        return purge.confirm_wait is None or left > 0
+
     def _patience(self, purge: Purge) -> float | None:
         """Return the seconds to wait for a connection. None: as long as opening one may take."""
         of_request = purge.confirm_wait is not None or has_begun()
         return self._nodes.config.deadline if of_request else None
+
+    async def _arun_command(self, command: tuple[Any, ...]) -> Any:
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._nodes.config.deadline):
+                return await self._nodes.of(self._stream.key).aio().execute_command(*command)
+        except Exception as error:
+            note_wait(began)
+            return error
 
     def _run_command(self, command: tuple[Any, ...]) -> Any:
         began = time.monotonic()
@@ -220,18 +269,33 @@ class Appender:
             reply = yield ("TIME",)
             if not isinstance(reply, Exception):
                 shift = seconds(reply) - self._monotonic()
-        settled = True
-        if not self._follower.following:  # nor whether the log has only just started
-            first = first_record((yield self._stream.first_command()))
-            settled = first is None or appended_at(appended) - appended_at(first[0]) > RETURN_TIME
         while True:
             reply = yield ("HGETALL", self._followers.key)
             reached, waiting = self._count_confirmations(reply, appended, shift)
-            if not waiting and settled and self._follower.others_are_back:
+            complete = not waiting and self._follower.others_are_back
+            if complete and (yield from self._is_valid(purge, appended, shift)):
                 return PurgeResult(status="confirmed", reached=reached)
             if self._monotonic() >= ends or is_spent():
                 return PurgeResult(status="appended", reached=reached, waiting=waiting)
             yield None
+
+    def _is_valid(
+        self, purge: Purge, appended: int, shift: float | None
+    ) -> Generator[tuple[Any, ...], Any, bool]:
+        """Tell whether the heartbeats that were read just now are about this record, and complete."""
+        found = first_record((yield self._stream.record_command(appended)))
+        fields = purge_fields(purge)
+        if found != (appended, dict(zip(fields[::2], fields[1::2], strict=True))):
+            return False  # a failover lost it, perhaps to another record with the same number
+        name = None
+        if not self._follower.following:  # it does not know whether the log has only just started
+            first = first_record((yield self._stream.first_command()))
+            age = 0.0 if first is None else appended_at(appended) - appended_at(first[0])
+            if age <= self._followers.return_time:
+                return False
+            name = yield self._server.name_command
+        now = None if shift is None else self._monotonic() + shift
+        return self._server.is_settled((yield self._server.read_command), now, name)
 
     def _count_confirmations(
         self, reply: Any, appended: int, shift: float | None
@@ -253,7 +317,7 @@ class Appender:
         if is_refusal(error):
             error = self._refusal_of_old_server() or error
             self._hooks.failed(error, "")
-        if is_refusal(error) and self._delete_epoch():
+        if costs_the_log(error) and self._delete_epoch():
             self._floors.apply_locally(None, soft=False)
             return PurgeResult(status="appended", reached=1, waiting=1, everything=True)
         if not self.queues and isinstance(error, StoreUnavailable):
@@ -304,7 +368,7 @@ class Appender:
                 self._append_queued(client, self._queue[0])
                 self._queue.popleft()
         except Exception as error:
-            if not is_refusal(error):
+            if not costs_the_log(error):
                 raise
             self._hooks.failed(error, "")
             client.delete(self._stream.epoch_key)
@@ -326,9 +390,3 @@ def _pauses() -> Iterator[float]:
     while True:
         yield pause
         pause = min(2 * pause, _LONGEST_PAUSE)
-
-
-def seconds(reply: Any) -> float:
-    """Return the answer of TIME in seconds."""
-    whole, micros = reply
-    return float(whole + micros / 1e6)

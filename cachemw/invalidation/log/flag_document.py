@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cachemw.connections.nodes import Nodes
+from cachemw.connections.renewal import without_idle
 from cachemw.connections.versions import refuse_old_server
 from cachemw.invalidation.log.hooks import LogHooks
 from cachemw.invalidation.log.records import appended_at, flag_fields
@@ -46,10 +47,14 @@ class FlagDocument:
         """
         from redis.exceptions import WatchError
 
+        elsewhere = False
         for _ in range(_ATTEMPTS):
             try:
-                client = self._nodes.find(self._key).connected()
-                refuse_old_server(client)  # it would set the document, and not append it to the log
+                with without_idle():
+                    client = self._nodes.find(self._key).connected()
+                    refuse_old_server(
+                        client
+                    )  # it would set the document, and not append it to the log
                 with client.pipeline() as pipeline:
                     pipeline.watch(self._key)
                     (current,) = pipeline.mget(self._key)
@@ -62,6 +67,9 @@ class FlagDocument:
             except WatchError:
                 continue
             except Exception as error:
+                if self._nodes.is_elsewhere(self._key, error) and not elsewhere:
+                    elsewhere = True  # once more, on the new primary server
+                    continue
                 self._hooks.count("store_error", "flags")
                 self._hooks.failed(error, "")
                 return None
@@ -69,9 +77,10 @@ class FlagDocument:
 
     def read(self) -> bytes | None:
         """Return the live flags in Redis. Raises the errors of redis-py, and StoreUnavailable."""
-        client = self._nodes.find(self._key).connected()
-        refuse_old_server(client)
-        found = client.get(self._key)
+        with without_idle():
+            client = self._nodes.find(self._key).connected()
+            refuse_old_server(client)
+            found = client.get(self._key)
         return found if isinstance(found, bytes) else None
 
     def current(self, client: Any) -> bytes | None:

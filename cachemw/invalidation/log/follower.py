@@ -5,6 +5,7 @@ Keys in Redis, for the namespace `shop`:
     cachemw:{shop}:log        stream: purges and flag changes, in the order of the server
     cachemw:{shop}:epoch      8 random bytes that name this life of the log
     cachemw:{shop}:followers  hash: process -> last ID applied and the server's time
+    cachemw:{shop}:server     the run ID of the log's server, and since when it has the log
     cachemw:{shop}:flags      the live flags, for processes that join
 
 Theory of operation. The thread *joins* the log, then *follows* it: it reads with XREAD, which blocks
@@ -23,7 +24,7 @@ again. These rules keep a confirmed purge from being missed (I5):
 - Entries in Redis carry times on the server's clock. If that clock is set back, entries would live too
   long, so a new life of the log starts.
 - A purge is *confirmed* when every process with a recent heartbeat has applied it. A process reports
-  its position before it reads the log for the first time: from then on, purges wait for it.
+  before it reads the log for the first time. One whose heartbeat is refused counts as cut off.
 - While Redis cannot be reached, purges apply in this process at once and wait in a bounded queue
   (`appender`). What memory may still serve then is limited by `partition_limit` (`serves`).
 """
@@ -43,12 +44,12 @@ from cachemw.connections.node import Node
 from cachemw.connections.nodes import Nodes
 from cachemw.connections.versions import refuse_old_server
 from cachemw.errors import StoreUnavailable
-from cachemw.invalidation.base import process_id
 from cachemw.invalidation.floors import NO_EPOCH, Floors
-from cachemw.invalidation.log.appender import Appender, seconds
+from cachemw.invalidation.log.appender import Appender
 from cachemw.invalidation.log.flag_document import FlagDocument
-from cachemw.invalidation.log.followers import RETURN_TIME, Followers, ignore_refusals
+from cachemw.invalidation.log.followers import Followers, ignore_refusals
 from cachemw.invalidation.log.hooks import LogHooks
+from cachemw.invalidation.log.presence import Presence
 from cachemw.invalidation.log.records import (
     FlagsRecord,
     appended_at,
@@ -56,7 +57,8 @@ from cachemw.invalidation.log.records import (
     read_record,
     stream_id,
 )
-from cachemw.invalidation.log.stream import Stream, first_record
+from cachemw.invalidation.log.server_life import ServerLife
+from cachemw.invalidation.log.stream import Stream, seconds
 from cachemw.invalidation.log.trail import Trail
 from cachemw.invalidation.purges import Purge, PurgeResult
 from cachemw.invalidation.recent_purges import PastPurge, RecentPurges
@@ -75,8 +77,14 @@ _TRIM_EVERY = 600.0
 """Seconds between two trims of the log by age, on average."""
 _RETRY = 0.4
 """Seconds between attempts to reach Redis again, on average: the jitter is plus or minus half."""
+_RETRY_ELSEWHERE = 0.1
+"""The same for the first attempt after a server has refused, or another one has the log."""
 _SLACK = 0.1
 """Seconds by which a heartbeat may be late, on a busy machine, before memory is not trusted any more."""
+
+
+class _LogMoved(StoreUnavailable):
+    """Another server has the log now."""
 
 
 class RedisLog:
@@ -100,34 +108,44 @@ class RedisLog:
         """Whether this process serves no requests (a tool). Then no purge waits for it."""
         self.stream = Stream(namespace, config.max_records)
         self._followers = Followers(f"cachemw:{{{namespace}}}:followers".encode(), config.poll)
+        server = ServerLife(namespace, self._followers.return_time)
+        self._presence = Presence(self._followers, server, monotonic)
         self._nodes = nodes
         self._config = config
         self._hooks = hooks
         self._monotonic = monotonic
         self.flags = FlagDocument(namespace, self.stream, nodes, hooks)
-        self.appender = Appender(
-            self.stream, self._followers, self, nodes, config, monotonic, hooks
-        )
+        self.appender = Appender(self.stream, self._followers, server, self, nodes, config, hooks)
         self._daemon = Daemon(self._run, "cachemw-log")
         self._reset_state()
 
     @property
-    def _read_timeout(self) -> float:
-        """Seconds after which a blocking read of the log counts as failed."""
+    def _read_timeout(
+        self,
+    ) -> float:  # seconds after which a blocking read of the log counts as failed
         return self._config.poll + self._nodes.config.deadline + 0.2
 
     def _reset_state(self) -> None:
-        self.me = process_id()
+        self._presence.reset()
         self.live = False
         self._daemon.reset_after_fork()
         self._waiting: redis.Redis | None = None  # the client that waits for records
         self.started_at: float | None = None  # monotonic, since when this process asks Redis
         self._lost_at: float | None = None
-        self._others_back_at = 0.0
         self._cursor = 0
         self._trail = Trail()
         self._recent = RecentPurges()
         self._trimmed_at = 0.0
+
+    @property
+    def me(self) -> str:
+        """The name of this process in the heartbeats."""
+        return self._presence.me
+
+    @property
+    def _position(self) -> int | None:
+        """The position to report, if this process is to be waited for."""
+        return None if self.only_listens else self._cursor
 
     @property
     def following(self) -> bool:
@@ -152,11 +170,11 @@ class RedisLog:
     def others_are_back(self) -> bool:
         """Whether all processes have had time to come back to the log after it was lost."""
         back = self.live or not self.following  # this process
-        return back and self._monotonic() >= self._others_back_at
+        return back and self._presence.others_are_back
 
     def mark_log_lost(self) -> None:
         """Note that the log has lost its data just now."""
-        self._others_back_at = self._monotonic() + RETURN_TIME
+        self._presence.mark_log_lost()
 
     def purge(self, purge: Purge) -> PurgeResult:
         """Append a purge. Wait a limited time until every process has applied it."""
@@ -212,24 +230,30 @@ class RedisLog:
                         self._follow(client, node, stopping)
             except Exception as error:  # no error may end this thread (I3)
                 if not stopping.is_set():  # otherwise `stop` may have cut the connection
-                    self._disconnected(error, node)
-            if not stopping.is_set():
-                stopping.wait(_RETRY * (0.5 + random.random()))
+                    pause = self._disconnected(error, node)
+                    stopping.wait(pause * (0.5 + random.random()))
         self._leave()
 
-    def _disconnected(self, error: Exception, node: Node | None) -> None:
+    def _disconnected(self, error: Exception, node: Node | None) -> float:
+        """Note that the log cannot be followed. Return the seconds to wait before the next attempt."""
+        from redis.exceptions import ResponseError
+
         self._hooks.failed(error, "" if node is None else self._nodes.name_of(node))
         self._nodes.mark_doubtful()
         was_live, self.live = self.live, False
         self.trusted_until = 0.0
         if self._lost_at is None:
             self._lost_at = self._monotonic()
-        if node is not None and node.breaker.closed:
-            node.breaker.trip()
-            self._hooks.count("breaker_opened", "")
+        if node is not None:
+            node.renewal.replace_all()  # the next connection may lead to another server
+            if node.breaker.closed:
+                node.breaker.trip()
+                self._hooks.count("breaker_opened", "")
         self._hooks.unreached()
         if was_live:
             self._hooks.lost(error)
+        refused = isinstance(error, (ResponseError, _LogMoved))
+        return _RETRY_ELSEWHERE if was_live and refused else _RETRY
 
     def _join(self, client: redis.Redis, node: Node) -> None:
         """Find out whether the log is the known one, and catch up with it."""
@@ -253,8 +277,11 @@ class RedisLog:
         elif self._cursor < first:
             self.floors.raise_horizon(first)
         # Report before reading: a purge that is appended after the read waits for this process.
-        self._report_position(client, seconds(client.time()))
+        returning = self.alive_at is not None
+        refusal = self._presence.introduce(client, self._position, returning=returning)
         records = self._catch_up(client)
+        if refusal is not None:
+            raise refusal  # what could be read counts all the same, and is read again at the next attempt
         document = self.flags.restore(client, self._hooks.newest_flags)
         if document is not None:
             self._hooks.flags(document)
@@ -292,7 +319,7 @@ class RedisLog:
             self._hooks.tick(client)
         self._nodes.locate_if_due()
         if self._nodes.of(self.stream.key) is not node:
-            raise StoreUnavailable("the log is on another server now")
+            raise _LogMoved("the log is on another server now")
 
     def _probe(self, node: Node) -> None:
         """Probe servers whose breaker is open. The heartbeat just now was the probe of `node`."""
@@ -308,11 +335,8 @@ class RedisLog:
                 self.stream.trim(client, now + self.server_shift - self._config.max_age)
 
     def _read(self, client: redis.Redis, block: int | None) -> int:
-        return self._apply_all(client.xread(self._unread, count=_BATCH, block=block))
-
-    @property
-    def _unread(self) -> dict[Any, Any]:
-        return {self.stream.key: stream_id(self._cursor)}
+        unread: Any = {self.stream.key: stream_id(self._cursor)}
+        return self._apply_all(client.xread(unread, count=_BATCH, block=block))
 
     def _apply_all(self, found: Any) -> int:
         records = found[0][1] if found else []
@@ -341,49 +365,31 @@ class RedisLog:
         came after the last read would count as applied for the time until `trusted_until`.
         """
         began = self._monotonic()
-        pipeline = client.pipeline(transaction=False)
-        pipeline.mget(self.stream.epoch_key)
-        pipeline.type(self.stream.key)
-        boundary = stream_id(self._trail.boundary)
-        pipeline.xrange(self.stream.key, boundary, boundary)
-        pipeline.xread(self._unread, count=_BATCH)
-        pipeline.time()
-        epochs, kind, found, unread, time_there = pipeline.execute(raise_on_error=False)
-        for reply in (epochs, kind, time_there):
-            if isinstance(reply, Exception):
-                raise reply
-        (epoch,) = epochs
+        state = self.stream.read_state(client, self._trail.boundary, self._cursor, _BATCH)
         ended = self._monotonic()
-        if epoch != self.floors.epoch or kind != b"stream":
+        if state.epoch != self.floors.epoch or not state.is_stream:
             # Purge everything now, also if Redis cannot store a new epoch yet.
             self.floors.begin_epoch(os.urandom(len(NO_EPOCH)), 0)
             raise StoreUnavailable("the log has begun a new life, or has to")
-        # redis-py reconnects silently between two commands, perhaps to another server after a
-        # failover. Only this check shows that records which were applied here are gone.
-        if not self._trail.is_boundary(first_record(found)) and self._trail.missing(
-            self.stream, client
-        ):
+        # Only this check shows that records which were applied here are gone.
+        if not self._trail.is_boundary(state.boundary) and self._trail.missing(self.stream, client):
             raise StoreUnavailable("the log has lost records")
-        behind = self._apply_all(unread) == _BATCH
+        behind = self._apply_all(state.unread) == _BATCH
         self._trail.advance()
-        server_now = seconds(time_there)
         self._nodes.round_trip.note(ended - began)
-        self._learn_server_time(client, server_now - (began + ended) / 2)
-        self._report_position(client, server_now)
+        self._learn_server_time(client, state.time - (began + ended) / 2)
+        self._presence.report(client, self._position, state.time)
         if behind:
             return  # there is more to read: nothing is proved yet
         self.alive_at = began
-        # Trust memory until the next heartbeat is overdue. After that, `serves` and the route decide.
-        self.trusted_until = began + self._read_timeout + _SLACK
-
-    def _report_position(self, client: redis.Redis, server_now: float) -> None:
-        """Report the position of this process, so that purges wait for it."""
-        if not self.only_listens:
-            self._followers.report(client, self.me, self._cursor, server_now)
+        # Trust memory until the next heartbeat is overdue, and never longer than others wait for this one.
+        self.trusted_until = began + min(self._read_timeout + _SLACK, self._followers.trust)
 
     def _learn_server_time(self, client: redis.Redis, shift: float) -> None:
         """Note the server's time. Start a new life of the log if that clock was set back."""
         before, self.server_shift = self.server_shift, shift
+        if before is not None and shift > before + _STEP:
+            self.mark_log_lost()  # the heartbeats of others look old, and they are not
         if before is not None and shift < before - _STEP:
             # Entries that were stored before would live too long.
             self.stream.start_new_epoch(client)
@@ -410,7 +416,7 @@ class RedisLog:
             node = self._nodes.find(self.stream.key)
             with closing(node.dedicated_client(self._nodes.config.deadline)) as client:
                 self.appender.drain(client)
-                client.hdel(self._followers.key, self.me)
+                self._presence.take_back(client)
         except Exception:
             if self.appender.queued:
                 self._hooks.unsent(self.appender.queued)

@@ -3,6 +3,8 @@
 A hash in Redis holds, for each process, the last ID that it applied and the server's time of that
 report. A process that was killed cannot remove its heartbeat: it still counts for a few polls, and the
 next process that joins removes it.
+
+Whoever cannot report is not waited for, so it must not trust its memory: its follower counts as cut off.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any
 
 from cachemw.invalidation.log.records import number, stream_id
 
-__all__ = ["RETURN_TIME", "Followers", "ignore_refusals", "is_refusal"]
+__all__ = ["RETURN_TIME", "Followers", "costs_the_log", "ignore_refusals"]
 
 RETURN_TIME = 5.0
 """Seconds after Redis came back without its data. Until then no purge counts as confirmed: the hash is
@@ -22,8 +24,19 @@ _MISSED = 3
 """Polls without a heartbeat, after which a process does not count as following any more."""
 _AT_LEAST = 1.5
 """Seconds that it counts at least, however short the poll: a busy machine may delay a thread so long."""
+_MARGIN = 0.25
+"""Seconds by which a process stops trusting its memory before the others stop waiting for it. It covers what
+two clocks drift apart in between, and half a round trip, by which the server's time is known."""
 _DEAD_AFTER = 60.0
 """Seconds without a heartbeat, after which a process is removed from the hash."""
+
+_REPORT_WHEN_FULL = """
+local known = redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 1 - known
+"""
+"""A full server refuses HSET, but not in a script that has deleted something before (Redis, "Eval scripts").
+So a heartbeat takes the place of the last one, and needs no more memory than that."""
 
 
 class Followers:
@@ -32,26 +45,46 @@ class Followers:
     def __init__(self, key: bytes, poll: float) -> None:
         self.key = key
         self._recent = max(_MISSED * poll, _AT_LEAST)
+        self.return_time = max(RETURN_TIME, 2 * self._recent)
+        """Seconds in which every process has come back to a log that was lost or is on another server."""
+        self.trust = self._recent - _MARGIN
+        """Seconds after a heartbeat for which others wait for this process, whatever the clocks do."""
 
-    def report(self, client: Any, me: str, applied: int, now: float) -> None:
-        """Report how far a process has applied the log. A server that is full may refuse it."""
-        with ignore_refusals():
-            client.hset(self.key, me, f"{stream_id(applied)} {now:.3f}")
+    def report(self, client: Any, me: str, applied: int, now: float) -> bool:
+        """Report how far a process has applied the log. Return whether the hash had nothing of it.
+
+        Raises the server's refusal. Then others do not know of this process, and do not wait for it.
+        """
+        from redis.exceptions import OutOfMemoryError, ResponseError
+
+        beat = f"{stream_id(applied)} {now:.3f}"
+        try:
+            return bool(client.hset(self.key, me, beat))
+        except OutOfMemoryError:
+            return bool(client.eval(_REPORT_WHEN_FULL, 1, self.key, me, beat))
+        except ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            client.delete(self.key)
+            client.hset(self.key, me, beat)
+            return True
 
     def count(
         self, reply: Any, me: str | None, appended: int, now: float | None
     ) -> tuple[int, int]:
         """Return how many other processes have applied a record, and how many have not yet.
 
-        `reply` is the answer of HGETALL. `me` is None for a process that does not follow. If the
-        time is not known, every process counts as following. If the heartbeat of this process is
-        missing, the hash was lost and the others' are missing too: then the result is (0, 1), so
-        that the purge is not confirmed.
+        `reply` is the answer of HGETALL. `me` is None for a process that does not follow: it cannot know
+        whether a silent one has ended or follows another server, and waits for it longer. If the time is
+        not known, every process counts as following. If the heartbeat of this process is missing, the
+        hash was lost and the others' are missing too: then the result is (0, 1), so that the purge is not
+        confirmed.
         """
         beats = _beats(_pairs(reply))
         if me is not None and beats.pop(me.encode(), None) is None:
             return 0, 1
-        oldest = 0.0 if now is None else now - self._recent
+        recent = self.return_time if me is None else self._recent
+        oldest = 0.0 if now is None else now - recent
         applied = [at >= appended for at, beat in beats.values() if beat >= oldest]
         return sum(applied), len(applied) - sum(applied)
 
@@ -60,7 +93,7 @@ class Followers:
         try:
             table = _pairs(client.hgetall(self.key))
         except Exception as error:
-            if not str(error).startswith("WRONGTYPE"):
+            if not is_wrong_type(error):
                 raise
             client.delete(self.key)
             return
@@ -81,14 +114,29 @@ def is_refusal(error: Exception) -> bool:
     return isinstance(error, ResponseError)
 
 
+def is_wrong_type(error: Exception) -> bool:
+    """Tell whether a key holds a value of another type."""
+    return str(error).startswith("WRONGTYPE")
+
+
+def costs_the_log(error: Exception) -> bool:
+    """Tell whether a refused purge can only be made by deleting the epoch: a full server, a broken log.
+
+    Any other refusal may be over soon, or on another server: a purge that meets it waits.
+    """
+    from redis.exceptions import OutOfMemoryError
+
+    return isinstance(error, OutOfMemoryError) or is_wrong_type(error)
+
+
 @contextmanager
 def ignore_refusals(tell: Callable[[Exception], None] = lambda error: None) -> Iterator[None]:
     """Ignore a write that the server refuses, and call `tell` with the refusal."""
+    from redis.exceptions import ResponseError
+
     try:
         yield
-    except Exception as error:
-        if not is_refusal(error):
-            raise
+    except ResponseError as error:
         tell(error)
 
 

@@ -9,19 +9,35 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from cachemw.invalidation.floors import NO_EPOCH
 from cachemw.invalidation.log.records import number, purge_fields, stream_id
 from cachemw.invalidation.purges import Purge
 
-__all__ = ["Record", "Stream", "first_record"]
+__all__ = ["LogState", "Record", "Stream", "first_record", "seconds"]
 
 Record = tuple[int, Any]
 """The number of a record and its fields, as redis-py returns them."""
 
 _ATTEMPTS = 10
 """Attempts to start a new life. Each one that fails is the success of another process."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """The log at one moment."""
+
+    epoch: bytes | None
+    is_stream: bool
+    """Whether the key of the stream holds one."""
+    boundary: Record | None
+    """The record that was asked for, if the log has it."""
+    unread: Any
+    """Further records, as XREAD returns them."""
+    time: float
+    """The server's time in seconds."""
 
 
 class Stream:
@@ -39,6 +55,10 @@ class Stream:
     def first_command(self) -> tuple[Any, ...]:
         """Return the command that reads the oldest record."""
         return ("XRANGE", self.key, "-", "+", "COUNT", 1)
+
+    def record_command(self, record: int) -> tuple[Any, ...]:
+        """Return the command that reads one record."""
+        return ("XRANGE", self.key, stream_id(record), stream_id(record))
 
     def append_to_new_log(self, client: Any, command: tuple[Any, ...]) -> bytes:
         """Start a new life of the log, whose stream is missing, then append."""
@@ -77,6 +97,21 @@ class Stream:
         client.delete(self.epoch_key)
         return self.ensure_epoch(client)
 
+    def read_state(self, client: Any, boundary: int, cursor: int, count: int) -> LogState:
+        """Read the state of the log, the record `boundary`, and at most `count` records after `cursor`."""
+        pipeline = client.pipeline(transaction=False)
+        pipeline.mget(self.epoch_key)
+        pipeline.type(self.key)
+        pipeline.xrange(self.key, stream_id(boundary), stream_id(boundary))
+        pipeline.xread({self.key: stream_id(cursor)}, count=count)
+        pipeline.time()
+        epochs, kind, found, unread, time_there = pipeline.execute(raise_on_error=False)
+        for reply in (epochs, kind, time_there):
+            if isinstance(reply, Exception):
+                raise reply
+        is_stream = kind == b"stream"
+        return LogState(epochs[0], is_stream, first_record(found), unread, seconds(time_there))
+
     def newest_until(self, client: Any, last: int) -> Record | None:
         """Return the newest record up to this number."""
         found = client.xrevrange(self.key, stream_id(last), "-", count=1)
@@ -111,6 +146,12 @@ class Stream:
         info: Any = client.xinfo_stream(self.key)
         entry = info["first-entry"]
         return number(entry[0] if entry else info["last-generated-id"])
+
+
+def seconds(reply: Any) -> float:
+    """Return the answer of TIME in seconds."""
+    whole, micros = reply
+    return float(whole + micros / 1e6)
 
 
 def first_record(found: Any) -> Record | None:

@@ -101,7 +101,8 @@ class Commands:
         """Count a failure, report it to the breaker, and return the error to raise.
 
         These failures do not open the breaker: an error answer to a write (the server is full or
-        read-only, but still answers reads), and an answer that tells where the key is now.
+        read-only, but still answers reads), an answer that tells where the key is now, and the silence of
+        a connection that was idle (a firewall may have forgotten it): the next command gets a new one.
         """
         if operation == "get" and str(error).startswith(WRONG_TYPE):
             node.breaker.success()
@@ -111,7 +112,8 @@ class Commands:
         refused_write = operation != "get" and isinstance(error, self._refusal)
         if refused_write and not elsewhere:
             self._tell(error, self._nodes.name_of(node))
-        if not elsewhere and not refused_write and _POOL_EMPTY not in str(error):
+        excused = refused_write or (_is_timeout(error) and node.renewal.take_excuse())
+        if not elsewhere and not excused and _POOL_EMPTY not in str(error):
             was_closed = node.breaker.closed
             node.breaker.failure()
             if was_closed and not node.breaker.closed:
@@ -119,3 +121,9 @@ class Commands:
                 self._tell(error, self._nodes.name_of(node))
                 self._count("breaker_opened", "")
         return StoreUnavailable(f"{operation}: {type(error).__name__}")
+
+
+def _is_timeout(error: BaseException) -> bool:
+    from redis.exceptions import TimeoutError as RedisTimeout
+
+    return isinstance(error, (RedisTimeout, TimeoutError))

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from cachemw.invalidation.purges import PurgeResult
 from cachemw.testing import ChaosProxy, RedisServer
+from cachemw.testing.redis_protocol import ReplyError
 
 from .application import PATHS, ROUTES, Application, route_of
 from .fleet import BOUND, CREDENTIALS, SIZE, Answer, Fleet, Process, until
@@ -34,6 +36,8 @@ class Machine(RuleBasedStateMachine):
     """The fleet and the model, side by side."""
 
     server: ClassVar[RedisServer]
+    other: ClassVar[RedisServer]
+    """The server that takes over at the next failover."""
     proxies: ClassVar[list[ChaosProxy]]
     found: ClassVar[list[str]]
     """What the machine found wrong, for whoever wants it to find something."""
@@ -255,6 +259,43 @@ class Machine(RuleBasedStateMachine):
         else:
             self.heal()
         self._ask(index, path, {}, "")
+
+    @precondition(lambda self: self.whole and self.server.running and not self.hanging)
+    @rule(purger=processes, path=paths, manner=manners, late=st.sampled_from([None, *range(SIZE)]))
+    def fail_over_and_purge(self, purger: int, path: str, manner: str, late: int | None) -> None:
+        """Let the replica take over, and purge at once; the name of one process leads there later.
+
+        Nobody is disturbed: what is confirmed now, everybody must have applied.
+        """
+        self.promises.note(f"a planned failover; {late} is late")
+        self.get_everywhere(path, "")
+        self._replicate()
+        self.other.command("REPLICAOF", "NO", "ONE")
+        self.server.command("REPLICAOF", "127.0.0.1", self.other.port)
+        type(self).server, type(self).other = self.other, self.server
+        for index, proxy in enumerate(self.proxies):
+            if index != late:
+                proxy.lead_to(self.server.url)
+        self.write(path)
+        self._purge(purger, path, manner, soft=False)
+        self.get_everywhere(path, "")
+        if late is not None:
+            self.proxies[late].lead_to(self.server.url)
+        fleet = self.fleet.processes
+        until(lambda: all(process.live and not process.queued for process in fleet))
+        self.get_everywhere(path, "")
+
+    def _replicate(self) -> None:
+        """Make the other server a replica that has all."""
+        self.other.command("REPLICAOF", "127.0.0.1", self.server.port)
+        mark = str(time.monotonic()).encode()
+        self.server.command("SET", "mark", mark)
+        until(lambda: self._has(mark))
+
+    def _has(self, mark: bytes) -> bool:
+        with suppress(OSError, ReplyError):  # LOADING
+            return self.other.command("GET", "mark") == mark
+        return False
 
     @precondition(lambda self: not self.whole)
     @rule()

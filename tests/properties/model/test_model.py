@@ -44,21 +44,20 @@ ENOUGH = 40
 STEPS = 30
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
 @pytest.fixture
-def machine(server: RedisServer) -> Iterator[type[Machine]]:
-    server.start()
+def machine() -> Iterator[type[Machine]]:
+    at_once = ("--repl-diskless-sync-delay", "0")
+    with RedisServer(options=at_once) as server, RedisServer(options=at_once) as other:
+        yield from machine_over(server, other)
+
+
+def machine_over(server: RedisServer, other: RedisServer) -> Iterator[type[Machine]]:
     proxies = [ChaosProxy(server.url) for _ in range(SIZE)]
 
     class Here(Machine):
         pass
 
-    Here.server, Here.proxies, Here.found = server, proxies, []
+    Here.server, Here.other, Here.proxies, Here.found = server, other, proxies, []
     yield Here
     for proxy in proxies:
         proxy.close()

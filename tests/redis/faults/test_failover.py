@@ -17,6 +17,7 @@ from cachemw.connections.nodes import Nodes
 from cachemw.errors import StoreUnavailable
 from cachemw.testing import RedisCluster, RedisSentinel, RedisServer
 from cachemw.testing import redis_protocol as resp
+from tests.support.caches import Site, caches_over
 from tests.support.traffic import AsgiTraffic, Traffic, options
 from tests.support.waiting import until
 
@@ -132,6 +133,44 @@ def test_a_sentinel_is_not_believed_when_its_master_says_that_it_is_none(
         nodes.locate()
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize("after", [0.0, 0.5])
+def test_a_kill_switch_works_everywhere_within_a_second_of_an_orderly_failover(
+    sentinel: RedisSentinel, after: float
+) -> None:
+    # Guard: `_Sentinels.look_again`. For up to ten seconds the old master goes on as a master, and whoever
+    # is still there hears of nothing.
+    with caches_over(sentinel.url) as caches:
+        here, there = caches.make(), caches.make()
+        sentinel.fail_over()
+        time.sleep(after)
+        here.flags.kill()
+        assert here.flags.killed
+        assert until(lambda: there.flags.killed) < 1.0
+        key = "cachemw:{shared}:flags"
+        until(lambda: b'"kill":true' in (sentinel.master.command("GET", key) or b""), limit=2.0)
+        until(lambda: here.log.live and there.log.live)
+
+
+@pytest.mark.thorough
+def test_a_purge_after_an_orderly_failover_is_confirmed_by_those_who_have_applied_it(
+    sentinel: RedisSentinel,
+) -> None:
+    # Guard: `ServerLife`. The heartbeats on the new master are copies, and those who are still on the old
+    # one look as if they had ended.
+    with caches_over(sentinel.url) as caches:
+        here, there = Site(caches.make()), Site(caches.make())
+        sentinel.fail_over()
+        ends = time.monotonic() + 8.0
+        statuses = []
+        while time.monotonic() < ends:
+            there.get("/things/7")
+            statuses.append(here.cache.purge(tags=["thing:7"]).status)
+            if statuses[-1] == "confirmed":
+                assert not there.hits("/things/7")
+        assert statuses[-1] == "confirmed"
+
+
 # -- Cluster ---------------------------------------------------------------------------------------
 
 
@@ -186,6 +225,22 @@ def test_a_node_is_replaced_in_an_orderly_way(cluster: RedisCluster, kind: type[
 
     traffic, _ = ill_traffic(kind, cluster.url, fail_over, CLUSTER_BACK, deadline="5s")
     assert all(each.closed for each in traffic.asked)
+
+
+@pytest.mark.thorough
+def test_a_kill_switch_works_everywhere_within_a_second_of_a_replaced_node(
+    cluster: RedisCluster,
+) -> None:
+    # What is set meanwhile goes to the server that MOVED names, or is published on coming back.
+    with caches_over(cluster.url) as caches:
+        here, there = caches.make(), caches.make()
+        before = cluster.owner("cachemw:{shared}:log")
+        cluster.fail_over(before)
+        here.flags.kill()
+        assert here.flags.killed
+        assert until(lambda: there.flags.killed) < 1.0
+        until(lambda: here.log.live and there.log.live)
+        until(lambda: here.purge(tags=["a"]).confirmed)
 
 
 @pytest.mark.thorough

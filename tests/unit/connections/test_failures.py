@@ -8,10 +8,11 @@ from contextlib import closing, contextmanager
 import pytest
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError, ResponseError
 from redis.retry import Retry
 
-from cachemw.connections.failures import describe_failure
+from cachemw.connections.failures import describe_failure, is_read_only
 from cachemw.errors import StoreUnavailable
 from cachemw.testing import RedisServer
 
@@ -107,6 +108,30 @@ def test_a_replica_is_told(own_redis_server: RedisServer, free_port: int) -> Non
     with closing(Redis.from_url(own_redis_server.url)) as client:
         client.replicaof("127.0.0.1", free_port)
     assert "read-only replica" in fail(own_redis_server.url, "SET", "a", "b")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ReadOnlyError("You can't write against a read only replica."), True),
+        (ResponseError("READONLY You can't write against a read only replica."), True),
+        # Redis 6.2, in a script
+        (ResponseError("Error running script: @user_script:1: -READONLY You can't write"), True),
+        (ResponseError("EXECABORT Transaction discarded because of: READONLY You can't"), True),
+        (ResponseError("NOREPLICAS Not enough good replicas to write."), False),
+        (ResponseError("unknown command 'READONLY_X'"), False),
+        (ConnectionError("READONLY was never said"), False),
+    ],
+)
+def test_a_replica_is_known_by_whatever_it_says(error: Exception, expected: bool) -> None:
+    assert is_read_only(error) is expected
+    assert ("read-only replica" in describe_failure(error)) is expected
+
+
+def test_a_connection_that_the_server_closed_is_told() -> None:
+    assert describe_failure(RedisConnectionError("Connection closed by server.")) == (
+        "cannot be reached: the connection was lost"
+    )
 
 
 def test_what_another_refusal_says_is_not_repeated() -> None:
