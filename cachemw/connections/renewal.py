@@ -123,7 +123,7 @@ class _Connection:
         return self._renewal.generation
 
     def forget(self) -> None:
-        """Let a connection that connects only once do so again: it is replaced on purpose."""
+        """Allow a connection that connects only once to do so again: it is replaced on purpose."""
         self._generation = None
 
     def _opened(self, generation: int) -> None:
