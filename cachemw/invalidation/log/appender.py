@@ -226,7 +226,7 @@ class Appender:
             reached, waiting = self._count_confirmations(reply, appended, shift)
             if not waiting and settled and self._follower.others_are_back:
                 return PurgeResult(status="confirmed", reached=reached)
-            if self._monotonic() >= ends or is_spent():
+            if self._monotonic() >= ends or is_spent(self._nodes.config):
                 return PurgeResult(status="appended", reached=reached, waiting=waiting)
             yield None
 
@@ -257,7 +257,7 @@ class Appender:
     def _queues_at_once(self, purge: Purge) -> bool:
         """Tell whether to queue without trying: Redis is away, and a request would wait for it (I3)."""
         is_away = purge.confirm_wait is not None and not self._follower.live
-        return self.queues and (is_away or is_spent())
+        return self.queues and (is_away or is_spent(self._nodes.config))
 
     def _queue_purge(self, purge: Purge) -> PurgeResult:
         """Apply a purge in this process, and queue it until Redis is back."""
