@@ -13,47 +13,51 @@ from __future__ import annotations
 import time
 from contextvars import ContextVar
 
+from cachemw.config.model import RedisSettings as RedisConfig
+
 __all__ = ["RequestBudget", "begin_request", "has_begun", "is_spent", "note_wait"]
 
 
-_VALID = 20
-"""Times the deadline: how long a spent budget counts. By then the breaker is open, or the server is back.
-A thread may do something else after its request, and a request may last for minutes."""
+_VALID = 1.0
+"""Seconds for which a wait in vain counts. By then the breaker is open, or the server is back. A thread may
+do something else after its request, and a request may last for minutes."""
 
 
 class RequestBudget:
     """The seconds for which one request may still wait in vain."""
 
-    __slots__ = ("_deadline", "_left", "_valid_until")
+    __slots__ = ("_left", "_valid_until", "redis")
 
-    def __init__(self, deadline: float) -> None:
-        self._deadline = self._left = deadline
+    def __init__(self, redis: RedisConfig) -> None:
+        self.redis = redis
+        """The Redis of the cache that the request came to. A process may have several caches."""
+        self._left = redis.deadline
         self._valid_until = 0.0
 
     @property
     def spent(self) -> bool:
         """Whether not enough is left for another wait."""
-        return self._left < self._deadline / 2 and time.monotonic() < self._valid_until
+        return self._left < self.redis.deadline / 2 and time.monotonic() < self._valid_until
 
     def note(self, began: float) -> None:
         """Note a wait in vain since a time on the monotonic clock."""
         now = time.monotonic()
         self._left -= now - began
-        self._valid_until = now + _VALID * self._deadline
+        self._valid_until = now + _VALID
 
 
 _current: ContextVar[RequestBudget | None] = ContextVar("cachemw_request_budget", default=None)
 
 
-def begin_request(deadline: float) -> None:
+def begin_request(redis: RedisConfig) -> None:
     """Start the budget of the request that begins in this thread or task."""
-    _current.set(RequestBudget(deadline))
+    _current.set(RequestBudget(redis))
 
 
-def is_spent() -> bool:
-    """Tell whether the request of this thread or task has waited in vain for long enough."""
+def is_spent(redis: RedisConfig) -> bool:
+    """Tell whether the request of this thread or task has waited in vain for long enough for this Redis."""
     budget = _current.get()
-    return budget is not None and budget.spent
+    return budget is not None and budget.redis is redis and budget.spent
 
 
 def has_begun() -> bool:

@@ -238,8 +238,7 @@ def _make_reporter(config: Config, clock: Clock) -> Reporter:
 def _make_effects(clock: Clock, log: InvalidationLog, redis: RedisParts | None) -> EffectRunner:
     if redis is None:
         return EffectRunner(clock, log)
-    deadline = redis.nodes.config.deadline
-    return EffectRunner(clock, log, redis.tier, redis.leases, deadline=deadline)
+    return EffectRunner(clock, log, redis.tier, redis.leases, redis=redis.nodes.config)
 
 
 def _attach(core: Core) -> None:

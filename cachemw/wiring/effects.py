@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Any
 
+from cachemw.config.model import RedisSettings as RedisConfig
 from cachemw.connections.request_budget import begin_request
 from cachemw.engine.core.effects import (
     Acquire,
@@ -40,20 +41,20 @@ class EffectRunner:
         shared: SharedTier | None = None,
         leases: Leases | None = None,
         *,
-        deadline: float = 0.0,
+        redis: RedisConfig | None = None,
     ) -> None:
-        """Allow a request to wait in vain for the shared store for `deadline` seconds in all."""
+        """Allow a request to wait in vain for `redis` for one deadline in all."""
         self._clock = clock
         self._log = log
         self.shared = shared
         """The shared store, or None. `cachemw.testing.chaos` wraps it."""
         self._leases = leases
-        self._deadline = deadline
+        self.redis = redis
 
     def begin_request(self) -> None:
         """Start the time that the request of this thread or task may wait for the shared store."""
-        if self.shared is not None:
-            begin_request(self._deadline)
+        if self.redis is not None:
+            begin_request(self.redis)
 
     def perform(self, effect: Effect) -> tuple[Any, float]:
         """Run one effect in this thread."""

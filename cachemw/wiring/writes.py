@@ -33,7 +33,8 @@ class SharedWriter:
         """Write entries in this thread, or in the background where its request has waited long enough."""
         if self._effects.shared is None:
             return
-        if is_spent():
+        redis = self._effects.redis
+        if redis is not None and is_spent(redis):
             self._save_in_background(write)
             return
         try:

@@ -176,6 +176,18 @@ def test_a_look_up_that_takes_too_long_is_told_in_words(
     )
 
 
+@pytest.mark.parametrize(
+    ("host", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)]
+)
+def test_an_address_is_not_looked_up(
+    monkeypatch: pytest.MonkeyPatch, host: str, family: socket.AddressFamily
+) -> None:
+    # Guard: `_literal`. Sentinels and a Cluster name their servers by address.
+    monkeypatch.delattr(socket, "getaddrinfo")
+    places = Addresses(host, 6379)
+    assert places.get(1.0) == asyncio.run(places.aget(1.0)) == [(family, (host, 6379))]
+
+
 def test_a_name_that_does_not_exist_is_an_error(resolver: Resolver) -> None:
     resolver.error = socket.gaierror(socket.EAI_NONAME, "unknown")
     with pytest.raises(socket.gaierror):

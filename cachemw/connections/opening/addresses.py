@@ -31,6 +31,7 @@ class Addresses:
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
+        self._literal = _literal(host, port)
         self._known: list[Place] = []
         self._looked_at = 0.0
         self._call = SharedCall(self._look_up)
@@ -48,6 +49,8 @@ class Addresses:
 
         If none are known, raises the OSError of the look-up, or ConnectError when the time is over.
         """
+        if self._literal:
+            return self._literal
         if self._known:
             if (wait := self._wait_for_new()) is not None:
                 with suppress(OSError, TimeoutError):
@@ -60,6 +63,8 @@ class Addresses:
 
     async def aget(self, timeout: float) -> list[Place]:
         """Return the addresses as `get` does, without blocking the event loop."""
+        if self._literal:
+            return self._literal
         if self._known:
             if (wait := self._wait_for_new()) is not None:
                 with suppress(OSError, TimeoutError):
@@ -86,3 +91,12 @@ class Addresses:
             raise OSError("the host name has no address")
         self._known, self._looked_at = places, began
         return places
+
+
+def _literal(host: str, port: int) -> list[Place]:
+    """Return the address that a host is already, or nothing for a name."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with suppress(OSError):
+            socket.inet_pton(family, host)
+            return [(family, (host, port))]
+    return []

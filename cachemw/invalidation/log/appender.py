@@ -275,7 +275,7 @@ class Appender:
             complete = not waiting and self._follower.others_are_back
             if complete and (yield from self._is_valid(purge, appended, shift)):
                 return PurgeResult(status="confirmed", reached=reached)
-            if self._monotonic() >= ends or is_spent():
+            if self._monotonic() >= ends or is_spent(self._nodes.config):
                 return PurgeResult(status="appended", reached=reached, waiting=waiting)
             yield None
 
@@ -339,7 +339,7 @@ class Appender:
     def _queues_at_once(self, purge: Purge) -> bool:
         """Tell whether to queue without trying: Redis is away, and a request would wait for it (I3)."""
         is_away = purge.confirm_wait is not None and not self._follower.live
-        return self.queues and (is_away or is_spent())
+        return self.queues and (is_away or is_spent(self._nodes.config))
 
     def _queue_purge(self, purge: Purge) -> PurgeResult:
         """Apply a purge in this process, and queue it until Redis is back."""

@@ -58,7 +58,7 @@ class Commands:
             closed = self._nodes.of(key).breaker.closed
         except StoreUnavailable:
             return False
-        if closed and is_spent():
+        if closed and is_spent(self._nodes.config):
             self._count("store_skipped", "")
             return False
         return closed
