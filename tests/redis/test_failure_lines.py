@@ -168,6 +168,41 @@ def test_a_failure_that_lasts_is_one_line_a_minute(caplog: pytest.LogCaptureFixt
     assert len(caplog.messages) == 3
 
 
+@pytest.mark.parametrize(
+    "scheme", ["redis://{}/0", "redis+sentinel://{}/main", "redis+cluster://{}"]
+)
+def test_a_redis_that_was_never_reached_is_named_again_and_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    # Guard: `hooks.failed` at each attempt, and not only at the first one or where a breaker opens.
+    monkeypatch.setattr("cachemw.telemetry.logs.REPEAT_SECONDS", 0.1)
+    address = f"127.0.0.1:{free_port()}"
+    cache = Cache.from_dict(options(scheme.format(address)))
+    with caplog.at_level(logging.WARNING, "cachemw"), closing(cache):
+        cache.start()
+        until(lambda: len(lines_of(caplog, address, "connection refused")) >= 3)
+
+
+def test_a_redis_that_went_away_is_named_again_and_again(
+    own_redis_server: RedisServer,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cachemw.telemetry.logs.REPEAT_SECONDS", 0.1)
+    cache = Cache.from_dict(options(own_redis_server.url))
+    with caplog.at_level(logging.WARNING, "cachemw"), closing(cache):
+        cache.start()
+        until(lambda: cache.log.live)
+        own_redis_server.kill()
+        address = f"127.0.0.1:{own_redis_server.port}"
+        until(lambda: len(lines_of(caplog, address, "connection refused")) >= 3)
+
+
+def lines_of(caplog: pytest.LogCaptureFixture, address: str, cause: str) -> list[str]:
+    lines = [each for each in caplog.messages if each.startswith("event=redis_error ")]
+    return [each for each in lines if address in each and cause in each]
+
+
 def test_a_server_that_stays_away_is_told_each_time_that_it_is_tried() -> None:
     # Guard: `Nodes._ping`. Of a Cluster, only the server with the log is followed.
     told: list[str] = []
