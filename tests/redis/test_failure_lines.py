@@ -95,6 +95,13 @@ def test_a_sentinel_that_knows_no_such_master_says_so(
     )
 
 
+def test_a_sentinel_in_place_of_a_server_says_so(
+    sentinel: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    line = first_line(f"redis://127.0.0.1:{sentinel.port}/0", caplog)
+    assert "this is a Sentinel: write redis+sentinel://" in line
+
+
 def test_a_sentinel_that_refuses_a_password_says_which(
     sentinel: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -138,7 +145,7 @@ def test_a_command_that_the_master_forbids_is_named(
             "rediss://127.0.0.1:{port}/0",
             "does the server speak TLS (rediss://), or not (redis://)?",
         ),
-        ("redis+sentinel://127.0.0.1:{port}/main", "does not know a command"),
+        ("redis+sentinel://127.0.0.1:{port}/main", "is no Sentinel: their port is usually 26379"),
         ("redis://nobody.invalid:{port}/0", "its host name is not known here"),
     ],
     ids=["no-cluster", "no-database", "no-tls", "no-sentinel", "no-name"],
