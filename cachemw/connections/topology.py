@@ -152,8 +152,7 @@ class _Sentinels:
         try:
             found: Any = client.sentinel_get_master_addr_by_name(self._service)
         except (redis.RedisError, OSError) as error:
-            advice = _OF_SENTINELS if isinstance(error, redis.AuthenticationError) else ""
-            failures.add("Sentinel", sentinel, describe_failure(error, LOOKUP_TIMEOUT) + advice)
+            failures.add("Sentinel", sentinel, _describe_sentinel(error))
             return None
         finally:
             client.close()
@@ -220,7 +219,15 @@ LOOKUP_TIMEOUT = 0.25
 """Seconds that a server has to answer a look-up. Only a background thread waits for it."""
 
 
-_OF_SENTINELS = "; that of Sentinels is ?sentinel_password=... at the end of the URL"
+def _describe_sentinel(error: Exception) -> str:
+    """Return what a Sentinel does in place of an answer."""
+    from redis.exceptions import AuthenticationError
+
+    if "unknown command" in str(error).lower():
+        return "is no Sentinel: their port is usually 26379"
+    advice = "; that of Sentinels is ?sentinel_password=... at the end of the URL"
+    described = describe_failure(error, LOOKUP_TIMEOUT)
+    return described + advice if isinstance(error, AuthenticationError) else described
 
 
 def _is_master(connect: Connect, address: Address, failures: Failures) -> bool:

@@ -19,7 +19,9 @@ _NUMBER = re.compile(r"(\d{1,9})\.(\d{1,9})", re.ASCII)
 
 
 def refuse_old_server(client: Any) -> None:
-    """Raise StoreUnavailable where a server says that it is too old. Sends one command, at most two.
+    """Raise StoreUnavailable where a server says that it is too old, or a Sentinel.
+
+    Sends one command, at most two.
 
     HELLO tells the version, and every user that may connect may send it. Redis before 6.0 does not know
     it, and INFO tells there. A server that tells neither, or that is of another make, is trusted.
@@ -34,6 +36,10 @@ def refuse_old_server(client: Any) -> None:
         except ResponseError:
             return
         told = {"server": "redis", "version": str(info.get("redis_version", ""))}
+    if told.get("mode") == "sentinel":
+        raise StoreUnavailable(
+            "this is a Sentinel: write redis+sentinel://host:26379/NAME"
+        ) from None
     _refuse_old(told.get("server", ""), told.get("version", ""))
 
 

@@ -95,6 +95,13 @@ def test_a_sentinel_that_knows_no_such_master_says_so(
     )
 
 
+def test_a_sentinel_in_place_of_a_server_says_so(
+    sentinel: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    line = first_line(f"redis://127.0.0.1:{sentinel.port}/0", caplog)
+    assert "this is a Sentinel: write redis+sentinel://" in line
+
+
 def test_a_sentinel_that_refuses_a_password_says_which(
     sentinel: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -138,7 +145,7 @@ def test_a_command_that_the_master_forbids_is_named(
             "rediss://127.0.0.1:{port}/0",
             "does the server speak TLS (rediss://), or not (redis://)?",
         ),
-        ("redis+sentinel://127.0.0.1:{port}/main", "does not know a command"),
+        ("redis+sentinel://127.0.0.1:{port}/main", "is no Sentinel: their port is usually 26379"),
         ("redis://nobody.invalid:{port}/0", "its host name is not known here"),
     ],
     ids=["no-cluster", "no-database", "no-tls", "no-sentinel", "no-name"],
@@ -166,6 +173,41 @@ def test_a_failure_that_lasts_is_one_line_a_minute(caplog: pytest.LogCaptureFixt
             now[0] += 1.0
     assert len(set(errors)) == 1
     assert len(caplog.messages) == 3
+
+
+@pytest.mark.parametrize(
+    "scheme", ["redis://{}/0", "redis+sentinel://{}/main", "redis+cluster://{}"]
+)
+def test_a_redis_that_was_never_reached_is_named_again_and_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    # Guard: `hooks.failed` at each attempt, and not only at the first one or where a breaker opens.
+    monkeypatch.setattr("cachemw.telemetry.logs.REPEAT_SECONDS", 0.1)
+    address = f"127.0.0.1:{free_port()}"
+    cache = Cache.from_dict(options(scheme.format(address)))
+    with caplog.at_level(logging.WARNING, "cachemw"), closing(cache):
+        cache.start()
+        until(lambda: len(lines_of(caplog, address, "connection refused")) >= 3)
+
+
+def test_a_redis_that_went_away_is_named_again_and_again(
+    own_redis_server: RedisServer,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cachemw.telemetry.logs.REPEAT_SECONDS", 0.1)
+    cache = Cache.from_dict(options(own_redis_server.url))
+    with caplog.at_level(logging.WARNING, "cachemw"), closing(cache):
+        cache.start()
+        until(lambda: cache.log.live)
+        own_redis_server.kill()
+        address = f"127.0.0.1:{own_redis_server.port}"
+        until(lambda: len(lines_of(caplog, address, "connection refused")) >= 3)
+
+
+def lines_of(caplog: pytest.LogCaptureFixture, address: str, cause: str) -> list[str]:
+    lines = [each for each in caplog.messages if each.startswith("event=redis_error ")]
+    return [each for each in lines if address in each and cause in each]
 
 
 def test_a_server_that_stays_away_is_told_each_time_that_it_is_tried() -> None:
