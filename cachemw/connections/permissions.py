@@ -70,5 +70,6 @@ def _commands(key: bytes) -> Iterator[_Command]:
     yield "expire", ("EXPIRE", key, 1)
     yield "del", ("DEL", key)
     yield "scan", ("SCAN", 0, "COUNT", 1)
+    yield "info", ("INFO", "server")
     for name in ("time", "unwatch", "multi", "exec"):
         yield name, (name.upper(),)

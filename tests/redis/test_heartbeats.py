@@ -34,7 +34,7 @@ REFUSALS = {
     "no permission": Refusal(
         lambda server: server.command("ACL", "SETUSER", "default", "-hset"),
         lambda server: server.command("ACL", "SETUSER", "default", "+hset"),
-        "does not allow this user to do that",
+        "does not allow this user the command HSET",
     ),
     "too few replicas": Refusal(
         lambda server: server.command("CONFIG", "SET", "min-replicas-to-write", 1),

@@ -178,8 +178,11 @@ def test_an_option_that_cannot_work_is_told_and_costs_only_the_shared_tier(
     option: str, tls: TlsProxy, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Guard: `TlsContext._mistake`; else the line says "cannot be reached: no such file or directory".
-    url = f"rediss://localhost:{tls.port}/0?{option}={tmp_path}/missing.pem"
-    line = first_line(Cache.from_dict(options(url)), caplog)
+    file = tmp_path / "missing.pem"
+    file.touch()
+    cache = Cache.from_dict(options(f"rediss://localhost:{tls.port}/0?{option}={file}"))
+    file.unlink()  # after the configuration was read
+    line = first_line(cache, caplog)
     assert "cannot be used with TLS" in line
     assert f"the file of {option} is missing" in line
     assert "missing.pem" not in line.partition("error=")[2]
@@ -190,6 +193,7 @@ def test_a_file_that_appears_later_is_used(
 ) -> None:
     # Guard: only a context that was made is kept.
     later = tmp_path / "later.pem"
+    later.touch()
     cache = Cache.from_dict(options(f"rediss://localhost:{tls.port}/0?ssl_ca_certs={later}"))
     with closing(cache):
         cache.start()

@@ -130,7 +130,7 @@ def test_a_replica_is_known_by_whatever_it_says(error: Exception, expected: bool
 
 def test_a_connection_that_the_server_closed_is_told() -> None:
     assert describe_failure(RedisConnectionError("Connection closed by server.")) == (
-        "cannot be reached: the connection was lost"
+        "closed the connection (did it end, or does it speak TLS only, rediss://?)"
     )
 
 
