@@ -10,6 +10,8 @@ import weakref
 from contextlib import suppress
 from typing import Protocol
 
+from cachemw.process.fork import notice_fork
+
 __all__ = ["close_at_exit"]
 
 
@@ -35,6 +37,7 @@ def close_at_exit(closable: _Closable) -> None:
 
 
 def _close_all() -> None:
+    notice_fork()  # the parent's threads cannot be waited for, and its purges are its own
     for closable in list(_registered):
         with suppress(Exception):  # one failure must not keep the others from being closed
             closable.close()

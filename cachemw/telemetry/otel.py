@@ -28,6 +28,7 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
 
 from cachemw.engine.model.outcomes import EventName, Outcome
+from cachemw.process.fork import notice_fork
 from cachemw.telemetry.counters import Counters
 from cachemw.telemetry.events import BOUNDS, EVENTS, EXPORTED_BOUNDS, FAMILIES, GAUGES
 from cachemw.telemetry.spans import HTTP_ROUTE, OUTCOME, SCOPE, TIER
@@ -66,7 +67,8 @@ class _Source:
     labels: dict[str, Labels]
 
     def read(self) -> Stats:
-        """Return a snapshot."""
+        """Return a snapshot, of this process alone."""
+        notice_fork()
         return self.counters.snapshot(self.gauges)
 
 

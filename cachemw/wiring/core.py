@@ -22,8 +22,9 @@ from cachemw.invalidation.local import LocalLog
 from cachemw.process.clock import Clock
 from cachemw.process.development import reloading_server
 from cachemw.process.exit import close_at_exit
-from cachemw.process.fork import reset_in_children
+from cachemw.process.fork import notice_fork, reset_in_children
 from cachemw.process.tasks import Tasks
+from cachemw.process.threadless import threads_missing
 from cachemw.process.threads import WorkerPool
 from cachemw.recording.thread_context import carry_into_threads
 from cachemw.rollout.flags.files import FlagFiles
@@ -85,6 +86,7 @@ class Core:
     def start(self) -> None:
         """Start to follow the log and the files of flags in this process; cheap when started."""
         try:
+            notice_fork()
             self.files.start()  # before the log, which is to learn what the mirror remembers
             self.log.start()
         except Exception:  # perhaps no thread can be started: the next request tries again (I3)
@@ -109,6 +111,7 @@ class Core:
 
     def close(self) -> None:
         """Stop the threads and close the connections; can be started again."""
+        notice_fork()  # the parent's threads cannot be waited for
         self.workers.close(_CLOSE_WAIT)
         self.log.close()
         self.rollout.close()  # after the log, which starts the rollout's thread
@@ -242,5 +245,7 @@ def _attach(core: Core) -> None:
         core.redis.hooks.widen = core.engine.row_tags.widen
     templates = {route.name: route.path for route in core.config.routes}
     instrument(core.reporter.counters, core.stats.gauges, templates=templates)
+    if missing := threads_missing():
+        core.reporter.logs.threads_missing(*missing)
     reset_in_children(core)
     close_at_exit(core.log)  # purges of others would wait for a process that has ended

@@ -24,6 +24,7 @@ __all__ = [
     "LogTrust",
     "MemoryPort",
     "Parts",
+    "Readable",
     "ShadowsPort",
 ]
 
@@ -70,10 +71,19 @@ class ShadowsPort(Protocol):
         """Store a shadow; remove others if there is no space."""
 
 
+class Readable(Protocol):
+    """One number, at index 0."""
+
+    def __getitem__(self, index: int, /) -> float:
+        """Return the number."""
+
+
 class LogTrust(Protocol):
     """How long the invalidation log can be trusted."""
 
-    trusted_until: float
+    @property
+    def trust(self) -> Readable:
+        """The monotonic time until which it is trusted."""
 
     @property
     def live(self) -> bool:

@@ -6,6 +6,7 @@ Reading order:
 - `stream`: the Redis stream and the epoch that names its present life.
 - `appender`: appends purges and waits for their confirmation.
 - `followers`: the heartbeats of the processes that follow the log.
+- `trust`: how long a process may trust its memory without a heartbeat.
 - `follower`: `RedisLog`, the thread that follows the log.
 - `trail`: repairs a log that lost records in a failover.
 - `hooks`: the callbacks of the log into the rest of cachemw.

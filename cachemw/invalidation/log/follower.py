@@ -15,7 +15,7 @@ again. These rules keep a confirmed purge from being missed (I5):
   would lose what was sent in between.
 - Each heartbeat proves that the log is alive and the same: it checks the epoch, the type of the
   stream, and that the last applied record is still there. Memory is served without further checks
-  until `trusted_until`, shortly after the next heartbeat is due.
+  until shortly after the next heartbeat is due (`trust`).
 - A process that joins reads all records that the log still has. Records that were trimmed before are
   below the horizon, so entries from that time are dead.
 - A missing or wrong epoch or stream (FLUSHALL, eviction, another server) starts a new life of the log,
@@ -27,13 +27,12 @@ again. These rules keep a confirmed purge from being missed (I5):
 - A purge is *confirmed* when every process with a recent heartbeat has applied it. A process reports
   its position before it reads the log for the first time: from then on, purges wait for it.
 - While Redis cannot be reached, purges apply in this process at once and wait in a bounded queue
-  (`appender`). What memory may still serve then is limited by `partition_limit` (`serves`).
+  (`appender`). What memory may still serve then is limited by `partition_limit` (`trust`).
 """
 
 from __future__ import annotations
 
 import os
-import random
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -60,8 +59,10 @@ from cachemw.invalidation.log.records import (
 )
 from cachemw.invalidation.log.stream import Stream, first_record
 from cachemw.invalidation.log.trail import Trail
+from cachemw.invalidation.log.trust import Trust
 from cachemw.invalidation.purges import Purge, PurgeResult
 from cachemw.invalidation.recent_purges import PastPurge, RecentPurges
+from cachemw.process.chance import draw
 
 if TYPE_CHECKING:
     import redis
@@ -76,8 +77,6 @@ _TRIM_EVERY = 600.0
 """Seconds between two trims of the log by age, on average."""
 _RETRY = 0.4
 """Seconds between attempts to reach Redis again, on average: the jitter is plus or minus half."""
-_SLACK = 0.1
-"""Seconds by which a heartbeat may be late, on a busy machine, before memory is not trusted any more."""
 
 
 class RedisLog:
@@ -92,9 +91,6 @@ class RedisLog:
         monotonic: Callable[[], float],
     ) -> None:
         self.floors = Floors(config.floors)
-        self.trusted_until = 0.0
-        self.alive_at: float | None = None
-        """Monotonic time when the log was last proved alive."""
         self.server_shift: float | None = None
         """Server time minus monotonic time. None: not known yet."""
         self.only_listens = False
@@ -105,6 +101,9 @@ class RedisLog:
         self._config = config
         self._hooks = hooks
         self._monotonic = monotonic
+        self._trust = Trust(config.poll, self._read_timeout, config.partition_limit)
+        self.trust = self._trust.until
+        self.serves = self._trust.serves
         self.flags = FlagDocument(namespace, self.stream, nodes, self._count)
         self.appender = Appender(
             self.stream, self._followers, self, nodes, config, monotonic, self._count
@@ -145,12 +144,18 @@ class RedisLog:
 
     @property
     def judges_shared(self) -> bool:
-        """Whether entries of other processes can be judged: the log is live, and no purge waits here.
+        """Whether entries of other processes can be judged: the log is heard, and no purge waits here.
 
         A queued purge got its number from the position of this process. Another process may be
         further, and its entries would wrongly look newer than the purge.
         """
-        return self.live and not self.appender.queued
+        heard = self.live and self._monotonic() < self.trust[0]
+        return heard and not self.appender.queued
+
+    @property
+    def alive_at(self) -> float | None:
+        """Monotonic time when the log was last proved alive."""
+        return self._trust.alive_at
 
     @property
     def others_are_back(self) -> bool:
@@ -181,20 +186,8 @@ class RedisLog:
         self.appender.reset_after_fork()
         self.floors.reset_after_fork()
         self.floors.begin_epoch(NO_EPOCH, 0)
-        self.trusted_until = 0.0
-        self.alive_at = self.server_shift = None
-
-    # -- trust -----------------------------------------------------------------------------------
-
-    def serves(self, born: float, now: float) -> bool:
-        """Tell whether an entry made at the time `born` may be served without a live log.
-
-        A purge that this process has missed came after the entry was made, and after the log was
-        last alive. So within `partition_limit` of the later of the two, the bound of I5 holds.
-        """
-        alive_at = self.alive_at
-        since = born if alive_at is None else max(born, alive_at)
-        return now < since + self._config.partition_limit
+        self._trust.forget()
+        self.server_shift = None
 
     # -- following -------------------------------------------------------------------------------
 
@@ -209,6 +202,7 @@ class RedisLog:
                         target=self._run, args=(self._stopping,), name="cachemw-log", daemon=True
                     )
                     self.started_at = self._monotonic()
+                    self._trust.begin(self.started_at)
                     thread.start()  # raises if the system has no thread left; the next call tries again
                     self._thread = thread
             finally:
@@ -224,18 +218,18 @@ class RedisLog:
                     self._join(client, node)
                     while not stopping.is_set():
                         self._follow(client, node)
-                    self.trusted_until = 0.0  # from here on no purge waits for this process
+                    self._trust.end()  # from here on no purge waits for this process
                     client.hdel(self._followers.key, self.me)
             except Exception as error:  # no error may end this thread (I3)
                 self._disconnected(error, node)
             if not stopping.is_set():
-                stopping.wait(_RETRY * (0.5 + random.random()))
+                stopping.wait(_RETRY * (0.5 + draw()))
 
     def _disconnected(self, error: Exception, node: Node | None) -> None:
         self._hooks.failed(error)
         self._nodes.mark_doubtful()
         was_live, self.live = self.live, False
-        self.trusted_until = 0.0
+        self._trust.end()
         if self._lost_at is None:
             self._lost_at = self._monotonic()
         if node is not None and node.breaker.closed:
@@ -314,7 +308,7 @@ class RedisLog:
         """Remove, from time to time, records that are older than any entry can be."""
         now = self._monotonic()
         if self.server_shift is not None and now >= self._trimmed_at:
-            self._trimmed_at = now + _TRIM_EVERY * (0.5 + random.random())
+            self._trimmed_at = now + _TRIM_EVERY * (0.5 + draw())
             with ignore_refusals():
                 self.stream.trim(client, now + self.server_shift - self._config.max_age)
 
@@ -349,7 +343,7 @@ class RedisLog:
         """Prove that the log is alive and the same, and report the position of this process.
 
         Besides the checks, it reads records once more, in the same pipeline. Otherwise a record that
-        came after the last read would count as applied for the time until `trusted_until`.
+        came after the last read would count as applied for as long as memory is trusted.
         """
         began = self._monotonic()
         pipeline = client.pipeline(transaction=False)
@@ -382,9 +376,9 @@ class RedisLog:
         self._report_position(client, server_now)
         if behind:
             return  # there is more to read: nothing is proved yet
-        self.alive_at = began
         # Trust memory until the next heartbeat is overdue. After that, `serves` and the route decide.
-        self.trusted_until = began + self._read_timeout + _SLACK
+        if late := self._trust.prove(began):
+            self._hooks.late(late)
 
     def _report_position(self, client: redis.Redis, server_now: float) -> None:
         """Report the position of this process, so that purges wait for it."""

@@ -12,16 +12,13 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from cachemw.invalidation.log.records import number, stream_id
+from cachemw.invalidation.log.trust import counts_for
 
 __all__ = ["RETURN_TIME", "Followers", "ignore_refusals", "is_refusal"]
 
 RETURN_TIME = 5.0
 """Seconds after Redis came back without its data. Until then no purge counts as confirmed: the hash is
 empty, so it is not known which other processes will come back and must be waited for."""
-_MISSED = 3
-"""Polls without a heartbeat, after which a process does not count as following any more."""
-_AT_LEAST = 1.5
-"""Seconds that it counts at least, however short the poll: a busy machine may delay a thread so long."""
 _DEAD_AFTER = 60.0
 """Seconds without a heartbeat, after which a process is removed from the hash."""
 
@@ -31,7 +28,7 @@ class Followers:
 
     def __init__(self, key: bytes, poll: float) -> None:
         self.key = key
-        self._recent = max(_MISSED * poll, _AT_LEAST)
+        self._recent = counts_for(poll)
 
     def report(self, client: Any, me: str, applied: int, now: float) -> None:
         """Report how far a process has applied the log. A server that is full may refuse it."""
