@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import time
 
 import pytest
 
@@ -19,5 +20,8 @@ needs_forks = pytest.mark.skipif(
 
 
 def fork(way: str) -> int:
-    """Fork in a process with few threads: a lock that one of them holds stays locked in the child."""
-    return os.fork() if way == "python" else int(ctypes.PyDLL(None).fork())
+    """Fork. A thread that wants the interpreter's lock just then would make a host's child wait for ever."""
+    if way == "python":
+        return os.fork()
+    time.sleep(0.02)
+    return int(ctypes.PyDLL(None).fork())

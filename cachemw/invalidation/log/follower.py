@@ -202,7 +202,7 @@ class RedisLog:
                         target=self._run, args=(self._stopping,), name="cachemw-log", daemon=True
                     )
                     self.started_at = self._monotonic()
-                    self._trust.begin(self.started_at)
+                    self._trust.suspend()
                     thread.start()  # raises if the system has no thread left; the next call tries again
                     self._thread = thread
             finally:
@@ -218,7 +218,7 @@ class RedisLog:
                     self._join(client, node)
                     while not stopping.is_set():
                         self._follow(client, node)
-                    self._trust.end()  # from here on no purge waits for this process
+                    self._trust.suspend()  # from here on no purge waits for this process
                     client.hdel(self._followers.key, self.me)
             except Exception as error:  # no error may end this thread (I3)
                 self._disconnected(error, node)
@@ -400,6 +400,7 @@ class RedisLog:
         if thread is not None and thread is not threading.current_thread():
             thread.join(self._config.poll + 1.0)
         self.live = False
+        self._trust.suspend()
         self._stopping = threading.Event()  # a closed log can be started again
         if self.appender.queued:
             self._append_last()

@@ -10,7 +10,8 @@ Three cases, and what each allows:
   (uWSGI without `enable-threads`). No heartbeat came, and no error. Others may have confirmed purges
   without this process, while Redis was there all the time: nothing is served.
 
-A process that was forked, and has not begun anew yet, trusts nothing.
+A process that begins to follow, or has left the log, serves nothing either: no purge waits for it, and a
+server lets requests end after its worker was told to. Nor does one that was forked and has not begun anew.
 """
 
 from __future__ import annotations
@@ -54,11 +55,7 @@ class Trust:
         self.alive_at: float | None = None
         """The time when the log was last proved alive."""
         self._due: float | None = None
-        """The time by which the log's thread would have spoken, had it run. None: it has failed."""
-
-    def begin(self, now: float) -> None:
-        """Expect the first heartbeat, or an error: the log's thread was started."""
-        self._due = now + self._length
+        """The time by which the log's thread would have spoken, had it run. None: it could not reach Redis."""
 
     def prove(self, began: float) -> float:
         """Trust the log anew: a heartbeat that was begun at this time has proved it alive.
@@ -73,9 +70,13 @@ class Trust:
         return late
 
     def end(self) -> None:
-        """Trust no longer: Redis cannot be reached, or this process does not follow any more."""
+        """Trust no longer: Redis cannot be reached."""
         self.until[0] = 0.0
         self._due = None
+
+    def suspend(self) -> None:
+        """Serve nothing until `prove` or `end`: this process begins to follow the log, or has left it."""
+        self.until[0] = self._due = 0.0
 
     def serves(self, born: float, now: float) -> bool:
         """Tell whether an entry made at the time `born` may be served without a heartbeat.

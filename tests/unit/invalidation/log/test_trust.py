@@ -11,7 +11,6 @@ LIMIT = 30.0
 
 def trust_of(poll: float = 1.0, read_timeout: float = 1.25) -> Trust:
     trust = Trust(poll, read_timeout, LIMIT)
-    trust.begin(100.0)
     trust.prove(100.0)
     return trust
 
@@ -35,12 +34,17 @@ def test_a_process_that_was_not_run_serves_nothing() -> None:
     assert trust.until[0] > 109.0
 
 
-def test_a_process_whose_follower_has_never_run_serves_nothing_after_a_moment() -> None:
-    # Guard: `begin`. Under uWSGI without threads it runs only while a request is answered.
+def test_a_process_that_begins_or_ends_serves_nothing_until_it_knows_more() -> None:
+    # Guard: `_due` in `suspend`. No purge waits for a worker that joins, or was told to end.
     trust = Trust(1.0, 1.25, LIMIT)
-    trust.begin(100.0)
-    assert trust.serves(100.5, 100.6)
-    assert not trust.serves(107.9, 108.0)
+    trust.suspend()
+    assert not trust.serves(100.0, 100.1)
+    trust.end()
+    assert trust.serves(100.0, 100.1), "Redis is away, and that is known"
+    trust.prove(101.0)
+    trust.suspend()
+    assert trust.until[0] == 0.0
+    assert not trust.serves(101.0, 101.1)
 
 
 def test_a_process_that_knows_that_redis_is_away_serves_up_to_the_limit() -> None:
