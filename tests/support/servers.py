@@ -21,7 +21,16 @@ import pytest
 
 from tests.support.waiting import LIMIT, until
 
-__all__ = ["COMMANDS", "Answer", "Client", "Server", "client_of_each", "running", "serve"]
+__all__ = [
+    "COMMANDS",
+    "Answer",
+    "Client",
+    "Server",
+    "client_of_each",
+    "running",
+    "serve",
+    "started",
+]
 
 FOLDER = Path(__file__).parents[1] / "processes"
 _LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)")
@@ -209,9 +218,18 @@ def running(
 
     Without `port`, the program's log tells it.
     """
+    with started((*program, *command), log, **environment) as process:
+        yield process, _port(process, log, port)
+
+
+@contextmanager
+def started(
+    command: Sequence[str], log: Path, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program until the block ends, in the folder of its log."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*program, *command],
+            command,
             cwd=log.parent,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
@@ -220,7 +238,7 @@ def running(
             start_new_session=True,
         )
     try:
-        yield process, _port(process, log, port)
+        yield process
     finally:
         _end(process)
 

@@ -55,7 +55,7 @@ class Trust:
         self.alive_at: float | None = None
         """The time when the log was last proved alive."""
         self._due: float | None = None
-        """The time by which the log's thread would have spoken, had it run. None: it could not reach Redis."""
+        """The time by which the log's thread would have spoken, had it run. None: Redis is away."""
 
     def prove(self, began: float) -> float:
         """Trust the log anew: a heartbeat that was begun at this time has proved it alive.

@@ -266,8 +266,15 @@ HOSTS = {
 class Running:
     """The servers of one host, and whoever asks them."""
 
-    def __init__(self, host: Host, folder: Path, started: list[tuple[Popen[bytes], int]]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        folder: Path,
+        environment: dict[str, str],
+        started: list[tuple[Popen[bytes], int]],
+    ) -> None:
         self.folder = folder
+        self.environment = environment
         self.processes = [process for process, _ in started]
         self._ports = [port for _, port in started]
         self._mounts = ("", "/other") if host.caches > 2 else ("",)
@@ -360,7 +367,7 @@ def serve(host: Host, redis_url: str) -> Iterator[Running]:
                 running(command, log, program=(), port=port, **environment)
             )
             started.append((process, port))
-        yield Running(host, folder, started)
+        yield Running(host, folder, environment, started)
 
 
 def _free_port() -> int:
