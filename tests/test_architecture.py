@@ -169,6 +169,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "http",
         "introspection",
+        "process",
         "recording",
         "telemetry",
         "wiring",

@@ -243,6 +243,7 @@ def _attach(core: Core) -> None:
         core.redis.attach(core.flags, core.published_stats)
         core.redis.hooks.unreached = lambda: _warn_of_unknown_flags(core)
         core.redis.hooks.widen = core.engine.row_tags.widen
+        core.redis.hooks.late = core.reporter.logs.log_late
     templates = {route.name: route.path for route in core.config.routes}
     instrument(core.reporter.counters, core.stats.gauges, templates=templates)
     if missing := threads_missing():

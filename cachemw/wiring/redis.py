@@ -201,7 +201,6 @@ def connect(config: Config, clock: Clock, reporter: Reporter) -> RedisParts:
     hooks.failed = events.failed
     hooks.lost = events.lost
     hooks.regained = reporter.logs.log_regained
-    hooks.late = reporter.logs.log_late
     hooks.unsent = reporter.logs.purges_unsent
     log = RedisLog(nodes, config.namespace, config.log, hooks, clock.monotonic)
     secrets = config.secret or (f"cachemw:{config.namespace}",)
