@@ -289,9 +289,9 @@ class Running:
         with Client(port) as client:
             return client.get(mount + path, method)
 
-    def at_once(self, path: str) -> list[Answer]:
-        """Ask eight times at the same time."""
-        return list(self._pool.map(self.ask, [path] * 8))
+    def at_once(self, *paths: str) -> list[Answer]:
+        """Ask for some paths, or eight times for one, at the same time."""
+        return list(self._pool.map(self.ask, paths if len(paths) > 1 else paths * 8))
 
     def each(self, path: str, names: set[str]) -> list[Answer]:
         """Ask until each of these caches has answered; return all answers."""

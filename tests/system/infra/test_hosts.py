@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
@@ -177,10 +178,10 @@ def test_cheaper_workers_come_and_go(redis_server: Any, redis_url: str) -> None:
     host = Host(uwsgi(*CHEAPER, workers=3), module="pyuwsgi")
     with serve(host, redis_url) as site, outside_cache(redis_url) as outside:
         [first] = site.names(1)
-        names = {first}
+        names, numbers = {first}, itertools.count()
 
         def grown() -> bool:
-            site.at_once("/slow/page")
+            site.at_once(*(f"/slow/{next(numbers)}" for _ in range(16)))
             names.update(answer.headers["worker"] for answer in site.at_once("/pages/page"))
             return len(names) >= 2
 
@@ -196,4 +197,4 @@ def test_cheaper_workers_come_and_go(redis_server: Any, redis_url: str) -> None:
         assert site.terminate() < ENDS_WITHIN
 
 
-CHEAPER = ("--cheaper", "1", "--cheaper-initial", "1", "--cheaper-step", "1", "--idle", "3600")
+CHEAPER = ("--cheaper", "1", "--cheaper-initial", "1", "--cheaper-overload", "1")
