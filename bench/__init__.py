@@ -35,6 +35,7 @@ The groups:
 - `simulation`: the same for up to 10,000 processes, simulated.
 - `policies`: the hit rate of the memory tier, beside other eviction policies.
 - `flood`: a million keys that are requested once, beside popular ones.
+- `learning`: learned lifetimes, beside fixed ones and a share of the age, simulated.
 - `recorder`: a query with Django's recorder, beside the same query without it.
 - `sqlalchemy_recorder`: the same for SQLAlchemy.
 - `starts`: the first requests of a process that has never reached Redis.

@@ -18,6 +18,7 @@ from bench.exporting import export_metrics
 from bench.fleet import fleet
 from bench.flood import flood
 from bench.hits import hits
+from bench.learning import learning
 from bench.memory import memory
 from bench.misses import misses
 from bench.policies import policies
@@ -45,6 +46,7 @@ GROUPS: dict[str, Group] = {
     "fleet": fleet,
     "policies": policies,
     "flood": flood,
+    "learning": learning,
     "sqlalchemy": sqlalchemy_recorder,
     "starts": starts,
     "rollouts": rollouts,

@@ -11,6 +11,7 @@ that fails, or does not know a flag, changes nothing.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ from openfeature.flag_evaluation import FlagResolutionDetails, Reason
 from openfeature.provider import AbstractProvider, Metadata
 
 from cachemw.config.syntax.flag import FULL, parse_flag, parse_holdout, share_of
+from cachemw.process.exit import CLOSE_WAIT
 from cachemw.process.fork import reset_in_children
 from cachemw.rollout.flags.live import HOLDOUT, RISKS
 
@@ -47,8 +49,12 @@ class CachemwProvider(AbstractProvider):
     def __init__(self, cache: Cache) -> None:
         """Provide the flags of this process's cache."""
         super().__init__()
+        self._cache = cache  # as long as its flags can be read, they are to be those of the log
         self._flags = cache.flags
-        self._flags.on_change.append(self._changed)
+        # The log's thread refers to the flags: were the method itself there, the cache would never end.
+        changed = weakref.WeakMethod(self._changed)
+        self._listener = lambda: (call := changed()) and call()
+        self._flags.on_change.append(self._listener)
 
     def get_metadata(self) -> Metadata:
         """Return the provider's name."""
@@ -56,8 +62,8 @@ class CachemwProvider(AbstractProvider):
 
     def shutdown(self) -> None:
         """Stop listening to changes of the flags."""
-        if self._changed in self._flags.on_change:
-            self._flags.on_change.remove(self._changed)
+        if self._listener in self._flags.on_change:
+            self._flags.on_change.remove(self._listener)
 
     def resolve_string_details(
         self, flag_key: str, default_value: str, evaluation_context: EvaluationContext | None = None
@@ -123,13 +129,17 @@ def _static(value: Any) -> FlagResolutionDetails[Any]:
 class Driver:
     """Limits the flags of this process's cache by the provider of an OpenFeature client.
 
+    It does not keep the cache: when nobody else refers to that any more, the driver ends too.
+
     It reads a text for each flag, by the names `cachemw.low`, `cachemw.route.products`, `cachemw.kill`
     and so on. The value is a state as `cachemw flags set` takes it, or `default` for no limit.
     """
 
     def __init__(self, cache: Cache, client: OpenFeatureClient, prefix: str = "cachemw.") -> None:
         """Read flags from this client; `prefix` is put before each flag's name."""
-        self._cache = cache
+        self._flags = cache.flags
+        self._failed = cache._core.reporter.logs.failed
+        self._used = weakref.ref(cache._core)
         self._client = client
         self._names = {
             name: prefix + name.replace("route:", "route.")
@@ -167,14 +177,17 @@ class Driver:
             return
         self._stopping.set()
         self._wake.set()
-        thread.join()
+        thread.join(CLOSE_WAIT)  # the provider may hang
+        self._remove_handlers()
+        self._flags.drive({})
+
+    def _remove_handlers(self) -> None:
         self._client.remove_handler(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED, self._wake_up)
         self._client.remove_handler(ProviderEvent.PROVIDER_READY, self._wake_up)
-        self._cache.flags.drive({})
 
     def ask(self) -> None:
         """Read all flags once. A flag that cannot be read now, or has no valid value, stays as it was."""
-        limits = dict(self._cache.flags.driven)
+        limits = dict(self._flags.driven)
         for name, key in self._names.items():
             details = self._client.get_string_details(key, _DEFAULT)
             if details.error_code not in (None, ErrorCode.FLAG_NOT_FOUND):
@@ -185,8 +198,8 @@ class Driver:
                 else:
                     limits[name] = _checked(name, details.value)
             except ValueError:
-                self._cache._core.reporter.logs.failed("openfeature_state")
-        self._cache.flags.drive(limits)
+                self._failed("openfeature_state")
+        self._flags.drive(limits)
 
     def _wake_up(self, _: EventDetails) -> None:
         self._wake.set()
@@ -195,6 +208,9 @@ class Driver:
         while not self._stopping.is_set():
             self._wake.wait(_EVERY)
             self._wake.clear()
+            if self._used() is None:
+                self._remove_handlers()
+                return
             if not self._stopping.is_set():
                 self._ask_safely()
 
@@ -202,7 +218,7 @@ class Driver:
         try:
             self.ask()
         except Exception:  # an error of the provider must not end this thread
-            self._cache._core.reporter.logs.failed("openfeature_failed")
+            self._failed("openfeature_failed")
 
 
 def _checked(name: str, state: str) -> str:

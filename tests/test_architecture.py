@@ -107,7 +107,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "invalidation",
         "process",
     },
-    "rollout.flags": {"config", "config.syntax", "engine.model", "errors"},
+    "rollout.flags": {"config", "config.syntax", "engine.model", "errors", "process"},
     "rollout.guardrails": {"engine.model"},
     "rollout": {
         "config",
@@ -119,6 +119,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "rollout.guardrails",
     },
     "telemetry": {"config", "engine.model", "errors", "process"},
+    "learning": {"engine.model"},
     "recording": {"engine.model", "engine.privacy", "http"},
     "recording.sql": {"engine.model", "recording.sql.functions", "recording.sql.lexical"},
     "recording.sql.functions": {"recording.sql.lexical"},
@@ -135,6 +136,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "extensions",
         "invalidation",
         "invalidation.log",
+        "learning",
         "process",
         "recording",
         "rollout",
@@ -207,6 +209,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "frontdoor",
         "http",
         "django.recording",
+        "process",
         "recording",
         "telemetry",
     },
@@ -455,8 +458,11 @@ PURE = {
     "urllib.parse",
     "zlib",  # bytes to bytes
 }
-READS_FILES = {"cachemw.config.sources": {"os", "pathlib", "tomllib"}}
-"""The one module that the core's imports reach and that reads files: it reads configurations."""
+READS_FILES = {
+    "cachemw.config.sources": {"os", "pathlib", "tomllib"},
+    "cachemw.config.checks.url_options": {"os"},
+}
+"""What the core's imports reach and that reads files: configurations, and whether those of TLS are there."""
 
 NOW = {"now", "utcnow", "today", "fromtimestamp", "utcfromtimestamp", "localtime", "mktime"}
 """Functions that ask a clock, or the machine's time zone."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
+from itertools import count, islice
 from typing import Any, Literal
 
 import click
@@ -19,7 +21,7 @@ from cachemw.cli.common.options import (
 )
 from cachemw.cli.common.printing import echo, echo_json, make_table, open_console
 from cachemw.cli.common.redis_access import redis_settings, reporting_redis_errors
-from cachemw.config import Config, Route
+from cachemw.config import Config, LearnedTtl, Route
 from cachemw.config.checks.warnings import (
     cookies_warning,
     health_check_warning,
@@ -27,9 +29,12 @@ from cachemw.config.checks.warnings import (
     redis_warnings,
 )
 from cachemw.config.rollout_plan import RolloutPlan, gated_flags, load_plan, uncovered
+from cachemw.connections.node import Node
 from cachemw.connections.nodes import Nodes
+from cachemw.connections.permissions import KEYS, missing_permissions
+from cachemw.connections.versions import refuse_old_server
 from cachemw.engine.core.setup import check_tag_headers, make_routes
-from cachemw.errors import ConfigError, Problem
+from cachemw.errors import ConfigError, Problem, StoreUnavailable
 from cachemw.extensions.graphql import resolve_languages
 from cachemw.extensions.hole_functions import resolve_holes
 from cachemw.extensions.identity import resolve_identities
@@ -40,21 +45,24 @@ __all__ = ["check"]
 
 _WORKERS = "WEB_CONCURRENCY"
 """The environment variable by which gunicorn, uvicorn and many hosts set the number of workers."""
+_TRIES = 100_000
+"""Names that are tried to find one on each server of a Cluster. The servers have 16,384 slots together."""
 _MEMORY_ONLY = "memory only, so that purges reach only the process that makes them"
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "m"))
 
 
 @click.command()
 @click.argument("config", callback=choose_config, envvar=VARIABLE, default=CONFIG_FILE)
-@click.option("--connect", is_flag=True, help="Try Redis too.")
+@click.option("--connect", is_flag=True, help="Try Redis too, and what its user may do.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(config: ConfigLocation, connect: bool, as_json: bool) -> None:
     """Check the configuration file CONFIG and print its routes.
 
     Without CONFIG, the environment variable CACHEMW_CONFIG names the file, or it is cachemw.toml.
     CACHEMW_... environment variables change settings, as in the application. The identity functions
-    that the file names are imported, from this folder too. With --connect, Redis must answer. Each
-    mistake is one line on stderr. The exit status is 0 if there is none, else 1.
+    that the file names are imported, from this folder too. With --connect, Redis must answer, be new
+    enough, and allow every command that the cache sends. Each mistake is one line on stderr. The exit
+    status is 0 if there is none, else 1.
     """
     try:
         settings = read_config(config)
@@ -122,9 +130,34 @@ def _check_redis(config: Config) -> None:
     try:
         with reporting_redis_errors(redis, "the application would go on without it"):
             for node in nodes.all_nodes():
-                node.sync().ping()
+                _check_server(nodes, node, config.namespace)
     finally:
         nodes.close()
+
+
+def _check_server(nodes: Nodes, node: Node, namespace: str) -> None:
+    """Check the version of a server, and what the user may do there. Raises StoreUnavailable."""
+    with closing(node.dedicated_client(nodes.config.deadline)) as client:
+        refuse_old_server(client)
+        names = _names_on(nodes, node, namespace)
+        missing = sorted({each for name in names for each in missing_permissions(client, name)})
+    if not missing:
+        return
+    allowed = (
+        [f"~cachemw:{{{namespace}}}:*", f"~cachemw:{{{namespace}:*"] if KEYS in missing else []
+    )
+    allowed += [f"+{each}" for each in missing if each != KEYS]
+    server = nodes.name_of(node)
+    where = f"the user on {server}" if server else "the user"
+    raise StoreUnavailable(f"{where} may not do all; add to its ACL: {' '.join(allowed)}")
+
+
+def _names_on(nodes: Nodes, node: Node, namespace: str) -> list[bytes]:
+    """Return a beginning of names like that of entries, and that of the log if it is on this server."""
+    log = f"cachemw:{{{namespace}}}".encode()
+    entries = (f"cachemw:{{{namespace}:{number}}}".encode() for number in count())
+    here = next(each for each in islice(entries, _TRIES) if nodes.of(each) is node)
+    return [here, log] if nodes.of(log) is node else [here]
 
 
 def _configured_flags(config: Config, plan: RolloutPlan | None) -> Flags:
@@ -207,7 +240,9 @@ def _full_path(route: Route) -> str:
     return (route.mount or "") + route.path
 
 
-def _format_ttl(ttl: float | Literal["response"] | None) -> str:
+def _format_ttl(ttl: float | Literal["response"] | LearnedTtl | None) -> str:
+    if isinstance(ttl, LearnedTtl):
+        return f"{_format_ttl(ttl.min)} to {_format_ttl(ttl.max)}, learned"
     if isinstance(ttl, str) or ttl is None:
         return ttl or ""
     for seconds, unit in _UNITS:

@@ -160,7 +160,7 @@ def _line(entry: StoredEntry) -> list[str]:
         str(entry.status),
         str(entry.size),
         f"{entry.age:.0f} s",
-        f"{entry.ttl:.0f} s",
+        f"{entry.ttl:.0f} s{_learned(entry)}",
         entry.verdict,
         ", ".join(entry.vary),
         ", ".join(entry.keyed_by),
@@ -168,3 +168,10 @@ def _line(entry: StoredEntry) -> list[str]:
         # every `product:1` implies.
         " ".join(tag for tag in entry.tags if not tag.startswith("@") and tag[-2:] != ":*"),
     ]
+
+
+def _learned(entry: StoredEntry) -> str:
+    """Return what is learned of an entry, in brackets; nothing where nothing is."""
+    if entry.lifetime is None or entry.changes_every is None:
+        return ""
+    return f" (of {entry.lifetime:.3g} s: changes every {entry.changes_every:.3g} s)"

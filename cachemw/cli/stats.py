@@ -14,7 +14,7 @@ from rich.live import Live
 from cachemw.cli.common.options import ConfigLocation, config_option, read_config
 from cachemw.cli.common.printing import echo_json, make_table, make_text, open_console
 from cachemw.cli.common.redis_access import redis_settings, reporting_redis_errors
-from cachemw.config import Config
+from cachemw.config import Config, LearnedTtl
 from cachemw.connections.nodes import Nodes
 from cachemw.telemetry import fleet
 from cachemw.telemetry.events import FAMILIES, GAUGES
@@ -124,6 +124,40 @@ def _not_stored(total: Stats) -> list[str]:
     ]
 
 
+def _learned(total: Stats, config: Config) -> list[str]:
+    """Return a line for each kind: what is learned of it."""
+    targets = {
+        route.kind or f"route:{route.name}": route.ttl.stale_target
+        for route in config.routes
+        if isinstance(route.ttl, LearnedTtl)
+    }
+    return [
+        f"learned: {kind}: {_sentence(known, targets.get(kind), config.learning)}"
+        for kind, known in sorted(total.learned.items())
+    ]
+
+
+def _sentence(known: dict[str, float], target: float | None, learning: str) -> str:
+    if "lifetime" not in known:
+        return "nothing yet"
+    would = "would be " if learning == "shadow" else ""
+    parts = [f"lifetimes {would}about {known['lifetime']:.3g} s"]
+    if "stale" in known:
+        wanted = "" if target is None else f" (target {target:.1%})"
+        parts.append(f"{known['stale']:.1%} of answers stale{wanted}")
+    if known.get("reached", 1.0) < 0.99:
+        parts.append(f"the target is out of reach for {1 - known['reached']:.0%} of answers")
+    if "announced" in known:
+        parts.append(f"{known['announced']:.0%} of changes announced by purges")
+    if "saved" in known:
+        parts.append(f"calls {would}{_change(-known['saved'])} beside the initial lifetime")
+    return ", ".join(parts)
+
+
+def _change(share: float) -> str:
+    return f"{share:+.0%}"
+
+
 def _make_report(config: Config, found: FleetStats, width: int) -> RenderableType:
     total = found.stats
     live = sum(each.live for each in found.processes)
@@ -143,6 +177,7 @@ def _make_report(config: Config, found: FleetStats, width: int) -> RenderableTyp
         cells = [[row["route"], *(row[name] for name in names)] for row in rows]
         parts.append(make_table(["route", *names], cells, right=tuple(names)))
     parts.append(make_text(_LEGEND))
+    parts += map(make_text, _learned(total, config))
     parts += map(make_text, _not_stored(total))
     for title, text in (("events", _format_events(total)), ("now", _format_gauges(total))):
         if text:

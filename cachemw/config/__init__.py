@@ -3,6 +3,7 @@
 Reading order:
 
 - `model`: every option of a cache, except those of its routes.
+- `memory_settings`: the options of the memory tier.
 - `redis_settings`: the options of the connection to Redis.
 - `recording_settings`: the options of recording.
 - `route`: the options of one route, and of a kind of data.
@@ -17,17 +18,17 @@ Reading order:
 
 from __future__ import annotations
 
+from cachemw.config.memory_settings import MemorySettings
 from cachemw.config.model import (
     CoalesceSettings,
     CompressionSettings,
     Config,
     EndpointSettings,
     LogSettings,
-    MemorySettings,
 )
 from cachemw.config.recording_settings import RecordingSettings
 from cachemw.config.redis_settings import RedisSettings
-from cachemw.config.route import Kind, Route
+from cachemw.config.route import Kind, LearnedTtl, Route
 from cachemw.config.sources import config_from, config_from_django, load_config
 from cachemw.config.syntax.template import Segment, Template, parse_template
 from cachemw.config.syntax.units import duration, size
@@ -38,6 +39,7 @@ __all__ = [
     "Config",
     "EndpointSettings",
     "Kind",
+    "LearnedTtl",
     "LogSettings",
     "MemorySettings",
     "RecordingSettings",

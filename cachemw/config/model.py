@@ -11,9 +11,10 @@ from typing import ClassVar
 
 from cachemw.config.checks import rules
 from cachemw.config.checks.cookies import CookieLists, lists_of_site, none_of_a_session
+from cachemw.config.memory_settings import MemorySettings
 from cachemw.config.recording_settings import RecordingSettings
 from cachemw.config.redis_settings import REDIS, RedisSettings
-from cachemw.config.route import Consistency, Kind, Route, filled
+from cachemw.config.route import Consistency, Kind, Learning, Route, filled
 from cachemw.config.syntax import cookie_names
 from cachemw.config.syntax import values as v
 from cachemw.config.syntax.decode import (
@@ -39,34 +40,6 @@ __all__ = [
     "RedisSettings",
     "RolloutSettings",
 ]
-
-
-@settings
-class MemorySettings(Settings):
-    """The entries that each process keeps in its own memory."""
-
-    max_size: Setting[Size | None, int | None] = option(
-        v.positive_size,
-        default=None,
-        help="Maximum bytes of entries in each process. Left out: 256MiB, or less where memory is limited.",
-    )
-    shadow_size: Setting[Size, int] = option(
-        v.positive_size,
-        default="16MiB",
-        help="Maximum bytes, besides `max_size`, of entries that are kept for comparison in shadow.",
-    )
-    planned_size: Setting[Size | None, int | None] = option(
-        v.positive_size,
-        default=None,
-        help="Bytes that you expect each process to use. The rollout's `memory` guardrail needs it.",
-    )
-    process_limit: Setting[Size | None, int | None] = option(
-        v.positive_size,
-        default=None,
-        help="Memory limit of each process: warnings at 70 and 90 %. Left out: that of its container.",
-    )
-
-    rules: ClassVar[tuple[Rule, ...]] = (Rule(("max_size", "planned_size"), rules.planned_size),)
 
 
 @settings
@@ -258,6 +231,11 @@ class Config(Settings):
         mapping_of(v.FUNCTION, check=v.KEY),
         factory=dict,
         help='For a hole, by its name, the function that fills it, such as "module:function".',
+    )
+    learning: Setting[Learning, Learning] = option(
+        v.choice("on", "shadow", "off"),
+        default="on",
+        help='For a `ttl` with bounds: "on"; "shadow": learn, and use the initial one; "off": that alone.',
     )
     kinds: Setting[Mapping[str, Kind | RawTable], dict[str, Kind]] = option(
         mapping_of(table(Kind), check=v.KEY),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cachemw.config.checks.url_options import option_mistakes
 from cachemw.config.syntax import values as v
 from cachemw.config.syntax.decode import (
     Parser,
@@ -20,12 +21,20 @@ from cachemw.config.syntax.redis_url import read_url, redacted
 __all__ = ["REDIS", "RedisSettings"]
 
 
+def _read_url(value: object) -> str:
+    """Check a Redis URL with its options, and return it. Raises ValueError, which repeats no secret."""
+    url = read_url(value)
+    if mistakes := option_mistakes(url):
+        raise ValueError("; ".join(mistakes))
+    return url
+
+
 @settings
 class RedisSettings(Settings):
     """The connection to Redis, which stores entries for all processes."""
 
     url: Setting[str, str] = required(
-        Parser(read_url, "a redis://, rediss:// or unix:// URL, or one of Sentinels or a Cluster"),
+        Parser(_read_url, "a redis://, rediss:// or unix:// URL, or one of Sentinels or a Cluster"),
         help="The address of Redis. Its password is never shown in messages or logs.",
     )
     deadline: Setting[Duration, float] = option(
@@ -64,7 +73,7 @@ class RedisSettings(Settings):
 def _redis(value: object) -> RedisSettings:
     if isinstance(value, (RedisSettings, Mapping)):
         return table(RedisSettings)(value)
-    return RedisSettings(url=read_url(value))
+    return RedisSettings(url=_read_url(value))
 
 
 REDIS = Parser(_redis, "a URL, or a table", RedisSettings)

@@ -10,18 +10,18 @@ import json
 import sys
 from pathlib import Path
 
+from cachemw.config.memory_settings import MemorySettings
 from cachemw.config.model import (
     CoalesceSettings,
     CompressionSettings,
     Config,
     EndpointSettings,
     LogSettings,
-    MemorySettings,
     RecordingSettings,
     RedisSettings,
     RolloutSettings,
 )
-from cachemw.config.route import Kind, Route
+from cachemw.config.route import Kind, LearnedTtl, Route
 from cachemw.config.syntax.decode import Option, Settings, options_of
 
 __all__ = ["embed", "markdown"]
@@ -40,6 +40,7 @@ _SECTIONS: tuple[tuple[str, type[Settings]], ...] = (
     ("`[endpoint]`", EndpointSettings),
     ("`[rollout]`", RolloutSettings),
     ("`[kinds.NAME]`", Kind),
+    ("`ttl` with bounds", LearnedTtl),
     ("`[[routes]]`", Route),
 )
 

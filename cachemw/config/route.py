@@ -22,6 +22,7 @@ from cachemw.config.checks.cookies import (
 from cachemw.config.syntax import cookie_names
 from cachemw.config.syntax import values as v
 from cachemw.config.syntax.decode import (
+    Parser,
     Rule,
     Setting,
     Settings,
@@ -29,28 +30,68 @@ from cachemw.config.syntax.decode import (
     options_of,
     required,
     settings,
+    table,
 )
-from cachemw.config.syntax.raw_types import Duration, Names, Size
+from cachemw.config.syntax.raw_types import Duration, Names, RawTable, Size
 
-__all__ = ["Kind", "Route", "filled"]
+__all__ = ["Kind", "LearnedTtl", "Route", "filled"]
 
 Risk = Literal["low", "medium", "high"]
 Body = Literal["raw", "graphql"]
 PersistedQueries = Literal["mutation", "query"]
 ClientDirectives = Literal["ignore", "honour"]
 Consistency = Literal["bounded", "strict"]
+Learning = Literal["on", "shadow", "off"]
 
 DEFAULT_BODY_LIMIT = "2MiB"
+
+
+@settings
+class LearnedTtl(Settings):
+    """A lifetime that is learned inside bounds, in the place of a fixed one."""
+
+    min: Setting[Duration, float] = required(
+        v.positive_duration,
+        help="The shortest lifetime. It is used where the target cannot be kept.",
+    )
+    max: Setting[Duration, float] = required(
+        v.positive_duration, help="The longest lifetime, however rarely the content changes."
+    )
+    stale_target: Setting[float, float] = option(
+        v.FRACTION,
+        default=0.02,
+        help="The share of answers that may be older than the content: 0.02 is one in fifty.",
+    )
+    initial: Setting[Duration | None, float | None] = option(
+        v.positive_duration,
+        default=None,
+        help='The lifetime while `learning` is "off" or "shadow". Left out: `min`.',
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(("min", "max"), rules.ordered_bounds),
+        Rule(("min", "max", "initial"), rules.initial_in_bounds),
+    )
+
+
+def _ttl(value: object) -> float | Literal["response"] | LearnedTtl:
+    is_table = isinstance(value, (Mapping, LearnedTtl))
+    return table(LearnedTtl)(value) if is_table else v.TTL(value)
+
+
+TTL = Parser(_ttl, f"{v.TTL.expects}, or a table with `min` and `max`", LearnedTtl)
 
 
 @settings
 class Kind(Settings):
     """Defaults for the routes that name this kind. A route's own option wins."""
 
-    ttl: Setting[Duration | None, float | Literal["response"] | None] = option(
-        v.TTL,
-        default=None,
-        help='How long an answer that states no lifetime is fresh; "response": only RFC 9111 decides.',
+    ttl: Setting[Duration | RawTable | None, float | Literal["response"] | LearnedTtl | None] = (
+        option(
+            TTL,
+            default=None,
+            help='How long an answer that states no lifetime is fresh; "response": only RFC 9111 decides.',
+        )
     )
     stale_while_revalidate: Setting[Duration | None, float | None] = option(
         v.duration,
@@ -96,10 +137,12 @@ class Route(Settings):
         default=None,
         help="The ASGI `root_path` or WSGI `SCRIPT_NAME` that must be present. Left out: any.",
     )
-    ttl: Setting[Duration | None, float | Literal["response"] | None] = option(
-        v.TTL,
-        default=None,
-        help='How long an answer that states no lifetime is fresh; "response": only RFC 9111 decides.',
+    ttl: Setting[Duration | RawTable | None, float | Literal["response"] | LearnedTtl | None] = (
+        option(
+            TTL,
+            default=None,
+            help='How long an answer that states no lifetime is fresh; "response": only RFC 9111 decides.',
+        )
     )
     kind: Setting[str | None, str | None] = option(
         v.KEY, default=None, help="The `[kinds.NAME]` with this route's defaults. Left out: none."

@@ -46,11 +46,13 @@ class Nodes:
         self._url = where.url
         self._topology = topology_of(where)
         self._looked_at = -1e9
+        self.failed: Callable[[BaseException, str], None] = lambda error, server: None
+        """Called with the error of a server that was tried again and still fails, and its address."""
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
         """Forget all clients without closing them: the sockets are shared with the parent."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # `retire` may interrupt its holder
         self._by_address: dict[Address, Node] = {}
 
     def of(self, key: bytes) -> Node:
@@ -72,6 +74,14 @@ class Nodes:
         self.locate()
         servers = self._topology.servers()
         return [self._add(each) for each in ([URL_ADDRESS] if servers is None else servers)]
+
+    def name_of(self, node: Node) -> str:
+        """Return host and port of a node, for a log line; empty if the URL names only this one."""
+        with self._lock:
+            for (host, port), each in self._by_address.items():
+                if each is node and (host, port) != URL_ADDRESS:
+                    return f"{host}:{port}"
+        return ""
 
     async def afind(self, key: bytes) -> Node:
         """Return the node that has a key, as `find` does, without blocking the event loop."""
@@ -108,7 +118,7 @@ class Nodes:
         """
         for node in self._known_nodes():
             if node is not answered and node.breaker.may_probe():
-                _ping(node)
+                self._ping(node)
         if answered.breaker.may_probe():
             answered.breaker.success()
             return True
@@ -149,6 +159,22 @@ class Nodes:
         for node in self._known_nodes():
             await node.aclose()
 
+    def retire(self) -> None:
+        """Close all clients, from any thread and also while garbage is collected."""
+        for node in self._known_nodes():
+            node.retire()
+
+    def _ping(self, node: Node) -> None:
+        import redis
+
+        try:
+            node.sync().ping()
+        except (redis.RedisError, OSError) as error:
+            node.breaker.failure()
+            self.failed(error, self.name_of(node))
+        else:
+            node.breaker.success()
+
     def _known_nodes(self) -> list[Node]:
         with self._lock:
             return list(self._by_address.values())
@@ -172,17 +198,6 @@ class Nodes:
 
     def _connect(self, address: Address) -> Any:
         return self._make(address).dedicated_client(LOOKUP_TIMEOUT)
-
-
-def _ping(node: Node) -> None:
-    import redis
-
-    try:
-        node.sync().ping()
-    except (redis.RedisError, OSError):
-        node.breaker.failure()
-    else:
-        node.breaker.success()
 
 
 def _require_redis() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from cachemw.config.syntax.redis_url import Address, Deployment
+from cachemw.connections.failures import describe_failure
 from cachemw.errors import StoreUnavailable
 from cachemw.process.chance import GENERATOR
 
@@ -20,10 +21,35 @@ __all__ = ["LOOKUP_TIMEOUT", "URL_ADDRESS", "Connect", "Topology", "topology_of"
 URL_ADDRESS: Address = ("", 0)
 """Stands for the address in the URL of a single server: redis-py reads it from there."""
 
+_SHOWN = 3
+"""Addresses with the same failure that an error names."""
 _SLOTS = 16_384  # of every Redis Cluster, by its specification
 
 Connect = Callable[[Address], Any]
 """Return a client of one server that gives up quickly. The caller closes it."""
+
+
+class Failures:
+    """Why no server could tell where keys are, as a text: each cause once, with the servers' addresses."""
+
+    def __init__(self) -> None:
+        self._by_cause: dict[tuple[str, str], set[Address]] = {}
+
+    def add(self, kind: str, address: Address, cause: str) -> None:
+        """Note what a server of this kind (`Sentinel`, `master`, `node`) did in place of an answer."""
+        self._by_cause.setdefault((kind, cause), set()).add(address)
+
+    def __str__(self) -> str:
+        # Sorted, because equal lines are logged once a minute, and servers are asked in a random order.
+        told = sorted((kind, cause, sorted(each)) for (kind, cause), each in self._by_cause.items())
+        return ", and ".join(f"{kind} {_list(each)} {cause}" for kind, cause, each in told)
+
+
+def _list(addresses: list[Address]) -> str:
+    """Return addresses as a text; of many, only the first ones."""
+    shown = " and ".join(f"{host}:{port}" for host, port in addresses[:_SHOWN])
+    hidden = len(addresses) - _SHOWN
+    return f"{shown} and {hidden} more" if hidden > 0 else shown
 
 
 class Topology(Protocol):
@@ -96,17 +122,18 @@ class _Sentinels:
         """Do nothing: only a Cluster moves keys."""
 
     def locate(self, connect: Connect) -> None:
+        failures = Failures()
         for sentinel in list(self._sentinels):
-            master = self._ask_sentinel(sentinel)
-            if master is not None and _is_master(connect, master):
+            master = self._ask_sentinel(sentinel, failures)
+            if master is not None and _is_master(connect, master, failures):
                 self._sentinels.remove(sentinel)
                 self._sentinels.insert(0, sentinel)  # it answered, so ask it first next time
                 self._master = master
                 self.doubtful = False
                 return
-        raise StoreUnavailable(f"no Sentinel that answers knows a master called {self._service!r}")
+        raise StoreUnavailable(f"no master called {self._service!r} is known: {failures}")
 
-    def _ask_sentinel(self, sentinel: Address) -> Address | None:
+    def _ask_sentinel(self, sentinel: Address, failures: Failures) -> Address | None:
         import redis
         from redis.backoff import NoBackoff
         from redis.retry import Retry
@@ -117,15 +144,23 @@ class _Sentinels:
             socket_connect_timeout=LOOKUP_TIMEOUT,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
+            driver_info=None,  # a restricted user may not send CLIENT SETINFO
             **self._options,
         )
         try:
             found: Any = client.sentinel_get_master_addr_by_name(self._service)
-        except (redis.RedisError, OSError):
+        except (redis.RedisError, OSError) as error:
+            advice = _OF_SENTINELS if isinstance(error, redis.AuthenticationError) else ""
+            failures.add("Sentinel", sentinel, describe_failure(error, LOOKUP_TIMEOUT) + advice)
             return None
         finally:
             client.close()
-        return None if found is None else (_text(found[0]), int(found[1]))
+        if found is None:
+            failures.add(
+                "Sentinel", sentinel, "knows none: is that the name behind `sentinel monitor`?"
+            )
+            return None
+        return _text(found[0]), int(found[1])
 
     def servers(self) -> Iterable[Address]:
         return [] if self._master is None else [self._master]
@@ -159,16 +194,17 @@ class _Cluster:
     def locate(self, connect: Connect) -> None:
         known = list(dict.fromkeys(address for address in self._slots if address))
         GENERATOR.shuffle(known)  # many processes look at once: not all of them at the same node
+        failures = Failures()
         second_best: list[Address | None] = []
         for address in dict.fromkeys([*known, *self._seeds]):
-            healthy, slots = _read_slots(connect, address)
+            healthy, slots = _read_slots(connect, address, failures)
             if healthy:
                 break
             second_best = second_best or slots
         else:
             slots = second_best
         if not slots:
-            raise StoreUnavailable("no node of the Cluster answers")
+            raise StoreUnavailable(f"no node of the Cluster is known: {failures}")
         self._slots = slots
         self.doubtful = not healthy
 
@@ -180,21 +216,30 @@ LOOKUP_TIMEOUT = 0.25
 """Seconds that a server has to answer a look-up. Only a background thread waits for it."""
 
 
-def _is_master(connect: Connect, address: Address) -> bool:
+_OF_SENTINELS = "; that of Sentinels is ?sentinel_password=... at the end of the URL"
+
+
+def _is_master(connect: Connect, address: Address, failures: Failures) -> bool:
     """Tell whether a server says that it is the master. A Sentinel may know an old one."""
     import redis
 
     client = connect(address)
     try:
         role: Any = client.role()
-    except (redis.RedisError, OSError):
+    except (redis.RedisError, OSError) as error:
+        failures.add("master", address, describe_failure(error, LOOKUP_TIMEOUT))
         return False
     finally:
         client.close()
-    return _text(role[0]) == "master"
+    if _text(role[0]) == "master":
+        return True
+    failures.add("master", address, "says that it is none: the Sentinels may soon name another")
+    return False
 
 
-def _read_slots(connect: Connect, address: Address) -> tuple[bool, list[Address | None]]:
+def _read_slots(
+    connect: Connect, address: Address, failures: Failures
+) -> tuple[bool, list[Address | None]]:
     """Return whether a node sees the Cluster as complete, and the slots as this node sees them."""
     import redis
 
@@ -202,10 +247,14 @@ def _read_slots(connect: Connect, address: Address) -> tuple[bool, list[Address 
     try:
         state: Any = client.execute_command("CLUSTER INFO")
         ranges: Any = client.execute_command("CLUSTER SLOTS")
-    except (redis.RedisError, OSError):
+    except (redis.RedisError, OSError) as error:
+        failures.add("node", address, describe_failure(error, LOOKUP_TIMEOUT))
         return False, []
     finally:
         client.close()
+    if not ranges:
+        failures.add("node", address, "knows no node with slots: the Cluster is not set up yet")
+        return False, []
     slots: list[Address | None] = [None] * _SLOTS
     for first, last, (host, port, *_), *_ in ranges:
         # A node that does not know its own address leaves it empty: use the one that was asked.

@@ -8,8 +8,8 @@ the application's synchronous code runs.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext, async_to_sync, sync_to_async
@@ -22,6 +22,7 @@ from cachemw.django.translate import copy_request
 from cachemw.frontdoor.exchange import Exchange
 from cachemw.frontdoor.pipeline import CacheReply
 from cachemw.http.messages import Content
+from cachemw.process.daemon_executor import DaemonExecutor
 
 __all__ = ["start_refresh"]
 
@@ -86,8 +87,7 @@ def _arefresh_of(
     async def call(exchange: Exchange) -> None:
         own: Any = copied()
         response = None
-        # The task has an empty context, so this makes a thread for the refresh, as for each request.
-        async with ThreadSensitiveContext():
+        async with _own_thread():
             set_script_prefix(own.META.get("SCRIPT_NAME", ""))
             try:
                 await request_started.asend(sender=Refresh, scope=own.scope)
@@ -97,6 +97,24 @@ def _arefresh_of(
                 await sync_to_async(_finish)(own, response)
 
     return call
+
+
+@asynccontextmanager
+async def _own_thread() -> AsyncIterator[None]:
+    """Run the synchronous code of a refresh in a thread of its own, as each request has one.
+
+    It may hang, and must then keep neither the event loop nor the process from ending.
+    """
+    executor = DaemonExecutor()
+    try:
+        context = ThreadSensitiveContext(executor=executor)
+    except TypeError:  # an older asgiref: its thread is waited for
+        context = ThreadSensitiveContext()
+    try:
+        async with context:
+            yield
+    finally:
+        executor.shutdown()
 
 
 def _copied(request: HttpRequest, content: Content | None) -> Callable[[], HttpRequest]:

@@ -31,8 +31,8 @@ from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.flows.on_response import AskAgain, on_error, on_head, unaltered
 from cachemw.engine.flows.shadowing import Shadowing, shadowed
 from cachemw.engine.keeping.client_cookies import with_cookies
+from cachemw.engine.keeping.collector import Collector
 from cachemw.engine.keeping.storing import (
-    Collector,
     broke_off,
     fail,
     on_complete,

@@ -123,7 +123,9 @@ class CacheReply:
         """Start the refresh in a worker thread; `call` calls the application and consumes its body."""
         fetch = self._refresh()
         try:
-            if not self._core.workers.submit(lambda: _run_refresh(self._core, fetch, call)):
+            if not self._core.workers.submit(
+                lambda: _run_refresh(self._core, fetch, call), fetch.abandon
+            ):
                 fetch.abandon()
         except Exception:
             self.give_up_refresh()

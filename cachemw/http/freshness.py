@@ -18,6 +18,7 @@ Rules:
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cachemw.http.cache_control import MAX_SECONDS, CacheControl, delta_seconds, parse
 from cachemw.http.dates import format_date, parse_date
@@ -48,6 +49,13 @@ class Lifetime(Struct, frozen=True, kw_only=True):
     stale_if_error: float = 0.0
     kept: float
     """How long to store the response: while it is fresh, may be served stale, or can be validated."""
+    of_route: bool = False
+    """Whether the route's `ttl` gives it, because the response states none."""
+
+    def lasting(self, seconds: float) -> Lifetime:
+        """Return the lifetime with another time for which it is fresh, and the same windows after it."""
+        kept = seconds + self.kept - self.fresh
+        return replace(self, fresh=seconds, kept=kept)
 
     def limited(self, seconds: float) -> Lifetime:
         """Return the lifetime that ends after these seconds at the latest, with no use after it."""

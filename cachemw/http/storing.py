@@ -27,6 +27,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cachemw.http.cache_control import CacheControl
 from cachemw.http.conditional import has_validator
@@ -105,6 +106,7 @@ def judge(
     if control.must_understand and head.status not in UNDERSTOOD_STATUSES:
         return Refused("status")
     lifetime = _lifetime_of_response(head, control, wall_now)
+    of_route = lifetime is None and policy.ttl is not None and head.status in TTL_STATUSES
     if lifetime is None and client_known and not control.public:
         # The route's ttl is for answers that everybody gets. An answer for one session may change
         # with that session at any time; only the application can say for how long it will not (I1).
@@ -116,6 +118,8 @@ def judge(
     if lifetime is None:
         return Refused("status" if policy.ttl is not None else "no-lifetime")
     decided = _with_windows(lifetime, control, policy, retained)
+    if of_route:
+        decided = replace(decided, of_route=True)
     return decided if decided.kept > initial_age(head.headers, wall_now) else Refused("stale")
 
 

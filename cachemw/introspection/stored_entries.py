@@ -55,6 +55,10 @@ class StoredEntry:
     """Why it is rejected: a reason of `stores.redis.codec`, or `type`."""
     name: str = ""
     """Its key in Redis."""
+    lifetime: float | None = None
+    """For how long it is fresh in all, if that was learned."""
+    changes_every: float | None = None
+    """The time between two changes of its content, as they are expected, if that is learned."""
 
     def carries(self, tags: Iterable[str]) -> bool:
         """Tell whether a purge of one of these normalised tags would touch it."""
@@ -201,6 +205,7 @@ class Inspection:
     ) -> StoredEntry:
         now = self._clock.monotonic()
         vary = tuple(name.decode("latin-1") for name, _ in entry.vary)
+        learned = entry.learned
         return StoredEntry(
             url=url,
             method=method,
@@ -214,6 +219,8 @@ class Inspection:
             keyed_by=tuple(each for each in keyed_by if each not in vary),
             verdict=self._verdict(entry, now),
             name=name,
+            lifetime=None if learned is None else learned.lifetime,
+            changes_every=None if learned is None else learned.seconds / learned.changes,
         )
 
     def _verdict(self, entry: Entry, now: float) -> Literal["valid", "stale", "purged"]:

@@ -50,8 +50,11 @@ class InvalidationLog(Protocol):
     def reset_after_fork(self) -> None:
         """Start again from nothing in a child process."""
 
-    def close(self) -> None:
-        """Stop following, and close every connection."""
+    def stop(self) -> None:
+        """Ask what follows the log to end. Must not wait."""
+
+    def finish(self, until: float) -> None:
+        """Wait until nothing follows the log any more, to this monotonic time at most."""
 
 
 def process_id() -> str:

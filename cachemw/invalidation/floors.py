@@ -172,6 +172,15 @@ class Floors:
             return True
         return position.epoch != self._current.epoch or position.id < self.horizon
 
+    def names(self, position: Position, tags: Iterable[str]) -> bool:
+        """Tell whether a hard purge after this position has named one of these tags.
+
+        In another epoch the numbers cannot be compared: then it is not known, and False.
+        """
+        if position.epoch != self._current.epoch:
+            return False
+        return any(self._hard.get(tag, 0) > position.id for tag in tags)
+
     def judge(self, entry: Item) -> Verdict:
         """Tell whether a purge has overtaken an entry. For a valid one, note the version on it.
 

@@ -57,5 +57,8 @@ class LocalLog:
         self.floors.reset_after_fork()
         self.trust[0] = math.inf
 
-    def close(self) -> None:
-        """Do nothing: there is no connection to close."""
+    def stop(self) -> None:
+        """Do nothing: nothing follows this log."""
+
+    def finish(self, until: float) -> None:
+        """Do nothing: there is nothing to wait for."""

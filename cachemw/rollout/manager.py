@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from cachemw.config import Config
 from cachemw.config.rollout_plan import RolloutPlan, fit, plan_from
 from cachemw.errors import RolloutError, StoreError
 from cachemw.process.clock import Clock
+from cachemw.process.threads import StoppableThread, StopSignal
 from cachemw.rollout import transitions
 from cachemw.rollout.controller import Controller
 from cachemw.rollout.plan_file import own_plan
@@ -21,9 +22,18 @@ __all__ = ["Rollout"]
 
 _RETRY: Final = 1.0
 """Seconds after which a controller that could not reach the store tries again."""
-_CLOSE_WAIT: Final = 5.0
-"""Seconds that closing waits for the controller's thread: longer than one slow call of Redis."""
 _OPERATOR: Final = "an operator"
+
+
+class Stopping(Protocol):
+    """A signal that ends the controller, such as an Event of `threading`."""
+
+    def is_set(self) -> bool:
+        """Tell whether it is to end."""
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until it is to end, at most `timeout` seconds."""
+
 
 _Transition = Callable[[State, RolloutPlan, float, str, str], Move]
 
@@ -64,11 +74,14 @@ class Rollout:
         """Drop the parent's thread and evidence."""
         self._store.reset_after_fork()
         self._controller.forget()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._lock = (
+            threading.RLock()
+        )  # a signal handler that closes may have interrupted its holder
+        self._thread: StoppableThread | None = None
         self._wanted = False
         """Whether control was asked for since the thread last began to look for work."""
-        self._stopping = threading.Event()
+        self._stopped = False
+        """Whether no thread may be started, because the log's thread may still ask for one."""
 
     # -- looking -----------------------------------------------------------------------------------
 
@@ -145,7 +158,7 @@ class Rollout:
 
     # -- controlling -------------------------------------------------------------------------------
 
-    def control(self, stopping: threading.Event, *, stay: bool = False) -> None:
+    def control(self, stopping: Stopping, *, stay: bool = False) -> None:
         """Run the controller in this thread until there is no work, or with `stay` until stopped."""
         while not stopping.is_set():
             wait = self._turn()
@@ -169,21 +182,21 @@ class Rollout:
         with self._lock:
             self._wanted = True
             if self._thread is None or not self._thread.is_alive():
-                self._stopping = threading.Event()
-                self._thread = threading.Thread(
-                    target=self._run, args=(self._stopping,), name="cachemw-rollout", daemon=True
-                )
+                self._thread = StoppableThread(self._run, "cachemw-rollout")
+                if self._stopped:  # asked for after the thread was there: else `stop` may miss it
+                    self._thread = None
+                    return
                 try:
                     self._thread.start()
                 except RuntimeError:
                     # No thread can be started now. The log's next tick tries again.
                     self._thread = None
 
-    def _run(self, stopping: threading.Event) -> None:
+    def _run(self, stopping: StopSignal) -> None:
         while self._is_wanted(stopping):
             self.control(stopping)
 
-    def _is_wanted(self, stopping: threading.Event) -> bool:
+    def _is_wanted(self, stopping: StopSignal) -> bool:
         """Tell whether there may be work; if not, forget the thread in the same locked step.
 
         Otherwise `ensure_control` could see a live thread that has just decided to end, and the work
@@ -197,10 +210,17 @@ class Rollout:
                 self._thread = None
             return wanted
 
-    def close(self) -> None:
-        """Stop the thread and release the lease."""
+    def stop(self) -> None:
+        """Ask the thread to release the lease and to end. None is started until `finish`."""
+        self._stopped = True
+        thread = self._thread
+        if thread is not None:
+            thread.stopping.set()
+
+    def finish(self, until: float) -> None:
+        """Wait for the thread until this time. Later work starts another one."""
         with self._lock:
             thread, self._thread = self._thread, None
-        self._stopping.set()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(_CLOSE_WAIT)
+        if thread is not None:
+            thread.end(until)
+        self._stopped = False

@@ -17,6 +17,7 @@ __all__ = [
     "EXPORTED_BOUNDS",
     "FAMILIES",
     "GAUGES",
+    "LEARNED",
     "Event",
     "GaugeRow",
     "Merge",
@@ -204,3 +205,28 @@ GAUGES: Final[dict[str, GaugeRow]] = {
     ),
 }
 """Gauge -> its row, in the order of `stats.Gauges`."""
+
+
+class LearnedRow(NamedTuple):
+    """One figure of what is learned of a kind: a gauge with the attribute `cachemw.learning.kind`."""
+
+    metric: str
+    """The OpenTelemetry instrument, after `cachemw.`."""
+    unit: str
+    description: str
+
+
+LEARNED: Final[dict[str, LearnedRow]] = {
+    "lifetime": LearnedRow("learning.lifetime", "s", "The usual learned lifetime."),
+    "stale": LearnedRow("learning.stale", "1", "The measured share of stale answers."),
+    "reached": LearnedRow(
+        "learning.reached", "1", "The share of answers that can keep the target."
+    ),
+    "saved": LearnedRow(
+        "learning.saved", "1", "The share of calls saved beside the initial lifetime."
+    ),
+    "announced": LearnedRow(
+        "learning.announced", "1", "The share of changes that purges announce."
+    ),
+}
+"""The figures of `Stats.learned` that are exported."""

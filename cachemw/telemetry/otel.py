@@ -30,7 +30,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observa
 from cachemw.engine.model.outcomes import EventName, Outcome
 from cachemw.process.fork import notice_fork
 from cachemw.telemetry.counters import Counters
-from cachemw.telemetry.events import BOUNDS, EVENTS, EXPORTED_BOUNDS, FAMILIES, GAUGES
+from cachemw.telemetry.events import BOUNDS, EVENTS, EXPORTED_BOUNDS, FAMILIES, GAUGES, LEARNED
 from cachemw.telemetry.spans import HTTP_ROUTE, OUTCOME, SCOPE, TIER
 from cachemw.telemetry.stats import Gauges, Histogram, Stats
 
@@ -44,12 +44,15 @@ OTHER_ROUTES: Final = "(other)"
 """The name that all further routes share."""
 DETAIL: Final = "cachemw.outcome.detail"
 ROUTE: Final = "cachemw.route"
+KIND: Final = "cachemw.learning.kind"
 
 _LOG = logging.getLogger("cachemw.telemetry")
 
 Callback = Callable[[CallbackOptions], Iterable[Observation]]
 Labels = tuple[tuple[str, str], ...]
 Series = tuple[Labels, str]
+Learned = Mapping[str, Mapping[str, float]]
+"""Kind -> figure -> value."""
 
 # For each exported bound: the index of its bucket in BOUNDS, and the bound as text.
 _BUCKETS: Final = (
@@ -65,6 +68,7 @@ class _Source:
     counters: Counters
     gauges: Gauges
     labels: dict[str, Labels]
+    learned: Callable[[], Learned] = dict
 
     def read(self) -> Stats:
         """Return a snapshot, of this process alone."""
@@ -76,16 +80,21 @@ class _Source:
 class _Exporter:
     """The instruments of one meter provider, for all caches registered with it."""
 
-    sources: list[_Source] = field(default_factory=list)
+    sources: dict[int, _Source] = field(default_factory=dict)
+    """By the identity of their counters. A single operation adds or removes one, so that a cache can leave
+    while garbage is collected, whatever that interrupts."""
     registered: bool = False
 
     def read(self) -> Stats:
         """Return all sources merged: a callback must not yield the same attributes twice."""
-        return reduce(Stats.merge, (source.read() for source in self.sources.copy()), Stats())
+        return reduce(Stats.merge, (source.read() for source in self._present()), Stats())
+
+    def _present(self) -> list[_Source]:
+        return list(self.sources.values())
 
     def labels(self, route: str) -> Labels:
         """Return the attributes of a route."""
-        for source in self.sources.copy():
+        for source in self._present():
             if route in source.labels:
                 return source.labels[route]
         return ((ROUTE, OTHER_ROUTES),)
@@ -149,10 +158,24 @@ class _Exporter:
         """Return the callback of a gauge."""
 
         def observe(_: CallbackOptions) -> Iterator[Observation]:
-            readings = (Stats(gauges=source.gauges.read()) for source in self.sources.copy())
+            readings = (Stats(gauges=source.gauges.read()) for source in self._present())
             gauges = reduce(Stats.merge, readings, Stats()).gauges
             if name in gauges:
                 yield Observation(gauges[name])
+
+        return observe
+
+    def learned(self, figure: str) -> Callback:
+        """Return the callback of a figure that is learned for each kind."""
+
+        def observe(_: CallbackOptions) -> Iterator[Observation]:
+            readings = (
+                Stats(learned={kind: dict(known) for kind, known in source.learned().items()})
+                for source in self._present()
+            )
+            for kind, known in reduce(Stats.merge, readings, Stats()).learned.items():
+                if figure in known:
+                    yield Observation(known[figure], {KIND: kind})
 
         return observe
 
@@ -179,6 +202,10 @@ class _Exporter:
                 else meter.create_observable_gauge
             )
             create(f"{SCOPE}.{gauge.metric}", [self.gauge(name)], gauge.unit, gauge.description)
+        for name, figure in LEARNED.items():
+            meter.create_observable_gauge(
+                f"{SCOPE}.{figure.metric}", [self.learned(name)], figure.unit, figure.description
+            )
 
 
 def _families(stats: Stats) -> dict[str, Histogram]:
@@ -194,9 +221,10 @@ class Instrumentation:
         self._source = source
 
     def close(self) -> None:
-        """Stop exporting this cache. Closing twice is harmless."""
-        if self._exporter and self._source in self._exporter.sources:
-            self._exporter.sources.remove(self._source)
+        """Stop exporting this cache. Takes no lock. Closing twice is harmless."""
+        key = id(self._source.counters)
+        if self._exporter and self._exporter.sources.get(key) is self._source:
+            self._exporter.sources.pop(key, None)
 
 
 # Instruments live as long as their provider and cannot be removed: one set for each provider.
@@ -212,22 +240,24 @@ def instrument(
     *,
     templates: Mapping[str, str] | None = None,
     max_routes: int = MAX_ROUTES,
+    learned: Callable[[], Learned] = dict,
 ) -> Instrumentation:
     """Export counters and gauges through a meter provider.
 
     Without a provider the global one is used, also if it is set later. `templates` maps route names to
-    values of `http.route`. Counters that are registered twice are exported once, and several caches on
-    one provider are added up. If OpenTelemetry raises, the error is logged and nothing is exported (I3).
+    values of `http.route`, and `learned` reads what is learned of kinds. Counters that are registered
+    twice are exported once, and several caches on one provider are added up. If OpenTelemetry raises,
+    the error is logged and nothing is exported (I3).
     """
     names = counters.route_names[:-1][:max_routes]
     labels = {name: _labels(name, (templates or {}).get(name, "")) for name in names}
     labels[counters.route_names[-1]] = ((ROUTE, counters.route_names[-1]),)
-    source = _Source(counters, gauges, labels)
+    source = _Source(counters, gauges, labels, learned)
     try:
         with _lock:
             exporter = _exporter_of(meter_provider)
-            exporter.sources = [s for s in exporter.sources if s.counters is not counters]
-            exporter.sources.append(source)
+            exporter.sources.pop(id(counters), None)  # the last one registered comes last
+            exporter.sources[id(counters)] = source
     except Exception:
         _LOG.warning("event=otel_failed", exc_info=True)
         return Instrumentation(None, source)

@@ -79,6 +79,13 @@ def _add(left: float, right: float) -> float:
     return left + right
 
 
+def _better_known(left: dict[str, float], right: dict[str, float]) -> dict[str, float]:
+    """Return what rests on more refreshes; any order of merging gives the same."""
+    return max(
+        left, right, key=lambda figures: (figures.get("refreshes", 0.0), *sorted(figures.items()))
+    )
+
+
 _MERGE: Final[dict[Merge, Callable[[float, float], float]]] = {"sum": _add, "max": max, "min": min}
 
 
@@ -145,6 +152,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     forecasts: dict[str, dict[str, int]] = {}
     """Route name -> what it would do, switched on (`outcomes.ForecastName`) -> requests in shadow."""
     gauges: dict[str, float] = {}
+    learned: dict[str, dict[str, float]] = {}
+    """Kind -> what is learned of it -> value. The processes share it, so one of them speaks for all."""
 
     def merge(self, other: Stats) -> Stats:
         """Return the statistics of both together."""
@@ -160,6 +169,10 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
             gauges={
                 name: _merge_value(self.gauges, other.gauges, name, _gauge_merge(name))
                 for name in {**self.gauges, **other.gauges}
+            },
+            learned={
+                name: _merge_value(self.learned, other.learned, name, _better_known)
+                for name in {**self.learned, **other.learned}
             },
         )
 

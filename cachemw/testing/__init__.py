@@ -6,9 +6,10 @@ Reading order:
 - `isolation`: tests that do not see each other's stored responses, and tests without the cache.
 - `pytest_plugin`: the same as fixtures. Only pytest imports it.
 - `chaos`: a Redis tier that fails at random.
-- `server`: a real Valkey server that a test can kill, hang, fill or make read-only.
+- `server`: a real Valkey or Redis server that a test can kill, hang, fill or make read-only.
 - `replicated`: several servers that replicate, behind Sentinels or as a Cluster.
 - `proxy`: a TCP proxy that makes the network to Redis bad.
+- `certificates`: a certificate for servers on this machine.
 - `relay`: one connection through that proxy.
 - `redis_protocol`: the small part of the Redis protocol that these need.
 """

@@ -29,12 +29,12 @@ class ChaosProxy:
 
     It works as soon as it is made. As a context manager, it closes at the end of the block.
     Thread-safe. Times are seconds, or texts such as "20ms". Raises ValueError for a URL that does
-    not begin with `redis://`.
+    not begin with `redis://` or `rediss://`.
     """
 
     def __init__(self, url: str) -> None:
         self._parts = urlsplit(url)
-        if self._parts.scheme != "redis":
+        if self._parts.scheme not in ("redis", "rediss"):
             raise ValueError(f"url: expected a URL such as redis://127.0.0.1:6379/0, got {url!r}")
         self._target = (self._parts.hostname or "localhost", self._parts.port or 6379)
         self._behavior = CurrentBehavior()

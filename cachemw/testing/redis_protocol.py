@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import ssl
+from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["Reply", "ReplyError", "call", "connect_tcp", "connect_unix"]
+__all__ = ["Reply", "ReplyError", "call", "connect_tcp", "connect_tls", "connect_unix"]
 
 Reply = bytes | int | None | list["Reply"]
 """A decoded reply: simple and bulk strings are bytes, the null reply is None."""
@@ -18,6 +20,18 @@ class ReplyError(Exception):
 def connect_tcp(host: str, port: int, timeout: float) -> socket.socket:
     """Open a TCP connection; `timeout` seconds are the limit for connecting and for each read."""
     return socket.create_connection((host, port), timeout)
+
+
+def connect_tls(host: str, port: int, timeout: float, trusted: Path) -> socket.socket:
+    """Open a connection with TLS to a server whose certificate is in the file `trusted`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(trusted)
+    connection = connect_tcp(host, port, timeout)
+    try:
+        return context.wrap_socket(connection, server_hostname=host)
+    except OSError:
+        connection.close()
+        raise
 
 
 def connect_unix(path: str, timeout: float) -> socket.socket:

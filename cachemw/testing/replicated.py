@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from cachemw.testing import redis_protocol as resp
-from cachemw.testing.server import HOST, RedisServer, free_port
+from cachemw.testing.server import HOST, PORT_ATTEMPTS, RedisServer, free_port, is_free
 
 __all__ = ["RedisCluster", "RedisSentinel"]
 
@@ -22,6 +22,8 @@ _DOWN_AFTER = 1000
 """Milliseconds without an answer after which a server counts as dead."""
 _READY_SECONDS = 30.0
 _SLOTS = 16_384
+_TO_BUS = 10_000
+"""From the port for clients to that for the other servers of a Cluster."""
 
 
 class _Servers:
@@ -72,7 +74,8 @@ class RedisSentinel(_Servers):
     def url(self) -> str:
         """The URL for `redis` in a configuration."""
         hosts = ",".join(f"{HOST}:{each.port}" for each in self.sentinels)
-        return f"redis+sentinel://{hosts}/{_MASTER}"
+        trust = self.servers[0].trust
+        return f"{'rediss' if trust else 'redis'}+sentinel://{hosts}/{_MASTER}{trust}"
 
     @property
     def master(self) -> RedisServer:
@@ -83,7 +86,7 @@ class RedisSentinel(_Servers):
     def start(self) -> None:
         """Start all servers, and return when every Sentinel knows all of them."""
         first = self._start(RedisServer())
-        copy = ("--replicaof", f"{HOST} {first.port}", "--repl-ping-replica-period", "1")
+        copy = ("--replicaof", HOST, str(first.port), "--repl-ping-replica-period", "1")
         self.servers = [first, *(self._start(RedisServer(options=copy)) for _ in range(2))]
         self.sentinels = [self._start(_Sentinel(first.port)) for _ in range(3)]
         _until(lambda: all(_knows_all(each) for each in self.sentinels))
@@ -121,7 +124,9 @@ class RedisCluster(_Servers):
     @property
     def url(self) -> str:
         """The URL for `redis` in a configuration; it names the first three servers only."""
-        return "redis+cluster://" + ",".join(f"{HOST}:{each.port}" for each in self.servers[:3])
+        hosts = ",".join(f"{HOST}:{each.port}" for each in self.servers[:3])
+        trust = self.servers[0].trust
+        return f"{'rediss' if trust else 'redis'}+cluster://{hosts}{trust}"
 
     def start(self) -> None:
         """Start all servers, and return when all slots are served and replicated."""
@@ -130,7 +135,8 @@ class RedisCluster(_Servers):
             server.command("CLUSTER", "SET-CONFIG-EPOCH", epoch)
         for number, server in enumerate(self.servers[:3]):
             first, last = _SLOTS * number // 3, _SLOTS * (number + 1) // 3 - 1
-            server.command("CLUSTER", "ADDSLOTSRANGE", first, last)
+            # ADDSLOTSRANGE would be shorter, but Redis 6.2 does not have it.
+            server.command("CLUSTER", "ADDSLOTS", *range(first, last + 1))
         for server in self.servers[1:]:
             self._meet(self.servers[0], server)
         _until(lambda: all(_is_whole(each, len(self.servers)) for each in self.servers))
@@ -210,20 +216,31 @@ class _Sentinel(RedisServer):
                 f"sentinel failover-timeout {_MASTER} 5000",
             ]
             path.write_text("\n".join(lines) + "\n")
-        return [str(path), "--sentinel", "--bind", HOST, "--port", str(self._port)]
+        return [str(path), "--sentinel", "--bind", HOST, *self._listening()]
 
 
 class _ClusterNode(RedisServer):
     """A server of a Cluster; `bus` is its port for the other servers."""
 
     def __init__(self) -> None:
-        self.bus = free_port()
         super().__init__(
             options=(
-                *("--cluster-enabled", "yes", "--cluster-port", str(self.bus)),
+                *("--cluster-enabled", "yes"),
                 *("--cluster-node-timeout", str(_DOWN_AFTER), "--repl-ping-replica-period", "1"),
             )
         )
+
+    @property
+    def bus(self) -> int:
+        """The port for the other servers. Redis 6.2 can have no other distance between the two."""
+        return self.port + _TO_BUS
+
+    def _choose_port(self) -> int:
+        for _ in range(PORT_ATTEMPTS):
+            bus = free_port()
+            if bus > 2 * _TO_BUS and is_free(bus - _TO_BUS):
+                return bus - _TO_BUS
+        return super()._choose_port()
 
 
 def _until(condition: Callable[[], object]) -> None:

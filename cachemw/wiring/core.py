@@ -7,10 +7,14 @@ Front doors, introspection and `cachemw.cache.Cache` share the `Core` that it re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import time
+import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from cachemw.config import Config
+from cachemw.connections.nodes import Nodes
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.core.setup import make_routes
 from cachemw.extensions.graphql import resolve_languages
@@ -19,9 +23,10 @@ from cachemw.extensions.identity import Identify, resolve_identities
 from cachemw.invalidation.base import InvalidationLog
 from cachemw.invalidation.graph import Graph
 from cachemw.invalidation.local import LocalLog
+from cachemw.learning.lifetimes import Lifetimes
 from cachemw.process.clock import Clock
 from cachemw.process.development import reloading_server
-from cachemw.process.exit import close_at_exit
+from cachemw.process.exit import CLOSE_WAIT, close_all, close_at_exit
 from cachemw.process.fork import notice_fork, reset_in_children
 from cachemw.process.tasks import Tasks
 from cachemw.process.threadless import threads_missing
@@ -35,13 +40,13 @@ from cachemw.stores.memory.tier import SLICE, MemoryTier
 from cachemw.telemetry.counters import Counters
 from cachemw.telemetry.logs import Logs
 from cachemw.telemetry.mismatches import Mismatches
-from cachemw.telemetry.otel import instrument
+from cachemw.telemetry.otel import Instrumentation, instrument
 from cachemw.telemetry.reporter import Reporter
 from cachemw.wiring.effects import EffectRunner
 from cachemw.wiring.engine import make_engine
 from cachemw.wiring.flags import make_flag_files, make_flags
 from cachemw.wiring.gauges import StatsReader, make_gauges
-from cachemw.wiring.memory import make_memory
+from cachemw.wiring.memory import hold
 from cachemw.wiring.purging import Purger
 from cachemw.wiring.redis import RedisParts, connect
 from cachemw.wiring.rollout import make_rollout
@@ -49,8 +54,6 @@ from cachemw.wiring.writes import SharedWriter
 
 __all__ = ["Core", "build"]
 
-_CLOSE_WAIT = 5.0
-"""Seconds that closing waits for refreshes, and for an event loop's writes to Redis."""
 _MAX_TASKS = 1000
 """Refreshes and writes to Redis at a time in a process's event loops; more are dropped and counted."""
 
@@ -68,6 +71,7 @@ class Core:
     log: InvalidationLog
     memory: MemoryTier
     shadows: ShadowTier
+    lifetimes: Lifetimes
     engine: Engine
     redis: RedisParts | None
     effects: EffectRunner
@@ -110,24 +114,33 @@ class Core:
         return redis.log.started_at + settings.deadline - self.clock.monotonic()
 
     def close(self) -> None:
-        """Stop the threads and close the connections; can be started again."""
+        """Stop the threads and close the connections, within `CLOSE_WAIT`; can be started again."""
+        self._close(CLOSE_WAIT)
+
+    def _close(self, wait: float) -> None:
         notice_fork()  # the parent's threads cannot be waited for
-        self.workers.close(_CLOSE_WAIT)
-        self.log.close()
-        self.rollout.close()  # after the log, which starts the rollout's thread
-        self.files.close()  # last: the log may have had news for the mirror
+        # The rollout comes after the log, which starts its thread; and the files come after the log, which
+        # may have had news for the mirror.
+        close_all([[self.workers, self.log], [self.rollout, self.files]], wait)
         if self.redis:
             self.redis.nodes.close()
 
     async def aclose(self) -> None:
-        """Close as `close` does, from an event loop; wait some seconds for tasks of that loop."""
+        """Close as `close` does, without blocking the running event loop."""
+        until = time.monotonic() + CLOSE_WAIT
         await self.aleave()
-        self.close()
+        try:
+            await asyncio.to_thread(self._close, until - time.monotonic())
+        except RuntimeError:  # Python is shutting down: no thread can be started
+            self._close(until - time.monotonic())
 
     async def aleave(self) -> None:
-        """Close what belongs to the running event loop; other loops of the process go on."""
-        # A write to Redis that is still running would open the connection again.
-        await self.tasks.drain(_CLOSE_WAIT)
+        """Close what belongs to the running event loop; other loops of the process go on.
+
+        Refreshes are cancelled. Writes to Redis are waited for, at most for `CLOSE_WAIT`.
+        """
+        # A write that is still running would open the connection again.
+        await self.tasks.end(CLOSE_WAIT)
         if self.redis:
             await self.redis.nodes.aclose()
 
@@ -138,6 +151,7 @@ class Core:
             self.reporter.logs,
             self.memory,
             self.shadows,
+            self.lifetimes,
             self.reporter.mismatches,
             self.reporter.forecasts,
             self.engine,
@@ -152,15 +166,6 @@ class Core:
         self.servers.clear()
         if self.redis:
             self.redis.reset_after_fork()
-
-    def published_stats(self) -> bytes:
-        """Return what the log's thread publishes once a second.
-
-        The same tick frees the memory of entries that other processes have purged.
-        """
-        if self.memory.prune(self.clock.monotonic()) > SLICE // 2:
-            self.workers.submit(self.memory.tidy)
-        return self.stats.read().encode()
 
 
 def build(
@@ -178,15 +183,13 @@ def build(
     workers, tasks = WorkerPool(config.refresh_workers), Tasks(_MAX_TASKS)
     redis = connect(config, clock, reporter) if config.redis else None
     log: InvalidationLog = redis.log if redis else LocalLog(config.log.floors, clock.time)
-    memory = make_memory(config.memory, clock, log.floors, reporter, workers)
-    shadows = ShadowTier(config.memory.shadow_size)
-    engine = make_engine(
-        config, routes, clock, memory=memory, shadows=shadows, log=log, reporter=reporter
-    )
+    held = hold(config, clock, log.floors, reporter, workers)
+    engine = make_engine(config, routes, clock, held=held, log=log, reporter=reporter)
     engine.fills = resolve_holes(config, holes)
     effects = _make_effects(clock, log, redis)
     flags = make_flags(config, routes, engine, redis, reporter.logs.plan_incomplete)
-    stats = StatsReader(reporter, make_gauges(config.memory, memory, engine, flags, redis))
+    gauges = make_gauges(config.memory, held.memory, engine, flags, redis)
+    stats = StatsReader(reporter, gauges, held.lifetimes)
     core = Core(
         config=config,
         clock=clock,
@@ -194,13 +197,14 @@ def build(
         workers=workers,
         tasks=tasks,
         log=log,
-        memory=memory,
-        shadows=shadows,
+        memory=held.memory,
+        shadows=held.shadows,
+        lifetimes=held.lifetimes,
         engine=engine,
         redis=redis,
         effects=effects,
         writer=SharedWriter(effects, workers, tasks, reporter),
-        purger=Purger(engine, Graph(config.dependencies), log, memory, workers, reporter),
+        purger=Purger(engine, Graph(config.dependencies), log, held.memory, workers, reporter),
         flags=flags,
         files=make_flag_files(config, clock, flags, reporter, redis),
         stats=stats,
@@ -232,21 +236,72 @@ def _make_effects(clock: Clock, log: InvalidationLog, redis: RedisParts | None) 
     return EffectRunner(clock, log, redis.tier, redis.leases) if redis else EffectRunner(clock, log)
 
 
-def _warn_of_unknown_flags(core: Core) -> None:
-    if not core.flags.known:
-        core.reporter.logs.flags_unknown()
-
-
 def _attach(core: Core) -> None:
-    """Connect the parts to the log, to OpenTelemetry and to the process."""
+    """Connect the parts to the log, to OpenTelemetry and to the process.
+
+    Nothing that a thread or OpenTelemetry refers to may refer to the `Core` itself: it is what front doors
+    and the `Cache` have, so when nobody has it any more, the cache is not used any more, and ends.
+    """
     if core.redis:
-        core.redis.attach(core.flags, core.published_stats)
-        core.redis.hooks.unreached = lambda: _warn_of_unknown_flags(core)
+        core.redis.attach(core.flags, _published_stats(core))
+        learning = (route.learning for route in core.engine.routes if route.learning is not None)
+        core.redis.exchange_learned(core.lifetimes, {bounds.kind for bounds in learning})
+        core.redis.hooks.unreached = _warning_of_unknown_flags(core.flags, core.reporter)
         core.redis.hooks.widen = core.engine.row_tags.widen
         core.redis.hooks.late = core.reporter.logs.log_late
     templates = {route.name: route.path for route in core.config.routes}
-    instrument(core.reporter.counters, core.stats.gauges, templates=templates)
+    exported = instrument(
+        core.reporter.counters,
+        core.stats.gauges,
+        templates=templates,
+        learned=core.stats.learned,
+    )
     if missing := threads_missing():
         core.reporter.logs.threads_missing(*missing)
     reset_in_children(core)
-    close_at_exit(core.log)  # purges of others would wait for a process that has ended
+    close_at_exit(core.log, core.rollout, last=core.files)
+    nodes = core.redis.nodes if core.redis else None
+    ends = weakref.finalize(core, _drop, core.log, core.rollout, core.files, nodes, exported)
+    ends.atexit = False  # `close_at_exit` waits for the threads
+
+
+def _drop(
+    log: InvalidationLog,
+    rollout: Rollout,
+    files: FlagFiles,
+    nodes: Nodes | None,
+    exported: Instrumentation,
+) -> None:
+    """End a cache that nobody uses any more. The threads do the rest: nothing here may wait.
+
+    This runs in any thread, where garbage is collected: whoever was interrupted may hold any lock.
+    """
+    log.stop()
+    rollout.stop()
+    files.stop()
+    exported.close()
+    if nodes is not None:
+        nodes.retire()
+
+
+def _published_stats(core: Core) -> Callable[[], bytes]:
+    """Return the function whose result the log's thread publishes once a second.
+
+    It also frees the memory of entries that other processes have purged.
+    """
+    memory, clock, workers, stats = core.memory, core.clock, core.workers, core.stats
+
+    def publish() -> bytes:
+        if memory.prune(clock.monotonic()) > SLICE // 2:
+            workers.submit(memory.tidy)
+        return stats.read().encode()
+
+    return publish
+
+
+def _warning_of_unknown_flags(flags: Flags, reporter: Reporter) -> Callable[[], None]:
+    def warn() -> None:
+        if not flags.known:
+            reporter.logs.flags_unknown()
+
+    return warn

@@ -16,10 +16,8 @@ from cachemw.engine.privacy.identity_headers import identity_names
 from cachemw.invalidation.base import InvalidationLog
 from cachemw.process.clock import Clock
 from cachemw.stores.memory.interning import intern_pairs
-from cachemw.stores.memory.shadows import ShadowTier
-from cachemw.stores.memory.tier import MemoryTier
 from cachemw.telemetry.reporter import Reporter
-from cachemw.wiring.memory import max_size
+from cachemw.wiring.memory import Held, max_size
 
 __all__ = ["make_engine"]
 
@@ -38,8 +36,7 @@ def make_engine(
     routes: list[RouteState],
     clock: Clock,
     *,
-    memory: MemoryTier,
-    shadows: ShadowTier,
+    held: Held,
     log: InvalidationLog,
     reporter: Reporter,
 ) -> Engine:
@@ -56,10 +53,11 @@ def make_engine(
     return Engine(
         settings=_settings(config),
         parts=Parts(
-            memory=memory,
+            memory=held.memory,
             floors=log.floors,
             log=log,
-            shadows=shadows,
+            shadows=held.shadows,
+            lifetimes=held.lifetimes,
             uncacheable=uncacheable,
             cookie_conflicts=cookie_conflicts,
             intern=intern_pairs,

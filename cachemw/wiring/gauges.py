@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from cachemw.config import MemorySettings
 from cachemw.engine.core.engine import Engine
+from cachemw.learning.lifetimes import Lifetimes
 from cachemw.process.fork import notice_fork
 from cachemw.rollout.flags.flags import Flags
 from cachemw.stores.memory.tier import MemoryTier
@@ -39,8 +40,9 @@ def make_gauges(
 class StatsReader:
     """Reads the statistics of one process: its counters, its gauges, and what it saw in shadow."""
 
-    def __init__(self, reporter: Reporter, gauges: Gauges) -> None:
+    def __init__(self, reporter: Reporter, gauges: Gauges, lifetimes: Lifetimes) -> None:
         self._reporter = reporter
+        self._lifetimes = lifetimes
         self.gauges = gauges
 
     def read(self) -> Stats:
@@ -51,4 +53,9 @@ class StatsReader:
             counted,
             differences=self._reporter.mismatches.report(),
             forecasts=self._reporter.forecasts.report(),
+            learned=self.learned(),
         )
+
+    def learned(self) -> dict[str, dict[str, float]]:
+        """Return what is learned of each kind."""
+        return {name: kind.figures() for name, kind in self._lifetimes.kinds().items()}

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Final
 
-from cachemw.config import MemorySettings
+from cachemw.config import Config, MemorySettings
 from cachemw.engine.model.entry import Item, Verdict
 from cachemw.invalidation.floors import Floors
+from cachemw.learning.lifetimes import Lifetimes
 from cachemw.process.clock import Clock
 from cachemw.process.memory_limit import limit_of_container, limit_of_process
 from cachemw.process.threads import WorkerPool
 from cachemw.process.workers import number_of_workers
 from cachemw.stores.memory.malloc_trim import trim
 from cachemw.stores.memory.pressure import PressureChange
+from cachemw.stores.memory.shadows import ShadowTier
 from cachemw.stores.memory.tier import MemoryTier
 from cachemw.telemetry.reporter import Reporter
 
-__all__ = ["make_memory", "max_size"]
+__all__ = ["Held", "hold", "max_size"]
 
 _LARGEST: Final = 256 << 20
 _SMALLEST: Final = 4 << 20
@@ -49,7 +52,27 @@ def _guessed_workers() -> int:
     return min(_MOST_GUESSED, os.cpu_count() or 1)
 
 
-def make_memory(
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The parts that hold responses, and what is learned of them, in the memory of one process."""
+
+    memory: MemoryTier
+    shadows: ShadowTier
+    lifetimes: Lifetimes
+
+
+def hold(
+    config: Config, clock: Clock, floors: Floors, reporter: Reporter, workers: WorkerPool
+) -> Held:
+    """Make what a process holds in memory."""
+    return Held(
+        _make_memory(config.memory, clock, floors, reporter, workers),
+        ShadowTier(config.memory.shadow_size),
+        Lifetimes(config.memory.learned_keys, applies=config.learning == "on"),
+    )
+
+
+def _make_memory(
     config: MemorySettings,
     clock: Clock,
     floors: Floors,

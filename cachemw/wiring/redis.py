@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -13,10 +13,13 @@ from cachemw.config import Config
 from cachemw.connections.failures import describe_failure
 from cachemw.connections.nodes import Nodes
 from cachemw.engine.model.outcomes import EventName
-from cachemw.errors import StoreError
+from cachemw.errors import StoreError, StoreUnavailable
 from cachemw.invalidation.log.follower import RedisLog
 from cachemw.invalidation.log.hooks import LogHooks
 from cachemw.invalidation.log.rollout_documents import RolloutDocuments
+from cachemw.learning.document import name_of as learned_name
+from cachemw.learning.document import share
+from cachemw.learning.lifetimes import Lifetimes
 from cachemw.process.clock import Clock
 from cachemw.rollout.flags.flags import Flags
 from cachemw.rollout.flags.live import LiveFlags
@@ -36,6 +39,10 @@ __all__ = ["RedisParts", "connect"]
 
 _PUBLISH_EVERY = 1.0
 """Seconds between two publications of a process's statistics."""
+_SHARE_EVERY = 5.0
+"""Seconds between two exchanges of what is learned."""
+_LEARNED_FOR = 30 * 86_400
+"""Seconds for which what is learned outlives the last process."""
 _LOOK_EVERY = 2.0
 """Seconds between two checks for a rollout that needs a controller."""
 _PATIENCE = 2.0
@@ -57,6 +64,10 @@ class RedisParts:
     log: RedisLog
     hooks: LogHooks
     rollout: RolloutDocuments
+    kinds: frozenset[str] = frozenset()
+    """The kinds whose lifetimes are learned."""
+    lifetimes: Lifetimes | None = None
+    shared_at: float = 0.0
     rollout_active: list[Callable[[], None]] = field(default_factory=list)
     """Called every few seconds while there is a rollout that needs a controller."""
     published_at: float = 0.0
@@ -70,7 +81,7 @@ class RedisParts:
         self.nodes.reset_after_fork()
         self.leases.reset_after_fork()
         self.remembered.reset_after_fork()
-        self.published_at = 0.0
+        self.published_at = self.shared_at = 0.0
 
     def attach(self, flags: Flags, stats: Callable[[], bytes]) -> None:
         """Connect the log to the flags, and to the publication of statistics."""
@@ -79,6 +90,10 @@ class RedisParts:
         self.hooks.newest_flags = flags.newest
         self.hooks.rejoined = lambda: self._rejoined(flags)
         self.hooks.tick = lambda client: self._tick(client, flags, stats)
+
+    def exchange_learned(self, lifetimes: Lifetimes, kinds: Iterable[str]) -> None:
+        """Exchange from now on with other processes what is learned of these kinds."""
+        self.lifetimes, self.kinds = lifetimes, frozenset(kinds)
 
     def _rejoined(self, flags: Flags) -> None:
         flags.publish_pending()
@@ -117,14 +132,42 @@ class RedisParts:
             self.leases.renew()
         now = self.clock.monotonic()
         self._look_at_rollout(client, flags, now)
+        self._share_what_is_learned(client, now)
         if now - self.published_at < _PUBLISH_EVERY:
             return
         self.published_at = now
         try:
             component = self.config.component
             fleet.publish(client, self.config.namespace, self.log.me, component, stats())
-        except StoreError:
+        except StoreError as error:
             self.hooks.count("store_error", "publish")
+            self.hooks.failed(error, "")
+
+    def _share_what_is_learned(self, client: redis.Redis, now: float) -> None:
+        """Exchange with the other processes what is learned of each kind."""
+        if not self.kinds or self.lifetimes is None or now - self.shared_at < _SHARE_EVERY:
+            return
+        self.shared_at = now
+        try:
+            share(self.lifetimes, self.kinds, lambda change: self._change_learned(client, change))
+        except StoreError:
+            self.hooks.count("store_error", "learned")
+
+    def _change_learned(self, client: redis.Redis, change: Callable[[bytes | None], bytes]) -> None:
+        """Replace the document of what is learned. Raises StoreUnavailable."""
+        from redis.exceptions import ResponseError
+
+        name = learned_name(self.config.namespace)
+
+        def update(pipeline: Any) -> None:
+            stored = pipeline.get(name)
+            pipeline.multi()
+            pipeline.set(name, change(stored), ex=_LEARNED_FOR)
+
+        try:
+            client.transaction(update, name)
+        except ResponseError as error:  # the server is full or read-only, or the key is not ours
+            raise StoreUnavailable(f"learned: {type(error).__name__}") from error
 
     def fleet_stats(self) -> fleet.FleetStats:
         """Return the counts of all processes that share this Redis. Raises StoreUnavailable."""
@@ -168,9 +211,10 @@ class _StoreReporter:
         self._logs = reporter.logs
         self._opened_at = 0.0
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException, server: str) -> None:
         """Log where Redis is, and what it does in place of an answer."""
-        self._logs.redis_error(self._address, describe_failure(error))
+        failure = describe_failure(error)
+        self._logs.redis_error(self._address, f"{server} {failure}" if server else failure)
 
     def lost(self, error: BaseException) -> None:
         """Log that the log cannot be followed any more, and why."""
@@ -198,7 +242,7 @@ def connect(config: Config, clock: Clock, reporter: Reporter) -> RedisParts:
     events = _StoreReporter(config, clock, reporter)
     hooks.count = events.report
     hooks.breaker_closed = events.breaker_closed
-    hooks.failed = events.failed
+    hooks.failed = nodes.failed = events.failed
     hooks.lost = events.lost
     hooks.regained = reporter.logs.log_regained
     hooks.unsent = reporter.logs.purges_unsent

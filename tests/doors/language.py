@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
+from cachemw import tag
+
 Pairs = list[tuple[str, str]]
 Fields = Mapping[str, str] | Sequence[tuple[str, str]]
 Piece = bytes | threading.Event
@@ -191,6 +193,17 @@ def numbered(text: str = "answer", **said: Any) -> Handler:
     """Make a handler whose every answer differs from the one before: `answer 1`, `answer 2`."""
     count = itertools.count(1)
     return lambda asked: Said(**{"body": f"{text} {next(count)}".encode(), **said})
+
+
+def tagging(*tags: str, **said: Any) -> Handler:
+    """Make a handler that tags its numbered answers."""
+    plain = numbered(**said)
+
+    def handler(asked: Asked) -> Said | bytes:
+        tag(*tags)
+        return plain(asked)
+
+    return handler
 
 
 def streamed(*pieces: bytes, **said: Any) -> Handler:

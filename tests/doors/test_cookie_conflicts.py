@@ -16,7 +16,7 @@ import pytest
 from cachemw.testing import FakeClock
 
 from .conftest import OpenDoor
-from .language import Asked, Call, Piece, Reply, Said
+from .language import Asked, Call, Handler, Piece, Reply, Said
 
 
 class Sessions:
@@ -41,6 +41,12 @@ class Sessions:
 
 
 FORMS = ["whole", "in pieces", "with a length"]
+
+
+def plain_at_first() -> Handler:
+    """Make a handler whose first answer is for everybody; then it has sessions."""
+    first, sessions = iter([Said(body=b"stored")]), Sessions()
+    return lambda asked: next(first, None) or sessions(asked)
 
 
 def session_of(reply: Reply) -> tuple[bytes, str]:
@@ -78,18 +84,11 @@ def test_then_the_url_bypasses_untouched_for_a_while(open_door: OpenDoor, clock:
 def test_what_was_stored_before_is_not_served_meanwhile(
     open_door: OpenDoor, clock: FakeClock
 ) -> None:
-    first: list[Said | Sessions] = [Said(body=b"stored")]
-    answers = iter([*first, *(Sessions() for _ in range(5))])
-
-    def handler(asked: Asked) -> Said:
-        answer = next(answers)
-        return answer if isinstance(answer, Said) else answer(asked)
-
-    door = open_door({"/p": handler}, cookies=[])
+    door = open_door({"/p": plain_at_first()}, cookies=[])
     assert [door.get("/p").body for _ in range(2)] == [b"stored"] * 2
     clock.advance(61)
     assert session_of(door.get("/p", {"Cookie": "sid=ann"}))[0] == b"ann"
-    assert session_of(door.get("/p"))[0] == b"new1"
+    assert session_of(door.get("/p"))[0] == b"new2"
 
 
 def test_visitors_at_the_same_time_get_each_their_own(open_door: OpenDoor) -> None:
@@ -158,14 +157,7 @@ def test_what_sets_another_cookie_is_relayed_as_before(open_door: OpenDoor) -> N
 def test_a_refresh_marks_the_url_and_hands_its_answer_to_nobody(
     open_door: OpenDoor, clock: FakeClock
 ) -> None:
-    first: list[Said | Sessions] = [Said(body=b"stored")]
-    answers = iter([*first, *(Sessions() for _ in range(5))])
-
-    def handler(asked: Asked) -> Said:
-        answer = next(answers)
-        return answer if isinstance(answer, Said) else answer(asked)
-
-    door = open_door({"/p": handler}, cookies=[], stale_while_revalidate="5m")
+    door = open_door({"/p": plain_at_first()}, cookies=[], stale_while_revalidate="5m")
     door.get("/p")
     clock.advance(61)
     assert door.get("/p", {"Cookie": "sid=ann"}).body == b"stored"

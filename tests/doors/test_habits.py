@@ -172,37 +172,6 @@ def environ() -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("spelling", ["/%73hop", "/shop"])
-@pytest.mark.parametrize("url", ["/shop/p", "http://shop.example/shop/p", "/%73hop/p"])
-def test_a_purge_reaches_every_spelling_of_a_mount(spelling: str, url: str) -> None:
-    # Guard: `paths_of`, for ASGI and for WSGI.
-    raw = f"{spelling}/p"
-
-    async def main() -> None:
-        cache = cache_of()
-        app = CacheMiddleware(Origin(), cache)
-        scope = {"root_path": "/shop", "path": "/shop/p", "raw_path": raw.encode()}
-        assert [(await ask(app, **scope))[0] for _ in range(2)] == [b"1", b"1"]
-        cache.purge(urls=[url])
-        assert (await ask(app, **scope))[0] == b"2"
-        assert (await ask(app, **scope, method="PUT"))[0] == b"3"
-        assert (await ask(app, **scope))[0] == b"4"
-
-    run(main())
-    count = iter(range(1, 9))
-
-    def application(environ: Any, start_response: Any) -> list[bytes]:
-        start_response("200 OK", [])
-        return [b"%d" % next(count)]
-
-    cache = cache_of()
-    wsgi = WsgiMiddleware(application, cache)
-    variables = {"SCRIPT_NAME": "/shop", "RAW_URI": raw}
-    assert [call_wsgi(wsgi, "/p", **variables).body for _ in range(2)] == [b"1", b"1"]
-    cache.purge(urls=[url])
-    assert call_wsgi(wsgi, "/p", **variables).body == b"2"
-
-
 # -- refreshes -------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -12,14 +11,13 @@ import pytest
 
 from cachemw.engine.privacy.identity_headers import IDENTITY
 
-from . import doors, identities
+from . import identities
 from .conftest import OpenDoor
 from .doors import Door
 from .language import Call, Handler, echo, numbered
+from .outside import ENVIRON_DOORS, SCOPE_DOORS, Put, opened_behind
 
 NAMES = ["Proxy-Authorization", "X-API-Key", "X-Forwarded-User", "Remote-User", "X-Amzn-Oidc-Data"]
-ENVIRON_DOORS = ("wsgi", "flask", "django-sync")
-SCOPE_DOORS = ("asgi", "starlette", "fastapi", "django-async")
 
 
 # -- headers ---------------------------------------------------------------------------------------
@@ -108,36 +106,14 @@ def test_a_proxy_may_say_that_nobody_is_known(open_door: OpenDoor, value: str) -
 
 
 def opened(
-    kind: str,
-    handlers: dict[str, Handler],
-    put: Callable[[dict[str, Any], str | None], None],
-    **options: Any,
+    kind: str, handlers: dict[str, Handler], put: Put, **options: Any
 ) -> AbstractContextManager[Door]:
-    """Open a door whose server puts into the request what `put` makes of the header `X-As`."""
+    """Open a door with these options of its routes, behind what `put` does."""
     routes = [{"path": path, "ttl": "60s", **options} for path in handlers]
-
-    def outside(app: Any) -> Any:
-        if kind in ENVIRON_DOORS:
-
-            def serve(environ: dict[str, Any], start_response: Any) -> Any:
-                put(environ, environ.pop("HTTP_X_AS", None))
-                return app(environ, start_response)
-
-            return serve
-
-        async def aserve(scope: dict[str, Any], receive: Any, send: Any) -> None:
-            headers = dict(scope["headers"])
-            who = headers.pop(b"x-as", None)
-            scope = {**scope, "headers": list(headers.items())}
-            put(scope, None if who is None else who.decode())
-            await app(scope, receive, send)
-
-        return aserve
-
-    return doors.open_door(kind, handlers, {"routes": routes}, outside=outside)
+    return opened_behind(put, kind, handlers, {"routes": routes})
 
 
-def variable(name: str) -> Callable[[dict[str, Any], str | None], None]:
+def variable(name: str) -> Put:
     def put(environ: dict[str, Any], who: str | None) -> None:
         if who is not None:
             environ[name] = who

@@ -8,7 +8,7 @@ from cachemw.http.dates import format_date
 from cachemw.testing import FakeClock
 
 from .conftest import OpenDoor
-from .doors import ASGI_APPS, MANY_FIELDS
+from .doors import MANY_FIELDS
 from .language import Asked, Said, numbered
 
 RESPONSE = {"ttl": "response"}
@@ -139,18 +139,6 @@ def test_no_date_is_added_to_what_needs_none(open_door: OpenDoor) -> None:
 # -- fields that are not stored -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ASGI_APPS, indirect=True)
-def test_fields_of_one_connection_reach_one_client(open_door: OpenDoor) -> None:
-    """RFC 9110 7.6.1. WSGI forbids applications to send them."""
-    fields = [("Connection", "X-Hop"), ("X-Hop", "1"), ("Keep-Alive", "timeout=5"), ("X-Own", "2")]
-    door = open_door({"/p": numbered(headers=fields)})
-    door.get("/p")
-    hit = door.get("/p")
-    assert hit.hit
-    names = ("connection", "x-hop", "keep-alive", "x-own")
-    assert [hit.field(name) for name in names] == [None, None, None, "2"]
-
-
 @pytest.mark.parametrize("says", ["private", "no-cache"])
 def test_a_field_that_cache_control_names_is_not_stored(open_door: OpenDoor, says: str) -> None:
     """RFC 9111 5.2.2.4, 5.2.2.7."""
@@ -217,34 +205,6 @@ def test_a_reload_does_not_fetch_an_immutable_answer_again(open_door: OpenDoor) 
 
 
 # -- variants ------------------------------------------------------------------------------------------------
-
-
-def test_variants_of_one_url_are_kept_side_by_side(open_door: OpenDoor) -> None:
-    door = open_door(
-        {
-            "/p": lambda asked: Said(
-                body=(asked.field("accept-language") or "-").encode(),
-                headers=[("Vary", "Accept-Language")],
-            )
-        }
-    )
-    for language in ("de", "en", "fr"):
-        door.get("/p", {"Accept-Language": language})
-    for language in ("de", "en", "fr"):
-        reply = door.get("/p", {"Accept-Language": language.upper()})
-        assert (reply.hit, reply.body) == (True, language.encode())
-    assert "fwd=vary-miss" in (
-        door.get("/p", {"Accept-Language": "it"}).field("cache-status") or ""
-    )
-
-
-@pytest.mark.parametrize("kind", MANY_FIELDS, indirect=True)
-def test_every_line_of_a_field_is_kept(open_door: OpenDoor) -> None:
-    fields = [("Link", "</a>"), ("X-One", "1"), ("Link", "</b>")]
-    door = open_door({"/p": numbered(headers=fields)})
-    door.get("/p")
-    hit = door.get("/p")
-    assert [value for name, value in hit.headers if name == "link"] == ["</a>", "</b>"]
 
 
 # -- one reason, three tellers ------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from cachemw.testing import FakeClock
 
 from .conftest import OpenDoor
 from .doors import Door
-from .language import Asked, Handler, Said, numbered
+from .language import Asked, Handler, Said, numbered, tagging
 
 
 class Page:
@@ -24,17 +24,6 @@ class Page:
     def __call__(self, asked: Asked) -> bytes:
         assert self.door is not None
         return b"|".join(self.door.from_inside(part).body for part in self.parts)
-
-
-def part(*tags: str, **said: Any) -> Handler:
-    """Make a handler of numbered answers that tags them."""
-    plain = numbered(**said)
-
-    def handler(asked: Asked) -> Said | bytes:
-        tag(*tags)
-        return plain(asked)
-
-    return handler
 
 
 PAGE = {"path": "/page", "ttl": "1h", "tags": ["page"]}
@@ -67,7 +56,7 @@ def test_a_purge_of_the_part_purges_the_page(
     open_door: OpenDoor, stored: bool, purge: dict[str, Any]
 ) -> None:
     """I5: or the page shows what the part has not shown for long."""
-    door = opened(open_door, part("read", headers=[("Cache-Tag", "said")]))
+    door = opened(open_door, tagging("read", headers=[("Cache-Tag", "said")]))
     if stored:
         door.get("/part")
         assert door.get("/part").hit
@@ -95,7 +84,7 @@ def test_so_does_a_purge_of_what_a_part_was_made_from_that_is_not_kept(
     open_door: OpenDoor, fields: list[tuple[str, str]], options: dict[str, Any]
 ) -> None:
     """As if there were no cache between them."""
-    door = opened(open_door, part("read", headers=fields), **options)
+    door = opened(open_door, tagging("read", headers=fields), **options)
     door.get("/page")
     assert door.get("/page").hit
     door.cache.purge(tags=["read"])
@@ -104,7 +93,7 @@ def test_so_does_a_purge_of_what_a_part_was_made_from_that_is_not_kept(
 
 def test_a_page_has_what_all_of_its_parts_have(open_door: OpenDoor) -> None:
     inner, outer = Page("/a", "/b"), Page("/inner", "/b")
-    handlers = {"/outer": outer, "/inner": inner, "/a": part("a"), "/b": part("b")}
+    handlers = {"/outer": outer, "/inner": inner, "/a": tagging("a"), "/b": tagging("b")}
     door = open_door(handlers)
     inner.door = outer.door = door
     for purged, kept in (("a", "/b"), ("b", "/a")):
@@ -141,7 +130,7 @@ def test_what_is_made_from_a_stale_part_is_not_kept(
     open_door: OpenDoor, clock: FakeClock, softly: bool
 ) -> None:
     """It would be fresh for its whole lifetime, and no later purge would name what it shows."""
-    door = opened(open_door, part("read"), stale_while_revalidate="30s")
+    door = opened(open_door, tagging("read"), stale_while_revalidate="30s")
     door.get("/part")
     if softly:
         door.cache.purge(tags=["read"], soft=True)
@@ -179,7 +168,7 @@ def test_a_part_that_stands_in_for_an_error_is_stale_too(
 def test_the_tags_of_parts_count_for_the_limit(open_door: OpenDoor) -> None:
     """I4."""
     door = opened(
-        open_door, part(*(f"t{n}" for n in range(6))), settings={"recording": {"max_tags": 8}}
+        open_door, tagging(*(f"t{n}" for n in range(6))), settings={"recording": {"max_tags": 8}}
     )
     door.get("/page")
     assert door.get("/part").hit
@@ -196,7 +185,7 @@ def test_what_is_unrecorded_brings_no_tags(open_door: OpenDoor) -> None:
         with unrecorded():
             return page(asked)
 
-    door = open_door({"/page": handler, "/part": part("read")})
+    door = open_door({"/page": handler, "/part": tagging("read")})
     page.door = door
     door.get("/page")
     door.cache.purge(tags=["read"])

@@ -23,14 +23,13 @@ from cachemw.asgi import CacheMiddleware
 from cachemw.django import get_cache
 from tests.support.calls import call_asgi
 
-from . import apps_asgi, apps_django, doors, identities
-from .doors import DOORS, Door
+from . import apps_asgi, apps_django, identities
+from .doors import Door
 from .language import Handler, Origin, numbered
+from .outside import ENVIRON_DOORS, SCOPE_DOORS, opened_behind
 from .server_asgi import AsgiServer
 from .server_wsgi import WsgiServer
 
-ENVIRON_DOORS = ("wsgi", "flask", "django-sync")
-SCOPE_DOORS = tuple(kind for kind in DOORS if kind not in ENVIRON_DOORS)
 IDENTITY = f"{identities.__name__}:principal"
 
 
@@ -39,29 +38,17 @@ def opened(
 ) -> AbstractContextManager[Door]:
     """Open a door behind middleware that hands on, under a name, whom the header `X-As` names."""
 
-    def outside(app: Any) -> Any:
+    def put(request: dict[str, Any], who: str | None) -> None:
         if kind in ENVIRON_DOORS:
+            place, name = request, found
+        else:
+            request["state"] = {"lifespan": 1}
+            where, _, name = found.rpartition(".")
+            place = request[where] if where else request
+        if who is not None:
+            place[name] = {"user": who}
 
-            def serve(environ: dict[str, Any], start_response: Any) -> Any:
-                who = environ.pop("HTTP_X_AS", None)
-                if who is not None:
-                    environ[found] = {"user": who}
-                return app(environ, start_response)
-
-            return serve
-
-        async def aserve(scope: dict[str, Any], receive: Any, send: Any) -> None:
-            headers = dict(scope["headers"])
-            who = headers.pop(b"x-as", None)
-            scope = {**scope, "headers": list(headers.items()), "state": {"lifespan": 1}}
-            if who is not None:
-                where, _, name = found.rpartition(".")
-                (scope[where] if where else scope)[name] = {"user": who}
-            await app(scope, receive, send)
-
-        return aserve
-
-    return doors.open_door(kind, handlers or {"/p": numbered()}, config, outside=outside)
+    return opened_behind(put, kind, handlers or {"/p": numbered()}, config)
 
 
 def of(**options: Any) -> dict[str, Any]:

@@ -13,18 +13,7 @@ from cachemw import depends_on, tag
 
 from .conftest import OpenDoor
 from .doors import Door
-from .language import Asked, Call, Handler, Piece, Said, numbered
-
-
-def tagging(*tags: str, **said: Any) -> Handler:
-    """Make a handler that tags its numbered answers."""
-    plain = numbered(**said)
-
-    def handler(asked: Asked) -> Said | bytes:
-        tag(*tags)
-        return plain(asked)
-
-    return handler
+from .language import Asked, Call, Piece, Said, numbered, tagging
 
 
 def purged(door: Door, *tags: str) -> bool:

@@ -47,7 +47,9 @@ def test_two_clients_get_their_own_variants(open_door: OpenDoor, vary: str) -> N
         reply = door.get("/p", {"Accept-Language": language})
         assert reply.body == f"accept-language={language}".encode()
         assert reply.field("vary") == vary
-    assert door.get("/p").body == b"accept-language=None"
+    nobody = door.get("/p")
+    assert nobody.body == b"accept-language=None"
+    assert "fwd=vary-miss" in (nobody.field("cache-status") or "")
     assert door.get("/p").calls == 3
 
 

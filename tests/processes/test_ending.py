@@ -83,11 +83,13 @@ def wrong_in_redis(url: str, load: Load) -> list[str]:
         cache.close()
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_refresh_that_hangs_does_not_keep_a_process_from_ending(
-    redis_url: str, tmp_path: Path
+    kind: str, redis_url: str, tmp_path: Path
 ) -> None:
-    # Guard: refreshes run in daemon threads; those of `concurrent.futures` are waited for at exit.
-    with serve("gunicorn", redis_url, tmp_path) as server:
+    # Guards: refreshes run in daemon threads; those of `concurrent.futures` are waited for at exit. In an
+    # event loop they are cancelled.
+    with serve(kind, redis_url, tmp_path) as server:
         with client_of_each(server) as (client, _):
             client.get("/renewed/one")
             (server.data / "hang-one").touch()

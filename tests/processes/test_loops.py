@@ -14,6 +14,7 @@ from asgiref.sync import async_to_sync
 
 from cachemw import Cache, asgi
 from tests.support.caches import Caches, Site, caches_over, options
+from tests.support.calls import live
 from tests.support.servers import Client
 from tests.support.waiting import until
 
@@ -29,9 +30,7 @@ def caches(redis_url: str) -> Iterator[Caches]:
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
-        for step in ("startup", "shutdown"):
-            await receive()
-            await send({"type": f"lifespan.{step}.complete"})
+        await live(receive, send)
         return
     path = scope["path"]
     body = f"{path} v{VERSIONS.get(path, 1)}".encode()

@@ -38,9 +38,11 @@ def test_its_url_is_the_servers_with_another_address(own_redis_server: RedisServ
     url = own_redis_server.url.replace("redis://", "redis://user:secret@").replace("/0", "/3")
     with ChaosProxy(url) as proxy:
         assert proxy.url == f"redis://user:secret@127.0.0.1:{proxy.port}/3"
+    with ChaosProxy(url.replace("redis://", "rediss://")) as proxy:  # TLS goes through it
+        assert proxy.url == f"rediss://user:secret@127.0.0.1:{proxy.port}/3"
 
 
-@pytest.mark.parametrize("url", ["unix:///tmp/s", "rediss://127.0.0.1:6379", "127.0.0.1:6379"])
+@pytest.mark.parametrize("url", ["unix:///tmp/s", "http://127.0.0.1:6379", "127.0.0.1:6379"])
 def test_what_is_no_tcp_server_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="redis://"):
         ChaosProxy(url)

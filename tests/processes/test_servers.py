@@ -70,7 +70,7 @@ def test_the_second_worker_reads_redis_once_and_its_own_memory_then(
 
 
 def stored(redis_server: Any) -> int:
-    return len(redis_server.command("KEYS", "cachemw:{servers:*}:e3"))
+    return len(redis_server.command("KEYS", "cachemw:{servers:*}:e4"))
 
 
 def test_what_one_worker_purges_is_gone_in_all_when_the_purge_returns(

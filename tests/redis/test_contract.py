@@ -282,7 +282,7 @@ def test_what_is_dead_when_it_is_put_is_not_there(store: Store, clock: FakeClock
 
 
 def name_of(name: str) -> str:
-    return f"cachemw:{{contract:{key(name).digest.hex()}}}:e3"
+    return f"cachemw:{{contract:{key(name).digest.hex()}}}:e4"
 
 
 def test_another_keys_bytes_are_no_entry(

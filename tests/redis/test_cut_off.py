@@ -31,16 +31,6 @@ def test_a_process_that_hears_nothing_serves_from_memory_only_within_the_partiti
     assert not site.hits("/things/young")
 
 
-def test_a_partition_limit_of_nothing_serves_nothing_that_is_cut_off(
-    own_caches: Caches, own_redis_server: RedisServer, clock: FakeClock
-) -> None:
-    site = Site(own_caches.make(clock=clock, log={"partition_limit": "0s"}))
-    own_redis_server.kill()
-    until(lambda: not site.cache.log.live)
-    assert not site.hits("/things/7")
-    assert not site.hits("/things/7")
-
-
 # -- flags -----------------------------------------------------------------------------------------
 
 

@@ -39,11 +39,11 @@ def test_another_process_fills_them_for_its_own_clients(
 ) -> None:
     first, second = (Door(caches.make(routes=[ROUTE], **HOLES)) for _ in range(2))
     assert first.get("ann").body == b"<p><b>basket=ann</b></p>"
-    until(lambda: redis_server.command("KEYS", "*:e3"))
+    until(lambda: redis_server.command("KEYS", "*:e4"))
     answer = second.get("bob")
     assert answer.body == b"<p><b>basket=bob</b></p>"
     assert answer.cache_status.endswith("detail=shared")
-    (name,) = redis_server.command("KEYS", "*:e3")
+    (name,) = redis_server.command("KEYS", "*:e4")
     assert b"basket=" not in redis_server.command("GET", name)
     assert second.calls == 0
 
@@ -54,7 +54,7 @@ def test_a_process_that_cannot_fill_them_asks_its_application(
     # As while a release is rolled out that has a new hole.
     new, old = Door(caches.make(routes=[ROUTE], **HOLES)), Door(caches.make(routes=[ROUTE]))
     new.get("ann")
-    until(lambda: redis_server.command("KEYS", "*:e3"))
+    until(lambda: redis_server.command("KEYS", "*:e4"))
     answer = old.get("bob")
     assert answer.body == b"no baskets here"
     assert "fwd=" in answer.cache_status, "it is a miss, and no failure of the cache"

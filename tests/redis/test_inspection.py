@@ -177,8 +177,8 @@ def test_what_would_not_be_believed_is_told_with_the_reason(
     redis_server: Any, caches: Caches
 ) -> None:
     filled(caches, "/things/7")
-    (name,) = redis_server.command("KEYS", "*:e3")
-    other = "cachemw:{shared:" + "00" * 24 + "}:e3"
+    (name,) = redis_server.command("KEYS", "*:e4")
+    other = "cachemw:{shared:" + "00" * 24 + "}:e4"
     redis_server.command("COPY", name, other)
     redis_server.command("SET", other.replace("00", "01"), "junk")
     redis_server.command("RPUSH", other.replace("00", "02"), "a", "list")
@@ -194,7 +194,7 @@ def test_what_would_not_be_believed_is_told_with_the_reason(
 def test_what_is_too_long_is_not_read(redis_server: Any, caches: Caches) -> None:
     """Fails when values are read without a look at their length."""
     caches.make()
-    redis_server.command("SETRANGE", "cachemw:{shared:00}:e3", 64 << 20, "x")
+    redis_server.command("SETRANGE", "cachemw:{shared:00}:e4", 64 << 20, "x")
     with looking(caches.url) as cache:
         before = _sent(redis_server)
         assert [each.reason for each in cache.inspection.shared()] == ["size"]
@@ -298,7 +298,7 @@ def test_every_server_of_a_cluster_is_looked_at() -> None:
 def _stored(cluster: RedisCluster) -> int:
     masters = [each for each in cluster.servers if each.command("ROLE")[0] == b"master"]
     assert len(masters) == 3
-    return sum(len(each.command("KEYS", "*:e3")) for each in masters)
+    return sum(len(each.command("KEYS", "*:e4")) for each in masters)
 
 
 # -- what a purge would touch ----------------------------------------------------------------------

@@ -61,37 +61,25 @@ def calls(server: RedisServer) -> int:
     return int(count)
 
 
-def test_the_application_is_called_once(own_redis_server: RedisServer) -> None:
-    # Guard: `_leased` in `_lead`. Without it there is a call for each process.
-    reports = crowd(own_redis_server, "kept")
-    answers = [tuple(answer) for report in reports for answer in report["answers"]]
-    assert len(answers) == PROCESSES * CLIENTS
-    assert set(answers) == {(200, "call 1")}
-    assert calls(own_redis_server) == 1
-
-
-@pytest.mark.thorough
-def test_it_is_called_twice_when_the_process_that_leads_is_killed(
-    own_redis_server: RedisServer,
+@pytest.mark.parametrize(
+    ("mode", "processes", "times"),
+    [
+        # Guard: `_leased` in `_lead`. Without it there is a call for each process.
+        ("kept", PROCESSES, 1),
+        # Guard: `renew` in `RedisParts._tick`. The application takes longer than a lease.
+        pytest.param("slow", PROCESSES, 1, marks=pytest.mark.thorough),
+        # Guard: the lease's time to live, which is shorter than the others wait.
+        pytest.param("killed", PROCESSES - 1, 2, marks=pytest.mark.thorough),
+    ],
+)
+def test_the_application_is_called_once_and_again_if_the_process_that_leads_is_killed(
+    own_redis_server: RedisServer, mode: str, processes: int, times: int
 ) -> None:
-    # Guard: the lease's time to live, which is shorter than the others wait.
-    reports = crowd(own_redis_server, "killed")
+    reports = crowd(own_redis_server, mode)
     answers = [tuple(answer) for report in reports for answer in report["answers"]]
-    assert len(answers) == (PROCESSES - 1) * CLIENTS
-    assert set(answers) == {(200, "call 2")}
-    assert calls(own_redis_server) == 2
-
-
-@pytest.mark.thorough
-def test_an_application_that_takes_longer_than_a_lease_is_called_once(
-    own_redis_server: RedisServer,
-) -> None:
-    # Guard: `renew` in `RedisParts._tick`.
-    reports = crowd(own_redis_server, "slow")
-    answers = [tuple(answer) for report in reports for answer in report["answers"]]
-    assert len(answers) == PROCESSES * CLIENTS
-    assert set(answers) == {(200, "call 1")}
-    assert calls(own_redis_server) == 1
+    assert len(answers) == processes * CLIENTS
+    assert set(answers) == {(200, f"call {times}")}
+    assert calls(own_redis_server) == times
 
 
 @pytest.mark.thorough

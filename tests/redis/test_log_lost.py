@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,10 +14,11 @@ from cachemw.engine.model.entry import Verdict
 from cachemw.invalidation.log.records import purge_fields
 from cachemw.invalidation.purges import Purge, PurgeResult
 from cachemw.testing import ChaosProxy, RedisServer
+from cachemw.testing.redis_protocol import ReplyError
 from tests.support.caches import PURGE_TAG, Caches, Site, entry_of, options
 from tests.support.waiting import until
 
-from .following import EPOCH, STREAM, judged, served_before_reading
+from .following import EPOCH, STREAM, judged, records, served_before_reading
 
 
 def tagged(tag: str) -> Purge:
@@ -173,7 +175,7 @@ def test_records_that_were_lost_with_the_stream_are_not_needed_to_refuse_what_th
 def test_what_a_trimmed_log_cannot_tell_counts_as_purged(
     caches: Caches, redis_server: Any, left: int
 ) -> None:
-    # Guard: `Stream.extent` sees that records are missing, and the horizon rises to the first one kept.
+    # Guard: in `_join`, the horizon of a process that joins is the first record kept.
     here = Site(caches.make())
     here.get("/things/7")
     here.cache.purge(tags=["thing:7"])
@@ -183,6 +185,25 @@ def test_what_a_trimmed_log_cannot_tell_counts_as_purged(
     joined = Site(caches.make())
     assert "fwd=uri-miss" in joined.get("/things/7").cache_status
     until(lambda: not joined.hits("/things/5") and joined.hits("/things/5"))
+
+
+@pytest.mark.parametrize("left", [0, 1, 3])
+def test_a_log_that_was_trimmed_before_its_server_was_upgraded_counts_as_trimmed(
+    caches: Caches, redis_server: Any, left: int
+) -> None:
+    # Guard: the number of records that were ever added is not asked for. Redis before 7.0 does not count
+    # it, and a later one that takes over the data of an earlier one begins with what is left.
+    here = Site(caches.make())
+    here.get("/things/7")
+    here.cache.purge(tags=["thing:7"])
+    for number in range(3):
+        here.cache.purge(tags=[f"elsewhere:{number}"])
+    last, _ = records(redis_server)[-1]
+    redis_server.command("XTRIM", STREAM, "MAXLEN", left)
+    with suppress(ReplyError):  # before 7.0, where nothing is counted
+        redis_server.command("XSETID", STREAM, last, "ENTRIESADDED", left, "MAXDELETEDID", "0-0")
+    joined = Site(caches.make())
+    assert "fwd=uri-miss" in joined.get("/things/7").cache_status
 
 
 def test_a_process_that_was_away_while_the_log_was_trimmed_serves_nothing_older(

@@ -163,6 +163,7 @@ def test_a_refused_start_says_what_the_server_said() -> None:
 
 def test_without_the_wheel_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.delenv("CACHEMW_TEST_SERVER", raising=False)
     server = RedisServer()
     with pytest.raises(ImportError, match=r"cachemw\[testing\]"):
         server.start()

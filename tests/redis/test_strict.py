@@ -47,7 +47,7 @@ def far(proxy: ChaosProxy, near: Site) -> Iterator[Site]:
 def test_cut_off_the_strict_route_asks_the_application_and_the_bounded_one_may_serve(
     proxy: ChaosProxy, near: Site, far: Site, manner: str
 ) -> None:
-    # Guard: `trusted_until` in `_disconnected`. The limit of the bounded route is half a minute.
+    # Guard: `Trust.end` in `_disconnected`. The limit of the bounded route is half a minute.
     getattr(proxy, manner)()
     until(lambda: not far.cache.log.live)
     near.versions.update({"/bounded": 2, "/strict": 2})

@@ -1,4 +1,4 @@
-"""Requests to an application in the test's own process, made as a server makes them."""
+"""Requests to an application in the test's own process, made as a server makes them, and its lifespan."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Response", "call_asgi", "call_wsgi", "environ_of", "scope_of"]
+__all__ = ["Response", "call_asgi", "call_wsgi", "environ_of", "live", "scope_of"]
 
 HOST = "shop.example"
 
@@ -71,6 +71,13 @@ def scope_of(path: str, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
         "query_string": b"",
         "headers": [(b"host", HOST.encode()), *headers],
     }
+
+
+async def live(receive: Any, send: Any) -> None:
+    """Answer the lifespan of a server, as an application that has nothing to start."""
+    for step in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{step}.complete"})
 
 
 async def call_asgi(app: Any, path: str, **scope: Any) -> Response:

@@ -9,11 +9,11 @@ from urllib.parse import unquote_to_bytes
 from msgspec.structs import replace
 
 from cachemw import Cache
-from cachemw.engine.core.effects import Await, Effect, Lookup
+from cachemw.engine.core.effects import Await, Effect, Lookup, SharedWrite
 from cachemw.engine.core.flights import Waiter
 from cachemw.engine.flows.on_request import on_request
 from cachemw.engine.flows.on_response import Relayed, on_head
-from cachemw.engine.keeping.storing import on_complete
+from cachemw.engine.keeping.storing import Collector, on_complete
 from cachemw.engine.model.entry import Entry, Key, VaryMarker
 from cachemw.engine.request.decisions import Forward, Serve
 from cachemw.engine.request.keying import Bypass, CacheableRequest, classify
@@ -107,14 +107,24 @@ class Kit:
         meanwhile: Callable[[], object] = lambda: None,
     ) -> Entry:
         """Let the application answer, and keep it; gives the entry. `meanwhile` is before the body's end."""
-        decided = self.head(forward, status, *fields)
-        assert isinstance(decided, Relayed)
-        keeping = decided.collector
-        assert keeping is not None, "the answer was refused"
-        meanwhile()
-        stored = on_complete(self.engine, keeping, body, self.now)
+        stored = self.complete(forward, body, *fields, status=status, meanwhile=meanwhile)
         assert stored is not None
         return stored.entries[-1][1]
+
+    def complete(
+        self,
+        forward: Forward,
+        body: bytes,
+        *fields: Field,
+        status: int = 200,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> SharedWrite | None:
+        """Let the application answer what its head does not keep out; gives what the end of it stores."""
+        decided = self.head(forward, status, *fields)
+        assert isinstance(decided, Relayed)
+        assert isinstance(decided.collector, Collector), "the answer was refused"
+        meanwhile()
+        return on_complete(self.engine, decided.collector, body, self.now)
 
     def fill(self, request: Request, body: bytes = b"body", *fields: Field) -> Entry:
         """Miss, and keep the application's answer."""

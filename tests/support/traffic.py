@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cachemw import Cache, asgi, wsgi
-from tests.support.calls import Response, call_asgi, call_wsgi
+from tests.support.calls import Response, call_asgi, call_wsgi, live
 from tests.support.waiting import LIMIT, until
 
 __all__ = ["AsgiTraffic", "Asked", "Origin", "Traffic", "WsgiTraffic", "options", "share"]
@@ -40,9 +40,7 @@ class Origin:
 
     async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            for step in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{step}.complete"})
+            await live(receive, send)
             return
         body = self.body(scope["path"])
         headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body))]

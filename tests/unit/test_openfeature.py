@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -233,3 +235,41 @@ os._exit(0)
 def test_a_forked_worker_is_driven_too() -> None:
     # Guard: `Driver.reset_after_fork`; the parent's thread is not in the child.
     assert subprocess.run([sys.executable, "-c", FORKED], timeout=60, check=False).returncode == 0
+
+
+# -- caches that nobody refers to any more ---------------------------------------------------------
+
+
+def test_a_driver_does_not_keep_its_cache(theirs: Theirs) -> None:
+    # Guard: a driver that is started and forgotten, as here, refers to the parts that it limits, and looks
+    # whether the cache is still used.
+    api.set_provider(theirs, domain="theirs")
+    cache = Cache.from_dict({"routes": ROUTES})
+    Driver(cache, api.get_client("theirs")).start()
+    assert drivers()
+    left = weakref.ref(cache._core)
+    del cache
+    gc.collect()
+    assert left() is None
+    until(lambda: not drivers())
+    api.clear_providers()
+
+
+def test_a_provider_keeps_its_cache_until_it_is_replaced() -> None:
+    # Guard: the flags, to which the log's thread refers, know the provider by a weak reference.
+    cache = Cache.from_dict({"routes": ROUTES})
+    provider = CachemwProvider(cache)
+    left = weakref.ref(cache._core)
+    del cache
+    gc.collect()
+    assert left() is not None
+    assert provider.resolve_string_details("low", "").value == "on"
+    flags = provider._flags  # as a thread has them
+    del provider
+    gc.collect()
+    assert left() is None
+    flags.set(low="off")
+
+
+def drivers() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "cachemw-openfeature"]

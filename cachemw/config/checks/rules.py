@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cachemw.config.checks.unreachable import RouteTree
+from cachemw.config.syntax.decode import Settings
 from cachemw.config.syntax.dependencies import Pattern, find_cycle
 from cachemw.config.syntax.messages import did_you_mean, key, show
 from cachemw.config.syntax.template import TagPlaceholder, parse_tag, parse_template
@@ -21,9 +22,11 @@ __all__ = [
     "flagged_routes",
     "functions_once",
     "heuristic_of_response",
+    "initial_in_bounds",
     "known_kinds",
     "one_answer_for_users",
     "one_query_rule",
+    "ordered_bounds",
     "persisted_of_graphql",
     "planned_size",
     "reachable",
@@ -59,6 +62,23 @@ def functions_once(recording: Any) -> Problems:
                 f"pure_functions[{number}]",
                 f"{show(name)} is in `reading_functions` too: leave it out of one of them",
             )
+
+
+def ordered_bounds(ttl: Any) -> Problems:
+    """Check that the shortest lifetime is not longer than the longest."""
+    if ttl.min is not None and ttl.max is not None and ttl.min > ttl.max:
+        yield Problem("max", f"{ttl.max:g} s are less than min ({ttl.min:g} s): raise max")
+
+
+def initial_in_bounds(ttl: Any) -> Problems:
+    """Check that the initial lifetime is inside the bounds."""
+    if None in (ttl.min, ttl.max, ttl.initial) or ttl.min > ttl.max:
+        return
+    if not ttl.min <= ttl.initial <= ttl.max:
+        yield Problem(
+            "initial",
+            f"{ttl.initial:g} s are outside of min ({ttl.min:g} s) and max ({ttl.max:g} s)",
+        )
 
 
 def one_query_rule(route: Any) -> Problems:
@@ -172,6 +192,18 @@ def known_kinds(config: Any) -> Problems:
             yield Problem(
                 f"routes[{index}].ttl",
                 f"is required: kind {show(route.kind)} has no ttl, so write one here or in the kind",
+            )
+    named = {getattr(route, "kind", None) for route in config.routes}
+    for name, kind in config.kinds.items():
+        # Its routes may be among those that could not be read.
+        if (
+            isinstance(getattr(kind, "ttl", None), Settings)
+            and name not in named
+            and None not in config.routes
+        ):
+            yield Problem(
+                f"kinds.{key(name)}",
+                f"no route is of this kind, so nothing is learned: write kind = {show(name)} in a route",
             )
 
 

@@ -5,8 +5,9 @@
     redis+sentinel://[[user]:password@]host[:port],…/service[/db]   the master that the Sentinels name
     redis+cluster://[[user]:password@]host[:port],…                 a Cluster, by some of its nodes
 
-`rediss` instead of `redis` means TLS. Options after `?` go to redis-py's connection unchanged. Error
-messages never repeat any part of the URL: in a mistyped one, the password may be anywhere.
+`rediss` instead of `redis` means TLS. Options after `?` go to redis-py's connection: which of them work is
+in `checks/url_options`. Error messages never repeat any part of the URL: in a mistyped one, the password
+may be anywhere.
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from cachemw.config.syntax.hosts import is_host
 
-__all__ = ["SCHEMES", "Address", "Deployment", "deployment", "read_url", "redacted"]
+__all__ = [
+    "SCHEMES",
+    "SENTINEL_OPTIONS",
+    "Address",
+    "Deployment",
+    "deployment",
+    "read_url",
+    "redacted",
+]
 
 SCHEMES = (
     *("redis", "rediss", "unix"),
@@ -40,7 +49,8 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:,]*)(?::([^:,]*))?")
 _QUERY_SECRET = re.compile(r"(?i)((?:^|&)[^&=]*(?:password|username)[^&=]*=)[^&]*")
 _PORT = 6379
 _SENTINEL_PORT = 26379
-_SENTINEL_OPTIONS = {"sentinel_username": "username", "sentinel_password": "password"}
+SENTINEL_OPTIONS = {"sentinel_username": "username", "sentinel_password": "password"}
+"""The options of a URL of Sentinels that go to the Sentinels, with their names there."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -82,8 +92,8 @@ def deployment(url: str) -> Deployment:
     if mode == "sentinel":
         found = _MASTER.fullmatch(parts.path)
         service, path = (found[1], f"/{found[2]}" if found[2] else "") if found else ("", "")
-        of_sentinels = [(_SENTINEL_OPTIONS[n], v) for n, v in query if n in _SENTINEL_OPTIONS]
-        query = [(name, value) for name, value in query if name not in _SENTINEL_OPTIONS]
+        of_sentinels = [(SENTINEL_OPTIONS[n], v) for n, v in query if n in SENTINEL_OPTIONS]
+        query = [(name, value) for name, value in query if name not in SENTINEL_OPTIONS]
     one = f"{scheme}://{user}{at}node{path}" + (f"?{urlencode(query)}" if query else "")
     return Deployment(
         "sentinel" if mode == "sentinel" else "cluster",

@@ -63,6 +63,7 @@ class Engine:
         self.floors = parts.floors
         self.log = parts.log
         self.shadows = parts.shadows
+        self.lifetimes = parts.lifetimes
         self.intern = parts.intern
         self.count = hooks.count
         self.refused = hooks.refused

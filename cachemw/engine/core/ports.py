@@ -12,15 +12,16 @@ from typing import Protocol
 from msgspec import Struct
 
 from cachemw.engine.model.differences import Difference, Shadow
-from cachemw.engine.model.entry import HeaderPairs, Item, Position, Verdict
+from cachemw.engine.model.entry import HeaderPairs, Item, Learned, Made, Position, Verdict
 from cachemw.engine.model.outcomes import EventName, ForecastName
-from cachemw.engine.model.routes import RouteState
+from cachemw.engine.model.routes import Bounds, RouteState
 from cachemw.http.fields import Pair
 
 __all__ = [
     "EngineSettings",
     "FloorsPort",
     "Hooks",
+    "LifetimesPort",
     "LogTrust",
     "MemoryPort",
     "Parts",
@@ -57,6 +58,9 @@ class FloorsPort(Protocol):
     def overtakes(self, position: Position, tags: Iterable[str]) -> bool:
         """Tell whether an item with these tags, made from this position, would be dead."""
 
+    def names(self, position: Position, tags: Iterable[str]) -> bool:
+        """Tell whether a purge after this position has named one of these tags."""
+
     def current_position(self) -> Position:
         """Return the log position to note before the application is called."""
 
@@ -69,6 +73,22 @@ class ShadowsPort(Protocol):
 
     def put(self, key: bytes, shadow: Shadow) -> None:
         """Store a shadow; remove others if there is no space."""
+
+
+class LifetimesPort(Protocol):
+    """The learning of lifetimes."""
+
+    def known(self, key: bytes, stored: Learned | None) -> Learned | None:
+        """Return what is known of a key: here, or with its stored entry, whichever is newer."""
+
+    def learn(self, made: Made, bounds: Bounds, before: Learned | None) -> Learned:
+        """Learn from a response, and return what is known of its key now, with its lifetime.
+
+        `before` is what was known of it.
+        """
+
+    def lifetime(self, key: bytes, bounds: Bounds) -> float:
+        """Return the lifetime that a response under this key would have now."""
 
 
 class Readable(Protocol):
@@ -100,6 +120,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     floors: FloorsPort
     log: LogTrust
     shadows: ShadowsPort
+    lifetimes: LifetimesPort
     uncacheable: MutableMapping[bytes, bool]
     """Digests of keys whose last response could not be stored; forgets them after a time."""
     cookie_conflicts: MutableMapping[bytes, bool]

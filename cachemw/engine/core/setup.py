@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from cachemw.config import Config, Route
+from msgspec.structs import replace
+
+from cachemw.config import Config, LearnedTtl, Route
 from cachemw.config.syntax.flag import FULL, OFF
 from cachemw.config.syntax.template import TagPlaceholder, parse_tag, parse_template
 from cachemw.config.syntax.values import BODIED_METHODS
 from cachemw.engine.model.differences import volatile_parts
 from cachemw.engine.model.query import query_reader
 from cachemw.engine.model.router import Router
-from cachemw.engine.model.routes import Identify, Language, RouteState
+from cachemw.engine.model.routes import Bounds, Identify, Language, RouteState
 from cachemw.engine.model.tags import normalise, route_tag, static_families, with_families
 from cachemw.engine.privacy.analytics_cookies import ANALYTICS
 from cachemw.engine.privacy.bypass import DIRECTIVES, REMOVED
@@ -43,12 +45,16 @@ def make_routes(
     check_tag_headers(config)
     asking = identity_names(config.identity_headers)
     ignored = ANALYTICS if config.remove_analytics_cookies else ()
-    return [
+    routes = [
         _make_route(
             index, route, identities, languages, asking, ignored, config.proposed_personal(route)
         )
         for index, route in enumerate(config.routes)
     ]
+    if config.learning != "off":
+        for state, route in zip(routes, config.routes, strict=True):
+            _let_learn(state, route)
+    return routes
 
 
 def check_tag_headers(config: Config) -> None:
@@ -136,9 +142,33 @@ def _methods(route: Route) -> frozenset[str]:
     return frozenset({*route.methods, *(("HEAD",) if "GET" in route.methods else ())})
 
 
+def _let_learn(state: RouteState, route: Route) -> None:
+    """Make a route whose `ttl` has bounds one whose lifetimes are learned."""
+    ttl = route.ttl
+    if isinstance(ttl, LearnedTtl):
+        # No answer lives longer than the longest lifetime, whatever is learned.
+        state.policy = replace(state.policy, ttl=ttl.max)
+        state.learning = Bounds(
+            kind=route.kind or f"route:{route.name}",
+            shortest=ttl.min,
+            longest=ttl.max,
+            target=ttl.stale_target,
+            initial=_fixed(ttl),
+            window=route.stale_while_revalidate or 0.0,
+        )
+
+
+def _fixed(ttl: LearnedTtl) -> float:
+    """Return the lifetime where nothing is learned."""
+    return ttl.min if ttl.initial is None else ttl.initial
+
+
 def _policy(route: Route) -> Policy:
+    ttl = route.ttl
+    if isinstance(ttl, LearnedTtl):
+        ttl = _fixed(ttl)
     return Policy(
-        ttl=None if route.ttl == "response" else route.ttl,
+        ttl=None if ttl == "response" else ttl,
         negative_ttl=route.negative_ttl,
         stale_while_revalidate=route.stale_while_revalidate,
         stale_if_error=route.stale_if_error,

@@ -19,9 +19,9 @@ from cachemw.engine.core.engine import Engine
 from cachemw.engine.flows.shadowing import Shadowing, start_shadowing
 from cachemw.engine.keeping.changes import invalid_tags
 from cachemw.engine.keeping.client_cookies import ask_with_own, with_cookies, without_dropped
+from cachemw.engine.keeping.collector import Collector
 from cachemw.engine.keeping.cutting import Cut, cut
 from cachemw.engine.keeping.storing import (
-    Collector,
     fail,
     give_up,
     judge_head,

@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from cachemw.engine.core.engine import Engine
 from cachemw.engine.flows.proposing import default_counts, propose
+from cachemw.engine.keeping.collector import Collector
 from cachemw.engine.keeping.cutting import Cut, cut, cut_head
 from cachemw.engine.keeping.storing import (
-    Collector,
     entries_of,
     has_too_many_tags,
     judge_head,

@@ -3,6 +3,8 @@
 Reading order:
 
 - `storing`: judging a response, collecting it, storing it.
+- `collector`: what is known of a response while its body is collected.
+- `learning`: how long it lives, where lifetimes are learned.
 - `cutting`: holes in place of the pieces that are for one client.
 - `tagging`: the tags of a response.
 - `client_cookies`: what a response reads and sets that is not for everybody.

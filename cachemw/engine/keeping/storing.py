@@ -22,11 +22,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.core.engine import Engine
+from cachemw.engine.keeping.collector import Collector
+from cachemw.engine.keeping.learning import set_lifetime
 from cachemw.engine.keeping.tagging import tags_of
 from cachemw.engine.model.entry import (
     Entry,
@@ -37,7 +38,6 @@ from cachemw.engine.model.entry import (
     VaryMarker,
     Verdict,
 )
-from cachemw.engine.model.holes import Hole
 from cachemw.engine.model.plan import Plan
 from cachemw.engine.model.routes import RouteState
 from cachemw.engine.model.variants import selecting_names
@@ -52,7 +52,6 @@ from cachemw.http.storing import Refused, judge, storable
 from cachemw.http.vary import Selecting, naming_coding
 
 __all__ = [
-    "Collector",
     "broke_off",
     "entries_of",
     "fail",
@@ -73,29 +72,6 @@ __all__ = [
 
 _BODILESS = frozenset({204, 304})
 _ENDLESS = frozenset({b"text/event-stream", b"multipart/x-mixed-replace"})
-
-
-class Collector(Struct, kw_only=True, eq=False):
-    """A response that is being collected so that it can be stored."""
-
-    fetch: Fetch
-    head: Head
-    control: CacheControl
-    lifetime: Lifetime
-    born: float
-    arrived: float
-    """When the head came, in seconds since the epoch."""
-    judged_whole: bool = False
-    """Whether `judge_head` saw the whole body."""
-    tags: tuple[str, ...] = ()
-    """Tags from the response's headers."""
-    holes: tuple[Hole, ...] = ()
-    """Where pieces for one client were cut out of the body."""
-
-    @property
-    def max_size(self) -> int:
-        """The largest body that is collected, in bytes."""
-        return self.fetch.cacheable.route.max_size
 
 
 def judge_head(
@@ -148,20 +124,14 @@ def is_endless(headers: Fields) -> bool:
 
 def sets_removed_cookie(fetch: Fetch, head: Head) -> bool:
     """Tell whether a response sets a cookie that was removed from its request."""
-    if b"set-cookie" not in head.headers or not fetch.cacheable.has_removed_cookies:
-        return False
-    return fetch.cacheable.route.cookies.is_overwritten(
-        fetch.cacheable.request.headers.values(b"cookie"), head.headers.values(b"set-cookie")
-    )
+    return bool(replaced_cookies(fetch.cacheable, head))
 
 
 def replaced_cookies(cacheable: CacheableRequest, head: Head) -> list[str]:
     """Return the names of the cookies that a response sets and that were removed from its request."""
-    if b"set-cookie" not in head.headers or not cacheable.has_removed_cookies:
-        return []
-    return cacheable.route.cookies.overwritten(
-        cacheable.request.headers.values(b"cookie"), head.headers.values(b"set-cookie")
-    )
+    sent = cacheable.request.headers.values(b"cookie")
+    set_cookies = head.headers.values(b"set-cookie")
+    return cacheable.route.cookies.overwritten(sent, set_cookies) if set_cookies else []
 
 
 def _is_readable(route: RouteState, head: Head, body: bytes) -> bool:
@@ -276,7 +246,7 @@ def store(
     fetch = collector.fetch
     tags = tags_of(engine, fetch, collector.head.headers, collector.tags)
     known = engine.memory.get(fetch.digest)
-    entry, items = entries_of(engine, collector, body, tags, known)
+    entry, items = entries_of(engine, collector, body, tags, known, learns=True)
     if has_too_many_tags(engine, fetch, tags):
         refuse(engine, fetch, "too-many-tags")
         return entry, None
@@ -308,10 +278,13 @@ def entries_of(
     body: bytes,
     tags: tuple[str, ...],
     known: Item | None,
+    *,
+    learns: bool = False,
 ) -> tuple[Entry, tuple[tuple[Key, Item], ...]]:
     """Return the entry, and all items to store: with it the Vary marker, if the response varies.
 
-    `known` is what is stored under the target's primary key.
+    `known` is what is stored under the target's primary key. `learns` says that the response is really
+    stored, so that lifetimes are learned from it.
     """
     cacheable, head = collector.fetch.cacheable, collector.head
     plan = cacheable.plan
@@ -319,6 +292,8 @@ def entries_of(
     values = engine.variants.values(names, cacheable.headers)
     key = engine.variants.key_of(plan, values) if values else plan.key
     headers = engine.intern(_stored_headers(collector, body))
+    if collector.lifetime.of_route and plan.route.learning is not None:
+        set_lifetime(engine, collector, key, body, tags, learns=learns)
     entry = _entry(collector, key, headers, body, values, tags)
     if not values:
         return entry, ((key, entry),)
@@ -366,6 +341,7 @@ def _entry(
         # I5: from before the call, and from before the first row was read that the response shows
         position=collector.fetch.recording.oldest(collector.fetch.position),
         tags=tags,
+        learned=collector.learned,
     )
 
 

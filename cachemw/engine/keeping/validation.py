@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from cachemw.engine.core.effects import SharedWrite
 from cachemw.engine.core.engine import Engine
+from cachemw.engine.keeping.collector import Collector
 from cachemw.engine.keeping.storing import (
-    Collector,
     give_up,
     judge_head,
     refuse,

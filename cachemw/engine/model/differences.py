@@ -26,6 +26,7 @@ __all__ = [
     "Volatile",
     "compare",
     "of_cookies",
+    "significant_part",
     "volatile_parts",
 ]
 
@@ -176,7 +177,8 @@ def _body_places(
     stored: ComparedResponse, fresh: ComparedResponse, volatile: tuple[Path, ...]
 ) -> list[str]:
     if stored.body and fresh.body:
-        old, new = _decompressed(stored), _decompressed(fresh)
+        old = _decompressed(stored.headers, stored.body)
+        new = _decompressed(fresh.headers, fresh.body)
         if old == new:
             return []
         try:
@@ -186,19 +188,59 @@ def _body_places(
     return [f"body, {stored.size} -> {fresh.size} bytes"]
 
 
-def _decompressed(answer: ComparedResponse) -> bytes:
+def significant_part(headers: HeaderPairs, body: bytes, volatile: Volatile) -> bytes:
+    """Return what counts of a body: without its gzip coding, and without the volatile paths of JSON."""
+    plain = _decompressed(headers, body)
+    if not volatile.paths:
+        return plain
+    try:
+        document = msgspec.json.decode(plain)
+        for path in volatile.paths:
+            _remove(document, path)
+        return _as_json(document)
+    except (msgspec.DecodeError, RecursionError):  # it is not JSON, or nested too deeply
+        return plain
+
+
+def _remove(value: Any, path: Path) -> None:
+    """Remove from a document what a declared path names."""
+    step, *rest = path
+    if step.startswith("."):
+        if not isinstance(value, dict) or step[1:] not in value:
+            return
+        inner, place = [value[step[1:]]], step[1:]
+    elif isinstance(value, list):
+        inner, place = _items(value, step[1:-1]), step[1:-1]
+    else:
+        return
+    for each in inner if rest else ():
+        _remove(each, tuple(rest))
+    if not rest:
+        _forget(value, place)
+
+
+def _items(value: list[Any], index: str) -> list[Any]:
+    return value if index == "*" else value[int(index) : int(index) + 1]
+
+
+def _forget(value: Any, place: str) -> None:
+    if isinstance(value, dict):
+        del value[place]
+    else:  # the number of items counts, so they stay
+        value[:] = [None if place in ("*", str(at)) else each for at, each in enumerate(value)]
+
+
+def _decompressed(headers: HeaderPairs, body: bytes) -> bytes:
     """Return a body without its gzip coding: frameworks pad it randomly, against BREACH."""
-    codings = [
-        value.strip().lower() for name, value in answer.headers if name == b"content-encoding"
-    ]
+    codings = [value.strip().lower() for name, value in headers if name == b"content-encoding"]
     if codings not in ([b"gzip"], [b"x-gzip"]):
-        return answer.body
+        return body
     unpacking = zlib.decompressobj(_GZIP)
     try:
-        plain = unpacking.decompress(answer.body, _MOST_DECOMPRESSED)
+        plain = unpacking.decompress(body, _MOST_DECOMPRESSED)
     except zlib.error:
-        return answer.body
-    return plain if unpacking.eof and not unpacking.unused_data else answer.body
+        return body
+    return plain if unpacking.eof and not unpacking.unused_data else body
 
 
 def _json_places(stored: bytes, fresh: bytes, volatile: tuple[Path, ...]) -> list[str]:

@@ -21,6 +21,8 @@ __all__ = [
     "HeaderPairs",
     "Item",
     "Key",
+    "Learned",
+    "Made",
     "Position",
     "VaryMarker",
     "Verdict",
@@ -48,6 +50,50 @@ class Position(Struct, frozen=True, gc=False):
     """8 bytes that name one life of the log. Positions of two epochs cannot be compared."""
     id: int
     """The last record applied, `milliseconds << 64 | sequence` as the server numbered it."""
+
+
+class Learned(Struct, frozen=True, kw_only=True, gc=False):
+    """The knowledge of one key, on routes whose lifetimes are learned. Times as in `Entry`."""
+
+    content: bytes
+    """A digest of what counts of its last response."""
+    seen_at: float
+    """When the application was called for that."""
+    position: Position
+    """The position of that response."""
+    fresh_until: float
+    """When its entry became stale, or will."""
+    lifetime: float
+    """For how long that entry was fresh, in seconds."""
+    free: bool
+    """Whether that lifetime was learned, and is not at one of its bounds."""
+    refreshes: int = 0
+    """How many responses were compared with the one before."""
+    changes: float
+    seconds: float
+    """How often the content changes: see `learning.rates.Rate`."""
+    asked: float
+    waited: float
+    """How often it is asked for: so many requests, each after a wait, took so many seconds together."""
+
+
+class Made(Struct, frozen=True, kw_only=True):
+    """A response that is being stored, for the learning of lifetimes."""
+
+    key: bytes
+    """`Key.digest`."""
+    content: bytes
+    """A digest of what counts of it."""
+    at: float
+    """When the application was called for it."""
+    born: float
+    """When its age was zero."""
+    position: Position
+    """Its position in the log."""
+    purged: bool
+    """Whether a purge has removed the response before it."""
+    named: bool
+    """Whether that purge has named one of its tags, and not just everything."""
 
 
 class Verdict(Enum):
@@ -94,6 +140,8 @@ class Entry(Struct, kw_only=True, eq=False, gc=False):
     """Set by a hit, cleared by the memory tier's eviction hand."""
     leaves_at: float = NEVER
     """When the memory tier removes it under memory pressure. Until then it may be served."""
+    learned: Learned | None = None
+    """What is known of its key, if the route's lifetimes are learned."""
 
     def __repr__(self) -> str:
         return (

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from msgspec import Struct
+
 from cachemw.config.syntax.flag import FULL
 from cachemw.engine.model.differences import Volatile
 from cachemw.engine.model.entry import Key
@@ -16,6 +18,7 @@ from cachemw.http.messages import Head, Request
 from cachemw.http.storing import Policy
 
 __all__ = [
+    "Bounds",
     "Extra",
     "Identify",
     "Language",
@@ -51,6 +54,21 @@ class Language(Protocol):
 
     def is_whole(self, head: Head, body: bytes) -> bool:
         """Tell whether a response can be read and reports no error."""
+
+
+class Bounds(Struct, frozen=True, kw_only=True):
+    """The bounds inside which the lifetimes of a route are learned. Times are in seconds."""
+
+    kind: str
+    """The name under which it is learned; routes of one kind learn together."""
+    shortest: float
+    longest: float
+    target: float
+    """The share of answers that may be stale."""
+    initial: float
+    """The lifetime where nothing is learned, or where learning changes nothing."""
+    window: float
+    """For how long a stale answer is served while it is refreshed."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -110,6 +128,8 @@ class RouteState:
     """The headers whose values are in its tags."""
     static_families: tuple[str, ...]
     """The families of its tags that hold no value, so that each entry of the route belongs to them."""
+    learning: Bounds | None = None
+    """Where the lifetimes of answers that state none are learned: inside which bounds."""
     share: int = FULL
     """How many of FULL keys the flags and the kill switch let in now; or SHADOW, or OFF."""
     unknown: bool = False

@@ -125,8 +125,7 @@ class CacheableRequest(Struct, kw_only=True, eq=False):
     @property
     def bypasses_by_now(self) -> bool:
         """Whether a cookie of the client counts as personal since the application was seen to read it."""
-        lines = self.request.headers.values(b"cookie")
-        return bool(lines) and self.route.cookies.bypasses(lines)
+        return self.route.cookies.bypasses(self.request.headers.values(b"cookie"))
 
     def rewrite(self, *, keep_conditions: bool, conditions: Sequence[Pair] = ()) -> Rewrite | None:
         """Return what the application sees, or None if it sees the request unchanged.
@@ -156,25 +155,24 @@ def classify(
     else:
         route, params = plan.route, {}
     if route.share == OFF:
-        mutates = may_mutate(route, request, "off")
-        return Bypass(route, "flags-unknown" if route.unknown else "off", off=True, mutates=mutates)
+        return _bypass(route, request, "flags-unknown" if route.unknown else "off", off=True)
     if request.method not in route.methods:
-        return Bypass(route, "method", mutates=may_mutate(route, request, "method"))
+        return _bypass(route, request, "method")
     reason = _bypass_reason(engine, route, request, watched=extra is not None)
     if not reason and request.outer:
         reason = _misplaced(engine, route, request)
     if reason:
-        return Bypass(route, reason, mutates=may_mutate(route, request, reason))
+        return _bypass(route, request, reason)
     if plan is None:
         plan = _base_plan(engine, route, params, request)
         if plan is None:
-            return Bypass(route, "tag-values", mutates=may_mutate(route, request, "tag-values"))
+            return _bypass(route, request, "tag-values")
         if route.identity is None:
             engine.memo.remember(target, plan)
     if route.language is not None:
         operation = route.language.operation(request, plan.query, persisted=route.persisted)
         if operation != "query":
-            return Bypass(route, "operation", mutates=may_mutate(route, request, "operation"))
+            return _bypass(route, request, "operation")
     if engine.has_cookie_conflict(plan):
         return Bypass(route, "cookie-conflict")
     cacheable: CacheableRequest | Bypass
@@ -185,6 +183,11 @@ def classify(
     if route.share != FULL and isinstance(cacheable, CacheableRequest):
         return _apply_flag(route, cacheable)
     return cacheable
+
+
+def _bypass(route: RouteState, request: Request, reason: str, *, off: bool = False) -> Bypass:
+    """Return the bypass of a request that may change something by its query language."""
+    return Bypass(route, reason, off=off, mutates=may_mutate(route, request, reason))
 
 
 def _apply_flag(route: RouteState, cacheable: CacheableRequest) -> CacheableRequest | Bypass:

@@ -14,6 +14,7 @@ And if something fails (I3, I5):
 - Redis cannot be reached: the purge is applied in this process at once and **queued**. The log's thread
   appends the queue when Redis is back. The queue is bounded (I4): when it is full, one purge of
   everything replaces it.
+- The server is too old for the log: as if it could not be reached. The log line names both versions.
 - Redis answers, but refuses writes (it is full or read-only): it still allows DEL. Deleting the epoch
   starts a new life of the log, which purges everything.
 - Redis has just lost its data: its hash of heartbeats is empty, so no process seems to follow the log.
@@ -30,14 +31,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from typing import Any, Protocol
 
 from cachemw.config.model import LogSettings as LogConfig
 from cachemw.connections.nodes import Nodes
-from cachemw.engine.model.outcomes import EventName
+from cachemw.connections.versions import refuse_old_server
 from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.floors import Floors
 from cachemw.invalidation.log.followers import RETURN_TIME, Followers, is_refusal
+from cachemw.invalidation.log.hooks import LogHooks
 from cachemw.invalidation.log.records import appended_at, number, purge_fields
 from cachemw.invalidation.log.stream import Stream, first_record
 from cachemw.invalidation.purges import Purge, PurgeResult
@@ -87,7 +90,7 @@ class Appender:
         nodes: Nodes,
         config: LogConfig,
         monotonic: Callable[[], float],
-        count: Callable[[EventName, str], None],
+        hooks: LogHooks,
     ) -> None:
         self.queues = True
         """Whether purges are queued while Redis cannot be reached. If not, StoreUnavailable is raised."""
@@ -98,7 +101,7 @@ class Appender:
         self._config = config
         self._floors = follower.floors
         self._monotonic = monotonic
-        self._count = count
+        self._hooks = hooks
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
@@ -231,13 +234,28 @@ class Appender:
 
     def _failed(self, purge: Purge, error: Exception) -> PurgeResult:
         """Queue a purge that could not be appended or, where Redis is full, purge everything."""
-        self._count("store_error", "purge")
+        self._hooks.count("store_error", "purge")
+        if is_refusal(error):
+            error = self._refusal_of_old_server() or error
+            self._hooks.failed(error, "")
         if is_refusal(error) and self._delete_epoch():
             self._floors.apply_locally(None, soft=False)
             return PurgeResult(status="appended", reached=1, waiting=1, everything=True)
+        if not self.queues and isinstance(error, StoreUnavailable):
+            raise error
         if not self.queues:
             raise StoreUnavailable(f"purge: {type(error).__name__}") from error
         return self._queue_purge(purge)
+
+    def _refusal_of_old_server(self) -> StoreUnavailable | None:
+        """Return why the server is no use at all, if it is too old: then nothing is purged there."""
+        try:
+            refuse_old_server(self._client())
+        except StoreUnavailable as refusal:
+            return refusal
+        except Exception:  # it went away just now; the purge was refused before that
+            return None
+        return None
 
     def _queues_at_once(self, purge: Purge) -> bool:
         """Tell whether to queue without trying: Redis is away, and the purge is a request's (I3)."""
@@ -252,7 +270,8 @@ class Appender:
                 self._queue_all = True
             if not self._queue_all:
                 self._queue.append(purge)
-        self._follower.start()  # its thread appends the queue, also in a process that only purges
+        with suppress(RuntimeError):  # no thread can be started now: closing appends the queue
+            self._follower.start()  # its thread does, also in a process that only purges
         return PurgeResult(status="queued", reached=1)
 
     def _delete_epoch(self) -> bool:
@@ -271,6 +290,7 @@ class Appender:
         except Exception as error:
             if not is_refusal(error):
                 raise
+            self._hooks.failed(error, "")
             client.delete(self._stream.epoch_key)
             self._queue.clear()
             self._queue_all = False

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from cachemw.connections.nodes import Nodes
-from cachemw.engine.model.outcomes import EventName
+from cachemw.connections.versions import refuse_old_server
+from cachemw.invalidation.log.hooks import LogHooks
 from cachemw.invalidation.log.records import appended_at, flag_fields
 from cachemw.invalidation.log.stream import Stream, first_record
 
@@ -29,12 +30,12 @@ class FlagDocument:
         namespace: str,
         stream: Stream,
         nodes: Nodes,
-        count: Callable[[EventName, str], None],
+        hooks: LogHooks,
     ) -> None:
         self._key = f"cachemw:{{{namespace}}}:flags".encode()
         self._stream = stream
         self._nodes = nodes
-        self._count = count
+        self._hooks = hooks
 
     def exchange(self, change: Callable[[bytes | None], bytes]) -> bytes | None:
         """Change the live flags and append them to the log, in one transaction.
@@ -47,7 +48,9 @@ class FlagDocument:
 
         for _ in range(_ATTEMPTS):
             try:
-                with self._nodes.find(self._key).sync().pipeline() as pipeline:
+                client = self._nodes.find(self._key).sync()
+                refuse_old_server(client)  # it would set the document, and not append it to the log
+                with client.pipeline() as pipeline:
                     pipeline.watch(self._key)
                     (current,) = pipeline.mget(self._key)
                     document = change(current)
@@ -58,14 +61,17 @@ class FlagDocument:
                     return document
             except WatchError:
                 continue
-            except Exception:
-                self._count("store_error", "flags")
+            except Exception as error:
+                self._hooks.count("store_error", "flags")
+                self._hooks.failed(error, "")
                 return None
         return None
 
     def read(self) -> bytes | None:
-        """Return the live flags in Redis. Raises the errors of redis-py."""
-        found = self._nodes.find(self._key).sync().get(self._key)
+        """Return the live flags in Redis. Raises the errors of redis-py, and StoreUnavailable."""
+        client = self._nodes.find(self._key).sync()
+        refuse_old_server(client)
+        found = client.get(self._key)
         return found if isinstance(found, bytes) else None
 
     def current(self, client: Any) -> bytes | None:

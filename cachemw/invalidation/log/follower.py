@@ -19,8 +19,7 @@ again. These rules keep a confirmed purge from being missed (I5):
 - A process that joins reads all records that the log still has. Records that were trimmed before are
   below the horizon, so entries from that time are dead.
 - A missing or wrong epoch or stream (FLUSHALL, eviction, another server) starts a new life of the log,
-  and everything is purged. Appending never creates the stream (NOMKSTREAM): a stream that started
-  again by itself would look complete.
+  and everything is purged. Appending never creates the stream (`stream`).
 - After a failover that lost records which this process has applied, it appends them again (`trail`).
 - Entries in Redis carry times on the server's clock. If that clock is set back, entries would live too
   long, so a new life of the log starts.
@@ -33,16 +32,16 @@ again. These rules keep a confirmed purge from being missed (I5):
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cachemw.config.model import LogSettings as LogConfig
+from cachemw.connections.interruption import interrupt
 from cachemw.connections.node import Node
 from cachemw.connections.nodes import Nodes
-from cachemw.engine.model.outcomes import EventName
+from cachemw.connections.versions import refuse_old_server
 from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.base import process_id
 from cachemw.invalidation.floors import NO_EPOCH, Floors
@@ -63,6 +62,7 @@ from cachemw.invalidation.log.trust import Trust
 from cachemw.invalidation.purges import Purge, PurgeResult
 from cachemw.invalidation.recent_purges import PastPurge, RecentPurges
 from cachemw.process.chance import draw
+from cachemw.process.threads import Daemon, StopSignal
 
 if TYPE_CHECKING:
     import redis
@@ -104,14 +104,12 @@ class RedisLog:
         self._trust = Trust(config.poll, self._read_timeout, config.partition_limit)
         self.trust = self._trust.until
         self.serves = self._trust.serves
-        self.flags = FlagDocument(namespace, self.stream, nodes, self._count)
+        self.flags = FlagDocument(namespace, self.stream, nodes, hooks)
         self.appender = Appender(
-            self.stream, self._followers, self, nodes, config, monotonic, self._count
+            self.stream, self._followers, self, nodes, config, monotonic, hooks
         )
+        self._daemon = Daemon(self._run, "cachemw-log")
         self._reset_state()
-
-    def _count(self, event: EventName, reason: str) -> None:
-        self._hooks.count(event, reason)
 
     @property
     def _read_timeout(self) -> float:
@@ -121,9 +119,8 @@ class RedisLog:
     def _reset_state(self) -> None:
         self.me = process_id()
         self.live = False
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
+        self._daemon.reset_after_fork()
+        self._waiting: redis.Redis | None = None  # the client that waits for records
         self.started_at: float | None = None  # monotonic, since when this process asks Redis
         self._lost_at: float | None = None
         self._others_back_at = 0.0
@@ -135,7 +132,7 @@ class RedisLog:
     @property
     def following(self) -> bool:
         """Whether this process follows the log, or tries to."""
-        return self._thread is not None
+        return self._daemon.started
 
     @property
     def lost(self) -> bool:
@@ -193,22 +190,13 @@ class RedisLog:
 
     def start(self) -> None:
         """Start the thread that follows the log, once per process."""
-        # If another thread is just starting it, go on without waiting: if gevent has patched `threading`
-        # since, a greenlet that waits here would block all others, the holder of the lock too.
-        if self._thread is None and self._lock.acquire(blocking=False):
-            try:
-                if self._thread is None:
-                    thread = threading.Thread(
-                        target=self._run, args=(self._stopping,), name="cachemw-log", daemon=True
-                    )
-                    self.started_at = self._monotonic()
-                    self._trust.suspend()
-                    thread.start()  # raises if the system has no thread left; the next call tries again
-                    self._thread = thread
-            finally:
-                self._lock.release()
+        self._daemon.start(self._begin)
 
-    def _run(self, stopping: threading.Event) -> None:
+    def _begin(self) -> None:
+        self.started_at = self._monotonic()
+        self._trust.suspend()
+
+    def _run(self, stopping: StopSignal) -> None:
         while not stopping.is_set():
             node: Node | None = None
             try:
@@ -217,16 +205,16 @@ class RedisLog:
                 with closing(node.dedicated_client(self._read_timeout)) as client:
                     self._join(client, node)
                     while not stopping.is_set():
-                        self._follow(client, node)
-                    self._trust.suspend()  # from here on no purge waits for this process
-                    client.hdel(self._followers.key, self.me)
+                        self._follow(client, node, stopping)
             except Exception as error:  # no error may end this thread (I3)
-                self._disconnected(error, node)
+                if not stopping.is_set():  # otherwise `stop` may have cut the connection
+                    self._disconnected(error, node)
             if not stopping.is_set():
                 stopping.wait(_RETRY * (0.5 + draw()))
+        self._leave()
 
     def _disconnected(self, error: Exception, node: Node | None) -> None:
-        self._hooks.failed(error)
+        self._hooks.failed(error, "" if node is None else self._nodes.name_of(node))
         self._nodes.mark_doubtful()
         was_live, self.live = self.live, False
         self._trust.end()
@@ -241,6 +229,7 @@ class RedisLog:
 
     def _join(self, client: redis.Redis, node: Node) -> None:
         """Find out whether the log is the known one, and catch up with it."""
+        refuse_old_server(client)
         self.flags.answer(client, self._hooks.flags_answered, was_away=self.lost)
         epoch = self.stream.ensure_epoch(client)
         if epoch == self.floors.epoch and (lost := self._trail.missing(self.stream, client)):
@@ -248,17 +237,16 @@ class RedisLog:
             if not self._trail.restore(self.stream, client, self.floors, lost):
                 epoch = self.stream.start_new_epoch(client)
             self._hooks.count("log_losses", "")
-        first, trimmed = self.stream.extent(client)
+        first = self.stream.oldest(client)
         if epoch != self.floors.epoch:
             if self.floors.epoch != NO_EPOCH:
                 self.mark_log_lost()
-            self._cursor = first if trimmed else 0
-            self.floors.begin_epoch(epoch, self._cursor)
+            self.floors.begin_epoch(epoch, first)
             self._trail.clear()
             self._recent.clear()
             # XREAD starts after the cursor, and the first retained record must be read too.
-            self._cursor = max(0, self._cursor - 1)
-        elif trimmed and self._cursor < first:
+            self._cursor = max(0, first - 1)
+        elif self._cursor < first:
             self.floors.raise_horizon(first)
         # Report before reading: a purge that is appended after the read waits for this process.
         self._report_position(client, seconds(client.time()))
@@ -285,9 +273,12 @@ class RedisLog:
             if count < _BATCH:
                 return total
 
-    def _follow(self, client: redis.Redis, node: Node) -> None:
+    def _follow(self, client: redis.Redis, node: Node, stopping: StopSignal) -> None:
         """Wait for records, apply them, send a heartbeat, and do the periodic work."""
-        self._read(client, block=int(self._config.poll * 1000))
+        self._waiting = client
+        if not stopping.is_set():
+            self._read(client, block=int(self._config.poll * 1000))
+        self._waiting = None
         if self.appender.queued:
             self.appender.drain(client)
         self._heartbeat(client)
@@ -309,7 +300,7 @@ class RedisLog:
         now = self._monotonic()
         if self.server_shift is not None and now >= self._trimmed_at:
             self._trimmed_at = now + _TRIM_EVERY * (0.5 + draw())
-            with ignore_refusals():
+            with ignore_refusals(lambda error: self._hooks.failed(error, "")):
                 self.stream.trim(client, now + self.server_shift - self._config.max_age)
 
     def _read(self, client: redis.Redis, block: int | None) -> int:
@@ -393,23 +384,29 @@ class RedisLog:
             self.stream.start_new_epoch(client)
             raise StoreUnavailable("the server's clock was set back")
 
-    def close(self) -> None:
-        """Stop following. Wait about one poll for the thread, and one deadline for queued purges."""
-        self._stopping.set()
-        thread, self._thread = self._thread, None
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(self._config.poll + 1.0)
-        self.live = False
-        self._trust.suspend()
-        self._stopping = threading.Event()  # a closed log can be started again
-        if self.appender.queued:
-            self._append_last()
+    def stop(self) -> None:
+        """Ask the thread to end, and wake it if it waits for records."""
+        self._daemon.stop()
+        if (waiting := self._waiting) is not None:
+            interrupt(waiting)
 
-    def _append_last(self) -> None:
-        """Append the queued purges: this process may have ended when Redis is back."""
+    def finish(self, until: float) -> None:
+        """Wait for the thread until this time; without one, append the queued purges here."""
+        alone = not self._daemon.started
+        self._daemon.end(until)
+        self.live = False
+        if alone and self.appender.queued:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Take back the heartbeat, and append the queued purges: this process may be about to end."""
+        self.live = False
+        self._trust.suspend()  # from here on no purge waits for this process
         try:
             node = self._nodes.find(self.stream.key)
             with closing(node.dedicated_client(self._nodes.config.deadline)) as client:
                 self.appender.drain(client)
+                client.hdel(self._followers.key, self.me)
         except Exception:
-            self._hooks.unsent(self.appender.queued)
+            if self.appender.queued:
+                self._hooks.unsent(self.appender.queued)

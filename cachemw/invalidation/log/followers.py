@@ -7,7 +7,7 @@ next process that joins removes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -57,9 +57,9 @@ class Followers:
         try:
             table = _pairs(client.hgetall(self.key))
         except Exception as error:
-            if not is_refusal(error):
+            if not str(error).startswith("WRONGTYPE"):
                 raise
-            client.delete(self.key)  # the key holds a value of another type
+            client.delete(self.key)
             return
         beats = _beats(table)
         dead = [name for name in table if not _is_alive(beats.get(name), now)]
@@ -79,13 +79,14 @@ def is_refusal(error: Exception) -> bool:
 
 
 @contextmanager
-def ignore_refusals() -> Iterator[None]:
-    """Ignore a write that the server refuses."""
+def ignore_refusals(tell: Callable[[Exception], None] = lambda error: None) -> Iterator[None]:
+    """Ignore a write that the server refuses, and call `tell` with the refusal."""
     try:
         yield
     except Exception as error:
         if not is_refusal(error):
             raise
+        tell(error)
 
 
 def _beats(table: dict[bytes, bytes]) -> dict[bytes, tuple[int, float]]:

@@ -29,8 +29,8 @@ class LogHooks:
         """Called after each poll. The client may be used to publish."""
         self.rejoined: Callable[[], None] = lambda: None
         """Called when the process follows the log, for the first time or again."""
-        self.failed: Callable[[BaseException], None] = lambda error: None
-        """Called with each error for which the log cannot be followed."""
+        self.failed: Callable[[BaseException, str], None] = lambda error, server: None
+        """Called with each error of the log, and with its server where that is one of several."""
         self.lost: Callable[[BaseException], None] = lambda error: None
         """Called with the error when a log that was followed is lost."""
         self.unreached: Callable[[], None] = lambda: None

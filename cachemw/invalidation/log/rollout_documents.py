@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any, Protocol
 
 from cachemw.connections.nodes import Nodes
+from cachemw.connections.versions import refuse_old_server
 from cachemw.errors import StoreUnavailable
 from cachemw.invalidation.log.records import flag_fields, purge_fields
 from cachemw.invalidation.log.stream import Stream
@@ -154,6 +155,7 @@ class RolloutDocuments:
         from redis.exceptions import WatchError
 
         with self._client() as client:
+            refuse_old_server(client)
             for _ in range(_ATTEMPTS):
                 with client.pipeline() as pipeline, suppress(WatchError):
                     pipeline.watch(self._state, self._flags)

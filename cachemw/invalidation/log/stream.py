@@ -100,16 +100,17 @@ class Stream:
         """Ask the server to remove records from before this server time, in seconds. Approximate."""
         client.execute_command("XTRIM", self.key, "MINID", "~", max(0, int(oldest * 1000)))
 
-    def extent(self, client: Any) -> tuple[int, bool]:
-        """Return the number of the oldest record, and whether older ones were trimmed.
+    def oldest(self, client: Any) -> int:
+        """Return the number of the oldest record that the log still has.
 
-        For a stream without records, it is the number of the last record that it had.
+        For a stream without records, it is the number of the last record that it had. Whether older
+        records were trimmed cannot be known: `entries-added` is missing before Redis 7.0, and after an
+        upgrade to 7.0 it counts only what was left. A new life begins with a record that purges
+        everything, so it costs nothing to take every log for a trimmed one.
         """
         info: Any = client.xinfo_stream(self.key)
-        last = number(info["last-generated-id"])
-        trimmed = info.get("entries-added", info["length"]) != info["length"]
         entry = info["first-entry"]
-        return (number(entry[0]) if entry else last), trimmed
+        return number(entry[0] if entry else info["last-generated-id"])
 
 
 def first_record(found: Any) -> Record | None:

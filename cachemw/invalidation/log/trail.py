@@ -89,7 +89,7 @@ def _has(stream: Stream, client: Any, mark: _Mark) -> bool:
     """Tell whether the log still has a record, or has trimmed it by age."""
     found = stream.newest_until(client, mark[0])
     if found is None:
-        return stream.extent(client)[0] >= mark[0]
+        return stream.oldest(client) >= mark[0]
     return _mark(*found) == mark
 
 

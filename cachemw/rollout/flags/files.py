@@ -28,7 +28,6 @@ import hashlib
 import os
 import stat
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -40,6 +39,7 @@ from msgspec.structs import replace
 from cachemw.config.sources import parse_toml
 from cachemw.engine.model.outcomes import EventName
 from cachemw.errors import ConfigError, Problem
+from cachemw.process.threads import Daemon, StopSignal
 from cachemw.rollout.flags.flags import Flags
 from cachemw.rollout.flags.lineage import are_apart, includes
 from cachemw.rollout.flags.live import FlagError, LiveFlags, changed_flags
@@ -56,8 +56,6 @@ __all__ = [
 
 _EVERY: Final = 0.5
 """Seconds between two looks: a change applies within a second (I6), on a busy machine too."""
-_CLOSE_WAIT: Final = 1.0
-"""Seconds that closing waits for the thread: the files may be on a disk that hangs."""
 _MAX_SIZE: Final = 256 * 1024
 """Most bytes of a file, enough for the flags of some thousand routes. A larger file is a mistake."""
 _MODE: Final = 0o644
@@ -342,45 +340,33 @@ class FlagFiles:
         self._again = [local.look] if local else []
         self._last = [mirror.save] if mirror else []
         self._failed = failed
-        self.reset_after_fork()
-        self._call(self._first + self._again)
+        self._daemon = Daemon(self._run, "cachemw-flags")
+        self._look()
 
     def reset_after_fork(self) -> None:
-        """Drop the parent's thread and its lock."""
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
+        """Drop the parent's thread."""
+        self._daemon.reset_after_fork()
 
     def start(self) -> None:
         """Look at the files, and start the thread, once per process."""
-        if self._thread is not None or not (self._again or self._last):
-            return
-        if self._lock.acquire(blocking=False):  # another thread is starting it: do not wait
-            try:
-                if self._thread is None:
-                    self._call(self._first + self._again)
-                    self._stopping = threading.Event()
-                    thread = threading.Thread(
-                        target=self._run, args=(self._stopping,), name="cachemw-flags", daemon=True
-                    )
-                    thread.start()
-                    self._thread = thread
-            finally:
-                self._lock.release()
+        if self._again or self._last:
+            self._daemon.start(self._look)
 
-    def close(self) -> None:
-        """Stop the thread, and save the live flags a last time. `start` may be called again."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        self._stopping.set()
-        thread.join(_CLOSE_WAIT)
-        if not thread.is_alive():
-            self._call(self._last)
+    def _look(self) -> None:
+        self._call(self._first + self._again)
 
-    def _run(self, stopping: threading.Event) -> None:
+    def stop(self) -> None:
+        """Ask the thread to save the live flags a last time, and to end."""
+        self._daemon.stop()
+
+    def finish(self, until: float) -> None:
+        """Wait for the thread until this time: the files may be on a disk that hangs."""
+        self._daemon.end(until)
+
+    def _run(self, stopping: StopSignal) -> None:
         while not stopping.wait(_EVERY):
             self._call(self._again + self._last)
+        self._call(self._last)
 
     def _call(self, looks: list[Callable[[], None]]) -> None:
         for look in looks:

@@ -29,6 +29,8 @@ overhead.
 """
 _HOLE = 96
 """A hole with its place and one argument."""
+_LEARNED = 320
+"""What is known of a key whose lifetimes are learned: an object with a digest and ten numbers."""
 _VARIANT = 200
 """For an entry with Vary: 100 bytes for its place in the count of variants, and 100 for memory pages that
 are half empty, because variant keys are made and freed with the plan memo. Measured as above."""
@@ -58,7 +60,10 @@ def cost(entry: Item) -> int:
         total += _HOLE * len(entry.holes)
     if type(entry) is VaryMarker:
         total += _VARIANT + _tuple(len(entry.names)) + sum(map(_sized, entry.names))
-    elif entry.vary:
+        return total
+    if entry.learned is not None:
+        total += _LEARNED
+    if entry.vary:
         total += _VARIANT + _tuple(len(entry.vary))
         for name, selected in entry.vary:
             total += _PAIR + _sized(name) + (_sized(selected) if selected else 0)

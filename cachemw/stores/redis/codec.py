@@ -1,10 +1,10 @@
 """The envelope: the binary format of an entry in the shared store, and the checks on reading it.
 
-Version 3, all numbers big-endian:
+Version 4, all numbers big-endian:
 
     offset  size  content
     0       3     magic, `CMW`
-    3       1     version, 3
+    3       1     version, 4
     4       1     flags: bit 0, the body is compressed with zstd
     5       16    four u32: lengths of full key, metadata, stored body, raw body
     21      8     position: epoch
@@ -38,10 +38,8 @@ clocks of the machines that run the processes play no part.
 from __future__ import annotations
 
 import struct
-import sys
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from hashlib import blake2b
 from hmac import compare_digest
 from math import isfinite
@@ -50,20 +48,16 @@ import msgspec
 import zstandard
 
 from cachemw.engine.model.entry import (
-    Entry,
-    EntryWithHoles,
     HeaderPairs,
     Item,
     Key,
     Position,
-    VaryMarker,
 )
-from cachemw.engine.model.holes import Hole
 from cachemw.errors import EntryRejected
 from cachemw.http.storing import NEVER_STORED, UNSTORABLE_STATUSES
-from cachemw.stores.memory.interning import intern_pairs
+from cachemw.stores.redis.metadata import MARKER, MAX_LIFETIME, Meta, entry_of, marker_of, meta_of
 
-__all__ = ["MAX_LIFETIME", "REASONS", "VERSION", "Codec"]
+__all__ = ["REASONS", "VERSION", "Codec"]
 
 REASONS = frozenset(
     {
@@ -74,11 +68,8 @@ REASONS = frozenset(
 """All reasons of a rejection, in the order of the checks. They are stable: counters use them."""
 
 MAGIC = b"CMW"
-VERSION = 3
+VERSION = 4
 ZSTD = 1
-MARKER = 0
-"""The status under which a Vary marker is written, which is not a response and has none."""
-
 HEADER = struct.Struct(">3sBBIIII8sQQ")
 CHECKSUM = 16
 START = HEADER.size + CHECKSUM
@@ -88,8 +79,6 @@ MAX_KEY = 64 * 1024
 """Bytes. Servers refuse targets and headers far below this (8 KiB each in gunicorn)."""
 MAX_META = 128 * 1024
 """Bytes. With the smallest possible headers and tags, so much is parsed in 5 ms."""
-MAX_LIFETIME = 366 * 86_400.0
-"""Seconds: a year, the most that RFC 2616 §14.21 recommended, and a leap day."""
 MAX_FUTURE = 5.0
 """Seconds that `born` may be in the future: a process learns the server's time over a network."""
 LARGEST_RATIO = 0.9
@@ -101,20 +90,6 @@ _TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
 _FORBIDDEN = bytes({*range(0x20), 0x7F} - {0x09})  # RFC 9110 §5.5: control characters but the tab
 _REFUSED_NAMES = NEVER_STORED | {b"set-cookie", b"set-cookie2"}
 _BODILESS = frozenset({204, 205})  # RFC 9110 §15.3.5, §15.3.6
-
-
-class _Meta(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
-    status: int
-    headers: HeaderPairs
-    tags: tuple[str, ...]
-    vary: tuple[tuple[bytes, bytes | None], ...]
-    route: str
-    born: float
-    fresh_until: float
-    stale_until: float
-    stale_error_until: float
-    dies_at: float
-    holes: tuple[Hole, ...]
 
 
 class _Zstd(threading.local):
@@ -142,7 +117,7 @@ class Codec:
         """The size, in bytes, of the largest envelope that is accepted."""
         self._zstd = _Zstd(level)
         self._pack = msgspec.msgpack.Encoder().encode
-        self._unpack = msgspec.msgpack.Decoder(_Meta).decode
+        self._unpack = msgspec.msgpack.Decoder(Meta).decode
         self._position: Position | None = None
 
     def encode(self, entry: Item, key: Key, *, now: float, server_now: float) -> bytes:
@@ -152,7 +127,7 @@ class Codec:
         the same moment, both in seconds. Lifetimes are cut to one year. Raises EntryRejected for a
         body, key, metadata ("size") or headers ("header") that `decode` would refuse.
         """
-        meta = self._pack(_meta(entry, server_now - now))
+        meta = self._pack(meta_of(entry, server_now - now))
         raw = len(entry.body)
         full = key.full
         if raw > self._max_body or len(full) > MAX_KEY or len(meta) > MAX_META:
@@ -231,8 +206,8 @@ class Codec:
         else:
             self._position = position
         if meta.status == MARKER:
-            return _marker(meta, key.digest, position, now - server_now)
-        return _entry(meta, key.digest, body, position, now - server_now)
+            return marker_of(meta, key.digest, position, now - server_now)
+        return entry_of(meta, key.digest, body, position, now - server_now)
 
     def _is_signed(self, blob: bytes) -> bool:
         stated, header = blob[HEADER.size : START], blob[: HEADER.size]
@@ -260,39 +235,11 @@ class Codec:
             pass
         raise EntryRejected("body")
 
-    def _read_meta(self, packed: bytes) -> _Meta:
+    def _read_meta(self, packed: bytes) -> Meta:
         try:
             return self._unpack(packed)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             raise EntryRejected("meta") from None
-
-
-def _meta(entry: Item, shift: float) -> _Meta:
-    """Return the metadata of an entry, with its times moved by `shift` and cut to `MAX_LIFETIME`."""
-    born = entry.born + shift
-    fresh_until = min(entry.fresh_until + shift, born + MAX_LIFETIME)
-    longest = fresh_until + MAX_LIFETIME
-    stale_until = stale_error_until = fresh_until
-    if isinstance(entry, VaryMarker):
-        status = MARKER
-        vary: tuple[tuple[bytes, bytes | None], ...] = tuple((name, None) for name in entry.names)
-    else:
-        status, vary = entry.status, entry.vary
-        stale_until = min(entry.stale_until + shift, longest)
-        stale_error_until = min(entry.stale_error_until + shift, longest)
-    return _Meta(
-        status,
-        entry.headers,
-        entry.tags,
-        vary,
-        entry.route,
-        born,
-        fresh_until,
-        stale_until,
-        stale_error_until,
-        min(entry.dies_at + shift, longest),
-        entry.holes if isinstance(entry, EntryWithHoles) else (),
-    )
 
 
 def _hasher(secret: bytes) -> blake2b:
@@ -307,7 +254,7 @@ def _checksum(prepared: blake2b, header: bytes, content: bytes | memoryview) -> 
     return hasher.digest()
 
 
-def _check(meta: _Meta, raw: int, server_now: float) -> None:
+def _check(meta: Meta, raw: int, server_now: float) -> None:
     """Reject values that no correct writer stores. `raw` is the length of the body."""
     if not _may_have(meta.status, raw):
         raise EntryRejected("status")
@@ -329,7 +276,7 @@ def _check(meta: _Meta, raw: int, server_now: float) -> None:
         _check_holes(meta, raw)
 
 
-def _check_holes(meta: _Meta, raw: int) -> None:
+def _check_holes(meta: Meta, raw: int) -> None:
     """Reject holes that are not in the order of the body, or outside of it."""
     at = 0
     for hole in meta.holes:
@@ -364,39 +311,3 @@ def _check_headers(headers: HeaderPairs, raw: int) -> None:
 def _states_once(headers: HeaderPairs, length: bytes) -> bool:
     """Tell whether there is this Content-Length alone. With a wrong one, a server aborts the response."""
     return [value for name, value in headers if name == b"content-length"] == [length]
-
-
-def _marker(meta: _Meta, key: bytes, position: Position, shift: float) -> VaryMarker:
-    return VaryMarker(
-        key=key,
-        names=tuple(name for name, _ in meta.vary),
-        route=sys.intern(meta.route),
-        born=meta.born + shift,
-        fresh_until=meta.fresh_until + shift,
-        dies_at=meta.dies_at + shift,
-        position=position,
-        tags=meta.tags,
-    )
-
-
-def _entry(meta: _Meta, key: bytes, body: bytes, position: Position, shift: float) -> Entry:
-    fresh_until = meta.fresh_until + shift
-    # Equal times share one float object, which saves memory where there are many entries.
-    ends = meta.fresh_until
-    stale, on_error, dies = meta.stale_until, meta.stale_error_until, meta.dies_at
-    kind = partial(EntryWithHoles, holes=meta.holes) if meta.holes else Entry
-    return kind(
-        key=key,
-        status=meta.status,
-        headers=intern_pairs(meta.headers),
-        body=body,
-        route=sys.intern(meta.route),
-        born=meta.born + shift,
-        fresh_until=fresh_until,
-        stale_until=fresh_until if stale == ends else stale + shift,
-        stale_error_until=fresh_until if on_error == ends else on_error + shift,
-        dies_at=fresh_until if dies == ends else dies + shift,
-        position=position,
-        tags=meta.tags,
-        vary=meta.vary,
-    )

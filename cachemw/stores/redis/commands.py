@@ -35,9 +35,12 @@ class Commands:
         self,
         nodes: Nodes,
         count: Callable[[EventName, str], None],
-        failed: Callable[[BaseException], None] = lambda error: None,
+        failed: Callable[[BaseException, str], None] = lambda error, server: None,
     ) -> None:
-        """Call `count` for each failure, and `failed` with the error that opens a breaker."""
+        """Call `count` for each failure, and `failed` for some, with the error and the server.
+
+        Those are the error that opens a breaker, and each write that a server refuses.
+        """
         self._nodes = nodes
         self._count = count
         self._tell = failed
@@ -96,11 +99,13 @@ class Commands:
         self._count("store_error", operation)
         elsewhere = self._nodes.learn_from_error(key, error)
         refused_write = operation != "get" and isinstance(error, self._refusal)
+        if refused_write and not elsewhere:
+            self._tell(error, self._nodes.name_of(node))
         if not elsewhere and not refused_write and _POOL_EMPTY not in str(error):
             was_closed = node.breaker.closed
             node.breaker.failure()
             if was_closed and not node.breaker.closed:
                 self._nodes.mark_doubtful()
-                self._tell(error)
+                self._tell(error, self._nodes.name_of(node))
                 self._count("breaker_opened", "")
         return StoreUnavailable(f"{operation}: {type(error).__name__}")

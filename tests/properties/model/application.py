@@ -20,7 +20,7 @@ class Lasting:
     fresh: float
     window: float = 0.0
     """How long they may be served stale after that."""
-    options: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 ROUTES = {
@@ -29,9 +29,11 @@ ROUTES = {
     "varied": Lasting(5.0, 0.4),
     "own": Lasting(5.0, options={"identity": "user"}),
     "sessions": Lasting(5.0),
+    "learned": Lasting(1.0, options={"ttl": {"min": "50ms", "max": "1s"}}),
 }
 """`things` can be validated, `plain` has a date, `varied` answers by language, `own` by identity,
-`sessions` with a cookie. Most last long, so that only a purge ends them."""
+`sessions` with a cookie; how long `learned` lasts is learned, up to its bound. Most last long, so that only
+a purge ends them."""
 
 PATHS = tuple(f"/{route}/{number}" for route in ROUTES for number in (1, 2))
 

@@ -180,7 +180,7 @@ class Fleet:
     @property
     def entries(self) -> str:
         """The pattern of the names of entries."""
-        return f"cachemw:{{{self.namespace}:*}}:e3"
+        return f"cachemw:{{{self.namespace}:*}}:e4"
 
     def close(self) -> None:
         """End every process; a wire that swallows would only make it wait."""

@@ -24,12 +24,8 @@ _ONE_OF_TWO = (
     "of the keys that `classify` makes, those with six parts are those whose second part is None: a"
     " variant has an odd number of parts, and each of its names is there"
 )
-_ONLY_OPERATION = "of all reasons, `may_mutate` treats only `operation` in its own way"
 _LEADING_ZEROS = (
     "only lengths with leading zeros are read differently, and `refusal` refuses those in any case"
-)
-_NOTHING_OVERWRITTEN = (
-    "it saves calls: `is_overwritten` finds nothing where no cookie is set, or none was removed"
 )
 _SMALLEST_MAX_SIZE = "`max_size` is at least 1"
 _ZERO_OR_MORE = "the larger of this and Age counts, and Age is 0 or more"
@@ -116,18 +112,6 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
         "bool(sent) and sent != self.headers.values(b'cookie')",
         "sent != self.headers.values(b'cookie')",
     ): "it saves a look: where no Cookie header was sent, the application sees none",
-    (
-        _KEYING,
-        "classify",
-        "may_mutate(route, request, 'off')",
-        "may_mutate(route, request, 'offX')",
-    ): (_ONLY_OPERATION),
-    (
-        _KEYING,
-        "classify",
-        "may_mutate(route, request, 'method')",
-        "may_mutate(route, request, 'methodX')",
-    ): _ONLY_OPERATION,
     (_KEYING, "classify", "not reason and request.outer", "not reason"): (
         "it saves a call: `_misplaced` finds nothing where nothing is outside"
     ),
@@ -258,24 +242,6 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
     ),
     (
         _KEEPING,
-        "sets_removed_cookie",
-        "b'set-cookie' not in head.headers or not fetch.cacheable.has_removed_cookies",
-        "b'set-cookie' not in head.headers and (not fetch.cacheable.has_removed_cookies)",
-    ): _NOTHING_OVERWRITTEN,
-    (
-        _KEEPING,
-        "sets_removed_cookie",
-        "b'set-cookie' not in head.headers or not fetch.cacheable.has_removed_cookies",
-        "not fetch.cacheable.has_removed_cookies",
-    ): _NOTHING_OVERWRITTEN,
-    (
-        _KEEPING,
-        "sets_removed_cookie",
-        "b'set-cookie' not in head.headers or not fetch.cacheable.has_removed_cookies",
-        "b'set-cookie' not in head.headers",
-    ): _NOTHING_OVERWRITTEN,
-    (
-        _KEEPING,
         "_stated_length",
         "head.headers.first(b'content-length') or b''",
         "head.headers.first(b'content-length') or b'X'",
@@ -306,6 +272,7 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
         "versions are only compared for equality, and entries begin with -1"
     ),
     (_FLOORS, "Floors.__init__", "self._all_soft = 0", "self._all_soft = -1"): _NO_FLOOR,
+    (_FLOORS, "Floors.overtakes", "self._hard.get(tag, 0)", "self._hard.get(tag, -1)"): _NO_FLOOR,
     (_FLOORS, "Floors.apply", "floors.get(tag, 0)", "floors.get(tag, 1)"): _NEVER_BELOW_ONE,
     (_FLOORS, "Floors.apply", "floors.get(tag, 0)", "floors.get(tag, -1)"): _NEVER_BELOW_ONE,
     # -- engine.keeping.client_cookies and cutting -----------------------------------------------

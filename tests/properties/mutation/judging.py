@@ -1,9 +1,10 @@
 """How one mutant is put in place and judged.
 
-The tests are collected once. A first run, in a process of its own, notes how long each test takes and
-which of the functions it calls. Each mutant is then a fork of this process: it exchanges the code of one
-function (or one constant, wherever it was imported), and runs the tests that reach it, the quickest
-first, until one fails. Nothing that a mutant does reaches the next one.
+The tests are collected once. A first run, in a process of its own, notes how long each test takes, and
+which of the functions it calls and which of their lines it runs. Each mutant is then a fork of this
+process: it exchanges the code of one function (or one constant, wherever it was imported), and runs the
+tests that call it until one fails: first those that run the line, and of these the quickest first. Nothing
+that a mutant does reaches the next one.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class Judge:
     report: Callable[[Mutant, str], None]
     seconds: dict[str, float] = field(default_factory=dict)
     reached: dict[str, set[str]] = field(default_factory=dict)
-    """By the node id of a test: the functions it calls, as `module:qualified name`."""
+    """By the node id of a test: the functions it calls, as `module:qualified name`, and the lines it runs
+    in them, as `module:number`."""
 
     def pytest_collection(self) -> None:
         """Try the same examples for each mutant, and do not look for the smallest that fails."""
@@ -82,7 +84,7 @@ class Judge:
         first = json.loads(_in_fork(lambda: self._first_run(session), FIRST_RUN) or "null")
         if first is None:
             raise pytest.UsageError("the first run, without a mutant, did not end")
-        for test in first["failed"]:  # it cannot judge; timing under the profiler, for example
+        for test in first["failed"]:  # it cannot judge; timing under the tracer, for example
             print(f"fails without a mutant, and is left out: {test}", flush=True)
         self.seconds = first["seconds"]
         self.reached = {test: set(names) for test, names in first["reached"].items()}
@@ -98,18 +100,25 @@ class Judge:
         files = {importlib.import_module(name).__file__: name for name in self.modules}
         called: set[str] = set()
 
-        def note(frame: types.FrameType, event: str, _: Any) -> None:
-            if event == "call" and frame.f_code.co_filename in files:
-                called.add(f"{files[frame.f_code.co_filename]}:{frame.f_code.co_qualname}")
+        def note_call(frame: types.FrameType, event: str, _: Any) -> Any:
+            if frame.f_code.co_filename not in files:
+                return None
+            called.add(f"{files[frame.f_code.co_filename]}:{frame.f_code.co_qualname}")
+            return note_line
+
+        def note_line(frame: types.FrameType, event: str, _: Any) -> Any:
+            if event == "line":
+                called.add(f"{files[frame.f_code.co_filename]}:{frame.f_lineno}")
+            return note_line
 
         seconds, reached, failed = {}, {}, []
-        threading.setprofile(note)
+        threading.settrace(note_call)
         for item, following in zip(session.items, [*session.items[1:], None], strict=True):
             called.clear()
             began = time.process_time()  # a busy machine must not change which tests judge
-            sys.setprofile(note)
+            sys.settrace(note_call)
             passed = _run(item, following)
-            sys.setprofile(None)
+            sys.settrace(None)
             seconds[item.nodeid] = time.process_time() - began
             reached[item.nodeid] = sorted(called)
             if not passed:
@@ -128,8 +137,18 @@ class Judge:
                 else self._touches(item, mutant)
             )
         ]
-        mirror = f"test_{mutant.module.rpartition('.')[2]}.py::"  # these tests know the rule best
-        items.sort(key=lambda item: (mirror not in item.nodeid, self.seconds[item.nodeid]))
+        line = f"{mutant.module}:{mutant.line}"
+        # The tests of the module, and then those of its folder, know the rule best.
+        _, *folders, module = mutant.module.split(".")
+        folder = "/".join(["tests/unit", *folders, ""])
+        mirror = f"{folder}test_{module}"
+
+        def order(item: pytest.Item) -> tuple[bool, bool, bool, float]:
+            name = item.nodeid
+            far, farther = not name.startswith(mirror), not name.startswith(folder)
+            return line not in self.reached[name], far, farther, self.seconds[name]
+
+        items.sort(key=order)
         spent = itertools.accumulate(self.seconds[item.nodeid] for item in items)
         return [item for item, seconds in zip(items, spent, strict=True) if seconds < BUDGET]
 

@@ -241,7 +241,7 @@ class Move:
         self._slots = cluster.slots_of(giver)[:300]
         self._names = [node.command("CLUSTER", "MYID") for node in (giver, taker)]
         self._taker = taker
-        self._links = [resp.connect_tcp("127.0.0.1", node.port, 5.0) for node in (giver, taker)]
+        self._links = [node.connect() for node in (giver, taker)]
 
     def __enter__(self) -> Move:
         return self

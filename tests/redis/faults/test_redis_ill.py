@@ -46,7 +46,7 @@ class Locked:
         self._control: Any = None
 
     def inflict(self, server: RedisServer) -> None:
-        self._control = resp.connect_tcp("127.0.0.1", server.port, 5.0)
+        self._control = server.connect()
         resp.call(self._control, "CONFIG", "SET", "requirepass", "nobody knows")
         resp.call(self._control, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
@@ -119,7 +119,7 @@ def test_a_wrong_password_costs_nothing_but_the_shared_tier(
     own_redis_server: RedisServer, kind: type[Traffic]
 ) -> None:
     bare = baseline(kind)
-    url = own_redis_server.url.replace("redis://", "redis://:wrong@")
+    url = own_redis_server.url.replace("://", "://:wrong@")
     traffic = kind(options(url), CLIENTS)
     with traffic.flowing():
         traffic.await_more(50)
@@ -160,7 +160,7 @@ def replaced(server: RedisServer, name: str | bytes, *command: str | bytes) -> N
 
 def planted(server: RedisServer, *command: str | bytes) -> None:
     """Put a value in the place of every stored entry."""
-    names: Any = server.command("KEYS", "cachemw:{faults:*}:e3")
+    names: Any = server.command("KEYS", "cachemw:{faults:*}:e4")
     for name in names:
         replaced(server, name, *command)
 
@@ -171,17 +171,17 @@ def wrong_types(server: RedisServer) -> None:
         replaced(server, "cachemw:{faults}:" + name, "SADD", "x")
 
 
+def evicting(server: RedisServer) -> None:
+    server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-random")
+    server.command("CONFIG", "SET", "maxmemory", "1mb")
+
+
 ILLNESSES: dict[str, Fault] = {
     "full": Fault(RedisServer.fill, RedisServer.unfill),
     "read-only": Fault(RedisServer.read_only, RedisServer.writable),
     "flushed": Fault(lambda server: server.command("FLUSHALL"), lambda server: None),
     "wrong types": Fault(wrong_types, lambda server: None),
-    "evicting": Fault(
-        lambda server: server.command(
-            *("CONFIG", "SET", "maxmemory-policy", "allkeys-random", "maxmemory", "1mb")
-        ),
-        lambda server: server.command("CONFIG", "SET", "maxmemory", 0),
-    ),
+    "evicting": Fault(evicting, lambda server: server.command("CONFIG", "SET", "maxmemory", 0)),
     "its connections killed": Fault(
         lambda server: server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"),
         lambda server: None,

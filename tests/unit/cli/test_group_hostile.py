@@ -112,7 +112,7 @@ def evil(site: Site, fleet_file: str) -> Site:
     config = load_config(fleet_file)
     assert config.redis is not None
     with Redis.from_url(config.redis.url) as client:
-        client.set(f"cachemw:{{cli:{EVIL}}}:e3", b"x" * 100)
+        client.set(f"cachemw:{{cli:{EVIL}}}:e4", b"x" * 100)
         fleet.publish(client, "cli", EVIL, EVIL, stats.encode())
         flags = {"revision": 1, "classes": {"low": "on"}, "routes": {EVIL: "off"}}
         client.set("cachemw:{cli}:flags", json.dumps(flags))

@@ -105,7 +105,7 @@ def test_no_more_are_shown_than_asked_for(run: Run, stocked: Site) -> None:
 def test_what_is_no_entry_is_told_by_its_name_and_the_reason(
     run: Run, site: Site, redis_url: str
 ) -> None:
-    name = "cachemw:{cli:00}:e3"
+    name = "cachemw:{cli:00}:e4"
     with Redis.from_url(redis_url) as client:
         client.set(name, "junk")
     (row,) = lines(run("inspect", "--entries").stdout, name)

@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 
 from cachemw.cli.common.printing import PrintableConsole
-from cachemw.cli.stats import _make_report, _shorten
+from cachemw.cli.stats import _learned, _make_report, _shorten
 from cachemw.config import config_from, load_config
 from cachemw.telemetry import Counters, Gauges, Outcome, fleet
 from cachemw.telemetry.stats import Stats
@@ -251,3 +251,29 @@ def test_large_counts_fit_80_columns() -> None:
 )
 def test_a_large_count_is_shortened(count: int, shown: str) -> None:
     assert _shorten(count) == shown
+
+
+def test_what_is_learned_is_told_for_each_kind() -> None:
+    known = {"lifetime": 12.5, "stale": 0.015, "reached": 0.9, "announced": 0.5, "saved": 0.4}
+    config = config_from(
+        {
+            "kinds": {"product": {"ttl": {"min": "1s", "max": "1h"}}},
+            "routes": [{"path": "/p", "kind": "product"}, {"path": "/q", "ttl": "1s"}],
+        }
+    )
+    total = Stats(learned={"product": known, "route:new": {"refreshes": 0.0}})
+    assert _learned(total, config) == [
+        "learned: product: lifetimes about 12.5 s, 1.5% of answers stale (target 2.0%),"
+        " the target is out of reach for 10% of answers, 50% of changes announced by purges,"
+        " calls -40% beside the initial lifetime",
+        "learned: route:new: nothing yet",
+    ]
+
+
+def test_of_two_processes_the_one_that_has_seen_more_speaks() -> None:
+    some = Stats(
+        learned={"product": {"refreshes": 5.0, "lifetime": 1.0}, "page": {"refreshes": 1.0}}
+    )
+    more = Stats(learned={"product": {"refreshes": 7.0, "lifetime": 2.0}})
+    merged = {"product": {"refreshes": 7.0, "lifetime": 2.0}, "page": {"refreshes": 1.0}}
+    assert some.merge(more).learned == more.merge(some).learned == merged

@@ -235,8 +235,8 @@ PASSWORD = "hunter2"
         ("rediss://app:hunter2@h/0", "rediss://app:***@h/0"),
         ("redis://app:hun@hunter2@h", "redis://app:***@h"),
         ("redis://hunter2@h", "redis://***@h"),
-        ("redis://h/0?password=hunter2&db=1", "redis://h/0?password=***&db=1"),
-        ("redis://h?ssl_keyfile_PASSWORD=hunter2", "redis://h?ssl_keyfile_PASSWORD=***"),
+        ("redis://h?password=hunter2&db=1", "redis://h?password=***&db=1"),
+        ("rediss://h?ssl_password=hunter2", "rediss://h?ssl_password=***"),
         ("unix://app:hunter2@/run/redis.sock?db=1", "unix://app:***@/run/redis.sock?db=1"),
         ("unix:///run/redis.sock", "unix:///run/redis.sock"),
         (

@@ -39,7 +39,8 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "unknown key with nothing near": (
         "[memory]\nzzz = 1",
         [
-            "memory.zzz: unknown key; the keys here are max_size, planned_size, process_limit, shadow_size"
+            "memory.zzz: unknown key; the keys here are"
+            " learned_keys, max_size, planned_size, process_limit, shadow_size"
         ],
     ),
     "unknown key in a route": (
@@ -418,7 +419,37 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     # The other options of a route.
     "a ttl that is none": (route(ttl='ttl = "fast"'), [f'routes[0].ttl: {TTL}"fast"']),
-    "a ttl that is a table": (route(ttl="ttl = { min = 1 }"), [f"routes[0].ttl: {TTL}a table"]),
+    "a ttl with one bound": (
+        route(ttl='ttl = { min = "1s" }'),
+        [
+            "routes[0].ttl.max: is required: The longest lifetime, however rarely the content changes."
+        ],
+    ),
+    "bounds that contradict": (
+        route(ttl='ttl = { min = "1m", max = "1s" }'),
+        ["routes[0].ttl.max: 1 s are less than min (60 s): raise max"],
+    ),
+    "an initial lifetime outside of its bounds": (
+        route(ttl='ttl = { min = "1s", max = "1m", initial = "2m", stale_target = 2 }'),
+        [
+            "routes[0].ttl.stale_target: expected a number above 0 and up to 1, such as 0.1, got 2",
+            "routes[0].ttl.initial: 120 s are outside of min (1 s) and max (60 s)",
+        ],
+    ),
+    "a bound of zero, and a target of another name": (
+        route(ttl='ttl = { min = "0s", max = "1m", target = 1 }'),
+        [
+            'routes[0].ttl.target: unknown key, did you mean "stale_target"?',
+            'routes[0].ttl.min: expected a duration above zero, got "0s"',
+        ],
+    ),
+    "a learned ttl of a kind without routes": (
+        '[kinds.product]\nttl = { min = "1s", max = "1m" }\n' + route(),
+        [
+            "kinds.product: no route is of this kind, so nothing is learned:"
+            ' write kind = "product" in a route'
+        ],
+    ),
     "no ttl": (
         route(ttl=""),
         [

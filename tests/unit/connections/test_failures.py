@@ -16,6 +16,7 @@ from cachemw.errors import StoreUnavailable
 from cachemw.testing import RedisServer
 
 SECRET = "hunter2"
+REFUSED = "connection refused (does it run, and is this its port?)"
 
 
 def fail(url: str, *command: str) -> str:
@@ -63,7 +64,8 @@ def answering(reply: bytes | None) -> Iterator[int]:
 
 
 def test_a_closed_port_refuses_the_connection(free_port: int) -> None:
-    assert fail(f"redis://127.0.0.1:{free_port}") == "cannot be reached: connection refused"
+    refused = fail(f"redis://127.0.0.1:{free_port}")
+    assert refused == f"cannot be reached: {REFUSED}"
 
 
 def test_a_missing_socket_is_a_missing_file() -> None:
@@ -109,14 +111,22 @@ def test_a_replica_is_told(own_redis_server: RedisServer, free_port: int) -> Non
 
 def test_what_another_refusal_says_is_not_repeated() -> None:
     assert describe_failure(ResponseError(f"ERR {SECRET}")) == "refuses the command (ResponseError)"
-    assert "needs Redis 7.0" in describe_failure(ResponseError(f"unknown command '{SECRET}'"))
+    assert "needs Redis 6.2 or later" in describe_failure(
+        ResponseError(f"unknown command '{SECRET}'")
+    )
 
 
 def test_a_wrapped_error_is_told_by_its_cause() -> None:
     wrapped = StoreUnavailable("get: ConnectionRefusedError")
     wrapped.__cause__ = ConnectionRefusedError(111, SECRET)
-    assert describe_failure(wrapped) == "cannot be reached: connection refused"
+    assert describe_failure(wrapped) == f"cannot be reached: {REFUSED}"
     assert describe_failure(StoreUnavailable("no master")) == "cannot be used: no master"
+    looked_up = StoreUnavailable("no master after a look-up")
+    looked_up.__context__ = StoreUnavailable("not known yet")  # as in `Nodes.find`
+    assert describe_failure(looked_up) == "cannot be used: no master after a look-up"
+    refused = StoreUnavailable("purge: StoreUnavailable")
+    refused.__cause__ = StoreUnavailable("no master")
+    assert describe_failure(refused) == "cannot be used: no master"
 
 
 def test_a_fault_of_this_process_is_not_blamed_on_redis() -> None:

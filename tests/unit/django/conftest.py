@@ -16,6 +16,9 @@ from django.test import override_settings
 
 from cachemw.django import get_cache
 from cachemw.recording.context import Recording, current
+from cachemw.testing import FakeClock
+
+from .django_site import DOORS
 
 CONFIG = {"routes": [{"path": "/{rest:path}", "ttl": "1h", "cookies": []}]}
 APPS = [f"{__package__}.shop", "cachemw.django"]
@@ -125,3 +128,16 @@ def goods(project: None) -> None:
         shop = found.Shop.objects.create(name=name)
         for number in (1, 2):
             found.Product.objects.create(name=f"{name} {number}", shop=shop)
+
+
+@pytest.fixture(params=DOORS)
+def door(request: pytest.FixtureRequest) -> tuple[str, list[str]]:
+    """Return an interface and the middleware, for each way in which Django can run the cache."""
+    return DOORS[request.param]
+
+
+@pytest.fixture
+def own_clock(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """Let the caches that Django makes go by the test's clock."""
+    monkeypatch.setattr("cachemw.cache.SystemClock", lambda: clock)
+    return clock

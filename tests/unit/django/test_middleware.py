@@ -102,13 +102,12 @@ def test_an_error_of_the_cache_gives_the_applications_answer(
 
 
 @pytest.mark.parametrize("fault", ["cachemw.django.refreshes.copy_request", "response_of"])
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.usefixtures("own_clock")
 def test_an_error_around_a_refresh_lets_its_flight_go(
-    door: str, fault: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    door: tuple[str, list[str]], fault: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Guards: `_copied`, which raises in the refresh, and the `except` of `_reply`.
-    monkeypatch.setattr("cachemw.cache.SystemClock", lambda: clock)
-    interface, middleware = DOORS[door]
+    interface, middleware = door
     with open_site(
         {"/p": page}, interface=interface, middleware=middleware, stale_while_revalidate="1h"
     ) as site:
@@ -124,10 +123,11 @@ def test_an_error_around_a_refresh_lets_its_flight_go(
         assert site.get("/p").hit
 
 
-@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("streams", [False, True], ids=["page", "stream"])
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")  # Django's, under ASGI
-def test_nothing_of_a_response_that_is_asked_for_again_remains(door: str, streams: bool) -> None:
+def test_nothing_of_a_response_that_is_asked_for_again_remains(
+    door: tuple[str, list[str]], streams: bool
+) -> None:
     # Guards: `ResponseRelay.start_again` restores the request, and does not close the response.
     seen: list[Any] = []
     finished: list[object] = []
@@ -145,7 +145,7 @@ def test_nothing_of_a_response_that_is_asked_for_again_remains(door: str, stream
         answer.set_cookie("sid", own or "new")
         return answer
 
-    interface, middleware = DOORS[door]
+    interface, middleware = door
     request_finished.connect(note)
     try:
         with open_site(

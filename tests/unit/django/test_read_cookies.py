@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from cachemw.django.read_cookies import ReadCookies
 from cachemw.engine.privacy.cookie_reads import NONE_READ, CookieReads
+from cachemw.testing import FakeClock
 from tests.doors.language import Call
 from tests.support.waiting import until
 
@@ -323,13 +324,7 @@ def test_explain_says_what_is_read() -> None:
         assert (told.reason, told.cookies_read) == ("personal-cookie", ("theme",))
 
 
-def test_a_refresh_for_a_client_without_it_is_learned_from(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from cachemw.testing import FakeClock
-
-    clock = FakeClock()
-    monkeypatch.setattr("cachemw.cache.SystemClock", lambda: clock)
+def test_a_refresh_for_a_client_without_it_is_learned_from(own_clock: FakeClock) -> None:
     reads: list[bool] = []
 
     def view(request: HttpRequest) -> HttpResponse:
@@ -337,7 +332,7 @@ def test_a_refresh_for_a_client_without_it_is_learned_from(
 
     with open_site({"/p": view}, stale_while_revalidate="5m") as site:
         site.get("/p")
-        clock.advance(61)
+        own_clock.advance(61)
         reads.append(True)
         assert site.get("/p").body == b"plain"
         until(lambda: bool(names(site).names))

@@ -21,16 +21,7 @@ from .django_site import CACHE, DOORS, Site, open_site
 
 PROJECT = "tests.unit.django.test_refreshes"
 
-
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest) -> tuple[str, list[str]]:
-    return DOORS[request.param]
-
-
-@pytest.fixture(autouse=True)
-def time(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    monkeypatch.setattr("cachemw.cache.SystemClock", lambda: clock)
-    return clock
+pytestmark = pytest.mark.usefixtures("own_clock")
 
 
 @contextmanager
@@ -275,3 +266,4 @@ def test_under_asgi_a_refresh_has_a_thread_of_its_own_and_closes_its_request(
             refresh(site, clock)
             site.server.until(lambda: requests[-1]._stream.closed)
     assert len(set(threads)) == 3
+    assert all(each.daemon for each in threads[1:])  # one that hangs keeps no process from ending

@@ -16,20 +16,11 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from cachemw.testing import FakeClock
 from tests.support.waiting import until
 
-from .django_site import CACHE, DOORS, INSIDE, OUTSIDE, open_site
+from .django_site import CACHE, INSIDE, OUTSIDE, open_site
 
 ASYNC_PIECES = (b"one", "two", memoryview(b"three"))
 
-
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest) -> tuple[str, list[str]]:
-    return DOORS[request.param]
-
-
-@pytest.fixture(autouse=True)
-def time(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    monkeypatch.setattr("cachemw.cache.SystemClock", lambda: clock)
-    return clock
+pytestmark = pytest.mark.usefixtures("own_clock")
 
 
 async def pieces(*, broken: bool = False) -> AsyncIterator[Any]:

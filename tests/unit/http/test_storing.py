@@ -263,7 +263,9 @@ KEPT: list[Row] = [
 def test_it_is_kept(
     policy: Policy, status: int, fields: list[tuple[bytes, bytes]], fresh: float
 ) -> None:
-    assert decide(policy, status, *fields) == Lifetime(fresh=fresh, kept=fresh)
+    decided = decide(policy, status, *fields)
+    assert isinstance(decided, Lifetime)
+    assert (decided.fresh, decided.kept) == (fresh, fresh)
 
 
 KNOWN_CLIENTS: list[Row] = [

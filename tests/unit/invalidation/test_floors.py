@@ -60,6 +60,34 @@ def test_a_record_overtakes_what_was_begun_before_it(
     assert floors.judge(made(floors, "a", "b")) is Verdict.VALID
 
 
+# An entry as it would be made: from these tags, in this life of the log, from this record. The log has
+# purged the tags `a` (by record 5) and `soft` (by 6), and has lost the records before 3.
+OVERTAKEN: list[Any] = [
+    pytest.param(["a"], NO_EPOCH, 4, True, id="purged after it began"),
+    pytest.param(["x", "a"], NO_EPOCH, 4, True, id="one of its tags was"),
+    pytest.param(["a"], NO_EPOCH, 5, False, id="purged before it began"),
+    pytest.param(["a"], NO_EPOCH, 6, False, id="purged long before"),
+    pytest.param(["x"], NO_EPOCH, 4, False, id="another tag was purged"),
+    pytest.param(["soft"], NO_EPOCH, 4, False, id="purged softly"),
+    pytest.param([], NO_EPOCH, 3, False, id="at the horizon"),
+    pytest.param([], NO_EPOCH, 2, True, id="below the horizon"),
+    pytest.param([], b"epoch-02", 6, True, id="of another life"),
+]
+
+
+@pytest.mark.parametrize(("tags", "epoch", "number", "overtaken"), OVERTAKEN)
+def test_what_would_be_dead_can_be_told_before_there_is_an_entry(
+    floors: Floors, tags: list[str], epoch: bytes, number: int, overtaken: bool
+) -> None:
+    """I5: such a response is not kept, and nobody who waits gets it."""
+    floors.apply(5, ["a"], soft=False)
+    floors.apply(6, ["soft"], soft=True)
+    floors.raise_horizon(3)
+    position = Position(epoch, number)
+    assert floors.overtakes(position, tags) is overtaken
+    assert (floors.judge(entry_at(position, *tags)) is Verdict.DEAD) is overtaken
+
+
 @pytest.mark.parametrize("order", [(False, True), (True, False)])
 def test_of_a_hard_and_a_soft_purge_the_hard_one_counts(
     floors: Floors, order: tuple[bool, bool]
@@ -144,6 +172,7 @@ def test_nothing_is_purged_before_the_first_record(floors: Floors) -> None:
     assert floors.current_position() == Position(NO_EPOCH, 0)
     assert (floors.epoch, floors.position, floors.horizon, len(floors)) == (NO_EPOCH, 0, 0, 0)
     assert floors.judge(made(floors, "a")) is Verdict.VALID
+    assert not floors.overtakes(floors.current_position(), ["a"])
     assert floors.purges_since(0) == []
 
 
@@ -526,6 +555,8 @@ class FloorsMachine(RuleBasedStateMachine):
         expected = self.model.judge(entry)
         entry.checked = -1
         assert self.exact.judge(entry) is expected
+        dead = self.exact.overtakes(entry.position, entry.tags)
+        assert dead is (expected is Verdict.DEAD)
         assert (entry.checked == self.exact.version) is (expected is Verdict.VALID)
         assert SEVERITY[self.bounded.judge(entry)] >= SEVERITY[expected]
 

@@ -50,7 +50,8 @@ def test_it_is_always_live_and_always_trusted(log: LocalLog) -> None:
     assert as_log.live
     assert as_log.trust[0] == float("inf")
     assert as_log.serves(0.0, 1e9)
-    as_log.close()
+    as_log.stop()
+    as_log.finish(0.0)
     assert as_log.live
 
 

@@ -280,15 +280,15 @@ def test_a_tick_of_the_log_while_the_cache_closes_leaves_no_thread(
     asked = list(cache._core.redis.rollout_active)
     cache.rollout.start(plan())
     assert threads() == []
-    close = cache.log.close
+    finish = cache.log.finish
 
-    def ticks_and_closes() -> None:
+    def ticks_and_finishes(limit: float) -> None:
         for each in asked:
             each()
         assert len(threads()) == 1
-        close()
+        finish(limit)
 
-    monkeypatch.setattr(cache.log, "close", ticks_and_closes)
+    monkeypatch.setattr(cache.log, "finish", ticks_and_finishes)
     cache.close()
     assert threads() == []
 

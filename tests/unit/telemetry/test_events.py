@@ -13,7 +13,8 @@ import pytest
 
 import cachemw
 from cachemw.engine.model.outcomes import EventName
-from cachemw.telemetry.events import EVENTS, GAUGES
+from cachemw.learning.kinds import LearnedKind
+from cachemw.telemetry.events import EVENTS, GAUGES, LEARNED
 from cachemw.telemetry.stats import Gauges
 
 PACKAGE = Path(cachemw.__file__).parent
@@ -68,6 +69,13 @@ def test_every_gauge_is_documented(name: str) -> None:
 
 
 def test_no_documented_instrument_is_unknown() -> None:
-    known = {row.metric for row in (*EVENTS.values(), *GAUGES.values())}
+    known = {row.metric for row in (*EVENTS.values(), *GAUGES.values(), *LEARNED.values())}
     others = {"lookup", "origin", "store"}  # spans
     assert {name for name in ROWS if not name.startswith("request")} - others == known
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_every_learned_figure_is_documented_and_there(name: str) -> None:
+    assert "gauge" in ROWS[LEARNED[name].metric]
+    kind = LearnedKind(rounds=1, calls=1, initial_calls=1, covered=1, announced=1)
+    assert name in kind.figures()

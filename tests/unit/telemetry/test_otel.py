@@ -160,7 +160,7 @@ def test_every_event_has_an_instrument_and_its_reason_as_label(
     assert len(exported) == len(EVENTS)
     assert exported["cachemw.entries.rejected"] == {labels(cachemw__reason="why")}
     assert exported["cachemw.store.errors"] == {labels(cachemw__operation="why")}
-    assert exported["cachemw.purges"] == {labels(cachemw__kind="why")}
+    assert exported["cachemw.purges"] == {labels(cachemw__learning__kind="why")}
     assert exported["cachemw.memory.evictions"] == {()}
 
 
@@ -266,3 +266,16 @@ assert found == [1], found
 
 def test_without_an_sdk_registering_does_no_harm(counters: Counters) -> None:
     instrument(counters, Gauges(), metrics.NoOpMeterProvider()).close()
+
+
+def test_what_is_learned_is_exported_by_kind(meters: Meters, counters: Counters) -> None:
+    known = {"product": {"lifetime": 12.5, "stale": 0.02}, "page": {"lifetime": 60.0}}
+    instrument(counters, Gauges(), meters.provider, learned=lambda: known)
+    other = Counters(["products"])
+    instrument(other, Gauges(), meters.provider, learned=lambda: {"page": {"lifetime": 60.0}})
+    found = meters.collect()
+    assert found["cachemw.learning.lifetime"] == {
+        labels(cachemw__learning__kind="product"): 12.5,
+        labels(cachemw__learning__kind="page"): 60.0,
+    }
+    assert found["cachemw.learning.stale"] == {labels(cachemw__learning__kind="product"): 0.02}

@@ -312,15 +312,6 @@ def test_a_savepoint_inside_one_that_is_rolled_back_goes_with_it(purges: Purges)
     assert tags == {P, f"{P}:1", BY}
 
 
-def test_hundreds_of_savepoints_are_one_purge(purges: Purges) -> None:
-    """Fails where each batch purges what it holds itself."""
-    with purges.one() as tags, transaction.atomic():
-        for _ in range(200):
-            with transaction.atomic():
-                products().filter(pk=1).update(price=F("price") + 1)
-    assert tags == {P, f"{P}:1", BY}
-
-
 def test_what_a_callback_writes_is_purged_too(purges: Purges) -> None:
     def later() -> None:
         models().Shop.objects.filter(pk=1).update(name="x")
@@ -600,9 +591,6 @@ def tell(created: Any) -> None:
 def test_where_the_driver_reports_no_key_the_signal_does(
     purges: Purges, silent_driver: None
 ) -> None:
-    with purges.one() as tags, transaction.atomic():
-        new = create()
-    assert tags == {P, f"{P}:{new.pk}", f"{P}:by:shop_id=1"}
     with purges.one() as tags, transaction.atomic():
         cafe = models().Cafe.objects.create(city="Ulm", seats=3)
     assert tags >= {f"db:shop_cafe:{cafe.pk}", f"db:shop_place:{cafe.pk}"}

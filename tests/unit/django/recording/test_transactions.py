@@ -164,14 +164,15 @@ def test_savepoints_by_hand_keep_what_they_keep(
     assert {each.pk for each in products().filter(price=5)} == kept
 
 
-def test_many_savepoints_take_no_memory(purges: Purges) -> None:
-    """Fails where a savepoint that was released is kept."""
-    with transaction.atomic():
+def test_many_savepoints_take_no_memory_and_are_one_purge(purges: Purges) -> None:
+    """Fails where a savepoint that was released is kept, and where each purges what it holds itself."""
+    with purges.one() as tags, transaction.atomic():
         for _ in range(300):
             with transaction.atomic():
                 write(1)
         pending = connection._cachemw_observer._transaction._pending  # type: ignore[attr-defined]
         assert len(pending._levels) == 1
+    assert tags == {P, f"{P}:1", f"{P}:by:*"}
 
 
 # What runs really ---------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import pytest
 from cachemw.engine.core.effects import Await, Lookup
 from cachemw.errors import EntryRejected, StoreError, StoreUnavailable
 from tests.support.engine import (
-    GRACE,
     Kit,
     follow,
     forwarded,
@@ -21,16 +20,6 @@ from tests.support.engine import (
 )
 
 COOKIE, TOKEN = (b"cookie", b"sid=1"), (b"authorization", b"Bearer x")
-
-
-@pytest.fixture
-def kit() -> Kit:
-    return Kit()
-
-
-@pytest.fixture
-def grace() -> Kit:
-    return Kit(GRACE)
 
 
 # Each gives a flow that stands at one yield, in every state in which a flow can yield.

@@ -8,7 +8,6 @@ from cachemw.engine.core.effects import Lookup
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.request.decisions import Forward, Serve
 from tests.support.engine import (
-    GRACE,
     Follower,
     Kit,
     follow,
@@ -18,16 +17,6 @@ from tests.support.engine import (
     served,
     step,
 )
-
-
-@pytest.fixture
-def kit() -> Kit:
-    return Kit()
-
-
-@pytest.fixture
-def grace() -> Kit:
-    return Kit(GRACE)
 
 
 def test_the_second_request_follows_and_serves_what_the_first_shares(kit: Kit) -> None:

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from cachemw.engine.core.flights import WaitResult
 from cachemw.engine.flows.on_response import Relayed
-from cachemw.engine.keeping.storing import Collector, broke_off, on_complete, spoil
+from cachemw.engine.keeping.collector import Collector
+from cachemw.engine.keeping.storing import broke_off, on_complete, spoil
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.engine.model.routes import Operation
 from cachemw.http.messages import Content, Head, Request
@@ -145,15 +146,14 @@ def test_a_body_where_none_may_be_is_not_stored(status: int) -> None:
     stated = (b"cache-control", b"max-age=60")
     for body, reasons in ((b"", {}), (b"x", {"length": 1})):
         kit = Kit({**ROUTE, "ttl": "response"})
-        decided = kit.head(kit.miss(get()), status, stated)
-        assert isinstance(decided, Relayed)
-        assert isinstance(decided.collector, Collector)
-        on_complete(kit.engine, decided.collector, body, kit.now)
+        kit.complete(kit.miss(get()), body, stated, status=status)
         assert kit.events("not_stored") == reasons
 
 
 @pytest.mark.parametrize(
-    ("fields", "marked"), [([], True), ([(b"authorization", b"x")], False)], ids=["plain", "known"]
+    ("fields", "marked"),
+    [([], True), ([(b"authorization", b"x")], False), ([(b"cookie", b"sid=1")], False)],
+    ids=["plain", "authorization", "cookie"],
 )
 def test_nobody_queues_for_what_cannot_be_stored_unless_it_is_about_one_client(
     fields: list[Field], marked: bool
@@ -188,6 +188,45 @@ def test_what_was_made_from_a_stale_part_is_not_stored_and_the_next_may_be(known
     assert not kit.engine.is_uncacheable(leader.fetch.digest)
 
 
+@pytest.mark.parametrize("older", [True, False])
+def test_who_waits_for_what_is_made_from_a_stale_part_calls_however_old_its_rows_are(
+    older: bool,
+) -> None:
+    """Rows may be older than a call: they count only for what a purge has overtaken."""
+    kit = Kit()
+    began = kit.engine.floors.current_position()
+    kit.cache.purge(tags=["other"])
+    leader = kit.miss(get())
+    assert leader.fetch is not None
+    leader.fetch.recording = recording = Recording()
+    recording.has_stale_part = True
+    if older:
+        recording.read_at(began)
+    kit.head(leader)
+    assert kit.events("not_stored") == {"stale-part": 1}
+    assert not leader.fetch.uncacheable
+
+
+@pytest.mark.parametrize("known", ["with the head", "at the end"])
+def test_what_has_a_piece_for_one_client_in_it_is_not_stored(known: str) -> None:
+    """I1: one that could not be followed. The next response will have one too."""
+    kit = Kit()
+    leader = kit.miss(get())
+    assert leader.fetch is not None
+    leader.fetch.recording = recording = Recording()
+    if known == "with the head":
+        recording.lose_piece()
+    decided = kit.head(leader)
+    assert isinstance(decided, Relayed)
+    assert (decided.collector is None) is (known == "with the head")
+    if isinstance(decided.collector, Collector):
+        recording.lose_piece()
+        assert on_complete(kit.engine, decided.collector, b"body", kit.now) is None
+    assert kit.events("not_stored") == {"lost-piece": 1}
+    assert kit.hit(get()) is None
+    assert kit.engine.is_uncacheable(leader.fetch.digest)
+
+
 @pytest.mark.parametrize("known", ["with the head", "at the end"])
 def test_what_was_made_from_an_unknown_value_is_not_stored(known: str) -> None:
     kit = Kit()
@@ -207,18 +246,19 @@ def test_what_was_made_from_an_unknown_value_is_not_stored(known: str) -> None:
     assert kit.engine.is_uncacheable(leader.fetch.digest), "nobody waits for the next one"
 
 
-def test_what_was_made_from_an_unknown_value_may_live_shorter() -> None:
+@pytest.mark.parametrize("limit", [0.5, 1.0, 5.0])
+def test_what_was_made_from_an_unknown_value_may_live_shorter(limit: float) -> None:
     kit = Kit({**ROUTE, "ttl": "60s", "stale_while_revalidate": "1h", "stale_if_error": "1h"})
     leader = kit.miss(get())
     assert leader.fetch is not None
     leader.fetch.recording = recording = Recording()
-    leader.fetch.unknown_lifetime = 5.0
+    leader.fetch.unknown_lifetime = limit
     recording.add_value(MadeEarlier())
     kit.keep(leader, b"body")
     entry = kit.hit(get())
     assert entry is not None
     ends = {entry.fresh_until, entry.stale_until, entry.stale_error_until, entry.dies_at}
-    assert ends == {entry.born + 5}
+    assert ends == {entry.born + limit}
 
 
 @pytest.mark.parametrize("older", [True, False])
@@ -274,6 +314,8 @@ def test_a_response_whose_client_left_is_counted_and_another_leads() -> None:
     assert kit.events("not_stored") == {"incomplete": 1}
     assert follower.waiter.result is not None
     assert follower.waiter.result.outcome is WaitResult.PROMOTED
+    assert kit.hit(get()) is None
+    assert not kit.engine.is_uncacheable(decided.collector.fetch.digest)
 
 
 # What is stored -----------------------------------------------------------------------------------
@@ -283,11 +325,12 @@ def test_a_response_whose_client_left_is_counted_and_another_leads() -> None:
     ("status", "length"), [(200, True), (204, False), (303, True), (305, True), (404, True)]
 )
 def test_every_answer_that_may_have_a_body_is_given_its_length(status: int, length: bool) -> None:
-    """RFC 9110 8.6: never a 204."""
+    """RFC 9110 8.6: never a 204. Only a 200 is given an entity tag."""
     kit = Kit({**ROUTE, "ttl": "response"})
     stated = (b"cache-control", b"max-age=60")
-    entry = kit.keep(kit.miss(get()), b"", stated, status=status)
-    assert (b"content-length" in names(entry.headers)) is length
+    entry = kit.keep(kit.miss(get()), b"12345" if length else b"", stated, status=status)
+    assert dict(entry.headers).get(b"content-length") == (b"5" if length else None)
+    assert (b"etag" in names(entry.headers)) is (status == 200)
 
 
 def test_two_codings_of_one_body_have_two_entity_tags() -> None:

@@ -13,6 +13,7 @@ from cachemw.engine.lookup.candidates import (
     usable_on_error,
 )
 from cachemw.engine.model.entry import Entry, VaryMarker
+from cachemw.engine.model.holes import Filling, Hole
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.http.fields import Fields
 from cachemw.http.messages import Request
@@ -190,12 +191,24 @@ def test_max_stale_does_not_undo_a_soft_purge() -> None:
     assert judged(kit, entry, asking(b"max-stale=1000")) == FALLBACK
 
 
+@pytest.mark.parametrize(("known", "use"), [(["a"], NONE), (["a", "b"], FRESH)])
+def test_an_entry_with_a_hole_that_nobody_here_can_fill_does_not_exist(
+    known: list[str], use: str
+) -> None:
+    """I2: the process that stored it may know more."""
+    kit = Kit()
+    kit.engine.fills = {name: lambda request: Filling(text=lambda: b"") for name in known}
+    entry = kit.entry(kit.asked(get()).key, holes=(Hole(0, "a"), Hole(1, "b")))
+    assert judged(kit, entry) == use
+
+
 # For whom -----------------------------------------------------------------------------------------
 
 COOKIE, TOKEN = (b"cookie", b"sid=1"), (b"authorization", b"x")
 STATED = (b"cache-control", b"max-age=60")
 PUBLIC = (b"cache-control", b"public, max-age=60")
 SHARED = (b"cache-control", b"s-maxage=60")
+MUST = (b"cache-control", b"must-revalidate")
 BY_COOKIE = (b"vary", b"Cookie")
 BY_LANGUAGE = (b"vary", b"Accept-Language")
 
@@ -204,10 +217,12 @@ FOR_WHOM = [
     pytest.param([COOKIE], [STATED, BY_LANGUAGE], False, id="selected by something else"),
     pytest.param([COOKIE], [STATED], False, id="made for somebody's cookies, or for nobody's"),
     pytest.param([COOKIE], [PUBLIC], True, id="9111 5.2.2.9 public"),
+    pytest.param([COOKIE], [SHARED], False, id="s-maxage is for authorization alone"),
     pytest.param([TOKEN], [PUBLIC], True, id="9111 3.5 public"),
     pytest.param([TOKEN], [SHARED], True, id="9111 3.5 s-maxage"),
+    pytest.param([TOKEN], [MUST], True, id="9111 3.5 must-revalidate"),
     pytest.param([TOKEN], [STATED, BY_COOKIE], False, id="9111 3.5 no word of sharing"),
-    pytest.param([COOKIE, TOKEN], [SHARED], False, id="both: s-maxage is for authorization alone"),
+    pytest.param([COOKIE, TOKEN], [SHARED], False, id="both: s-maxage is for one of them"),
     pytest.param([COOKIE, TOKEN], [SHARED, BY_COOKIE], True, id="both: each has its leave"),
     pytest.param([COOKIE, TOKEN], [STATED, BY_COOKIE], False, id="both: one has none"),
     pytest.param([COOKIE, TOKEN], [PUBLIC], True, id="both: public"),

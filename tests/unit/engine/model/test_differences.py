@@ -11,7 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from cachemw.engine.model.differences import ComparedResponse, compare, of_cookies, volatile_parts
+from cachemw.engine.model.differences import (
+    ComparedResponse,
+    compare,
+    of_cookies,
+    significant_part,
+    volatile_parts,
+)
 
 
 def seen(body: Any = b"", *headers: tuple[bytes, bytes], status: int = 200) -> ComparedResponse:
@@ -198,3 +204,37 @@ def test_a_cookie_is_told_by_its_name_if_that_tells_of_nobody() -> None:
         "cookie *",
     )
     assert len(of_cookies(f"{chr(97 + n)}" for n in range(26)).places) == 20
+
+
+@pytest.mark.parametrize(
+    ("declared", "body", "counts"),
+    [
+        ((), {"a": 1}, {"a": 1}),
+        (("$.a",), {"a": 1, "b": 2}, {"b": 2}),
+        (("$.a.b",), {"a": {"b": 1, "c": 2}}, {"a": {"c": 2}}),
+        (("$.items[*].age",), {"items": [{"age": 1, "n": 2}]}, {"items": [{"n": 2}]}),
+        (("$.items[1]",), {"items": [1, 2, 3]}, {"items": [1, None, 3]}),
+        (("$.items[*]",), {"items": [1, 2]}, {"items": [None, None]}),
+        (("$.items[7]",), {"items": [1]}, {"items": [1]}),
+        (("$.a.b", "$.x[0].y"), {"a": 5, "x": {}}, {"a": 5, "x": {}}),
+        (("$.gone",), [1], [1]),
+    ],
+    ids=repr,
+)
+def test_what_counts_of_a_body(declared: tuple[str, ...], body: Any, counts: Any) -> None:
+    part = significant_part((), json.dumps(body).encode(), volatile_parts(declared))
+    assert msgspec.json.decode(part) == counts
+
+
+def test_of_a_body_that_is_no_json_everything_counts() -> None:
+    deep = b"[" * 100_000
+    for body in (b"<p>1</p>", b"", deep):
+        assert significant_part((), body, volatile_parts(("$.a",))) == body
+
+
+def test_the_padding_of_gzip_does_not_count() -> None:
+    pairs = ((b"content-encoding", b"gzip"),)
+    one, other = (gzip.compress(b"hello", mtime=when) for when in (1, 2))
+    assert one != other
+    parts = {significant_part(pairs, body, volatile_parts(())) for body in (one, other)}
+    assert parts == {b"hello"}

@@ -27,6 +27,7 @@ FORWARDED_BY: Mapping[str, Argument] = {
     "Bypass": (1, "reason"),
     "Forward": (2, "reason"),
     "Content": (1, "fault"),
+    "_bypass": (2, "reason"),
     "_forward": (4, "reason"),
     "_forwarded": (3, "reason"),
     "_alone": (4, "reason"),

@@ -136,17 +136,23 @@ def test_a_cookie_that_is_always_keyed_takes_no_other_with_it(
 
 
 SETS = [
-    pytest.param([b"sid=2; Path=/"], True, id="with attributes"),
-    pytest.param([b"sid; Path=/"], True, id="without a value, with attributes"),
-    pytest.param([b"a=1", b"sid=2"], True, id="on the second line"),
-    pytest.param([b"a=1; sid=2"], False, id="as an attribute"),
-    pytest.param([b"lang=en"], False, id="one that is seen"),
+    pytest.param([b"sid=2; Path=/"], ["sid"], id="with attributes"),
+    pytest.param([b" sid = 2"], ["sid"], id="with spaces"),
+    pytest.param([b"sid; Path=/"], ["sid"], id="without a value, with attributes"),
+    pytest.param([b"s%69d=2"], ["s%69d"], id="spelt otherwise"),
+    pytest.param([b"a=1", b"sid=2"], ["sid"], id="on the second line"),
+    pytest.param([b"sid=a=b", b"x=2"], ["sid", "x"], id="two"),
+    pytest.param([b"a=1; sid=2"], [], id="as an attribute"),
+    pytest.param([b"lang=en"], [], id="one that is seen"),
+    pytest.param([], [], id="none is set"),
 ]
 
 
-@pytest.mark.parametrize(("lines", "overwritten"), SETS)
-def test_a_removed_cookie_is_overwritten_by_its_name(lines: list[bytes], overwritten: bool) -> None:
-    assert CookieRules(**LANG).is_overwritten([b"x=0; sid=1", b"lang=de"], lines) is overwritten
+@pytest.mark.parametrize(("lines", "names"), SETS)
+def test_a_removed_cookie_is_overwritten_by_its_name(lines: list[bytes], names: list[str]) -> None:
+    rules, sent = CookieRules(**LANG), [b"x=0; sid=1", b"lang=de"]
+    assert rules.overwritten(sent, lines) == names
+    assert rules.is_overwritten(sent, lines) is bool(names)
 
 
 _COOKIE = st.sampled_from(

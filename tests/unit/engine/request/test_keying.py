@@ -227,6 +227,19 @@ def test_an_explanation_takes_variables_of_the_server_too() -> None:
     assert reasons == ["authorization", "uri-miss"]
 
 
+@pytest.mark.parametrize(("share", "compared"), [(FULL, False), (FULL // 2, False), (SHADOW, True)])
+def test_the_target_of_a_personal_cookie_is_told_in_shadow_alone(
+    share: int, compared: bool
+) -> None:
+    """There the gain of other lists of cookies is counted for it."""
+    kit = Kit({**ROUTE, "personal_cookies": ["sid"]})
+    plan = kit.asked(get()).plan
+    kit.engine.routes[0].share = share
+    passed = kit.classify(get("/products/1", cookie(b"sid=1")))
+    assert isinstance(passed, Bypass)
+    assert (passed.reason, passed.shadow) == ("personal-cookie", plan if compared else None)
+
+
 def test_authorization_counts_whatever_cookies_the_route_reads() -> None:
     kit = Kit({**ROUTE, "cookies": []})
     assert kit.asked(get("/products/1", (b"authorization", b"x"))).personal
@@ -469,6 +482,16 @@ def test_in_shadow_a_request_is_keyed_and_only_compared() -> None:
     assert kit.asked(get()).in_shadow is False
     kit.engine.routes[0].share = SHADOW
     assert kit.asked(get()).in_shadow is True
+
+
+@pytest.mark.parametrize(("unknown", "reason"), [(False, "off"), (True, "flags-unknown")])
+def test_a_route_is_off_by_its_flag_or_because_nobody_knows_it(unknown: bool, reason: str) -> None:
+    """I6."""
+    kit = Kit()
+    kit.engine.routes[0].share, kit.engine.routes[0].unknown = OFF, unknown
+    passed = kit.classify(get())
+    assert isinstance(passed, Bypass)
+    assert (passed.reason, passed.off) == (reason, True)
 
 
 def test_a_canary_lets_in_the_same_keys_each_time_and_more_of_them_as_it_grows() -> None:

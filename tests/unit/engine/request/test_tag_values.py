@@ -148,6 +148,15 @@ def test_a_header_is_in_the_tags_of_the_requests_that_have_it() -> None:
             assert own(kit, b"uri=1", field) == {spelt, "l:*", "c:1", "c:*"}
 
 
+def test_the_path_and_a_header_may_be_in_one_tag() -> None:
+    """I5: a purge names both. The first request finds no plan, the second one that is remembered."""
+    route = {"path": "/c/{id}", "vary": ["Accept-Language"]}
+    kit = Kit({**COMMENTS, **route, "tags": ["c:{id}:{header.accept-language}"]})
+    for _ in range(2):
+        tags = kit.asked(get("/c/7", (b"accept-language", b"de"))).plan.tags
+        assert {"c:7:de", "c:7:*", "c:*"} <= set(tags)
+
+
 def test_what_the_query_of_the_key_has_not_is_in_no_tag() -> None:
     kit = Kit({**COMMENTS, "query": ["uri"]})
     assert own(kit, b"uri=1&x=2") == {"comments:1", "comments:*"}

@@ -22,10 +22,11 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cachemw.engine.model.entry import Entry, Item, Key, Position, VaryMarker
+from cachemw.engine.model.entry import Entry, Item, Key, Learned, Position, VaryMarker
 from cachemw.engine.model.holes import Hole
 from cachemw.errors import EntryRejected
-from cachemw.stores.redis.codec import MARKER, MAX_LIFETIME, REASONS, VERSION, Codec
+from cachemw.stores.redis.codec import REASONS, VERSION, Codec
+from cachemw.stores.redis.metadata import MARKER, MAX_LIFETIME
 from tests.support.entries import make_entry
 from tests.support.examples import examples
 
@@ -112,6 +113,7 @@ META: dict[str, Any] = {
     "stale_error_until": SERVER_NOW + 50,
     "dies_at": SERVER_NOW + 50,
     "holes": [],
+    "learned": None,
 }
 
 
@@ -593,6 +595,19 @@ def test_refusing_takes_no_memory_to_speak_of(expected: str, blob: bytes) -> Non
 # The format, for ever -----------------------------------------------------------------------------
 
 SNAPSHOT = Path(__file__).with_name(f"envelopes_v{VERSION}.txt")
+LEARNED = Learned(
+    content=b"12345678",
+    seen_at=NOW - 0.125,
+    position=Position(bytes(range(8)), (1 << 128) - 2),
+    fresh_until=NOW + 1.5,
+    lifetime=1.75,
+    free=True,
+    refreshes=3,
+    changes=2.5,
+    seconds=600.0,
+    asked=4.5,
+    waited=12.25,
+)
 WRITTEN = {
     "plain": make(),
     "compressed": make(body=LONG),
@@ -611,6 +626,7 @@ WRITTEN = {
         position=Position(bytes(range(8)), (1 << 128) - 2),
         tags=("größe:ü", ""),
         vary=((b"accept", b""), (b"cookie", b"\xff" * 32), (b"x-absent", None)),
+        learned=LEARNED,
     ),
     "with holes": make(holes=(Hole(0, "a"), Hole(5, "größe", ("1", "ü")))),
 }
