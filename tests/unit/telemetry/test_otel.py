@@ -160,7 +160,7 @@ def test_every_event_has_an_instrument_and_its_reason_as_label(
     assert len(exported) == len(EVENTS)
     assert exported["cachemw.entries.rejected"] == {labels(cachemw__reason="why")}
     assert exported["cachemw.store.errors"] == {labels(cachemw__operation="why")}
-    assert exported["cachemw.purges"] == {labels(cachemw__learning__kind="why")}
+    assert exported["cachemw.purges"] == {labels(cachemw__kind="why")}
     assert exported["cachemw.memory.evictions"] == {()}
 
 
