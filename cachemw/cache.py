@@ -18,13 +18,14 @@ from cachemw.introspection.stored_entries import PATIENCE, Inspection, Preview
 from cachemw.invalidation.base import InvalidationLog
 from cachemw.invalidation.purges import PurgeResult
 from cachemw.process.clock import Clock, SystemClock
+from cachemw.process.fork import notice_fork
 from cachemw.rollout.flags.flags import Flags
 from cachemw.rollout.manager import Rollout
 from cachemw.stores.memory.tier import MemoryTier
 from cachemw.telemetry.fleet import FleetStats
 from cachemw.telemetry.mismatches import Mismatches
 from cachemw.telemetry.stats import Stats
-from cachemw.wiring.core import build
+from cachemw.wiring.core import Core, build
 
 __all__ = ["Cache", "forget", "living_caches", "on_made"]
 
@@ -77,6 +78,12 @@ class Cache:
     # -- parts -----------------------------------------------------------------------------------
 
     @property
+    def _here(self) -> Core:
+        """The parts, begun anew if this process was forked where Python did not see it."""
+        notice_fork()
+        return self._core
+
+    @property
     def config(self) -> Config:
         """The configuration that the cache was made from."""
         return self._core.config
@@ -84,22 +91,22 @@ class Cache:
     @property
     def memory(self) -> MemoryTier:
         """The memory tier; `memory.clear()` drops what this process has stored."""
-        return self._core.memory
+        return self._here.memory
 
     @property
     def log(self) -> InvalidationLog:
         """The invalidation log; `log.live` tells whether this process follows it now."""
-        return self._core.log
+        return self._here.log
 
     @property
     def flags(self) -> Flags:
         """The flags: `flags.set(low="off")`, `flags.kill()`, `flags.states()`."""
-        return self._core.flags
+        return self._here.flags
 
     @property
     def rollout(self) -> Rollout:
         """The staged rollout: `rollout.start()`, `rollout.status()`, `rollout.roll_back()`."""
-        return self._core.rollout
+        return self._here.rollout
 
     @property
     def inspection(self) -> Inspection:
@@ -109,7 +116,7 @@ class Cache:
     @property
     def mismatches(self) -> Mismatches:
         """Where routes in shadow would have answered wrongly: `mismatches.report()`."""
-        return self._core.reporter.mismatches
+        return self._here.reporter.mismatches
 
     # -- purging ---------------------------------------------------------------------------------
 
@@ -131,7 +138,7 @@ class Cache:
         where no request runs and no connection is open; in an event loop use `apurge`.
         Raises TagError for a tag that cannot be one and ValueError for a purge of nothing.
         """
-        purger = self._core.purger
+        purger = self._here.purger
         return purger.purge(
             purger.wanted(tags=tags, urls=urls, routes=routes, everything=everything, soft=soft)
         )
@@ -146,7 +153,7 @@ class Cache:
         soft: bool = False,
     ) -> PurgeResult:
         """Purge as `purge` does, without blocking the event loop."""
-        purger = self._core.purger
+        purger = self._here.purger
         return await purger.apurge(
             purger.wanted(tags=tags, urls=urls, routes=routes, everything=everything, soft=soft)
         )
@@ -167,7 +174,7 @@ class Cache:
         a thread. Raises what `purge` raises, and StoreUnavailable if Redis is away or does not
         answer for `patience` seconds.
         """
-        wanted = self._core.purger.wanted(
+        wanted = self._here.purger.wanted(
             tags=tags, urls=urls, routes=routes, everything=everything
         )
         return self._inspection.preview(wanted, within=within, patience=patience)
@@ -189,30 +196,30 @@ class Cache:
         and is `localhost` if left out. Looks in the shared store as a request would, and blocks as
         long. Raises ValueError for what is no URL.
         """
-        return explain(self._core, method, url, headers, body, mount)
+        return explain(self._here, method, url, headers, body, mount)
 
     def stats(self) -> Stats:
         """Return this process's counts since it started, and its gauges now."""
-        return self._core.stats.read()
+        return self._here.stats.read()
 
     def fleet_stats(self) -> FleetStats | None:
         """Return the counts of all processes that share this Redis; None without Redis.
 
         Blocks, for at most the Redis deadline. Raises StoreUnavailable.
         """
-        redis = self._core.redis
+        redis = self._here.redis
         return redis.fleet_stats() if redis else None
 
     # -- life ------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start to follow the log and this machine's files of flags, if this process does not yet."""
-        self._core.start()
+        self._here.start()
 
     def close(self) -> None:
         """Stop the background threads and close connections; can be started again."""
-        self._core.close()
+        self._here.close()
 
     async def aclose(self) -> None:
         """Close as `close` does, from an event loop; wait some seconds for what runs in it."""
-        await self._core.aclose()
+        await self._here.aclose()

@@ -88,7 +88,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "http",
     },
     "connections.opening": {"config", "config.syntax", "errors"},
-    "connections": {"config", "config.syntax", "connections.opening", "errors"},
+    "connections": {"config", "config.syntax", "connections.opening", "errors", "process"},
     "stores": {"engine.model"},
     "stores.memory": {"engine.model"},
     "stores.redis": {
@@ -99,7 +99,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "http",
         "stores.memory",
     },
-    "invalidation": {"config.syntax", "engine.model"},
+    "invalidation": {"config.syntax", "engine.model", "process"},
     "invalidation.log": {
         "config",
         "connections",
@@ -172,6 +172,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "http",
         "introspection",
+        "process",
         "recording",
         "telemetry",
         "wiring",
@@ -217,6 +218,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "cache",
         "engine.model",
         "http",
+        "process",
         "recording",
         "recording.sql",
         "recording.sql.functions",

@@ -24,6 +24,7 @@ from cachemw.connections.node import Node
 from cachemw.connections.opening.settings import Opening
 from cachemw.connections.topology import LOOKUP_TIMEOUT, URL_ADDRESS, topology_of
 from cachemw.errors import ConfigError, Problem, StoreUnavailable
+from cachemw.process.fork import notice_fork
 
 __all__ = ["Nodes"]
 
@@ -69,6 +70,7 @@ class Nodes:
 
     def of(self, key: bytes) -> Node:
         """Return the node that has a key. Raises StoreUnavailable if that is not known."""
+        notice_fork()  # a connection of the parent would give its answers to the wrong process
         address = self._topology.address_of(key)
         return self._by_address.get(address) or self._add(address)
 

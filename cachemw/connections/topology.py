@@ -9,7 +9,6 @@ and whenever the known topology may be outdated. Until then a key that has moved
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ from cachemw.config.syntax.redis_url import Address, Deployment
 from cachemw.connections.failures import describe_failure
 from cachemw.connections.opening.settings import Opening
 from cachemw.errors import StoreUnavailable
+from cachemw.process.chance import GENERATOR
 
 __all__ = ["LOOKUP_TIMEOUT", "URL_ADDRESS", "Connect", "Topology", "topology_of"]
 
@@ -196,7 +196,7 @@ class _Cluster:
 
     def locate(self, connect: Connect) -> None:
         known = list(dict.fromkeys(address for address in self._slots if address))
-        random.shuffle(known)  # many processes look at once: not all of them at the same node
+        GENERATOR.shuffle(known)  # many processes look at once: not all of them at the same node
         failures = Failures()
         second_best: list[Address | None] = []
         for address in dict.fromkeys([*known, *self._seeds]):

@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
-from random import random
 from typing import Any
 
 from msgspec import Struct
@@ -40,6 +39,7 @@ from cachemw.frontdoor.purge_endpoint import MAX_BODY, endpoint_of
 from cachemw.frontdoor.purge_orders import PurgeOrders
 from cachemw.http.fields import Fields, Pair
 from cachemw.http.messages import Answer, Content, Request
+from cachemw.process.chance import draw
 from cachemw.recording.context import current, passing, reused
 from cachemw.wiring.core import Core
 
@@ -221,7 +221,7 @@ class Pipeline:
 
     def is_held_out(self) -> bool:
         """Draw whether a request belongs to the holdout."""
-        return random() < self.engine.holdout
+        return draw() < self.engine.holdout
 
     def hit(
         self, target: Target, watched: Extra | None, headers: Sequence[Pair] | None, now: float

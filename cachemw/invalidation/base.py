@@ -12,6 +12,7 @@ from typing import Protocol
 from cachemw.invalidation.floors import Floors
 from cachemw.invalidation.purges import Purge, PurgeResult
 from cachemw.invalidation.recent_purges import PastPurge
+from cachemw.process.fork import Number
 
 __all__ = ["InvalidationLog", "process_id"]
 
@@ -20,7 +21,7 @@ class InvalidationLog(Protocol):
     """An invalidation log, as the engine and the composition root use it."""
 
     floors: Floors
-    trusted_until: float
+    trust: Number
     """Monotonic time until which the log counts as alive. Before it, a memory hit need not ask `serves`."""
 
     @property
@@ -35,7 +36,7 @@ class InvalidationLog(Protocol):
         """Start to follow the log, once per process. Further calls are cheap."""
 
     def serves(self, born: float, now: float) -> bool:
-        """Tell whether an entry made at the time `born` may be served after `trusted_until`."""
+        """Tell whether an entry made at the time `born` may be served when `trust` has ended."""
 
     def purge(self, purge: Purge) -> PurgeResult:
         """Append a purge, and wait a limited time for its confirmation."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from cachemw.invalidation.floors import Floors
 from cachemw.invalidation.purges import Purge, PurgeResult
 from cachemw.invalidation.recent_purges import PastPurge, RecentPurges
+from cachemw.process.fork import is_forked, own_number
 
 __all__ = ["LocalLog"]
 
@@ -22,7 +23,8 @@ class LocalLog:
 
     def __init__(self, floors: int, clock: Callable[[], float] = time.time) -> None:
         self.floors = Floors(floors)
-        self.trusted_until = math.inf
+        self.trust = own_number()
+        self.trust[0] = math.inf
         self._lock = threading.Lock()
         self._recent = RecentPurges()
         self._clock = clock
@@ -31,8 +33,8 @@ class LocalLog:
         """Do nothing: there is nothing to follow."""
 
     def serves(self, born: float, now: float) -> bool:
-        """Return True: no purge can be missed."""
-        return True
+        """Return True: no purge can be missed. A forked process has to begin anew before."""
+        return not is_forked()
 
     def purge(self, purge: Purge) -> PurgeResult:
         """Apply a purge to this process."""
@@ -53,6 +55,7 @@ class LocalLog:
         """Make new locks: a thread of the parent may have held the old ones."""
         self._lock = threading.Lock()
         self.floors.reset_after_fork()
+        self.trust[0] = math.inf
 
     def stop(self) -> None:
         """Do nothing: nothing follows this log."""

@@ -19,6 +19,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final, Protocol
 
+from cachemw.process.fork import notice_fork
+
 __all__ = ["CLOSE_WAIT", "Closable", "close_all", "close_at_exit", "install"]
 
 CLOSE_WAIT: Final = 2.0
@@ -84,4 +86,5 @@ def install() -> None:
 
 
 def _close_registered(**_: object) -> None:
+    notice_fork()  # the parent's threads cannot be waited for, and its purges are its own
     close_all((_first, _last))

@@ -11,7 +11,7 @@ Reading order:
 - `mismatches`: differences found in shadow, by route.
 - `forecasts`: what routes in shadow would do, switched on.
 - `shadow_report`: what is said of the routes in shadow, in sentences.
-- `advice`: what log lines say to do about cookies.
+- `advice`: what log lines advise to do.
 - `logs`: structured log lines, limited in number.
 - `spans`: spans around real work, and attributes of the server's span.
 - `reporter`: what happens to a request, for counters, spans and logs.

@@ -21,7 +21,15 @@ from typing import Final, Literal
 
 from cachemw.engine.model.outcomes import Outcome
 from cachemw.process.printable import printable
-from cachemw.telemetry.advice import COOKIE_CONFLICT, COOKIES_READ
+from cachemw.telemetry.advice import (
+    COOKIE_CONFLICT,
+    COOKIES_READ,
+    FUNCTION,
+    NOT_RUN,
+    ORDER,
+    SECOND_CACHE,
+    WITHOUT_THREADS,
+)
 
 __all__ = ["LEVELS", "RISKS", "JsonFormatter", "Logs", "configure", "logger_of", "set_level"]
 
@@ -46,25 +54,10 @@ REPEAT_SECONDS: Final = 60.0
 """Seconds before the same event with the same reason is logged again."""
 MAX_NOTES: Final = 1024
 """Most events with their reasons that are remembered for REPEAT_SECONDS (I4)."""
-ORDER_ADVICE: Final = (
-    "sessions and authentication are outside the cache, so requests bypass it: make the cache the outermost"
-    " middleware (add it last to Starlette and FastAPI, list it first in Django's MIDDLEWARE), or give the"
-    " route an identity, or same_for_all_users = true"
-)
-SECOND_CACHE_ADVICE: Final = (
-    "this value was set outside of a recorded answer, so nobody knows the rows behind it: set it where it is"
-    " read, or read it inside cachemw.unrecorded() and name its rows by cachemw.depends_on();"
-    " recording.unknown_cached says what becomes of such answers, recording.ignore_cached lists keys that no"
-    " answer is made from"
-)
 MAX_SECOND_CACHES: Final = 1024
 """Most pairs of a cache and a route that are warned of (I4)."""
 MAX_FUNCTIONS: Final = 256
 """Most database functions that a process warns of (I4)."""
-FUNCTION_ADVICE: Final = (
-    "if it reads and writes no table, add it to recording.pure_functions; if it only reads tables, to"
-    " recording.reading_functions"
-)
 MAX_MISTAKES: Final = 20
 """Most mistakes logged of one file of flags."""
 
@@ -267,7 +260,7 @@ class Logs:
             if self._warned_of_order:
                 return
             self._warned_of_order = True
-        self._fault("outer_identity", {"route": route, "found": found, "advice": ORDER_ADVICE})
+        self._fault("outer_identity", {"route": route, "found": found, "advice": ORDER})
 
     def second_cache_unknown(self, alias: str, route: str) -> None:
         """Warn once per process, cache of Django and route that nobody knows what a value was made from."""
@@ -277,7 +270,7 @@ class Logs:
             if pair in known or len(known) >= MAX_SECOND_CACHES:
                 return
             known.add(pair)
-        fields: Fields = {"alias": alias, "route": route, "advice": SECOND_CACHE_ADVICE}
+        fields: Fields = {"alias": alias, "route": route, "advice": SECOND_CACHE}
         self._fault("second_cache_unknown", fields)
 
     def unknown_functions(self, names: Sequence[str], statement: str, *, writes: bool) -> None:
@@ -295,9 +288,7 @@ class Logs:
                 self._functions.add(name)
             counts_as = "a write of every table" if writes else "a read of every table"
             fields: Fields = {"function": name, "counts_as": counts_as, "statement": statement}
-            _emit(
-                _FAULTS, logging.WARNING, "unknown_function", fields | {"advice": FUNCTION_ADVICE}
-            )
+            _emit(_FAULTS, logging.WARNING, "unknown_function", fields | {"advice": FUNCTION})
 
     def loop_unsupported(self) -> None:
         """Warn that requests bypass the cache, because their event loop is not asyncio's: once a minute."""
@@ -362,6 +353,14 @@ class Logs:
     def log_regained(self, seconds: float, records: int) -> None:
         """Warn that the log is followed again, with the seconds and the records in between."""
         self._fault("log_regained", {"seconds": round(seconds, 3), "records": records})
+
+    def log_late(self, seconds: float) -> None:
+        """Warn that the log's thread was not run, and for how long no purge has waited: once a minute."""
+        self._warn_once("log_late", "", {"seconds": round(seconds, 3), "help": NOT_RUN})
+
+    def threads_missing(self, server: str, option: str) -> None:
+        """Warn that a server runs no threads between requests, and which option makes it run them."""
+        self._fault("threads_missing", {"server": server, "set": option, "help": WITHOUT_THREADS})
 
     def purges_unsent(self, count: int) -> None:
         """Warn that this process ended with purges that it could not send to Redis."""

@@ -28,6 +28,7 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
 
 from cachemw.engine.model.outcomes import EventName, Outcome
+from cachemw.process.fork import notice_fork
 from cachemw.telemetry.counters import Counters
 from cachemw.telemetry.events import BOUNDS, EVENTS, EXPORTED_BOUNDS, FAMILIES, GAUGES, LEARNED
 from cachemw.telemetry.spans import HTTP_ROUTE, OUTCOME, SCOPE, TIER
@@ -70,7 +71,8 @@ class _Source:
     learned: Callable[[], Learned] = dict
 
     def read(self) -> Stats:
-        """Return a snapshot."""
+        """Return a snapshot, of this process alone."""
+        notice_fork()
         return self.counters.snapshot(self.gauges)
 
 

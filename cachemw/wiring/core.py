@@ -28,8 +28,9 @@ from cachemw.learning.lifetimes import Lifetimes
 from cachemw.process.clock import Clock
 from cachemw.process.development import reloading_server
 from cachemw.process.exit import CLOSE_WAIT, close_all, close_at_exit
-from cachemw.process.fork import reset_in_children
+from cachemw.process.fork import notice_fork, reset_in_children
 from cachemw.process.tasks import Tasks
+from cachemw.process.threadless import threads_missing
 from cachemw.process.threads import WorkerPool
 from cachemw.recording.thread_context import carry_into_threads
 from cachemw.rollout.flags.files import FlagFiles
@@ -90,6 +91,7 @@ class Core:
     def start(self) -> None:
         """Start to follow the log and the files of flags in this process; cheap when started."""
         try:
+            notice_fork()
             self.files.start()  # before the log, which is to learn what the mirror remembers
             self.log.start()
         except Exception:  # perhaps no thread can be started: the next request tries again (I3)
@@ -122,6 +124,7 @@ class Core:
         self._close(CLOSE_WAIT)
 
     def _close(self, wait: float) -> None:
+        notice_fork()  # the parent's threads cannot be waited for
         # The rollout comes after the log, which starts its thread; and the files come after the log, which
         # may have had news for the mirror.
         close_all([[self.workers, self.log], [self.rollout, self.files]], wait)
@@ -253,6 +256,7 @@ def _attach(core: Core) -> None:
         core.redis.exchange_learned(core.lifetimes, {bounds.kind for bounds in learning})
         core.redis.hooks.unreached = _warning_of_unknown_flags(core.flags, core.reporter)
         core.redis.hooks.widen = core.engine.row_tags.widen
+        core.redis.hooks.late = core.reporter.logs.log_late
     templates = {route.name: route.path for route in core.config.routes}
     exported = instrument(
         core.reporter.counters,
@@ -260,6 +264,8 @@ def _attach(core: Core) -> None:
         templates=templates,
         learned=core.stats.learned,
     )
+    if missing := threads_missing():
+        core.reporter.logs.threads_missing(*missing)
     reset_in_children(core)
     close_at_exit(core.log, core.rollout, last=core.files)
     nodes = core.redis.nodes if core.redis else None

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from cachemw.config import MemorySettings
 from cachemw.engine.core.engine import Engine
 from cachemw.learning.lifetimes import Lifetimes
+from cachemw.process.fork import notice_fork
 from cachemw.rollout.flags.flags import Flags
 from cachemw.stores.memory.tier import MemoryTier
 from cachemw.telemetry.reporter import Reporter
@@ -46,6 +47,7 @@ class StatsReader:
 
     def read(self) -> Stats:
         """Return the counts since the process started, and the gauges now."""
+        notice_fork()
         counted = self._reporter.counters.snapshot(self.gauges)
         return replace(
             counted,

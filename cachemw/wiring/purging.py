@@ -10,6 +10,7 @@ from cachemw.engine.request.urls import named_tags
 from cachemw.invalidation.base import InvalidationLog
 from cachemw.invalidation.graph import Graph
 from cachemw.invalidation.purges import Purge, PurgeResult
+from cachemw.process.fork import notice_fork
 from cachemw.process.threads import WorkerPool
 from cachemw.stores.memory.tier import MemoryTier
 from cachemw.telemetry.reporter import Reporter
@@ -77,6 +78,7 @@ class Purger:
         return result
 
     def _count(self, wanted: Purge) -> None:
+        notice_fork()
         self._reporter.count("purge", "everything" if wanted.tags is None else "tags")
 
     def _free(self, wanted: Purge) -> None:
@@ -90,6 +92,7 @@ class Purger:
 
         Waits for a moment only, and no failure reaches the client.
         """
+        notice_fork()
         self._reporter.count("purge", "change")
         try:
             self._log.purge(self._changed(tags))
@@ -98,6 +101,7 @@ class Purger:
 
     async def ainvalidate(self, tags: tuple[str, ...]) -> None:
         """Purge as `invalidate` does, without blocking the event loop."""
+        notice_fork()
         self._reporter.count("purge", "change")
         try:
             await self._log.apurge(self._changed(tags))

@@ -69,9 +69,7 @@ def test_the_smaller_share_counts(open_door: OpenDoor) -> None:
 def chance(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Draw these numbers in turn, where the pipeline draws."""
     drawn: list[float] = []
-    monkeypatch.setattr(
-        "cachemw.frontdoor.pipeline.random", lambda: drawn.pop(0) if drawn else 0.99
-    )
+    monkeypatch.setattr("cachemw.frontdoor.pipeline.draw", lambda: drawn.pop(0) if drawn else 0.99)
     return drawn
 
 

@@ -118,7 +118,7 @@ def test_each_bypass_is_counted_and_one_is_warned_of(
 def test_it_is_a_bypass_in_shadow_and_in_the_holdout(
     kind: str, found: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cachemw.frontdoor.pipeline.random", lambda: 0.0)
+    monkeypatch.setattr("cachemw.frontdoor.pipeline.draw", lambda: 0.0)
     with opened(kind, found, {**of(), **settings}) as door:
         assert door.get("/p", {"X-As": "ann"}).detail == "outer-identity"
 

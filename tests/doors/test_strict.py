@@ -12,7 +12,7 @@ class Silent:
     """A log that is not heard; what is bounded may be served all the same."""
 
     live = False
-    trusted_until = 0.0
+    trust = (0.0,)
 
     def serves(self, born: float, now: float) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""Fork a process whose cache is in full use, and say what each child found: `forking.py CONFIG`.
+"""Fork a process whose cache is in full use, and say what each child found: `forking.py CONFIG WAY`.
 
 A program of its own, for a fork of the test's process would take the test's threads' locks along.
 """
@@ -13,8 +13,10 @@ import threading
 import time
 from typing import Any
 
-from cachemw import Cache
+from cachemw import Cache, wsgi
 from cachemw.engine.model.entry import Entry, Key
+from tests.support.calls import call_wsgi
+from tests.support.forks import fork
 
 CHILDREN = 4
 NAMES = [f"name-{number}" for number in range(50)]
@@ -79,8 +81,18 @@ def live(cache: Cache) -> None:
         time.sleep(0.002)
 
 
-def report(cache: Cache) -> dict[str, Any]:
+def page(environ: Any, start_response: Any) -> Any:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(os.getpid()).encode()]
+
+
+def report(cache: Cache, site: Any, what: str) -> dict[str, Any]:
     """What a child inherited, before and after it begins to follow for itself."""
+    if what == "page":  # a request is the first thing that the child does
+        maker = int(call_wsgi(site, "/things/1").body)
+        requests = sum(cache.stats().requests["things"].values())
+        live(cache)
+        return {"maker": maker, "requests": requests, "me": cache.log.me}  # type: ignore[attr-defined]
     log: Any = cache.log
     inherited = {
         "requests": cache.stats().requests,
@@ -96,32 +108,43 @@ def report(cache: Cache) -> dict[str, Any]:
 
 
 def main() -> None:
+    way, what = sys.argv[2:]
     cache = Cache.from_dict(json.loads(sys.argv[1]))
+    site = wsgi.CacheMiddleware(page, cache)
     live(cache)
+    for _ in range(3):
+        last = call_wsgi(site, "/things/1").cache_status
+    assert "detail=memory" in last, last
     put_all(cache)
     hammer(cache)
     cache._core.reporter.count("stored", "")
     busy = threading.Thread(target=lambda: [hammer(cache) for _ in range(3)])
-    busy.start()
+    if way == "python":  # a host that forks in C is careful to have no thread that runs Python then
+        busy.start()
     children = []
+    begun, begin = os.pipe()
     for _ in range(CHILDREN):
         reader, writer = os.pipe()
-        if os.fork() == 0:
+        if fork(way) == 0:
             os.close(reader)
+            os.read(begun, 1)
             with os.fdopen(writer, "w") as out:
-                json.dump(report(cache), out)
+                json.dump(report(cache, site, what), out)
             os._exit(0)
         os.close(writer)
         children.append(reader)
+    assert cache.purge(tags=["thing:1"]).status == "confirmed"
+    os.write(begin, b"!" * CHILDREN)
     reports = []
     for reader in children:
         with os.fdopen(reader) as pipe:
             reports.append(json.load(pipe))
         os.wait()
-    busy.join()
+    if way == "python":
+        busy.join()
     parent = {"me": cache.log.me, **hammer(cache)}  # type: ignore[attr-defined]
-    cache.close()
-    json.dump({"parent": parent, "children": reports}, sys.stdout)
+    print(json.dumps({"parent": parent, "children": reports, "pid": os.getpid()}), flush=True)
+    os._exit(0)  # closing would wait for a poll, and that is long here
 
 
 if __name__ == "__main__":

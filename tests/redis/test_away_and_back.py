@@ -50,7 +50,7 @@ def test_no_purge_counts_as_confirmed_when_the_heartbeats_are_lost(
 def test_memory_is_served_without_a_log_as_the_limit_says_and_with_one_always(
     own_caches: Caches, own_redis_server: RedisServer, limit: str, served: bool
 ) -> None:
-    # Guard: `trusted_until` in `_heartbeat` (0 must not mean never) and in `_disconnected` (0 must mean 0).
+    # Guards: `Trust.prove` (0 must not mean never) and `Trust.end` (0 must mean 0).
     cache = own_caches.make(log={"partition_limit": limit})
     site = Site(cache)
     site.get("/things/1")

@@ -24,6 +24,7 @@ from cachemw.stores.redis.commands import Commands
 from cachemw.stores.redis.tier import RedisTier
 from cachemw.testing import FakeClock, RedisServer
 from tests.support.caches import Caches, options
+from tests.support.forks import WAYS, needs_forks
 from tests.support.waiting import until
 
 from .test_contract import EPOCH, Tiers, entry, key, tiers  # noqa: F401
@@ -32,17 +33,43 @@ FORKING = Path(__file__).with_name("forking.py")
 NAMES = [f"name-{number}" for number in range(8)]
 
 
-def test_a_forked_child_has_a_follower_clients_and_counters_of_its_own(redis_url: str) -> None:
-    # Guard: `register_at_fork`; without it the children share the parent's connections and read
-    # each other's answers, and nobody follows the log for them.
+def forked(redis_url: str, way: str, what: str) -> dict[str, Any]:
+    """Return what the children of a process report, and what the process itself does."""
+    # A follower that wakes up often might want the interpreter's lock just when its process is forked.
+    config = json.dumps(options(redis_url, redis={"deadline": "5s"}, log={"poll": "2s"}))
     done = subprocess.run(
-        [sys.executable, str(FORKING), json.dumps(options(redis_url, redis={"deadline": "5s"}))],
+        [sys.executable, str(FORKING), config, way, what],
         check=True,
         capture_output=True,
         text=True,
         timeout=60,
     )
-    result = json.loads(done.stdout)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+@needs_forks
+@pytest.mark.parametrize("way", WAYS)
+def test_the_first_request_of_a_child_gets_nothing_that_was_purged_since_the_fork(
+    redis_url: str, way: str
+) -> None:
+    # Guards: the time until which memory is trusted is 0 in a child, and `notice_fork` in `start`.
+    # Purges do not wait for a process that has not joined the log yet.
+    result = forked(redis_url, way, "page")
+    children, parent = result["children"], result["parent"]
+    assert all(each["maker"] != result["pid"] for each in children), "purged, and confirmed"
+    assert [each["requests"] for each in children] == [1] * len(children)
+    assert len({each["me"] for each in (*children, parent)}) == 5
+
+
+@needs_forks
+@pytest.mark.parametrize("way", WAYS)
+def test_a_forked_child_has_a_follower_clients_and_counters_of_its_own(
+    redis_url: str, way: str
+) -> None:
+    # Guards: `register_at_fork` and `notice_fork`; without them the children share the parent's
+    # connections and read each other's answers, and nobody follows the log for them.
+    result = forked(redis_url, way, "everything")
     children, parent = result["children"], result["parent"]
     for each in (*children, parent):
         assert (each["right"], each["wrong"], each["none"]) == (1200, 0, 0)

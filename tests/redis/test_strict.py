@@ -47,7 +47,7 @@ def far(proxy: ChaosProxy, near: Site) -> Iterator[Site]:
 def test_cut_off_the_strict_route_asks_the_application_and_the_bounded_one_may_serve(
     proxy: ChaosProxy, near: Site, far: Site, manner: str
 ) -> None:
-    # Guard: `trusted_until` in `_disconnected`. The limit of the bounded route is half a minute.
+    # Guard: `Trust.end` in `_disconnected`. The limit of the bounded route is half a minute.
     getattr(proxy, manner)()
     until(lambda: not far.cache.log.live)
     near.versions.update({"/bounded": 2, "/strict": 2})
@@ -65,10 +65,13 @@ def test_cut_off_the_strict_route_asks_the_application_and_the_bounded_one_may_s
     assert far.get("/strict").body == b"/strict v2"
 
 
-def test_a_strict_route_is_over_before_a_silent_process_is_waited_for_no_more(
-    near: Site, far: Site
+def test_memory_is_over_before_a_silent_process_is_waited_for_no_more(
+    near: Site, far: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A confirmed purge has no exception there. Guard: the time in `_heartbeat`; nothing else tells."""
+    """A confirmed purge has no exception where Redis was there all the time, on no route.
+
+    Guards: the time in `Trust.prove`, and `_due` in `Trust.serves`; nothing else tells.
+    """
     stuck, go_on = threading.Event(), threading.Event()
 
     def hang(client: object) -> None:
@@ -81,9 +84,11 @@ def test_a_strict_route_is_over_before_a_silent_process_is_waited_for_no_more(
     until(lambda: near.cache.purge(tags=["both"]).confirmed)
     assert far.cache.log.live, "it has not noticed"
     assert far.get("/strict").body == b"/strict v2"
-    assert far.get("/bounded").body == b"/bounded v1"
+    assert far.get("/bounded").body == b"/bounded v2"
+    assert not far.cache.log.judges_shared, "what others stored cannot be judged either"
     go_on.set()
     until(lambda: far.get("/bounded").body == b"/bounded v2")
+    until(lambda: "event=log_late seconds=" in caplog.text)
 
 
 def test_the_limit_of_bounded_routes_is_published_beside_the_age(near: Site) -> None:

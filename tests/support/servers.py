@@ -21,7 +21,16 @@ import pytest
 
 from tests.support.waiting import LIMIT, until
 
-__all__ = ["COMMANDS", "Answer", "Client", "Server", "client_of_each", "running", "serve"]
+__all__ = [
+    "COMMANDS",
+    "Answer",
+    "Client",
+    "Server",
+    "client_of_each",
+    "running",
+    "serve",
+    "started",
+]
 
 FOLDER = Path(__file__).parents[1] / "processes"
 _LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)")
@@ -198,12 +207,29 @@ def serve(name: str, redis_url: str, folder: Path, **environment: str) -> Iterat
 
 @contextmanager
 def running(
-    command: Sequence[str], log: Path, **environment: str
+    command: Sequence[str],
+    log: Path,
+    *,
+    program: Sequence[str] = (sys.executable, "-m"),
+    port: int | None = None,
+    **environment: str,
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Run `python -m command` until the block ends, in the folder of its log; yield its port too."""
+    """Run `python -m command` until the block ends, in the folder of its log; yield its port too.
+
+    Without `port`, the program's log tells it.
+    """
+    with started((*program, *command), log, **environment) as process:
+        yield process, _port(process, log, port)
+
+
+@contextmanager
+def started(
+    command: Sequence[str], log: Path, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program until the block ends, in the folder of its log."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command],
+            command,
             cwd=log.parent,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
@@ -212,25 +238,24 @@ def running(
             start_new_session=True,
         )
     try:
-        yield process, _port(process, log)
+        yield process
     finally:
         _end(process)
 
 
-def _port(process: subprocess.Popen[bytes], log: Path) -> int:
-    found: list[str] = []
+def _port(process: subprocess.Popen[bytes], log: Path, known: int | None) -> int:
+    found = [] if known is None else [known]
 
-    def listens() -> bool:
+    def told() -> bool:
         text = log.read_text(errors="replace")
         assert process.poll() is None, text
-        found[:] = _LISTENING.findall(text)
+        found[:] = found or map(int, _LISTENING.findall(text))
         return bool(found)
 
-    until(listens)
-    port = int(found[0])
+    until(told)
     # uvicorn's parent binds and tells; its workers listen, a moment later.
-    until(lambda: process.poll() is not None or _accepts(port))
-    return port
+    until(lambda: told() and _accepts(found[0]))
+    return found[0]
 
 
 def _accepts(port: int) -> bool:

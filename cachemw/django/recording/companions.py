@@ -46,6 +46,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from msgspec.structs import replace
 
 from cachemw.cache import Cache
+from cachemw.process.fork import reset_in_children
 from cachemw.recording.context import MadeEarlier, Position, Recording, with_families
 
 __all__ = [
@@ -276,8 +277,7 @@ def _weight(companion: Companion) -> int:
 
 
 LOCAL = _LocalCompanions()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=LOCAL.reset_after_fork)
+reset_in_children(LOCAL)
 
 
 # -- lives of the log ------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ class Engine:
         if entry.checked != floors.version and floors.judge(entry) is not Verdict.VALID:
             return None
         log = self.log
-        if now >= log.trusted_until and (route.strict or not log.serves(entry.born, now)):
+        if now >= log.trust[0] and (route.strict or not log.serves(entry.born, now)):
             return None
         entry.visited = True
         return entry, plan
@@ -151,11 +151,11 @@ class Engine:
     def trusts(self, route: RouteState, born: float, now: float) -> bool:
         """Tell whether an entry born then may be served, as far as the log is heard (I5)."""
         log = self.log
-        return now < log.trusted_until or (not route.strict and log.serves(born, now))
+        return now < log.trust[0] or (not route.strict and log.serves(born, now))
 
     def is_cut_off(self, route: RouteState, now: float) -> bool:
         """Tell whether a strict route must serve nothing now, because the log is not heard (I5)."""
-        return route.strict and now >= self.log.trusted_until
+        return route.strict and now >= self.log.trust[0]
 
     def control(self, fields: Fields) -> CacheControl:
         """Return the directives of a response that apply to this cache."""

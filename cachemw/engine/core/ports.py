@@ -25,6 +25,7 @@ __all__ = [
     "LogTrust",
     "MemoryPort",
     "Parts",
+    "Readable",
     "ShadowsPort",
 ]
 
@@ -90,10 +91,19 @@ class LifetimesPort(Protocol):
         """Return the lifetime that a response under this key would have now."""
 
 
+class Readable(Protocol):
+    """One number, at index 0."""
+
+    def __getitem__(self, index: int, /) -> float:
+        """Return the number."""
+
+
 class LogTrust(Protocol):
     """How long the invalidation log can be trusted."""
 
-    trusted_until: float
+    @property
+    def trust(self) -> Readable:
+        """The monotonic time until which it is trusted."""
 
     @property
     def live(self) -> bool:

@@ -8,6 +8,7 @@ Reading order:
 - `followers`: the heartbeats of the processes that follow the log.
 - `server_life`: the server that has the log, and since when.
 - `presence`: the heartbeats of this process.
+- `trust`: how long a process may trust its memory without a heartbeat.
 - `follower`: `RedisLog`, the thread that follows the log.
 - `trail`: repairs a log that lost records in a failover.
 - `hooks`: the callbacks of the log into the rest of cachemw.

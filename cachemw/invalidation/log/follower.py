@@ -15,7 +15,7 @@ again. These rules keep a confirmed purge from being missed (I5):
 - The thread always reads from the last ID that it applied, so a reconnect misses no record. Pub/sub
   would lose what was sent in between.
 - Each heartbeat proves that the log is alive and the same: it checks the epoch, the stream's type, and
-  the last applied record. Memory is served unchecked until `trusted_until`, after the next one is due.
+  the last applied record. Memory is served unchecked until the next one is overdue (`trust`).
 - A process that joins reads all records that the log still has. Records that were trimmed before are
   below the horizon, so entries from that time are dead.
 - A missing or wrong epoch or stream (FLUSHALL, eviction, another server) starts a new life of the log,
@@ -26,13 +26,12 @@ again. These rules keep a confirmed purge from being missed (I5):
 - A purge is *confirmed* when every process with a recent heartbeat has applied it. A process reports
   before it reads the log for the first time. One whose heartbeat is refused counts as cut off.
 - While Redis cannot be reached, purges apply in this process at once and wait in a bounded queue
-  (`appender`). What memory may still serve then is limited by `partition_limit` (`serves`).
+  (`appender`). What memory may still serve then is limited by `partition_limit` (`trust`).
 """
 
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -60,8 +59,10 @@ from cachemw.invalidation.log.records import (
 from cachemw.invalidation.log.server_life import ServerLife
 from cachemw.invalidation.log.stream import Stream, seconds
 from cachemw.invalidation.log.trail import Trail
+from cachemw.invalidation.log.trust import Trust
 from cachemw.invalidation.purges import Purge, PurgeResult
 from cachemw.invalidation.recent_purges import PastPurge, RecentPurges
+from cachemw.process.chance import draw
 from cachemw.process.threads import Daemon, StopSignal
 
 if TYPE_CHECKING:
@@ -79,8 +80,6 @@ _RETRY = 0.4
 """Seconds between attempts to reach Redis again, on average: the jitter is plus or minus half."""
 _RETRY_ELSEWHERE = 0.1
 """The same for the first attempt after a server has refused, or another one has the log."""
-_SLACK = 0.1
-"""Seconds by which a heartbeat may be late, on a busy machine, before memory is not trusted any more."""
 
 
 class _LogMoved(StoreUnavailable):
@@ -99,9 +98,6 @@ class RedisLog:
         monotonic: Callable[[], float],
     ) -> None:
         self.floors = Floors(config.floors)
-        self.trusted_until = 0.0
-        self.alive_at: float | None = None
-        """Monotonic time when the log was last proved alive."""
         self.server_shift: float | None = None
         """Server time minus monotonic time. None: not known yet."""
         self.only_listens = False
@@ -114,6 +110,9 @@ class RedisLog:
         self._config = config
         self._hooks = hooks
         self._monotonic = monotonic
+        self._trust = Trust(config.poll, self._read_timeout, config.partition_limit)
+        self.trust = self._trust.until
+        self.serves = self._trust.serves
         self.flags = FlagDocument(namespace, self.stream, nodes, hooks)
         self.appender = Appender(self.stream, self._followers, server, self, nodes, config, hooks)
         self._daemon = Daemon(self._run, "cachemw-log")
@@ -159,12 +158,18 @@ class RedisLog:
 
     @property
     def judges_shared(self) -> bool:
-        """Whether entries of other processes can be judged: the log is live, and no purge waits here.
+        """Whether entries of other processes can be judged: the log is heard, and no purge waits here.
 
         A queued purge got its number from the position of this process. Another process may be
         further, and its entries would wrongly look newer than the purge.
         """
-        return self.live and not self.appender.queued
+        heard = self.live and self._monotonic() < self.trust[0]
+        return heard and not self.appender.queued
+
+    @property
+    def alive_at(self) -> float | None:
+        """Monotonic time when the log was last proved alive."""
+        return self._trust.alive_at
 
     @property
     def others_are_back(self) -> bool:
@@ -195,28 +200,18 @@ class RedisLog:
         self.appender.reset_after_fork()
         self.floors.reset_after_fork()
         self.floors.begin_epoch(NO_EPOCH, 0)
-        self.trusted_until = 0.0
-        self.alive_at = self.server_shift = None
-
-    # -- trust -----------------------------------------------------------------------------------
-
-    def serves(self, born: float, now: float) -> bool:
-        """Tell whether an entry made at the time `born` may be served without a live log.
-
-        A purge that this process has missed came after the entry was made, and after the log was
-        last alive. So within `partition_limit` of the later of the two, the bound of I5 holds.
-        """
-        alive_at = self.alive_at
-        since = born if alive_at is None else max(born, alive_at)
-        return now < since + self._config.partition_limit
+        self._trust.forget()
+        self.server_shift = None
 
     # -- following -------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the thread that follows the log, once per process."""
-        if not self._daemon.started:
-            self.started_at = self._monotonic()
-            self._daemon.start()
+        self._daemon.start(self._begin)
+
+    def _begin(self) -> None:
+        self.started_at = self._monotonic()
+        self._trust.suspend()
 
     def _run(self, stopping: StopSignal) -> None:
         while not stopping.is_set():
@@ -231,7 +226,7 @@ class RedisLog:
             except Exception as error:  # no error may end this thread (I3)
                 if not stopping.is_set():  # otherwise `stop` may have cut the connection
                     pause = self._disconnected(error, node)
-                    stopping.wait(pause * (0.5 + random.random()))
+                    stopping.wait(pause * (0.5 + draw()))
         self._leave()
 
     def _disconnected(self, error: Exception, node: Node | None) -> float:
@@ -241,7 +236,7 @@ class RedisLog:
         self._hooks.failed(error, "" if node is None else self._nodes.name_of(node))
         self._nodes.mark_doubtful()
         was_live, self.live = self.live, False
-        self.trusted_until = 0.0
+        self._trust.end()
         if self._lost_at is None:
             self._lost_at = self._monotonic()
         if node is not None:
@@ -330,7 +325,7 @@ class RedisLog:
         """Remove, from time to time, records that are older than any entry can be."""
         now = self._monotonic()
         if self.server_shift is not None and now >= self._trimmed_at:
-            self._trimmed_at = now + _TRIM_EVERY * (0.5 + random.random())
+            self._trimmed_at = now + _TRIM_EVERY * (0.5 + draw())
             with ignore_refusals(lambda error: self._hooks.failed(error, "")):
                 self.stream.trim(client, now + self.server_shift - self._config.max_age)
 
@@ -362,7 +357,7 @@ class RedisLog:
         """Prove that the log is alive and the same, and report the position of this process.
 
         Besides the checks, it reads records once more, in the same pipeline. Otherwise a record that
-        came after the last read would count as applied for the time until `trusted_until`.
+        came after the last read would count as applied for as long as memory is trusted.
         """
         began = self._monotonic()
         state = self.stream.read_state(client, self._trail.boundary, self._cursor, _BATCH)
@@ -381,9 +376,9 @@ class RedisLog:
         self._presence.report(client, self._position, state.time)
         if behind:
             return  # there is more to read: nothing is proved yet
-        self.alive_at = began
-        # Trust memory until the next heartbeat is overdue, and never longer than others wait for this one.
-        self.trusted_until = began + min(self._read_timeout + _SLACK, self._followers.trust)
+        # Trust memory until the next heartbeat is overdue. After that, `serves` and the route decide.
+        if late := self._trust.prove(began):
+            self._hooks.late(late)
 
     def _learn_server_time(self, client: redis.Redis, shift: float) -> None:
         """Note the server's time. Start a new life of the log if that clock was set back."""
@@ -411,7 +406,8 @@ class RedisLog:
 
     def _leave(self) -> None:
         """Take back the heartbeat, and append the queued purges: this process may be about to end."""
-        self.live, self.trusted_until = False, 0.0  # from here on no purge waits for this process
+        self.live = False
+        self._trust.suspend()  # from here on no purge waits for this process
         try:
             node = self._nodes.find(self.stream.key)
             with closing(node.dedicated_client(self._nodes.config.deadline)) as client:

@@ -14,19 +14,13 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from cachemw.invalidation.log.records import number, stream_id
+from cachemw.invalidation.log.trust import counts_for
 
 __all__ = ["RETURN_TIME", "Followers", "costs_the_log", "ignore_refusals"]
 
 RETURN_TIME = 5.0
 """Seconds after Redis came back without its data. Until then no purge counts as confirmed: the hash is
 empty, so it is not known which other processes will come back and must be waited for."""
-_MISSED = 3
-"""Polls without a heartbeat, after which a process does not count as following any more."""
-_AT_LEAST = 1.5
-"""Seconds that it counts at least, however short the poll: a busy machine may delay a thread so long."""
-_MARGIN = 0.25
-"""Seconds by which a process stops trusting its memory before the others stop waiting for it. It covers what
-two clocks drift apart in between, and half a round trip, by which the server's time is known."""
 _DEAD_AFTER = 60.0
 """Seconds without a heartbeat, after which a process is removed from the hash."""
 
@@ -44,11 +38,9 @@ class Followers:
 
     def __init__(self, key: bytes, poll: float) -> None:
         self.key = key
-        self._recent = max(_MISSED * poll, _AT_LEAST)
+        self._recent = counts_for(poll)
         self.return_time = max(RETURN_TIME, 2 * self._recent)
         """Seconds in which every process has come back to a log that was lost or is on another server."""
-        self.trust = self._recent - _MARGIN
-        """Seconds after a heartbeat for which others wait for this process, whatever the clocks do."""
 
     def report(self, client: Any, me: str, applied: int, now: float) -> bool:
         """Report how far a process has applied the log. Return whether the hash had nothing of it.

@@ -37,6 +37,8 @@ class LogHooks:
         """Called at each failure to reach or to follow the log."""
         self.regained: Callable[[float, int], None] = lambda seconds, records: None
         """Called with the length of the gap, and the number of records that were read after it."""
+        self.late: Callable[[float], None] = lambda seconds: None
+        """Called with the seconds for which no purge has waited: the log's thread was not run."""
         self.unsent: Callable[[int], None] = lambda count: None
         """Called on closing with the number of purges that could not be appended."""
         self.breaker_closed: Callable[[], None] = lambda: None

@@ -198,7 +198,7 @@ def test_past_its_window_an_entry_only_stands_in_for_errors(grace: Kit) -> None:
 def test_with_the_log_out_of_reach_memory_serves_only_what_may_be(kit: Kit) -> None:
     """I5: the guard is the trust check in `hit_in_memory` and in `_candidate`."""
     entry = kit.fill(get())
-    kit.cache.log.trusted_until = kit.now
+    kit.cache.log.trust[0] = kit.now
     kit.engine.log = Distrusted(kit.now, serves=False)
     assert kit.hit(get()) is None
     assert kit.miss(get()).outcome is Outcome.MISS
@@ -213,7 +213,7 @@ class Distrusted:
     live = False
 
     def __init__(self, until: float, *, serves: bool) -> None:
-        self.trusted_until = until
+        self.trust = (until,)
         self._serves = serves
 
     def serves(self, born: float, now: float) -> bool:

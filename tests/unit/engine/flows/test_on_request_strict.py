@@ -32,7 +32,7 @@ class Silent:
     live = True
 
     def __init__(self, until: float) -> None:
-        self.trusted_until = until
+        self.trust = (until,)
 
     def serves(self, born: float, now: float) -> bool:
         return True
