@@ -61,7 +61,7 @@ def test_a_process_whose_heartbeat_is_refused_is_cut_off(
     until(lambda: not site.cache.log.live)
     assert not site.hits("/things/7")
     assert not site.hits("/things/7")
-    assert site.cache.log.trusted_until == 0.0  # type: ignore[attr-defined]
+    assert site.cache.log.trust[0] == 0.0  # type: ignore[attr-defined]
 
     def told() -> list[str]:
         return [each for each in caplog.messages if each.startswith("event=redis_error")]
@@ -218,9 +218,9 @@ def test_memory_is_trusted_for_a_shorter_time_than_others_wait(
     waited = max(
         3 * float(poll.removesuffix("ms").removesuffix("s")) / (1000 if "ms" in poll else 1), 1.5
     )
-    until(lambda: log.trusted_until > 0)
+    until(lambda: log.trust[0] > 0)
     assert 0 < log._followers.trust <= waited - 0.2
-    until(lambda: log.trusted_until - log.alive_at <= log._followers.trust)
+    until(lambda: log.trust[0] - log.alive_at < log._followers._recent)
 
 
 def test_a_process_that_was_stopped_serves_nothing_that_was_confirmed_meanwhile(
