@@ -67,7 +67,7 @@ class ChaosProxy:
         The connections that are open stay where they are. Raises ValueError as the constructor does.
         """
         parts = urlsplit(url)
-        if parts.scheme != "redis":
+        if parts.scheme not in ("redis", "rediss"):
             raise ValueError(f"url: expected a URL such as redis://127.0.0.1:6379/0, got {url!r}")
         self._target = (parts.hostname or "localhost", parts.port or 6379)
 

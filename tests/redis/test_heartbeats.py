@@ -212,21 +212,21 @@ def test_a_clock_of_the_server_that_jumps_ahead_makes_nobody_look_dead(
 def test_memory_is_trusted_for_a_shorter_time_than_others_wait(
     caches: Caches, poll: str, deadline: str
 ) -> None:
-    # Guard: `Followers.trust`. With a long deadline, a process that was stopped went on serving what others
+    # Guard: `Trust.prove`. With a long deadline, a process that was stopped went on serving what others
     # had confirmed as purged.
     log: Any = caches.make(log={"poll": poll}, redis={"deadline": deadline}).log
     waited = max(
         3 * float(poll.removesuffix("ms").removesuffix("s")) / (1000 if "ms" in poll else 1), 1.5
     )
     until(lambda: log.trust[0] > 0)
-    assert 0 < log._followers.trust <= waited - 0.2
-    until(lambda: log.trust[0] - log.alive_at < log._followers._recent)
+    until(lambda: 0 < log.trust[0] - log.alive_at <= waited - 0.2)
+    assert log._followers._recent == waited
 
 
 def test_a_process_that_was_stopped_serves_nothing_that_was_confirmed_meanwhile(
     caches: Caches,
 ) -> None:
-    # Guard: `Followers.trust`, as before. The route is strict, so nothing but trust lets it serve.
+    # Guard: `Trust.prove`, as before. The route is strict, so nothing but trust lets it serve.
     here = caches.make()
     with process(caches.url, redis={"deadline": "5s"}, consistency={"low": "strict"}) as child:
         for expected in ("fwd=uri-miss", "hit"):

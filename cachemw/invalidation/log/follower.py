@@ -377,7 +377,7 @@ class RedisLog:
         if behind:
             return  # there is more to read: nothing is proved yet
         # Trust memory until the next heartbeat is overdue. After that, `serves` and the route decide.
-        if late := self._trust.prove(began):
+        if late := self._trust.prove(began, ended - began):
             self._hooks.late(late)
 
     def _learn_server_time(self, client: redis.Redis, shift: float) -> None:

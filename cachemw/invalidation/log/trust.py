@@ -28,6 +28,8 @@ _AT_LEAST: Final = 1.5
 """Seconds that it counts at least, however short the poll: a busy machine may delay a thread so long."""
 _SLACK: Final = 0.1
 """Seconds by which a heartbeat may be late, on a busy machine, before memory is not trusted any more."""
+_TRIPS: Final = 6
+"""Round trips between two heartbeats: the report, the work of a tick, and the next read."""
 _SURELY: Final = 0.8
 """The share of that time for which a process trusts itself at most: others estimate the server's clock."""
 
@@ -45,7 +47,8 @@ class Trust:
         self.until = own_number()
         """The time until which memory is trusted without further checks, at index 0."""
         self._counts_for = counts_for(poll)
-        self._length = min(read_timeout + _SLACK, _SURELY * self._counts_for)
+        self._length = read_timeout + _SLACK
+        self._longest = _SURELY * self._counts_for
         self._partition_limit = partition_limit
         self.forget()
 
@@ -57,16 +60,18 @@ class Trust:
         self._due: float | None = None
         """The time by which the log's thread would have spoken, had it run. None: Redis is away."""
 
-    def prove(self, began: float) -> float:
+    def prove(self, began: float, round_trip: float) -> float:
         """Trust the log anew: a heartbeat that was begun at this time has proved it alive.
 
+        `round_trip` are the seconds that its reply took: a follower that is far away is slower, not late.
         Return for how many seconds no purge can have waited for this process, 0.0 if they always have.
         """
         late = 0.0
         if self._due is not None and self.alive_at is not None:
             late = max(0.0, began - self.alive_at - self._counts_for)
         self.alive_at = began
-        self.until[0] = self._due = began + self._length
+        length = min(self._length + _TRIPS * round_trip, self._longest)
+        self.until[0] = self._due = began + length
         return late
 
     def end(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from math import isfinite
+from math import isclose, isfinite
 from urllib.parse import quote, urlsplit
 
 from cachemw.http.cache_control import MAX_SECONDS, CacheControl, parse
@@ -275,6 +275,9 @@ def _is_sound(judged: Lifetime, head: Head, control: CacheControl) -> None:
     limited = judged.limited(5.0)
     assert 0 <= limited.fresh <= min(judged.fresh, 5.0)
     assert limited.kept == min(judged.kept, 5.0)
+    lasting = judged.lasting(5.0)
+    assert lasting.fresh == 5.0
+    assert isclose(lasting.kept - 5.0, judged.kept - judged.fresh, rel_tol=1e-6, abs_tol=1e-6)
     windows = (judged.stale_while_revalidate, judged.stale_if_error)
     assert isfinite(judged.kept)
     assert 0 <= judged.fresh <= judged.kept

@@ -77,6 +77,9 @@ def _is_sound(entry: Item) -> None:
     assert entry.born <= entry.fresh_until <= entry.dies_at
     assert NOW < entry.dies_at < float("inf")
     assert isinstance(entry, VaryMarker) or 200 <= entry.status <= 599
+    learned = None if isinstance(entry, VaryMarker) else entry.learned
+    assert learned is None or 0 < learned.changes < float("inf") > learned.seconds > 0
+    assert learned is None or 0 < learned.asked < float("inf") > learned.waited > 0
     for name, value in entry.headers:
         assert name == name.lower() != b""
         assert not ({*range(0x20), 0x7F} - {0x09}) & {*name, *value}

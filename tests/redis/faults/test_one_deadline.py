@@ -52,7 +52,7 @@ def site_over(server: RedisServer) -> Iterator[Site]:
         yield Site(cache)
         server.resume()
         log: Any = cache._core.log
-        log._stopping.set()
+        log.stop()
         # Its record wakes the follower, which would block for the poll. In this thread it would be queued.
         waking = threading.Thread(target=cache.purge, kwargs={"tags": ["end"]})
         waking.start()
@@ -184,5 +184,5 @@ def test_what_was_not_stored_in_time_is_stored_in_the_background(
 
 
 def has_entry(server: RedisServer, count: int) -> bool:
-    names: Any = server.command("KEYS", "cachemw:{faults:*}:e3")
+    names: Any = server.command("KEYS", "cachemw:{faults:*}:e4")
     return len(names) >= count

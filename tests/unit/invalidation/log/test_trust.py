@@ -11,7 +11,7 @@ LIMIT = 30.0
 
 def trust_of(poll: float = 1.0, read_timeout: float = 1.25) -> Trust:
     trust = Trust(poll, read_timeout, LIMIT)
-    trust.prove(100.0)
+    trust.prove(100.0, 0.0)
     return trust
 
 
@@ -30,7 +30,7 @@ def test_a_process_that_was_not_run_serves_nothing() -> None:
     assert 101.0 < trust.until[0] < 102.0
     assert not trust.serves(100.0, trust.until[0])
     assert not trust.serves(107.9, 108.0)
-    trust.prove(108.1)
+    trust.prove(108.1, 0.0)
     assert trust.until[0] > 109.0
 
 
@@ -41,7 +41,7 @@ def test_a_process_that_begins_or_ends_serves_nothing_until_it_knows_more() -> N
     assert not trust.serves(100.0, 100.1)
     trust.end()
     assert trust.serves(100.0, 100.1), "Redis is away, and that is known"
-    trust.prove(101.0)
+    trust.prove(101.0, 0.0)
     trust.suspend()
     assert trust.until[0] == 0.0
     assert not trust.serves(101.0, 101.1)
@@ -58,7 +58,7 @@ def test_a_process_that_knows_that_redis_is_away_serves_up_to_the_limit() -> Non
 
 def test_a_heartbeat_that_comes_too_late_says_for_how_long_no_purge_waited() -> None:
     trust = trust_of()
-    assert trust.prove(102.9) == 0.0
-    assert trust.prove(110.9) == pytest.approx(5.0)
+    assert trust.prove(102.9, 0.0) == 0.0
+    assert trust.prove(110.9, 0.0) == pytest.approx(5.0)
     trust.end()  # a loss, which is a line of its own
-    assert trust.prove(190.0) == 0.0
+    assert trust.prove(190.0, 0.0) == 0.0
