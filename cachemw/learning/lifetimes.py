@@ -64,6 +64,8 @@ class Lifetimes:
             learned = self._first(made, bounds, kind)
             if before is not None and before.seen_at < made.at:
                 learned = self._compared(learned, made, before, bounds, kind)
+            elif before is not None:  # it was made at the same time as one that is known already
+                learned = _as_known(learned, before)
             learned = self._with_lifetime(learned, made, bounds, kind)
             self._keys.put(made.key, learned)
             return learned
@@ -175,3 +177,15 @@ class Lifetimes:
             lifetime=used,
             free=self._applies and not at_bound,
         )
+
+
+def _as_known(now: Learned, before: Learned) -> Learned:
+    """Return what is known of a key, with nothing new."""
+    return replace(
+        now,
+        refreshes=before.refreshes,
+        changes=before.changes,
+        seconds=before.seconds,
+        asked=before.asked,
+        waited=before.waited,
+    )

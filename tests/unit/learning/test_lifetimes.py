@@ -168,8 +168,11 @@ def test_the_waits_tell_how_often_it_is_asked_for() -> None:
 def test_an_answer_that_is_older_than_what_is_known_tells_nothing() -> None:
     """Two processes may make one key at a time, and the slower one may have begun first."""
     learner = Learner()
-    learner.see(100.0)
-    assert learner.see(99.0, b"2").refreshes == 0
+    learner.see(0.0)
+    known = learner.see(100.0)
+    late = learner.see(99.0, b"2")
+    assert (late.refreshes, late.changes, late.seconds) == (1, known.changes, known.seconds)
+    assert learner.lifetimes.kinds()["product"].refreshes == 1.0
 
 
 def test_without_effect_the_initial_lifetime_stays() -> None:
