@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import random
 import subprocess
 import sys
@@ -39,6 +40,7 @@ def forked(redis_url: str, way: str, what: str) -> dict[str, Any]:
     config = json.dumps(options(redis_url, redis={"deadline": "5s"}, log={"poll": "2s"}))
     done = subprocess.run(
         [sys.executable, str(FORKING), config, way, what],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         check=True,
         capture_output=True,
         text=True,

@@ -31,7 +31,9 @@ class SharedCall(Generic[Result]):
 
     def reset_after_fork(self) -> None:
         """Forget the running call: its thread belongs to the parent process."""
-        self._lock = threading.Lock()
+        self._lock = (
+            threading.RLock()
+        )  # a signal handler may close a cache while this thread has it
         self._future: Future[Result] | None = None
         self._ended_at: float | None = None
         """When the call ended whose result nobody has had yet, on the monotonic clock."""

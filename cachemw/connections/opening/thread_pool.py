@@ -76,7 +76,8 @@ class ThreadPool(redis.ConnectionPool):
 
     def reset(self) -> None:
         """Start without connections; those that are open are forgotten, and not closed."""
-        self._changed = threading.Condition(threading.Lock())
+        # A signal handler may close the pool in the middle of what this thread does with it.
+        self._changed = threading.Condition(threading.RLock())
         self._free: list[Any] = []
         self._all: set[Any] = set()
         self._old: set[Any] = set()
@@ -92,7 +93,7 @@ class ThreadPool(redis.ConnectionPool):
         self._checkpid()
         while True:
             with self._changed:
-                connection = self._free.pop() if self._free else None
+                connection = self._take()
             if connection is None:
                 connection = self._await(None)
             if _is_usable(connection):
@@ -174,7 +175,7 @@ class ThreadPool(redis.ConnectionPool):
 
     def _await_free(self, ends: float) -> Any:
         before = self._failure
-        while not self._free:
+        while (connection := self._take()) is None:
             self._open_more()
             left = ends - time.monotonic()
             if left <= 0.0:
@@ -183,7 +184,13 @@ class ThreadPool(redis.ConnectionPool):
             failure = self._failure
             if failure is not None and failure is not before and not self._free:
                 raise failure.as_error()
-        return self._free.pop()
+        return connection
+
+    def _take(self) -> Any:
+        try:
+            return self._free.pop()
+        except IndexError:
+            return None
 
     # -- opening ---------------------------------------------------------------------------------
 
