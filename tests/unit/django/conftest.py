@@ -32,7 +32,14 @@ def _configure() -> None:
             SECRET_KEY="nothing is signed",
             USE_TZ=True,
         )
+    if not apps.ready:  # whoever has configured the settings may not have needed the applications
         django.setup()
+
+
+@pytest.fixture
+def ready() -> None:
+    """Make Django ready, so that its applications can be exchanged."""
+    _configure()
 
 
 @pytest.fixture

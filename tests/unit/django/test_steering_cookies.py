@@ -91,6 +91,7 @@ def test_a_route_that_says_nothing_of_cookies_gets_them(
         ({"INSTALLED_APPS": [], "SESSION_COOKIE_NAME": "who"}, ("who",)),
     ],
 )
+@pytest.mark.usefixtures("ready")
 def test_they_are_named_by_djangos_settings(
     settings: dict[str, Any], personal: tuple[str, ...]
 ) -> None:
