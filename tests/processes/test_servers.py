@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from cachemw.testing import RedisServer
 from tests.support.servers import Answer, Client, Server, client_of_each, serve
 from tests.support.waiting import until
 
@@ -117,11 +118,12 @@ def test_a_page_that_a_purge_overtook_is_never_served(
 
 @pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
 def test_without_the_early_position_the_overtaken_page_would_be_served(
-    kind: str, redis_url: str, tmp_path: Path, name: str
+    kind: str, own_redis_server: RedisServer, tmp_path: Path, name: str
 ) -> None:
     """Show that the test above can fail: entries carry a position that is noted too late."""
+    # A server of its own: the other workers of this module come back to a log that was flushed.
     with (
-        serve(kind, redis_url, tmp_path, APP_LATE_POSITION="1") as server,
+        serve(kind, own_redis_server.url, tmp_path, APP_LATE_POSITION="1") as server,
         client_of_each(server) as each,
     ):
         assert f"{name} v1".encode() in fill_overtaken_by_a_purge(server, each, name)
@@ -312,10 +314,10 @@ def test_websockets_pass_through(redis_url: str, tmp_path: Path) -> None:
 
 
 def test_four_workers_of_one_preloaded_application_share_no_connection(
-    redis_url: str, tmp_path: Path
+    own_redis_server: RedisServer, tmp_path: Path
 ) -> None:
     # Guard: `register_at_fork`. The application has used its cache before the workers were forked.
-    with serve("preload", redis_url, tmp_path, APP_WARM="1") as server:
+    with serve("preload", own_redis_server.url, tmp_path, APP_WARM="1") as server:
         wrong: list[str] = []
         workers: set[int] = set()
         with client_of_each(server) as each:

@@ -25,6 +25,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
 from cachemw.engine.model.entry import Entry, Verdict
@@ -115,7 +116,7 @@ def test_the_machine_finds_a_guard_that_is_missing(
     invariant: str,
 ) -> None:
     take_out(monkeypatch)
-    # A group where it does not happen a second time the same way: what was found is what counts.
-    with pytest.raises((Violation, ExceptionGroup)):
+    # A group, or another order, where it does not happen a second time the same way: what was found counts.
+    with pytest.raises((Violation, ExceptionGroup, Flaky)):
         run_state_machine_as_test(machine, settings=bounded(ENOUGH))
     assert machine.found[0].startswith(invariant)
