@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -23,8 +24,15 @@ PACKAGES = {
 
 
 def program(name: str) -> str:
-    """Return the path of a program; skip the test where it is not installed."""
-    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    """Return the path of a program of the system; skip the test where it is not installed.
+
+    The environment's own programs do not count: wheels bring a `redis-server` and a `uwsgi` of another build.
+    """
+    own = Path(sys.prefix)
+    folders = [*os.get_exec_path(), "/usr/sbin", "/usr/local/sbin"]
+    path = shutil.which(
+        name, path=os.pathsep.join(each for each in folders if own not in Path(each).parents)
+    )
     if path is None:
         pytest.skip(f"{name} is not installed here: apt-get install {PACKAGES.get(name, name)}")
     return path
