@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import time
 from collections import deque
 from typing import Any
 
@@ -56,7 +57,19 @@ class LoopPool(redis.asyncio.ConnectionPool):
         for connection in outdated:
             await self._drop(connection)
         if not self._all:
-            await self.release(await self._await(wait))
+            await self.release(await self._await_twice(wait))
+
+    async def _await_twice(self, wait: float) -> Any:
+        """Return a connection; what an attempt met that had begun before says nothing of the server now."""
+        ends = time.monotonic() + wait
+        is_old = bool(self._opening) or (self._failure is not None and self._failure.is_news())
+        try:
+            return await self._await(wait)
+        except RedisConnectionError:
+            left = ends - time.monotonic()
+            if not is_old or left <= 0.0:
+                raise
+        return await self._await(left)
 
     async def release(self, connection: Any) -> None:
         """Take a connection back."""

@@ -109,7 +109,19 @@ class ThreadPool(redis.ConnectionPool):
         for connection in outdated:
             self._drop(connection)
         if not self._all:
-            self.release(self._await(wait))
+            self.release(self._await_twice(wait))
+
+    def _await_twice(self, wait: float) -> Any:
+        """Return a connection; what an attempt met that had begun before says nothing of the server now."""
+        ends = time.monotonic() + wait
+        is_old = bool(self._opening) or (self._failure is not None and self._failure.is_news())
+        try:
+            return self._await(wait)
+        except RedisConnectionError:
+            left = ends - time.monotonic()
+            if not is_old or left <= 0.0:
+                raise
+        return self._await(left)
 
     def release(self, connection: Any) -> None:
         """Take a connection back."""
