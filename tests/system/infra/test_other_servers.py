@@ -49,10 +49,10 @@ UNCLOSED = ("-W", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 def run_tests(tests: list[str], server: str, **environment: str) -> None:
     """Run tests of `tests/redis` with another server. A failure shows the end of what they printed."""
-    over_tls = "CACHEMW_TEST_TLS" in environment
-    # Over TLS alone: handshakes take the processor, and these tests measure what a request waits.
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0" if over_tls else "2", *tests]
-    command += UNCLOSED if over_tls else ("--dist", "worksteal")
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", *tests]
+    if "CACHEMW_TEST_TLS" in environment:
+        # What one hung request waits is measured over TCP: here the handshakes take longer than that.
+        command += [*UNCLOSED, "--ignore=tests/redis/faults/test_one_deadline.py"]
     ran = subprocess.run(
         [*command, "-p", "no:cacheprovider"],
         cwd=ROOT,
