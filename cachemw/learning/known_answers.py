@@ -6,8 +6,6 @@ longer than the entry lives. The number of keys is bounded (I4); those used leas
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import cachetools
 
 from cachemw.engine.model.entry import Learned
@@ -34,7 +32,3 @@ class KnownAnswers:
     def put(self, key: bytes, learned: Learned) -> None:
         """Hold what is known of a key."""
         self._known[key] = learned
-
-    def values(self) -> Iterator[Learned]:
-        """Yield what is known of each key."""
-        yield from list(self._known.values())

@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 from redis.credentials import CredentialProvider, StreamingCredentialProvider
 
-from cachemw import Cache, asgi, wsgi
+from cachemw import Cache, wsgi
 from cachemw.config.redis_settings import RedisSettings
 from cachemw.connections.nodes import Nodes
 from cachemw.errors import ConfigError
 from cachemw.testing import RedisServer
 from tests.support.caches import options
-from tests.support.calls import call_asgi, call_wsgi
+from tests.support.calls import call_wsgi
+from tests.support.shared_hits import shared_by_loop, shared_by_thread
 from tests.support.traffic import Origin
 from tests.support.waiting import until
 
@@ -105,23 +106,6 @@ def rotate(server: RedisServer) -> None:
 
 def cache_over(server: RedisServer, name: str) -> Cache:
     return Cache.from_dict(options(server.url, redis={"credentials": f"{MODULE}:{name}"}))
-
-
-def shared_by_thread(cache: Cache, path: str) -> str:
-    door = wsgi.CacheMiddleware(Origin().wsgi, cache)
-    call_wsgi(door, path)
-    cache.memory.clear()
-    return call_wsgi(door, path).cache_status
-
-
-async def shared_by_loop(cache: Cache, path: str) -> str:
-    door = asgi.CacheMiddleware(Origin().asgi, cache)
-    await call_asgi(door, path)
-    await cache._core.tasks.drain(5.0)
-    cache.memory.clear()
-    status = (await call_asgi(door, path)).cache_status
-    await cache._core.redis.nodes.aclose()  # type: ignore[union-attr]
-    return status
 
 
 @pytest.mark.parametrize("name", ["provider", "Provider", "make", "of_loops"])

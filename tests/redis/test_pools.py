@@ -164,3 +164,26 @@ def test_a_unix_socket_is_opened_in_threads_and_in_loops() -> None:
             assert client.ping()
         asyncio.run(main(node))
         node.close()
+
+
+def test_an_attempt_that_began_while_the_server_was_silent_is_no_failure_of_who_comes_later(
+    far: ChaosProxy,
+) -> None:
+    # Guard: `_await_twice`, in both pools. The first purge after an outage was queued.
+    node = node_over(far.url, deadline="50ms", pool_wait="10ms")
+    far.swallow()
+    with pytest.raises(RedisConnectionError, match=POOL_EMPTY):
+        node.sync().ping()
+    far.normal()
+    assert node.connected(5.0).ping()
+    node.close()
+
+    async def main() -> None:
+        far.swallow()
+        with pytest.raises(RedisConnectionError, match=POOL_EMPTY):
+            await node.aio().ping()
+        far.normal()
+        assert await (await node.aconnected(5.0)).ping()
+        await node.aclose()
+
+    asyncio.run(main())

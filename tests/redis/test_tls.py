@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from cachemw import Cache, asgi, wsgi
+from cachemw import Cache, wsgi
 from cachemw.config.redis_settings import RedisSettings
 from cachemw.connections.failures import describe_failure
 from cachemw.connections.nodes import Nodes
@@ -27,7 +27,8 @@ from cachemw.stores.redis.commands import Commands
 from cachemw.testing import ChaosProxy, RedisServer
 from cachemw.testing.replicated import _Sentinel
 from tests.support.caches import options
-from tests.support.calls import call_asgi, call_wsgi
+from tests.support.calls import call_wsgi
+from tests.support.shared_hits import shared_by_loop, shared_by_thread
 from tests.support.tls import Authority, TlsProxy
 from tests.support.traffic import Origin
 from tests.support.waiting import until
@@ -60,23 +61,6 @@ def contexts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(ssl, "create_default_context", noted)
     return made
-
-
-def shared_by_thread(cache: Cache, path: str = "/things/1") -> str:
-    door = wsgi.CacheMiddleware(Origin().wsgi, cache)
-    call_wsgi(door, path)
-    cache.memory.clear()
-    return call_wsgi(door, path).cache_status
-
-
-async def shared_by_loop(cache: Cache, path: str = "/things/2") -> str:
-    door = asgi.CacheMiddleware(Origin().asgi, cache)
-    await call_asgi(door, path)
-    await cache._core.tasks.drain(5.0)
-    cache.memory.clear()
-    status = (await call_asgi(door, path)).cache_status
-    await cache._core.redis.nodes.aclose()  # type: ignore[union-attr]
-    return status
 
 
 def test_one_context_serves_threads_and_loops_and_is_made_in_neither(

@@ -11,6 +11,7 @@ import asyncio
 import socket
 import ssl
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ __all__ = [
 
 
 OPENING_FAILED = "a connection could not be opened"
+_NO_ADDRESS = "the host name has no address"
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,15 +75,13 @@ class Dialed(_Unhurried, redis.Connection):
         ends = time.monotonic() + limit
         places = self._way.addresses.get(limit)
         try:
-            for number, place in enumerate(places, 1):
-                # The last address has the rest of the time; one before it must leave some to the others.
-                share = _left(ends) / (len(places) - number + 1)
+            for place, share, is_last in _tries(places, ends):
                 try:
                     return self._dial(place, time.monotonic() + share)
                 except OSError:
-                    if number == len(places):
+                    if is_last:
                         raise
-            raise OSError("the host name has no address")
+            raise OSError(_NO_ADDRESS)
         except BaseException:
             self._way.addresses.expire()
             raise
@@ -161,17 +161,17 @@ class AsyncDialed(_AsyncUnhurried, redis.asyncio.Connection):
         context = None if tls is None else await tls.aget(limit)
         places = await self._way.addresses.aget(limit)
         try:
-            for number, (_, address) in enumerate(places, 1):
+            for (_, address), share, is_last in _tries(places, ends):
                 self._place = {"host": address[0], "port": address[1], "ssl": context}
                 if context is not None:
                     self._place["server_hostname"] = self.host
                 try:
-                    async with asyncio.timeout(_left(ends) / (len(places) - number + 1)):
+                    async with asyncio.timeout(share):
                         return await super()._connect()  # type: ignore[no-any-return, no-untyped-call]
                 except OSError:
-                    if number == len(places):
+                    if is_last:
                         raise
-            raise OSError("the host name has no address")
+            raise OSError(_NO_ADDRESS)
         except BaseException:
             self._way.addresses.expire()
             raise
@@ -194,6 +194,15 @@ def _holds_a_reply(opened: ssl.SSLSocket) -> bool:
     finally:
         opened.settimeout(usual)
     return True
+
+
+def _tries(places: Sequence[Place], ends: float) -> Iterator[tuple[Place, float, bool]]:
+    """Yield each address, the seconds for it, and whether it is the last.
+
+    The last one has the rest of the time; one before it must leave some to the others.
+    """
+    for left in range(len(places), 0, -1):
+        yield places[-left], _left(ends) / left, left == 1
 
 
 def _left(ends: float) -> float:

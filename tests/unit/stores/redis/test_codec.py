@@ -668,3 +668,31 @@ def test_an_envelope_of_this_version_is_written_as_it_always_was(name: str) -> N
 def test_the_same_entry_gives_the_same_bytes() -> None:
     for entry in WRITTEN.values():
         assert encode(entry) == encode(entry)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lifetime": math.nan},
+        {"lifetime": -1.0},
+        {"seen_at": math.inf},
+        {"changes": 0.0},
+        {"changes": math.inf},
+        {"seconds": -5.0},
+        {"seconds": 1e12},
+        {"asked": math.nan},
+        {"waited": 0.0},
+        {"refreshes": -1},
+    ],
+    ids=str,
+)
+def test_knowledge_that_cannot_be_true_is_left_out_and_the_response_is_kept(
+    changes: dict[str, Any],
+) -> None:
+    """A secret may be known to others, and a division by it would cost a request its answer."""
+    position = Position(b"epoch-01", 7)
+    sound = msgspec.structs.replace(LEARNED, position=position, fresh_until=NOW + 50)
+    assert decode(encode(make(learned=sound, position=position))).learned == sound
+    forged = msgspec.structs.replace(sound, **changes)
+    found = decode(encode(make(learned=forged, position=position)))
+    assert (found.learned, found.body) == (None, BODY)
