@@ -14,7 +14,7 @@ from cachemw import Cache
 from cachemw.process.exit import CLOSE_WAIT
 from cachemw.process.threads import StoppableThread
 from cachemw.testing import ChaosProxy, RedisServer
-from tests.support.caches import options
+from tests.support.caches import caches_over, options
 from tests.support.waiting import until
 
 FOLLOWERS = "cachemw:{shared}:followers"
@@ -280,3 +280,14 @@ say("follows"); sys.stdin.readline()
         until(lambda: cache.purge(tags=["a"]).confirmed)
     finally:
         cache.close()
+
+
+def test_a_process_that_leaves_the_log_serves_nothing_from_memory(redis_url: str) -> None:
+    # Guard: `Trust.suspend` in `_leave`. No purge waits for it any more, and a server lets requests end.
+    with caches_over(redis_url) as caches:
+        log: Any = caches.make().log
+        until(lambda: log.trust[0] > 0)
+        log.stop()
+        log.finish(time.monotonic() + 5.0)
+        assert log.trust[0] == 0.0
+        assert not log.serves(time.monotonic(), time.monotonic())

@@ -69,6 +69,17 @@ def test_what_operators_do_never_goes_over_an_idle_connection(
         assert work(), name
 
 
+def test_a_far_server_has_the_time_to_open_another_one(own_redis_server: RedisServer) -> None:
+    # Guard: `ensure` drops what is idle. Who finds out later waits for a share of the deadline alone.
+    url = own_redis_server.url.replace("/0", "/1")  # to choose a database costs a round trip
+    with ChaosProxy(url) as proxy, caches_over(proxy.url) as caches:
+        cache = caches.make(redis={"deadline": "400ms", "pool_wait": "1ms"})
+        cache.purge(tags=["before"])
+        proxy.slow("80ms")
+        forget(proxy)
+        assert cache.purge(tags=[PURGE_TAG]).status != "queued"
+
+
 def test_nor_does_a_purge_in_an_event_loop(proxy: ChaosProxy, behind: Caches) -> None:
     # Guard: `without_idle` in `Appender._aappend`.
     cache: Cache = behind.make()

@@ -205,3 +205,17 @@ def test_a_node_that_is_closed_looks_its_name_up_before_it_connects_again(
     assert node.connected().ping()
     assert resolver.asked == before + 1
     node.close()
+
+
+def test_a_name_is_looked_up_again_when_its_connections_are_outdated(
+    own_redis_server: RedisServer, resolver: Resolver
+) -> None:
+    # Guard: `Renewal.replace_all` says that the name may have moved. After a planned failover it has.
+    nodes = Nodes(RedisSettings(url=f"redis://{NAME}:{own_redis_server.port}/0", deadline="5s"))  # type: ignore[arg-type]
+    node = nodes.of(b"key")
+    assert node.connected().ping()
+    before = resolver.asked
+    node.renewal.replace_all()
+    assert node.connected().ping()
+    until(lambda: resolver.asked > before)
+    nodes.close()

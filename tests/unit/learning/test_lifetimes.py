@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cachemw import Cache
 from cachemw.engine.model.entry import Learned, Made, Position
 from cachemw.engine.model.routes import Bounds
 from cachemw.learning.lifetimes import Lifetimes
@@ -200,3 +201,12 @@ def test_a_forked_child_shares_only_what_it_learns_itself() -> None:
     learner.see(60.0, b"2")
     learner.lifetimes.reset_after_fork()
     assert learner.lifetimes.merge({})["product"].changes == 0.0
+
+
+def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent() -> None:
+    # Guard: `Core.reset_after_fork` names it.
+    cache = Cache.from_dict({"routes": []})
+    lifetimes = cache._core.lifetimes
+    lifetimes._lock.acquire()
+    cache._core.reset_after_fork()
+    assert lifetimes.lifetime(b"key", BOUNDS) == BOUNDS.initial

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from cachemw.engine.model.entry import Entry, Position
+from cachemw.engine.model.entry import Entry, Learned, Position
 from cachemw.process.memory_limit import MemoryLimit
 from cachemw.stores.memory import interning
 from cachemw.stores.memory.cost import cost
@@ -618,7 +618,24 @@ def test_threads_leave_the_books_in_order() -> None:
 # Memory -------------------------------------------------------------------------------------------
 
 
-def realistic(number: int, size: int, rng: random.Random) -> Entry:
+def learned(born: float, position: Position, rng: random.Random) -> Learned:
+    """Return what is known of a key, every object made afresh as a refresh does."""
+    return Learned(
+        content=rng.randbytes(8),
+        seen_at=born - rng.random(),
+        position=position,
+        fresh_until=born + 1e6,
+        lifetime=rng.random(),
+        free=True,
+        refreshes=3,
+        changes=rng.random(),
+        seconds=rng.random(),
+        asked=rng.random(),
+        waited=rng.random(),
+    )
+
+
+def realistic(number: int, size: int, rng: random.Random, *, learns: bool = False) -> Entry:
     """Return an entry with six fields and two tags, every object made afresh as a response does."""
     shown = {
         "content-type": "application/json",
@@ -629,6 +646,7 @@ def realistic(number: int, size: int, rng: random.Random) -> Entry:
         "last-modified": f"Mon, 01 Jan 2024 {number:08} GMT",
     }
     born = 1000 + rng.random()
+    position = Position(POSITION.epoch, rng.getrandbits(110))
     return make(
         number,
         headers=intern_pairs(tuple((k.encode(), v.encode()) for k, v in shown.items())),
@@ -637,12 +655,13 @@ def realistic(number: int, size: int, rng: random.Random) -> Entry:
         fresh_until=born + 1e6,
         stale_until=born + 2e6,
         stale_error_until=born + 3e6,
-        position=Position(POSITION.epoch, rng.getrandbits(110)),
+        position=position,
         tags=(f"product:{number}", f"shelf:{number % 7}"),
+        learned=learned(born, position, rng) if learns else None,
     )
 
 
-def fill(count: int, largest: int) -> tuple[MemoryTier, int]:
+def fill(count: int, largest: int, *, learns: bool = False) -> tuple[MemoryTier, int]:
     """Return a tier with entries of mixed sizes, and the bytes that came to be in use for it."""
     rng = random.Random(5)
     gc.collect()
@@ -650,7 +669,7 @@ def fill(count: int, largest: int) -> tuple[MemoryTier, int]:
     try:
         tier = MemoryTier(1 << 30)
         for number in range(count):
-            tier.put(realistic(number, rng.randrange(largest), rng))
+            tier.put(realistic(number, rng.randrange(largest), rng, learns=learns))
         gc.collect()
         return tier, tracemalloc.get_traced_memory()[0]
     finally:
@@ -671,3 +690,9 @@ def test_the_size_is_honest_and_an_entry_costs_1200_bytes_over_its_body(
     bodies = sum(len(entry.body) for entry in tier.entries())
     assert (used - bodies) / len(tier) <= 1200
     assert (tier.size - bodies) / len(tier) <= 1200
+
+
+def test_what_is_known_of_a_key_counts_for_the_size_too() -> None:
+    tier, used = fill(5_000, 100, learns=True)
+    plain, used_without = fill(5_000, 100)
+    assert tier.size - plain.size == pytest.approx(used - used_without, rel=0.15)
