@@ -187,9 +187,10 @@ def test_announced_changes_do_not_shorten_lives(open_door: OpenDoor, clock: Fake
 
 
 def test_a_head_teaches_nothing(open_door: OpenDoor, clock: FakeClock) -> None:
-    door = open_door({"/p": changing(clock, 1e9)}, ttl=BOUNDS)
+    handler = changing(clock, 1e9, headers=[("ETag", '"1"')])
+    door = open_door({"/p": handler}, ttl=BOUNDS, stale_if_error="1d")
     door.get("/p")
     for _ in range(5):
-        clock.advance(60.0)  # stale, and still kept to be freshened
+        clock.advance(60.0)  # stale, and still kept: the HEAD freshens it
         door.ask(Call(target="/p", method="HEAD"))
     assert door.cache.stats().learned["route:p"]["refreshes"] == 0.0

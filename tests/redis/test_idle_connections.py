@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cachemw import Cache
+from cachemw import Cache, PurgeResult
 from cachemw.config.model import RedisSettings
 from cachemw.connections.nodes import Nodes
 from cachemw.errors import StoreUnavailable
@@ -69,15 +69,37 @@ def test_what_operators_do_never_goes_over_an_idle_connection(
         assert work(), name
 
 
-def test_a_far_server_has_the_time_to_open_another_one(own_redis_server: RedisServer) -> None:
-    # Guard: `ensure` drops what is idle. Who finds out later waits for a share of the deadline alone.
+@pytest.fixture
+def far(own_redis_server: RedisServer) -> Iterator[ChaosProxy]:
     url = own_redis_server.url.replace("/0", "/1")  # to choose a database costs a round trip
-    with ChaosProxy(url) as proxy, caches_over(proxy.url) as caches:
+    with ChaosProxy(url) as proxy:
+        yield proxy
+
+
+@pytest.mark.parametrize("in_loop", [False, True])
+def test_a_far_server_has_the_time_to_open_another_one(far: ChaosProxy, in_loop: bool) -> None:
+    # Guard: `ensure` drops what is idle. Who finds out later waits for a share of the deadline alone.
+    with caches_over(far.url) as caches:
         cache = caches.make(redis={"deadline": "400ms", "pool_wait": "1ms"})
-        cache.purge(tags=["before"])
-        proxy.slow("80ms")
-        forget(proxy)
-        assert cache.purge(tags=[PURGE_TAG]).status != "queued"
+
+        async def apurges() -> PurgeResult:
+            await cache.apurge(tags=["before"])
+            await asyncio.to_thread(become_far)
+            purged = await cache.apurge(tags=[PURGE_TAG])
+            await cache._core.redis.nodes.aclose()  # type: ignore[union-attr]
+            return purged
+
+        def become_far() -> None:
+            far.slow("160ms")  # more than the share, 120 ms
+            forget(far)
+
+        if in_loop:
+            purged = asyncio.run(apurges())
+        else:
+            cache.purge(tags=["before"])
+            become_far()
+            purged = cache.purge(tags=[PURGE_TAG])
+        assert purged.status != "queued"
 
 
 def test_nor_does_a_purge_in_an_event_loop(proxy: ChaosProxy, behind: Caches) -> None:
